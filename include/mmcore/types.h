@@ -1,0 +1,50 @@
+/* mmcore/types.h - what every kernel shares: status codes, 128-bit integers, absent sides.
+ *
+ * All kernels are header-only C11 (also valid C++17): static inline, no allocation, no errno, no
+ * Python. Prices are int64 ticks, sizes int64 lots, times int64 ns; models use doubles in ticks,
+ * lots and seconds. Pairs are always (bid, ask), indexed by MM_BID and MM_ASK.
+ */
+#ifndef MMCORE_TYPES_H
+#define MMCORE_TYPES_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MMCORE_ABI_VERSION 1
+
+/* One list of codes for all kernels. Negative: refused, and nothing was changed. The classes in
+ * mmcore.errors are made from it. */
+typedef enum mm_status {
+  MM_OK = 0,
+  MM_DUPLICATE = 1,       /* the same fill again: no effect, not an error */
+  MM_INVALID = -1,        /* an argument is outside what is allowed */
+  MM_OVERFLOW = -2,       /* the result would leave the stated bounds */
+  MM_CONFLICT = -3,       /* a known id with different content */
+  MM_UNSUPPORTED = -4,    /* a kind of record or contract this version refuses by name */
+  MM_UNKNOWN = -5,        /* an instrument, order or id that was never declared */
+  MM_CAPACITY = -6,       /* the caller's memory is too small */
+  MM_NO_CONVERGENCE = -7, /* an iteration did not reach its tolerance */
+  MM_CORRUPT = -8         /* a block of bytes whose magic, size or checksum is wrong */
+} mm_status;
+
+enum { MM_BID = 0, MM_ASK = 1 };
+
+/* An absent side has size 0; its price is such that minimum, maximum and crossing tests need no
+ * special case. In arrays of float depths it is NaN. */
+#define MM_NO_BID INT64_MIN
+#define MM_NO_ASK INT64_MAX
+
+/* 128-bit values in public structs: readable without compiler support for __int128. */
+typedef struct mm_i128 {
+  uint64_t lo;
+  int64_t hi;
+} mm_i128;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

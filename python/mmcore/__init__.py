@@ -1,0 +1,19 @@
+"""Quoting core for market makers."""
+
+from pathlib import Path as _Path
+
+__version__ = "0.1.0"
+
+
+def get_include() -> str:
+    """Directory to pass to a C compiler: it holds ``mmcore/*.h``.
+
+    Examples
+    --------
+    >>> import mmcore
+    >>> mmcore.get_include().endswith("include")
+    True
+    """
+    here = _Path(__file__).resolve().parent
+    installed = here / "include"
+    return str(installed if installed.is_dir() else here.parents[1] / "include")

@@ -1,0 +1,156 @@
+"""One description of each parameter: type, default, range, unit and doc, written once.
+
+Everything that speaks of a parameter is made from its :class:`Parameter`: the checks of the
+constructors, the errors, ``--help``, the commented configuration of ``mmcore init`` and the docs.
+
+A model lists its parameters in a tuple::
+
+    PARAMETERS = (
+        Parameter("sigma", float, unit="ticks/sqrt(s)", low=0.0, doc="volatility of the mid price"),
+        Parameter("gamma", float, unit="1/(tick lot)", low=0.0, doc="risk aversion"),
+    )
+
+and checks what it was given with :meth:`Parameter.check`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import InvalidArgument
+
+__all__ = ["REQUIRED", "Parameter"]
+
+
+class _Required:
+    def __repr__(self) -> str:
+        return "REQUIRED"
+
+
+REQUIRED: Any = _Required()
+"""Default of a parameter that has none."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """Type, default, range, unit and doc of one parameter.
+
+    Parameters
+    ----------
+    name : str
+        The argument's name; the same in Python, TOML, the command line and the docs.
+    type : type
+        ``float``, ``int``, ``bool`` or ``str``.
+    default : object
+        Value when omitted; :data:`REQUIRED` when there is none. ``None`` makes it optional.
+    low, high : float
+        Bounds; ``open_low`` and ``open_high`` exclude them.
+    unit : str
+        Unit in plain text, ``""`` for pure numbers.
+    doc : str
+        One sentence without a full stop.
+    pair : bool
+        True where ``(bid, ask)`` is accepted and a scalar is used for both sides.
+    choices : tuple of str
+        The allowed values of a ``str`` parameter.
+
+    Examples
+    --------
+    >>> k = Parameter("k", float, unit="1/tick", low=0.0, open_low=True, doc="decay of the fill intensity")
+    >>> k.check(2)
+    2.0
+    >>> k.check(-1)
+    Traceback (most recent call last):
+    mmcore.errors.InvalidArgument: k must be a finite number > 0 (1/tick), got -1
+    """
+
+    name: str
+    type: type
+    default: Any = REQUIRED
+    low: float = -math.inf
+    high: float = math.inf
+    open_low: bool = False
+    open_high: bool = False
+    unit: str = ""
+    doc: str = ""
+    pair: bool = False
+    choices: tuple[str, ...] = ()
+
+    @property
+    def required(self) -> bool:
+        """Whether there is no default."""
+        return self.default is REQUIRED
+
+    @property
+    def allowed(self) -> str:
+        """What is allowed, as a phrase for errors and docs."""
+        if self.choices:
+            return "one of " + ", ".join(repr(c) for c in self.choices)
+        if self.type is bool:
+            return "true or false"
+        if self.type is str:
+            return "a text"
+        noun = "an integer" if self.type is int else "a finite number"
+        bounds = []
+        if self.low != -math.inf:
+            bounds.append(f"{'>' if self.open_low else '>='} {self.low:g}")
+        if self.high != math.inf:
+            bounds.append(f"{'<' if self.open_high else '<='} {self.high:g}")
+        phrase = " ".join([noun, " and ".join(bounds)]).strip()
+        if self.pair:
+            phrase += ", or a pair (bid, ask) of such"
+        if self.unit:
+            phrase += f" ({self.unit})"
+        if self.default is None:
+            phrase += ", or None"
+        return phrase
+
+    def check(self, value: Any) -> Any:
+        """Return ``value`` converted to the parameter's type, or raise.
+
+        Raises
+        ------
+        InvalidArgument
+            Names the argument, the value and what is allowed.
+        """
+        if value is None and self.default is None:
+            return None
+        if self.pair:
+            if isinstance(value, (str, bytes)) or not hasattr(value, "__len__"):
+                return (one := self._check_one(value, value)), one
+            if len(value) != 2:
+                raise self._refuse(value)
+            return self._check_one(value[0], value), self._check_one(value[1], value)
+        return self._check_one(value, value)
+
+    def _check_one(self, value: Any, given: Any) -> Any:
+        if self.type is bool:
+            if not isinstance(value, bool):
+                raise self._refuse(given)
+            return value
+        if self.type is str:
+            if not isinstance(value, str) or (self.choices and value not in self.choices):
+                raise self._refuse(given)
+            return value
+        if isinstance(value, (bool, str, bytes)):
+            raise self._refuse(given)
+        try:
+            number = float(value)
+        except (TypeError, ValueError, OverflowError):
+            raise self._refuse(given) from None
+        if not math.isfinite(number):
+            raise self._refuse(given)
+        if self.type is int:
+            if number != int(number):
+                raise self._refuse(given)
+            number = int(value)
+        if (number <= self.low if self.open_low else number < self.low) or (
+            number >= self.high if self.open_high else number > self.high
+        ):
+            raise self._refuse(given)
+        return number
+
+    def _refuse(self, value: Any) -> InvalidArgument:
+        return InvalidArgument(argument=self.name, value=value, allowed=self.allowed)

@@ -1,0 +1,106 @@
+"""Only what pyproject.toml cannot say: the extensions, and the shipping of .pxd and headers."""
+
+import os
+import shutil
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext as _build_ext
+from setuptools.command.build_py import build_py as _build_py
+
+MODULES = ["errors", "quoting", "lattice", "book", "decimals", "matching"]
+
+DEBUG = os.environ.get("MMCORE_DEBUG") == "1"  # bounds checks, asserts, no optimisation
+SANITIZE = os.environ.get("MMCORE_SANITIZE", "")  # "address", "undefined", "thread", or a list
+
+# Floating point is part of the contract: no contraction into FMA, no fast-math, so that every
+# build of every platform gives the same bits.
+UNIX = ["-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden"]
+UNIX += ["-O1", "-g", "-UNDEBUG", "-fno-omit-frame-pointer"] if DEBUG else ["-O3", "-g0"]
+MSVC = ["/fp:precise", "/std:c11", "/experimental:c11atomics"] + (["/Od", "/Zi"] if DEBUG else ["/O2"])
+if SANITIZE:
+    UNIX += [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all"]
+
+# source tree -> place inside the installed package
+PUBLIC = {
+    **{p: f"mmcore/{p.name}" for p in sorted(Path("src/mmcore").glob("*.pxd"))},
+    **{p: f"mmcore/include/mmcore/{p.name}" for p in sorted(Path("include/mmcore").glob("*.h"))},
+}
+
+
+class build_py(_build_py):
+    """Ship the .pxd beside the extensions and the headers below ``mmcore/include``."""
+
+    def _public(self):
+        return {os.path.join(self.build_lib, dst): str(src) for src, dst in PUBLIC.items()}
+
+    def run(self):
+        super().run()
+        if not self.editable_mode:
+            for dst, src in self._public().items():
+                self.mkpath(os.path.dirname(dst))
+                self.copy_file(src, dst, preserve_mode=False)
+
+    def get_source_files(self):  # -> sdist
+        return super().get_source_files() + [str(p) for p in PUBLIC]
+
+    def get_outputs(self, include_bytecode=True):
+        return super().get_outputs(include_bytecode) + list(self._public())
+
+    def get_output_mapping(self):  # -> strict editable installs link these
+        return {**super().get_output_mapping(), **self._public()}
+
+
+class build_ext(_build_ext):
+    def build_extensions(self):
+        flags = MSVC if self.compiler.compiler_type == "msvc" else UNIX
+        for ext in self.extensions:
+            ext.extra_compile_args = flags + ext.extra_compile_args
+            if SANITIZE:
+                ext.extra_link_args = [f"-fsanitize={SANITIZE}"]
+        super().build_extensions()
+
+    def copy_extensions_to_source(self):
+        # Editable installs: Cython searches sys.path for .pxd, so they stand beside the .so.
+        super().copy_extensions_to_source()
+        for src in PUBLIC:
+            if src.suffix == ".pxd":
+                dst = Path("python/mmcore", src.name)
+                dst.unlink(missing_ok=True)
+                try:
+                    dst.symlink_to(os.path.relpath(src, dst.parent))
+                except OSError:  # Windows without the symlink privilege
+                    shutil.copyfile(src, dst)
+
+
+def extension(name):
+    return Extension(
+        f"mmcore.{name}",
+        [f"src/mmcore/{name}.pyx"],
+        include_dirs=["include"],
+        depends=[str(p) for p in PUBLIC],
+    )
+
+
+setup(
+    ext_modules=cythonize(
+        [
+            *map(extension, MODULES),
+            Extension("mmcore._cyutility", ["src/mmcore/_cyutility.c"]),  # written by cythonize
+        ],
+        include_path=["src"],
+        shared_utility_qualified_name="mmcore._cyutility",
+        build_dir="build/cython",
+        compiler_directives={
+            "language_level": "3",
+            "boundscheck": DEBUG,
+            "wraparound": False,
+            "cdivision": not DEBUG,
+            "initializedcheck": DEBUG,
+            "embedsignature": True,
+            "auto_pickle": False,
+        },
+    ),
+    cmdclass={"build_py": build_py, "build_ext": build_ext},
+)
