@@ -9,7 +9,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext as _build_ext
 from setuptools.command.build_py import build_py as _build_py
 
-MODULES = ["errors", "quoting", "lattice", "book", "decimals", "matching"]
+MODULES = sorted(p.stem for p in Path("src/mmcore").glob("*.pyx"))
 
 DEBUG = os.environ.get("MMCORE_DEBUG") == "1"  # bounds checks, asserts, no optimisation
 SANITIZE = os.environ.get("MMCORE_SANITIZE", "")  # "address", "undefined", "thread", or a list
