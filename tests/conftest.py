@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, settings
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("thorough", parent=settings.get_profile("default"), max_examples=2000)
+settings.register_profile("sanitized", parent=settings.get_profile("default"), max_examples=20)
 settings.load_profile(os.environ.get("MMCORE_HYPOTHESIS", "default"))
 
 

@@ -1,0 +1,85 @@
+# Each target makes what it needs: `make run` and `make test` are all a newcomer types.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+SOURCES := pyproject.toml setup.py $(wildcard src/mmcore/*.pyx src/mmcore/*.pxd src/mmcore/*.c include/mmcore/*.h)
+SHARED ?= $(abspath ../shared)
+CLANG_FORMAT = $(BIN)/clang-format
+
+.DEFAULT_GOAL := help
+.PHONY: help run test bench lint format asan ubsan debug wheel clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "mmcore needs Python >= 3.11: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+
+# The stamps say which extras the environment holds; the package is installed editable.
+$(VENV)/.run: $(BIN)/python $(SOURCES)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]'
+	@touch $@
+
+$(VENV)/.test: $(BIN)/python $(SOURCES)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@ $(VENV)/.run
+
+$(VENV)/.lint: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[lint]'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch $@
+
+run: $(VENV)/.run  ## make a market on simulated data and write report.html
+	$(BIN)/mmcore replay
+
+test: $(VENV)/.test  ## run the tests
+	$(BIN)/python -m pytest -q
+
+bench: $(VENV)/.bench  ## run the benchmarks, side by side with their floors
+	$(BIN)/python -m bench
+
+lint: $(VENV)/.lint  ## ruff, mypy --strict, stubtest, cython-lint, clang-format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/cython-lint src
+	$(CLANG_FORMAT) --dry-run --Werror include/mmcore/*.h $(wildcard tests/native/*.c tests/native/*.h)
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest mmcore --mypy-config-file pyproject.toml --allowlist tests/stubtest-allowlist.txt
+
+format: $(VENV)/.lint  ## put the sources into the house format
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format --quiet .
+	$(CLANG_FORMAT) -i include/mmcore/*.h $(wildcard tests/native/*.c tests/native/*.h)
+
+# A sanitized copy of the tree, so that the ordinary build stays as it is.
+define sanitized
+	rm -rf build/$(1) && mkdir -p build/$(1)
+	cp -r include src python tests setup.py pyproject.toml README.md LICENSE build/$(1)/
+	rm -f build/$(1)/python/mmcore/*.so build/$(1)/python/mmcore/*.pxd
+	cd build/$(1) && MMCORE_DEBUG=1 MMCORE_SANITIZE=$(2) $(abspath $(BIN))/python setup.py -q build_ext --inplace
+	cd build/$(1) && MMCORE_SHARED=$(SHARED) PYTHONPATH=python PYTHONMALLOC=malloc MMCORE_HYPOTHESIS=sanitized $(3) \
+	  $(abspath $(BIN))/python -m pytest -q -p no:cacheprovider tests -m "compiled"
+endef
+
+asan: $(VENV)/.test  ## the compiled modules' tests under AddressSanitizer
+	$(call sanitized,asan,address,ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 LD_PRELOAD=$$(gcc -print-file-name=libasan.so))
+
+ubsan: $(VENV)/.test  ## the compiled modules' tests under UndefinedBehaviorSanitizer
+	$(call sanitized,ubsan,undefined,UBSAN_OPTIONS=print_stacktrace=1 LD_PRELOAD=$$(gcc -print-file-name=libubsan.so))
+
+debug: $(VENV)/.test  ## build in place with bounds checks and asserts, -O1 -g
+	MMCORE_DEBUG=1 $(BIN)/python setup.py build_ext --inplace --force
+
+wheel: $(BIN)/python  ## sdist and wheel into dist/
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check build
+	$(BIN)/python -m build
+
+clean:  ## remove what the targets made
+	rm -rf $(VENV) build dist *.egg-info python/*.egg-info python/mmcore/*.so python/mmcore/*.pxd report.html

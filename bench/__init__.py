@@ -1,0 +1,1 @@
+"""Benchmarks: side by side with a floor or a peer, in one run, as ratios of CPU time."""
