@@ -2,6 +2,10 @@
 
 from pathlib import Path as _Path
 
+from .events import Events, Quotes, Trades
+
+__all__ = ["Events", "Quotes", "Trades", "get_include"]
+
 __version__ = "0.1.0"
 
 

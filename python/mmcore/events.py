@@ -1,0 +1,828 @@
+"""Market data as one compact table: quotes and trades in the order in which we could have known them.
+
+A feed of any kind becomes an :class:`Events`: dense int64 columns, one set for the quotes (the top
+of the book) and one for the trades, and ``kind``, one byte a row, which says which of the two sets
+supplies the next row. So both sets are sequential, a loop in compiled code walks them with two
+cursors, and every cut of the table is a view: nothing is copied.
+
+Units: prices in ticks, sizes in lots, times in ns since the epoch (UTC). ``local_time`` is when we
+could have known; it never falls along the table and it is the clock of a replay. ``exchange_time``
+is what the exchange stamped and is never compared with the local clock. A feed with one stamp has
+both equal.
+
+An absent side has size 0 and the price :data:`NO_BID` (the smallest int64) or :data:`NO_ASK` (the
+largest), so that crossing tests need no special case.
+
+The file
+--------
+``events.save(path)`` writes one file that :meth:`Events.load` maps into memory without reading it
+into the process (little-endian throughout):
+
+====== ====== ==========================================================================
+offset bytes  content
+====== ====== ==========================================================================
+0      8      magic, ``MMEVENTS``
+8      4      version of the format, 1
+12     4      CRC-32 of the JSON header
+16     8      length of the JSON header in bytes
+24     8      length of the whole file in bytes
+32     28     zero
+60     4      CRC-32 of the 60 bytes above
+64     …      JSON header (UTF-8): instrument, name, notes, and for each column its name,
+              dtype, length, offset and CRC-32; then the columns, each at a multiple of 64
+====== ====== ==========================================================================
+
+Examples
+--------
+>>> import numpy as np
+>>> import mmcore as mm
+>>> stock = mm.Instrument("XYZ", tick="0.01")
+>>> quotes = Quotes(local_time=np.array([10, 30]), bid=np.array([99, 100]), ask=np.array([101, 102]))
+>>> trades = Trades(local_time=np.array([20]), price=np.array([101]), size=np.array([5]), side=1)
+>>> events = Events(stock, None, quotes, trades)
+>>> events.kind.tolist(), events.quotes.mid2.tolist()
+([1, 2, 1], [200, 202])
+>>> first, rest = events.split(0.5)
+>>> len(first), len(rest)
+(1, 2)
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .errors import CorruptError, InvalidArgument
+
+if TYPE_CHECKING:
+    from .instruments import Instrument
+
+__all__ = ["HIDDEN", "NO_ASK", "NO_BID", "QUOTE", "SUBTICKS", "TRADE", "Events", "Quotes", "Trades"]
+
+QUOTE = 1
+"""Value of ``kind`` for a row of quotes."""
+TRADE = 2
+"""Value of ``kind`` for a row of trades."""
+HIDDEN = 1
+"""Bit of ``trades.flags``: an execution against a hidden order, which does not change the quotes."""
+NO_BID = -(2**63)
+"""Price of an absent bid."""
+NO_ASK = 2**63 - 1
+"""Price of an absent ask."""
+SUBTICKS = 1_000_000
+"""``trades.subtick`` counts in 1/SUBTICKS of a tick."""
+
+_PRICE_LIMIT = 2**61  # bid + ask stays far from the ends of int64
+_MAGIC = b"MMEVENTS"
+_VERSION = 1
+_HEAD = struct.Struct("<8sIIQQ28x")
+_ALIGN = 64
+
+Int64Array = NDArray[np.int64]
+
+
+def _integers(name: str, values: ArrayLike, dtype: str, length: int | None) -> NDArray[Any]:
+    """Return `values` as a read-only vector of `dtype`; a scalar is repeated `length` times."""
+    array = np.asarray(values)
+    if array.ndim == 0 and length is not None and array.dtype.kind in "iu":
+        array = np.full(length, array)
+    if array.ndim != 1:
+        raise InvalidArgument(argument=name, value=array.shape, allowed="one-dimensional")
+    if array.dtype.kind not in "iu" and array.size:
+        raise InvalidArgument(argument=name, value=str(array.dtype), allowed="an array of integers")
+    if length is not None and len(array) != length:
+        raise InvalidArgument(argument=name, value=len(array), allowed=f"as long as local_time ({length})")
+    wanted = np.dtype(dtype)
+    if array.size and not np.can_cast(array.dtype, wanted, "safe"):
+        limits = np.iinfo(wanted)
+        wrong = (array < limits.min) | (array > limits.max)
+        if wrong.any():
+            at = int(np.argmax(wrong))
+            raise InvalidArgument(
+                argument=name, index=at, value=int(array[at]), allowed=f"within the range of {wanted}"
+            )
+    return _frozen(np.ascontiguousarray(array, dtype=wanted))
+
+
+def _frozen(array: NDArray[Any]) -> NDArray[Any]:
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _refuse(name: str, array: NDArray[Any], wrong: NDArray[np.bool_], allowed: str) -> None:
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        raise InvalidArgument(argument=name, index=at, value=array[at].item(), allowed=allowed)
+
+
+class _Columns:
+    """Read-only columns of equal length, by attribute."""
+
+    DTYPES: ClassVar[dict[str, str]] = {}
+    _columns: dict[str, NDArray[Any]]
+
+    @classmethod
+    def _of(cls, columns: dict[str, NDArray[Any]]) -> Any:
+        """Adopt columns that were checked before."""
+        new = cls.__new__(cls)
+        new._columns = columns
+        new.__dict__.update(columns)
+        return new
+
+    def __len__(self) -> int:
+        return len(self._columns["local_time"])
+
+    def __getitem__(self, rows: slice) -> Any:
+        """Return these rows as views of the same memory."""
+        if not isinstance(rows, slice):
+            raise InvalidArgument(argument="rows", value=rows, allowed="a slice; index the columns instead")
+        return type(self)._of({name: column[rows] for name, column in self._columns.items()})
+
+    def __iter__(self) -> Iterator[Any]:
+        raise TypeError(f"{type(self).__name__} holds columns: loop over one of {', '.join(self.DTYPES)}")
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Return a new dict of name → column, without a copy; ``pandas.DataFrame`` takes it as it is."""
+        return dict(self._columns)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the columns occupy."""
+        return sum(column.nbytes for column in self._columns.values())
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {len(self):,} rows; {', '.join(self.DTYPES)}>"
+
+
+class Quotes(_Columns):
+    """The top of the book, one row each time it was published.
+
+    Parameters
+    ----------
+    local_time : array_like of int
+        When we could have known, ns; never falls.
+    bid, ask : array_like of int
+        Prices in ticks; :data:`NO_BID` or :data:`NO_ASK` where the side is absent.
+    bid_size, ask_size : array_like of int, optional
+        Sizes in lots, 0 exactly where the side is absent. Omitted (a feed without sizes): 1 where
+        the side is present.
+    exchange_time : array_like of int, optional
+        The exchange's stamp, ns; `local_time` when omitted.
+
+    Raises
+    ------
+    InvalidArgument
+        A column that is not integer, of another length, or out of range; names the row.
+
+    Examples
+    --------
+    >>> q = Quotes(local_time=[1, 2], bid=[99, NO_BID], ask=[101, 101])
+    >>> q.bid_size.tolist(), q.two_sided.tolist()
+    ([1, 0], [True, False])
+    """
+
+    DTYPES: ClassVar[dict[str, str]] = {
+        "exchange_time": "<i8",
+        "local_time": "<i8",
+        "bid": "<i8",
+        "ask": "<i8",
+        "bid_size": "<i8",
+        "ask_size": "<i8",
+    }
+
+    exchange_time: Int64Array
+    local_time: Int64Array
+    bid: Int64Array
+    ask: Int64Array
+    bid_size: Int64Array
+    ask_size: Int64Array
+
+    def __init__(
+        self,
+        local_time: ArrayLike,
+        bid: ArrayLike,
+        ask: ArrayLike,
+        bid_size: ArrayLike | None = None,
+        ask_size: ArrayLike | None = None,
+        exchange_time: ArrayLike | None = None,
+    ) -> None:
+        local = _integers("local_time", local_time, "<i8", None)
+        n = len(local)
+        columns = {
+            "exchange_time": local
+            if exchange_time is None
+            else _integers("exchange_time", exchange_time, "<i8", n),
+            "local_time": local,
+            "bid": _integers("bid", bid, "<i8", n),
+            "ask": _integers("ask", ask, "<i8", n),
+        }
+        for side, size, absent in (("bid", bid_size, NO_BID), ("ask", ask_size, NO_ASK)):
+            price = columns[side]
+            missing = price == absent
+            _refuse(
+                side,
+                price,
+                ~missing & ((price > _PRICE_LIMIT) | (price < -_PRICE_LIMIT)),
+                "within ±2**61 ticks, or the value of an absent side",
+            )
+            if size is None:
+                column = _frozen((~missing).astype("<i8"))
+            else:
+                column = _integers(f"{side}_size", size, "<i8", n)
+                _refuse(
+                    f"{side}_size",
+                    column,
+                    (column < 0) | ((column == 0) != missing),
+                    "> 0 lots where the side is present and 0 where it is absent",
+                )
+            columns[f"{side}_size"] = column
+        self._columns = columns
+        self.__dict__.update(columns)
+
+    @cached_property
+    def two_sided(self) -> NDArray[np.bool_]:
+        """True where both sides are present."""
+        found: NDArray[np.bool_] = (self.bid != NO_BID) & (self.ask != NO_ASK)
+        return found
+
+    @cached_property
+    def mid2(self) -> Int64Array:
+        """Bid + ask in ticks: twice the mid, exactly; :data:`NO_BID` where a side is absent."""
+        both = self.two_sided
+        total = np.full(len(self), NO_BID, dtype=np.int64)
+        np.add(self.bid, self.ask, out=total, where=both)
+        return _frozen(total)
+
+    @cached_property
+    def crossed(self) -> NDArray[np.bool_]:
+        """True where bid > ask, both present."""
+        found: NDArray[np.bool_] = self.two_sided & (self.bid > self.ask)
+        return found
+
+    @cached_property
+    def locked(self) -> NDArray[np.bool_]:
+        """True where bid = ask, both present."""
+        found: NDArray[np.bool_] = self.two_sided & (self.bid == self.ask)
+        return found
+
+
+class Trades(_Columns):
+    """Trades as the exchange published them, one row each.
+
+    Parameters
+    ----------
+    local_time : array_like of int
+        When we could have known, ns; never falls.
+    price : array_like of int
+        Price in ticks, rounded down to the tick.
+    size : array_like of int
+        Size in lots, > 0.
+    side : array_like of int, optional
+        +1 buyer-initiated, -1 seller-initiated, 0 unknown.
+    subtick : array_like of int, optional
+        What `price` left out, in millionths of a tick, 0 ≤ subtick < 1,000,000.
+    flags : array_like of int, optional
+        Bits: :data:`HIDDEN`.
+    exchange_time : array_like of int, optional
+        The exchange's stamp, ns; `local_time` when omitted.
+
+    Raises
+    ------
+    InvalidArgument
+        A column that is not integer, of another length, or out of range; names the row.
+
+    Examples
+    --------
+    >>> t = Trades(local_time=[1, 1], price=[100, 100], size=[5, 7], side=-1, flags=[0, HIDDEN])
+    >>> t.side.tolist(), t.visible.tolist()
+    ([-1, -1], [True, False])
+    """
+
+    DTYPES: ClassVar[dict[str, str]] = {
+        "exchange_time": "<i8",
+        "local_time": "<i8",
+        "price": "<i8",
+        "subtick": "<i4",
+        "size": "<i8",
+        "side": "|i1",
+        "flags": "|u1",
+    }
+
+    exchange_time: Int64Array
+    local_time: Int64Array
+    price: Int64Array
+    subtick: NDArray[np.int32]
+    size: Int64Array
+    side: NDArray[np.int8]
+    flags: NDArray[np.uint8]
+
+    def __init__(
+        self,
+        local_time: ArrayLike,
+        price: ArrayLike,
+        size: ArrayLike,
+        side: ArrayLike = 0,
+        subtick: ArrayLike = 0,
+        flags: ArrayLike = 0,
+        exchange_time: ArrayLike | None = None,
+    ) -> None:
+        local = _integers("local_time", local_time, "<i8", None)
+        n = len(local)
+        columns = {
+            "exchange_time": local
+            if exchange_time is None
+            else _integers("exchange_time", exchange_time, "<i8", n),
+            "local_time": local,
+            "price": _integers("price", price, "<i8", n),
+            "subtick": _integers("subtick", subtick, "<i4", n),
+            "size": _integers("size", size, "<i8", n),
+            "side": _integers("side", side, "|i1", n),
+            "flags": _integers("flags", flags, "|u1", n),
+        }
+        column = columns["price"]
+        _refuse("price", column, (column > _PRICE_LIMIT) | (column < -_PRICE_LIMIT), "within ±2**61 ticks")
+        _refuse("size", columns["size"], columns["size"] <= 0, "> 0 lots")
+        _refuse("side", columns["side"], (columns["side"] < -1) | (columns["side"] > 1), "-1, 0 or +1")
+        column = columns["subtick"]
+        _refuse("subtick", column, (column < 0) | (column >= SUBTICKS), "in [0, 1000000)")
+        self._columns = columns
+        self.__dict__.update(columns)
+
+    @cached_property
+    def visible(self) -> NDArray[np.bool_]:
+        """False for executions against hidden orders."""
+        found: NDArray[np.bool_] = (self.flags & HIDDEN) == 0
+        return found
+
+
+def _no_quotes() -> Quotes:
+    none = np.empty(0, dtype="<i8")
+    return Quotes(none, none, none)
+
+
+def _no_trades() -> Trades:
+    none = np.empty(0, dtype="<i8")
+    return Trades(none, none, none)
+
+
+class Events:
+    """Quotes and trades of one instrument, in arrival order.
+
+    Parameters
+    ----------
+    instrument : Instrument
+        Whose ticks and lots the columns count.
+    kind : array_like of int, or None
+        One entry a row of the table, :data:`QUOTE` or :data:`TRADE`. None merges the two sets by
+        `local_time`; at equal stamps the trades come first, for the quote that follows a trade is
+        its consequence.
+    quotes : Quotes or None
+        The quote rows.
+    trades : Trades or None
+        The trade rows.
+    name : str, optional
+        What people call this span of data; the instrument's name when omitted.
+    clock_note : str, optional
+        What is to be known about the stamps.
+    source : mapping, optional
+        Where it came from; anything that JSON can hold.
+
+    Raises
+    ------
+    InvalidArgument
+        The columns contradict each other: lengths, a stamp that falls, a price that the instrument
+        does not have.
+
+    Notes
+    -----
+    Immutable: the columns are read-only, and cuts are views of them.
+    Thread-safety: may be read from any number of threads.
+    """
+
+    instrument: Instrument
+    kind: NDArray[np.uint8]
+    quotes: Quotes
+    trades: Trades
+    name: str
+    clock_note: str
+    source: dict[str, Any]
+
+    def __init__(
+        self,
+        instrument: Instrument,
+        kind: ArrayLike | None,
+        quotes: Quotes | None = None,
+        trades: Trades | None = None,
+        *,
+        name: str | None = None,
+        clock_note: str = "",
+        source: Mapping[str, Any] | None = None,
+    ) -> None:
+        quotes = _no_quotes() if quotes is None else quotes
+        trades = _no_trades() if trades is None else trades
+        if not isinstance(quotes, Quotes):
+            raise InvalidArgument(argument="quotes", value=type(quotes).__name__, allowed="a Quotes or None")
+        if not isinstance(trades, Trades):
+            raise InvalidArgument(argument="trades", value=type(trades).__name__, allowed="a Trades or None")
+        for what, rows in (("quotes", quotes), ("trades", trades)):
+            time = rows.local_time
+            _refuse(f"{what}.local_time", time[1:], time[1:] < time[:-1], "no earlier than the row before it")
+        if not instrument.negative_prices:
+            _refuse("quotes.bid", quotes.bid, (quotes.bid <= 0) & (quotes.bid != NO_BID), "> 0 ticks")
+            _refuse("quotes.ask", quotes.ask, quotes.ask <= 0, "> 0 ticks")
+            price = trades.price
+            _refuse("trades.price", price, (price < 0) | ((price == 0) & (trades.subtick == 0)), "> 0 ticks")
+        if kind is None:
+            order = _merged(quotes.local_time, trades.local_time)
+        else:
+            order = _integers("kind", kind, "|u1", None)
+            _refuse("kind", order, (order != QUOTE) & (order != TRADE), "1 (quote) or 2 (trade)")
+            n_quotes = int(np.count_nonzero(order == QUOTE))
+            if n_quotes != len(quotes) or len(order) - n_quotes != len(trades):
+                raise InvalidArgument(
+                    f"kind names {n_quotes} quotes and {len(order) - n_quotes} trades, but there are "
+                    f"{len(quotes)} and {len(trades)}",
+                    argument="kind",
+                )
+        self._adopt(
+            order, instrument, quotes, trades, name or instrument.name, clock_note, dict(source or {})
+        )
+        if kind is not None:
+            time = self.local_time
+            _refuse("local_time", time[1:], time[1:] < time[:-1], "no earlier than the row before it")
+
+    def _adopt(
+        self,
+        kind: NDArray[np.uint8],
+        instrument: Instrument,
+        quotes: Quotes,
+        trades: Trades,
+        name: str,
+        clock_note: str,
+        source: dict[str, Any],
+    ) -> None:
+        self.kind = kind
+        self.instrument = instrument
+        self.quotes = quotes
+        self.trades = trades
+        self.name = name
+        self.clock_note = clock_note
+        self.source = source
+
+    # ---- what it holds
+
+    def __len__(self) -> int:
+        return len(self.kind)
+
+    @cached_property
+    def local_time(self) -> Int64Array:
+        """``local_time`` of every row of the table, ns (a new array, made once)."""
+        time = np.empty(len(self.kind), dtype=np.int64)
+        time[self.kind == QUOTE] = self.quotes.local_time
+        time[self.kind == TRADE] = self.trades.local_time
+        return _frozen(time)
+
+    @property
+    def start_time(self) -> int:
+        """``local_time`` of the first row, ns.
+
+        Raises
+        ------
+        InvalidArgument
+            The table is empty.
+        """
+        return min(self._end(0))
+
+    @property
+    def end_time(self) -> int:
+        """``local_time`` of the last row, ns.
+
+        Raises
+        ------
+        InvalidArgument
+            The table is empty.
+        """
+        return max(self._end(-1))
+
+    def _end(self, at: int) -> list[int]:
+        if not len(self):
+            raise InvalidArgument(f"{self.name}: no events, so no start or end", argument="events")
+        return [int(rows.local_time[at]) for rows in (self.quotes, self.trades) if len(rows)]
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the first row to the last; 0.0 when empty."""
+        return (self.end_time - self.start_time) / 1e9 if len(self) else 0.0
+
+    @property
+    def mid2(self) -> Int64Array:
+        """Bid + ask per quote row, in ticks: see :attr:`Quotes.mid2`."""
+        return self.quotes.mid2
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the columns occupy."""
+        return self.kind.nbytes + self.quotes.nbytes + self.trades.nbytes
+
+    # ---- cuts
+
+    def between(self, start: int | None = None, end: int | None = None) -> Events:
+        """Return the rows with start ≤ local_time < end, as views of the same memory.
+
+        Parameters
+        ----------
+        start, end : int or None
+            ns; None leaves that end open.
+
+        Examples
+        --------
+        >>> import mmcore as mm
+        >>> q = Quotes(local_time=[1, 2, 3], bid=[9, 9, 9], ask=[10, 11, 12])
+        >>> Events(mm.Instrument("XYZ", tick="0.01"), None, q).between(2, 3).quotes.ask.tolist()
+        [11]
+        """
+        for what, time in (("start", start), ("end", end)):
+            if time is not None and not isinstance(time, int | np.integer):
+                raise InvalidArgument(argument=what, value=time, allowed="an integer of ns or None")
+        cuts = []
+        for rows in (self.quotes, self.trades):
+            first = 0 if start is None else int(np.searchsorted(rows.local_time, start, "left"))
+            last = len(rows) if end is None else int(np.searchsorted(rows.local_time, end, "left"))
+            cuts.append((first, max(first, last)))
+        (q0, q1), (t0, t1) = cuts
+        new = Events.__new__(Events)
+        # local_time never falls along the table, so the rows before a stamp are the quotes before
+        # it and the trades before it: their number is where `kind` is cut.
+        new._adopt(
+            self.kind[q0 + t0 : q1 + t1],
+            self.instrument,
+            self.quotes[q0:q1],
+            self.trades[t0:t1],
+            self.name,
+            self.clock_note,
+            self.source,
+        )
+        return new
+
+    def split(self, fraction: float) -> tuple[Events, Events]:
+        """Cut by time: the first `fraction` of the duration, and the rest.
+
+        Rows of one stamp are never parted: the cut is at start + fraction·(end − start), rounded
+        down to the ns, and a row on it belongs to the rest.
+
+        Parameters
+        ----------
+        fraction : float
+            In [0, 1].
+
+        Raises
+        ------
+        InvalidArgument
+            `fraction` outside [0, 1], or an empty table.
+        """
+        if not 0 <= fraction <= 1:
+            raise InvalidArgument(argument="fraction", value=fraction, allowed="a number in [0, 1]")
+        start, end = self.start_time, self.end_time
+        cut = start + int(Fraction(fraction) * (end - start))
+        return self.between(None, cut), self.between(cut, None)
+
+    # ---- what people look at
+
+    def summary(self) -> dict[str, Any]:
+        """Return counts, span and spread; JSON-able.
+
+        ``spread`` is in ticks: smallest, mean over the quotes, weighted by time, largest; over the
+        quotes that have both sides.
+        """
+        quotes, trades = self.quotes, self.trades
+        both = quotes.two_sided
+        out: dict[str, Any] = {
+            "name": self.name,
+            "instrument": self.instrument.name,
+            "quotes": len(quotes),
+            "trades": len(trades),
+            "hidden_trades": int(np.count_nonzero(~trades.visible)),
+            "off_grid_trades": int(np.count_nonzero(trades.subtick)),
+            "buys": int(np.count_nonzero(trades.side > 0)),
+            "sells": int(np.count_nonzero(trades.side < 0)),
+            "one_sided_quotes": int(len(quotes) - np.count_nonzero(both)),
+            "crossed_quotes": int(np.count_nonzero(quotes.crossed)),
+            "locked_quotes": int(np.count_nonzero(quotes.locked)),
+            "start": _utc(self.start_time) if len(self) else None,
+            "end": _utc(self.end_time) if len(self) else None,
+            "seconds": self.duration,
+            "spread": None,
+            "clock_note": self.clock_note,
+        }
+        if both.any():
+            spread = quotes.ask[both] - quotes.bid[both]
+            held = np.diff(quotes.local_time)[both[:-1]].astype(np.float64)
+            weighed = (quotes.ask[:-1] - quotes.bid[:-1])[both[:-1]].astype(np.float64)
+            total = float(held.sum())
+            out["spread"] = {
+                "min": int(spread.min()),
+                "mean": float(spread.mean()),
+                "time_weighted": float((held * weighed).sum() / total) if total else None,
+                "max": int(spread.max()),
+            }
+        return out
+
+    def __repr__(self) -> str:
+        s = self.summary()
+        lines = [f"<Events {s['name']}: {s['quotes']:,} quotes, {s['trades']:,} trades"]
+        if len(self):
+            lines[0] += f", {s['start']} to {s['end']} ({s['seconds']:,.3f} s)"
+        if s["spread"]:
+            spread = s["spread"]
+            lines[0] += f"; spread {spread['min']} to {spread['max']} ticks, mean {spread['mean']:.3g}"
+        lines += [f"{n:,} {what}" for what, n in _oddities(s)]
+        if self.clock_note:
+            lines.append(f"clock: {self.clock_note}")
+        return "; ".join(lines) + ">"
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        s = self.summary()
+        rows = [
+            ("instrument", s["instrument"]),
+            ("quotes", f"{s['quotes']:,}"),
+            ("trades", f"{s['trades']:,} ({s['buys']:,} buys, {s['sells']:,} sells)"),
+        ]
+        if len(self):
+            rows.append(("span (UTC)", f"{s['start']} to {s['end']}, {s['seconds']:,.3f} s"))
+        if s["spread"]:
+            spread = s["spread"]
+            text = f"{spread['min']} to {spread['max']}, mean {spread['mean']:.4g}"
+            if spread["time_weighted"] is not None:
+                text += f", weighted by time {spread['time_weighted']:.4g}"
+            rows.append(("spread (ticks)", text))
+        rows += [(what, f"{n:,}") for what, n in _oddities(s)]
+        if self.clock_note:
+            rows.append(("clock", self.clock_note))
+        body = "".join(f"<tr><th>{escape(k)}</th><td>{escape(str(v))}</td></tr>" for k, v in rows)
+        return f"<table><caption>{escape(self.name)}</caption>{body}</table>"
+
+    # ---- the file
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the table to one file that :meth:`load` maps into memory.
+
+        The file appears whole or not at all: it is written beside `path` and then renamed.
+
+        Raises
+        ------
+        OSError
+            The place cannot be written; nothing is left behind.
+        """
+        import tempfile
+
+        target = Path(path)
+        columns: list[tuple[str, NDArray[Any]]] = [("kind", self.kind)]
+        columns += [(f"quotes.{name}", column) for name, column in self.quotes.columns().items()]
+        columns += [(f"trades.{name}", column) for name, column in self.trades.columns().items()]
+        blocks = [np.ascontiguousarray(column, dtype=_dtype(name)) for name, column in columns]
+        described = [
+            {
+                "name": name,
+                "dtype": _dtype(name),
+                "length": len(block),
+                "crc32": zlib.crc32(block.data),
+                "offset": 0,
+            }
+            for (name, _), block in zip(columns, blocks, strict=True)
+        ]
+        header: dict[str, Any] = {
+            "instrument": self.instrument.to_dict(),
+            "name": self.name,
+            "clock_note": self.clock_note,
+            "source": self.source,
+            "columns": described,
+        }
+        # Offsets count from the end of the header, whose length they would otherwise change.
+        at = 0
+        for entry, block in zip(described, blocks, strict=True):
+            entry["offset"] = at
+            at += -(-block.nbytes // _ALIGN) * _ALIGN
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+        body = -(-(_ALIGN + len(text)) // _ALIGN) * _ALIGN
+        head = _HEAD.pack(_MAGIC, _VERSION, zlib.crc32(text), len(text), body + at)
+        head += struct.pack("<I", zlib.crc32(head))
+
+        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write((head + text).ljust(body, b"\0"))
+                for block in blocks:
+                    file.write(block.data)
+                    file.write(bytes(-block.nbytes % _ALIGN))
+            os.replace(temporary, target)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, verify: bool = True) -> Events:
+        """Map a file that :meth:`save` wrote.
+
+        Parameters
+        ----------
+        path : path-like
+            The file.
+        verify : bool
+            Compare the checksum of each column, which reads the file once. The header is always
+            verified.
+
+        Raises
+        ------
+        CorruptError
+            Not such a file, cut short, altered, or written by a newer version.
+        """
+        from .instruments import Instrument
+
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size < _ALIGN:
+                raise CorruptError(f"{path}: {size} bytes is too short for an event file")
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        memory = memoryview(mapped)
+        magic, version, text_crc, text_length, length = _HEAD.unpack_from(memory)
+        if magic != _MAGIC:
+            raise CorruptError(f"{path}: not an event file (starts with {magic!r})")
+        if version > _VERSION:
+            raise CorruptError(
+                f"{path}: format {version} was written by a newer mmcore; this one reads up to {_VERSION}"
+            )
+        (head_crc,) = struct.unpack_from("<I", memory, _HEAD.size)
+        if zlib.crc32(memory[: _HEAD.size]) != head_crc or version < 1:
+            raise CorruptError(f"{path}: the checksum of the first bytes is wrong")
+        if length != size or _ALIGN + text_length > size:
+            raise CorruptError(f"{path}: should have {length} bytes, has {size}")
+        text = bytes(memory[_ALIGN : _ALIGN + text_length])
+        if zlib.crc32(text) != text_crc:
+            raise CorruptError(f"{path}: the checksum of the header is wrong")
+        try:
+            header = json.loads(text)
+            body = -(-(_ALIGN + text_length) // _ALIGN) * _ALIGN
+            columns = {}
+            for entry in header["columns"]:
+                start, count, dtype = body + entry["offset"], entry["length"], _dtype(entry["name"])
+                end = start + count * np.dtype(dtype).itemsize
+                if entry["dtype"] != dtype or start % _ALIGN or end > size:
+                    raise CorruptError(f"{path}: column {entry['name']} is described wrongly")
+                if verify and zlib.crc32(memory[start:end]) != entry["crc32"]:
+                    raise CorruptError(f"{path}: the checksum of column {entry['name']} is wrong")
+                columns[entry["name"]] = np.frombuffer(mapped, dtype=dtype, count=count, offset=start)
+            quotes = Quotes._of({name: columns[f"quotes.{name}"] for name in Quotes.DTYPES})
+            trades = Trades._of({name: columns[f"trades.{name}"] for name in Trades.DTYPES})
+            kind = columns["kind"]
+            instrument = Instrument.from_dict(header["instrument"])
+            events = cls.__new__(cls)
+            events._adopt(
+                kind, instrument, quotes, trades, header["name"], header["clock_note"], header["source"]
+            )
+        except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise CorruptError(f"{path}: the header is not what an event file holds ({error})") from error
+        lengths = [{len(column) for column in rows.columns().values()} for rows in (quotes, trades)]
+        if any(len(found) != 1 for found in lengths) or len(kind) != len(quotes) + len(trades):
+            raise CorruptError(f"{path}: the columns have lengths that do not fit together")
+        return events
+
+
+def _dtype(column: str) -> str:
+    if column == "kind":
+        return "|u1"
+    part, _, name = column.partition(".")
+    sets: dict[str, type[_Columns]] = {"quotes": Quotes, "trades": Trades}
+    return sets[part].DTYPES[name]
+
+
+def _merged(quote_time: Int64Array, trade_time: Int64Array) -> NDArray[np.uint8]:
+    """Return `kind` for two ascending sets of stamps: trades first where they are equal."""
+    kind = np.full(len(quote_time) + len(trade_time), QUOTE, dtype=np.uint8)
+    before = np.searchsorted(quote_time, trade_time, "left")
+    kind[before + np.arange(len(trade_time))] = TRADE
+    return _frozen(kind)
+
+
+def _oddities(summary: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """Return the counts that are seldom above zero, where they are."""
+    names = ("hidden_trades", "off_grid_trades", "one_sided_quotes", "crossed_quotes", "locked_quotes")
+    return [(name.replace("_", " "), summary[name]) for name in names if summary[name]]
+
+
+def _utc(time: int) -> str:
+    """Return ns since the epoch as ISO 8601 to the ms."""
+    return str(np.datetime64(time // 1_000_000, "ms")).replace("T", " ")
