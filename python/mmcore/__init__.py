@@ -3,8 +3,9 @@
 from pathlib import Path as _Path
 
 from .events import Events, Quotes, Trades
+from .simulation import SimulatedMarket, simulate
 
-__all__ = ["Events", "Quotes", "Trades", "get_include"]
+__all__ = ["Events", "Quotes", "SimulatedMarket", "Trades", "get_include", "simulate"]
 
 __version__ = "0.1.0"
 
