@@ -1,0 +1,905 @@
+"""What a replay found: decisions, fills and the numbers that people ask for, exact where money is.
+
+Attribution
+-----------
+With signed fills nᵢ (lots) at prices pᵢ, the mid mᵢ known at the fill, and the inventory q held while
+the mid moves by Δm,
+
+    spread    = Σ over fills of nᵢ·(mᵢ − pᵢ)
+    inventory = Σ over quotes of q·Δm
+    total     = cash + q·m at the end − fees paid
+
+The first two are accumulated by the replay loop in whole half tick·lots, quote by quote; the total
+comes from the book, which never sees a mid. Their difference is ``unexplained``, and it is 0 to the
+last digit or something is wrong. A mid that is unknown (a one-sided market) stays at its last value.
+
+Statistics
+----------
+Estimators are stated where they are computed: :meth:`Result.markouts` (intervals robust to overlap),
+:attr:`Result.half_life`, :attr:`Result.intensity` (exact Poisson intervals),
+:attr:`Result.sigma_realised`.
+
+Units: prices in ticks, sizes in lots, times in ns (seconds where a name or column says so); money is
+an exact :class:`~decimal.Decimal` in the instrument's currency.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from decimal import Decimal, localcontext
+from fractions import Fraction
+from functools import cached_property
+from html import escape
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from .calibration import Calibration
+    from .events import Events
+    from .instruments import Instrument
+
+__all__ = [
+    "HORIZONS",
+    "PLACES",
+    "Attribution",
+    "Drawdown",
+    "FillRate",
+    "IntensityBin",
+    "Markout",
+    "Markouts",
+    "Presence",
+    "Result",
+    "Totals",
+]
+
+HORIZONS = (0.1, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0)
+"""Horizons of the markouts, seconds."""
+
+PLACES = ("inside", "at", "behind")
+"""Where an order stood against the touch of its decision: ``place`` 0, 1, 2."""
+
+SIDES = ("bid", "ask")
+
+_MIN_BLOCKS = 5  # fewer independent blocks than this say nothing about a standard error
+_DIGITS = 100  # sums of money are exact: 128-bit cash needs 39 digits beside the tick's own
+_DICKEY_FULLER = -2.86  # 5 % critical value, regression with a constant, large samples
+
+Int64Array = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Where a replay ended, as the compiled loop and the book report it.
+
+    Parameters
+    ----------
+    first_time, end_time, last_time : int
+        First decision; moment at which the last orders were pulled; last quote (ns).
+    cash : int
+        Of the book: tick·lots.
+    net : int
+        Final inventory, lots.
+    mid2 : int
+        Last bid + ask, ticks.
+    spread2, revaluation2 : int
+        Accumulated spread and revaluation, half tick·lots.
+    fees : int
+        Of the book: currency units, paid > 0.
+    bought, sold : int
+        Lots.
+    messages : tuple of int
+        Order messages (bid, ask).
+    crossed : int
+        Crossed quote rows that were refused; the last good quote was kept.
+    """
+
+    first_time: int
+    end_time: int
+    last_time: int
+    cash: int
+    net: int
+    mid2: int
+    spread2: int
+    revaluation2: int
+    fees: int
+    bought: int
+    sold: int
+    messages: tuple[int, int]
+    crossed: int
+
+
+def _money(amount: Decimal, currency: str, sign: bool = True) -> str:
+    text = f"{amount.normalize() + 0:{'+' if sign else ''},f}" if amount else "0"
+    return f"{text} {currency}"
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Where the profit came from; ``spread + inventory + fees + unexplained == total``, exactly.
+
+    Parameters
+    ----------
+    spread : Decimal
+        Captured at the fills, against the mid known then.
+    inventory : Decimal
+        Revaluation of the inventory while the mid moved.
+    fees : Decimal
+        Contribution of the fees: negative where paid, positive for rebates.
+    total : Decimal
+        From the book: cash + inventory at the last mid - fees paid.
+    unexplained : Decimal
+        total - (spread + inventory + fees): 0.
+    currency : str
+        Name of the currency.
+
+    Examples
+    --------
+    >>> from decimal import Decimal as D
+    >>> print(Attribution(D("3.50"), D("-1.25"), D("-0.10"), D("2.15"), D(0), "USD"))
+    spread captured +3.5 USD, inventory revaluation -1.25 USD, fees -0.1 USD: total +2.15 USD; unexplained 0
+    """
+
+    spread: Decimal
+    inventory: Decimal
+    fees: Decimal
+    total: Decimal
+    unexplained: Decimal
+    currency: str = ""
+
+    def __str__(self) -> str:
+        c = self.currency
+        rest = "0" if not self.unexplained else _money(self.unexplained, c)
+        return (
+            f"spread captured {_money(self.spread, c)}, inventory revaluation {_money(self.inventory, c)}, "
+            f"fees {_money(self.fees, c)}: total {_money(self.total, c)}; unexplained {rest}"
+        )
+
+    @property
+    def total_text(self) -> str:
+        """The total with its sign and currency."""
+        return _money(self.total, self.currency)
+
+    def to_dict(self) -> dict[str, str]:
+        """Return the amounts as exact decimal strings."""
+        names = ("spread", "inventory", "fees", "total", "unexplained")
+        return {name: format(getattr(self, name).normalize() + 0, "f") for name in names} | {
+            "currency": self.currency
+        }
+
+
+@dataclass(frozen=True)
+class Markout:
+    """One row of :class:`Markouts`.
+
+    Parameters
+    ----------
+    horizon : float
+        Seconds after the fill.
+    n, missing : int
+        Fills with a mid at the horizon, and fills without one (they are in no average).
+    mean : float
+        Mean of side·(mid(t + horizon) - price), ticks per lot, weighted by lots; NaN when n = 0.
+    low, high : float
+        Its 95 % interval; NaN when the data hold fewer than 5 independent blocks.
+    blocks : int
+        Blocks of time that the interval rests on.
+    """
+
+    horizon: float
+    n: int
+    missing: int
+    mean: float
+    low: float
+    high: float
+    blocks: int
+
+
+@dataclass(frozen=True)
+class Markouts(Sequence[Markout]):
+    """Markouts of all fills (the sequence itself), of the bid's and of the ask's.
+
+    Parameters
+    ----------
+    rows, bid, ask : tuple of Markout
+        One row per horizon.
+    """
+
+    rows: tuple[Markout, ...]
+    bid: tuple[Markout, ...]
+    ask: tuple[Markout, ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.rows[index]
+
+    def __iter__(self) -> Iterator[Markout]:
+        return iter(self.rows)
+
+    def to_dict(self) -> dict[str, list[dict[str, float | int | None]]]:
+        """Return the rows by side, JSON-able (NaN becomes None)."""
+        sides = {"both": self.rows, "bid": self.bid, "ask": self.ask}
+        return {side: [_finite(asdict(row)) for row in rows] for side, rows in sides.items()}
+
+    def __str__(self) -> str:
+        lines = ["horizon      fills  missing   ticks per lot   95 % interval"]
+        for row in self.rows:
+            interval = "not estimable" if math.isnan(row.low) else f"[{row.low:+.3f}, {row.high:+.3f}]"
+            mean = "-" if math.isnan(row.mean) else f"{row.mean:+.3f}"
+            lines.append(f"{row.horizon:>6g} s {row.n:>9,} {row.missing:>8,} {mean:>15}   {interval}")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class FillRate:
+    """How often the orders of one side and place were filled.
+
+    Parameters
+    ----------
+    side, place : str
+        "bid" or "ask"; "inside", "at" or "behind" the touch at the order's decision.
+    orders, filled : int
+        Orders that went live, and those filled (wholly or in part).
+    fraction : float
+        filled / orders; NaN without orders.
+    lots : int
+        Lots filled.
+    exposure : float
+        Seconds that such an order was in the market.
+    per_second : float
+        filled / exposure; NaN without exposure.
+    """
+
+    side: str
+    place: str
+    orders: int
+    filled: int
+    fraction: float
+    lots: int
+    exposure: float
+    per_second: float
+
+
+@dataclass(frozen=True)
+class Presence:
+    """Share of the replayed time with quotes in the market, and why a side was absent.
+
+    Parameters
+    ----------
+    both, bid, ask, none : float
+        Both sides; the bid alone; the ask alone; neither. They sum to 1.
+    reasons : dict
+        Reason → share of time, averaged over the two sides.
+    bid_reasons, ask_reasons : dict
+        The same for one side; the shares of a side sum to the time it was absent.
+    """
+
+    both: float
+    bid: float
+    ask: float
+    none: float
+    reasons: dict[str, float] = field(default_factory=dict)
+    bid_reasons: dict[str, float] = field(default_factory=dict)
+    ask_reasons: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Drawdown:
+    """Largest fall of the P&L, marked at the mid, over the decisions and the end.
+
+    Parameters
+    ----------
+    amount : Decimal
+        ≥ 0.
+    peak_time, trough_time : int
+        ns.
+    """
+
+    amount: Decimal
+    peak_time: int
+    trough_time: int
+
+
+@dataclass(frozen=True)
+class IntensityBin:
+    """Fill intensity at one range of posted depths, against A·exp(-k·depth).
+
+    Parameters
+    ----------
+    side : str
+        "bid" or "ask".
+    low_depth, high_depth : float
+        The bin [low, high), ticks from the mid of the decision.
+    depth : float
+        Mean depth weighted by exposure, ticks.
+    exposure : float
+        Seconds with an unfilled order at these depths.
+    fills : int
+        Orders hit.
+    assumed : float
+        Mean of A·exp(-k·depth) weighted by exposure, 1/s; NaN without a model.
+    realised, low, high : float
+        fills / exposure and its exact 95 % Poisson interval, 1/s.
+    """
+
+    side: str
+    low_depth: float
+    high_depth: float
+    depth: float
+    exposure: float
+    fills: int
+    assumed: float
+    realised: float
+    low: float
+    high: float
+
+
+def _finite(row: dict[str, Any]) -> dict[str, Any]:
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+
+
+class Result:
+    """A finished replay: made by :func:`mmcore.replay` and :func:`mmcore.run`.
+
+    Parameters
+    ----------
+    events : Events
+        What was replayed.
+    quoter : Quoter
+        Who quoted.
+    settings : dict
+        The arguments of the replay, by name.
+    decisions : ndarray
+        One record per decision (dtype ``DECISION``): ``time``, ``live_time`` (ns); ``reference``;
+        ``touch_bid``, ``touch_ask``, ``bid``, ``ask``, ``bid_size``, ``ask_size``; ``inventory``
+        before it; ``why`` (bits of :data:`mmcore.quoting.WHY`); ``void`` (bit 1: the bid, bit 2: the
+        ask was lost in flight); cumulative ``spread2``, ``revaluation2`` (half tick·lots), ``fees``
+        (currency units).
+    fills : ndarray
+        Fill records (dtype ``mmcore.FILL``); ``time`` is the exchange's stamp, ``receive_time`` ours.
+    fill_context : ndarray
+        One record per fill: ``touch_bid``, ``touch_ask`` known at the fill, ``mid2``, ``inventory``
+        after it, ``decision`` (row of `decisions`), ``place`` (0 inside, 1 at, 2 behind the touch of
+        that decision), ``complete`` (1 when nothing of the order was left).
+    totals : Totals
+        Where it ended.
+    model, calibration : optional
+        What the policy was made from.
+    sample : str
+        "out-of-sample", "in-sample" or "fixed parameters".
+    optimistic : Result, optional
+        The same replay under ``fill="touch"``: the optimistic bound.
+
+    Notes
+    -----
+    Thread-safety: immutable; derived numbers are computed once, on first use.
+    """
+
+    def __init__(
+        self,
+        *,
+        events: Events,
+        quoter: Any,
+        settings: dict[str, Any],
+        decisions: NDArray[np.void],
+        fills: NDArray[np.void],
+        fill_context: NDArray[np.void],
+        totals: Totals,
+        model: Any = None,
+        calibration: Calibration | None = None,
+        sample: str = "fixed parameters",
+        optimistic: Result | None = None,
+    ) -> None:
+        self.events = events
+        self.quoter = quoter
+        self.settings = settings
+        self.decisions = decisions
+        self.fills = fills
+        self.fill_context = fill_context
+        self.totals = totals
+        self.model = model
+        self.calibration = calibration
+        self.sample = sample
+        self.optimistic = optimistic
+
+    # ---- what it was
+
+    @property
+    def instrument(self) -> Instrument:
+        """The instrument of the events."""
+        return self.events.instrument
+
+    @property
+    def policy(self) -> Any:
+        """The policy that quoted."""
+        return self.quoter.policy
+
+    @property
+    def fill(self) -> str:
+        """The fill rule: "through" or "touch"."""
+        return str(self.settings["fill"])
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the first decision to the end of quoting."""
+        return (self.totals.end_time - self.totals.first_time) / 1e9
+
+    # ---- money
+
+    @cached_property
+    def attribution(self) -> Attribution:
+        """Spread, inventory and fees; adds up to the book's total exactly."""
+        t, instrument = self.totals, self.instrument
+        spread = instrument.money(Fraction(t.spread2, 2))
+        inventory = instrument.money(Fraction(t.revaluation2, 2))
+        paid = instrument.currency.amount(t.fees)
+        with localcontext(prec=_DIGITS):
+            total = instrument.money(t.cash + Fraction(t.net * t.mid2, 2)) - paid
+            unexplained = total - spread - inventory + paid
+        return Attribution(spread, inventory, -paid, total, unexplained, instrument.currency.name)
+
+    @cached_property
+    def pnl_path(self) -> dict[str, NDArray[Any]]:
+        """P&L over the decisions and the end, for charts: ``time`` (ns) and float currency columns.
+
+        Columns ``spread``, ``inventory``, ``fees`` (negative where paid) and ``total``, their sum.
+        """
+        d, t = self.decisions, self.totals
+        half = float(self.instrument.money(Fraction(1, 2)))
+        unit = float(self.instrument.currency.amount(1))
+        spread = np.append(d["spread2"], t.spread2) * half
+        inventory = np.append(d["revaluation2"], t.revaluation2) * half
+        fees = np.append(d["fees"], t.fees) * -unit
+        return {
+            "time": np.append(d["time"], t.last_time),
+            "spread": spread,
+            "inventory": inventory,
+            "fees": fees,
+            "total": spread + inventory + fees,
+        }
+
+    @cached_property
+    def drawdown(self) -> Drawdown:
+        """Largest fall of the P&L marked at the mid."""
+        path = self.pnl_path
+        total = np.append(0.0, path["total"])
+        time = np.append(self.totals.first_time, path["time"])
+        trough = int(np.argmax(np.maximum.accumulate(total) - total))
+        peak = int(np.argmax(total[: trough + 1]))
+        with localcontext(prec=_DIGITS):
+            amount = self._equity(peak) - self._equity(trough)
+        return Drawdown(max(amount, Decimal(0)), int(time[peak]), int(time[trough]))
+
+    def _equity(self, point: int) -> Decimal:
+        """Exact P&L at a point of the drawdown's path: 0 is the start, then the decisions, then the end."""
+        if point == 0:
+            return Decimal(0)
+        at_end = point > len(self.decisions)
+        row = self.totals if at_end else self.decisions[point - 1]
+        get = (lambda name: getattr(row, name)) if at_end else (lambda name: int(row[name]))
+        return self.instrument.money(
+            Fraction(get("spread2") + get("revaluation2"), 2)
+        ) - self.instrument.currency.amount(get("fees"))
+
+    # ---- the market that was replayed
+
+    @cached_property
+    def _mids(self) -> tuple[Int64Array, Int64Array, NDArray[np.bool_]]:
+        """Return time, mid2 and "has a mid" of the quotes in force: crossed rows are left out."""
+        quotes = self.events.quotes
+        good = ~quotes.crossed
+        return quotes.local_time[good], quotes.mid2[good], quotes.two_sided[good]
+
+    def _mid2_at(self, times: Int64Array) -> tuple[Int64Array, NDArray[np.bool_]]:
+        """Return mid2 of the last quote known at each time, and whether there was a mid."""
+        time, mid2, known = self._mids
+        row = np.searchsorted(time, times, "right") - 1
+        found = (row >= 0) & (times <= self.totals.last_time)
+        row = np.maximum(row, 0)
+        return mid2[row], found & known[row]
+
+    @cached_property
+    def sigma_realised(self) -> float | None:
+        """Volatility of the mid over the replayed span, ticks/√s; None without two mids.
+
+        √(Σ(Δm)²/(D·n)) over the grid first_time + j·D with D the calibration's
+        ``sigma_interval`` (1 s without one); steps with an unknown mid at either end are left out.
+        """
+        step = round(float(self.settings.get("sigma_interval", 1.0)) * 1e9)
+        grid = np.arange(self.totals.first_time, self.totals.last_time + 1, step, dtype=np.int64)
+        mid2, known = self._mid2_at(grid)
+        both = known[1:] & known[:-1]
+        moves = np.diff(mid2)[both] / 2.0
+        if not len(moves):
+            return None
+        return math.sqrt(float(np.dot(moves, moves)) / (len(moves) * step / 1e9))
+
+    @property
+    def sigma_assumed(self) -> float | None:
+        """Volatility that the policy was made with, ticks/√s; None when no model is known."""
+        value = getattr(self.model if self.model is not None else self.calibration, "sigma", None)
+        return None if value is None else float(value)
+
+    # ---- inventory
+
+    @cached_property
+    def inventory_path(self) -> tuple[Int64Array, Int64Array]:
+        """Times (ns) and inventory from that time on: the start, then one step a fill."""
+        time = np.append(self.totals.first_time, self.fills["receive_time"]).astype(np.int64)
+        return time, np.append(0, self.fill_context["inventory"]).astype(np.int64)
+
+    def inventory_histogram(self) -> tuple[Int64Array, FloatArray]:
+        """Return each inventory from the smallest to the largest held, and its share of the time.
+
+        The time runs from the first decision to the end of quoting.
+        """
+        time, inventory = self.inventory_path
+        held = np.diff(np.append(time, self.totals.end_time)).astype(np.float64)
+        low = int(inventory.min())
+        weight = np.bincount(inventory - low, weights=held)
+        levels = np.arange(low, low + len(weight), dtype=np.int64)
+        total = float(weight.sum())
+        return levels, weight / total if total else np.where(levels == inventory[-1], 1.0, 0.0)
+
+    @cached_property
+    def half_life(self) -> float | None:
+        """Seconds in which the inventory loses half of its distance from its mean; None if not estimable.
+
+        The inventory is read on a regular grid (the re-quote interval, at least 1/5000 of the span;
+        1 s when quoting at every quote) with step Δ, and q at one point regressed on q at the point
+        before it: slope ρ by least squares, half-life −ln 2·Δ/ln ρ. It is None when ρ ≤ 0, or when the
+        Dickey-Fuller statistic (ρ − 1)/se is above −2.86: then the sample cannot be told from a
+        random walk, which has no half-life.
+        """
+        interval = float(self.settings["interval"]) or 1.0
+        step = max(round(interval * 1e9), (self.totals.end_time - self.totals.first_time) // 5000, 1)
+        grid = np.arange(self.totals.first_time, self.totals.end_time + 1, step, dtype=np.int64)
+        time, inventory = self.inventory_path
+        q = inventory[np.searchsorted(time, grid, "right") - 1].astype(np.float64)
+        if len(q) < 20:
+            return None
+        x, y = q[:-1] - q[:-1].mean(), q[1:] - q[1:].mean()
+        spread = float(np.dot(x, x))
+        if spread == 0.0:
+            return None
+        rho = float(np.dot(x, y)) / spread
+        rest = y - rho * x
+        error = math.sqrt(float(np.dot(rest, rest)) / (len(x) - 2) / spread)
+        if not 0.0 < rho < 1.0 or rho - 1.0 > _DICKEY_FULLER * error:
+            return None
+        return -math.log(2.0) * step / 1e9 / math.log(rho)
+
+    # ---- orders
+
+    @cached_property
+    def _orders(self) -> dict[str, NDArray[Any]]:
+        """Return one entry per order that went live: side, decision, depth, place, seconds live, …"""
+        d, end = self.decisions, self.totals.end_time
+        live = d["live_time"]
+        until = np.minimum(np.append(live[1:], end), end)
+        columns: dict[str, list[NDArray[Any]]] = {}
+        for s, side in enumerate(SIDES):
+            sign = 1 - 2 * s
+            there = (live < end) & (d[f"{side}_size"] > 0) & ((d["void"] >> s) & 1 == 0)
+            mine = (self.fills["qty"] * sign) > 0
+            rows = self.fill_context["decision"][mine]
+            lots = np.bincount(rows, self.fills["qty"][mine] * sign, minlength=len(d)).astype(np.int64)
+            last = until.copy()
+            done = rows[self.fill_context["complete"][mine] == 1]
+            last[done] = self.fills["receive_time"][mine][self.fill_context["complete"][mine] == 1]
+            first = last.copy()  # the first fill, where there was one
+            np.minimum.at(first, rows, self.fills["receive_time"][mine])
+            at = np.flatnonzero(there)
+            price, touch = d[side][at], d[f"touch_{side}"][at]
+            new = {
+                "side": np.full(len(at), s),
+                "decision": at,
+                "depth": sign * (d["reference"][at] - price),
+                "place": 1 - sign * np.sign(np.where(touch == price, 0, np.where(price > touch, 1, -1))),
+                "seconds": (last[at] - live[at]) / 1e9,
+                "seconds_unfilled": (first[at] - live[at]) / 1e9,
+                "lots": lots[at],
+            }
+            for name, column in new.items():
+                columns.setdefault(name, []).append(column)
+        return {name: np.concatenate(parts) for name, parts in columns.items()}
+
+    @cached_property
+    def fill_rates(self) -> list[FillRate]:
+        """Fill rates by side and by place against the touch of the order's decision."""
+        o, rates = self._orders, []
+        for s, side in enumerate(SIDES):
+            for p, place in enumerate(PLACES):
+                mine = (o["side"] == s) & (o["place"] == p)
+                orders, filled = int(mine.sum()), int((o["lots"][mine] > 0).sum())
+                seconds = float(o["seconds"][mine].sum())
+                rates.append(
+                    FillRate(
+                        side,
+                        place,
+                        orders,
+                        filled,
+                        filled / orders if orders else math.nan,
+                        int(o["lots"][mine].sum()),
+                        seconds,
+                        filled / seconds if seconds else math.nan,
+                    )
+                )
+        return rates
+
+    @cached_property
+    def presence(self) -> Presence:
+        """Share of time with quotes in the market, and the reasons for the rest."""
+        from .quoting import reasons
+
+        d, first, end = self.decisions, self.totals.first_time, self.totals.end_time
+        span = end - first
+        if span <= 0 or not len(d):
+            return Presence(0.0, 0.0, 0.0, 1.0)
+        live = np.minimum(d["live_time"], end)
+        window = np.append(live[1:], end) - live
+        held = {side: np.zeros(len(d), dtype=np.int64) for side in SIDES}
+        o = self._orders
+        why_absent: dict[str, dict[str, int]] = {}
+        for s, side in enumerate(SIDES):
+            mine = o["side"] == s
+            held[side][o["decision"][mine]] = np.rint(o["seconds"][mine] * 1e9).astype(np.int64)
+            absent = why_absent.setdefault(side, {})
+            placed = np.zeros(len(d), dtype=bool)
+            placed[o["decision"][mine]] = True
+            void = (d["void"] >> s) & 1 == 1
+            absent["not yet live"] = int(live[0]) - first
+            absent["filled, until the next decision"] = int((window - held[side])[placed].sum())
+            absent["lost in flight: the side was filled meanwhile"] = int(window[void & ~placed].sum())
+            silent = ~placed & ~void
+            for bits in np.unique(d["why"][silent]):
+                here = int(window[silent & (d["why"] == bits)].sum())
+                for reason in reasons(int(bits), side) or ("no reason given",):
+                    absent[reason] = absent.get(reason, 0) + here
+        both = int(np.minimum(held["bid"], held["ask"]).sum())
+        bid, ask = int(held["bid"].sum()) - both, int(held["ask"].sum()) - both
+        shares = {
+            side: {reason: time / span for reason, time in absent.items() if time}
+            for side, absent in why_absent.items()
+        }
+        either = dict.fromkeys([*shares["bid"], *shares["ask"]])
+        return Presence(
+            both / span,
+            bid / span,
+            ask / span,
+            (span - both - bid - ask) / span,
+            {r: (shares["bid"].get(r, 0.0) + shares["ask"].get(r, 0.0)) / 2 for r in either},
+            shares["bid"],
+            shares["ask"],
+        )
+
+    @property
+    def messages(self) -> int:
+        """Order messages sent: a side whose integer price or size changes counts one."""
+        return sum(self.totals.messages)
+
+    @cached_property
+    def intensity(self) -> list[IntensityBin]:
+        """Fill intensity by posted depth, with exact Poisson intervals, against A·exp(-k·depth).
+
+        An order is exposed from the moment it is live until it is first hit or replaced; its depth
+        is that of its decision. At most 20 bins a side, each a whole number of ticks wide.
+        """
+        from scipy.stats import chi2
+
+        o, bins = self._orders, []
+        law = self._intensity_law
+        for s, side in enumerate(SIDES):
+            mine = (o["side"] == s) & (o["seconds_unfilled"] > 0)
+            if not mine.any():
+                continue
+            depth, seconds = o["depth"][mine], o["seconds_unfilled"][mine]
+            hit = o["lots"][mine] > 0
+            low = math.floor(float(depth.min()))
+            width = max(1, math.ceil((float(depth.max()) - low + 0.5) / 20))
+            label = np.floor((depth - low) / width).astype(np.int64)
+            assumed = np.full(len(depth), math.nan)
+            if law is not None:
+                (a, k) = law[s]
+                assumed = a * np.exp(-k * depth)
+            for b in np.unique(label):
+                here = label == b
+                time, n = float(seconds[here].sum()), int(hit[here].sum())
+                lower = 0.0 if n == 0 else float(chi2.ppf(0.025, 2 * n)) / 2 / time
+                upper = float(chi2.ppf(0.975, 2 * n + 2)) / 2 / time
+                bins.append(
+                    IntensityBin(
+                        side,
+                        float(low + b * width),
+                        float(low + (b + 1) * width),
+                        float(np.dot(depth[here], seconds[here])) / time,
+                        time,
+                        n,
+                        float(np.dot(assumed[here], seconds[here])) / time,
+                        n / time,
+                        lower,
+                        upper,
+                    )
+                )
+        return bins
+
+    @property
+    def _intensity_law(self) -> tuple[tuple[float, float], tuple[float, float]] | None:
+        """Return (A, k) of the bid and of the ask, from the model or else the calibration."""
+        for source in (self.model, self.calibration):
+            a, k = getattr(source, "A", None), getattr(source, "k", None)
+            if a is not None and k is not None:
+                a, k = np.broadcast_to(a, 2), np.broadcast_to(k, 2)
+                return (float(a[0]), float(k[0])), (float(a[1]), float(k[1]))
+        return None
+
+    # ---- markouts
+
+    def markouts(self, horizons: Sequence[float] = HORIZONS) -> Markouts:
+        """Return what the fills were worth later: side·(mid(t + horizon) - price), ticks per lot.
+
+        A fill has no mid at a horizon when that lies beyond the last quote, or when the market was
+        one-sided then; it is counted as missing and never given another value.
+
+        The interval: markouts of fills closer than a horizon share a stretch of the price path, so
+        they are not independent. Time is cut into blocks of max(4·horizon, 30 s), the sums of
+        residuals of different blocks are taken as independent (a cluster-robust standard error), and
+        Student's t with blocks - 1 degrees of freedom gives 95 %. Fewer than 5 blocks: NaN.
+
+        Parameters
+        ----------
+        horizons : sequence of float
+            Seconds, ≥ 0.
+
+        Raises
+        ------
+        InvalidArgument
+            A horizon that is not a finite number ≥ 0.
+        """
+        for at, horizon in enumerate(horizons):
+            if not (math.isfinite(horizon) and horizon >= 0):
+                raise InvalidArgument(
+                    argument="horizons", index=at, value=horizon, allowed="a finite number >= 0 (s)"
+                )
+        time = self.fills["receive_time"].astype(np.int64)
+        qty = self.fills["qty"].astype(np.int64)
+        price = self.fills["price"].astype(np.int64)
+        every: list[tuple[Markout, ...]] = []
+        for mine in (np.ones(len(qty), dtype=bool), qty > 0, qty < 0):
+            rows = []
+            for horizon in horizons:
+                mid2, known = self._mid2_at(time[mine] + round(horizon * 1e9))
+                value = np.sign(qty[mine]) * (mid2 - 2 * price[mine]) / 2.0
+                rows.append(_markout(horizon, time[mine], np.abs(qty[mine]), value, known))
+            every.append(tuple(rows))
+        return Markouts(*every)
+
+    # ---- what people look at
+
+    def summary(self) -> dict[str, Any]:
+        """Return the main numbers, JSON-able; money as exact decimal strings."""
+        t, a = self.totals, self.attribution
+        levels, share = self.inventory_histogram()
+        mean = float(np.dot(levels, share))
+        p = self.presence
+        out: dict[str, Any] = {
+            "name": self.events.name,
+            "instrument": self.instrument.name,
+            "sample": self.sample,
+            "fill": self.fill,
+            "seconds": self.duration,
+            "quotes": len(self.events.quotes),
+            "trades": len(self.events.trades),
+            "decisions": len(self.decisions),
+            "messages": self.messages,
+            "fills": len(self.fills),
+            "bought": t.bought,
+            "sold": t.sold,
+            "inventory": {
+                "final": t.net,
+                "min": int(levels[0]),
+                "max": int(levels[-1]),
+                "mean": mean,
+                "std": math.sqrt(max(float(np.dot((levels - mean) ** 2, share)), 0.0)),
+                "half_life": self.half_life,
+            },
+            "pnl": a.to_dict(),
+            "pnl_text": str(a),
+            "drawdown": format(self.drawdown.amount.normalize() + 0, "f"),
+            "presence": {"both": p.both, "bid": p.bid, "ask": p.ask, "none": p.none, "reasons": p.reasons},
+            "fill_rates": [_finite(asdict(rate)) for rate in self.fill_rates],
+            "markouts": self.markouts().to_dict(),
+            "sigma": {"assumed": self.sigma_assumed, "realised": self.sigma_realised},
+            "intensity": [_finite(asdict(row)) for row in self.intensity],
+            "crossed_quotes": t.crossed,
+            "settings": self.settings,
+            "optimistic": None,
+        }
+        if self.optimistic is not None:
+            bound = self.optimistic
+            out["optimistic"] = {
+                "fill": bound.fill,
+                "fills": len(bound.fills),
+                "final_inventory": bound.totals.net,
+                "pnl": bound.attribution.to_dict(),
+                "pnl_text": str(bound.attribution),
+            }
+        return out
+
+    def report(self, path: str | PathLike[str]) -> None:
+        """Write the interactive HTML page (extra ``report``)."""
+        from .report import write_report
+
+        write_report(self, path)
+
+    def plot(self, what: str = "pnl", ax: Any = None) -> Any:
+        """Draw with matplotlib (extra ``plot``); see :func:`mmcore.plots.plot_result` for `what`."""
+        from .plots import plot_result
+
+        return plot_result(self, what, ax)
+
+    def _lines(self) -> list[tuple[str, str]]:
+        t = self.totals
+        levels, _ = self.inventory_histogram()
+        p = self.presence
+        lines = [
+            ("sample", self.sample),
+            (
+                "span",
+                f"{self.duration:,.3f} s, {len(self.decisions):,} decisions, {self.messages:,} messages",
+            ),
+            ("fills", f"{len(self.fills):,} ({t.bought:,} lots bought, {t.sold:,} sold), rule {self.fill!r}"),
+            ("inventory", f"{t.net:+,} lots at the end, within [{levels[0]:+,}, {levels[-1]:+,}]"),
+            ("P&L", str(self.attribution)),
+            ("drawdown", _money(self.drawdown.amount, self.instrument.currency.name, sign=False)),
+            ("presence", f"both sides {p.both:.1%}, one {p.bid + p.ask:.1%}, none {p.none:.1%}"),
+        ]
+        if self.optimistic is not None:
+            bound = self.optimistic
+            lines.append(
+                (
+                    "optimistic",
+                    f"{bound.attribution.total_text} with {len(bound.fills):,} fills under {bound.fill!r}",
+                )
+            )
+        return lines
+
+    def __repr__(self) -> str:
+        lines = [f"<Result {self.events.name}", *(f"  {name}: {text}" for name, text in self._lines())]
+        return "\n".join(lines) + ">"
+
+    def _repr_html_(self) -> str:
+        body = "".join(f"<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in self._lines())
+        return f"<table><caption>{escape(self.events.name)}</caption>{body}</table>"
+
+
+def _markout(
+    horizon: float, time: Int64Array, lots: Int64Array, value: FloatArray, known: NDArray[np.bool_]
+) -> Markout:
+    """Average `value` where known, weighted by lots, with a cluster-robust interval."""
+    n, missing = int(known.sum()), int((~known).sum())
+    if n == 0:
+        return Markout(horizon, 0, missing, math.nan, math.nan, math.nan, 0)
+    time, weight, value = time[known], lots[known].astype(np.float64), value[known]
+    total = float(weight.sum())
+    mean = float(np.dot(weight, value)) / total
+    length = max(round(4e9 * horizon), 30_000_000_000)
+    _, block = np.unique((time - time[0]) // length, return_inverse=True)
+    sums = np.bincount(block, weights=weight * (value - mean))
+    blocks = len(sums)
+    if blocks < _MIN_BLOCKS:
+        return Markout(horizon, n, missing, mean, math.nan, math.nan, blocks)
+    from scipy.special import stdtrit
+
+    error = math.sqrt(float(np.dot(sums, sums)) * blocks / (blocks - 1)) / total
+    half = float(stdtrit(blocks - 1, 0.975)) * error
+    return Markout(horizon, n, missing, mean, mean - half, mean + half, blocks)
