@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from .events import Events, Quotes, Trades
     from .instruments import Instrument
 
-__all__ = ["Experiment", "Estimate", "SimulatedMarket", "Symmetric", "simulate"]
+__all__ = ["Estimate", "Experiment", "SimulatedMarket", "Symmetric", "simulate"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -119,28 +119,50 @@ class SimulatedMarket:
     """
 
     PARAMETERS = (
-        Parameter("sigma", float, default=1.0, low=0.0, unit="ticks/sqrt(s)", doc="volatility of the mid price"),
         Parameter(
-            "A", float, default=1.0, low=0.0, open_low=True, unit="1/s", pair=True,
+            "sigma", float, default=1.0, low=0.0, unit="ticks/sqrt(s)", doc="volatility of the mid price"
+        ),
+        Parameter(
+            "A",
+            float,
+            default=1.0,
+            low=0.0,
+            open_low=True,
+            unit="1/s",
+            pair=True,
             doc="rate at which market orders pass a quote at the mid",
         ),
         Parameter(
-            "k", float, default=0.3, low=0.0, open_low=True, unit="1/tick", pair=True,
+            "k",
+            float,
+            default=0.3,
+            low=0.0,
+            open_low=True,
+            unit="1/tick",
+            pair=True,
             doc="decay of that rate with the distance from the mid",
         ),
         Parameter("spread", int, default=4, low=1, high=1_000_000, unit="ticks", doc="width of the touch"),
         Parameter(
-            "duration", float, default=3600.0, low=0.0, high=1e7, open_low=True, unit="s",
+            "duration",
+            float,
+            default=3600.0,
+            low=0.0,
+            high=1e7,
+            open_low=True,
+            unit="s",
             doc="length of the simulated market",
         ),
         Parameter("seed", int, default=1, low=0, doc="seed of the random numbers"),
-        Parameter("refresh", float, default=20.0, low=0.0, unit="1/s", doc="rate of size changes at the touch"),
+        Parameter(
+            "refresh", float, default=20.0, low=0.0, unit="1/s", doc="rate of size changes at the touch"
+        ),
         Parameter("quote_size", float, default=8.0, low=1.0, unit="lots", doc="mean size at the touch"),
         Parameter("trade_size", float, default=3.0, low=1.0, unit="lots", doc="mean size of one trade"),
         Parameter(
             "start", int, default=10_000, low=-(2**40), high=2**40, unit="ticks", doc="first mid price"
         ),
-    )  # fmt: skip
+    )
 
     def __init__(
         self,
@@ -226,9 +248,7 @@ class SimulatedMarket:
             quotes,
             self._trades(rng, quotes),
             name=f"simulated market, seed {self.seed}",
-            source={
-                "simulated": {p.name: getattr(self, p.name) for p in self.PARAMETERS},
-            },
+            source={"simulated": {p.name: getattr(self, p.name) for p in self.PARAMETERS}},
         )
 
     def _refuse_giants(self) -> None:
@@ -263,10 +283,12 @@ class SimulatedMarket:
         bid = self.start - self.spread // 2 + np.cumsum(step)
         if not self.instrument.negative_prices and int(bid.min()) <= 0:
             raise InvalidArgument(
-                f"start must keep the price above zero over the whole market, got {self.start}: the bid fell to "
-                f"{int(bid.min())} ticks (take a larger start, or an instrument with negative_prices)",
-                argument="start", value=self.start, allowed="large enough to keep the price above zero",
-            )  # fmt: skip
+                f"start must keep the price above zero, got {self.start}: the bid fell to {int(bid.min())} "
+                "ticks (take a larger start, or an instrument with negative_prices)",
+                argument="start",
+                value=self.start,
+                allowed="large enough to keep the price above zero",
+            )
         moved = step != 0
         moved[0] = True
         bid_changes = rng.random(n) < 0.5
@@ -390,7 +412,8 @@ class Estimate:
     standard_error: float
 
     def __str__(self) -> str:
-        decimals = 3 if not self.standard_error > 0 else max(0, 1 - math.floor(math.log10(self.standard_error)))
+        error = self.standard_error
+        decimals = max(0, 1 - math.floor(math.log10(error))) if error > 0 else 3
         return f"{self.value:.{decimals}f} ± {self.standard_error:.{decimals}f}"
 
 
@@ -525,7 +548,13 @@ SIMULATE_PARAMETERS = (
     ),
     Parameter("horizon", float, low=0.0, open_low=True, unit="s", doc="length of one path"),
     Parameter(
-        "dt", float, default=None, low=0.0, open_low=True, unit="s", doc="time step; without one, event-driven"
+        "dt",
+        float,
+        default=None,
+        low=0.0,
+        open_low=True,
+        unit="s",
+        doc="time step; without one, event-driven",
     ),
     Parameter("paths", int, default=1000, low=2, high=10_000_000, doc="number of simulated paths"),
     Parameter("seed", int, default=1, low=0, doc="seed of the random numbers"),
