@@ -1,0 +1,358 @@
+"""Decimal text to whole ticks, lots or ns: exactly, in bulk, and without a float on the way.
+
+A price of 0.29 with a tick of 0.01 is 29 ticks. ``int(0.29 * 100)`` is 28; here the digits of the
+text are accumulated as integers, and text off the grid is refused unless a rounding is asked for:
+
+============= ===================================================================
+``"exact"``   refuse it, naming the row (the default)
+``"floor"``   towards minus infinity; :func:`parse_floor` keeps the remainder
+``"ceil"``    towards plus infinity
+``"nearest"`` nearest, half to even: for text that went through a binary float and
+              back, such as ``"236.61000000000001"``
+============= ===================================================================
+
+Numbers are a sign, digits with at most one point, and an exponent, with blanks around. Anything
+else ("nan", "1,000", "0x10", "") is refused.
+
+:class:`Fields` cuts delimited text into rows and columns and parses a column at a time.
+
+Examples
+--------
+>>> from mmcore.decimals import parse, parse_floor, Fields
+>>> parse(["0.29", "61700.10"], step="0.01").tolist()
+[29, 6170010]
+>>> parse(["236.61000000000001"], step="0.01", rounding="nearest").tolist()
+[23661]
+>>> [column.tolist() for column in parse_floor(["223.825"], step="0.01")]
+[[22382], [500000]]
+>>> rows = Fields(b"34200.18960767,2238100\\n34200.5,2238200\\n", columns=2)
+>>> rows.integers(0, step="0.000000001").tolist()
+[34200189607670, 34200500000000]
+"""
+
+from decimal import Decimal, InvalidOperation
+
+import numpy as np
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize
+from libc.stdint cimport int32_t, int64_t
+
+from mmcore.errors import InvalidArgument, OutOfBounds
+
+cdef extern from "mmcore/types.h" nogil:
+    enum:
+        MM_OK
+        MM_INVALID
+        MM_OVERFLOW
+        MM_UNSUPPORTED
+
+__all__ = ["Fields", "parse", "parse_floor"]
+
+cdef dict _ROUNDINGS = {"exact": MM_EXACT, "floor": MM_FLOOR, "ceil": MM_CEIL, "nearest": MM_NEAREST}
+
+
+cdef int decimal(
+    const char *text, int64_t size, const mm_grid *grid, int64_t *ticks, int32_t *subtick
+) noexcept nogil:
+    """Parse text[:size]; see ``mm_decimal``."""
+    return mm_decimal(text, text + size, grid, ticks, subtick)
+
+
+cdef mm_grid _grid(object step, str rounding) except *:
+    cdef mm_grid grid
+    if rounding not in _ROUNDINGS:
+        raise InvalidArgument(argument="rounding", value=rounding, allowed="one of " + ", ".join(_ROUNDINGS))
+    if isinstance(step, float):
+        raise InvalidArgument(argument="step", value=step, allowed="a decimal string, not a float")
+    try:
+        value = Decimal(step).normalize()
+        finite = value.is_finite()
+    except (InvalidOperation, TypeError, ValueError):
+        finite = False
+    if not finite or value <= 0:
+        raise InvalidArgument(argument="step", value=step, allowed='a positive decimal string such as "0.01"')
+    _, digits, exponent = value.as_tuple()
+    if len(digits) + max(exponent, 0) > 13 or -exponent > MM_SCALE_MAX:
+        raise InvalidArgument(argument="step", value=step, allowed="a decimal of at most 12 digits")
+    whole = int("".join(map(str, digits))) * 10 ** max(exponent, 0)
+    if whole > MM_STEP_MAX:
+        raise InvalidArgument(argument="step", value=step, allowed="a decimal of at most 12 digits")
+    grid.step = whole
+    grid.scale = max(-exponent, 0)
+    grid.rounding = _ROUNDINGS[rounding]
+    return grid
+
+
+cdef object _refusal(int status, int64_t row, object text, object step):
+    if isinstance(text, bytes):
+        text = text.decode("ascii", "backslashreplace")
+    if status == MM_OVERFLOW:
+        return OutOfBounds(
+            f"row {row}: {text!r} is too large for 64 bits in steps of {step}",
+            argument="values", value=text, index=row)
+    allowed = f"a multiple of {step}" if status == MM_UNSUPPORTED else "a decimal number"
+    return InvalidArgument(f"row {row}: {text!r} is not {allowed}",
+                           argument="values", value=text, allowed=allowed, index=row)
+
+
+cdef _parse_objects(
+    object values, object step, const mm_grid *grid, int64_t[::1] ticks, int32_t[::1] subticks
+):
+    cdef int64_t row = 0
+    cdef Py_ssize_t size
+    cdef const char *text
+    cdef int status
+    cdef int64_t value = 0
+    cdef int32_t sub = 0
+    for item in values:
+        if isinstance(item, (int, Decimal)) and not isinstance(item, bool):
+            item = str(item)
+        if isinstance(item, bytes):
+            text = PyBytes_AS_STRING(item)
+            size = PyBytes_GET_SIZE(item)
+        elif isinstance(item, str):
+            text = PyUnicode_AsUTF8AndSize(item, &size)
+        else:
+            raise InvalidArgument(
+                argument="values", index=row, value=item,
+                allowed="decimal text (a float has lost the digits)")
+        status = mm_decimal(text, text + size, grid, &value, &sub)
+        if status != MM_OK:
+            raise _refusal(status, row, item, step)
+        ticks[row] = value
+        subticks[row] = sub
+        row += 1
+
+
+cdef tuple _parsed(object values, object step, str rounding):
+    cdef mm_grid grid = _grid(step, rounding)
+    if isinstance(values, (str, bytes)):
+        raise InvalidArgument(argument="values", value=values, allowed="a sequence of decimal texts")
+    if isinstance(values, np.ndarray):
+        values = values.tolist()
+    n = len(values)
+    ticks = np.empty(n, dtype=np.int64)
+    subticks = np.empty(n, dtype=np.int32)
+    _parse_objects(values, step, &grid, ticks, subticks)
+    return ticks, subticks
+
+
+def parse(values, step="1", rounding="exact"):
+    """Return each text as a whole number of steps.
+
+    Parameters
+    ----------
+    values : sequence of str, bytes, int or Decimal
+        Decimal numbers. Floats are refused: their digits are already lost.
+    step : str, int or Decimal
+        The grid: a price tick, a lot, or "0.000000001" for ns from seconds. At most 12 digits.
+    rounding : {"exact", "floor", "ceil", "nearest"}
+        What becomes of a number off the grid.
+
+    Returns
+    -------
+    ndarray of int64
+
+    Raises
+    ------
+    InvalidArgument
+        Not a number, or off the grid under "exact"; ``.index`` is the row.
+    OutOfBounds
+        Beyond 2**62 units of the last decimal of `step`.
+
+    Examples
+    --------
+    >>> parse(["0.29", "-1.5e2"], step="0.01").tolist()
+    [29, -15000]
+    >>> parse(["1", "2.505"], step="0.01")
+    Traceback (most recent call last):
+    mmcore.errors.InvalidArgument: row 1: '2.505' is not a multiple of 0.01
+    """
+    return _parsed(values, step, rounding)[0]
+
+
+def parse_floor(values, step="1"):
+    """Return each text as whole steps, rounded down, and the rest in millionths of a step.
+
+    The rest is rounded down too: only a remainder finer than a millionth of a step is lost.
+
+    Parameters
+    ----------
+    values : sequence of str, bytes, int or Decimal
+        Decimal numbers.
+    step : str, int or Decimal
+        The grid.
+
+    Returns
+    -------
+    ticks : ndarray of int64
+    subticks : ndarray of int32
+        In [0, 1000000).
+
+    Examples
+    --------
+    >>> [column.tolist() for column in parse_floor(["0.125", "-0.125"], step="0.01")]
+    [[12, -13], [500000, 500000]]
+    """
+    return _parsed(values, step, "floor")
+
+
+cdef class Fields:
+    """Rows and columns of delimited text, parsed a column at a time.
+
+    Blanks and one pair of double quotes around a field are left out; empty lines are skipped.
+
+    Parameters
+    ----------
+    text : bytes
+        Whole rows; the last one may lack its newline.
+    columns : int
+        Fields that every row must have.
+    delimiter : str
+        One ASCII character.
+
+    Attributes
+    ----------
+    lines : ndarray of int64
+        The 0-based line of each row in `text`.
+
+    Raises
+    ------
+    InvalidArgument
+        A row with another number of fields, or a quote that is not closed; ``.index`` is the line.
+
+    Notes
+    -----
+    Thread-safety: immutable; may be read from any number of threads.
+
+    Examples
+    --------
+    >>> f = Fields(b"a;1.5\\n\\nb;2\\n", columns=2, delimiter=";")
+    >>> len(f), f.strings(0), f.integers(1, step="0.5").tolist(), f.lines.tolist()
+    (2, ['a', 'b'], [3, 4], [0, 2])
+    """
+
+    cdef readonly bytes text
+    cdef readonly int64_t columns
+    cdef readonly object lines
+    cdef int64_t[::1] _starts
+    cdef int64_t[::1] _stops
+    cdef int64_t _rows
+
+    def __init__(self, bytes text not None, int64_t columns, str delimiter=","):
+        cdef mm_fields_result result
+        cdef int64_t size = PyBytes_GET_SIZE(text)
+        cdef int64_t capacity
+        cdef const char *at = PyBytes_AS_STRING(text)
+        cdef char separator
+        cdef int64_t[::1] starts, stops, line_of
+        if columns < 1:
+            raise InvalidArgument(argument="columns", value=columns, allowed="at least 1")
+        if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n':
+            raise InvalidArgument(argument="delimiter", value=delimiter, allowed="one ASCII character")
+        separator = <char>ord(delimiter)
+        capacity = text.count(b"\n") + 1
+        lines = np.empty(capacity, dtype=np.int64)
+        starts = np.empty(capacity * columns, dtype=np.int64)
+        stops = np.empty(capacity * columns, dtype=np.int64)
+        line_of = lines
+        with nogil:
+            result = mm_fields(
+                at, size, separator, columns, capacity, &starts[0], &stops[0], &line_of[0])
+        if result.status != MM_OK:
+            if result.bad_fields < 0:
+                message = f"line {result.lines + 1}: a double quote is not closed at the end of its field"
+            else:
+                message = f"line {result.lines + 1}: has {result.bad_fields} fields instead of {columns}"
+            raise InvalidArgument(message, argument="text", index=result.lines)
+        self.text = text
+        self.columns = columns
+        self.lines = lines[: result.rows]
+        self._starts = starts
+        self._stops = stops
+        self._rows = result.rows
+
+    def __len__(self):
+        return self._rows
+
+    cdef int64_t _column(self, int64_t column) except -1:
+        if not 0 <= column < self.columns:
+            raise InvalidArgument(argument="column", value=column, allowed=f"in [0, {self.columns})")
+        return column
+
+    cdef bytes _field(self, int64_t row, int64_t column):
+        cdef int64_t at = row * self.columns + column
+        return PyBytes_FromStringAndSize(
+            PyBytes_AS_STRING(self.text) + self._starts[at], self._stops[at] - self._starts[at])
+
+    cdef tuple _numbers(self, int64_t column, object step, str rounding):
+        cdef mm_grid grid = _grid(step, rounding)
+        cdef const char *base = PyBytes_AS_STRING(self.text)
+        cdef int64_t row = 0, at
+        cdef int status = MM_OK
+        self._column(column)
+        ticks = np.empty(self._rows, dtype=np.int64)
+        subticks = np.empty(self._rows, dtype=np.int32)
+        cdef int64_t[::1] ticks_view = ticks
+        cdef int32_t[::1] subticks_view = subticks
+        with nogil:
+            for row in range(self._rows):
+                at = row * self.columns + column
+                status = mm_decimal(
+                    base + self._starts[at], base + self._stops[at], &grid,
+                    &ticks_view[row], &subticks_view[row])
+                if status != MM_OK:
+                    break
+        if status != MM_OK:
+            raise _refusal(status, row, self._field(row, column), step)
+        return ticks, subticks
+
+    def integers(self, int64_t column, step="1", rounding="exact"):
+        """Return a column as whole steps: :func:`parse` of its fields."""
+        return self._numbers(column, step, rounding)[0]
+
+    def integers_floor(self, int64_t column, step="1"):
+        """Return a column as whole steps and millionths: :func:`parse_floor` of its fields."""
+        return self._numbers(column, step, "floor")
+
+    def strings(self, int64_t column):
+        """Return a column as a list of str (UTF-8; other bytes as backslash escapes)."""
+        cdef int64_t row
+        self._column(column)
+        return [self._field(row, column).decode("utf-8", "backslashreplace") for row in range(self._rows)]
+
+    def codes(self, int64_t column, dict codes not None):
+        """Return a column of names as integers.
+
+        Parameters
+        ----------
+        column : int
+            Which column.
+        codes : dict of str to int
+            What each text stands for.
+
+        Raises
+        ------
+        InvalidArgument
+            A text that is not in `codes`; ``.index`` is the row.
+
+        Examples
+        --------
+        >>> Fields(b"buy\\nsell\\n", columns=1).codes(0, {"buy": 1, "sell": -1}).tolist()
+        [1, -1]
+        """
+        cdef int64_t row
+        cdef dict known = {key.encode(): code for key, code in codes.items()}
+        self._column(column)
+        out = np.empty(self._rows, dtype=np.int64)
+        cdef int64_t[::1] view = out
+        for row in range(self._rows):
+            code = known.get(self._field(row, column))
+            if code is None:
+                text = self._field(row, column).decode("utf-8", "backslashreplace")
+                raise InvalidArgument(
+                    f"row {row}: {text!r} is not one of {', '.join(map(repr, codes))}",
+                    argument="values", value=text, allowed="one of " + ", ".join(map(repr, codes)), index=row)
+            view[row] = code
+        return out
