@@ -1,0 +1,349 @@
+/* mmcore/lattice.h - the Hamilton-Jacobi-Bellman equation of one asset on an inventory lattice.
+ *
+ * Every exact model with exponential fill intensities is one equation. Inventory stands on n nodes,
+ * one order apart; z is the value per order (ticks) and tau the time left:
+ *
+ *   dz[i]/dtau = rate[i] + up e^(k_bid x[i]) [i < n-1] + down e^(-k_ask x[i-1]) [i > 0],
+ *   x[i] = z[i+1] - z[i].
+ *
+ * Only the differences x set the quotes, so x is what is solved for, together with the value z of
+ * the middle node. Two solvers:
+ *
+ *   mm_lattice_stationary   tau = infinity: dz/dtau = gain at every node. A recursion from both ends
+ *                           that meets where the stationary law peaks, and Newton on the gain; O(n).
+ *   mm_lattice_advance      from one tau to a later one: extrapolated linearly implicit Euler under
+ *                           error control; one tri-diagonal solve a substep.
+ *
+ * Why in x: the sum over z grows without bound and reaches thousands (in units of 1/k) at the ends of
+ * a wide lattice, so z[i+1] - z[i] would lose the digits that quotes are made of. The equation of x
+ * is a conservation law, dx[i]/dtau = f[i+1] - f[i], whose Jacobian has non-negative off-diagonals and
+ * columns that sum to zero or less: the elimination below never subtracts.
+ *
+ * No allocation: the caller passes the work array. No NaN leaves: on failure the status says so and
+ * the state is the last good one.
+ */
+#ifndef MMCORE_LATTICE_H
+#define MMCORE_LATTICE_H
+
+#include <math.h>
+#include <stdint.h>
+
+#include "types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct mm_lattice {
+  int64_t n;           /* nodes, >= 2 */
+  const double *rate;  /* n running rewards per order, ticks/s */
+  double up, down;     /* ticks/s, > 0: the Hamiltonian's factor on the bid and the ask side */
+  double k_bid, k_ask; /* 1/tick, > 0 */
+} mm_lattice;
+
+#define MM_LATTICE_COLUMNS 8
+/* Doubles of work memory that mm_lattice_advance needs for n nodes. */
+#define MM_LATTICE_WORK(n) ((MM_LATTICE_COLUMNS + 6) * (n))
+
+static inline int mm_lattice_valid(const mm_lattice *p) {
+  if (p->n < 2 || !(p->up > 0 && p->down > 0 && p->k_bid > 0 && p->k_ask > 0) ||
+      !isfinite(p->up + p->down + p->k_bid + p->k_ask))
+    return 0;
+  for (int64_t i = 0; i < p->n; ++i)
+    if (!isfinite(p->rate[i]))
+      return 0;
+  return 1;
+}
+
+/* How far the recursions miss each other at node `meet` when the gain is rate[meet] + excess; its
+ * slope in the gain; and, where x is given, the differences. The flux that leaves node i upwards is
+ * up e^(k_bid x[i]), and node i's equation gives it from the flux that comes from below; downwards
+ * alike. A flux that is not positive means the gain is too small (and 0 is returned for "undefined"). */
+static inline int mm_lattice_gap(const mm_lattice *p, int64_t meet, double excess, double *gap, double *slope,
+                                 double *x) {
+  const double *r = p->rate, top = r[meet];
+  const double ratio = p->k_ask / p->k_bid; /* 1 for almost everybody: then no powers are needed */
+  double in = 0, in_slope = 0, miss = excess, rise = 1;
+  for (int64_t i = 0; i < meet; ++i) {
+    double flux = excess + (top - r[i]) - in, flux_slope = 1 - in_slope;
+    if (!(flux > 0))
+      return 0;
+    if (x)
+      x[i] = log(flux / p->up) / p->k_bid;
+    in = ratio == 1 ? p->down * (p->up / flux) : p->down * pow(p->up / flux, ratio);
+    in_slope = -ratio * in * (flux_slope / flux);
+  }
+  miss -= in, rise -= in_slope;
+  in = in_slope = 0;
+  for (int64_t i = p->n - 1; i > meet; --i) {
+    double flux = excess + (top - r[i]) - in, flux_slope = 1 - in_slope;
+    if (!(flux > 0))
+      return 0;
+    if (x)
+      x[i - 1] = -log(flux / p->down) / p->k_ask;
+    in = ratio == 1 ? p->up * (p->down / flux) : p->up * pow(p->down / flux, 1 / ratio);
+    in_slope = -in * (flux_slope / flux) / ratio;
+  }
+  *gap = miss - in;
+  *slope = rise - in_slope;
+  return isfinite(*gap) && isfinite(*slope);
+}
+
+/* Newton on the gain at one meeting node, inside a bracket. The gap rises with the gain; at 0 (the
+ * gain of a market maker who never trades from the best node) it is negative or undefined, and at
+ * min_x up e^(k_bid x) + down e^(-k_ask x) it is not negative, since z = x i is a super-solution. */
+static inline int mm_lattice_meet(const mm_lattice *p, int64_t meet, double *excess) {
+  const double kb = p->k_bid, ka = p->k_ask;
+  const double tilt = log(ka * p->down / (kb * p->up)) / (ka + kb);
+  const double most = p->up * exp(kb * tilt) + p->down * exp(-ka * tilt);
+  double low = 0, high = most * (1 + 1e-12), g = *excess;
+  if (!(g > low && g < high))
+    g = 0.5 * high;
+  for (int turn = 0; turn < 400; ++turn) {
+    double gap, slope, next;
+    int defined = mm_lattice_gap(p, meet, g, &gap, &slope, (double *)0);
+    if (defined && gap >= 0)
+      high = g;
+    else
+      low = g;
+    next = defined ? g - gap / slope : low;
+    if (defined && fabs(next - g) <= 4e-16 * g) {
+      *excess = g;
+      return MM_OK;
+    }
+    if (!(next > low && next < high))
+      next = low + 0.5 * (high - low);
+    if (next == g || !(next > low && next < high)) { /* adjacent doubles: nothing lies between */
+      *excess = high;
+      return mm_lattice_gap(p, meet, high, &gap, &slope, (double *)0) ? MM_OK : MM_NO_CONVERGENCE;
+    }
+    g = next;
+  }
+  return MM_NO_CONVERGENCE;
+}
+
+/* The stationary solution: x (n-1 doubles, ticks), gain (ticks/s) and the largest residual of the n
+ * equations relative to the terms in it. The error of x[i] grows with the stationary probability on
+ * node i's far side over that of node i, so the recursions must meet where the law peaks: they first
+ * meet at the best rate, and again at the peak that this solution shows. */
+static inline int mm_lattice_stationary(const mm_lattice *p, double *x, double *gain, double *residual) {
+  const int64_t n = p->n;
+  const double *r = p->rate;
+  if (!mm_lattice_valid(p))
+    return MM_INVALID;
+  int64_t meet = n / 2;
+  for (int64_t d = 1; d < n; ++d) { /* from the middle outwards: the middle wins a tie */
+    int64_t lo = n / 2 - d, hi = n / 2 + d;
+    if (lo >= 0 && r[lo] > r[meet])
+      meet = lo;
+    if (hi < n && r[hi] > r[meet])
+      meet = hi;
+  }
+  /* first guess: a parabola's ground state, or that of an empty box */
+  const double half = sqrt(p->up * p->down);
+  double bend = 0;
+  if (meet > 0 && meet < n - 1)
+    bend = 0.5 * ((r[meet] - r[meet - 1]) + (r[meet] - r[meet + 1]));
+  double excess = 2 * half - sqrt(half * bend);
+  double box = 2 * half * cos(3.14159265358979323846 / (double)(n + 1));
+  if (!(excess < box))
+    excess = box;
+  double gap, slope;
+  for (int round = 0; round < 3; ++round) {
+    int status = mm_lattice_meet(p, meet, &excess);
+    if (status != MM_OK)
+      return status;
+    if (!mm_lattice_gap(p, meet, excess, &gap, &slope, x))
+      return MM_NO_CONVERGENCE;
+    /* log of the stationary law, by detailed balance of the fill rates */
+    const double lean = log(p->k_bid * p->up / (p->k_ask * p->down));
+    double height = 0, best = 0;
+    int64_t peak = 0;
+    for (int64_t i = 0; i < n - 1; ++i) {
+      height += lean + (p->k_bid + p->k_ask) * x[i];
+      if (height > best)
+        best = height, peak = i + 1;
+    }
+    if (peak == meet || slope < 8)
+      break;
+    excess += r[meet] - r[peak];
+    meet = peak;
+  }
+  *gain = r[meet] + excess;
+  double worst = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    double above = i < n - 1 ? p->up * exp(p->k_bid * x[i]) : 0;
+    double below = i > 0 ? p->down * exp(-p->k_ask * x[i - 1]) : 0;
+    double off = fabs(above + below - (excess + (r[meet] - r[i]))) / (above + below + excess);
+    if (!(off <= worst))
+      worst = off;
+  }
+  *residual = worst;
+  return isfinite(worst) ? MM_OK : MM_NO_CONVERGENCE;
+}
+
+/* The fluxes across one difference: upwards out of its lower node, downwards out of its upper. Each times its
+ * k is the Jacobian's entry. */
+static inline void mm_lattice_flux(const mm_lattice *p, double x, double *above, double *below) {
+  if (p->k_bid == p->k_ask) {
+    double e = exp(p->k_bid * x);
+    *above = p->up * e;
+    *below = p->down / e;
+  } else {
+    *above = p->up * exp(p->k_bid * x);
+    *below = p->down * exp(-p->k_ask * x);
+  }
+}
+
+/* One basic integration over `step`: `count` equal substeps with the Jacobian of the start. Leaves the
+ * increments of x in `inc` and that of the middle value in *rise. Returns 0 when it left the finite. */
+static inline int mm_lattice_euler(const mm_lattice *p, const double *x, const double *jb, const double *ja,
+                                   double step, int count, double *inc, double *rise, double *pivot, double *rhs) {
+  const int64_t m = p->n - 1, mid = p->n / 2; /* m differences */
+  const double *r = p->rate, h = step / count;
+  double value = 0;
+  /* column sums of I - hJ are 1, plus what leaves at the two ends; pivot = column sum + |sub-diagonal| */
+  double carry = 1 + h * jb[0];
+  for (int64_t i = 0; i < m; ++i) {
+    if (i > 0)
+      carry = 1 + h * jb[i] * (carry / pivot[i - 1]);
+    pivot[i] = carry + h * ja[i]; /* at the last node the flux below leaves the lattice: same sum */
+    inc[i] = 0;
+  }
+  for (int turn = 0; turn < count; ++turn) {
+    double above, below, next_above, next_below, before = 0, rate_mid = r[mid];
+    mm_lattice_flux(p, x[0] + inc[0], &above, &below);
+    /* rhs = h (f[i+1] - f[i]), eliminated downwards as it is made */
+    double low_above = above, low_below = 0;
+    for (int64_t i = 0; i < m; ++i) {
+      if (i + 1 < m)
+        mm_lattice_flux(p, x[i + 1] + inc[i + 1], &next_above, &next_below);
+      else
+        next_above = next_below = 0;
+      double change = h * ((r[i + 1] - r[i]) + (next_above - low_above) + (below - low_below));
+      rhs[i] = change + (i > 0 ? h * ja[i - 1] / pivot[i - 1] * before : 0);
+      before = rhs[i];
+      if (i + 1 == mid)
+        rate_mid += next_above + below;
+      low_above = next_above, low_below = below;
+      below = next_below;
+    }
+    rhs[m - 1] /= pivot[m - 1];
+    for (int64_t i = m - 2; i >= 0; --i)
+      rhs[i] = (rhs[i] + h * jb[i + 1] * rhs[i + 1]) / pivot[i];
+    if (mid < m)
+      rate_mid += jb[mid] * rhs[mid];
+    rate_mid -= ja[mid - 1] * rhs[mid - 1];
+    value += h * rate_mid;
+    for (int64_t i = 0; i < m; ++i)
+      inc[i] += rhs[i];
+    if (!isfinite(value))
+      return 0;
+  }
+  for (int64_t i = 0; i < m; ++i)
+    if (!isfinite(inc[i]))
+      return 0;
+  *rise = value;
+  return 1;
+}
+
+/* Advance the solution by `span` seconds of time left. x (n-1 doubles) and *value (z of the middle node
+ * n/2) are the state; *step is the suggested first step (0: find one) and returns the next. `tolerance`
+ * bounds the local error of k x and, relative to its change, of k z. work: MM_LATTICE_WORK(n) doubles.
+ *
+ * Each step integrates with 1, 2, 3, ... implicit Euler substeps that share one Jacobian, and
+ * extrapolates (Aitken-Neville) until two neighbouring columns agree; sizes of steps follow Deuflhard.
+ * Increments are extrapolated, not states, so that near the stationary state nothing is lost to
+ * rounding; what rounding can do to an extrapolated increment is added to the tolerance. */
+static inline int mm_lattice_advance(const mm_lattice *p, double span, double tolerance, double *x, double *value,
+                                     double *step, double *work) {
+  enum { K = MM_LATTICE_COLUMNS };
+  const int64_t n = p->n, m = n - 1;
+  double *column[K], *jb = work + K * n, *ja = jb + n, *pivot = ja + n, *rhs = pivot + n;
+  double rise[K];
+  const double k = p->k_bid > p->k_ask ? p->k_bid : p->k_ask;
+  double done = 0, h = *step;
+  if (!mm_lattice_valid(p) || !(span >= 0) || !isfinite(span) || !(tolerance > 0))
+    return MM_INVALID;
+  for (int j = 0; j < K; ++j)
+    column[j] = work + j * n;
+  for (int64_t tries = 0; done < span; ++tries) {
+    double fastest = 0;
+    for (int64_t i = 0; i < m; ++i) {
+      double above, below;
+      mm_lattice_flux(p, x[i], &above, &below);
+      jb[i] = p->k_bid * above, ja[i] = p->k_ask * below;
+      double rate = jb[i] + ja[i] + k * fabs(p->rate[i + 1] - p->rate[i]);
+      if (!(rate <= fastest))
+        fastest = rate;
+    }
+    if (!isfinite(fastest) || tries > 200000)
+      return MM_NO_CONVERGENCE;
+    if (!(h > 0))
+      h = 0.1 / fastest;
+    const double left = span - done;
+    int last = h >= left * (1 - 1e-12);
+    const double now = last ? left : h;
+    int accepted = -1, j;
+    double error = 0, best_next = 0;
+    for (j = 0; j < K; ++j) {
+      if (!mm_lattice_euler(p, x, jb, ja, now, j + 1, column[j], &rise[j], pivot, rhs))
+        break;
+      for (int c = j - 1; c >= 0; --c) { /* column[c] becomes the entry one order higher */
+        const double weight = (double)(c + 1) / (double)(j - c); /* 1 / (n_j / n_c - 1) */
+        for (int64_t i = 0; i < m; ++i)
+          column[c][i] = column[c + 1][i] + weight * (column[c + 1][i] - column[c][i]);
+        rise[c] = rise[c + 1] + weight * (rise[c + 1] - rise[c]);
+      }
+      if (j == 0)
+        continue;
+      double worst = 0, size = 0;
+      for (int64_t i = 0; i < m; ++i) {
+        double e = fabs(column[0][i] - column[1][i]), s = fabs(column[0][i]);
+        if (!(e <= worst))
+          worst = e;
+        if (!(s <= size))
+          size = s;
+      }
+      double allowed = tolerance + 2e-14 * k * size;
+      error = k * worst / allowed;
+      double of_value = k * fabs(rise[0] - rise[1]) / (tolerance + (tolerance + 2e-14) * k * fabs(rise[0]));
+      if (!(of_value <= error))
+        error = of_value;
+      if (!(error < 1e9))
+        break; /* hopeless, or not finite */
+      const double factor = 0.9 * pow(error + 1e-12, -1.0 / (j + 1));
+      best_next = now * (factor > 6 ? 6 : factor);
+      if (j >= 2 && error <= 1) {
+        accepted = j;
+        break;
+      }
+    }
+    if (accepted < 0) {
+      double shrunk = best_next > 0 && best_next < 0.7 * now ? best_next : 0.25 * now;
+      h = shrunk > 0.02 * now ? shrunk : 0.02 * now;
+      if (!(h > 1e-14 * span))
+        return MM_NO_CONVERGENCE;
+      continue;
+    }
+    for (int64_t i = 0; i < m; ++i)
+      x[i] += column[0][i];
+    *value += rise[0];
+    done = last ? span : done + now;
+    /* accepted in an early column: the step could have been longer at a higher order */
+    if (accepted < K - 2)
+      best_next *= 1 + 0.5 * (K - 2 - accepted);
+    if (!last || best_next < now)
+      h = best_next;
+    else if (best_next > h)
+      h = best_next;
+  }
+  *step = h;
+  return MM_OK;
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

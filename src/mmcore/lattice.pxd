@@ -1,0 +1,26 @@
+"""The lattice kernels: the header's structs and functions, and one exported function for each."""
+from libc.stdint cimport int64_t
+
+
+cdef extern from "mmcore/lattice.h" nogil:
+    ctypedef struct mm_lattice:
+        int64_t n
+        const double *rate
+        double up, down
+        double k_bid, k_ask
+
+    int MM_LATTICE_COLUMNS
+    int mm_lattice_stationary(const mm_lattice *p, double *x, double *gain, double *residual) noexcept
+    int mm_lattice_advance(const mm_lattice *p, double span, double tolerance, double *x, double *value,
+                           double *step, double *work) noexcept
+
+
+cdef int lattice_stationary(const mm_lattice *p, double *x, double *gain, double *residual) noexcept nogil
+cdef int64_t lattice_work(int64_t n) noexcept nogil
+cdef int lattice_advance(const mm_lattice *p, double span, double tolerance, double *x, double *value,
+                         double *step, double *work) noexcept nogil
+
+
+cdef class Lattice:
+    cdef mm_lattice c_lattice
+    cdef object _rate

@@ -1,0 +1,228 @@
+"""The Hamilton-Jacobi-Bellman equation of one asset on an inventory lattice.
+
+Every exact model with exponential fill intensities is one equation. Inventory stands on ``n`` nodes,
+one order apart; ``z`` is the value per order (ticks) and ``tau`` the time left (s):
+
+    dz[i]/dtau = rate[i] + up exp(k_bid x[i]) [i < n-1] + down exp(-k_ask x[i-1]) [i > 0],
+    x[i] = z[i+1] - z[i].
+
+Only the differences ``x`` set the quotes, so they are what is solved for: the stationary ones by a
+recursion from both ends and Newton on the gain, those at a finite ``tau`` by an extrapolated linearly
+implicit Euler method. The models in :mod:`mmcore.models` build on this; the kernels are in
+``mmcore/lattice.h``.
+"""
+import numpy as np
+
+from libc.math cimport isfinite
+from libc.stdint cimport int64_t
+
+from mmcore.errors import InvalidArgument, NoConvergence
+
+cdef extern from "mmcore/types.h" nogil:
+    enum:
+        MM_OK
+        MM_INVALID
+
+__all__ = ["Lattice"]
+
+
+cdef int lattice_stationary(const mm_lattice *p, double *x, double *gain, double *residual) noexcept nogil:
+    return mm_lattice_stationary(p, x, gain, residual)
+
+
+cdef int64_t lattice_work(int64_t n) noexcept nogil:
+    return (MM_LATTICE_COLUMNS + 6) * n
+
+
+cdef int lattice_advance(const mm_lattice *p, double span, double tolerance, double *x, double *value,
+                         double *step, double *work) noexcept nogil:
+    return mm_lattice_advance(p, span, tolerance, x, value, step, work)
+
+
+cdef double _positive(str argument, value) except? -1:
+    cdef double number = value
+    if not (isfinite(number) and number > 0):
+        raise InvalidArgument(argument=argument, value=value, allowed="a finite number > 0")
+    return number
+
+
+cdef class Lattice:
+    """One equation on one lattice, ready to be solved.
+
+    Parameters
+    ----------
+    rate : array_like of float, shape (n,)
+        Running reward at each node, per order (ticks/s); n >= 2.
+    up, down : float
+        The Hamiltonian's factor on the bid and on the ask side (ticks/s), > 0.
+    k_bid, k_ask : float
+        Decay of the fill intensities (1/tick), > 0.
+
+    Raises
+    ------
+    InvalidArgument
+        Names the argument that is not finite or not positive.
+
+    Notes
+    -----
+    Thread-safety: immutable; any number of threads may solve one lattice at once, and the GIL is
+    released while they do.
+
+    Examples
+    --------
+    Nobody minds inventory (all rates equal), three nodes: the gain is 2 cos(pi/4) / e.
+
+    >>> import math
+    >>> lattice = Lattice([0.0, 0.0, 0.0], up=1 / math.e, down=1 / math.e, k_bid=1.0, k_ask=1.0)
+    >>> differences, gain, residual = lattice.stationary()
+    >>> abs(gain - 2 * math.cos(math.pi / 4) / math.e) < 1e-15
+    True
+    """
+
+    def __init__(self, rate, *, up, down, k_bid, k_ask):
+        array = np.array(rate, dtype=np.float64, order="C")
+        if array.ndim != 1 or array.size < 2:
+            raise InvalidArgument(argument="rate", value=array.shape, allowed="an array of shape (n,), n >= 2")
+        wrong = np.flatnonzero(~np.isfinite(array))
+        if wrong.size:
+            raise InvalidArgument(argument="rate", value=float(array[wrong[0]]), allowed="finite",
+                                  index=int(wrong[0]))
+        array.flags.writeable = False
+        cdef const double[::1] view = array
+        self._rate = array
+        self.c_lattice.n = array.size
+        self.c_lattice.rate = &view[0]
+        self.c_lattice.up = _positive("up", up)
+        self.c_lattice.down = _positive("down", down)
+        self.c_lattice.k_bid = _positive("k_bid", k_bid)
+        self.c_lattice.k_ask = _positive("k_ask", k_ask)
+
+    @property
+    def rate(self):
+        """Running reward at each node (ticks/s), read-only."""
+        return self._rate
+
+    @property
+    def up(self):
+        """Factor of the bid side (ticks/s)."""
+        return self.c_lattice.up
+
+    @property
+    def down(self):
+        """Factor of the ask side (ticks/s)."""
+        return self.c_lattice.down
+
+    @property
+    def k_bid(self):
+        """Decay of the fill intensity of the bid (1/tick)."""
+        return self.c_lattice.k_bid
+
+    @property
+    def k_ask(self):
+        """Decay of the fill intensity of the ask (1/tick)."""
+        return self.c_lattice.k_ask
+
+    def __len__(self):
+        return self.c_lattice.n
+
+    def __repr__(self):
+        p = self.c_lattice
+        return f"Lattice(n={p.n}, up={p.up!r}, down={p.down!r}, k_bid={p.k_bid!r}, k_ask={p.k_ask!r})"
+
+    def stationary(self):
+        """Solve for infinite time left, where every node gains at the same rate.
+
+        Returns
+        -------
+        differences : ndarray of float, shape (n - 1,)
+            x[i] = z[i+1] - z[i] (ticks).
+        gain : float
+            dz/dtau at every node (ticks/s).
+        residual : float
+            Largest error of the n equations, relative to the terms in it.
+
+        Raises
+        ------
+        NoConvergence
+            Rounding or overflow stopped the iteration.
+        """
+        x = np.empty(self.c_lattice.n - 1)
+        cdef double[::1] view = x
+        cdef double gain = 0.0, residual = 0.0
+        cdef int status
+        with nogil:
+            status = mm_lattice_stationary(&self.c_lattice, &view[0], &gain, &residual)
+        if status != MM_OK:
+            raise NoConvergence(f"no stationary solution was found for {self!r}")
+        return x, gain, residual
+
+    def evolve(self, start, times, *, double value=0.0, double tolerance=1e-13, double first_step=0.0):
+        """Solve for the given times left, from a known state at time left 0.
+
+        Parameters
+        ----------
+        start : array_like of float, shape (n - 1,)
+            Differences at the start (ticks).
+        times : array_like of float, shape (m,)
+            Seconds after the start, ascending, >= 0.
+        value : float
+            z of the middle node, n // 2, at the start (ticks).
+        tolerance : float
+            Local error of k x in each step; the result is good to about 1e-12 / k.
+        first_step : float
+            Length of the first step (s); 0 finds one.
+
+        Returns
+        -------
+        differences : ndarray of float, shape (m, n - 1)
+            x at each time (ticks).
+        middle : ndarray of float, shape (m,)
+            z of the middle node at each time (ticks).
+        next_step : float
+            Length the next step would have (s).
+
+        Raises
+        ------
+        InvalidArgument
+            Names the argument, with the index of the first wrong element.
+        NoConvergence
+            The error could not be controlled.
+        """
+        cdef int64_t n = self.c_lattice.n, row, rows
+        cdef int status = MM_OK
+        cdef double now = 0.0, step = first_step
+        state = np.array(start, dtype=np.float64, order="C")
+        if state.shape != (n - 1,):
+            raise InvalidArgument(argument="start", value=state.shape, allowed=f"of shape ({n - 1},)")
+        wrong = np.flatnonzero(~np.isfinite(state))
+        if wrong.size:
+            raise InvalidArgument(argument="start", value=float(state[wrong[0]]), allowed="finite",
+                                  index=int(wrong[0]))
+        when = np.array(times, dtype=np.float64, order="C", ndmin=1)
+        if when.ndim != 1:
+            raise InvalidArgument(argument="times", value=when.shape, allowed="an array of shape (m,)")
+        wrong = np.flatnonzero(~(np.isfinite(when) & (np.diff(when, prepend=0.0) >= 0)))
+        if wrong.size:
+            raise InvalidArgument(argument="times", value=float(when[wrong[0]]), allowed="finite, >= 0 and ascending",
+                                  index=int(wrong[0]))
+        if not (isfinite(value) and isfinite(first_step) and first_step >= 0):
+            raise InvalidArgument(argument="first_step" if isfinite(value) else "value",
+                                  value=first_step if isfinite(value) else value, allowed="a finite number")
+        _positive("tolerance", tolerance)
+        rows = when.size
+        differences = np.empty((rows, n - 1))
+        middle = np.empty(rows)
+        cdef double[::1] x = state, w = np.empty(lattice_work(n)), z = middle
+        cdef const double[::1] t = when
+        cdef double[:, ::1] out = differences
+        with nogil:
+            for row in range(rows):
+                status = mm_lattice_advance(&self.c_lattice, t[row] - now, tolerance, &x[0], &value, &step, &w[0])
+                if status != MM_OK:
+                    break
+                now = t[row]
+                out[row, :] = x
+                z[row] = value
+        if status != MM_OK:
+            raise NoConvergence(f"the equation could not be advanced from time left {now:g} s for {self!r}")
+        return differences, middle, step
