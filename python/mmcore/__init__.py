@@ -3,9 +3,19 @@
 from pathlib import Path as _Path
 
 from .events import Events, Quotes, Trades
+from .instruments import Currency, Instrument
 from .simulation import SimulatedMarket, simulate
 
-__all__ = ["Events", "Quotes", "SimulatedMarket", "Trades", "get_include", "simulate"]
+__all__ = [
+    "Currency",
+    "Events",
+    "Instrument",
+    "Quotes",
+    "SimulatedMarket",
+    "Trades",
+    "get_include",
+    "simulate",
+]
 
 __version__ = "0.1.0"
 

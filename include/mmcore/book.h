@@ -1,0 +1,375 @@
+/* mmcore/book.h - exact positions and profit from fills.
+ *
+ * A position is a plain struct of integers: lots, ticks, cash in tick*lot, the cost pool in 1e-9 tick*lot,
+ * fees in currency units. The pool is the cost of what is open, signed like the position. By construction
+ *
+ *     realised   = 1e9 * cash + cost        unrealised = 1e9 * mark * net - cost
+ *
+ * so their sum is 1e9 * (cash + mark * net) exactly, whatever the cost basis. Under average cost a partial
+ * close releases cost * closed / net, rounded once, half to even; the residue stays in the pool and comes
+ * back when the rest is closed. Under FIFO the pool is the sum over the open lots and nothing is ever
+ * rounded.
+ *
+ * Every function validates before it changes anything: a status below 0 means that the structs are as they
+ * were.
+ */
+#ifndef MMCORE_BOOK_H
+#define MMCORE_BOOK_H
+
+#include "int128.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { MM_AVERAGE = 0, MM_FIFO = 1 };                    /* mm_position.method */
+enum { MM_HAS_MARK = 1, MM_NEGATIVE_PRICES = 2 };        /* mm_position.flags */
+enum { MM_NEW = 0, MM_BUST = 1, MM_CORRECT = 2 };        /* mm_fill.kind */
+enum { MM_UNSPECIFIED = 0, MM_MAKER = 1, MM_TAKER = 2 }; /* mm_fill.liquidity */
+
+#define MM_COST_SCALE 1000000000 /* cost pool units in one tick*lot */
+
+typedef struct mm_position {
+  int64_t net;          /* lots, signed; never INT64_MIN */
+  mm_i128 cash;         /* tick*lot */
+  mm_i128 cost;         /* 1e-9 tick*lot, signed like net */
+  mm_i128 fees;         /* currency units; paid > 0 */
+  int64_t mark;         /* ticks */
+  int64_t bought, sold; /* lots */
+  int64_t fills;
+  int64_t lots_head, lots_tail, lots_used; /* FIFO queue: entries never change once pushed */
+  int32_t method;
+  int32_t flags;
+} mm_position;
+
+typedef struct mm_lot {
+  int64_t qty, price; /* signed lots, ticks */
+} mm_lot;
+
+typedef struct mm_fill {      /* 96 bytes; mmcore.FILL in NumPy */
+  int64_t time, receive_time; /* ns */
+  int64_t qty;                /* lots, signed: bought > 0 */
+  int64_t price;              /* ticks */
+  int64_t fee;                /* currency units, paid > 0 */
+  int64_t order_id;
+  char id[16], reference[16]; /* padded with zero bytes; an id of zero bytes is none */
+  int32_t instrument;         /* index in the book */
+  int16_t fee_currency;       /* index in the book; -1: the instrument's */
+  int8_t liquidity, kind;
+  int64_t reserved;
+} mm_fill;
+
+/* ---- one position ---- */
+
+static inline void mm_position_init(mm_position *p, int32_t method, int negative_prices) {
+  memset(p, 0, sizeof *p);
+  p->method = method;
+  p->flags = negative_prices ? MM_NEGATIVE_PRICES : 0;
+}
+
+/* |cash| and |mark * net| stay below 2^96 tick*lot: then realised, unrealised and their sum fit 128 bits. */
+static inline int mm_value_fits(mm_i128 a) {
+  const int64_t bound = (int64_t)1 << 32;
+  return a.hi >= -bound && a.hi < bound && !(a.hi == -bound && a.lo == 0);
+}
+
+static inline int mm_cost_fits(mm_i128 a) {
+  const int64_t bound = (int64_t)MM_COST_SCALE << 32;
+  return a.hi >= -bound && a.hi < bound && !(a.hi == -bound && a.lo == 0);
+}
+
+/* What closing `closed` lots (> 0) of the queue releases, in tick*lot; moves the cursors given. The position
+ * holds at least that many. Entries are read, never written. */
+static inline mm_i128 mm_lots_release(const mm_lot *lots, int64_t closed, int64_t *head, int64_t *used) {
+  mm_i128 released = mm_i128_of(0);
+  while (closed > 0) {
+    const mm_lot *lot = &lots[*head];
+    const int64_t size = lot->qty < 0 ? -lot->qty : lot->qty;
+    const int64_t left = size - *used;
+    const int64_t take = left < closed ? left : closed;
+    released = mm_i128_add(released, mm_i128_mul(lot->qty < 0 ? -take : take, lot->price));
+    closed -= take;
+    if (take == left) {
+      ++*head;
+      *used = 0;
+    } else {
+      *used += take;
+    }
+  }
+  return released;
+}
+
+/* Book one fill: qty signed lots, price in ticks, fee in currency units (paid > 0).
+ *
+ * MM_INVALID: qty is 0, or price <= 0 where the instrument has no negative prices.
+ * MM_OVERFLOW: a total would leave its bounds; qty or price is INT64_MIN.
+ * MM_CAPACITY: the FIFO queue is full (lots_tail == capacity); see mm_position_compact.
+ * `lots` is not touched under average cost and may be NULL. */
+static inline int mm_position_fill(mm_position *p, mm_lot *lots, int64_t capacity, int64_t qty, int64_t price,
+                                   int64_t fee) {
+  const int64_t old = p->net;
+  int64_t net, bought = p->bought, sold = p->sold;
+  int64_t head = p->lots_head, tail = p->lots_tail, used = p->lots_used;
+  mm_i128 value, cash, cost, fees;
+  int64_t opened; /* lots that join the position at this price */
+
+  if (MM_UNLIKELY(qty == 0 || (price <= 0 && !(p->flags & MM_NEGATIVE_PRICES))))
+    return MM_INVALID;
+  if (MM_UNLIKELY(qty == INT64_MIN || price == INT64_MIN))
+    return MM_OVERFLOW;
+  if (MM_UNLIKELY(mm_add_i64(old, qty, &net) || net == INT64_MIN))
+    return MM_OVERFLOW;
+  if (MM_UNLIKELY(qty > 0 ? mm_add_i64(bought, qty, &bought) : mm_add_i64(sold, -qty, &sold)))
+    return MM_OVERFLOW;
+  value = mm_i128_mul(qty, price);
+  cash = mm_i128_sub(p->cash, value); /* |value| <= 2^126, |cash| < 2^96 */
+  if (MM_UNLIKELY(!mm_value_fits(cash) || !mm_value_fits(value)))
+    return MM_OVERFLOW;
+  if (MM_UNLIKELY(mm_i128_add_checked(p->fees, mm_i128_of(fee), &fees)))
+    return MM_OVERFLOW;
+  if ((p->flags & MM_HAS_MARK) && MM_UNLIKELY(!mm_value_fits(mm_i128_mul(net, p->mark))))
+    return MM_OVERFLOW;
+
+  if (old == 0 || (old ^ qty) >= 0) { /* opens or adds */
+    opened = qty;
+    cost = mm_i128_add(p->cost, mm_i128_scale(value, MM_COST_SCALE)); /* both below 2^126 */
+    if (MM_UNLIKELY(!mm_cost_fits(cost)))
+      return MM_OVERFLOW;
+  } else if (net == 0) { /* closes everything: the pool is returned whole, no division */
+    opened = 0;
+    cost = mm_i128_of(0);
+    head = tail;
+    used = 0;
+  } else if ((old ^ net) >= 0) { /* closes a part */
+    const int64_t closed = qty < 0 ? -qty : qty;
+    mm_i128 released;
+    opened = 0;
+    if (p->method == MM_FIFO) {
+      /* With prices of both signs the parts of a pool can be larger than the pool. */
+      released = mm_lots_release(lots, closed, &head, &used);
+      if (MM_UNLIKELY(mm_i128_scale_checked(released, MM_COST_SCALE, &released) || !mm_cost_fits(released)))
+        return MM_OVERFLOW;
+    } else {
+      mm_i128_muldiv(p->cost, closed, old < 0 ? -old : old, &released); /* closed < |old|: fits */
+    }
+    cost = mm_i128_sub(p->cost, released);
+    if (MM_UNLIKELY(!mm_cost_fits(cost)))
+      return MM_OVERFLOW;
+  } else { /* flips: everything is closed, the rest opens at this price */
+    opened = net;
+    cost = mm_i128_scale(mm_i128_mul(net, price), MM_COST_SCALE);
+    head = tail;
+    used = 0;
+  }
+  if (p->method == MM_FIFO && opened != 0) {
+    if (MM_UNLIKELY(tail >= capacity))
+      return MM_CAPACITY;
+    lots[tail].qty = opened;
+    lots[tail].price = price;
+    tail++;
+  }
+  p->net = net;
+  p->cash = cash;
+  p->cost = cost;
+  p->fees = fees;
+  p->bought = bought;
+  p->sold = sold;
+  p->fills++;
+  p->lots_head = head;
+  p->lots_tail = tail;
+  p->lots_used = used;
+  return MM_OK;
+}
+
+/* Value the position at `mark` ticks from now on. */
+static inline int mm_position_mark(mm_position *p, int64_t mark) {
+  if (mark <= 0 && !(p->flags & MM_NEGATIVE_PRICES))
+    return MM_INVALID;
+  if (mark == INT64_MIN || !mm_value_fits(mm_i128_mul(p->net, mark)))
+    return MM_OVERFLOW;
+  p->mark = mark;
+  p->flags |= MM_HAS_MARK;
+  return MM_OK;
+}
+
+/* Move the open lots to the front of the queue. Copies of the struct made before no longer undo. */
+static inline void mm_position_compact(mm_position *p, mm_lot *lots) {
+  const int64_t n = p->lots_tail - p->lots_head;
+  if (n > 0)
+    memmove(lots, lots + p->lots_head, (size_t)n * sizeof *lots);
+  p->lots_head = 0;
+  p->lots_tail = n;
+}
+
+/* 1e-9 tick*lot. */
+static inline mm_i128 mm_position_realised(const mm_position *p) {
+  return mm_i128_add(mm_i128_scale(p->cash, MM_COST_SCALE), p->cost);
+}
+
+/* 1e-9 tick*lot; MM_UNKNOWN for an open position that was never marked. */
+static inline int mm_position_unrealised(const mm_position *p, mm_i128 *out) {
+  if (!(p->flags & MM_HAS_MARK) && p->net != 0)
+    return MM_UNKNOWN;
+  *out = mm_i128_sub(mm_i128_scale(mm_i128_mul(p->net, p->mark), MM_COST_SCALE), p->cost);
+  return MM_OK;
+}
+
+/* ---- fees ---- */
+
+/* Fee of one fill as a rate of its notional: |qty * price| * num / den, rounded half to even to currency
+ * units. num / den (den > 0) is rate * (currency per tick*lot) / (currency unit); a rebate has num < 0. */
+static inline int mm_notional_fee(int64_t qty, int64_t price, int64_t num, int64_t den, int64_t *fee) {
+  mm_i128 notional, result;
+  if (den <= 0)
+    return MM_INVALID;
+  notional = mm_i128_mul(qty, price);
+  if (mm_i128_negative(notional))
+    notional = mm_i128_neg(notional);
+  return mm_i128_muldiv(notional, num, den, &result) || mm_i128_to_i64(result, fee) ? MM_OVERFLOW : MM_OK;
+}
+
+/* ---- known ids: open addressing over the history ---- */
+
+static inline int mm_fill_has_id(const mm_fill *f) {
+  uint64_t w[2];
+  memcpy(w, f->id, sizeof w);
+  return (w[0] | w[1]) != 0;
+}
+
+/* Ids are unique per instrument and side. */
+static inline uint64_t mm_fill_hash(const mm_fill *f) {
+  uint64_t w[2], hi, lo;
+  memcpy(w, f->id, sizeof w);
+  mm_mul_u64(w[0] ^ 0x9e3779b97f4a7c15u,
+             w[1] ^ 0xd1b54a32d192ed03u ^ ((uint64_t)(uint32_t)f->instrument << 1) ^ (uint64_t)(f->qty < 0),
+             &hi, &lo);
+  lo ^= hi;
+  lo *= 0xff51afd7ed558ccdu;
+  return lo ^ (lo >> 32);
+}
+
+static inline int mm_fill_same_key(const mm_fill *a, const mm_fill *b) {
+  return a->instrument == b->instrument && (a->qty < 0) == (b->qty < 0) &&
+         !memcmp(a->id, b->id, sizeof a->id);
+}
+
+/* Everything but when and how often it reached us. */
+static inline int mm_fill_same_content(const mm_fill *a, const mm_fill *b) {
+  return a->time == b->time && a->qty == b->qty && a->price == b->price && a->fee == b->fee &&
+         a->order_id == b->order_id && a->instrument == b->instrument && a->fee_currency == b->fee_currency &&
+         a->liquidity == b->liquidity && a->kind == b->kind && !memcmp(a->id, b->id, sizeof a->id) &&
+         !memcmp(a->reference, b->reference, sizeof a->reference);
+}
+
+/* The slot that holds the fill's id, or the empty one where it belongs. Slots hold indices into the history,
+ * -1 where empty; their number is a power of two and at least one is empty. */
+static inline int64_t mm_ids_find(const int64_t *slots, int64_t n_slots, const mm_fill *history,
+                                  const mm_fill *f) {
+  const uint64_t mask = (uint64_t)n_slots - 1;
+  uint64_t at = mm_fill_hash(f) & mask;
+  while (slots[at] >= 0 && !mm_fill_same_key(&history[slots[at]], f))
+    at = (at + 1) & mask;
+  return (int64_t)at;
+}
+
+/* ---- many positions ---- */
+
+/* Views of the caller's memory. Without history (history == NULL) no ids are known and a fill that carries
+ * one is refused. `pools` holds what was paid in currencies other than the instrument's own: pools[instrument
+ * * n_currencies + currency]. */
+typedef struct mm_book {
+  mm_position *positions;
+  mm_lot **lots;          /* per instrument; entries NULL under average cost */
+  int64_t *lots_capacity; /* per instrument */
+  mm_i128 *pools;
+  const int16_t *currency; /* per instrument: index of its own */
+  int32_t n_instruments, n_currencies;
+  mm_fill *history;
+  int64_t n_history, history_capacity;
+  int64_t *slots;
+  int64_t n_slots;
+} mm_book;
+
+/* Book one record. The statuses of mm_position_fill, and MM_DUPLICATE, MM_CONFLICT, MM_UNSUPPORTED (bust,
+ * correct; an id without history), MM_UNKNOWN (instrument or currency), MM_CAPACITY (history, ids). */
+static inline int mm_book_fill(mm_book *book, const mm_fill *record) {
+  mm_fill f = *record;
+  mm_position *p;
+  mm_i128 *pool = NULL, paid;
+  int64_t slot = -1, fee;
+  int status;
+
+  if (f.instrument < 0 || f.instrument >= book->n_instruments)
+    return MM_UNKNOWN;
+  if (f.kind != MM_NEW)
+    return f.kind == MM_BUST || f.kind == MM_CORRECT ? MM_UNSUPPORTED : MM_INVALID;
+  if (f.liquidity < MM_UNSPECIFIED || f.liquidity > MM_TAKER)
+    return MM_INVALID;
+  if (f.fee_currency == book->currency[f.instrument])
+    f.fee_currency = -1;
+  if (f.fee_currency < -1 || f.fee_currency >= book->n_currencies)
+    return MM_UNKNOWN;
+  if (mm_fill_has_id(&f)) {
+    if (!book->history)
+      return MM_UNSUPPORTED;
+    slot = mm_ids_find(book->slots, book->n_slots, book->history, &f);
+    if (book->slots[slot] >= 0)
+      return mm_fill_same_content(&book->history[book->slots[slot]], &f) ? MM_DUPLICATE : MM_CONFLICT;
+    if (2 * (book->n_history + 1) > book->n_slots)
+      return MM_CAPACITY;
+  }
+  if (book->history && book->n_history >= book->history_capacity)
+    return MM_CAPACITY;
+  fee = f.fee;
+  if (f.fee_currency >= 0) {
+    pool = &book->pools[(int64_t)f.instrument * book->n_currencies + f.fee_currency];
+    if (mm_i128_add_checked(*pool, mm_i128_of(f.fee), &paid))
+      return MM_OVERFLOW;
+    fee = 0;
+  }
+  p = &book->positions[f.instrument];
+  status =
+      mm_position_fill(p, book->lots[f.instrument], book->lots_capacity[f.instrument], f.qty, f.price, fee);
+  if (status != MM_OK)
+    return status;
+  if (pool)
+    *pool = paid;
+  if (book->history) {
+    if (slot >= 0)
+      book->slots[slot] = book->n_history;
+    book->history[book->n_history++] = f;
+  }
+  return MM_OK;
+}
+
+/* Take back everything after the first `n` records: `positions` and `pools` are copies made then. Ids leave
+ * in the reverse of the order they came in, which empties exactly the slots they filled. */
+static inline void mm_book_undo(mm_book *book, int64_t n, const mm_position *positions,
+                                const mm_i128 *pools) {
+  while (book->n_history > n) {
+    const mm_fill *f = &book->history[book->n_history - 1];
+    if (mm_fill_has_id(f))
+      book->slots[mm_ids_find(book->slots, book->n_slots, book->history, f)] = -1;
+    book->n_history--;
+  }
+  memcpy(book->positions, positions, (size_t)book->n_instruments * sizeof *positions);
+  memcpy(book->pools, pools, (size_t)book->n_instruments * (size_t)book->n_currencies * sizeof *pools);
+}
+
+/* Book records in order, a status for each. With `stop`, ends at the first that is refused; returns how many
+ * were read, that is n, or the index of the refused one. */
+static inline int64_t mm_book_apply(mm_book *book, const mm_fill *records, int64_t n, int stop,
+                                    int8_t *status) {
+  for (int64_t i = 0; i < n; i++) {
+    status[i] = (int8_t)mm_book_fill(book, &records[i]);
+    if (stop && status[i] < 0)
+      return i;
+  }
+  return n;
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
