@@ -13,16 +13,17 @@ for every :math:`\Delta` once the first moves have passed: the mid carries no ro
 volatility measured on any time grid is unbiased.
 
 Market orders of each side are a Poisson process, and each reaches a distance :math:`D` beyond
-:math:`M`, the mid of the touch when it arrives. A quote that rests :math:`\delta` away from
-:math:`M`, on the tick grid, is passed (traded strictly through) at the rate
+:math:`M`, the mid of the touch when it arrives. A quote that rests :math:`\delta` ticks away from
+:math:`M`, on the tick grid, is reached (traded at or through) at the rate
 
-.. math:: \lambda(\delta) = A\, e^{-k\delta}, \qquad \delta \ge \text{spread}/2 - 1,
+.. math:: \lambda(\delta) = A\, e^{-k\delta}, \qquad \delta \ge \text{spread}/2,
 
-exactly. It is traded at or through at :math:`A e^{k} e^{-k\delta}` from :math:`\text{spread}/2` on: the
-next tick closer to the mid. Nearer than that no order is visible, since every order trades at the
-touch at least, never inside the spread: both rates stop growing there. Between grid points the rate is
-that of the next grid point outwards. An order prints one trade at each tick from the touch to where
-it ends, all with one stamp; the book behind it is whole again at once, and orders do not move prices.
+exactly; this is the rate that calibration measures. It is passed (traded strictly through) one tick
+later, at :math:`A e^{-k} e^{-k\delta}`: between the two rates lies what a place in the queue is worth.
+Inside the spread both stop growing, since every order trades at the touch at least and never inside it;
+off the grid the next grid point outwards counts. An order prints one trade at each tick from the touch
+to where it ends, all with one stamp; the book behind it is whole again at once, and orders do not move
+prices.
 
 **The experiment** of Avellaneda and Stoikov: fills are Poisson at the rate :math:`A e^{-k\delta}` of a
 policy's own depths. Nothing rounds or floors them. The depths depend on inventory and time alone, so
@@ -78,7 +79,7 @@ class SimulatedMarket:
     sigma : float
         Volatility of the mid, ticks/sqrt(s).
     A : float or (bid, ask)
-        Rate at which a quote at the mid would be passed, 1/s. The bid's is the rate of sell orders.
+        Rate at which a quote at the mid would be reached, 1/s. The bid's is that of sell orders.
     k : float or (bid, ask)
         Decay of that rate with distance, 1/tick.
     spread : int
@@ -114,8 +115,8 @@ class SimulatedMarket:
     >>> events = mm.SimulatedMarket(duration=60, seed=1).events()
     >>> events.instrument.name, len(events) > 500
     ('DEMO', True)
-    >>> int((events.quotes.ask - events.quotes.bid).min())
-    4
+    >>> int((events.quotes.ask - events.quotes.bid).max())
+    2
     """
 
     PARAMETERS = (
@@ -130,19 +131,19 @@ class SimulatedMarket:
             open_low=True,
             unit="1/s",
             pair=True,
-            doc="rate at which market orders pass a quote at the mid",
+            doc="rate at which market orders would reach a quote at the mid",
         ),
         Parameter(
             "k",
             float,
-            default=0.3,
+            default=0.5,
             low=0.0,
             open_low=True,
             unit="1/tick",
             pair=True,
             doc="decay of that rate with the distance from the mid",
         ),
-        Parameter("spread", int, default=4, low=1, high=1_000_000, unit="ticks", doc="width of the touch"),
+        Parameter("spread", int, default=2, low=1, high=1_000_000, unit="ticks", doc="width of the touch"),
         Parameter(
             "duration",
             float,
@@ -169,8 +170,8 @@ class SimulatedMarket:
         *,
         sigma: float = 1.0,
         A: float | tuple[float, float] = 1.0,
-        k: float | tuple[float, float] = 0.3,
-        spread: int = 4,
+        k: float | tuple[float, float] = 0.5,
+        spread: int = 2,
         duration: float = 3600.0,
         seed: int = 1,
         refresh: float = 20.0,
@@ -212,28 +213,34 @@ class SimulatedMarket:
 
         Examples
         --------
-        >>> SimulatedMarket(A=1.0, k=0.3, spread=4).order_rates == (math.exp(-0.3),) * 2
+        >>> SimulatedMarket(A=1.0, k=0.5, spread=2).order_rates == (math.exp(-0.5),) * 2
         True
         """
-        nearest = self.spread / 2 - 1
-        return (
-            self.A[0] * math.exp(-self.k[0] * nearest),
-            self.A[1] * math.exp(-self.k[1] * nearest),
-        )
+        return self.rate(0.0)
 
-    def rate(self, depth: float) -> tuple[float, float]:
-        """Rate at which a bid and an ask ``depth`` ticks from the mid are passed, 1/s.
+    def rate(self, depth: float, fill: str = "touch") -> tuple[float, float]:
+        """Rate at which a bid and an ask ``depth`` ticks from the mid are filled, 1/s; exact.
 
-        Exact on the tick grid; see the module's head for what happens inside the spread.
+        Parameters
+        ----------
+        depth : float
+            Distance from the touch's mid, ticks.
+        fill : {"touch", "through"}
+            Whether a trade at the quote's price fills it, or only one beyond.
 
         Examples
         --------
-        >>> SimulatedMarket(A=1.0, k=0.3, spread=4).rate(3.0)[0] == math.exp(-0.9)
+        >>> market = SimulatedMarket(A=1.0, k=0.5, spread=2)
+        >>> market.rate(3.0)[0] == math.exp(-1.5) and market.rate(3.0, "through")[0] == math.exp(-2.0)
         True
         """
-        offset = self.spread / 2 % 1
-        seen = max(math.ceil(depth - offset - 1e-9) + offset, self.spread / 2 - 1)
-        return self.A[0] * math.exp(-self.k[0] * seen), self.A[1] * math.exp(-self.k[1] * seen)
+        if fill not in ("touch", "through"):
+            raise InvalidArgument(argument="fill", value=fill, allowed="'touch' or 'through'")
+        nearest = self.spread / 2
+        offset = nearest % 1
+        step = math.ceil(depth - offset) if fill == "touch" else math.floor(depth - offset) + 1
+        reached = max(step + offset, nearest)
+        return self.A[0] * math.exp(-self.k[0] * reached), self.A[1] * math.exp(-self.k[1] * reached)
 
     def events(self) -> Events:
         """Generate the market: the same events for the same parameters."""
@@ -307,7 +314,7 @@ class SimulatedMarket:
         counts = [int(rng.poisson(rate * self.duration)) for rate in self.order_rates]
         seconds = np.concatenate([rng.random(n) * self.duration for n in counts])
         side = np.repeat(np.array([-1, 1], np.int8), counts)
-        # Beyond the nearest passed level the exponential reach has no memory, so the number of ticks
+        # Beyond the touch the exponential reach has no memory, so the number of ticks
         # an order takes, from the touch outwards, is geometric.
         levels = np.concatenate(
             [rng.geometric(-math.expm1(-k), n) for k, n in zip(self.k, counts, strict=True)]
