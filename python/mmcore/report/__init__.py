@@ -1,0 +1,307 @@
+"""The report: one HTML page that tells a trader what a replay found, and needs no network.
+
+:func:`write_report` puts together what the modules beside it make: the words and tables
+(:mod:`.contents`, in the units and forms of :mod:`.numbers`), the charts (:mod:`.charts`: Bokeh on a
+canvas, drawn by ``page.js`` from packed tables that are thinned to the pixels on the screen), and the
+page around them (``page.html``, ``page.css``). The page carries a content security policy that
+forbids every request, so that it works, and stays private, wherever it is opened.
+
+Needs the extra ``report`` (Bokeh and Jinja2).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from decimal import Decimal
+from importlib.resources import files
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import MissingExtra
+from . import numbers as n
+
+if TYPE_CHECKING:
+    from ..results import Result
+
+__all__ = ["write_report"]
+
+
+def write_report(result: Result, path: str | PathLike[str]) -> None:
+    """Write ``result`` as one self-contained, interactive HTML page.
+
+    Parameters
+    ----------
+    result : Result
+        A finished replay.
+    path : path-like
+        The file to write; an existing one is replaced once the new one is complete.
+
+    Raises
+    ------
+    MissingExtra
+        Bokeh is not installed: ``pip install 'mmcore-quoting[report]'``.
+    OSError
+        The file cannot be written.
+    """
+    path = Path(path)
+    text = page(result)
+    new = path.with_name(path.name + ".part")
+    new.write_text(text, encoding="utf-8", newline="\n")
+    os.replace(new, path)
+
+
+def page(result: Result) -> str:
+    """Return the page as text."""
+    try:
+        from bokeh.document import Document
+        from bokeh.resources import Resources
+        from jinja2 import Environment
+    except ImportError:
+        raise MissingExtra("a report", "report") from None
+    from .. import __version__
+    from . import charts as c
+    from . import contents
+
+    totals = result.totals
+    start = int(totals.first_time)
+    canvas = c.Canvas(start, int(totals.end_time))
+    instrument = result.instrument
+    currency = instrument.currency.name
+    places = max(0, -Decimal(str(instrument.tick)).normalize().as_tuple().exponent)  # type: ignore[operator]
+
+    timed = [
+        c.price_chart(canvas, places, currency),
+        c.inventory_chart(canvas),
+        c.pnl_chart(canvas, _money_places(result), currency),
+        c.half_spread_chart(canvas),
+    ]
+    marks = result.markouts()
+    markouts = c.markout_chart(canvas, {"all": marks.rows, "bid": marks.bid, "ask": marks.ask})
+    histogram = c.histogram_chart(canvas, *result.inventory_histogram())
+    fitted, realised = _calibrated_chart(canvas, result), _realised_chart(canvas, result)
+    grids = contents.tables(result)
+
+    def parts(*some: Any) -> list[Any]:
+        return [part for part in some if part is not None]
+
+    sections: list[dict[str, Any]] = [
+        {
+            "title": "What the fills were worth",
+            "text": "",
+            "wide": True,
+            "parts": parts(markouts, grids["markouts"], grids["fill_rates"], grids["bound"]),
+        },
+        {
+            "title": "Fill intensity and calibration",
+            "text": "",
+            "wide": True,
+            "parts": parts(fitted, realised, grids["calibration"]),
+        },
+        {
+            "title": "Inventory and presence",
+            "text": "",
+            "wide": True,
+            "parts": parts(histogram, grids["presence"]),
+        },
+        {
+            "title": "Model and settings",
+            "text": "",
+            "wide": True,
+            "parts": parts(grids["model"], grids["settings"]),
+        },
+    ]
+    document = Document()
+    for chart in [*timed, *(p for s in sections for p in s["parts"] if isinstance(p, c.Chart))]:
+        chart.figure.name = f"chart-{chart.name}"
+        document.add_root(chart.figure)
+
+    environment = Environment(autoescape=True, trim_blocks=True, keep_trailing_newline=True)
+    here = files(__package__)
+    template = environment.from_string((here / "page.html").read_text(encoding="utf-8"))
+    return template.render(
+        version=__version__,
+        title=instrument.name,
+        sample=result.sample,
+        sample_meaning=contents.SAMPLES.get(result.sample, ""),
+        subtitle=_subtitle(result),
+        tiles=contents.tiles(result),
+        verdict=contents.verdict(result),
+        notes=contents.notes(result),
+        timed=timed,
+        sections=sections,
+        settings_line="",
+        page_data=_script_json(_page_data(result, c, start)),
+        charts_data=_script_json(document.to_json(deferred=False)),
+        bokeh=Resources(mode="inline", components=["bokeh"]).js_raw,
+        css=(here / "page.css").read_text(encoding="utf-8"),
+        js=(here / "page.js").read_text(encoding="utf-8"),
+    )
+
+
+def _script_json(value: Any) -> str:
+    """JSON that cannot end the script element it stands in, nor open a comment."""
+    return json.dumps(value, allow_nan=False, separators=(",", ":"), default=_plain).replace("<", "\\u003c")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _subtitle(result: Result) -> str:
+    totals, events = result.totals, result.events
+    quotes, trades = len(events.quotes), len(events.trades)
+    parts = [
+        f"Replay of {events.name or result.instrument.name}",
+        f"{n.stamp(totals.first_time)} to {n.stamp(totals.end_time)} UTC",
+        n.span(totals.end_time - totals.first_time),
+        f"{n.count(quotes)} quotes, {n.count(trades)} trades, {n.count(len(result.decisions))} decisions",
+    ]
+    if events.clock_note:
+        parts.append(events.clock_note)
+    return " · ".join(parts)
+
+
+def _money_places(result: Result) -> int:
+    """Decimals of the P&L axis: enough for three digits of the largest part."""
+    a = result.attribution
+    largest = max(abs(a.spread), abs(a.inventory), abs(a.fees), abs(a.total))
+    return 0 if not largest else min(8, max(0, 2 - largest.adjusted()))
+
+
+def _absent(prices: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.float64]:
+    return np.where(np.asarray(sizes) > 0, np.asarray(prices, dtype=np.float64), np.nan)
+
+
+def _page_data(result: Result, c: Any, start: int) -> dict[str, Any]:
+    instrument = result.instrument
+    tick = float(instrument.tick)
+    quotes, d, fills = result.events.quotes, result.decisions, result.fills
+    here = slice(
+        max(0, int(np.searchsorted(quotes.local_time, result.totals.first_time, "right")) - 1),
+        int(np.searchsorted(quotes.local_time, result.totals.end_time, "right")),
+    )
+    one = np.asarray(quotes.bid_size[here]) > 0, np.asarray(quotes.ask_size[here]) > 0
+    market_bid = np.where(one[0], np.asarray(quotes.bid[here], np.float64), np.nan)
+    market_ask = np.where(one[1], np.asarray(quotes.ask[here], np.float64), np.nan)
+    bid, ask = _absent(d["bid"], d["bid_size"]), _absent(d["ask"], d["ask_size"])
+    seen = (
+        np.abs(d["touch_bid"].astype(np.float64)) < 2**62,
+        np.abs(d["touch_ask"].astype(np.float64)) < 2**62,
+    )
+    touch_bid = np.where(seen[0], d["touch_bid"].astype(np.float64), np.nan)
+    touch_ask = np.where(seen[1], d["touch_ask"].astype(np.float64), np.nan)
+    path = result.pnl_path
+    inventory_time, inventory = result.inventory_path
+    tables = [
+        c.Table(
+            "market",
+            np.asarray(quotes.local_time[here]),
+            {"bid": (market_bid, tick), "ask": (market_ask, tick)},
+        ),
+        c.Table(
+            "quotes",
+            d["live_time"],
+            {"bid": (bid, tick), "ask": (ask, tick)},
+        ),
+        c.Table(
+            "spreads", d["live_time"], {"half": (ask - bid, 0.5), "market_half": (touch_ask - touch_bid, 0.5)}
+        ),
+        c.Table("inventory", inventory_time, {"inventory": (inventory, 1.0)}),
+        c.Table(
+            "pnl",
+            path["time"],
+            {
+                "spread": (path["spread"], 1.0),
+                "revaluation": (path["inventory"], 1.0),
+                "fees": (path["fees"], 1.0),
+                "total": (path["total"], 1.0),
+            },
+        ),
+    ]
+    views = [c.View(name, name) for name in ("market", "quotes", "spreads", "inventory", "pnl")]
+    for name, mine in (("buys", fills["qty"] > 0), ("sells", fills["qty"] < 0)):
+        columns = {"price": (fills["price"][mine], tick), "lots": (np.abs(fills["qty"][mine]), 1.0)}
+        tables.append(c.Table(name, fills["receive_time"][mine], columns))
+        views.append(c.View(name, name, "bin", 110))
+    return {
+        "start": start / 1e6,
+        "colours": [list(pair) for pair in c.COLOURS.values()],
+        "tables": {table.name: table.pack(start) for table in tables},
+        "views": [vars(view) for view in views],
+    }
+
+
+def _calibrated_chart(canvas: Any, result: Result) -> Any:
+    """Observed rates and their fit, from the calibration."""
+    from .charts import intensity_chart
+
+    calibration = result.calibration
+    if calibration is None:
+        return None
+    groups = []
+    for label, colour, rows in zip(("Bid", "Ask"), ("bid", "ask"), calibration.rates, strict=True):
+        groups.append(
+            (
+                label,
+                colour,
+                {
+                    "depth": rows["depth"],
+                    "rate": rows["observed"],
+                    "low": rows["low"],
+                    "high": rows["high"],
+                    "fitted": rows["fitted"],
+                    "band_low": rows["fitted_low"],
+                    "band_high": rows["fitted_high"],
+                },
+            )
+        )
+    return intensity_chart(
+        canvas,
+        "intensity",
+        "Calibrated fill intensity",
+        "Rate of market orders that reach each depth, by side, with the fitted curve and its band.",
+        groups,
+        "Points: observed, with their intervals. Lines: A·exp(−k·depth) fitted, with its confidence band.",
+    )
+
+
+def _realised_chart(canvas: Any, result: Result) -> Any:
+    """Fill rates of our own orders against what the model assumed."""
+    from .charts import intensity_chart
+
+    groups = []
+    for label, side in (("Bid", "bid"), ("Ask", "ask")):
+        bins = [b for b in result.intensity if b.side == side]
+        if not bins:
+            continue
+        groups.append(
+            (
+                label,
+                side,
+                {
+                    "depth": [b.depth for b in bins],
+                    "rate": [b.realised for b in bins],
+                    "low": [b.low for b in bins],
+                    "high": [b.high for b in bins],
+                    "fitted": [b.assumed if math.isfinite(b.assumed) else math.nan for b in bins],
+                },
+            )
+        )
+    if not groups:
+        return None
+    return intensity_chart(
+        canvas,
+        "realised",
+        "Fill rate of our orders",
+        "Rate at which our orders were hit by their depth, by side, against the rate that the model assumed.",
+        groups,
+        "Points: realised in this replay, with exact Poisson intervals. Lines: what the model assumed.",
+    )

@@ -1,0 +1,584 @@
+"""The report's charts: Bokeh figures without data, and the tables that the page draws from.
+
+What is drawn against time is embedded once, packed (:func:`pack`); the page thins it to the pixels
+of the span on the screen and fills the figures, again after each zoom. So the first paint draws a
+few thousand points, however long the day, and a zoom ends at single quotes.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .thinning import thin
+
+__all__ = ["COLOURS", "Chart", "Key", "Table", "View"]
+
+# Name -> (light, dark). Hues after Okabe and Ito, told apart by the colour-blind; the darkness is
+# chosen for at least 4.5:1 against the page, so that thin lines and small text stay readable.
+COLOURS = {
+    "ink": ("#1f2328", "#e6e9ed"),
+    "muted": ("#59636e", "#9ea7b3"),
+    "grid": ("#e6e9ed", "#262c33"),
+    "axis": ("#c3cad2", "#414a54"),
+    "touch": ("#aab4bf", "#5b6672"),
+    "bid": ("#0a6ab4", "#5aaeea"),
+    "ask": ("#c04a06", "#f2904f"),
+    "spread": ("#0b7a58", "#41c39a"),
+    "inventory": ("#86489c", "#cc9ae0"),
+    "fees": ("#926200", "#e3b64a"),
+}
+LIGHT = {name: light for name, (light, _) in COLOURS.items()}
+
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+MAX_ROWS = 120_000
+"""Rows of a table that are embedded as they are; a longer one is thinned to about as many."""
+_LARGEST = 2**31 - 2
+
+
+@dataclass(frozen=True)
+class Key:
+    """One entry of a chart's legend: a button that shows and hides ``renderers``."""
+
+    label: str
+    colour: str
+    shape: str  # line, dashed, band, up, down, dot
+    renderers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure with what stands around it."""
+
+    name: str
+    title: str
+    unit: str
+    description: str  # read to those who cannot see the picture
+    figure: Any
+    keys: tuple[Key, ...] = ()
+    height: int = 260
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns against time; each is values and the scale that turns them into what the axis shows."""
+
+    name: str
+    time: NDArray[np.int64]  # ns
+    columns: Mapping[str, tuple[NDArray[Any], float]] = field(default_factory=dict)
+    shapes: tuple[str, ...] = ()  # the columns whose extremes must survive thinning; all when empty
+
+    def pack(self, start: int) -> dict[str, Any]:
+        """Columns as base64 of little-endian arrays, times in ms relative to ``start`` (ns)."""
+        time = np.asarray(self.time, dtype=np.int64)
+        arrays = {name: np.asarray(values) for name, (values, _) in self.columns.items()}
+        if len(time) > MAX_ROWS:
+            drawn = [arrays[name].astype(float) for name in (self.shapes or arrays)]
+            kept = thin(time, drawn, MAX_ROWS // (2 + 2 * len(drawn)))
+            time = time[kept]
+            arrays = {name: values[kept] for name, values in arrays.items()}
+        packed: dict[str, Any] = {"t": _pack_time(time, start)}
+        for name, values in arrays.items():
+            packed[name] = _pack(values, self.columns[name][1])
+        return {
+            "rows": len(time),
+            "columns": packed,
+            "shapes": list(self.shapes or arrays),
+        }
+
+
+@dataclass(frozen=True)
+class View:
+    """Which figure source shows which table, and how dense data is reduced."""
+
+    source: str
+    table: str
+    mode: str = "thin"  # or "bin": rows that overlap become one marker
+    buckets: int = 700
+
+
+def _encode(values: NDArray[Any]) -> str:
+    return base64.b64encode(np.ascontiguousarray(values, dtype="<i4").tobytes()).decode("ascii")
+
+
+def _pack_time(time: NDArray[np.int64], start: int) -> dict[str, Any]:
+    relative = np.asarray(time, dtype=np.int64) - start
+    longest = int(np.abs(relative).max()) if len(relative) else 1
+    # The finest power of ten of a nanosecond in which the span fits 31 bits: 0.1 ms for a day.
+    step = 10 ** max(0, math.ceil(math.log10(max(longest, 1) / _LARGEST)))
+    return {"data": _encode(relative // step), "offset": 0.0, "scale": step / 1e6}
+
+
+def _pack(values: NDArray[Any], scale: float) -> dict[str, Any]:
+    """4-byte offsets from the lowest value; the int32 minimum marks an absent one.
+
+    Whole numbers that span less than 2**31 are exact; others are rounded to a 2**31st of their range,
+    far below a pixel and the digits of a tooltip.
+    """
+    numbers = np.full(len(values), np.iinfo(np.int32).min, np.int64)
+    there = np.isfinite(values)
+    present = values[there]
+    if not len(present):
+        return {"data": _encode(numbers), "offset": 0.0, "scale": 1.0}
+    low, high = float(present.min()), float(present.max())
+    whole = high - low < _LARGEST and bool(np.all(present == np.round(present)))
+    step = 1.0 if whole else (high - low) / _LARGEST
+    numbers[there] = np.rint((present - low) / step).astype(np.int64) if high > low else 0
+    return {"data": _encode(numbers), "offset": low * scale, "scale": step * scale}
+
+
+class Canvas:
+    """Makes figures of one look, those against time with one shared range.
+
+    Parameters
+    ----------
+    start, end : int
+        Span of the shared time axis, ns.
+    """
+
+    def __init__(self, start: int, end: int) -> None:
+        from bokeh.models import ColumnDataSource, Range1d
+        from bokeh.models.annotations import Span
+
+        low, high = start / 1e6, max(end, start + 10**6) / 1e6
+        # Names are how page.js finds a model.
+        self.range = Range1d(start=low, end=high, bounds=(low, high), min_interval=1.0, name="time")
+        self.crosshair = Span(
+            dimension="height", line_color=LIGHT["muted"], line_dash="dotted", line_width=1, visible=True
+        )
+        self.sources: dict[str, Any] = {}
+        self._source_class = ColumnDataSource
+
+    def source(self, name: str, *columns: str) -> Any:
+        """Return the empty source ``name``, which page.js fills."""
+        if name not in self.sources:
+            self.sources[name] = self._source_class({c: [] for c in ("t", *columns)}, name=f"data-{name}")
+        return self.sources[name]
+
+    def static(self, **columns: ArrayLike) -> Any:
+        """Return a source with its data, for what is not against time."""
+        return self._source_class({name: np.asarray(values) for name, values in columns.items()})
+
+    def figure(self, height: int, **options: Any) -> Any:
+        """Return an empty figure in the report's look."""
+        from bokeh.plotting import figure
+
+        plot: Any = figure(
+            height=height,
+            sizing_mode="stretch_width",
+            toolbar_location=None,
+            tools="",
+            output_backend="canvas",
+            background_fill_color=None,
+            border_fill_color=None,
+            outline_line_color=None,
+            min_border_left=58,
+            min_border_right=12,
+            min_border_top=6,
+            min_border_bottom=6,
+            **options,
+        )
+        plot.axis.axis_line_color = LIGHT["axis"]
+        plot.axis.major_tick_line_color = LIGHT["axis"]
+        plot.axis.minor_tick_line_color = None
+        plot.axis.major_label_text_color = LIGHT["muted"]
+        plot.axis.major_label_text_font = FONT
+        plot.axis.major_label_text_font_size = "12px"
+        plot.axis.axis_label_text_color = LIGHT["muted"]
+        plot.axis.axis_label_text_font = FONT
+        plot.axis.axis_label_text_font_style = "normal"
+        plot.axis.axis_label_text_font_size = "12px"
+        plot.grid.grid_line_color = LIGHT["grid"]
+        plot.xgrid.grid_line_color = None
+        plot.yaxis.ticker.desired_num_ticks = 5 if height < 240 else 7
+        return plot
+
+    def against_time(self, height: int, places: int) -> Any:
+        """Return a figure on the shared time axis; ``places`` decimals on the other."""
+        from bokeh.models import BoxZoomTool, CrosshairTool, DataRange1d, NumeralTickFormatter
+
+        plot = self.figure(
+            height, x_axis_type="datetime", x_range=self.range, y_range=DataRange1d(range_padding=0.06)
+        )
+        zoom = BoxZoomTool(dimensions="width")
+        plot.add_tools(zoom, CrosshairTool(overlay=self.crosshair))
+        plot.toolbar.active_drag = zoom
+        plot.xaxis.ticker.desired_num_ticks = 6
+        plot.yaxis.formatter = NumeralTickFormatter(format=numeral(places))
+        return plot
+
+    def hover(
+        self, plot: Any, renderers: Sequence[Any], rows: Sequence[tuple[str, str]], *, mouse: bool = False
+    ) -> None:
+        """Add a tooltip with the exact values of the nearest row."""
+        from bokeh.models import HoverTool
+
+        plot.add_tools(
+            HoverTool(
+                renderers=list(renderers),
+                tooltips=[("time (UTC)", "@t{%H:%M:%S.%3N}"), *rows],
+                formatters={"@t": "datetime"},
+                mode="mouse" if mouse else "vline",
+                line_policy="nearest",
+                attachment="horizontal",
+            )
+        )
+
+
+def numeral(places: int) -> str:
+    """Bokeh's format of a number with grouped thousands and ``places`` decimals."""
+    return "0,0" + ("." + "0" * places if places > 0 else "")
+
+
+def price_chart(canvas: Canvas, places: int, unit: str) -> Chart:
+    """Mid price, the market's touch, our quotes and our fills."""
+    plot = canvas.against_time(400, places)
+    market = canvas.source("market", "bid", "ask", "mid")
+    quotes = canvas.source("quotes", "bid", "ask")
+    plot.varea_step(
+        "t", "bid", "ask", source=market, step_mode="after", color=LIGHT["touch"], alpha=0.35, name="touch"
+    )
+    ours = {
+        side: plot.step(
+            "t",
+            side,
+            source=quotes,
+            mode="after",
+            color=LIGHT[side],
+            line_width=1.1,
+            alpha=0.85,
+            name=f"our-{side}",
+        )
+        for side in ("bid", "ask")
+    }
+    mid = plot.step("t", "mid", source=market, mode="after", color=LIGHT["ink"], line_width=1.2, name="mid")
+    markers = []
+    for side, marker, colour in (("buys", "triangle", "bid"), ("sells", "inverted_triangle", "ask")):
+        source = canvas.source(side, "price", "lots", "n", "size")
+        markers.append(
+            plot.scatter(
+                "t",
+                "price",
+                size="size",
+                marker=marker,
+                source=source,
+                color=LIGHT[colour],
+                line_color=LIGHT["ink"],
+                line_width=0.5,
+                alpha=0.9,
+                name=side,
+            )
+        )
+    number = "{" + numeral(places) + "}"
+    canvas.hover(
+        plot,
+        [mid],
+        [("mid", f"@mid{number}"), ("market bid", f"@bid{number}"), ("market ask", f"@ask{number}")],
+    )
+    canvas.hover(
+        plot,
+        markers,
+        [("$name", "@n fills, @lots{0,0} lots"), ("price", f"@price{number}")],
+        mouse=True,
+    )
+    del ours
+    return Chart(
+        "price",
+        "Price, quotes and fills",
+        unit,
+        "Mid price over time with our bid and ask quotes and our fills; buys point up, sells point down.",
+        plot,
+        (
+            Key("Mid", "ink", "line", ("mid",)),
+            Key("Market bid to ask", "touch", "band", ("touch",)),
+            Key("Our bid", "bid", "line", ("our-bid",)),
+            Key("Our ask", "ask", "line", ("our-ask",)),
+            Key("Buys", "bid", "up", ("buys",)),
+            Key("Sells", "ask", "down", ("sells",)),
+        ),
+        400,
+        "Where fills are dense, one marker stands for several: its size grows with their number, its price "
+        "is their average.",
+    )
+
+
+def inventory_chart(canvas: Canvas) -> Chart:
+    """Inventory over time."""
+    plot = canvas.against_time(190, 0)
+    source = canvas.source("inventory", "inventory")
+    _zero(plot)
+    line = plot.step(
+        "t",
+        "inventory",
+        source=source,
+        mode="after",
+        color=LIGHT["inventory"],
+        line_width=1.2,
+        name="inventory",
+    )
+    canvas.hover(plot, [line], [("inventory", "@inventory{0,0} lots")])
+    return Chart(
+        "inventory",
+        "Inventory",
+        "lots",
+        "Inventory in lots over time; long is above zero.",
+        plot,
+        height=190,
+    )
+
+
+def pnl_chart(canvas: Canvas, places: int, unit: str) -> Chart:
+    """The three parts of the P&L and their sum, cumulative."""
+    plot = canvas.against_time(300, places)
+    source = canvas.source("pnl", "spread", "revaluation", "fees", "total")
+    _zero(plot)
+    parts = (
+        ("spread", "Spread captured", "spread", "solid", "line"),
+        ("revaluation", "Inventory revaluation", "inventory", "solid", "line"),
+        ("fees", "Fees", "fees", "dashed", "dashed"),
+        ("total", "Net P&L", "ink", "solid", "line"),
+    )
+    lines = [
+        plot.step(
+            "t",
+            column,
+            source=source,
+            mode="after",
+            color=LIGHT[colour],
+            line_dash=dash,
+            line_width=2.0 if column == "total" else 1.3,
+            name=f"pnl-{column}",
+        )
+        for column, _, colour, dash, _ in parts
+    ]
+    number = "{" + numeral(max(places, 2)) + "}"
+    canvas.hover(
+        plot,
+        lines[-1:],
+        [
+            (label.lower() if label != "Net P&L" else "net P&L", f"@{column}{number}")
+            for column, label, *_ in parts
+        ],
+    )
+    return Chart(
+        "pnl",
+        "Where the P&L comes from",
+        unit,
+        "Cumulative spread captured, inventory revaluation and fees, and their sum, over time.",
+        plot,
+        tuple(Key(label, colour, shape, (f"pnl-{column}",)) for column, label, colour, _, shape in parts),
+        300,
+        "Paid fees pull the P&L down, rebates push it up. The three parts add up to the net.",
+    )
+
+
+def half_spread_chart(canvas: Canvas) -> Chart:
+    """Half of our spread against half of the market's."""
+    plot = canvas.against_time(220, 1)
+    source = canvas.source("spreads", "half", "market_half")
+    market = plot.step(
+        "t",
+        "market_half",
+        source=source,
+        mode="after",
+        color=LIGHT["touch"],
+        line_width=1.2,
+        name="half-market",
+    )
+    ours = plot.step(
+        "t", "half", source=source, mode="after", color=LIGHT["bid"], line_width=1.3, name="half-ours"
+    )
+    canvas.hover(plot, [market], [("ours", "@half{0,0.0} ticks"), ("market", "@market_half{0,0.0} ticks")])
+    del ours
+    return Chart(
+        "half-spread",
+        "Half-spread, ours against the market's",
+        "ticks",
+        "Half of the distance between our bid and ask, and between the market's, in ticks over time.",
+        plot,
+        (
+            Key("Ours, while both sides are quoted", "bid", "line", ("half-ours",)),
+            Key("Market", "touch", "line", ("half-market",)),
+        ),
+        220,
+    )
+
+
+def markout_chart(canvas: Canvas, series: Mapping[str, Sequence[Any]]) -> Chart:
+    """Mean markout by horizon with intervals: ``series`` maps "all", "bid", "ask" to rows."""
+    from bokeh.models import HoverTool, NumeralTickFormatter
+
+    from .numbers import seconds
+
+    horizons = [row.horizon for row in series["all"]]
+    plot = canvas.figure(270, x_range=(-0.5, len(horizons) - 0.5))
+    _zero(plot)
+    looks = {
+        "all": ("All fills", "ink", "circle", "dot", 0.0),
+        "bid": ("Buys", "bid", "triangle", "up", -0.18),
+        "ask": ("Sells", "ask", "inverted_triangle", "down", 0.18),
+    }
+    keys = []
+    for name, rows in series.items():
+        label, colour, marker, shape, shift = looks[name]
+        source = canvas.static(
+            x=np.arange(len(rows)) + shift,
+            horizon=[seconds(row.horizon) for row in rows],
+            mean=[float(row.mean) for row in rows],
+            low=[float(row.low) for row in rows],
+            high=[float(row.high) for row in rows],
+            n=[int(row.n) for row in rows],
+        )
+        _whiskers(plot, source, "x", colour, f"markout-{name}-interval")
+        dots = plot.scatter(
+            "x", "mean", source=source, marker=marker, size=8, color=LIGHT[colour], name=f"markout-{name}"
+        )
+        plot.add_tools(
+            HoverTool(
+                renderers=[dots],
+                tooltips=[
+                    (label.lower(), "@n fills after @horizon"),
+                    ("mean", "@mean{0,0.00} ticks"),
+                    ("95 %", "@low{0,0.00} to @high{0,0.00}"),
+                ],
+            )
+        )
+        keys.append(Key(label, colour, shape, (f"markout-{name}", f"markout-{name}-interval")))
+    plot.xaxis.ticker = list(range(len(horizons)))
+    plot.xaxis.major_label_overrides = {i: seconds(h) for i, h in enumerate(horizons)}
+    plot.xaxis.axis_label = "time after the fill"
+    plot.yaxis.formatter = NumeralTickFormatter(format="0,0.0")
+    return Chart(
+        "markouts",
+        "Markouts",
+        "ticks per lot, 95 % intervals",
+        "Mean move of the mid in our favour after a fill, by time after the fill, with 95 % intervals.",
+        plot,
+        tuple(keys),
+        270,
+    )
+
+
+def intensity_chart(
+    canvas: Canvas,
+    name: str,
+    title: str,
+    description: str,
+    groups: Sequence[tuple[str, str, Mapping[str, Any]]],
+    note: str = "",
+) -> Chart:
+    """Fill rates by depth on a logarithmic axis.
+
+    ``groups`` lists (label, colour, columns) with columns depth, rate, low, high (the observation
+    and its interval) and fitted, optionally band_low and band_high (of the fit).
+    """
+    from bokeh.models import HoverTool
+
+    plot = canvas.figure(270, y_axis_type="log")
+    keys = []
+    for i, (label, colour, columns) in enumerate(groups):
+        # A logarithmic axis has no place for a rate of 0: nothing is drawn there.
+        data = {
+            key: np.where(np.asarray(v, float) > 0, v, np.nan) if key != "depth" else np.asarray(v, float)
+            for key, v in columns.items()
+        }
+        floor = np.nanmin([*(data["rate"][np.isfinite(data["rate"])] / 10), *data["fitted"], 1.0])
+        data["low"] = np.where(np.isnan(data["low"]) & np.isfinite(data["high"]), floor, data["low"])
+        shift = (i - (len(groups) - 1) / 2) * 0.16
+        source = canvas.static(x=data["depth"] + shift, mean=data["rate"], **data)
+        slug = f"{name}-{label.lower().replace(' ', '-')}"
+        if "band_low" in data:
+            plot.varea(
+                "depth",
+                "band_low",
+                "band_high",
+                source=source,
+                color=LIGHT[colour],
+                alpha=0.14,
+                name=f"{slug}-band",
+            )
+        plot.line("depth", "fitted", source=source, color=LIGHT[colour], line_width=1.6, name=f"{slug}-fit")
+        _whiskers(plot, source, "x", colour, f"{slug}-interval")
+        dots = plot.scatter(
+            "x",
+            "rate",
+            source=source,
+            size=7,
+            marker="circle" if i == 0 else "square",
+            color=LIGHT[colour],
+            name=slug,
+        )
+        plot.add_tools(
+            HoverTool(
+                renderers=[dots],
+                tooltips=[
+                    (label, "@depth{0,0.0} ticks"),
+                    ("observed", "@rate{0.0000} /s"),
+                    ("95 %", "@low{0.0000} to @high{0.0000}"),
+                    ("fitted", "@fitted{0.0000} /s"),
+                ],
+            )
+        )
+        shown = tuple(
+            f"{slug}{end}"
+            for end in ("", "-interval", "-fit", "-band")
+            if end != "-band" or "band_low" in data
+        )
+        keys.append(Key(label, colour, "dot", shown))
+    plot.xaxis.axis_label = "depth from the mid, ticks"
+    return Chart(name, title, "fills per second, 95 % intervals", description, plot, tuple(keys), 270, note)
+
+
+def histogram_chart(canvas: Canvas, inventory: ArrayLike, share: ArrayLike) -> Chart:
+    """Share of time by inventory."""
+    from bokeh.models import HoverTool, NumeralTickFormatter
+
+    q, s = np.asarray(inventory, float), np.asarray(share, float)
+    width = float(np.min(np.diff(q))) if len(q) > 1 else 1.0
+    plot = canvas.figure(270)
+    source = canvas.static(q=q, share=s)
+    bars = plot.vbar(
+        "q",
+        top="share",
+        width=0.86 * width,
+        source=source,
+        color=LIGHT["inventory"],
+        line_color=None,
+        alpha=0.85,
+        name="histogram",
+    )
+    plot.y_range.start = 0
+    plot.yaxis.formatter = NumeralTickFormatter(format="0 %")
+    plot.xaxis.axis_label = "inventory, lots"
+    plot.add_tools(
+        HoverTool(
+            renderers=[bars], tooltips=[("inventory", "@q{0,0} lots"), ("share of time", "@share{0.0 %}")]
+        )
+    )
+    return Chart(
+        "histogram",
+        "Time at each inventory",
+        "share of time",
+        "Histogram of the share of time spent at each inventory.",
+        plot,
+        height=270,
+    )
+
+
+def _zero(plot: Any) -> None:
+    from bokeh.models.annotations import Span
+
+    plot.add_layout(Span(location=0, dimension="width", line_color=LIGHT["axis"], line_width=1))
+
+
+def _whiskers(plot: Any, source: Any, x: str, colour: str, name: str) -> None:
+    plot.segment(
+        x, "low", x, "high", source=source, color=LIGHT[colour], line_width=1.4, alpha=0.7, name=name
+    )

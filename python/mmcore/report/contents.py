@@ -1,0 +1,417 @@
+"""What the report says: headline figures, the verdict in words, notes and tables.
+
+Every number is the result's own; here it is only put into words and units.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from . import numbers as n
+
+if TYPE_CHECKING:
+    from ..results import Result
+
+__all__ = ["Grid", "Tile", "notes", "tables", "tiles", "verdict"]
+
+SAMPLES = {
+    "out-of-sample": "The parameters come from market data before this span; "
+    "nothing that follows was used to choose them.",
+    "in-sample": "The parameters were calibrated on this same span, so the figures flatter the policy.",
+    "fixed parameters": "The parameters were given, not calibrated on these data.",
+}
+FEW_FILLS = 30
+"""Fewer fills than this carry no average; the report says so."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One headline figure."""
+
+    label: str
+    value: str
+    unit: str = ""
+    more: str = ""
+    tone: str = ""  # good, bad or neutral
+
+
+@dataclass(frozen=True)
+class Grid:
+    """One table; columns named in ``texts`` are aligned left and wrap."""
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    texts: Sequence[str] = ()
+    caption: str = ""
+
+
+def _tone(amount: Decimal) -> str:
+    return "good" if amount > 0 else "bad" if amount < 0 else ""
+
+
+def _range(result: Result) -> tuple[int, int]:
+    levels, _ = result.inventory_histogram()
+    return int(levels[0]), int(levels[-1])
+
+
+def _orders(result: Result) -> tuple[int, int]:
+    rates = result.fill_rates
+    return sum(r.orders for r in rates), sum(r.filled for r in rates)
+
+
+def tiles(result: Result) -> list[Tile]:
+    """The headline figures, the most important first."""
+    a = result.attribution
+    currency = a.currency
+    low, high = _range(result)
+    orders, filled = _orders(result)
+    presence = result.presence
+    unexplained = n.money(a.unexplained) if a.unexplained else "0"
+    totals = result.totals
+    return [
+        Tile("Net P&L", n.money(a.total, sign=True), currency, "spread + inventory + fees", _tone(a.total)),
+        Tile("Spread captured", n.money(a.spread, sign=True), currency, "against the mid at each fill"),
+        Tile("Inventory revaluation", n.money(a.inventory, sign=True), currency, "while the mid moved"),
+        Tile("Fees", n.money(a.fees, sign=True), currency, "− paid, + rebates"),
+        Tile(
+            "Unexplained",
+            unexplained,
+            currency,
+            "P&L of the book less its parts",
+            "bad" if a.unexplained else "",
+        ),
+        Tile(
+            "Fills",
+            n.count(len(result.fills)),
+            "",
+            f"{n.count(totals.bought)} lots bought, {n.count(totals.sold)} sold",
+        ),
+        Tile(
+            "Fill rate",
+            n.percent(filled / orders if orders else None),
+            "",
+            f"of {n.count(orders)} orders",
+        ),
+        Tile(
+            "Largest inventory",
+            n.count(max(abs(low), abs(high))),
+            "lots",
+            f"from {n.count(low)} to {n.count(high)}, {n.count(totals.net)} at the end",
+        ),
+        Tile("Drawdown", n.money(result.drawdown.amount), currency, "largest fall, marked at the mid"),
+        Tile(
+            "Presence",
+            n.percent(presence.both),
+            "",
+            f"both sides; one side {n.percent(presence.bid + presence.ask)}, none {n.percent(presence.none)}",
+        ),
+    ]
+
+
+def verdict(result: Result) -> str:
+    """What happened, in one paragraph."""
+    a = result.attribution
+    c = a.currency
+    fills = len(result.fills)
+    maker = type(result.model).__name__ if result.model is not None else "The quoter"
+    lead = {"out-of-sample": "Out of sample", "in-sample": "In sample"}.get(
+        result.sample, "With fixed parameters"
+    )
+    if not fills:
+        return (
+            f"{lead}, nothing was filled in {n.span(_length(result))}: there is no profit or loss to explain."
+        )
+    moved = (
+        f"{'made' if a.total > 0 else 'lost' if a.total < 0 else 'came out at'} {n.money(abs(a.total))} {c}"
+    )
+    spread = (
+        f"captured {n.money(a.spread)} {c} of spread"
+        if a.spread >= 0
+        else f"gave away {n.money(-a.spread)} {c} of spread"
+    )
+    drift = f"{'gained' if a.inventory >= 0 else 'lost'} {n.money(abs(a.inventory))} {c} on its inventory"
+    fees = (
+        f"paid {n.money(-a.fees)} {c} in fees"
+        if a.fees < 0
+        else f"received {n.money(a.fees)} {c} in rebates"
+        if a.fees > 0
+        else "paid no fees"
+    )
+    low, high = _range(result)
+    explained = (
+        "These parts explain the P&L of the book to the last digit."
+        if not a.unexplained
+        else f"{n.money(a.unexplained)} {c} of the P&L is unexplained, which is a fault in the books."
+    )
+    text = [
+        f"{lead}, {maker} {moved} in {n.span(_length(result))}:",
+        f"on {n.count(fills)} fills it {spread}, {drift} while the mid moved, and {fees}.",
+        explained,
+        f"Inventory stayed between {n.count(low)} and {n.count(high)} lots.",
+    ]
+    text.extend(_after_a_fill(result))
+    bound = result.optimistic
+    if bound is not None:
+        total = bound.attribution.total
+        text.append(
+            "Had every trade at our price filled us (the optimistic bound), the net would have been "
+            f"{n.money(total, sign=True)} {c} on {n.count(len(bound.fills))} fills."
+        )
+    return " ".join(text)
+
+
+def _length(result: Result) -> int:
+    return int(result.totals.end_time - result.totals.first_time)
+
+
+def _after_a_fill(result: Result) -> Iterable[str]:
+    """Say what the fills were worth a minute later, where the data tell."""
+    for row in result.markouts():
+        if row.horizon == 60.0 and row.n and not math.isnan(row.low):
+            clear = row.low > 0 or row.high < 0
+            side = "better" if row.mean >= 0 else "worse"
+            worth = f"{n.significant(abs(row.mean))} ticks per lot {side} than its price"
+            yield (
+                f"A minute after a fill the mid was on average {worth} "
+                f"(95 % interval {n.interval(row.low, row.high)}" + (")." if clear else "; it may be zero).")
+            )
+
+
+def notes(result: Result) -> list[str]:
+    """What the reader must know before trusting the figures."""
+    found: list[str] = []
+    if result.sample == "in-sample":
+        found.append(SAMPLES["in-sample"])
+    calibration = result.calibration
+    if calibration is not None:
+        found.extend(f"Calibration: {note}" for note in calibration.notes)
+    if len(result.fills) < FEW_FILLS:
+        found.append(f"Only {n.count(len(result.fills))} fills: averages and rates below say little.")
+    if result.settings.get("fill") == "touch":
+        found.append(
+            "Every trade at our price filled us: an optimistic bound, since the queue ahead is ignored."
+        )
+    missing = max((row.missing for row in result.markouts()), default=0)
+    if missing:
+        found.append(
+            f"Up to {n.count(missing)} fills have no mid at a markout horizon; "
+            "they are counted and left out of the averages."
+        )
+    if result.totals.crossed:
+        found.append(
+            f"{n.count(result.totals.crossed)} crossed quotes of the feed were refused; "
+            "the last good one was kept."
+        )
+    if result.attribution.unexplained:
+        found.append(
+            "The parts of the P&L do not add up to the book's total. Don't trust this report; please tell us."
+        )
+    return found
+
+
+# ---- tables
+
+
+def markout_table(result: Result) -> Grid:
+    """Markouts by horizon, all fills and by side."""
+    marks = result.markouts()
+    rows = []
+    for row, bid, ask in zip(marks.rows, marks.bid, marks.ask, strict=True):
+        rows.append(
+            [
+                n.seconds(row.horizon),
+                n.count(row.n),
+                n.count(row.missing),
+                _signed(row.mean),
+                n.interval(row.low, row.high),
+                _signed(bid.mean),
+                _signed(ask.mean),
+            ]
+        )
+    return Grid(
+        "Markouts",
+        ("After", "Fills", "No mid", "Mean", "95 % interval", "Buys", "Sells"),
+        rows,
+        caption="Move of the mid from our price in our favour, ticks per lot. "
+        "A dash: too few independent blocks of time.",
+    )
+
+
+def _signed(value: float) -> str:
+    text = n.significant(value)
+    return f"+{text}" if value > 0 else text
+
+
+def fill_rate_table(result: Result) -> Grid:
+    """Fill rates by side and place."""
+    rows = [
+        [
+            f"{r.side}, {r.place} the touch",
+            n.count(r.orders),
+            n.count(r.filled),
+            n.percent(r.fraction),
+            n.count(r.lots),
+            n.span(round(r.exposure * 1e9)) if r.exposure else n.NONE,
+            n.significant(r.per_second),
+        ]
+        for r in result.fill_rates
+    ]
+    return Grid(
+        "Fill rates",
+        ("Orders", "Sent", "Filled", "Share", "Lots", "In the market", "Fills per s"),
+        rows,
+    )
+
+
+def presence_table(result: Result) -> Grid:
+    """Why a side was absent, by side."""
+    p = result.presence
+    rows = [["present", n.percent(p.both + p.bid, 2), n.percent(p.both + p.ask, 2)]]
+    for reason in sorted(p.reasons, key=lambda r: -p.reasons[r]):
+        rows.append(
+            [
+                reason,
+                n.percent(p.bid_reasons.get(reason, 0.0), 2),
+                n.percent(p.ask_reasons.get(reason, 0.0), 2),
+            ]
+        )
+    return Grid(
+        "Presence, and why a side was absent",
+        ("Share of time", "Bid", "Ask"),
+        rows,
+        caption=(
+            f"Both sides {n.percent(p.both, 2)}, bid alone {n.percent(p.bid, 2)}, "
+            f"ask alone {n.percent(p.ask, 2)}, neither {n.percent(p.none, 2)} of the time. "
+            "Where several reasons hold at once, each is counted."
+        ),
+    )
+
+
+def bound_table(result: Result) -> Grid | None:
+    """The conservative result beside the optimistic bound."""
+    bound = result.optimistic
+    if bound is None:
+        return None
+    c = result.attribution.currency
+
+    def column(r: Result) -> list[str]:
+        a = r.attribution
+        low, high = _range(r)
+        orders, filled = _orders(r)
+        return [
+            n.money(a.total, sign=True),
+            n.money(a.spread, sign=True),
+            n.money(a.inventory, sign=True),
+            n.money(a.fees, sign=True),
+            n.count(len(r.fills)),
+            n.percent(filled / orders if orders else None),
+            f"{n.count(low)} to {n.count(high)}",
+            n.money(r.drawdown.amount),
+        ]
+
+    labels = (
+        f"Net P&L, {c}",
+        f"Spread captured, {c}",
+        f"Inventory revaluation, {c}",
+        f"Fees, {c}",
+        "Fills",
+        "Orders filled",
+        "Inventory, lots",
+        f"Drawdown, {c}",
+    )
+    rows = [list(row) for row in zip(labels, column(result), column(bound), strict=True)]
+    return Grid(
+        "Conservative and optimistic",
+        ("", "Traded through", "Touched"),
+        rows,
+        caption="A fill needs a trade beyond our price (conservative: this report), "
+        "or only at it (optimistic: the queue ahead is ignored).",
+    )
+
+
+def model_table(result: Result) -> Grid | None:
+    """The model's parameters with units and meaning."""
+    model = result.model
+    if model is None:
+        return None
+    rows = []
+    for parameter in getattr(model, "PARAMETERS", ()):
+        value = getattr(model, parameter.name, None)
+        rows.append([parameter.name, n.plain(value), parameter.unit, parameter.doc])
+    return Grid(
+        type(model).__name__,
+        ("Parameter", "Value", "Unit", "Meaning"),
+        rows,
+        texts=("Unit", "Meaning"),
+        caption="The model behind the quotes. Pairs are (bid, ask).",
+    )
+
+
+SYMBOLS = {"sigma": "σ, volatility", "A": "A, fill intensity at the mid", "k": "k, decay with depth"}
+UNITS = {"ticks/sqrt(s)": "ticks/√s"}
+
+
+def calibration_table(result: Result) -> Grid | None:
+    """The calibrated parameters with errors and intervals, and what this span realised."""
+    calibration = result.calibration
+    if calibration is None:
+        return None
+    rows = []
+    for name, value, error, low, high, unit in calibration.table():
+        symbol, _, side = name.partition("_")
+        label = SYMBOLS.get(symbol, symbol) + (f", {side}" if side else "")
+        rows.append(
+            [
+                label,
+                "not identified" if value is None else n.significant(value, 4),
+                n.NONE if error is None else f"± {n.significant(error, 2)}",
+                n.interval(low, high),
+                UNITS.get(unit, unit),
+            ]
+        )
+    level = n.percent(calibration.settings["level"], 0)
+    caption = (
+        f"Method {calibration.method}, {n.stamp(calibration.start_time)} to "
+        f"{n.stamp(calibration.end_time)} UTC ({n.span(calibration.end_time - calibration.start_time)})."
+    )
+    if result.sigma_realised is not None:
+        caption += f" In the replayed span σ was {n.significant(result.sigma_realised, 4)} ticks/√s."
+    return Grid(
+        "Calibration", ("Parameter", "Value", "Error", f"{level} interval", "Unit"), rows, ("Unit",), caption
+    )
+
+
+def settings_table(result: Result) -> Grid:
+    """The arguments of the replay."""
+    rows = [[str(name).replace("_", " "), n.plain(value)] for name, value in result.settings.items()]
+    instrument = result.instrument
+    rows += [
+        ["tick", f"{instrument.tick} {instrument.currency.name}"],
+        ["lot", n.plain(str(instrument.lot))],
+        ["multiplier", n.plain(str(instrument.multiplier))],
+        ["decisions", n.count(len(result.decisions))],
+        ["order messages", n.count(result.messages)],
+        [
+            "half-life of the inventory",
+            n.NONE if result.half_life is None else f"{n.significant(result.half_life)} s",
+        ],
+    ]
+    return Grid("Settings of the replay", ("Setting", "Value"), rows, texts=("Value",))
+
+
+def tables(result: Result) -> dict[str, Grid | None]:
+    """All tables by name."""
+    return {
+        "markouts": markout_table(result),
+        "fill_rates": fill_rate_table(result),
+        "presence": presence_table(result),
+        "bound": bound_table(result),
+        "calibration": calibration_table(result),
+        "model": model_table(result),
+        "settings": settings_table(result),
+    }
