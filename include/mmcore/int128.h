@@ -18,14 +18,6 @@
 #define MM_HAS_INT128 0
 #endif
 
-#if defined(__GNUC__)
-#define MM_LIKELY(x) __builtin_expect(!!(x), 1)
-#define MM_UNLIKELY(x) __builtin_expect(!!(x), 0)
-#else
-#define MM_LIKELY(x) (x)
-#define MM_UNLIKELY(x) (x)
-#endif
-
 #ifdef __cplusplus
 extern "C" {
 #endif

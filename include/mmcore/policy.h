@@ -73,16 +73,6 @@ typedef struct mm_policy {
   uint64_t knots_at, cells_at; /* byte offsets from the block's start */
 } mm_policy;
 
-#if defined(__GNUC__)
-#define MM_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
-#define MM_INLINE static inline __attribute__((always_inline))
-#define MM_COLD static __attribute__((noinline, cold, unused))
-#else
-#define MM_UNLIKELY(condition) (condition)
-#define MM_INLINE static inline
-#define MM_COLD static inline
-#endif
-
 /* False for NaN and both infinities. */
 #define MM_FINITE(x) ((x) - (x) == 0.0)
 

@@ -15,6 +15,18 @@ extern "C" {
 
 #define MMCORE_ABI_VERSION 1
 
+#if defined(__GNUC__)
+#define MM_LIKELY(condition) __builtin_expect(!!(condition), 1)
+#define MM_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
+#define MM_INLINE static inline __attribute__((always_inline))
+#define MM_COLD static __attribute__((noinline, cold, unused))
+#else
+#define MM_LIKELY(condition) (condition)
+#define MM_UNLIKELY(condition) (condition)
+#define MM_INLINE static inline
+#define MM_COLD static inline
+#endif
+
 /* One list of codes for all kernels. Negative: refused, and nothing was changed. The classes in
  * mmcore.errors are made from it. */
 typedef enum mm_status {

@@ -2,12 +2,15 @@
 #include <mmcore/book.h>
 #include <mmcore/quoting.h>
 #include <stdio.h>
+#include <string.h>
 
 int main(void) {
-  mm_policy policy = {0};
-  mm_rules rules = {0};
+  mm_policy policy;
+  mm_rules rules;
   mm_quote quote;
   mm_position position;
+  memset(&policy, 0, sizeof policy);
+  memset(&rules, 0, sizeof rules);
   policy.kind = MM_AFFINE;
   policy.flags = MM_STATIONARY;
   policy.n_states = 1;
