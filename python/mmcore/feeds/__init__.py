@@ -1,0 +1,230 @@
+"""Any feed → :class:`~mmcore.events.Events`: one function, :func:`load`.
+
+========== ============================================================= =================
+format     what                                                          reader
+========== ============================================================= =================
+lobster    message + orderbook files of one stock and day                :mod:`.lobster`
+binance    websocket capture: bookTicker + trade                         :mod:`.binance`
+csv        delimited text with a column map                              :mod:`.csv`
+events     what ``Events.save`` wrote                                    :mod:`mmcore.events`
+========== ============================================================= =================
+
+gzip and xz are unpacked as they are read, whatever the file is called.
+
+What a feed was parsed into is kept as an event file in the cache folder and mapped into memory the
+next time, so a second run starts at once. A cached table is used only for the same path, size and
+modification time of every file, the same format, instrument and options, and the same version of the
+readers. The folder is ``$MMCORE_CACHE`` if set (``off`` turns caching off), else ``mmcore`` in the
+user's cache folder. A cache that cannot be read or written is passed over: it never breaks a load.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import CorruptError, InvalidArgument, UnknownName
+from ..events import Events
+
+if TYPE_CHECKING:
+    from ..instruments import Instrument
+
+    Progress = Callable[[int, int], object]
+
+__all__ = ["cache_folder", "clear_cache", "load"]
+
+FORMATS = ("lobster", "binance", "csv", "events")
+"""What ``format`` may be."""
+
+# Raised whenever a reader changes what it makes of the same bytes.
+_READERS = 1
+_CAPTURE = re.compile(rb"\d{19} [\[{]")
+_LOBSTER = re.compile(r"(^|_)(message|orderbook)(_\d+)?\.csv(\.gz|\.xz)?$", re.IGNORECASE)
+_log = logging.getLogger(__name__)
+
+
+def load(
+    path: str | os.PathLike[str],
+    format: str | None = None,
+    instrument: Instrument | None = None,
+    cache: bool = True,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Events:
+    r"""Open a feed of any known format.
+
+    Parameters
+    ----------
+    path : path-like
+        The file; for LOBSTER either file of the pair, their folder, or the part of the names they
+        share.
+    format : {"lobster", "binance", "csv", "events"}, optional
+        Told from the name and the first bytes when omitted.
+    instrument : Instrument, optional
+        Whose ticks and lots prices and sizes are counted in. LOBSTER has a default (0.01 USD, one
+        share), and so have the Binance symbols of :data:`mmcore.feeds.binance.GRIDS`; CSV needs one.
+    cache : bool
+        Keep the parsed table in the cache folder, and use the one kept there.
+    progress : callable, optional
+        Called with (bytes read, bytes in all) while a feed is parsed.
+    **options
+        The keyword arguments of the format's reader: :func:`mmcore.feeds.lobster.read`,
+        :func:`mmcore.feeds.binance.read`, :func:`mmcore.feeds.csv.read`.
+
+    Returns
+    -------
+    Events
+        In arrival order; ``events.clock_note`` says what is to be known about its stamps.
+
+    Raises
+    ------
+    FileNotFoundError
+        Nothing there.
+    InvalidArgument, UnknownName
+        What is wrong with the file or the arguments, with file and line.
+    CorruptError
+        A damaged or truncated file.
+
+    Examples
+    --------
+    >>> import mmcore as mm, tempfile, pathlib
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "quotes.csv")
+    ...     _ = path.write_text("time,bid,ask\n2024-08-08T12:00:00.5Z,99.99,100.02\n")
+    ...     events = mm.load(path, instrument=mm.Instrument("XYZ", tick="0.01"), cache=False)
+    >>> events.quotes.bid.tolist(), events.start_time
+    ([9999], 1723118400500000000)
+    """
+    import inspect
+
+    from . import binance, csv, lobster
+
+    source = Path(path)
+    if format is None:
+        format = _guess(source)
+    if format not in FORMATS:
+        raise InvalidArgument(argument="format", value=format, allowed=f"one of {', '.join(FORMATS)}")
+    if format == "events":
+        if options or instrument is not None:
+            given = ["instrument"] * (instrument is not None) + sorted(options)
+            raise InvalidArgument(
+                f"{source}: an event file holds its instrument and takes no options, got {', '.join(given)}",
+                argument=given[0],
+            )
+        return Events.load(source)
+
+    paths = [source]
+    if format == "lobster":
+        paths = lobster.files(source)
+    readers: dict[str, Callable[..., Events]] = {
+        "lobster": lobster.read,
+        "binance": binance.read,
+        "csv": csv.read,
+    }
+    read = readers[format]
+    known = [p.name for p in inspect.signature(read).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    for name in options:
+        if name not in known:
+            raise UnknownName(f"{name!r} is no option of the {format} reader; it has {', '.join(known)}")
+
+    kept = _cached(paths, format, instrument, options) if cache else None
+    events = _open(kept) if kept is not None else None
+    if events is None:
+        events = read(paths, instrument, progress, **options)
+        if kept is not None:
+            _keep(events, kept)
+    delays = events.source.get("latency")
+    if delays and delays["median"] < 0:
+        _log.warning("%s: %s", source, events.clock_note)
+    return events
+
+
+def _guess(path: Path) -> str:
+    from .text import first_line
+
+    if path.is_dir() or not path.exists() or _LOBSTER.search(path.name):
+        return "lobster"  # a folder or a prefix: lobster.files says what is missing
+    with open(path, "rb") as file:
+        if file.read(8) == b"MMEVENTS":
+            return "events"
+    return "binance" if _CAPTURE.match(first_line(path)) else "csv"
+
+
+# ---- the cache
+
+
+def cache_folder() -> Path | None:
+    """Return where parsed feeds are kept, or None where caching is turned off.
+
+    ``$MMCORE_CACHE`` if set, else the platform's cache folder: ``$XDG_CACHE_HOME`` or ``~/.cache``,
+    ``~/Library/Caches`` on macOS, ``%LOCALAPPDATA%`` on Windows.
+    """
+    chosen = os.environ.get("MMCORE_CACHE")
+    if chosen is not None:
+        return None if chosen.lower() in ("", "0", "off") else Path(chosen)
+    try:
+        home = Path.home()
+    except RuntimeError:  # no home, as in some containers
+        return None
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", home / "AppData/Local"), "mmcore", "Cache")
+    if sys.platform == "darwin":
+        return home / "Library/Caches/mmcore"
+    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache", "mmcore")
+
+
+def clear_cache() -> int:
+    """Delete every kept table; return how many there were."""
+    folder = cache_folder()
+    count = 0
+    if folder is not None and folder.is_dir():
+        for file in folder.glob("*.events"):
+            file.unlink()
+            count += 1
+    return count
+
+
+def _cached(
+    paths: Sequence[Path], format: str, instrument: Instrument | None, options: dict[str, Any]
+) -> Path | None:
+    folder = cache_folder()
+    if folder is None:
+        return None
+    files = []
+    for path in paths:
+        info = path.stat()
+        files.append([str(path.resolve()), info.st_size, info.st_mtime_ns])
+    try:
+        key = json.dumps(
+            [_READERS, format, files, instrument.to_dict() if instrument is not None else None, options],
+            sort_keys=True,
+        )
+    except TypeError:  # an option that the reader will refuse
+        return None
+    stem = paths[0].name.partition(".")[0][:40]
+    return folder / f"{stem}-{hashlib.sha256(key.encode()).hexdigest()[:20]}.events"
+
+
+def _open(kept: Path) -> Events | None:
+    try:
+        return Events.load(kept)
+    except FileNotFoundError:
+        return None
+    except (OSError, CorruptError, ValueError) as error:
+        _log.info("parsing again, for the kept table cannot be read: %s", error)
+        return None
+
+
+def _keep(events: Events, kept: Path) -> None:
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        events.save(kept)
+    except (OSError, TypeError, ValueError) as error:
+        _log.info("the parsed feed could not be kept: %s", error)

@@ -1,0 +1,280 @@
+"""LOBSTER: the message and order book files of one stock and one day (lobsterdata.com).
+
+Two files without headers stand side by side, row for row:
+
+- ``…_message_L.csv``: time (seconds after midnight in New York, up to nine decimals, trailing zeros
+  dropped), type, order id, size (shares), price (USD × 10 000), direction of the *limit order*;
+- ``…_orderbook_L.csv``: ask price, ask size, bid price, bid size, and so on for each level: the
+  state **after** the message of the same row. ±9999999999 stands for an empty side.
+
+Each message becomes a quote row (all of them, repeats too). Executions, visible (type 4) and hidden
+(type 5), become a trade row that stands *before* the quote row of the same message: the quote is
+what the trade left behind. The direction is that of the limit order that was hit, so an executed
+sell order is a buyer-initiated trade: side = −direction. Hidden executions leave the book as it was
+and may be off the tick grid.
+
+Cross trades (type 6, auctions) don't trade against the quotes: they are counted and left out. From
+a halt (type 7, price −1) until quoting resumes (price 0 or 1) both sides are absent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import date as Date
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InvalidArgument, Unsupported
+from ..events import HIDDEN, NO_ASK, NO_BID, QUOTE, SUBTICKS, TRADE, Events, Quotes, Trades
+from .text import Progress, first_line, refuse, rows
+
+if TYPE_CHECKING:
+    from ..instruments import Instrument
+
+__all__ = ["files", "read"]
+
+_NAME = re.compile(r"(?P<stock>[A-Za-z0-9.\-]+)_(?P<date>\d{4}-\d{2}-\d{2})_")
+_KIND = re.compile(r"(?P<before>^|.*_)(?P<kind>message|orderbook)(?P<after>(_\d+)?(\.\w+)*)$", re.IGNORECASE)
+_EMPTY = 9_999_999_999
+_PER_DOLLAR = 10_000
+_MESSAGE = {"time": 0, "type": 1, "order_id": 2, "size": 3, "price": 4, "direction": 5}
+_BOOK = {"ask": 0, "ask_size": 1, "bid": 2, "bid_size": 3}
+_DAY = 86_400 * 10**9
+_LOCAL = "one clock: the exchange's stamps stand for ours too"
+
+
+def files(path: Path) -> list[Path]:
+    """Return the message and the order book file that `path` names.
+
+    Parameters
+    ----------
+    path : Path
+        Either file, the folder that holds one such pair, or the part of the names that both share.
+
+    Raises
+    ------
+    FileNotFoundError
+        No pair there.
+    InvalidArgument
+        More than one pair there; names them.
+    """
+    if path.is_dir():
+        found = sorted(path.iterdir())
+    elif path.is_file():
+        found = [path]
+    else:
+        found = sorted(path.parent.glob(path.name + "*"))
+    pairs = {}
+    for file in found:
+        match = _KIND.match(file.name)
+        if match and file.is_file():
+            sides = []
+            for kind in ("message", "orderbook"):
+                # The two files may be packed differently.
+                stem = match["before"] + kind + re.sub(r"(\.(gz|xz))$", "", match["after"])
+                choice = [file.with_name(stem + end) for end in ("", ".gz", ".xz")]
+                sides += [other for other in choice if other.is_file()][:1]
+            if len(sides) == 2:
+                pairs[sides[0]] = sides
+    if not pairs:
+        raise FileNotFoundError(
+            f"{path}: no LOBSTER pair here; expected …_message_1.csv and …_orderbook_1.csv side by side"
+        )
+    if len(pairs) > 1:
+        names = ", ".join(file.name for file in pairs)
+        raise InvalidArgument(f"{path}: holds several days, name one of {names}", argument="path", value=path)
+    return next(iter(pairs.values()))
+
+
+def read(
+    paths: Sequence[Path],
+    instrument: Instrument | None = None,
+    progress: Progress | None = None,
+    *,
+    date: str | None = None,
+) -> Events:
+    """Read a message file and its order book file.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        The two files: see :func:`files`.
+    instrument : Instrument, optional
+        A tick of 0.01 USD and a lot of one share when omitted, under the name in the file's name.
+    progress : callable, optional
+        Called with (bytes read, bytes in all).
+    date : str, optional
+        The day, ``"2012-06-21"``, where the file's name does not say it. Without any, stamps count
+        from midnight as if on 1970-01-01 UTC.
+
+    Returns
+    -------
+    Events
+        ``source["midnight"]`` is New York's midnight in ns since the epoch: local_time − midnight is
+        the time in the file.
+
+    Raises
+    ------
+    InvalidArgument
+        A row that is not what the format says; names file and line.
+    """
+    from ..instruments import Instrument
+
+    message_path, book_path = paths
+    named = _NAME.match(message_path.name)
+    if date is None and named:
+        date = named["date"]
+    if instrument is None:
+        instrument = Instrument(named["stock"].upper() if named else "LOBSTER", tick="0.01", lot="1")
+    unit = Decimal(str(instrument.tick)) * _PER_DOLLAR
+    if unit != int(unit) or unit < 1:
+        raise InvalidArgument(
+            argument="instrument", value=str(instrument.tick), allowed="a tick that is a multiple of 0.0001"
+        )
+    tick = int(unit)
+    lot = str(instrument.lot)
+    midnight = 0 if date is None else _midnight(date)
+
+    sizes = [path.stat().st_size for path in paths]
+
+    def advance(before: int) -> Progress | None:
+        return None if progress is None else lambda done, _: progress(before + done, sum(sizes))
+
+    parts: list[dict[str, NDArray[np.int64]]] = []
+    last = -1
+    for block in rows(message_path, len(_MESSAGE), _MESSAGE, progress=advance(0)):
+        part = {name: block.integers(name) for name in ("type", "price", "direction")}
+        part["time"] = block.integers("time", "0.000000001")
+        part["line"] = block.lines
+        traded = (part["type"] == 4) | (part["type"] == 5)
+        where = np.flatnonzero(traded)
+        texts = block.strings("size")
+        part["size"] = np.zeros(len(block), dtype=np.int64)
+        part["size"][where] = block.parsed("size", [texts[i] for i in where], where, lot, "exact")[0]
+        stamps = np.concatenate([[last], part["time"]])
+        for wrong, what in (
+            (stamps[1:] < stamps[:-1], "time: earlier than the row before it"),
+            (part["time"] >= 2 * _DAY, "time: more than two days after midnight"),
+            ((part["type"] < 1) | (part["type"] > 7), "type: not one of 1 to 7"),
+            (traded & (abs(part["direction"]) != 1), "direction: not 1 or -1"),
+            (traded & (part["size"] <= 0), "size: an execution of nothing"),
+            (traded & (part["price"] <= 0), "price: an execution at no price"),
+        ):
+            if wrong.any():
+                refuse(message_path, int(block.lines[np.argmax(wrong)]), what)
+        last = int(stamps[-1])
+        parts.append(part)
+    if not parts:
+        raise InvalidArgument(f"{message_path}: is empty", argument="path", value=str(message_path))
+    message = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    width = first_line(book_path).count(b",") + 1
+    if width % 4:
+        refuse(book_path, 0, f"has {width} fields; an order book has four for each level")
+    parts = []
+    for block in rows(book_path, width, _BOOK, progress=advance(sizes[0])):
+        part = {name: block.integers(name) for name in ("ask", "bid")}
+        part |= {name: block.integers(name, lot) for name in ("ask_size", "bid_size")}
+        for side in ("bid", "ask"):
+            absent = (abs(part[side]) == _EMPTY) | (part[f"{side}_size"] == 0)
+            off = ~absent & (part[side] % tick != 0)
+            if off.any():
+                at = int(np.argmax(off))
+                refuse(
+                    book_path,
+                    int(block.lines[at]),
+                    f"{side}: {part[side][at]} (USD/10000) is not a multiple of the tick {instrument.tick}",
+                )
+            part[side] = np.where(absent, NO_BID if side == "bid" else NO_ASK, part[side] // tick)
+            part[f"{side}_size"][absent] = 0
+        parts.append(part)
+    n = len(message["time"])
+    n_book = sum(len(part["bid"]) for part in parts)
+    if n_book != n:
+        raise InvalidArgument(
+            f"{book_path}: {n_book} rows for {n} messages; the two files must match row for row",
+            argument="path",
+            value=str(book_path),
+        )
+    book = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    halts = _halt(message["type"], message["price"], book)
+    time = message["time"] + midnight
+    trade = np.flatnonzero((message["type"] == 4) | (message["type"] == 5))
+    price = message["price"][trade]
+    quotes = Quotes(time, book["bid"], book["ask"], book["bid_size"], book["ask_size"])
+    trades = Trades(
+        time[trade],
+        price=price // tick,
+        subtick=price % tick * SUBTICKS // tick,
+        size=message["size"][trade],
+        side=-message["direction"][trade],
+        flags=np.where(message["type"][trade] == 5, HIDDEN, 0),
+    )
+    # Row i of the table is the trade of message i, if it is one, and then its quote.
+    kind = np.full(n + len(trade), QUOTE, dtype=np.uint8)
+    kind[trade + np.arange(len(trade))] = TRADE
+    ignored = {"cross": int(np.count_nonzero(message["type"] == 6))}
+    source: dict[str, Any] = {
+        "format": "lobster",
+        "files": [path.name for path in paths],
+        "date": date,
+        "midnight": midnight,
+        "halts": halts,
+        "ignored": {name: count for name, count in ignored.items() if count},
+    }
+    note = _LOCAL if date else f"{_LOCAL}; no date known: stamps count from midnight in New York"
+    name = f"{instrument.name} {date}" if date else instrument.name
+    return Events(instrument, kind, quotes, trades, name=name, clock_note=note, source=source)
+
+
+def _halt(types: NDArray[np.int64], prices: NDArray[np.int64], book: dict[str, NDArray[np.int64]]) -> int:
+    """Empty both sides from each halt to the resumption of quoting; return the number of halts."""
+    changes = np.flatnonzero(types == 7)
+    halts = 0
+    since = -1
+    for at in changes:
+        if prices[at] == -1 and since < 0:
+            since = int(at)
+            halts += 1
+        elif prices[at] in (0, 1) and since >= 0:
+            _absent(book, since, int(at))
+            since = -1
+        elif prices[at] not in (-1, 0, 1):
+            raise Unsupported(f"trading status {prices[at]} (type 7) in message row {at + 1}")
+    if since >= 0:
+        _absent(book, since, len(types))
+    return halts
+
+
+def _absent(book: dict[str, NDArray[np.int64]], start: int, end: int) -> None:
+    for name, value in (("bid", NO_BID), ("ask", NO_ASK), ("bid_size", 0), ("ask_size", 0)):
+        book[name][start:end] = value
+
+
+def _midnight(date: str) -> int:
+    """Return midnight in New York as ns since the epoch.
+
+    By the rule in force since 2007 (before LOBSTER's first day): summer time from the second Sunday
+    of March to the first of November. The zone database is not everywhere (Windows).
+    """
+    try:
+        day = Date.fromisoformat(date)
+    except ValueError:
+        raise InvalidArgument(argument="date", value=date, allowed='a day such as "2012-06-21"') from None
+    if day.year < 2007:
+        raise Unsupported(f"LOBSTER before 2007 ({date}): summer time followed another rule")
+
+    def sunday(month: int, nth: int) -> Date:
+        first = Date(day.year, month, 1)
+        return first + timedelta(days=(6 - first.weekday()) % 7 + 7 * (nth - 1))
+
+    # The clock changes at 2:00 on a Sunday: that midnight still has the old offset.
+    hours = 4 if sunday(3, 2) < day <= sunday(11, 1) else 5
+    return (day - Date(1970, 1, 1)).days * _DAY + hours * 3600 * 10**9

@@ -1,0 +1,229 @@
+"""Rows of text from a file that may be compressed, in pieces, with errors that name file and line."""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, NoReturn, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..decimals import Fields, parse, parse_floor
+from ..errors import CorruptError, Error, InvalidArgument, OutOfBounds
+
+__all__ = ["Progress", "Rounding", "Rows", "blocks", "first_line", "refuse", "rows"]
+
+Progress = Callable[[int, int], object]
+"""Called with the bytes of the file read so far and its size."""
+Rounding = Literal["exact", "floor", "ceil", "nearest"]
+
+_BLOCK = 1 << 23
+
+
+def _opened(raw: BinaryIO) -> BinaryIO:
+    """Look at the first bytes, not at the name: captures get renamed."""
+    start = raw.read(6)
+    raw.seek(0)
+    if start[:2] == b"\x1f\x8b":
+        return cast(BinaryIO, gzip.GzipFile(fileobj=raw))
+    if start == b"\xfd7zXZ\0":
+        return cast(BinaryIO, lzma.LZMAFile(raw))
+    if start[:4] == b"\x28\xb5\x2f\xfd":
+        raise InvalidArgument(
+            f"{raw.name} is compressed with zstd; gzip and xz are read as they are: unpack it first",
+            argument="path",
+            value=raw.name,
+        )
+    return raw
+
+
+def blocks(path: Path, progress: Progress | None = None) -> Iterator[tuple[bytes, int]]:
+    """Yield pieces of whole lines, unpacked, each with the 0-based line it starts at.
+
+    Parameters
+    ----------
+    path : Path
+        Plain, gzip or xz; recognised by the first bytes.
+    progress : callable, optional
+        Called with (bytes read, bytes in all) of the file as it is on disk.
+
+    Raises
+    ------
+    CorruptError
+        Damaged or cut short in compression.
+    """
+    with open(path, "rb") as raw:
+        total = path.stat().st_size
+        line = 0
+        rest = b""
+        try:
+            stream = _opened(raw)
+            while block := stream.read(_BLOCK):
+                if progress is not None:
+                    progress(min(raw.tell(), total), total)
+                cut = block.rfind(b"\n") + 1
+                if not cut:
+                    rest += block
+                    continue
+                piece = rest + block[:cut]
+                rest = block[cut:]
+                yield piece, line
+                line += piece.count(b"\n")
+        except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
+            raise CorruptError(f"{path}: damaged or cut short after line {line} ({error})") from error
+        if rest:
+            yield rest, line
+
+
+def first_line(path: Path) -> bytes:
+    """Return the first line that is not empty, without blanks around it; b"" when there is none.
+
+    Only the beginning of the file is read: a first line longer than 64 KiB comes back cut.
+    """
+    with open(path, "rb") as raw:
+        try:
+            head = _opened(raw).read(1 << 16)
+        except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
+            raise CorruptError(f"{path}: damaged or cut short ({error})") from error
+    for line in head.splitlines():
+        if line.strip():
+            return line.strip()
+    return b""
+
+
+def refuse(path: Path, line: int, what: str, error: type[Error] = InvalidArgument) -> NoReturn:
+    """Raise an error about a line, counted from 0 here and from 1 for people."""
+    raise error(f"{path}, line {line + 1}: {what}", argument="path", value=str(path), index=line)
+
+
+class Rows:
+    """Fields of some rows of a file, with columns by name and errors by file and line.
+
+    Parameters
+    ----------
+    path : Path
+        For the errors.
+    fields : Fields
+        The rows.
+    start : int
+        0-based line of the file at which `fields` begins.
+    columns : mapping of str to int
+        Our name of a column, and its place.
+    """
+
+    def __init__(self, path: Path, fields: Fields, start: int, columns: Mapping[str, int]) -> None:
+        self.path = path
+        self.fields = fields
+        self.start = start
+        self.columns = columns
+
+    def __len__(self) -> int:
+        return len(self.fields)
+
+    @property
+    def lines(self) -> NDArray[np.int64]:
+        """0-based line of each row in the file."""
+        return self.fields.lines + self.start
+
+    def _refuse(self, error: InvalidArgument | OutOfBounds, row: int, name: str) -> NoReturn:
+        what = f"{error.value!r} is not {error.allowed}"
+        if isinstance(error, OutOfBounds):
+            what = f"{error.value!r} is too large"
+        raise type(error)(
+            f"{self.path}, line {self.lines[row] + 1}, {name}: {what}",
+            argument=name,
+            value=error.value,
+            allowed=error.allowed,
+            index=int(self.lines[row]),
+        ) from None
+
+    def integers(self, name: str, step: str = "1", rounding: Rounding = "exact") -> NDArray[np.int64]:
+        """Return a column in whole steps."""
+        try:
+            return self.fields.integers(self.columns[name], step, rounding)
+        except (InvalidArgument, OutOfBounds) as error:
+            if error.index is None:
+                raise
+            self._refuse(error, error.index, name)
+
+    def strings(self, name: str) -> list[str]:
+        """Return a column as text."""
+        return self.fields.strings(self.columns[name])
+
+    def parsed(
+        self, name: str, texts: list[str], rows: NDArray[np.int64], step: str, rounding: Rounding
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """Return texts that stand in these rows in whole steps, with millionths when rounded down."""
+        try:
+            if rounding == "floor":
+                return parse_floor(texts, step)
+            whole = parse(texts, step, rounding)
+            return whole, np.zeros(len(whole), dtype=np.int32)
+        except (InvalidArgument, OutOfBounds) as error:
+            if error.index is None:
+                raise
+            self._refuse(error, int(rows[error.index]), name)
+
+    def codes(
+        self, name: str, texts: list[str], rows: NDArray[np.int64], codes: Mapping[str, Any]
+    ) -> list[Any]:
+        """Return what each text stands for."""
+        try:
+            return [codes[text] for text in texts]
+        except KeyError as error:
+            at = next(i for i, text in enumerate(texts) if text not in codes)
+            known = ", ".join(repr(code) for code in codes)
+            refuse(self.path, int(self.lines[rows[at]]), f"{name}: {error.args[0]!r} is not one of {known}")
+
+
+def rows(
+    path: Path,
+    width: int,
+    columns: Mapping[str, int],
+    *,
+    delimiter: str = ",",
+    skip: int = 0,
+    progress: Progress | None = None,
+) -> Iterator[Rows]:
+    """Yield the rows of a delimited file, a few million bytes at a time.
+
+    Parameters
+    ----------
+    path : Path
+        Plain, gzip or xz.
+    width : int
+        Fields that every row must have.
+    columns : mapping of str to int
+        Our names and their places.
+    delimiter : str
+        One character.
+    skip : int
+        Lines to leave out at the top.
+    progress : callable, optional
+        As for :func:`blocks`.
+
+    Raises
+    ------
+    InvalidArgument
+        A row with another number of fields; names file and line.
+    CorruptError
+        Damaged or cut short in compression.
+    """
+    for text, start in blocks(path, progress):
+        at = start
+        while at < skip and text:
+            _, _, text = text.partition(b"\n")
+            at += 1
+        try:
+            fields = Fields(text, width, delimiter)
+        except InvalidArgument as error:
+            if error.index is None:
+                raise
+            what = str(error).partition(": ")[2]
+            refuse(path, at + error.index, what)
+        if len(fields):
+            yield Rows(path, fields, at, columns)
