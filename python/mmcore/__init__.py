@@ -3,6 +3,7 @@
 from pathlib import Path as _Path
 
 from .events import Events, Quotes, Trades
+from .feeds import load
 from .instruments import Currency, Instrument
 from .simulation import SimulatedMarket, simulate
 
@@ -14,6 +15,7 @@ __all__ = [
     "SimulatedMarket",
     "Trades",
     "get_include",
+    "load",
     "simulate",
 ]
 
