@@ -2,18 +2,21 @@
 
 from pathlib import Path as _Path
 
+from .calibration import Calibration, calibrate
 from .events import Events, Quotes, Trades
 from .feeds import load
 from .instruments import Currency, Instrument
 from .simulation import SimulatedMarket, simulate
 
 __all__ = [
+    "Calibration",
     "Currency",
     "Events",
     "Instrument",
     "Quotes",
     "SimulatedMarket",
     "Trades",
+    "calibrate",
     "get_include",
     "load",
     "simulate",

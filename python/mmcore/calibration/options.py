@@ -1,0 +1,70 @@
+"""The options of a calibration, each described once."""
+
+from __future__ import annotations
+
+from ..parameters import Parameter
+
+PARAMETERS = (
+    Parameter(
+        "method",
+        str,
+        default="poisson",
+        choices=("poisson", "reach", "window"),
+        doc="how the fill intensity is estimated",
+    ),
+    Parameter(
+        "sigma_interval",
+        float,
+        default=1.0,
+        low=1e-9,
+        unit="s",
+        doc="spacing of the time grid on which the volatility is measured",
+    ),
+    Parameter(
+        "window",
+        float,
+        default=1.0,
+        low=1e-9,
+        unit="s",
+        doc="length of the windows of method 'window'",
+    ),
+    Parameter(
+        "min_depth",
+        float,
+        default=None,
+        low=0.5,
+        unit="ticks",
+        doc="smallest depth from the mid that enters the fit; None adapts it to the market (1 for 'reach' "
+        "and 'window')",
+    ),
+    Parameter(
+        "max_depth",
+        float,
+        default=None,
+        low=1.5,
+        unit="ticks",
+        doc="largest depth that enters the fit; None adapts it to the market (10 for 'reach' and 'window')",
+    ),
+    Parameter(
+        "errors",
+        str,
+        default="clustered",
+        choices=("clustered", "independent"),
+        doc="whether the errors of A and k allow for orders that come in clusters",
+    ),
+    Parameter(
+        "level",
+        float,
+        default=0.95,
+        low=0.0,
+        high=1.0,
+        open_low=True,
+        open_high=True,
+        doc="confidence level of the intervals, and of the test whether k is identified",
+    ),
+)
+"""The options of :func:`mmcore.calibrate`."""
+
+
+OPTION = {p.name: p for p in PARAMETERS}
+"""The same by name."""

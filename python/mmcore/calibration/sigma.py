@@ -1,0 +1,107 @@
+"""Volatility of the mid on a time grid, in exact arithmetic, with a robust error."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .market import Mids, nanoseconds
+from .options import OPTION
+
+if TYPE_CHECKING:
+    from ..events import Events
+
+
+@dataclass(frozen=True)
+class Volatility:
+    """Volatility of the mid price on a time grid.
+
+    Attributes
+    ----------
+    sigma : float or None
+        ticks/sqrt(s); None when not identified (no increments, or a mid that never moved).
+    standard_error : float or None
+        Of ``sigma``, ticks/sqrt(s), robust to fat tails and to clustering.
+    log_variance : float or None
+        Sum of squared log returns over the same increments (realised variance, not annualised); None
+        where a mid is not positive.
+    interval : float
+        Spacing of the grid, s.
+    increments, excluded : int
+        Increments used, and those left out because the mid was undefined at one end.
+    """
+
+    sigma: float | None
+    standard_error: float | None
+    log_variance: float | None
+    interval: float
+    increments: int
+    excluded: int
+
+    @property
+    def reason(self) -> str | None:
+        """Why sigma is not identified, or None."""
+        if self.sigma is not None:
+            return None
+        if self.increments == 0:
+            return f"sigma is not identified: the quotes span no full interval of {self.interval:g} s"
+        return f"sigma is not identified: the mid did not move over {self.increments} increments"
+
+
+def volatility(events: Events, interval: float = 1.0) -> Volatility:
+    """Measure the volatility of the mid price on a grid of ``interval`` seconds.
+
+    Parameters
+    ----------
+    events : Events
+        Market data; only the quotes are read.
+    interval : float
+        Spacing of the grid, s.
+
+    Returns
+    -------
+    Volatility
+
+    Raises
+    ------
+    InvalidArgument
+        ``interval`` is not a finite positive number.
+    """
+    interval = OPTION["sigma_interval"].check(interval)
+    return volatility_of(Mids.of(events), interval)
+
+
+def volatility_of(mids: Mids, interval: float) -> Volatility:
+    step = nanoseconds(interval)
+    cells = mids.span // step
+    mid2, defined = mids.at(mids.first + step * np.arange(cells + 1, dtype=np.int64))
+    both = defined[1:] & defined[:-1]
+    n = int(np.count_nonzero(both))
+    excluded = int(both.size - n)
+    if n == 0:
+        return Volatility(None, None, None, interval, 0, excluded)
+    move = np.diff(mid2)[both]
+    largest = int(np.abs(move).max())
+    if largest == 0:
+        return Volatility(None, None, None, interval, n, excluded)
+    exact = largest * largest * n < 2**62
+    total = int(np.dot(move, move)) if exact else sum(int(m) ** 2 for m in move)
+    sigma = math.sqrt(total / 4 / (interval * n))
+
+    square = move.astype(np.float64) ** 2
+    deviation = square - square.mean()
+    independent = float(deviation @ deviation)
+    variance = independent
+    for lag in range(1, min(n - 1, int(4 * (n / 100) ** (2 / 9))) + 1):
+        weight = 1 - lag / (1 + int(4 * (n / 100) ** (2 / 9)))
+        variance += 2 * weight * float(deviation[lag:] @ deviation[:-lag])
+    relative = math.sqrt(max(variance, independent)) / total  # of sigma squared
+    log_variance = None
+    low = mid2[1:][both].min(), mid2[:-1][both].min()
+    if min(low) > 0:
+        returns = np.log(mid2[1:][both] / mid2[:-1][both])
+        log_variance = float(returns @ returns)
+    return Volatility(sigma, sigma * relative / 2 if n > 1 else None, log_variance, interval, n, excluded)
