@@ -2,6 +2,7 @@
 
 from pathlib import Path as _Path
 
+from .book import FILL, Book, Position, Snapshot, Status
 from .calibration import Calibration, calibrate
 from .events import Events, Quotes, Trades
 from .feeds import load
@@ -9,12 +10,17 @@ from .instruments import Currency, Instrument
 from .simulation import SimulatedMarket, simulate
 
 __all__ = [
+    "FILL",
+    "Book",
     "Calibration",
     "Currency",
     "Events",
     "Instrument",
+    "Position",
     "Quotes",
     "SimulatedMarket",
+    "Snapshot",
+    "Status",
     "Trades",
     "calibrate",
     "get_include",

@@ -1,0 +1,1158 @@
+"""Our own positions, exactly: what was traded, what it cost, what it earned.
+
+A fill of n lots (signed, bought > 0) at p ticks moves the position by n and the cash by −n·p tick·lot. The
+cost pool C holds what the open lots cost, in 10⁻⁹ tick·lot and signed like the position. With the mark m,
+
+    realised   = 10⁹·cash + C
+    unrealised = 10⁹·m·net − C
+
+so realised + unrealised = 10⁹·(cash + m·net) at every step, to the last digit, by construction. The cost basis
+only says what a close takes out of the pool: under **average cost** C·closed/net, rounded once, half to even,
+with the residue left in the pool (an average need not terminate: buy 2 at 1000 and 1 at 1002), so that closing
+the rest returns everything; under **FIFO** the price of the oldest lots, where nothing is ever rounded. A fill
+that crosses zero closes everything and opens the remainder at its own price.
+
+All state is integer: lots, ticks, 128-bit cash, cost and fees. |cash| and |m·net| stay below 2⁹⁶ tick·lot; a
+fill that would leave the bounds is refused before anything changes. Money appears on request, as Decimals,
+through the instrument.
+
+Examples
+--------
+>>> import mmcore as mm
+>>> book = mm.Book([mm.Instrument("X", tick="0.01")])
+>>> position = book["X"]
+>>> for qty, price in [(2, 1000), (1, 1002), (-1, 1005)]:
+...     position.fill(qty, price)
+<Status.OK: 0>
+<Status.OK: 0>
+<Status.OK: 0>
+>>> book.mark("X", 1004)
+>>> position.realised, position.unrealised          # 1e-9 tick lot
+(4333333333, 6666666667)
+>>> position.fill(-2, 1004)
+<Status.OK: 0>
+>>> position.pnl()["realised"]
+Decimal('0.11')
+"""
+
+import decimal
+import enum
+import html
+import operator
+from fractions import Fraction
+
+import numpy as np
+
+from mmcore.errors import CapacityError, ConflictError, InvalidArgument, OutOfBounds, UnknownName, Unsupported
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
+from cpython.pythread cimport (
+    PyThread_acquire_lock,
+    PyThread_allocate_lock,
+    PyThread_free_lock,
+    PyThread_release_lock,
+    PyThread_type_lock,
+    WAIT_LOCK,
+)
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memcpy, memset
+
+
+__all__ = ["FILL", "Book", "Position", "Snapshot", "Status"]
+
+
+cdef int64_t SCALE = 1000000000
+cdef int64_t INT64_MAX = 0x7FFFFFFFFFFFFFFF
+
+FILL = np.dtype(
+    [
+        ("time", "=i8"),
+        ("receive_time", "=i8"),
+        ("qty", "=i8"),
+        ("price", "=i8"),
+        ("fee", "=i8"),
+        ("order_id", "=i8"),
+        ("id", "S16"),
+        ("reference", "S16"),
+        ("instrument", "=i4"),
+        ("fee_currency", "=i2"),
+        ("liquidity", "i1"),
+        ("kind", "i1"),
+        ("reserved", "=i8"),
+    ]
+)
+"""The fill record: ``mm_fill`` of ``mmcore/book.h``, 96 bytes.
+
+``time`` (of the event) and ``receive_time`` in ns; ``qty`` in signed lots; ``price`` in ticks; ``fee`` in currency
+units, paid > 0; ``instrument`` and ``fee_currency`` are indices in the book, the latter −1 for the instrument's
+own; ``liquidity`` 0 unknown, 1 maker, 2 taker; ``kind`` 0 new, 1 bust, 2 correct. :meth:`Book.records` makes them.
+"""
+
+_LIQUIDITY = {None: 0, "maker": 1, "taker": 2}
+_KINDS = {"new": 0, "bust": 1, "correct": 2}
+_EXACT = decimal.Context(prec=4000, traps=[decimal.Inexact, decimal.InvalidOperation])
+
+
+class Status(enum.IntEnum):
+    """What became of a fill: below 0 it was refused and nothing changed."""
+
+    OK = MM_OK
+    DUPLICATE = MM_DUPLICATE
+    INVALID = MM_INVALID
+    OVERFLOW = MM_OVERFLOW
+    CONFLICT = MM_CONFLICT
+    UNSUPPORTED = MM_UNSUPPORTED
+    UNKNOWN = MM_UNKNOWN
+
+
+cdef object _OK = Status.OK
+cdef object _DUPLICATE = Status.DUPLICATE
+
+
+# ---- the cimport API ----
+
+cdef void position_init(mm_position *p, int32_t method, int negative_prices) noexcept nogil:
+    mm_position_init(p, method, negative_prices)
+
+
+cdef int position_fill(
+    mm_position *p, mm_lot *lots, int64_t capacity, int64_t qty, int64_t price, int64_t fee
+) noexcept nogil:
+    return mm_position_fill(p, lots, capacity, qty, price, fee)
+
+
+cdef int position_mark(mm_position *p, int64_t mark) noexcept nogil:
+    return mm_position_mark(p, mark)
+
+
+cdef void position_compact(mm_position *p, mm_lot *lots) noexcept nogil:
+    mm_position_compact(p, lots)
+
+
+cdef void position_realised(const mm_position *p, mm_i128 *out) noexcept nogil:
+    out[0] = mm_position_realised(p)
+
+
+cdef int position_unrealised(const mm_position *p, mm_i128 *out) noexcept nogil:
+    return mm_position_unrealised(p, out)
+
+
+cdef int notional_fee(int64_t qty, int64_t price, int64_t num, int64_t den, int64_t *fee) noexcept nogil:
+    return mm_notional_fee(qty, price, num, den, fee)
+
+
+# ---- conversions ----
+
+cdef object _int(mm_i128 a):
+    if a.hi == (-1 if <int64_t>a.lo < 0 else 0):
+        return <int64_t>a.lo
+    return (<object>a.hi << 64) | <object>a.lo
+
+
+cdef int64_t _i64_of(object value, str argument, str unit) except? -1:
+    # bool, float, Decimal, text: all refused. A float price here is nearly always a currency amount.
+    if isinstance(value, (bool, np.bool_)):
+        raise InvalidArgument(argument=argument, value=value, allowed=f"an integer number of {unit}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        hint = {"ticks": " (instrument.ticks converts)", "lots": " (instrument.lots converts)"}.get(unit, "")
+        raise InvalidArgument(
+            argument=argument, value=value, allowed=f"an integer number of {unit}{hint}"
+        ) from None
+    if not -0x8000000000000000 <= number <= 0x7FFFFFFFFFFFFFFF:
+        raise OutOfBounds(f"{argument} must fit into int64, got {value!r}", argument=argument, value=value,
+                          allowed="an int64")
+    return number
+
+
+cdef inline int64_t _i64(object value, str argument, str unit) except? -1:
+    cdef int overflow = 0
+    cdef int64_t number
+    if PyLong_CheckExact(value):
+        number = PyLong_AsLongLongAndOverflow(value, &overflow)
+        if not overflow:
+            return number
+    return _i64_of(value, argument, unit)
+
+
+cdef int _set_text(char *out, object value, str argument) except -1:
+    """Write an id of 1 to 16 bytes; an int is written in decimals, None as zero bytes."""
+    cdef bytes raw
+    if value is None:
+        memset(out, 0, 16)
+        return 0
+    if isinstance(value, bytes):
+        raw = bytes(value)
+    elif isinstance(value, str):
+        raw = value.encode()
+    elif hasattr(value, "__index__") and not isinstance(value, bool):
+        raw = str(operator.index(value)).encode()
+    else:
+        raise InvalidArgument(argument=argument, value=value, allowed="a text, bytes, an int or None")
+    if not 0 < PyBytes_GET_SIZE(raw) <= 16 or b"\0" in raw:
+        raise InvalidArgument(argument=argument, value=value, allowed="1 to 16 bytes without zero bytes")
+    memset(out, 0, 16)
+    memcpy(out, PyBytes_AS_STRING(raw), PyBytes_GET_SIZE(raw))
+    return 0
+
+
+cdef object _text(const char *raw):
+    return (<bytes>raw[:16]).rstrip(b"\0")
+
+
+def _records(fills):
+    """Return a contiguous native FILL array of one dimension: the argument itself where it is one."""
+    if not isinstance(fills, np.ndarray):
+        raise InvalidArgument(
+            argument="fills", value=type(fills).__name__, allowed="an array of dtype mmcore.FILL (see Book.records)"
+        )
+    if fills.ndim != 1:
+        raise InvalidArgument(argument="fills", value=fills.shape, allowed="an array of one dimension")
+    if fills.dtype != FILL:
+        # Structured casts match fields by position: only a change of byte order is let through.
+        if fills.dtype.names is None or fills.dtype.newbyteorder("=") != FILL:
+            raise InvalidArgument(
+                argument="fills", value=fills.dtype, allowed="an array of dtype mmcore.FILL (see Book.records)"
+            )
+        fills = fills.astype(FILL)
+    return np.require(fills, requirements=["C", "A"])
+
+
+cdef const mm_fill *_fills_of(object array) except? NULL:
+    cdef const unsigned char[::1] raw
+    if len(array) == 0:
+        return NULL
+    raw = array.view(np.uint8)
+    return <const mm_fill *>&raw[0]
+
+
+def _column(name, values):
+    array = np.asarray(values)
+    if array.dtype.kind not in "iu":
+        if array.dtype.kind == "f":
+            bad = np.flatnonzero(~np.isfinite(np.atleast_1d(array)))
+            if bad.size:
+                at = int(bad[0])
+                raise InvalidArgument(argument=name, value=np.atleast_1d(array)[at], allowed="an integer", index=at)
+        raise InvalidArgument(argument=name, value=array.dtype, allowed="a column of integers")
+    low, high = np.iinfo(FILL[name]).min, np.iinfo(FILL[name]).max
+    bad = np.flatnonzero(np.atleast_1d((array > high) | (array < low)))
+    if bad.size:
+        at = int(bad[0])
+        raise OutOfBounds(f"{name}[{at}] must fit into {FILL[name]}, got {np.atleast_1d(array)[at]}", argument=name,
+                          value=int(np.atleast_1d(array)[at]), allowed=f"an {FILL[name]}", index=at)
+    return array
+
+
+# ---- the memory of a book ----
+
+@cython.final
+cdef class _Ledger:
+    """Owns the structs. Positions and the book share it, so neither has to keep the other alive."""
+
+    cdef mm_book c
+    cdef int16_t *currency
+    cdef mm_position *saved
+    cdef mm_i128 *saved_pools
+    cdef object history_array   # where c.history points; earlier arrays live on in views of them
+    cdef bint keeps_history
+    cdef bint busy              # a batch is running without the GIL
+    cdef PyThread_type_lock lock
+
+    def __cinit__(self, int32_t n, int32_t n_currencies, currency, int32_t method, negative_prices, bint history):
+        cdef int32_t i
+        memset(&self.c, 0, sizeof(mm_book))
+        self.lock = PyThread_allocate_lock()
+        self.c.n_instruments = n
+        self.c.n_currencies = n_currencies
+        self.c.positions = <mm_position *>calloc(n, sizeof(mm_position))
+        self.saved = <mm_position *>calloc(n, sizeof(mm_position))
+        self.c.lots = <mm_lot **>calloc(n, sizeof(mm_lot *))
+        self.c.lots_capacity = <int64_t *>calloc(n, sizeof(int64_t))
+        self.c.pools = <mm_i128 *>calloc(<size_t>n * n_currencies, sizeof(mm_i128))
+        self.saved_pools = <mm_i128 *>calloc(<size_t>n * n_currencies, sizeof(mm_i128))
+        self.currency = <int16_t *>calloc(n, sizeof(int16_t))
+        self.c.currency = self.currency
+        if (not self.lock or not self.c.positions or not self.saved or not self.c.lots
+                or not self.c.lots_capacity or not self.c.pools or not self.saved_pools or not self.currency):
+            raise MemoryError
+        for i in range(n):
+            self.currency[i] = currency[i]
+            mm_position_init(&self.c.positions[i], method, negative_prices[i])
+        self.keeps_history = history
+        if history:
+            self.reserve_history(16)
+
+    def __dealloc__(self):
+        cdef int32_t i
+        if self.c.lots:
+            for i in range(self.c.n_instruments):
+                free(self.c.lots[i])
+        free(self.c.positions)
+        free(self.saved)
+        free(self.c.lots)
+        free(self.c.lots_capacity)
+        free(self.c.pools)
+        free(self.saved_pools)
+        free(self.currency)
+        free(self.c.slots)
+        if self.lock:
+            PyThread_free_lock(self.lock)
+
+    cdef inline void settle(self) noexcept:
+        """Wait until no batch runs: every door passes here before it looks at the structs."""
+        while self.busy:
+            with nogil:
+                PyThread_acquire_lock(self.lock, WAIT_LOCK)
+                PyThread_release_lock(self.lock)
+
+    cdef int reserve_lots(self, int32_t i, int64_t extra) except -1:
+        """Make room for `extra` entries in the FIFO queue of instrument i."""
+        cdef mm_position *p = &self.c.positions[i]
+        cdef int64_t capacity = self.c.lots_capacity[i]
+        cdef int64_t live = p.lots_tail - p.lots_head
+        cdef mm_lot *lots
+        if p.method != MM_FIFO or p.lots_tail + extra <= capacity:
+            return 0
+        if live + extra > capacity // 2:  # else half is free: moving the live entries is paid for by the fills
+            capacity = max(2 * capacity, live + extra, 16)
+            lots = <mm_lot *>realloc(self.c.lots[i], <size_t>capacity * sizeof(mm_lot))
+            if lots == NULL:
+                raise CapacityError(f"no memory for a FIFO queue of {capacity} lots")
+            self.c.lots[i] = lots
+            self.c.lots_capacity[i] = capacity
+        mm_position_compact(p, self.c.lots[i])
+        return 0
+
+    cdef int reserve_history(self, int64_t extra) except -1:
+        """Make room for `extra` records, and for their ids at a load of at most one half."""
+        cdef int64_t n = self.c.n_history, capacity, n_slots, at, i
+        cdef int64_t *slots
+        cdef unsigned char[::1] raw
+        if n + extra > self.c.history_capacity:
+            capacity = max(2 * self.c.history_capacity, n + extra)
+            try:
+                array = np.zeros(capacity, FILL)
+            except MemoryError:
+                raise CapacityError(f"no memory for a history of {capacity} fills ({capacity * 96} bytes)") from None
+            raw = array.view(np.uint8)
+            if n != self.c.n_history:  # another thread booked meanwhile
+                return self.reserve_history(extra)
+            if n:
+                memcpy(&raw[0], self.c.history, <size_t>n * sizeof(mm_fill))
+            self.c.history = <mm_fill *>&raw[0]
+            self.c.history_capacity = capacity
+            self.history_array = array
+        if 2 * (n + extra) > self.c.n_slots:
+            n_slots = 64
+            while n_slots < 2 * self.c.history_capacity:
+                n_slots *= 2
+            slots = <int64_t *>malloc(<size_t>n_slots * sizeof(int64_t))
+            if slots == NULL:
+                raise CapacityError(f"no memory for {n_slots} slots of fill ids")
+            memset(slots, 0xFF, <size_t>n_slots * sizeof(int64_t))  # -1: empty
+            for i in range(n):
+                if mm_fill_has_id(&self.c.history[i]):
+                    at = mm_ids_find(slots, n_slots, self.c.history, &self.c.history[i])
+                    slots[at] = i
+            free(self.c.slots)
+            self.c.slots = slots
+            self.c.n_slots = n_slots
+        return 0
+
+    cdef int fill(self, mm_fill *f) except? -100:
+        """Book one record: the status. Memory is made ready first, so that a failure to get it changes nothing."""
+        self.settle()
+        if self.keeps_history:
+            self.reserve_history(1)
+        self.reserve_lots(f.instrument, 1)
+        return mm_book_fill(&self.c, f)
+
+
+cdef object _refusal(_Ledger ledger, int status, const mm_fill *f, tuple names, object index):
+    """Make the exception of a refused record; the ledger is as it was before the record."""
+    cdef const mm_fill *known
+    at = "" if index is None else f"fills[{index}]: "
+    name = names[f.instrument] if 0 <= f.instrument < len(names) else f.instrument
+
+    def say(cls, argument, value, allowed):
+        return cls(f"{at}{argument} must be {allowed}, got {value!r}", argument=argument, value=value,
+                   allowed=allowed, index=index)
+
+    if status == MM_INVALID:
+        if not 0 <= f.kind <= MM_CORRECT:
+            return say(InvalidArgument, "kind", f.kind, "0 (new), 1 (bust) or 2 (correct)")
+        if not 0 <= f.liquidity <= MM_TAKER:
+            return say(InvalidArgument, "liquidity", f.liquidity, "0 (unknown), 1 (maker) or 2 (taker)")
+        if f.qty == 0:
+            return say(InvalidArgument, "qty", 0, "a number of lots other than 0")
+        return say(InvalidArgument, "price", f.price, f"> 0: {name} has no negative prices (negative_prices=False)")
+    if status == MM_UNKNOWN:
+        if not 0 <= f.instrument < ledger.c.n_instruments:
+            return say(UnknownName, "instrument", f.instrument, f"an index below {ledger.c.n_instruments}")
+        return say(UnknownName, "fee_currency", f.fee_currency, f"-1 or an index below {ledger.c.n_currencies}")
+    if status == MM_UNSUPPORTED:
+        if f.kind != MM_NEW:
+            kind = "bust" if f.kind == MM_BUST else "correct"
+            return Unsupported(f"{at}fills of kind {kind!r} are not supported yet: only 'new'", argument="kind",
+                               value=kind, allowed="'new'", index=index)
+        return Unsupported(
+            f"{at}a book with history='none' cannot recognise ids: give no id, or make the book with history='full'",
+            argument="id", value=_text(f.id), allowed="no id", index=index)
+    if status == MM_CONFLICT:
+        known = &ledger.c.history[ledger.c.slots[mm_ids_find(ledger.c.slots, ledger.c.n_slots, ledger.c.history, f)]]
+        return ConflictError(
+            f"{at}id {_text(f.id)!r} of {name} is known with different content: "
+            f"booked {known.qty} lots at {known.price}, fee {known.fee}, time {known.time}; "
+            f"given {f.qty} lots at {f.price}, fee {f.fee}, time {f.time}",
+            argument="id", value=_text(f.id), allowed="a new id, or the same content", index=index)
+    return OutOfBounds(
+        f"{at}{f.qty} lots of {name} at {f.price} ticks, fee {f.fee}: the totals would leave their bounds "
+        "(|net|, bought, sold < 2**63; |cash|, |mark*net|, |cost| < 2**96 tick lot)",
+        argument="qty", value=(f.qty, f.price), allowed="a fill within the bounds", index=index)
+
+
+# ---- what people hold ----
+
+@cython.final
+cdef class Position:
+    """One instrument of a book: its fills, its cost, its profit. Got from ``book["name"]``.
+
+    Thread-safety: methods may be called from any thread that holds the GIL; each is atomic, and waits while a
+    batch of the same book runs. A sequence of calls is not: guard it with a lock of yours.
+
+    Examples
+    --------
+    >>> import mmcore as mm
+    >>> position = mm.Book([mm.Instrument("X", tick="0.01", lot="10")])["X"]
+    >>> position.fill(3, 1001)
+    <Status.OK: 0>
+    >>> position.net, position.cash, position.average_cost
+    (3, -3003, Fraction(1001, 1))
+    >>> position
+    <Position X: +3 lots at 10.01, realised 0.00, fees 0 USD>
+    """
+
+    cdef _Ledger ledger
+    cdef mm_position *state
+    cdef int32_t index
+    cdef tuple names, currencies
+    cdef readonly object instrument
+    """The instrument."""
+
+    def __cinit__(self, _Ledger ledger not None, int32_t index, instrument, tuple names, tuple currencies):
+        if not 0 <= index < ledger.c.n_instruments:
+            raise IndexError(index)
+        self.ledger = ledger
+        self.index = index
+        self.state = &ledger.c.positions[index]
+        self.instrument = instrument
+        self.names = names
+        self.currencies = currencies
+
+    def fill(self, qty, price, fee=0, time=0, id=None):
+        """Book a fill: the fast door.
+
+        Parameters
+        ----------
+        qty : int
+            Lots, signed: bought > 0.
+        price : int
+            Ticks.
+        fee : int
+            Units of the instrument's currency; paid > 0, a rebate < 0.
+        time : int
+            Of the event, ns since the epoch, UTC.
+        id : str, bytes or int, optional
+            The venue's id, at most 16 bytes, unique per instrument and side; an int stands for its decimals.
+
+        Returns
+        -------
+        Status
+            ``OK``, or ``DUPLICATE`` when a fill with this id and the same content is already booked: no effect.
+
+        Raises
+        ------
+        InvalidArgument
+            ``qty`` 0, a price <= 0 where the instrument has none such, or anything that is not an integer.
+        OutOfBounds
+            A total would leave its bounds.
+        ConflictError
+            A known id with different content.
+        Unsupported
+            An id, when the book keeps no history to recognise it by.
+        """
+        cdef int64_t q = _i64(qty, "qty", "lots"), p = _i64(price, "price", "ticks")
+        cdef int64_t f = _i64(fee, "fee", "currency units"), t = _i64(time, "time", "ns")
+        cdef mm_fill record
+        cdef int status = MM_OK
+        cdef _Ledger ledger = self.ledger
+        if id is None and not ledger.keeps_history:
+            ledger.settle()
+            if self.state.method == MM_FIFO:
+                ledger.reserve_lots(self.index, 1)
+            status = mm_position_fill(
+                self.state, ledger.c.lots[self.index], ledger.c.lots_capacity[self.index], q, p, f
+            )
+            if status == MM_OK:
+                return _OK
+        memset(&record, 0, sizeof(record))
+        record.time = t
+        record.qty = q
+        record.price = p
+        record.fee = f
+        record.instrument = self.index
+        record.fee_currency = -1
+        if id is not None or ledger.keeps_history:
+            if id is not None:
+                _set_text(record.id, id, "id")
+            status = ledger.fill(&record)
+            if status == MM_OK:
+                return _OK
+            if status == MM_DUPLICATE:
+                return _DUPLICATE
+        raise _refusal(ledger, status, &record, self.names, None)
+
+    def set_mark(self, ticks):
+        """Value the position at ``ticks`` from now on; what :meth:`Book.mark` calls.
+
+        Raises
+        ------
+        InvalidArgument
+            Not an integer, or <= 0 where the instrument has no such prices.
+        OutOfBounds
+            The value would reach 2⁹⁶ tick·lot.
+        """
+        cdef int64_t mark = _i64(ticks, "mark", "ticks")
+        self.ledger.settle()
+        cdef int status = mm_position_mark(self.state, mark)
+        if status == MM_INVALID:
+            raise InvalidArgument(
+                argument="mark", value=ticks,
+                allowed=f"> 0: {self.instrument.name} has no negative prices (negative_prices=False)"
+            )
+        if status != MM_OK:
+            raise OutOfBounds(
+                f"mark={ticks} values {self.state.net} lots at 2**96 tick lot or more", argument="mark", value=ticks,
+                allowed="a value below 2**96 tick lot"
+            )
+
+    @property
+    def net(self):
+        """Position in lots, long > 0."""
+        self.ledger.settle()
+        return self.state.net
+
+    @property
+    def cash(self):
+        """Received minus paid, without fees, in tick·lot."""
+        self.ledger.settle()
+        return _int(self.state.cash)
+
+    @property
+    def cost(self):
+        """Cost of what is open, in 10⁻⁹ tick·lot, signed like the position."""
+        self.ledger.settle()
+        return _int(self.state.cost)
+
+    @property
+    def realised(self):
+        """Profit of what was closed, without fees, in 10⁻⁹ tick·lot."""
+        self.ledger.settle()
+        return _int(mm_position_realised(self.state))
+
+    @property
+    def unrealised(self):
+        """Profit of what is open at the mark, in 10⁻⁹ tick·lot; None while an open position has no mark."""
+        cdef mm_i128 value
+        self.ledger.settle()
+        if mm_position_unrealised(self.state, &value) != MM_OK:
+            return None
+        return _int(value)
+
+    @property
+    def fees(self):
+        """Fees paid in the instrument's currency, in its units; a balance of rebates is negative."""
+        self.ledger.settle()
+        return _int(self.state.fees)
+
+    @property
+    def other_fees(self):
+        """Fees paid in other currencies: a dict from name to units. They are never added across currencies."""
+        cdef mm_i128 *pool = &self.ledger.c.pools[<size_t>self.index * self.ledger.c.n_currencies]
+        self.ledger.settle()
+        return {c.name: _int(pool[i]) for i, c in enumerate(self.currencies) if pool[i].lo or pool[i].hi}
+
+    @property
+    def mark(self):
+        """Ticks at which the position is valued; None before the first :meth:`Book.mark`."""
+        self.ledger.settle()
+        return self.state.mark if self.state.flags & MM_HAS_MARK else None
+
+    @property
+    def bought(self):
+        """Lots bought so far."""
+        self.ledger.settle()
+        return self.state.bought
+
+    @property
+    def sold(self):
+        """Lots sold so far."""
+        self.ledger.settle()
+        return self.state.sold
+
+    @property
+    def fills(self):
+        """Number of fills booked."""
+        self.ledger.settle()
+        return self.state.fills
+
+    @property
+    def average_cost(self):
+        """Cost of one open lot in ticks, a Fraction; None when flat."""
+        self.ledger.settle()
+        if self.state.net == 0:
+            return None
+        return Fraction(_int(self.state.cost), SCALE * <object>self.state.net)
+
+    @property
+    def lots(self):
+        """Open lots of a FIFO book, oldest first: (signed lots, ticks) each; empty under average cost."""
+        cdef mm_position *p = self.state
+        cdef mm_lot *lots
+        cdef int64_t i, used
+        self.ledger.settle()
+        lots = self.ledger.c.lots[self.index]
+        result = []
+        for i in range(p.lots_head, p.lots_tail):
+            used = p.lots_used if i == p.lots_head else 0
+            result.append((lots[i].qty + (used if lots[i].qty < 0 else -used), lots[i].price))
+        return tuple(result)
+
+    def money(self, what):
+        """Return an amount in the instrument's currency, as an exact Decimal.
+
+        Parameters
+        ----------
+        what : {"realised", "unrealised", "cash", "cost", "fees"}
+            The property of this name.
+
+        Returns
+        -------
+        Decimal or None
+            None where the property is None.
+        """
+        if what == "fees":
+            return self.instrument.currency.amount(self.fees)
+        if what == "cash":
+            return self.instrument.money(self.cash)
+        if what not in ("realised", "unrealised", "cost"):
+            raise InvalidArgument(
+                argument="what", value=what, allowed="'realised', 'unrealised', 'cash', 'cost' or 'fees'"
+            )
+        amount = getattr(self, what)
+        return None if amount is None else self.instrument.money(Fraction(amount, SCALE))
+
+    def pnl(self):
+        """Return realised, unrealised, fees and net profit in the instrument's currency, exactly.
+
+        Returns
+        -------
+        dict of str to Decimal
+            ``net`` = realised + unrealised − fees; it and ``unrealised`` are None while an open position has no
+            mark. Fees in other currencies are in :attr:`other_fees` and not part of it.
+        """
+        realised, unrealised, fees = self.money("realised"), self.money("unrealised"), self.money("fees")
+        net = None
+        if unrealised is not None:
+            net = _EXACT.subtract(_EXACT.add(realised, unrealised), fees)
+        return {"realised": realised, "unrealised": unrealised, "fees": fees, "net": net}
+
+    def state_dict(self):
+        """Return all of the state as a dict of integers (``mark`` may be None; ``lots`` is a tuple of pairs)."""
+        return {
+            "net": self.net, "cash": self.cash, "cost": self.cost, "fees": self.fees, "other_fees": self.other_fees,
+            "mark": self.mark, "bought": self.bought, "sold": self.sold, "fills": self.fills, "lots": self.lots,
+        }
+
+    def __repr__(self):
+        row = _row(self)
+        at = f" at {row['average cost']}" if self.net else ""
+        unrealised = f", unrealised {row['unrealised']}" if self.net and self.mark is not None else ""
+        return (
+            f"<Position {self.instrument.name}: {self.net:+d} lots{at}, realised {row['realised']}{unrealised}, "
+            f"fees {row['fees']} {row['currency']}>"
+        )
+
+
+def _plain(number):
+    """Write a Decimal without an exponent and without zeros beyond the second decimal; None as a dash."""
+    if number is None:
+        return "–"
+    text = f"{number:f}"
+    if "." in text:
+        whole, decimals = text.split(".")
+        decimals = decimals.rstrip("0")
+        text = f"{whole}.{decimals:0<2}" if decimals else f"{whole}.00" if number else "0.00"
+    return text
+
+
+def _row(Position position):
+    instrument = position.instrument
+    average = position.average_cost
+    if average is not None:
+        # A thousandth of a tick is enough to read; position.average_cost is exact.
+        average = instrument.money(0) + instrument.price(1) * round(average * 1000) / 1000
+    pnl = position.pnl()
+    return {
+        "instrument": instrument.name,
+        "position": f"{position.net:+d}" if position.net else "0",
+        "average cost": _plain(average),
+        "mark": _plain(None if position.mark is None else instrument.price(position.mark)),
+        "realised": _plain(pnl["realised"]),
+        "unrealised": _plain(pnl["unrealised"]),
+        "fees": _plain(pnl["fees"]) if pnl["fees"] else "0",
+        "net": _plain(pnl["net"]),
+        "currency": instrument.currency.name,
+    }
+
+
+@cython.final
+cdef class Snapshot:
+    """All of a book's state at one moment: immutable, comparable, indexed by instrument.
+
+    Thread-safety: immutable.
+
+    Examples
+    --------
+    >>> import mmcore as mm
+    >>> book = mm.Book([mm.Instrument("X", tick="0.01")])
+    >>> before = book.snapshot()
+    >>> book["X"].fill(1, 1000)
+    <Status.OK: 0>
+    >>> book.snapshot() == before, book.snapshot()["X"]["net"]
+    (False, 1)
+    """
+
+    cdef readonly str cost
+    """``"average"`` or ``"fifo"``."""
+    cdef readonly object history
+    """The fills booked so far: a read-only FILL array."""
+    cdef dict states
+
+    def __cinit__(self, str cost, dict states, history):
+        self.cost = cost
+        self.states = states
+        self.history = history
+
+    def __getitem__(self, name):
+        return dict(self.states[name])
+
+    def __iter__(self):
+        return iter(self.states)
+
+    def __len__(self):
+        return len(self.states)
+
+    def __eq__(self, other):
+        if not isinstance(other, Snapshot):
+            return NotImplemented
+        a, b = <Snapshot>self, <Snapshot>other
+        return (
+            a.cost == b.cost and a.states == b.states and len(a.history) == len(b.history)
+            and a.history.tobytes() == b.history.tobytes()
+        )
+
+    def __hash__(self):
+        return hash((self.cost, self.history.tobytes(), tuple((k, s["net"], s["cash"]) for k, s in self.states.items())))
+
+    def to_dict(self):
+        """Return ``{"cost": …, "positions": {name: state}}`` with the states of :meth:`Position.state_dict`."""
+        return {"cost": self.cost, "positions": {name: dict(state) for name, state in self.states.items()}}
+
+    def __repr__(self):
+        nets = ", ".join(f"{name} {state['net']:+d}" for name, state in self.states.items())
+        return f"<Snapshot {self.cost}, {sum(s['fills'] for s in self.states.values())} fills: {nets}>"
+
+
+cdef class Book:
+    """Our positions in a set of instruments, kept exactly.
+
+    Parameters
+    ----------
+    instruments : iterable of Instrument
+        Linear contracts with distinct names.
+    cost : {"average", "fifo"}
+        What a close takes out of the cost pool.
+    history : {"full", "none"}
+        ``"full"`` keeps every record, so that a fill that comes twice is recognised by its id; ``"none"`` keeps
+        totals only and refuses ids.
+    currencies : iterable of Currency
+        Further currencies in which fees may be paid; those of the instruments are known anyway.
+
+    Raises
+    ------
+    InvalidArgument
+        No instruments, a name twice, or an unknown option.
+    Unsupported
+        An inverse contract.
+
+    Notes
+    -----
+    Thread-safety: methods may be called from any thread that holds the GIL, and each is atomic. :meth:`apply`
+    releases the GIL while it books; other calls to the same book and its positions wait for it. The array given
+    to :meth:`apply` must not be written meanwhile.
+
+    Examples
+    --------
+    >>> import mmcore as mm
+    >>> book = mm.Book([mm.Instrument("BTCUSDT", tick="0.1", lot="0.001", currency=mm.Currency("USDT"))])
+    >>> book.fill("BTCUSDT", 250, 617001, fee=12340, id="a1", liquidity="maker")
+    <Status.OK: 0>
+    >>> book.fill("BTCUSDT", 250, 617001, fee=12340, id="a1", liquidity="maker")
+    <Status.DUPLICATE: 1>
+    >>> book.mark("BTCUSDT", 617101)
+    >>> book
+    Book, average cost, 1 fill
+    instrument  position  average cost      mark  realised  unrealised       fees        net  currency
+    BTCUSDT         +250      61700.10  61710.10      0.00        2.50  0.0001234  2.4998766  USDT
+    """
+
+    cdef _Ledger ledger
+    cdef tuple names
+    cdef dict by_name
+    cdef readonly tuple instruments
+    """The instruments, in the order of their indices."""
+    cdef readonly tuple currencies
+    """The currencies, in the order of their indices."""
+    cdef readonly str cost
+    """``"average"`` or ``"fifo"``."""
+
+    def __cinit__(self, instruments, cost="average", history="full", currencies=()):
+        if cost not in ("average", "fifo"):
+            raise InvalidArgument(argument="cost", value=cost, allowed="'average' or 'fifo'")
+        if history not in ("full", "none"):
+            raise InvalidArgument(argument="history", value=history, allowed="'full' or 'none'")
+        if hasattr(instruments, "tick_value") or isinstance(instruments, (str, bytes)):
+            raise InvalidArgument(argument="instruments", value=instruments, allowed="a list of instruments")
+        self.instruments = tuple(instruments)
+        if not self.instruments:
+            raise InvalidArgument(argument="instruments", value=[], allowed="at least one instrument")
+        for instrument in self.instruments:
+            if not all(hasattr(instrument, a) for a in ("name", "kind", "currency", "money")):
+                raise InvalidArgument(argument="instruments", value=instrument, allowed="a list of instruments")
+            if instrument.kind != "linear":
+                raise Unsupported(
+                    f"instruments: {instrument.name} is an {instrument.kind} contract; the book keeps linear contracts",
+                    argument="instruments", value=instrument.name, allowed="linear contracts"
+                )
+        self.names = tuple(i.name for i in self.instruments)
+        if len(set(self.names)) != len(self.names):
+            twice = next(n for n in self.names if self.names.count(n) > 1)
+            raise InvalidArgument(argument="instruments", value=twice, allowed="distinct names")
+        known = {}
+        for currency in [i.currency for i in self.instruments] + list(currencies):
+            if known.setdefault(currency.name, currency) != currency:
+                raise InvalidArgument(
+                    argument="currencies", value=currency.name, allowed="one unit for each currency"
+                )
+        self.currencies = tuple(known.values())
+        if len(self.currencies) > 32767 or len(self.instruments) > 2**31 - 1:
+            raise InvalidArgument(argument="currencies", value=len(self.currencies), allowed="at most 32767 currencies")
+        order = {name: i for i, name in enumerate(known)}
+        self.cost = cost
+        self.ledger = _Ledger(
+            len(self.names), len(known), [order[i.currency.name] for i in self.instruments],
+            MM_FIFO if cost == "fifo" else MM_AVERAGE, [bool(i.negative_prices) for i in self.instruments],
+            history == "full",
+        )
+        self.by_name = {
+            i.name: Position(self.ledger, index, i, self.names, self.currencies)
+            for index, i in enumerate(self.instruments)
+        }
+
+    cdef Position position(self, object name):
+        try:
+            return self.by_name[name]
+        except (KeyError, TypeError):
+            listed = ", ".join(self.names[:10]) + (", …" if len(self.names) > 10 else "")
+            raise UnknownName(argument="instrument", value=name, allowed=f"one of {listed}") from None
+
+    def __getitem__(self, name):
+        return self.position(name)
+
+    def __contains__(self, name):
+        return name in self.by_name
+
+    def __iter__(self):
+        return iter(self.names)
+
+    def __len__(self):
+        return len(self.names)
+
+    cdef int16_t currency_index(self, object currency) except -2:
+        if currency is None:
+            return -1
+        name = getattr(currency, "name", currency)
+        for i, known in enumerate(self.currencies):
+            if known.name == name:
+                return i
+        listed = ", ".join(c.name for c in self.currencies)
+        raise UnknownName(argument="fee_currency", value=currency, allowed=f"None or one of {listed}")
+
+    def fill(self, instrument, qty, price, fee=0, *, time=0, receive_time=0, id=None, reference=None, order_id=0,
+             liquidity=None, fee_currency=None, kind="new"):
+        """Book a fill with its whole record.
+
+        Parameters
+        ----------
+        instrument : str
+            Name in the book.
+        qty, price, fee, time, id
+            As in :meth:`Position.fill`; the fee in units of ``fee_currency``.
+        receive_time : int
+            When it reached us, ns. Not part of the content that tells a duplicate from a conflict.
+        reference : str, bytes or int, optional
+            Anything of at most 16 bytes.
+        order_id : int
+            Our order.
+        liquidity : {None, "maker", "taker"}
+            What we were.
+        fee_currency : str or Currency, optional
+            The instrument's own by default.
+        kind : {"new", "bust", "correct"}
+            Busts and corrections are refused by name: they do not exist yet.
+
+        Returns
+        -------
+        Status
+            ``OK`` or ``DUPLICATE``.
+
+        Raises
+        ------
+        UnknownName
+            An instrument or currency that the book does not have.
+        Unsupported
+            A bust, a correction, or an id without history.
+        InvalidArgument, OutOfBounds, ConflictError
+            As in :meth:`Position.fill`.
+        """
+        cdef mm_fill record
+        cdef int status
+        memset(&record, 0, sizeof(record))
+        record.instrument = self.position(instrument).index
+        record.qty = _i64(qty, "qty", "lots")
+        record.price = _i64(price, "price", "ticks")
+        record.fee = _i64(fee, "fee", "currency units")
+        record.time = _i64(time, "time", "ns")
+        record.receive_time = _i64(receive_time, "receive_time", "ns")
+        record.order_id = _i64(order_id, "order_id", "an order")
+        _set_text(record.id, id, "id")
+        _set_text(record.reference, reference, "reference")
+        if liquidity not in _LIQUIDITY:
+            raise InvalidArgument(argument="liquidity", value=liquidity, allowed="'maker', 'taker' or None")
+        record.liquidity = _LIQUIDITY[liquidity]
+        if kind not in _KINDS:
+            raise InvalidArgument(argument="kind", value=kind, allowed="'new', 'bust' or 'correct'")
+        record.kind = _KINDS[kind]
+        record.fee_currency = self.currency_index(fee_currency)
+        status = self.ledger.fill(&record)
+        if status < 0:
+            raise _refusal(self.ledger, status, &record, self.names, None)
+        return _OK if status == MM_OK else _DUPLICATE
+
+    def records(self, *, qty, price, instrument=0, **columns):
+        """Make a FILL array for :meth:`apply` from columns of integers; scalars are repeated.
+
+        Parameters
+        ----------
+        qty, price : array of int
+            Signed lots and ticks.
+        instrument : str, int or array of int
+            Name or index.
+        **columns
+            Any other field of :data:`FILL`; ``fee_currency`` is the instrument's own by default.
+
+        Raises
+        ------
+        InvalidArgument
+            A column that does not hold integers (the first NaN is named by its index), or of another length.
+        UnknownName
+            An instrument or column that does not exist.
+
+        Examples
+        --------
+        >>> import mmcore as mm
+        >>> book = mm.Book([mm.Instrument("X", tick="0.01")])
+        >>> book.apply(book.records(qty=[2, 1, -3], price=[1000, 1002, 1005], fee=1)).tolist()
+        [0, 0, 0]
+        """
+        if isinstance(instrument, str):
+            instrument = self.position(instrument).index
+        columns = {"qty": qty, "price": price, "instrument": instrument, **columns}
+        arrays = {}
+        for name, values in columns.items():
+            if name not in FILL.names:
+                raise UnknownName(argument="column", value=name, allowed="one of " + ", ".join(FILL.names))
+            arrays[name] = np.asarray(values, "S") if FILL[name].kind == "S" else _column(name, values)
+            if arrays[name].dtype.itemsize > 16:
+                raise InvalidArgument(argument=name, value=arrays[name].dtype, allowed="texts of at most 16 bytes")
+        try:
+            shape = np.broadcast_shapes((1,), *(a.shape for a in arrays.values()))
+        except ValueError:
+            shape = ()
+        if len(shape) != 1:
+            raise InvalidArgument(
+                argument="columns", value={n: a.shape for n, a in arrays.items()}, allowed="of one length"
+            )
+        result = np.zeros(shape, FILL)
+        result["fee_currency"] = -1
+        for name, array in arrays.items():
+            result[name] = array
+        return result
+
+    def apply(self, fills, on_error="none"):
+        """Book an array of fills, in order.
+
+        Parameters
+        ----------
+        fills : array of FILL
+            Any byte order and stride; read-only is fine.
+        on_error : {"none", "skip"}
+            With ``"none"`` a refused row refuses the whole array: nothing is booked, and the error names the row.
+            With ``"skip"`` the other rows are booked and the refused ones have their status.
+
+        Returns
+        -------
+        array of int8
+            A :class:`Status` for each row.
+
+        Raises
+        ------
+        InvalidArgument, OutOfBounds, ConflictError, Unsupported, UnknownName
+            Of the first refused row, ``index`` in the error, when ``on_error="none"``; the book is as it was.
+        """
+        cdef _Ledger ledger = self.ledger
+        cdef mm_book *c = &ledger.c
+        cdef const mm_fill *rows
+        cdef int64_t n, i, done, before
+        cdef int stop
+        cdef int8_t[::1] status
+        cdef int8_t *out
+        cdef int64_t *counts
+        if on_error not in ("none", "skip"):
+            raise InvalidArgument(argument="on_error", value=on_error, allowed="'none' or 'skip'")
+        stop = on_error == "none"
+        fills = _records(fills)
+        n = len(fills)
+        result = np.zeros(n, np.int8)
+        if n == 0:
+            return result
+        rows = _fills_of(fills)
+        status = result
+        out = &status[0]
+        ledger.settle()
+        # All memory first: after this nothing can fail half way. The queues come last, since a large allocation
+        # may run a garbage collection, and with it another thread that books.
+        if ledger.keeps_history:
+            ledger.reserve_history(n)
+        if self.cost == "fifo":
+            counts = <int64_t *>calloc(c.n_instruments, sizeof(int64_t))
+            if counts == NULL:
+                raise MemoryError
+            try:
+                for i in range(n):
+                    if 0 <= rows[i].instrument < c.n_instruments:
+                        counts[rows[i].instrument] += 1
+                for i in range(c.n_instruments):
+                    ledger.reserve_lots(<int32_t>i, counts[i])
+            finally:
+                free(counts)
+        before = c.n_history
+        memcpy(ledger.saved, c.positions, <size_t>c.n_instruments * sizeof(mm_position))
+        memcpy(ledger.saved_pools, c.pools, <size_t>c.n_instruments * c.n_currencies * sizeof(mm_i128))
+        ledger.busy = True
+        PyThread_acquire_lock(ledger.lock, WAIT_LOCK)  # free, or held for an instant by a thread that waits
+        with nogil:
+            done = mm_book_apply(c, rows, n, stop, out)
+        refused = None
+        try:
+            if done < n:
+                # Judged before the undo: a conflict may be with an earlier row of the same array.
+                refused = _refusal(ledger, out[done], &rows[done], self.names, done)
+        finally:
+            if done < n:
+                mm_book_undo(c, before, ledger.saved, ledger.saved_pools)
+            ledger.busy = False
+            PyThread_release_lock(ledger.lock)
+        if refused is not None:
+            raise refused
+        return result
+
+    def mark(self, instrument, ticks):
+        """Value the position in ``instrument`` at ``ticks`` from now on.
+
+        Raises
+        ------
+        UnknownName
+            An instrument that the book does not have.
+        InvalidArgument
+            Not an integer, or <= 0 where the instrument has no such prices.
+        OutOfBounds
+            The value would reach 2⁹⁶ tick·lot.
+        """
+        self.position(instrument).set_mark(ticks)
+
+    @property
+    def history(self):
+        """The fills booked so far, in order: a read-only FILL array over the book's memory.
+
+        It shows what was booked when it was taken; later fills do not change it.
+        """
+        self.ledger.settle()
+        if not self.ledger.keeps_history:
+            result = np.zeros(0, FILL)
+        else:
+            result = self.ledger.history_array[:self.ledger.c.n_history]
+        result.flags.writeable = False
+        return result
+
+    def snapshot(self):
+        """Return the state as an immutable :class:`Snapshot`."""
+        return Snapshot(self.cost, {name: self.position(name).state_dict() for name in self.names}, self.history)
+
+    def table(self):
+        """Return what ``repr`` shows: a list with a dict of texts for each instrument.
+
+        The average cost is rounded to a thousandth of a tick; everything else is exact.
+        """
+        return [_row(self.position(name)) for name in self.names]
+
+    def _title(self):
+        n = sum(self.position(name).fills for name in self.names)
+        basis = "average cost" if self.cost == "average" else "FIFO"
+        return f"Book, {basis}, {n} fill{'' if n == 1 else 's'}"
+
+    def __repr__(self):
+        rows = self.table()
+        lines = [self._title()]
+        widths = {k: max(len(k), *(len(r[k]) for r in rows)) for k in rows[0]}
+        for row in [{k: k for k in widths}, *rows]:
+            cells = [
+                row[k].ljust(w) if k in ("instrument", "currency") else row[k].rjust(w) for k, w in widths.items()
+            ]
+            lines.append("  ".join(cells).rstrip())
+        return "\n".join(lines)
+
+    def _repr_html_(self):
+        rows = self.table()
+        style = {k: "left" if k in ("instrument", "currency") else "right" for k in rows[0]}
+        head = "".join(f'<th style="text-align:{style[k]}">{html.escape(k)}</th>' for k in rows[0])
+        body = "".join(
+            "<tr>" + "".join(f'<td style="text-align:{style[k]}">{html.escape(v)}</td>' for k, v in row.items()) + "</tr>"
+            for row in rows
+        )
+        return f"<table><caption>{self._title()}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
