@@ -230,7 +230,7 @@ def _page_data(result: Result, c: Any, start: int) -> dict[str, Any]:
     for name, mine in (("buys", fills["qty"] > 0), ("sells", fills["qty"] < 0)):
         columns = {"price": (fills["price"][mine], tick), "lots": (np.abs(fills["qty"][mine]), 1.0)}
         tables.append(c.Table(name, fills["receive_time"][mine], columns))
-        views.append(c.View(name, name, "bin", 110))
+        views.append(c.View(name, name, "bin", 14.0))
     return {
         "start": start / 1e6,
         "colours": [list(pair) for pair in c.COLOURS.values()],

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .thinning import thin
 
-__all__ = ["COLOURS", "Chart", "Key", "Table", "View"]
+__all__ = ["COLOURS", "LIGHT", "Canvas", "Chart", "Key", "Table", "View"]
 
 # Name -> (light, dark). Hues after Okabe and Ito, told apart by the colour-blind; the darkness is
 # chosen for at least 4.5:1 against the page, so that thin lines and small text stay readable.
@@ -101,7 +101,7 @@ class View:
     source: str
     table: str
     mode: str = "thin"  # or "bin": rows that overlap become one marker
-    buckets: int = 700
+    pixels: float = 1.5  # width of a slice of time on the screen
 
 
 def _encode(values: NDArray[Any]) -> str:
@@ -245,20 +245,9 @@ def price_chart(canvas: Canvas, places: int, unit: str) -> Chart:
     plot.varea_step(
         "t", "bid", "ask", source=market, step_mode="after", color=LIGHT["touch"], alpha=0.35, name="touch"
     )
-    ours = {
-        side: plot.step(
-            "t",
-            side,
-            source=quotes,
-            mode="after",
-            color=LIGHT[side],
-            line_width=1.1,
-            alpha=0.85,
-            name=f"our-{side}",
-        )
-        for side in ("bid", "ask")
-    }
-    mid = plot.step("t", "mid", source=market, mode="after", color=LIGHT["ink"], line_width=1.2, name="mid")
+    for side in ("bid", "ask"):
+        look = {"color": LIGHT[side], "line_width": 1.1, "alpha": 0.85, "name": f"our-{side}"}
+        plot.step("t", side, source=quotes, mode="after", **look)
     markers = []
     for side, marker, colour in (("buys", "triangle", "bid"), ("sells", "inverted_triangle", "ask")):
         source = canvas.source(side, "price", "lots", "n", "size")
@@ -272,10 +261,11 @@ def price_chart(canvas: Canvas, places: int, unit: str) -> Chart:
                 color=LIGHT[colour],
                 line_color=LIGHT["ink"],
                 line_width=0.5,
-                alpha=0.9,
+                alpha=0.85,
                 name=side,
             )
         )
+    mid = plot.step("t", "mid", source=market, mode="after", color=LIGHT["ink"], line_width=1.4, name="mid")
     number = "{" + numeral(places) + "}"
     canvas.hover(
         plot,
@@ -288,7 +278,6 @@ def price_chart(canvas: Canvas, places: int, unit: str) -> Chart:
         [("$name", "@n fills, @lots{0,0} lots"), ("price", f"@price{number}")],
         mouse=True,
     )
-    del ours
     return Chart(
         "price",
         "Price, quotes and fills",
@@ -392,11 +381,8 @@ def half_spread_chart(canvas: Canvas) -> Chart:
         line_width=1.2,
         name="half-market",
     )
-    ours = plot.step(
-        "t", "half", source=source, mode="after", color=LIGHT["bid"], line_width=1.3, name="half-ours"
-    )
+    plot.step("t", "half", source=source, mode="after", color=LIGHT["bid"], line_width=1.3, name="half-ours")
     canvas.hover(plot, [market], [("ours", "@half{0,0.0} ticks"), ("market", "@market_half{0,0.0} ticks")])
-    del ours
     return Chart(
         "half-spread",
         "Half-spread, ours against the market's",
@@ -454,7 +440,7 @@ def markout_chart(canvas: Canvas, series: Mapping[str, Sequence[Any]]) -> Chart:
     plot.xaxis.ticker = list(range(len(horizons)))
     plot.xaxis.major_label_overrides = {i: seconds(h) for i, h in enumerate(horizons)}
     plot.xaxis.axis_label = "time after the fill"
-    plot.yaxis.formatter = NumeralTickFormatter(format="0,0.0")
+    plot.yaxis.formatter = NumeralTickFormatter(format="0,0.[00]")
     return Chart(
         "markouts",
         "Markouts",
@@ -481,7 +467,7 @@ def intensity_chart(
     """
     from bokeh.models import HoverTool
 
-    plot = canvas.figure(270, y_axis_type="log")
+    plot = canvas.figure(270, x_range=(0.0, 1.0), y_axis_type="log")
     keys = []
     for i, (label, colour, columns) in enumerate(groups):
         # A logarithmic axis has no place for a rate of 0: nothing is drawn there.
@@ -532,6 +518,8 @@ def intensity_chart(
             if end != "-band" or "band_low" in data
         )
         keys.append(Key(label, colour, "dot", shown))
+    depths = np.concatenate([np.asarray(columns["depth"], float) for _, _, columns in groups])
+    plot.x_range.update(start=float(depths.min()) - 0.5, end=float(depths.max()) + 0.5)
     plot.xaxis.axis_label = "depth from the mid, ticks"
     return Chart(name, title, "fills per second, 95 % intervals", description, plot, tuple(keys), 270, note)
 

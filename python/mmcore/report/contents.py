@@ -118,7 +118,7 @@ def verdict(result: Result) -> str:
     a = result.attribution
     c = a.currency
     fills = len(result.fills)
-    maker = type(result.model).__name__ if result.model is not None else "The quoter"
+    maker = type(result.model).__name__ if result.model is not None else "the quoter"
     lead = {"out-of-sample": "Out of sample", "in-sample": "In sample"}.get(
         result.sample, "With fixed parameters"
     )

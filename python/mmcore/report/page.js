@@ -80,7 +80,7 @@
       out.price.push(value);
       out.lots.push(sum);
       out.n.push(count);
-      out.size.push(Math.min(18, 6 + 2 * Math.sqrt(count - 1)));
+      out.size.push(Math.min(13, 6 + 1.5 * Math.sqrt(count - 1)));
     };
     if (to - from <= 2 * buckets) {
       for (let i = from; i < to; i++) push(t[i], price[i], lots[i], 1);
@@ -138,18 +138,20 @@
   const [first, last] = [range.start, range.end];
 
   function draw() {
+    const width = document.querySelector(".chart.timed").clientWidth - 70;
     for (const view of page.views) {
       const source = doc.get_model_by_name(`data-${view.source}`);
       if (source == null) continue;
       const table = tables[view.table];
       const { t } = table.columns;
+      const buckets = Math.max(20, Math.round(width / view.pixels));
       const from = view.mode === "bin" ? search(t, range.start, false) : Math.max(0, search(t, range.start, true) - 1);
       const to = view.mode === "bin" ? search(t, range.end, true) : Math.min(t.length, search(t, range.end, true) + 1);
       if (view.mode === "bin") {
-        source.data = bin(table, from, to, view.buckets);
+        source.data = bin(table, from, to, buckets);
         continue;
       }
-      const rows = thin(table, from, to, view.buckets);
+      const rows = thin(table, from, to, buckets);
       const data = {};
       for (const [name, column] of Object.entries(table.columns)) data[name] = Float64Array.from(rows, (i) => column[i]);
       source.data = data;

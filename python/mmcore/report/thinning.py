@@ -41,7 +41,7 @@ def thin(time: NDArray[np.int64], columns: Sequence[NDArray[np.float64]], bucket
     >>> import numpy as np
     >>> y = np.array([0., 5., 1., 9., 2., 2., 2., -3., 2., 2.])
     >>> thin(np.arange(10), [y], buckets=2)
-    array([0, 3, 4, 5, 7, 9])
+    array([0, 3, 4, 7, 9])
     """
     n = len(time)
     if n <= 2 * buckets or time[0] == time[-1]:
