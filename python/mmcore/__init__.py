@@ -7,14 +7,24 @@ from .calibration import Calibration, calibrate
 from .events import Events, Quotes, Trades
 from .feeds import load
 from .instruments import Currency, Instrument
+from .models import (
+    AvellanedaStoikov,
+    CarteaJaimungal,
+    GueantLehalleFernandezTapia,
+    GueantLehalleFernandezTapiaClosedForm,
+)
 from .simulation import SimulatedMarket, simulate
 
 __all__ = [
     "FILL",
+    "AvellanedaStoikov",
     "Book",
     "Calibration",
+    "CarteaJaimungal",
     "Currency",
     "Events",
+    "GueantLehalleFernandezTapia",
+    "GueantLehalleFernandezTapiaClosedForm",
     "Instrument",
     "Position",
     "Quotes",

@@ -1,0 +1,361 @@
+r"""Exact solutions for fill intensities that decay exponentially with the depth.
+
+The problem. The reference price moves as :math:`dS = \mu\,dt + \sigma\,dW`. A bid at depth
+:math:`\delta` below it is filled, :math:`\Delta` lots at a time, at the rate
+:math:`A_b e^{-k_b\delta}`; an ask alike. The value of inventory :math:`q` with :math:`\tau` seconds left is
+
+.. math:: \text{cash} + q S + \theta(\tau, q), \qquad \theta(\tau, q) = \Delta\,z(\tau, q) + a q^2,
+
+and :math:`z` solves on the lattice :math:`q_i = (i - N)\Delta`, with :math:`x_i = z_{i+1} - z_i`,
+
+.. math:: \frac{dz_i}{d\tau} = r_i + U e^{k_b x_i} + D e^{-k_a x_{i-1}}, \qquad
+    \delta^b_i = c_b + s_b - x_i, \qquad \delta^a_i = c_a + s_a + x_{i-1},
+
+where a term that would leave :math:`\pm q_{max}` is dropped. :math:`c` is the static half-spread,
+:math:`s` what a fill costs (fee, impact, adverse selection; ticks per lot), and
+:math:`U = (A_b C_b / k_b) e^{-k_b s_b}`. Models differ in :math:`r, c, C, s, a` and :math:`z(0)` only. For
+an exponential utility with curvature :math:`\xi` (1/(tick lot)) and :math:`x = \xi\Delta/k`,
+
+.. math:: c = \frac{\ln(1+x)}{\xi\Delta}, \qquad C = (1+x)^{-(1+1/x)} = \frac{e^{-\ln(1+x)/x}}{1+x},
+
+and for :math:`\xi = 0`: :math:`c = 1/k`, :math:`C = 1/e`.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..errors import CapacityError, InvalidArgument
+from ..lattice import Lattice
+from .model import Floats, Model
+
+if TYPE_CHECKING:
+    from ..quoting import Table
+
+__all__ = ["ExponentialIntensity", "fill_constant", "static_half_spread"]
+
+MAX_NODES = 1 << 22  # of a lattice; a stationary solution of this size takes a quarter of a second
+CELL_BYTES = 32  # of a tabulated policy
+HEADER_BYTES = 512  # of a tabulated policy, at most
+
+
+def static_half_spread(curvature: float, k: float) -> float:
+    """Half-spread of a market maker who does not mind inventory, ticks: log(1 + x) / curvature.
+
+    Parameters
+    ----------
+    curvature : float
+        Risk aversion times order size (1/tick), >= 0; 0 gives 1/k.
+    k : float
+        Decay of the fill intensity (1/tick).
+
+    Examples
+    --------
+    >>> static_half_spread(0.0, 2.0), static_half_spread(1e-18, 2.0)
+    (0.5, 0.5)
+    """
+    x = curvature / k
+    return (math.log1p(x) / x if x > 0.0 else 1.0) / k
+
+
+def fill_constant(curvature: float, k: float) -> float:
+    """The constant C of the Hamiltonian A C exp(-k p) / k: (1 + x)^-(1 + 1/x), 1/e at 0.
+
+    This form stays within 2.1 units in the last place; exp(-(1 + 1/x) log1p(x)) loses 20.
+
+    Examples
+    --------
+    >>> fill_constant(0.0, 2.0) == math.exp(-1)
+    True
+    """
+    x = curvature / k
+    return math.exp(-math.log1p(x) / x if x > 0.0 else -1.0) / (1.0 + x)
+
+
+class ExponentialIntensity(Model):
+    """A model whose exact solution is the lattice equation."""
+
+    A: tuple[float, float]
+    k: tuple[float, float]
+    q_max: int
+
+    def __init__(self, given: dict[str, Any]) -> None:
+        super().__init__(given)
+        if self.q_max % self.order_size:
+            raise InvalidArgument(
+                argument="q_max",
+                value=self.q_max,
+                allowed=f"a multiple of order_size, {self.order_size} lots",
+            )
+        n = 2 * (self.q_max // self.order_size) + 1
+        if n > MAX_NODES:
+            raise CapacityError(
+                f"q_max={self.q_max} with order_size={self.order_size} makes a lattice of {n} nodes; "
+                f"at most {MAX_NODES} are allowed: a larger order_size makes it coarser",
+                argument="q_max",
+                value=self.q_max,
+            )
+        curvature = self._curvature * self.order_size
+        cost, k = self._cost, self.k
+        self.__dict__["_static"] = tuple(static_half_spread(curvature, k[i]) + cost[i] for i in (0, 1))
+        factor = []
+        for side, name in enumerate(("bid", "ask")):
+            u = self.A[side] * fill_constant(curvature, k[side]) / k[side] * _exp(-k[side] * cost[side])
+            if not (math.isfinite(u) and u > 1e-290):
+                raise InvalidArgument(
+                    f"the cost of a fill on the {name} side, {cost[side]:g} ticks a lot, is out of proportion to "
+                    f"1/k = {1 / k[side]:g} ticks: A exp(-k cost) leaves the range of numbers",
+                    argument="k",
+                    value=k[side],
+                )
+            factor.append(u)
+        q = self._inventories()
+        with np.errstate(over="ignore", invalid="ignore"):
+            rate = self._rate(q)
+        if not np.isfinite(rate).all():
+            raise InvalidArgument(
+                "the running reward at q_max leaves the range of numbers: reduce q_max or the penalties",
+                argument="q_max",
+                value=self.q_max,
+            )
+        lattice = Lattice(rate, up=factor[0], down=factor[1], k_bid=k[0], k_ask=k[1])
+        self.__dict__["_lattice"] = lattice
+        self.__dict__["_solved"] = {}
+
+    # -- what a model says of itself -------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def _curvature(self) -> float:
+        """Curvature of the utility of each fill, 1/(tick lot)."""
+
+    @property
+    @abstractmethod
+    def _cost(self) -> tuple[float, float]:
+        """What a fill costs on each side, ticks per lot."""
+
+    @abstractmethod
+    def _rate(self, q: Floats) -> Floats:
+        """Running reward per order, ticks/s."""
+
+    @property
+    @abstractmethod
+    def _penalty(self) -> float:
+        """Coefficient of -i^2 in the running reward, i counting orders held; ticks/s."""
+
+    @property
+    @abstractmethod
+    def _bend(self) -> tuple[float, float]:
+        """Coefficients of q^2, ticks per lot: of theta - Delta z (any time), and of theta at time left 0."""
+
+    # -- solutions ---------------------------------------------------------------------------------
+
+    def _inventories(self) -> Floats:
+        n = self.q_max // self.order_size
+        return np.arange(-n, n + 1) * float(self.order_size)
+
+    def _start(self) -> Floats:
+        """Differences x at time left 0, from (theta - a q^2) / Delta without cancellation."""
+        a, end = self._bend
+        q = self._inventories()[:-1]
+        return (end - a) * (2.0 * q + self.order_size)
+
+    def _stationary(self) -> tuple[Floats, float, float]:
+        solved = self.__dict__["_solved"]
+        if math.inf not in solved:
+            solved[math.inf] = self.__dict__["_lattice"].stationary()
+        found: tuple[Floats, float, float] = solved[math.inf]
+        return found
+
+    def _rows(self, times: Floats) -> tuple[Floats, Floats]:
+        """Differences x and the middle value z at ascending times left; the last may be infinite."""
+        if self.horizon is None:
+            times = np.full(times.shape, math.inf)
+        finite = times[np.isfinite(times)]
+        key = finite.tobytes()
+        solved = self.__dict__["_solved"]
+        if key not in solved:
+            if len(solved) > 8:
+                solved.clear()
+            solved[key] = self.__dict__["_lattice"].evolve(self._start(), finite)[:2]
+        x, middle = solved[key]
+        if finite.size < times.size:
+            extra = times.size - finite.size
+            x = np.concatenate([x, np.tile(self._stationary()[0], (extra, 1))])
+            middle = np.concatenate([middle, np.zeros(extra)])
+        return x, middle
+
+    def _quotes(self, x: Floats) -> tuple[Floats, Floats]:
+        """Depths at the nodes from the differences, along the last axis."""
+        bid_static, ask_static = self.__dict__["_static"]
+        absent = np.full((*x.shape[:-1], 1), math.nan)
+        return (
+            np.concatenate([bid_static - x, absent], axis=-1),
+            np.concatenate([absent, ask_static + x], axis=-1),
+        )
+
+    def _depths(self, inventory: Floats, time_left: Floats) -> tuple[Floats, Floats]:
+        times, row = np.unique(time_left, return_inverse=True)
+        bid, ask = self._quotes(self._rows(times)[0])
+        at = np.clip(inventory, -self.q_max, self.q_max)
+        return self._between(bid, row, at), self._between(ask, row, at)
+
+    def _between(self, table: Floats, row: Any, q: Floats) -> Floats:
+        """Interpolate linearly between nodes; a neighbour of weight zero is not read."""
+        at = (q + self.q_max) / self.order_size
+        i = np.minimum(at.astype(np.int64), table.shape[1] - 1)
+        weight = at - i
+        low = table[row, i]
+        high = table[row, np.minimum(i + 1, table.shape[1] - 1)]
+        with np.errstate(invalid="ignore"):
+            return np.where(weight > 0.0, low + weight * (high - low), low)
+
+    @overload
+    def value(self, inventory: float, time_left: float = ...) -> float: ...
+    @overload
+    def value(self, inventory: ArrayLike, time_left: ArrayLike = ...) -> Floats: ...
+    def value(self, inventory: Any, time_left: Any = math.inf) -> Any:
+        """Value of the inventory and of the time left beyond marking to the reference price.
+
+        The certain amount (ticks times lots) worth as much as holding the inventory and quoting
+        optimally until the horizon, on top of cash + inventory * price. With ``time_left`` infinite it
+        grows without bound; then it is the difference to zero inventory, and :attr:`gain` is its growth.
+
+        Parameters
+        ----------
+        inventory : float or array_like
+            Lots, within +-q_max.
+        time_left : float or array_like
+            Seconds to the horizon.
+
+        Raises
+        ------
+        InvalidArgument
+            The inventory is beyond the bounds, or the time left is not readable.
+        """
+        scalar = np.ndim(inventory) == 0 and np.ndim(time_left) == 0
+        q, tau = self._check_place(inventory, time_left)
+        wrong = np.abs(q) > self.q_max
+        if wrong.any():
+            first = q.flat[int(np.flatnonzero(wrong)[0])]
+            raise InvalidArgument(
+                argument="inventory", value=float(first), allowed=f"within +-{self.q_max} lots"
+            )
+        times, row = np.unique(tau.ravel(), return_inverse=True)
+        theta = self._between(self._theta(*self._rows(times)), row, q.ravel())
+        return float(theta[0]) if scalar else theta.reshape(q.shape)
+
+    def _theta(self, x: Floats, middle: Floats) -> Floats:
+        """Theta at the nodes, from the middle outwards."""
+        n = x.shape[-1] // 2
+        up = np.cumsum(x[..., n:], axis=-1)
+        down = -np.cumsum(x[..., n - 1 :: -1], axis=-1)[..., ::-1]
+        z = np.concatenate([down, np.zeros((*x.shape[:-1], 1)), up], axis=-1) + middle[..., None]
+        return np.asarray(self.order_size * z + self._bend[0] * self._inventories() ** 2)
+
+    @property
+    def gain(self) -> float:
+        """Growth of :meth:`value` far from the horizon, tick lots per second."""
+        return self.order_size * self._stationary()[1]
+
+    @property
+    def alpha_over_eta(self) -> float:
+        """Curvature of the running penalty over the fill rate: closed forms need it well below 1.
+
+        The larger of both sides; the depths of the stationary solution, in units of 1/k from the static
+        half-spread, depend on inventory and on this number alone.
+        """
+        lattice: Lattice = self.__dict__["_lattice"]
+        return self._penalty / min(lattice.up, lattice.down)
+
+    def policy(self, tol: float = 1e-3, max_bytes: int = 64 << 20) -> Table:
+        """Compile into a table.
+
+        A model without a horizon makes one stationary row. One with a horizon gets knots of time left,
+        dense where depths bend, and the stationary row for ``time_left = inf``; depths are interpolated
+        linearly in between, and the largest error measured is stored as ``policy.error``.
+
+        Parameters
+        ----------
+        tol : float
+            Largest interpolation error allowed in time, ticks.
+        max_bytes : int
+            Largest size of the table.
+
+        Raises
+        ------
+        CapacityError
+            The table would be larger; the message says how large.
+        """
+        from ..quoting import Table
+
+        if not (isinstance(tol, (int, float)) and math.isfinite(tol) and tol > 0):
+            raise InvalidArgument(argument="tol", value=tol, allowed="a finite number > 0 (ticks)")
+        x = self._stationary()[0][None, :]
+        knots, error = None, 0.0
+        self._check_size(1, max_bytes)
+        if self.horizon is not None:
+            knots, rows, error = self._knots(float(tol), max_bytes)
+            x = np.concatenate([rows, x])
+        bid, ask = self._quotes(x)
+        return Table(
+            bid,
+            ask,
+            q_max=self.q_max,
+            order_size=self.order_size,
+            time_left=knots,
+            stationary=True,
+            error=error,
+        )
+
+    def _check_size(self, rows: int, max_bytes: int) -> None:
+        n = len(self.__dict__["_lattice"])
+        size = rows * (n * CELL_BYTES + 8) + HEADER_BYTES
+        if size > max_bytes:
+            raise CapacityError(
+                f"the table needs {rows} rows of {n} inventories, {size:,} bytes; max_bytes={max_bytes:,}: "
+                "allow more, a larger tol, or a coarser lattice (a smaller q_max or a larger order_size)",
+                argument="max_bytes",
+                value=max_bytes,
+                allowed=f">= {size}",
+            )
+
+    def _knots(self, tol: float, max_bytes: int) -> tuple[Floats, Floats, float]:
+        """Times left and rows of x such that linear interpolation in time errs by at most tol."""
+        lattice: Lattice = self.__dict__["_lattice"]
+        assert self.horizon is not None
+        most = max(1, (max_bytes - HEADER_BYTES) // (len(lattice) * CELL_BYTES + 8))
+        now, x, inner = 0.0, self._start(), 0.0
+        knots, rows, count, worst = [now], [x], 1, 0.0
+        quarters = np.array([0.25, 0.5, 0.75, 1.0])
+        span = min(self.horizon, 0.01 / (lattice.up * lattice.k_bid + lattice.down * lattice.k_ask))
+        while now < self.horizon:
+            last = now + span >= self.horizon * (1 - 1e-9)
+            width = self.horizon - now if last else span
+            path, _, step = lattice.evolve(x, quarters * width, first_step=inner)
+            chord = x + quarters[:3, None] * (path[3] - x)
+            error = float(np.abs(path[:3] - chord).max())
+            growth = min(4.0, math.sqrt(0.8 * tol / error)) if error > 0 else 4.0
+            if error > tol:
+                span = width * min(growth, 0.7)
+                continue
+            now = self.horizon if last else now + width
+            x, inner, worst, count = path[3], step, max(worst, error), count + 1
+            span = width * growth
+            knots.append(now)
+            if count < most:
+                rows.append(x)
+        self._check_size(count + 1, max_bytes)
+        return np.array(knots), np.array(rows), worst
+
+
+def _exp(x: float) -> float:
+    try:
+        return math.exp(x)
+    except OverflowError:
+        return math.inf
