@@ -9,6 +9,8 @@
 #ifndef MMCORE_QUOTING_H
 #define MMCORE_QUOTING_H
 
+#include <string.h>
+
 #include "policy.h"
 
 #ifdef __cplusplus
@@ -55,11 +57,6 @@ static inline int64_t mm_quanta(double ticks) {
   const double rest = scaled - (double)whole; /* in (-1, 1), with the sign of ticks */
   const int64_t odd = whole & 1;
   return whole + ((rest > 0.5) | ((rest == 0.5) & odd)) - ((rest < -0.5) | ((rest == -0.5) & odd));
-}
-
-/* The same as a double; from 2^32 on every double is a multiple of 2^-20 already. */
-static inline double mm_quantised(double ticks) {
-  return mm_within(ticks, 4294967296.0) ? (double)mm_quanta(ticks) / MM_QUANTA_PER_TICK : ticks;
 }
 
 /* floor(n / 2^20) without shifting a negative number */
@@ -289,6 +286,45 @@ static inline void mm_quote_make(const mm_policy *policy, const mm_rules *rules,
                                  double target, double time_left, int64_t state, mm_quote *out) {
   mm_quote_traced(policy, rules, reference, inventory, touch_bid, touch_ask, shift, target, time_left, state,
                   out, NULL);
+}
+
+/* mm_quote_make that also leaves a trace. A trace that begins as all bits 1 (targets NaN, sizes -1)
+ * stays so where the market's state allows no quote at all. */
+MM_COLD void mm_quote_explain(const mm_policy *policy, const mm_rules *rules, double reference,
+                              double inventory, int64_t touch_bid, int64_t touch_ask, double shift,
+                              double target, double time_left, int64_t state, mm_quote *out,
+                              mm_trace *trace) {
+  mm_quote_traced(policy, rules, reference, inventory, touch_bid, touch_ask, shift, target, time_left, state,
+                  out, trace);
+}
+
+/* One argument of many rows: `stride` bytes from one to the next, 0 where it is the same in all. */
+typedef struct mm_column {
+  const void *data;
+  ptrdiff_t stride;
+} mm_column;
+
+static inline double mm_column_double(const mm_column *column, ptrdiff_t i) {
+  double value; /* columns of packed records need not be aligned */
+  memcpy(&value, (const char *)column->data + i * column->stride, sizeof value);
+  return value;
+}
+
+static inline int64_t mm_column_int64(const mm_column *column, ptrdiff_t i) {
+  int64_t value;
+  memcpy(&value, (const char *)column->data + i * column->stride, sizeof value);
+  return value;
+}
+
+/* n quotes. The eight columns are mm_quote_make's arguments: reference, inventory, touch_bid,
+ * touch_ask, shift, target, time_left, state. */
+static inline void mm_quote_rows(const mm_policy *policy, const mm_rules *rules, ptrdiff_t n,
+                                 const mm_column *columns, mm_quote *out) {
+  for (ptrdiff_t i = 0; i < n; ++i)
+    mm_quote_make(policy, rules, mm_column_double(&columns[0], i), mm_column_double(&columns[1], i),
+                  mm_column_int64(&columns[2], i), mm_column_int64(&columns[3], i),
+                  mm_column_double(&columns[4], i), mm_column_double(&columns[5], i),
+                  mm_column_double(&columns[6], i), mm_column_int64(&columns[7], i), &out[i]);
 }
 
 #ifdef __cplusplus

@@ -1,0 +1,193 @@
+"""The cimport API of mmcore.quoting: plain structs, kernels without Python, owners of memory.
+
+Inside Cython prefer the inline kernels of the headers; the ``c_`` functions are for callers who find
+them at run time. Methods of the classes are not part of the API: only the functions and fields.
+"""
+
+from libc.stddef cimport ptrdiff_t
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+
+
+cdef extern from "mmcore/types.h" nogil:
+    const int64_t MM_NO_BID
+    const int64_t MM_NO_ASK
+    const uint32_t MMCORE_ABI_VERSION
+    const int MM_OK
+    const int MM_CORRUPT
+    const int MM_BID
+    const int MM_ASK
+
+
+cdef extern from "mmcore/policy.h" nogil:
+    const uint32_t MM_POLICY_MAGIC
+    const int MM_POLICY_ALIGN
+    const int MM_AFFINE
+    const int MM_TABLE
+    const int MM_STATIONARY
+    const double MM_POLICY_LIMIT
+    const uint32_t MM_WHY_REFERENCE
+    const uint32_t MM_WHY_CROSSED
+    const uint32_t MM_WHY_HALTED
+    const uint32_t MM_WHY_LIMIT_BID
+    const uint32_t MM_WHY_LIMIT_ASK
+    const uint32_t MM_WHY_NO_STATIONARY
+    const uint32_t MM_WHY_PAST_HORIZON
+    const uint32_t MM_WHY_BEYOND_HORIZON
+    const uint32_t MM_WHY_TOUCH_BID
+    const uint32_t MM_WHY_TOUCH_ASK
+    const uint32_t MM_WHY_OBLIGATION
+    const uint32_t MM_WHY_TIGHTENED
+    const uint32_t MM_WHY_INVENTORY
+    const uint32_t MM_WHY_STATE
+    const uint32_t MM_WHY_RANGE
+    const uint32_t MM_WHY_SHRUNK
+    const uint32_t MM_WHY_POLICY_BID
+    const uint32_t MM_WHY_POLICY_ASK
+    const uint32_t MM_WHY_SHIFT
+    const uint32_t MM_WHY_TIME
+    const uint32_t MM_WHY_APART
+
+    ctypedef struct mm_cell:
+        double depth[2]
+        int32_t size[2]
+        int32_t take
+        int32_t reserved
+
+    ctypedef struct mm_policy:
+        uint32_t magic
+        uint32_t abi
+        uint64_t bytes
+        uint64_t checksum
+        uint64_t version
+        int32_t kind
+        int32_t flags
+        double q_max
+        double order_size
+        double horizon
+        double error
+        double base[2]
+        double base_rate[2]
+        double slope[2]
+        double slope_rate[2]
+        int32_t n_states
+        int32_t n_rows
+        int32_t n_knots
+        int32_t n_q
+        double q_step
+        uint64_t knots_at
+        uint64_t cells_at
+
+    const double *mm_policy_knots(const mm_policy *policy) noexcept
+    const mm_cell *mm_policy_cells(const mm_policy *policy) noexcept
+    uint64_t mm_policy_checksum(const mm_policy *policy) noexcept
+    uint64_t mm_table_layout(int32_t n_states, int32_t n_rows, int32_t n_knots, int32_t n_q,
+                             uint64_t *knots_at, uint64_t *cells_at) noexcept
+    int mm_policy_check(const mm_policy *policy, uint64_t bytes) noexcept
+    uint32_t mm_depths(const mm_policy *policy, double inventory, double time_left, int64_t state,
+                       mm_cell *out) noexcept
+
+
+cdef extern from "mmcore/quoting.h" nogil:
+    const int MM_AT_REFERENCE
+    const int MM_AT_DEPTH
+    const int MM_AT_SHIFT
+    const int MM_AT_VOLATILITY
+    const int MM_AT_ROUNDING
+    const int MM_AT_TOUCH
+    const int MM_AT_OBLIGATION
+    const int MM_AT_APART
+
+    ctypedef struct mm_rules:
+        double max_position
+        double volatility_scale
+        int64_t max_spread
+        int64_t min_size
+        int32_t shrink
+        int32_t halted
+
+    ctypedef struct mm_quote:
+        int64_t price[2]
+        int64_t size[2]
+        int64_t take
+        uint64_t version
+        uint32_t why
+        uint32_t reserved
+
+    ctypedef struct mm_column:
+        const void *data
+        ptrdiff_t stride
+
+    ctypedef struct mm_trace:
+        double target[4][2]
+        int64_t price[4][2]
+        int64_t policy_size[2]
+        int64_t limited_size[2]
+
+    void mm_quote_make(const mm_policy *policy, const mm_rules *rules, double reference, double inventory,
+                       int64_t touch_bid, int64_t touch_ask, double shift, double target,
+                       double time_left, int64_t state, mm_quote *out) noexcept
+    void mm_quote_explain(const mm_policy *policy, const mm_rules *rules, double reference, double inventory,
+                          int64_t touch_bid, int64_t touch_ask, double shift, double target,
+                          double time_left, int64_t state, mm_quote *out, mm_trace *trace) noexcept
+    void mm_quote_rows(const mm_policy *policy, const mm_rules *rules, ptrdiff_t n, const mm_column *columns,
+                       mm_quote *out) noexcept
+    double mm_column_double(const mm_column *column, ptrdiff_t i) noexcept
+    int64_t mm_column_int64(const mm_column *column, ptrdiff_t i) noexcept
+
+
+# Exported in __pyx_capi__, for numba and LowLevelCallable.
+cdef uint32_t c_depths(const mm_policy *policy, double inventory, double time_left, int64_t state,
+                       mm_cell *out) noexcept nogil
+cdef void c_quote_make(const mm_policy *policy, const mm_rules *rules, double reference, double inventory,
+                       int64_t touch_bid, int64_t touch_ask, double shift, double target,
+                       double time_left, int64_t state, mm_quote *out) noexcept nogil
+cdef int c_policy_check(const mm_policy *policy, uint64_t nbytes) noexcept nogil
+
+
+cdef class Policy:
+    # c_policy never changes after construction and lives as long as the object.
+    cdef const mm_policy *c_policy
+    cdef void *memory
+    cdef mm_policy *allocate(self, uint64_t nbytes) except NULL
+    cdef int seal(self, mm_policy *block, uint64_t nbytes) except -1
+
+
+cdef class Affine(Policy):
+    pass
+
+
+cdef class Table(Policy):
+    pass
+
+
+cdef class Limits:
+    cdef double c_max_position
+    cdef readonly bint shrink
+
+
+cdef class Obligations:
+    cdef int64_t c_max_spread
+    cdef int64_t c_min_size
+    cdef int64_t check(self, object value, str name, str unit) except -1
+
+
+cdef class Quote:
+    cdef mm_quote c
+    cdef tuple state(self)
+
+
+cdef class QuoteBuffer:
+    cdef mm_quote c
+
+
+cdef class Quoter:
+    # c_policy and c_rules may be read without the GIL while the object is alive.
+    cdef const mm_policy *c_policy
+    cdef mm_rules c_rules
+    cdef readonly Policy policy
+    cdef readonly object instrument
+    cdef readonly object halted
+    cdef Limits _limits
+    cdef Obligations _obligations
+    cdef int make(self, mm_quote *out, object reference, object inventory, object bid, object ask,
+                  object shift, object target, object time_left, object state) except -1

@@ -1,0 +1,1610 @@
+"""Quotes from a compiled policy, through the market's rules.
+
+A policy says how far from a reference price to quote, given the inventory. It has one of two
+shapes. :class:`Affine` is, with q the inventory in lots and tau the time left in seconds,
+
+    delta_bid = base + base_rate*tau + (slope + slope_rate*tau)*q
+    delta_ask = base + base_rate*tau - (slope + slope_rate*tau)*q
+
+and :class:`Table` holds a depth, a size and a `take` per inventory, time left and state. Depths are
+ticks from the reference price and may be negative: nothing is floored.
+
+:class:`Quoter` turns depths into a quote that may be sent, in one fixed order:
+
+    depths -> shift -> volatility scale -> limits -> passive rounding to ticks
+           -> never cross the touch -> obligations -> bid < ask
+
+With s the reference price, alpha the shift and v the volatility scale, the targets are
+s + alpha - v*delta_bid and s + alpha + v*delta_ask. They are rounded to multiples of 2^-20 ticks
+(half to even), then floored (bid) or ceiled (ask), so that noise in the last bits never moves a
+quote by a tick.
+
+The market's state never raises: a side that may not be quoted is absent, and :class:`Why` says for
+what reason. Everything computes with + - * / and integers only and gives the same bits everywhere.
+
+>>> policy = Affine(base=1.5, slope=0.1, q_max=10)
+>>> quoter = Quoter(policy)
+>>> bid, ask = quoter.quote(100.25, 3, bid=100, ask=101)
+>>> bid, ask
+(98, 102)
+"""
+
+from enum import IntFlag
+from fractions import Fraction
+from html import escape
+from math import frexp
+
+import numpy as np
+
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_STRIDED_RO, PyBUF_WRITABLE
+from cpython.buffer cimport PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
+from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
+from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from libc.math cimport INFINITY
+from libc.stdint cimport INT64_MAX, INT64_MIN, UINT64_MAX, uintptr_t
+from libc.string cimport memcpy, memset
+
+from mmcore.errors import CapacityError, CorruptError, InvalidArgument
+
+__all__ = [
+    "CELL",
+    "QUOTE",
+    "Affine",
+    "Explanation",
+    "Limits",
+    "Obligations",
+    "Policy",
+    "Quote",
+    "QuoteBuffer",
+    "Quoter",
+    "Table",
+    "Why",
+]
+
+cdef extern from *:
+    const Py_ssize_t PY_SSIZE_T_MAX
+
+inf = INFINITY
+
+# What an object made without its constructor reads: no states, so no depths.
+cdef mm_policy EMPTY
+EMPTY.bytes = sizeof(mm_policy)
+
+QUOTE = np.dtype({
+    "names": ["bid", "ask", "bid_size", "ask_size", "take", "version", "why"],
+    "formats": ["i8", "i8", "i8", "i8", "i8", "u8", "u4"],
+    "offsets": [0, 8, 16, 24, 32, 40, 48],
+    "itemsize": sizeof(mm_quote),
+})
+"""NumPy type of a quote in arrays: prices in ticks (absent: the int64 minimum for a bid, maximum
+for an ask), sizes in lots (absent: 0), :class:`Why` bits. The same bytes as ``mm_quote``."""
+
+CELL = np.dtype({
+    "names": ["depth", "size", "take"],
+    "formats": [("f8", 2), ("i4", 2), "i4"],
+    "offsets": [0, 16, 24],
+    "itemsize": sizeof(mm_cell),
+})
+"""NumPy type of a table's cell: depths in ticks (absent: NaN), sizes and take in lots."""
+
+
+class Why(IntFlag):
+    """Why a quote is not the plain one: a set of bits, 0 when nothing happened.
+
+    >>> why = Why.LIMIT_BID | Why.TOUCH_ASK
+    >>> why.words
+    ('buying would break the position limit', "the ask was raised so as not to meet the market's bid")
+    >>> Why.LIMIT_BID in why
+    True
+    """
+
+    REFERENCE = MM_WHY_REFERENCE
+    CROSSED = MM_WHY_CROSSED
+    HALTED = MM_WHY_HALTED
+    LIMIT_BID = MM_WHY_LIMIT_BID
+    LIMIT_ASK = MM_WHY_LIMIT_ASK
+    NO_STATIONARY = MM_WHY_NO_STATIONARY
+    PAST_HORIZON = MM_WHY_PAST_HORIZON
+    BEYOND_HORIZON = MM_WHY_BEYOND_HORIZON
+    TOUCH_BID = MM_WHY_TOUCH_BID
+    TOUCH_ASK = MM_WHY_TOUCH_ASK
+    OBLIGATION = MM_WHY_OBLIGATION
+    TIGHTENED = MM_WHY_TIGHTENED
+    INVENTORY = MM_WHY_INVENTORY
+    STATE = MM_WHY_STATE
+    RANGE = MM_WHY_RANGE
+    SHRUNK = MM_WHY_SHRUNK
+    POLICY_BID = MM_WHY_POLICY_BID
+    POLICY_ASK = MM_WHY_POLICY_ASK
+    SHIFT = MM_WHY_SHIFT
+    TIME = MM_WHY_TIME
+    APART = MM_WHY_APART
+
+    @property
+    def words(self):
+        """The reasons in words, one text each."""
+        return tuple([_WORDS[bit] for bit in Why if bit & self])
+
+
+_WORDS = {
+    Why.REFERENCE: "the reference price is not finite",
+    Why.CROSSED: "the market's bid is above its ask",
+    Why.HALTED: "quoting is halted",
+    Why.LIMIT_BID: "buying would break the position limit",
+    Why.LIMIT_ASK: "selling would break the position limit",
+    Why.NO_STATIONARY: "no time left was given, and the policy holds only a finite horizon",
+    Why.PAST_HORIZON: "the horizon has passed",
+    Why.BEYOND_HORIZON: "the time left exceeds the policy's horizon",
+    Why.TOUCH_BID: "the bid was lowered so as not to meet the market's ask",
+    Why.TOUCH_ASK: "the ask was raised so as not to meet the market's bid",
+    Why.OBLIGATION: "an obligation is not met",
+    Why.TIGHTENED: "spread or size was changed to meet an obligation",
+    Why.INVENTORY: "inventory or target is not finite",
+    Why.STATE: "the policy has no such state",
+    Why.RANGE: "a price is outside the range of 2^52 ticks",
+    Why.SHRUNK: "a size was cut to what the limits leave",
+    Why.POLICY_BID: "the policy quotes no bid at this inventory",
+    Why.POLICY_ASK: "the policy quotes no ask at this inventory",
+    Why.SHIFT: "the shift is not finite",
+    Why.TIME: "the time left is not a number",
+    Why.APART: "bid and ask met and were stepped apart",
+}
+
+
+# Exported in __pyx_capi__ for callers without a C compiler (numba, LowLevelCallable): the inline
+# kernels of the headers do not appear there by themselves.
+
+cdef uint32_t c_depths(const mm_policy *policy, double inventory, double time_left, int64_t state,
+                       mm_cell *out) noexcept nogil:
+    return mm_depths(policy, inventory, time_left, state, out)
+
+
+cdef void c_quote_make(const mm_policy *policy, const mm_rules *rules, double reference, double inventory,
+                       int64_t touch_bid, int64_t touch_ask, double shift, double target,
+                       double time_left, int64_t state, mm_quote *out) noexcept nogil:
+    mm_quote_make(policy, rules, reference, inventory, touch_bid, touch_ask, shift, target, time_left, state, out)
+
+
+cdef int c_policy_check(const mm_policy *policy, uint64_t nbytes) noexcept nogil:
+    return mm_policy_check(policy, nbytes)
+
+
+# Arguments of the hot path. Floats and small ints, which users pass, are read in place; the rest
+# goes through one slow function that names the argument.
+
+cdef inline double as_number(object value, str name) except? -1.0:
+    cdef int overflow
+    cdef long long small
+    if PyFloat_CheckExact(value):
+        return PyFloat_AS_DOUBLE(value)
+    if PyLong_CheckExact(value):
+        small = PyLong_AsLongLongAndOverflow(value, &overflow)
+        if overflow == 0:
+            return <double>small
+    return as_number_slow(value, name)
+
+
+cdef double as_number_slow(object value, str name) except? -1.0:
+    if isinstance(value, (str, bytes, bytearray)) or value is None:
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    try:
+        return <double>float(value)
+    except OverflowError:  # an int beyond all doubles: market state, so no error
+        return INFINITY if value > 0 else -INFINITY
+    except TypeError:
+        raise TypeError(f"{name} must be a number, got {value!r}") from None
+
+
+cdef inline int64_t as_integer(object value, int64_t absent, str name) except? -1:
+    cdef int overflow
+    cdef long long small
+    if value is None:
+        return absent
+    if PyLong_CheckExact(value):
+        small = PyLong_AsLongLongAndOverflow(value, &overflow)
+        if overflow == 0:
+            return small
+    return as_integer_slow(value, name)
+
+
+cdef int64_t as_integer_slow(object value, str name) except? -1:
+    try:
+        number = value.__index__()
+    except (AttributeError, TypeError):
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+    # Saturated one short of the signs for an absent side: the meaning stays, and no price is near.
+    if number > INT64_MAX:
+        return INT64_MAX - 1
+    if number < INT64_MIN:
+        return INT64_MIN + 1
+    return number
+
+
+cdef list _shown(object pair):
+    return [None if number is None else round(number, 6) for number in pair]
+
+
+cdef object _whole(double number):
+    """The number as people write it: whole lots without a point."""
+    return int(number) if number - number == 0.0 and number == int(number) else number
+
+
+def _finite(value, name, low=-INFINITY, phrase="a finite number"):
+    if isinstance(value, (str, bytes, bool)):
+        raise InvalidArgument(argument=name, value=value, allowed=phrase)
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidArgument(argument=name, value=value, allowed=phrase) from None
+    if not (number - number == 0.0 and number >= low):
+        raise InvalidArgument(argument=name, value=value, allowed=phrase)
+    return number
+
+
+def _pair(value, name):
+    if isinstance(value, (str, bytes)) or not hasattr(value, "__len__"):
+        number = _finite(value, name, phrase="a finite number or a pair (bid, ask) of such")
+        return number, number
+    if len(value) != 2:
+        raise InvalidArgument(argument=name, value=value, allowed="a finite number or a pair (bid, ask) of such")
+    return tuple([_finite(number, name, phrase="a pair (bid, ask) of finite numbers") for number in value])
+
+
+def _lots(value, name):
+    number = _finite(value, name, 1.0, "a whole number of lots from 1 to 2147483647")
+    if number != int(number) or number > 2147483647:
+        raise InvalidArgument(argument=name, value=value, allowed="a whole number of lots from 1 to 2147483647")
+    return number
+
+
+def _bound(value, name, order_size):
+    allowed = f"a multiple of order_size ({_whole(order_size)}) up to 2^52 lots"
+    number = _finite(value, name, order_size, allowed)
+    if number > MM_POLICY_LIMIT or number % order_size != 0.0:
+        raise InvalidArgument(argument=name, value=value, allowed=allowed)
+    return number
+
+
+def _time(value, name, low=0.0):
+    if isinstance(value, float) and value == INFINITY:
+        return value
+    return _finite(value, name, low, f"seconds >= {low:g}, or inf")
+
+
+def _version(value):
+    number = value.__index__() if hasattr(value, "__index__") else -1
+    if not 0 <= number <= UINT64_MAX:
+        raise InvalidArgument(argument="version", value=value, allowed="an integer from 0 to 2^64 - 1")
+    return number
+
+
+def _restore_policy(block):
+    return Policy.from_bytes(block)
+
+
+cdef class Policy:
+    """A compiled policy: one immutable block of bytes, read by the quoter.
+
+    Made by :class:`Affine` and :class:`Table`, or :meth:`from_bytes`. The block has magic, version,
+    size and checksum, is position-independent and can be written to a file or to shared memory.
+
+    Thread-safety: immutable; share it freely.
+    """
+
+    def __cinit__(self, *args, **kwargs):
+        self.c_policy = &EMPTY
+
+    def __init__(self, *args, **kwargs):
+        raise TypeError("Policy is made by Affine, Table or Policy.from_bytes")
+
+    def __dealloc__(self):
+        PyMem_Free(self.memory)
+
+    cdef mm_policy *allocate(self, uint64_t nbytes) except NULL:
+        """Zeroed memory for the block, aligned to a cache line."""
+        if self.memory != NULL:
+            raise TypeError("a policy is immutable: make a new one")
+        if nbytes > <uint64_t>PY_SSIZE_T_MAX - MM_POLICY_ALIGN:
+            raise CapacityError(f"a policy of {nbytes} bytes does not fit the address space")
+        self.memory = PyMem_Malloc(nbytes + MM_POLICY_ALIGN)
+        if self.memory == NULL:
+            raise CapacityError(f"no memory for a policy of {nbytes} bytes")
+        cdef uintptr_t at = <uintptr_t>self.memory
+        at = (at + MM_POLICY_ALIGN - 1) // MM_POLICY_ALIGN * MM_POLICY_ALIGN
+        memset(<void *>at, 0, nbytes)
+        self.c_policy = <const mm_policy *>at
+        return <mm_policy *>at
+
+    cdef int seal(self, mm_policy *block, uint64_t nbytes) except -1:
+        """Complete the header. Nothing writes to the block afterwards."""
+        block.magic = MM_POLICY_MAGIC
+        block.abi = MMCORE_ABI_VERSION
+        block.bytes = nbytes
+        block.checksum = mm_policy_checksum(block)
+        if mm_policy_check(block, nbytes) != MM_OK:
+            raise InvalidArgument("the numbers of this policy are inconsistent: its own check refuses it")
+        return 0
+
+    @classmethod
+    def from_bytes(cls, block):
+        """Return the policy that :meth:`to_bytes` wrote.
+
+        Parameters
+        ----------
+        block : bytes-like
+            The whole block; it is copied.
+
+        Raises
+        ------
+        CorruptError
+            When magic, version, size, checksum or structure is wrong: a cut or changed block.
+
+        Examples
+        --------
+        >>> policy = Affine(base=1.5, slope=0.1, q_max=10)
+        >>> Policy.from_bytes(policy.to_bytes()) == policy
+        True
+        """
+        cdef Py_buffer view
+        cdef mm_policy *target
+        cdef Policy policy
+        PyObject_GetBuffer(block, &view, PyBUF_SIMPLE)
+        try:
+            if <size_t>view.len < sizeof(mm_policy):
+                raise CorruptError(f"a policy has at least {sizeof(mm_policy)} bytes, got {view.len}: it was cut")
+            policy = Policy.__new__(Policy)
+            target = policy.allocate(view.len)
+            memcpy(target, view.buf, view.len)
+        finally:
+            PyBuffer_Release(&view)
+        nbytes = view.len
+        if target.magic != MM_POLICY_MAGIC:
+            raise CorruptError("this is no mmcore policy: the first four bytes are not 'MMCP'")
+        if target.abi != MMCORE_ABI_VERSION:
+            raise CorruptError(f"a policy of version {target.abi}; this build reads version {MMCORE_ABI_VERSION}")
+        if target.bytes != <uint64_t>nbytes:
+            raise CorruptError(f"the policy says it has {target.bytes} bytes, got {nbytes}: cut or extended")
+        if mm_policy_check(target, nbytes) != MM_OK:
+            raise CorruptError("the policy's checksum or structure is wrong: its bytes were changed")
+        shape = Affine if target.kind == MM_AFFINE else Table
+        if not issubclass(shape, cls):
+            raise InvalidArgument(argument="block", value=f"a {shape.__name__}", allowed=f"a {cls.__name__}")
+        cdef Policy made = shape.__new__(shape)
+        made.memory, made.c_policy = policy.memory, policy.c_policy
+        policy.memory, policy.c_policy = NULL, &EMPTY
+        return made
+
+    def to_bytes(self):
+        """The whole block as bytes; :meth:`from_bytes` reads it on any machine of the same byte order."""
+        return (<const char *>self.c_policy)[: self.c_policy.bytes]
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        PyBuffer_FillInfo(view, self, <void *>self.c_policy, self.c_policy.bytes, 1, flags)
+
+    def __reduce__(self):
+        return _restore_policy, (self.to_bytes(),)
+
+    def __eq__(self, other):
+        if not isinstance(other, Policy):
+            return NotImplemented
+        return self.to_bytes() == other.to_bytes()
+
+    def __hash__(self):
+        return hash(self.c_policy.checksum)
+
+    @property
+    def nbytes(self):
+        """Size of the block, bytes."""
+        return self.c_policy.bytes
+
+    @property
+    def address(self):
+        """Address of the block, for other compiled code; valid while the policy is alive."""
+        return <uintptr_t>self.c_policy
+
+    @property
+    def version(self):
+        """The number that every quote from this policy carries."""
+        return self.c_policy.version
+
+    @property
+    def q_max(self):
+        """Largest inventory, lots; inf when unbounded."""
+        return self.c_policy.q_max
+
+    @property
+    def order_size(self):
+        """Size of a full order, lots."""
+        return self.c_policy.order_size
+
+    @property
+    def horizon(self):
+        """Largest finite time left that is covered, seconds; inf when all are."""
+        return self.c_policy.horizon
+
+    @property
+    def error(self):
+        """Largest interpolation error that the builder measured, ticks."""
+        return self.c_policy.error
+
+    @property
+    def stationary(self):
+        """Whether an infinite time left may be read."""
+        return bool(self.c_policy.flags & MM_STATIONARY)
+
+    def depths(self, inventory, time_left=inf, state=0):
+        """Depths (bid, ask) in ticks from the reference price; None where a side is absent.
+
+        Parameters
+        ----------
+        inventory : float
+            Lots, signed.
+        time_left : float
+            Seconds to the horizon; inf reads the stationary row.
+        state : int
+            Index of the table's state.
+
+        Examples
+        --------
+        >>> policy = Affine(base=1.5, slope=0.25, q_max=10)
+        >>> policy.depths(3)
+        (2.25, 0.75)
+        >>> policy.depths(10)
+        (None, -1.0)
+        """
+        cdef mm_cell cell
+        mm_depths(self.c_policy, as_number(inventory, "inventory"), as_number(time_left, "time_left"),
+                  as_integer(state, 0, "state"), &cell)
+        if cell.size[0] and cell.size[1]:
+            return cell.depth[0], cell.depth[1]
+        return cell.depth[0] if cell.size[0] else None, cell.depth[1] if cell.size[1] else None
+
+    def depths_batch(self, inventory, time_left=inf, state=0):
+        """Depths of many inventories: two float arrays (bid, ask), NaN where a side is absent.
+
+        Parameters
+        ----------
+        inventory, time_left, state : array_like
+            As in :meth:`depths`; broadcast against each other.
+
+        Examples
+        --------
+        >>> bid, ask = Affine(base=1.5, slope=0.25, q_max=2).depths_batch([-2, 0, 2])
+        >>> bid
+        array([1. , 1.5, nan])
+        """
+        cdef Columns columns = Columns()
+        columns.add_float(inventory, "inventory")
+        columns.add_float(time_left, "time_left")
+        columns.add_integer(state, 0, "state")
+        columns.broadcast()
+        bid, ask = np.empty(columns.shape), np.empty(columns.shape)
+        cdef double[::1] to_bid = bid.reshape(-1)
+        cdef double[::1] to_ask = ask.reshape(-1)
+        cdef Py_ssize_t i, n = columns.n
+        cdef mm_cell cell
+        cdef mm_column q = columns.column[0], tau = columns.column[1], s = columns.column[2]
+        with nogil:
+            for i in range(n):
+                mm_depths(self.c_policy, mm_column_double(&q, i), mm_column_double(&tau, i),
+                          mm_column_int64(&s, i), &cell)
+                to_bid[i] = cell.depth[0]
+                to_ask[i] = cell.depth[1]
+        return bid, ask
+
+    def _sample(self):
+        """Inventories worth showing: the bounds, half-way and around zero."""
+        q_max = self.c_policy.q_max
+        step = self.c_policy.order_size
+        if q_max - q_max != 0.0:
+            q_max = 2.0 * step
+        half = q_max // (2.0 * step) * step
+        return sorted({-q_max, -half, -step, 0.0, step, half, q_max})
+
+    def _repr_html_(self):
+        rows = []
+        time_left = INFINITY if self.stationary else self.c_policy.horizon
+        for q in self._sample():
+            bid, ask = _shown(self.depths(q, time_left))
+            rows.append(
+                f"<tr><td>{_whole(q)}</td><td>{'absent' if bid is None else bid}</td>"
+                f"<td>{'absent' if ask is None else ask}</td></tr>"
+            )
+        at = "stationary" if self.stationary else f"{time_left:g} s left"
+        return (
+            f"<p><code>{escape(repr(self))}</code></p><table><caption>depths in ticks, {at}</caption>"
+            "<thead><tr><th>inventory (lots)</th><th>bid</th><th>ask</th></tr></thead><tbody>"
+            + "".join(rows) + "</tbody></table>"
+        )
+
+
+@cython.final
+cdef class Affine(Policy):
+    """Depths that are affine in the inventory, with coefficients affine in the time left.
+
+    ``delta_bid = base + base_rate*tau + (slope + slope_rate*tau)*q`` and
+    ``delta_ask = base + base_rate*tau - (slope + slope_rate*tau)*q``: a positive slope lowers both
+    prices of a long.
+
+    Parameters
+    ----------
+    base : float or (float, float)
+        Depth at zero inventory, ticks; a pair is (bid, ask).
+    slope : float or (float, float)
+        Ticks per lot.
+    base_rate, slope_rate : float or (float, float)
+        Change per second of time left: ticks/s and ticks/(lot s).
+    q_max : float
+        Inventory bound, lots: a multiple of ``order_size``, or inf.
+    order_size : float
+        Size of each order, whole lots.
+    horizon : float
+        Largest time left that may be read, seconds.
+    stationary : bool, optional
+        Whether ``time_left=inf`` may be read; by default when both rates are zero, and possible
+        only then.
+    version : int
+        Carried by every quote.
+
+    Raises
+    ------
+    InvalidArgument
+        Names the argument, the value and what is allowed.
+
+    Examples
+    --------
+    >>> Affine(base=(1.5, 1.25), slope=0.125, q_max=10).depths(-2)
+    (1.25, 1.5)
+    """
+
+    def __init__(self, base, slope=0.0, base_rate=0.0, slope_rate=0.0, q_max=inf, order_size=1.0,
+                 horizon=inf, stationary=None, *, version=1):
+        pairs = [_pair(base, "base"), _pair(slope, "slope"), _pair(base_rate, "base_rate"),
+                 _pair(slope_rate, "slope_rate")]
+        order_size = _lots(order_size, "order_size")
+        if not (isinstance(q_max, float) and q_max == INFINITY):
+            q_max = _bound(q_max, "q_max", order_size)
+        horizon = _time(horizon, "horizon")
+        version = _version(version)
+        steady = pairs[2] == (0.0, 0.0) and pairs[3] == (0.0, 0.0)
+        if stationary is None:
+            stationary = steady
+        elif stationary and not steady:
+            raise InvalidArgument(
+                argument="stationary", value=stationary, allowed="false where base_rate or slope_rate is not zero"
+            )
+        cdef mm_policy *block = self.allocate(sizeof(mm_policy))
+        cdef int side
+        block.kind = MM_AFFINE
+        block.flags = MM_STATIONARY if stationary else 0
+        block.version = version
+        block.q_max = q_max
+        block.order_size = order_size
+        block.horizon = horizon
+        block.n_states = 1
+        for side in range(2):
+            block.base[side] = pairs[0][side]
+            block.slope[side] = pairs[1][side]
+            block.base_rate[side] = pairs[2][side]
+            block.slope_rate[side] = pairs[3][side]
+        self.seal(block, sizeof(mm_policy))
+
+    @property
+    def base(self):
+        """Depths (bid, ask) at zero inventory and no time left, ticks."""
+        return self.c_policy.base[0], self.c_policy.base[1]
+
+    @property
+    def slope(self):
+        """Slopes (bid, ask) in the inventory, ticks per lot."""
+        return self.c_policy.slope[0], self.c_policy.slope[1]
+
+    @property
+    def base_rate(self):
+        """Change of the base per second of time left, ticks/s."""
+        return self.c_policy.base_rate[0], self.c_policy.base_rate[1]
+
+    @property
+    def slope_rate(self):
+        """Change of the slope per second of time left, ticks/(lot s)."""
+        return self.c_policy.slope_rate[0], self.c_policy.slope_rate[1]
+
+    def __repr__(self):
+        parts = [f"base={self.base}", f"slope={self.slope}"]
+        if not (self.stationary and self.base_rate == self.slope_rate == (0.0, 0.0)):
+            parts += [f"base_rate={self.base_rate}", f"slope_rate={self.slope_rate}"]
+        parts += [f"q_max={_whole(self.q_max)}", f"order_size={_whole(self.order_size)}"]
+        if self.horizon != INFINITY:
+            parts.append(f"horizon={self.horizon:g}")
+        return f"Affine({', '.join(parts)})"
+
+
+def _grid(values, name, shape=None):
+    try:
+        array = np.array(values, dtype=np.float64, order="C")
+    except (TypeError, ValueError):
+        raise InvalidArgument(argument=name, value=type(values).__name__, allowed="an array of numbers") from None
+    if shape is not None and array.shape != shape:
+        raise InvalidArgument(argument=name, value=array.shape, allowed=f"an array of the shape of bid, {shape}")
+    wild = ~(np.isnan(array) | (np.abs(array) <= MM_POLICY_LIMIT))
+    if wild.any():
+        index = int(np.flatnonzero(wild)[0])
+        raise InvalidArgument(
+            argument=name, value=float(array.reshape(-1)[index]), allowed="within 2^52 ticks, or NaN where absent",
+            index=index,
+        )
+    return array
+
+
+def _lot_grid(values, name, shape, low):
+    try:
+        array = np.broadcast_to(np.asarray(values, dtype=np.float64), shape)
+    except (TypeError, ValueError):
+        raise InvalidArgument(
+            argument=name, value=getattr(values, "shape", type(values).__name__),
+            allowed=f"whole lots that broadcast to the shape of bid, {shape}",
+        ) from None
+    wild = ~((array >= low) & (array <= 2147483647) & (array == np.floor(array)))
+    if wild.any():
+        index = int(np.flatnonzero(wild)[0])
+        raise InvalidArgument(
+            argument=name, value=float(array.reshape(-1)[index]), allowed=f"whole lots from {low} to 2147483647",
+            index=index,
+        )
+    return array.astype(np.int32)
+
+
+@cython.final
+cdef class Table(Policy):
+    """Depths in cells, addressed by inventory, time left and state.
+
+    Inventories run from ``-q_max`` to ``q_max`` in equal steps; between them, and between the knots
+    of time, depths are interpolated linearly. A NaN depth is an absent side and does not spread to
+    its neighbours.
+
+    Parameters
+    ----------
+    bid, ask : array_like
+        Depths in ticks: ``(n_q,)``, ``(n_rows, n_q)`` or ``(n_states, n_rows, n_q)``.
+    q_max : float
+        Inventory bound, lots: a multiple of ``order_size``.
+    order_size : float
+        Size of a full order, whole lots.
+    time_left : array_like, optional
+        Knots of time left, one per row, ascending from 0, seconds; None when there is only the
+        stationary row.
+    stationary : bool
+        Whether the last row, beyond the knots, is the stationary one.
+    bid_size, ask_size : array_like, optional
+        Lots, broadcast to the shape of ``bid``; ``order_size`` by default. 0 makes a side absent.
+    take : array_like, optional
+        Lots to cross the spread with now, signed, broadcast to the shape of ``bid``.
+    error : float
+        Largest interpolation error, ticks, as measured by the builder.
+    horizon : float, optional
+        Largest finite time left that may be read, seconds: the last knot by default. A stationary
+        table may go beyond it, up to inf; there it reads the stationary row.
+    version : int
+        Carried by every quote.
+
+    Raises
+    ------
+    InvalidArgument
+        Names the argument, the value and what is allowed.
+
+    Examples
+    --------
+    >>> nan = float("nan")
+    >>> table = Table([0.5, 1.0, nan], [nan, 1.0, 0.5], q_max=1)
+    >>> table.depths(0)
+    (1.0, 1.0)
+    >>> table.depths(1)
+    (None, 0.5)
+    """
+
+    def __init__(self, bid, ask, *, q_max, order_size=1.0, time_left=None, stationary=True, bid_size=None,
+                 ask_size=None, take=None, error=0.0, horizon=None, version=1):
+        bid = _grid(bid, "bid")
+        if bid.ndim not in (1, 2, 3):
+            raise InvalidArgument(
+                argument="bid", value=bid.shape, allowed="of shape (n_q,), (n_rows, n_q) or (n_states, n_rows, n_q)"
+            )
+        ask = _grid(ask, "ask", bid.shape)
+        order_size = _lots(order_size, "order_size")
+        q_max = _bound(q_max, "q_max", order_size)
+        error = _finite(error, "error", 0.0, "a finite number >= 0 (ticks)")
+        version = _version(version)
+        shape = (1,) * (3 - bid.ndim) + bid.shape
+        n_states, n_rows, n_q = shape
+        steps = 2.0 * q_max / order_size
+        if n_q < 2 or (n_q - 1) % steps != 0.0 or order_size % ((n_q - 1) // steps) != 0.0:
+            raise InvalidArgument(
+                argument="bid", value=bid.shape,
+                allowed=f"of {int(steps) + 1} inventories along the last axis (from -{_whole(q_max)} to "
+                f"{_whole(q_max)} in steps of {_whole(order_size)}), or finer in whole lots",
+            )
+        stationary = bool(stationary)
+        if time_left is None:
+            knots = np.empty(0)
+            if not stationary:
+                raise InvalidArgument(argument="time_left", value=None, allowed="knots where stationary is false")
+        else:
+            knots = np.ascontiguousarray(time_left, dtype=np.float64)
+            if (
+                knots.ndim != 1 or knots.size == 0 or knots[0] != 0.0 or not np.isfinite(knots).all()
+                or not (np.diff(knots) > 0.0).all()
+            ):
+                raise InvalidArgument(
+                    argument="time_left", value=time_left, allowed="ascending finite seconds that begin with 0"
+                )
+        n_knots = knots.size
+        if n_rows != n_knots + stationary:
+            rows = f"{n_knots} knots" + (" and the stationary row" if stationary else "")
+            raise InvalidArgument(
+                argument="bid", value=bid.shape, allowed=f"of {n_knots + stationary} rows ({rows})"
+            )
+        if max(shape) > 2147483647:
+            raise CapacityError(f"each axis of a table holds at most 2147483647 cells, got shape {bid.shape}")
+        last = float(knots[n_knots - 1]) if n_knots else INFINITY
+        if horizon is None:
+            horizon = last
+        else:
+            horizon = _time(horizon, "horizon")
+            if n_knots and (horizon < last or (horizon != last and not stationary)):
+                raise InvalidArgument(
+                    argument="horizon", value=horizon,
+                    allowed=f"at least the last knot ({last:g} s)" if stationary else f"the last knot ({last:g} s)",
+                )
+        sizes = []
+        for name, given, depth in (("bid_size", bid_size, bid), ("ask_size", ask_size, ask)):
+            size = _lot_grid(order_size if given is None else given, name, bid.shape, 0)
+            size[np.isnan(depth)] = 0
+            depth[size == 0] = np.nan
+            sizes.append(size)
+        takes = _lot_grid(0 if take is None else take, "take", bid.shape, -2147483647)
+        if not (sizes[0].any() or sizes[1].any() or takes.any()):
+            raise InvalidArgument(argument="bid", value="all NaN", allowed="a depth somewhere, on either side")
+
+        cdef uint64_t knots_at, cells_at
+        cdef uint64_t nbytes = mm_table_layout(n_states, n_rows, n_knots, n_q, &knots_at, &cells_at)
+        if nbytes == 0:
+            raise CapacityError(f"a table of shape {shape} does not fit the address space")
+        cells = np.zeros(shape, CELL)
+        cells["depth"][..., 0] = bid.reshape(shape)
+        cells["depth"][..., 1] = ask.reshape(shape)
+        cells["size"][..., 0] = sizes[0].reshape(shape)
+        cells["size"][..., 1] = sizes[1].reshape(shape)
+        cells["take"] = takes.reshape(shape)
+        cdef mm_policy *block = self.allocate(nbytes)
+        cdef const double[::1] from_knots = knots
+        cdef const unsigned char[::1] from_cells = cells.reshape(-1).view(np.uint8)
+        block.kind = MM_TABLE
+        block.flags = MM_STATIONARY if stationary else 0
+        block.version = version
+        block.q_max = q_max
+        block.order_size = order_size
+        block.horizon = horizon
+        block.error = error
+        block.n_states, block.n_rows, block.n_knots, block.n_q = n_states, n_rows, n_knots, n_q
+        block.q_step = 2.0 * q_max / (n_q - 1)
+        block.knots_at = knots_at
+        block.cells_at = cells_at
+        if n_knots:
+            memcpy(<char *>block + knots_at, &from_knots[0], n_knots * sizeof(double))
+        memcpy(<char *>block + cells_at, &from_cells[0], from_cells.shape[0])
+        self.seal(block, nbytes)
+
+    @property
+    def cells(self):
+        """All cells, read-only: an array of :data:`CELL` of shape (n_states, n_rows, n_q)."""
+        shape = (self.c_policy.n_states, self.c_policy.n_rows, self.c_policy.n_q)
+        count = shape[0] * shape[1] * shape[2]
+        return np.frombuffer(self, CELL, count, self.c_policy.cells_at).reshape(shape)
+
+    @property
+    def time_left(self):
+        """The knots of time left, seconds, read-only; empty when there is only the stationary row."""
+        if self.c_policy.n_knots == 0:
+            return np.empty(0)
+        return np.frombuffer(self, np.float64, self.c_policy.n_knots, self.c_policy.knots_at)
+
+    @property
+    def inventories(self):
+        """The lattice of inventories, lots."""
+        return np.arange(self.c_policy.n_q) * self.c_policy.q_step - self.c_policy.q_max
+
+    def __repr__(self):
+        p = self.c_policy
+        parts = [f"q_max={_whole(p.q_max)}", f"order_size={_whole(p.order_size)}", f"{p.n_q} inventories"]
+        if p.n_states > 1:
+            parts.append(f"{p.n_states} states")
+        if p.n_knots:
+            row = " and a stationary row" if self.stationary else ""
+            parts.append(f"{p.n_knots} times to {self.time_left[p.n_knots - 1]:g} s{row}")
+        else:
+            parts.append("stationary")
+        if p.error:
+            parts.append(f"error={p.error:.2g}")
+        parts.append(f"{p.bytes:,} bytes")
+        return f"Table({', '.join(parts)})"
+
+
+@cython.final
+cdef class Limits:
+    """Bounds that the true inventory must keep, whatever the policy says.
+
+    Parameters
+    ----------
+    max_position : float, optional
+        Largest absolute position in lots that a fill may lead to; None: no limit.
+    shrink : bool
+        Whether an order that would break a bound is cut to what the bound leaves; otherwise that
+        side is absent. It holds for the policy's own ``q_max`` too.
+
+    Notes
+    -----
+    Thread-safety: immutable.
+
+    Examples
+    --------
+    >>> Limits(max_position=50)
+    Limits(max_position=50, shrink=False)
+    """
+
+    def __init__(self, max_position=None, shrink=False):
+        if not isinstance(shrink, (bool, np.bool_)):
+            raise InvalidArgument(argument="shrink", value=shrink, allowed="True or False")
+        if max_position is None or (isinstance(max_position, float) and max_position == INFINITY):
+            self.c_max_position = INFINITY
+        else:
+            self.c_max_position = _finite(max_position, "max_position", 0.0, "lots >= 0, or None")
+        self.shrink = shrink
+
+    @property
+    def max_position(self):
+        """Lots, or None."""
+        return None if self.c_max_position == INFINITY else _whole(self.c_max_position)
+
+    def __eq__(self, other):
+        if not isinstance(other, Limits):
+            return NotImplemented
+        return (self.max_position, self.shrink) == (other.max_position, other.shrink)
+
+    def __hash__(self):
+        return hash((self.max_position, self.shrink))
+
+    def __reduce__(self):
+        return Limits, (self.max_position, self.shrink)
+
+    def __repr__(self):
+        return f"Limits(max_position={self.max_position}, shrink={self.shrink})"
+
+
+@cython.final
+cdef class Obligations:
+    """What a market maker has promised: a largest spread, a least size.
+
+    They are checked last: a spread is tightened as far as the touch allows, a size raised as far as
+    the limits allow; what remains unmet sets :attr:`Why.OBLIGATION`.
+
+    Parameters
+    ----------
+    max_spread : int, optional
+        Ticks, at least 1.
+    min_size : int, optional
+        Lots on each side, at least 1.
+
+    Notes
+    -----
+    Thread-safety: immutable.
+
+    Examples
+    --------
+    >>> Obligations(max_spread=4, min_size=10)
+    Obligations(max_spread=4, min_size=10)
+    """
+
+    def __init__(self, max_spread=None, min_size=None):
+        self.c_max_spread = self.check(max_spread, "max_spread", "ticks")
+        self.c_min_size = self.check(min_size, "min_size", "lots")
+
+    cdef int64_t check(self, object value, str name, str unit) except -1:
+        if value is None:
+            return 0
+        allowed = f"an integer number of {unit} from 1 to 2^52, or None"
+        if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
+            raise InvalidArgument(argument=name, value=value, allowed=allowed)
+        if not 1 <= value.__index__() <= <int64_t>MM_POLICY_LIMIT:
+            raise InvalidArgument(argument=name, value=value, allowed=allowed)
+        return value.__index__()
+
+    @property
+    def max_spread(self):
+        """Ticks, or None."""
+        return self.c_max_spread or None
+
+    @property
+    def min_size(self):
+        """Lots, or None."""
+        return self.c_min_size or None
+
+    def __eq__(self, other):
+        if not isinstance(other, Obligations):
+            return NotImplemented
+        return (self.max_spread, self.min_size) == (other.max_spread, other.min_size)
+
+    def __hash__(self):
+        return hash((self.max_spread, self.min_size))
+
+    def __reduce__(self):
+        return Obligations, (self.max_spread, self.min_size)
+
+    def __repr__(self):
+        return f"Obligations(max_spread={self.max_spread}, min_size={self.min_size})"
+
+
+cdef inline object bid_of(const mm_quote *c):
+    return c.price[0] if c.size[0] else None
+
+
+cdef inline object ask_of(const mm_quote *c):
+    return c.price[1] if c.size[1] else None
+
+
+cdef str quote_text(const mm_quote *c):
+    parts = [f"bid={bid_of(c)}", f"ask={ask_of(c)}", f"bid_size={c.size[0]}", f"ask_size={c.size[1]}"]
+    if c.take:
+        parts.append(f"take={c.take}")
+    if c.why:
+        parts.append("why=" + "|".join([bit.name for bit in Why if bit & c.why]))
+    return ", ".join(parts)
+
+
+cdef str quote_html(const mm_quote *c):
+    cdef int side
+    rows = ""
+    for side, name in ((0, "bid"), (1, "ask")):
+        price = c.price[side] if c.size[side] else "absent"
+        rows += f"<tr><th>{name}</th><td>{price}</td><td>{c.size[side]}</td></tr>"
+    reasons = "".join([f"<li>{escape(text)}</li>" for text in Why(c.why).words])
+    take = f"<p>take {c.take} lots now</p>" if c.take else ""
+    return (
+        "<table><thead><tr><th></th><th>price (ticks)</th><th>size (lots)</th></tr></thead>"
+        f"<tbody>{rows}</tbody></table>{take}" + (f"<ul>{reasons}</ul>" if reasons else "")
+    )
+
+
+def _restore_quote(tuple state):
+    cdef Quote quote = Quote.__new__(Quote)
+    quote.c.price[0], quote.c.price[1], quote.c.size[0], quote.c.size[1] = state[0], state[1], state[2], state[3]
+    quote.c.take, quote.c.version, quote.c.why = state[4], state[5], state[6]
+    return quote
+
+
+@cython.final
+@cython.freelist(64)
+@cython.no_gc
+cdef class Quote:
+    """A quote: prices in ticks or None, sizes in lots; unpacks as ``bid, ask``.
+
+    Made by :meth:`Quoter.quote`.
+
+    Thread-safety: immutable.
+    """
+
+    def __init__(self):
+        raise TypeError("quotes are made by Quoter.quote")
+
+    @property
+    def bid(self):
+        """Ticks; None when absent."""
+        return bid_of(&self.c)
+
+    @property
+    def ask(self):
+        """Ticks; None when absent."""
+        return ask_of(&self.c)
+
+    @property
+    def bid_size(self):
+        """Lots; 0 when absent."""
+        return self.c.size[0]
+
+    @property
+    def ask_size(self):
+        """Lots; 0 when absent."""
+        return self.c.size[1]
+
+    @property
+    def take(self):
+        """Lots to cross the spread with now, signed."""
+        return self.c.take
+
+    @property
+    def version(self):
+        """Version of the policy that made the quote."""
+        return self.c.version
+
+    @property
+    def why(self):
+        """The reasons, a :class:`Why`."""
+        return Why(self.c.why)
+
+    def __iter__(self):
+        return iter((bid_of(&self.c), ask_of(&self.c)))
+
+    def __len__(self):
+        return 2
+
+    cdef tuple state(self):
+        return (self.c.price[0], self.c.price[1], self.c.size[0], self.c.size[1], self.c.take, self.c.version,
+                self.c.why)
+
+    def __eq__(self, other):
+        if not isinstance(other, Quote):
+            return NotImplemented
+        return self.state() == (<Quote>other).state()
+
+    def __hash__(self):
+        return hash(self.state())
+
+    def __reduce__(self):
+        return _restore_quote, (self.state(),)
+
+    def __repr__(self):
+        return f"Quote({quote_text(&self.c)})"
+
+    def _repr_html_(self):
+        return quote_html(&self.c)
+
+
+@cython.final
+cdef class QuoteBuffer:
+    """A quote that :meth:`Quoter.quote_into` overwrites: no allocation at all.
+
+    Starts with both sides absent. Thread-safety: one writer.
+
+    Examples
+    --------
+    >>> buffer = QuoteBuffer()
+    >>> Quoter(Affine(base=1.5)).quote_into(buffer, 100.25, 0)
+    >>> buffer.bid, buffer.ask
+    (98, 102)
+    """
+
+    def __cinit__(self):
+        self.c.price[0] = MM_NO_BID
+        self.c.price[1] = MM_NO_ASK
+
+    @property
+    def bid(self):
+        """Ticks; None when absent."""
+        return bid_of(&self.c)
+
+    @property
+    def ask(self):
+        """Ticks; None when absent."""
+        return ask_of(&self.c)
+
+    @property
+    def bid_size(self):
+        """Lots; 0 when absent."""
+        return self.c.size[0]
+
+    @property
+    def ask_size(self):
+        """Lots; 0 when absent."""
+        return self.c.size[1]
+
+    @property
+    def take(self):
+        """Lots to cross the spread with now, signed."""
+        return self.c.take
+
+    @property
+    def version(self):
+        """Version of the policy that made the quote."""
+        return self.c.version
+
+    @property
+    def why(self):
+        """The reasons, a :class:`Why`."""
+        return Why(self.c.why)
+
+    def quote(self):
+        """An immutable copy."""
+        cdef Quote copy = Quote.__new__(Quote)
+        copy.c = self.c
+        return copy
+
+    def __iter__(self):
+        return iter((bid_of(&self.c), ask_of(&self.c)))
+
+    def __repr__(self):
+        return f"QuoteBuffer({quote_text(&self.c)})"
+
+    def _repr_html_(self):
+        return quote_html(&self.c)
+
+
+@cython.final
+cdef class Columns:
+    """The arguments of a batch: numbers and arrays as columns of one length.
+
+    A number is a column of stride 0. Buffers are held until the object goes.
+    """
+
+    cdef mm_column column[8]
+    cdef double number[8]
+    cdef int64_t integer[8]
+    cdef Py_buffer view[8]
+    cdef bint held[8]
+    cdef list arrays
+    cdef int used
+    cdef Py_ssize_t n
+    cdef tuple shape
+
+    def __cinit__(self):
+        self.arrays = []
+        self.shape = ()
+        self.n = 1
+
+    def __dealloc__(self):
+        cdef int i
+        for i in range(8):
+            if self.held[i]:
+                PyBuffer_Release(&self.view[i])
+
+    cdef int add_float(self, object value, str name) except -1:
+        if PyFloat_CheckExact(value) or PyLong_CheckExact(value):
+            self.number[self.used] = as_number(value, name)
+            return self.add(None, &self.number[self.used])
+        array = np.asarray(value)
+        if array.dtype != np.float64:
+            if array.dtype.kind not in "iufb":
+                raise TypeError(f"{name} must be numbers, got an array of {array.dtype}")
+            array = array.astype(np.float64)
+        return self.add(array, NULL)
+
+    cdef int add_integer(self, object value, int64_t absent, str name) except -1:
+        if value is None or PyLong_CheckExact(value):
+            self.integer[self.used] = as_integer(value, absent, name)
+            return self.add(None, &self.integer[self.used])
+        array = np.asarray(value)
+        if array.dtype != np.int64:
+            if array.dtype.kind not in "iu":
+                raise TypeError(f"{name} must be integers, got an array of {array.dtype}")
+            if array.dtype.kind == "u":
+                array = np.minimum(array, INT64_MAX - 1)
+            array = array.astype(np.int64)
+        return self.add(array, NULL)
+
+    cdef int add(self, object array, const void *scalar) except -1:
+        self.column[self.used].data = scalar
+        self.column[self.used].stride = 0
+        self.arrays.append(array)
+        self.used += 1
+        return 0
+
+    cdef int broadcast(self) except -1:
+        """Find the common shape and take the buffers; raise when the shapes do not fit."""
+        cdef int i
+        shapes = [array.shape for array in self.arrays if array is not None]
+        if not shapes:
+            return 0
+        shape = shapes[0]
+        if any([other != shape for other in shapes]):
+            try:
+                shape = np.broadcast_shapes(*shapes)
+            except ValueError:
+                raise InvalidArgument(
+                    argument="the arrays", value=shapes, allowed="of shapes that broadcast against each other"
+                ) from None
+        self.shape = shape
+        self.n = 1
+        for size in shape:
+            self.n *= size
+        for i in range(self.used):
+            array = self.arrays[i]
+            if array is None:
+                continue
+            if array.shape != shape:
+                array = np.broadcast_to(array, shape)
+            if len(shape) != 1:
+                array = array.reshape(-1)
+            PyObject_GetBuffer(array, &self.view[i], PyBUF_STRIDED_RO)
+            self.held[i] = True
+            self.column[i].data = self.view[i].buf
+            self.column[i].stride = self.view[i].strides[0]
+        return 0
+
+
+STAGES = ("reference", "policy depth", "shift", "volatility", "rounding", "touch", "obligation", "bid < ask")
+
+
+cdef dict contributions(const mm_trace *trace, int side):
+    """What each stage adds to a side, ticks: exact differences of the quantised stages."""
+    cdef int stage
+    cdef list targets = [trace.target[stage][side] for stage in range(4)]
+    cdef list prices = []
+    if not all([-MM_POLICY_LIMIT < target < MM_POLICY_LIMIT for target in targets]):
+        return {}
+    for stage in range(4):
+        if trace.price[stage][side] in (MM_NO_BID, MM_NO_ASK):
+            break
+        prices.append(trace.price[stage][side])
+    # 2^-20 ticks, or coarser for prices beyond 2^32, so that every difference fits a double
+    exponent = frexp(max([abs(number) for number in targets + prices]))[1]
+    unit = Fraction(2) ** max(-20, exponent - 52)
+    stages = [round(Fraction(target) / unit) * unit for target in targets] + prices
+    terms = [stages[0]] + [after - before for before, after in zip(stages, stages[1:], strict=False)]
+    return {name: float(term) for name, term in zip(STAGES, terms, strict=False)}
+
+
+class Explanation:
+    """Where a quote's prices come from: the contribution of each stage, in ticks.
+
+    Made by :meth:`Quoter.explain`. The contributions of a side add up to its price exactly; they
+    are multiples of 2^-20 ticks.
+
+    Attributes
+    ----------
+    quote : Quote
+        The quote explained.
+    bid, ask : dict of str to float
+        Contribution by stage; stages that were not reached are missing.
+    reasons : tuple of str
+        The bits of ``quote.why`` in words.
+
+    Examples
+    --------
+    >>> explanation = Quoter(Affine(base=1.5, slope=0.25)).explain(100.25, 3, shift=0.5)
+    >>> explanation.bid["policy depth"], explanation.bid["shift"], explanation.bid["rounding"]
+    (-2.25, 0.5, -0.5)
+    >>> sum(explanation.bid.values()) == explanation.quote.bid
+    True
+    """
+
+    __slots__ = ("_instrument", "_sizes", "ask", "bid", "quote", "reasons")
+
+    def __init__(self, quote, bid, ask, reasons, sizes, instrument):
+        self.quote = quote
+        self.bid = bid
+        self.ask = ask
+        self.reasons = reasons
+        self._sizes = sizes
+        self._instrument = instrument
+
+    def rows(self):
+        """The table's rows: (name, bid, ask), each a text."""
+        def cell(terms, name):
+            if name not in terms:
+                return ""
+            return f"{terms[name]:.6f}" if name == "reference" else f"{terms[name]:+.6f}"
+
+        quote = self.quote
+        table = [(name, cell(self.bid, name), cell(self.ask, name)) for name in STAGES]
+        prices = ["absent" if price is None else str(price) for price in quote]
+        table.append(("price (ticks)", *prices))
+        if self._instrument is not None:
+            table.append(
+                ("price", *["absent" if price is None else str(self._instrument.price(price)) for price in quote])
+            )
+        if self._sizes is not None:
+            (policy_bid, policy_ask), (limited_bid, limited_ask) = self._sizes
+            table.append(("policy size", str(policy_bid), str(policy_ask)))
+            if (limited_bid, limited_ask) != (policy_bid, policy_ask):
+                table.append(("within the limits", str(limited_bid), str(limited_ask)))
+        table.append(("size (lots)", str(quote.bid_size), str(quote.ask_size)))
+        return table
+
+    def __repr__(self):
+        rows = [("ticks", "bid", "ask"), *self.rows()]
+        widths = [max([len(row[i]) for row in rows]) for i in range(3)]
+        lines = [f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows]
+        if self.quote.take:
+            lines.append(f"take {self.quote.take} lots now")
+        return "\n".join(lines + [f"- {reason}" for reason in self.reasons])
+
+    def _repr_html_(self):
+        rows = "".join([
+            f"<tr><th>{escape(a)}</th><td>{escape(b)}</td><td>{escape(c)}</td></tr>" for a, b, c in self.rows()
+        ])
+        reasons = "".join([f"<li>{escape(reason)}</li>" for reason in self.reasons])
+        take = f"<p>take {self.quote.take} lots now</p>" if self.quote.take else ""
+        return (
+            f"<table><thead><tr><th>ticks</th><th>bid</th><th>ask</th></tr></thead><tbody>{rows}</tbody></table>"
+            + take + (f"<ul>{reasons}</ul>" if reasons else "")
+        )
+
+
+@cython.final
+cdef class Quoter:
+    """Quotes from a policy, under the market's rules.
+
+    Parameters
+    ----------
+    policy : Policy or model
+        A compiled policy, or a model: anything with a method ``policy()`` that returns one.
+    instrument : Instrument, optional
+        Only for showing prices in currency; the quoter works in ticks and lots.
+    limits : Limits, optional
+        Bounds on the true inventory.
+    obligations : Obligations, optional
+        Promises that are checked last.
+
+    Notes
+    -----
+    Thread-safety: one writer (``halt``, ``resume`` and the settable attributes); any number of
+    threads may quote.
+
+    Examples
+    --------
+    >>> quoter = Quoter(Affine(base=1.5, slope=0.25, q_max=10), limits=Limits(max_position=5))
+    >>> quoter.quote(100.25, 0, bid=100, ask=101)
+    Quote(bid=98, ask=102, bid_size=1, ask_size=1)
+    >>> quoter.quote(100.25, 5, bid=100, ask=101)
+    Quote(bid=None, ask=101, bid_size=0, ask_size=1, why=LIMIT_BID)
+    """
+
+    def __cinit__(self, *args, **kwargs):
+        self.c_policy = &EMPTY
+        self.c_rules.max_position = INFINITY
+        self.c_rules.volatility_scale = 1.0
+
+    def __init__(self, policy, instrument=None, limits=None, obligations=None):
+        if not isinstance(policy, Policy):
+            compile_policy = getattr(policy, "policy", None)
+            if not callable(compile_policy):
+                raise TypeError(
+                    f"policy must be a policy or a model with a method policy(), got {type(policy).__name__}"
+                )
+            policy = compile_policy()
+            if not isinstance(policy, Policy):
+                raise TypeError(f"the model's policy() must return an Affine or a Table, got {type(policy).__name__}")
+        self.limits = limits
+        self.obligations = obligations
+        self.policy = policy
+        self.c_policy = (<Policy>policy).c_policy
+        self.instrument = instrument
+
+    @property
+    def limits(self):
+        """The :class:`Limits`; settable, None for none."""
+        return self._limits
+
+    @limits.setter
+    def limits(self, value):
+        if value is None:
+            value = Limits()
+        if not isinstance(value, Limits):
+            raise TypeError(f"limits must be mmcore.Limits or None, got {type(value).__name__}")
+        self._limits = value
+        self.c_rules.max_position = (<Limits>value).c_max_position
+        self.c_rules.shrink = (<Limits>value).shrink
+
+    @property
+    def obligations(self):
+        """The :class:`Obligations`; settable, None for none."""
+        return self._obligations
+
+    @obligations.setter
+    def obligations(self, value):
+        if value is None:
+            value = Obligations()
+        if not isinstance(value, Obligations):
+            raise TypeError(f"obligations must be mmcore.Obligations or None, got {type(value).__name__}")
+        self._obligations = value
+        self.c_rules.max_spread = (<Obligations>value).c_max_spread
+        self.c_rules.min_size = (<Obligations>value).c_min_size
+
+    @property
+    def volatility_scale(self):
+        """Factor on the depths, 1 by default: the market's volatility now over the policy's."""
+        return self.c_rules.volatility_scale
+
+    @volatility_scale.setter
+    def volatility_scale(self, value):
+        self.c_rules.volatility_scale = _finite(value, "volatility_scale", 0.0, "a finite number >= 0")
+
+    @property
+    def version(self):
+        """Version of the policy in force; every quote carries it."""
+        return self.c_policy.version
+
+    def halt(self, reason="halted"):
+        """Stop quoting: both sides absent, with :attr:`Why.HALTED`, until :meth:`resume`.
+
+        Parameters
+        ----------
+        reason : str
+            For people; :meth:`explain` repeats it.
+        """
+        if not isinstance(reason, str) or not reason:
+            raise InvalidArgument(argument="reason", value=reason, allowed="a text that says why")
+        self.halted = reason
+        self.c_rules.halted = 1
+
+    def resume(self):
+        """Quote again after :meth:`halt`."""
+        self.halted = None
+        self.c_rules.halted = 0
+
+    cdef inline int make(self, mm_quote *out, object reference, object inventory, object bid, object ask,
+                         object shift, object target, object time_left, object state) except -1:
+        mm_quote_make(
+            self.c_policy, &self.c_rules, as_number(reference, "reference"), as_number(inventory, "inventory"),
+            as_integer(bid, MM_NO_BID, "bid"), as_integer(ask, MM_NO_ASK, "ask"), as_number(shift, "shift"),
+            as_number(target, "target"), as_number(time_left, "time_left"), as_integer(state, 0, "state"), out,
+        )
+        return 0
+
+    def quote(self, reference, inventory, bid=None, ask=None, shift=0.0, target=0.0, time_left=inf, state=0):
+        """The quote now.
+
+        Parameters
+        ----------
+        reference : float
+            Reference price, ticks: mid, micro-price or your fair value.
+        inventory : float
+            Position, lots, signed.
+        bid, ask : int or None
+            The market's touch, ticks; None when that side is empty.
+        shift : float
+            Added to both prices, ticks: a signal.
+        target : float
+            Wanted inventory, lots: the policy is read at ``inventory - target``; limits see the true
+            inventory.
+        time_left : float
+            Seconds to the horizon; inf reads the stationary policy.
+        state : int
+            Index of the policy's state.
+
+        Returns
+        -------
+        Quote
+            Sides that may not be quoted are absent; ``why`` says for what reason.
+
+        Raises
+        ------
+        TypeError
+            For an argument of a wrong type; never on a state of the market.
+
+        Examples
+        --------
+        >>> quoter = Quoter(Affine(base=1.5, slope=0.25))
+        >>> bid, ask = quoter.quote(100.25, 3, bid=100, ask=101)
+        >>> bid, ask
+        (98, 101)
+        >>> quoter.quote(float("nan"), 3).why.words
+        ('the reference price is not finite',)
+        """
+        cdef Quote out = Quote.__new__(Quote)
+        self.make(&out.c, reference, inventory, bid, ask, shift, target, time_left, state)
+        return out
+
+    def quote_into(self, QuoteBuffer out not None, reference, inventory, bid=None, ask=None, shift=0.0,
+                   target=0.0, time_left=inf, state=0):
+        """:meth:`quote` into a :class:`QuoteBuffer`, without an allocation."""
+        self.make(&out.c, reference, inventory, bid, ask, shift, target, time_left, state)
+
+    def quote_batch(self, reference, inventory, bid=None, ask=None, shift=0.0, target=0.0, time_left=inf,
+                    state=0, out=None):
+        """Many quotes at once, with the GIL released.
+
+        Parameters
+        ----------
+        reference, inventory, bid, ask, shift, target, time_left, state : array_like
+            As in :meth:`quote`; numbers and arrays broadcast against each other. Absent touches in
+            an array are the int64 minimum (bid) and maximum (ask).
+        out : ndarray of QUOTE, optional
+            Where to write: contiguous and of the broadcast shape.
+
+        Returns
+        -------
+        ndarray of QUOTE
+            Row by row the same bits as :meth:`quote`.
+
+        Examples
+        --------
+        >>> quotes = Quoter(Affine(base=1.5, slope=0.25)).quote_batch(100.25, [-2, 0, 2])
+        >>> quotes["bid"], quotes["ask"]
+        (array([99, 98, 98]), array([103, 102, 102]))
+        """
+        cdef Columns columns = Columns()
+        columns.add_float(reference, "reference")
+        columns.add_float(inventory, "inventory")
+        columns.add_integer(bid, MM_NO_BID, "bid")
+        columns.add_integer(ask, MM_NO_ASK, "ask")
+        columns.add_float(shift, "shift")
+        columns.add_float(target, "target")
+        columns.add_float(time_left, "time_left")
+        columns.add_integer(state, 0, "state")
+        columns.broadcast()
+        if out is None:
+            out = np.empty(columns.shape, QUOTE)
+        elif not isinstance(out, np.ndarray) or out.dtype != QUOTE:
+            raise TypeError("out must be an array of dtype mmcore.quoting.QUOTE")
+        elif out.shape != columns.shape or not out.flags.c_contiguous or not out.flags.writeable:
+            raise InvalidArgument(
+                argument="out", value=f"shape {out.shape}",
+                allowed=f"a contiguous, writable array of shape {columns.shape}",
+            )
+        cdef Py_buffer view
+        PyObject_GetBuffer(out, &view, PyBUF_WRITABLE)
+        try:
+            with nogil:
+                mm_quote_rows(self.c_policy, &self.c_rules, columns.n, columns.column, <mm_quote *>view.buf)
+        finally:
+            PyBuffer_Release(&view)
+        return out
+
+    def explain(self, reference, inventory, bid=None, ask=None, shift=0.0, target=0.0, time_left=inf, state=0):
+        """Where the prices of :meth:`quote` come from; same arguments.
+
+        Returns
+        -------
+        Explanation
+            Shows as a table; its contributions add up to the prices exactly.
+
+        Examples
+        --------
+        >>> Quoter(Affine(base=1.5, slope=0.25)).explain(100.25, 3, bid=100, ask=101, shift=0.5)
+        ticks                 bid         ask
+        reference      100.250000  100.250000
+        policy depth    -2.250000   +0.750000
+        shift           +0.500000   +0.500000
+        volatility      +0.000000   +0.000000
+        rounding        -0.500000   +0.500000
+        touch           +0.000000   +0.000000
+        obligation      +0.000000   +0.000000
+        bid < ask       +0.000000   +0.000000
+        price (ticks)          98         102
+        policy size             1           1
+        size (lots)             1           1
+        """
+        cdef Quote quote = Quote.__new__(Quote)
+        cdef mm_trace trace
+        memset(&trace, 0xff, sizeof(trace))  # every target a NaN: a stage not reached
+        mm_quote_explain(
+            self.c_policy, &self.c_rules, as_number(reference, "reference"), as_number(inventory, "inventory"),
+            as_integer(bid, MM_NO_BID, "bid"), as_integer(ask, MM_NO_ASK, "ask"), as_number(shift, "shift"),
+            as_number(target, "target"), as_number(time_left, "time_left"), as_integer(state, 0, "state"),
+            &quote.c, &trace,
+        )
+        sizes = None
+        if trace.policy_size[0] >= 0:
+            sizes = ((trace.policy_size[0], trace.policy_size[1]), (trace.limited_size[0], trace.limited_size[1]))
+        reasons = list(Why(quote.c.why).words)
+        if self.halted is not None:
+            reasons[reasons.index(_WORDS[Why.HALTED])] += f": {self.halted}"
+        return Explanation(quote, contributions(&trace, 0), contributions(&trace, 1), tuple(reasons), sizes,
+                           self.instrument)
+
+    def __reduce__(self):
+        return _restore_quoter, (self.policy, self.instrument, self._limits, self._obligations, self.halted,
+                                 self.volatility_scale)
+
+    def __repr__(self):
+        parts = [repr(self.policy)]
+        if self.instrument is not None:
+            parts.append(getattr(self.instrument, "name", repr(self.instrument)))
+        if self._limits != Limits():
+            parts.append(f"limits={self._limits!r}")
+        if self._obligations != Obligations():
+            parts.append(f"obligations={self._obligations!r}")
+        if self.volatility_scale != 1.0:
+            parts.append(f"volatility_scale={self.volatility_scale:g}")
+        if self.halted is not None:
+            parts.append(f"halted={self.halted!r}")
+        return f"Quoter({', '.join(parts)})"
+
+
+def _restore_quoter(policy, instrument, limits, obligations, halted, volatility_scale):
+    quoter = Quoter(policy, instrument, limits, obligations)
+    quoter.volatility_scale = volatility_scale
+    if halted is not None:
+        quoter.halt(halted)
+    return quoter
