@@ -1,0 +1,223 @@
+"""Decimal text to integers: exact, against Fraction; and delimited text against the csv module."""
+
+import csv
+import io
+import math
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+from mmcore.decimals import Fields, parse, parse_floor
+from mmcore.errors import InvalidArgument, OutOfBounds
+
+STEPS = ["1", "0.01", "0.25", "0.1", "1e-8", "12.5", "0.00015", "100", "3", "0.000000001", "1000000000000"]
+
+numbers = st.builds(
+    "".join,
+    st.tuples(
+        st.sampled_from(["", "-", "+"]),
+        st.from_regex(r"[0-9]{1,12}(\.[0-9]{0,18})?|\.[0-9]{1,18}", fullmatch=True),
+        st.one_of(st.just(""), st.builds("{}{}".format, st.sampled_from("eE"), st.integers(-20, 8))),
+    ),
+)
+
+
+@given(text=numbers, step=st.sampled_from(STEPS))
+@example(text="0.29", step="0.01")  # int(0.29 * 100) is 28
+@example(text="18866629.E5", step="1e-8")
+@example(text="-0.0000000000000000001", step="1")
+@example(text="4611686018427387904", step="1")
+def test_every_rounding_agrees_with_fractions(text, step):
+    value = Fraction(text) / Fraction(step)
+    low = math.floor(value)
+    try:
+        assert parse([text], step, "floor").tolist() == [low]
+    except OutOfBounds:
+        # Refused beyond what is documented: 2**62 units of the step's last decimal, less one digit.
+        last = Decimal(step).normalize().as_tuple().exponent
+        assert abs(Fraction(text)) / Fraction(10) ** min(last, 0) >= 2**62 // 10 * 10
+        return
+    assert parse([text], step, "ceil").tolist() == [math.ceil(value)]
+    assert parse([text], step, "nearest").tolist() == [round(value)]
+    ticks, subticks = parse_floor([text], step)
+    assert (ticks[0], subticks[0]) == (low, math.floor((value - low) * 10**6))
+    if value.denominator == 1:
+        assert parse([text], step).tolist() == [value]
+    else:
+        with pytest.raises(InvalidArgument, match="is not a multiple of"):
+            parse([text], step)
+
+
+@given(st.integers(-(10**12), 10**12), st.sampled_from(STEPS))
+def test_round_trip_through_decimal(n, step):
+    assume(abs(n) * Decimal(step) < 2**61)
+    text = str(n * Decimal(step))
+    assert parse([text], step).tolist() == [n]
+    assert parse([text.encode()], step).tolist() == [n]
+    assert parse([Decimal(text)], step).tolist() == [n]
+
+
+@given(st.integers(1, 10**11), st.sampled_from([2, 3, 8]))
+def test_float_noise_is_undone_by_nearest(n, places):
+    """The shortest text of a float, and the one with 17 digits, come back to the integer they were."""
+    if n * 10 ** (8 - places) > 10**12:
+        n %= 10**6
+    exact = Decimal(n).scaleb(-places)
+    step = str(Decimal(1).scaleb(-places))
+    for text in (repr(float(exact)), f"{float(exact):.17g}"):
+        assert parse([text], step, "nearest").tolist() == [n]
+
+
+def test_known_float_noise():
+    assert parse(["236.61000000000001"], "0.01", "nearest").tolist() == [23661]
+    assert parse(["1.7885566900000001"], "0.00000001", "nearest").tolist() == [178855669]
+    assert parse(["236.60999999999999"], "0.01", "nearest").tolist() == [23661]
+    assert parse(["236.60999999999999"], "0.01", "floor").tolist() == [23660]  # what truncation makes of it
+    with pytest.raises(InvalidArgument):
+        parse(["236.61000000000001"], "0.01")
+
+
+def test_ties_go_to_even():
+    assert parse(["0.5", "1.5", "2.5", "-0.5", "-1.5", "2.50000000000000001"], "1", "nearest").tolist() == [
+        0,
+        2,
+        2,
+        0,
+        -2,
+        3,
+    ]
+
+
+def test_lobster_times_drop_trailing_zeros():
+    assert parse(["34200.18960767"], "0.000000001").tolist() == [34200189607670]
+    assert parse(["35179.811566535"], "0.000000001").tolist() == [35179811566535]
+    assert int(35179.811566535 * 1e9) != 35179811566535  # the float's product is off
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "-",
+        ".",
+        "+.",
+        "1.2.3",
+        "1,000",
+        "0x10",
+        "1_000",
+        "nan",
+        "inf",
+        "1e",
+        "1e+",
+        "e5",
+        "--1",
+        "1 2",
+        "½",
+        "١",
+    ],
+)
+def test_garbage_is_refused_with_its_row(text):
+    with pytest.raises(InvalidArgument, match=r"row 2: .* is not a decimal number") as caught:
+        parse(["1", "2", text, "4"])
+    assert caught.value.index == 2
+    assert caught.value.value == text
+
+
+@pytest.mark.parametrize("text", ["9223372036854775807", "1e300", "1" + "0" * 400, "4611686018427387905"])
+def test_overflow_is_refused_with_its_row(text):
+    with pytest.raises(OutOfBounds, match=r"row 1: .* too large"):
+        parse(["0", text])
+
+
+def test_tiny_and_huge_exponents_end():
+    assert parse(["0e999999999999", "1e-999999999999"], "1", "floor").tolist() == [0, 0]
+    assert parse(["1e-999999999999", "-1e-999999999999"], "1", "ceil").tolist() == [1, 0]
+
+
+def test_a_float_is_refused():
+    with pytest.raises(InvalidArgument, match="lost the digits"):
+        parse([0.29], "0.01")
+    with pytest.raises(InvalidArgument, match="not a float"):
+        parse(["0.29"], 0.01)
+
+
+@pytest.mark.parametrize("step", ["0", "-0.01", "nan", "x", "", "0.1234567890123", "10000000000000", "1e-70"])
+def test_a_step_that_is_no_grid_is_refused(step):
+    with pytest.raises(InvalidArgument, match="step must be"):
+        parse(["1"], step)
+
+
+def test_a_rounding_that_does_not_exist_is_refused():
+    with pytest.raises(InvalidArgument, match="one of exact, floor, ceil, nearest"):
+        parse(["1"], "1", "round")
+
+
+def test_arrays_of_text():
+    assert parse(np.array(["1.5", "2"]), "0.5").tolist() == [3, 4]
+    assert parse(np.array([b"1.5", b"2"]), "0.5").tolist() == [3, 4]
+    assert parse([], "0.5").tolist() == []
+
+
+# ---- rows and columns
+
+cell = st.text(st.characters(codec="ascii", exclude_characters='"\r\n,;\t '), max_size=6)
+
+
+@given(
+    st.integers(1, 4).flatmap(lambda n: st.lists(st.lists(cell, min_size=n, max_size=n), max_size=8)),
+    st.sampled_from(",;\t"),
+    st.sampled_from(["\n", "\r\n"]),
+    st.booleans(),
+)
+def test_fields_agree_with_the_csv_module(table, delimiter, newline, quoted):
+    table = [row for row in table if delimiter.join(row).strip()]
+    out = io.StringIO()
+    quoting = csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL
+    csv.writer(out, delimiter=delimiter, lineterminator=newline, quoting=quoting).writerows(table)
+    width = len(table[0]) if table else 1
+    for text in (out.getvalue(), out.getvalue().removesuffix(newline)):
+        fields = Fields(text.encode(), width, delimiter)
+        expected = [row for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if row]
+        assert len(fields) == len(expected)
+        assert [fields.strings(i) for i in range(width)] == [
+            [row[i] for row in expected] for i in range(width)
+        ]
+
+
+def test_blank_lines_are_skipped_and_lines_counted():
+    fields = Fields(b"\n1, 2 \n\n  \r\n3,4", 2)
+    assert fields.lines.tolist() == [1, 4]
+    assert fields.integers(1).tolist() == [2, 4]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "what"),
+    [
+        (b"1,2\n1,2,3\n", 1, "has 3 fields instead of 2"),
+        (b"1,2\n\n1\n", 2, "has 1 fields instead of 2"),
+        (b'1,2\n"1,2\n', 1, "double quote"),
+        (b'1,"2"x\n', 0, "double quote"),
+    ],
+)
+def test_ragged_rows_are_refused_with_their_line(text, line, what):
+    with pytest.raises(InvalidArgument, match=what) as caught:
+        Fields(text, 2)
+    assert caught.value.index == line
+    assert f"line {line + 1}" in str(caught.value)
+
+
+def test_a_column_of_names():
+    fields = Fields(b"buy\nsell\nhold\n", 1)
+    with pytest.raises(InvalidArgument, match="row 2: 'hold' is not one of 'buy', 'sell'"):
+        fields.codes(0, {"buy": 1, "sell": -1})
+
+
+def test_a_column_that_does_not_exist():
+    with pytest.raises(InvalidArgument, match="column"):
+        Fields(b"1,2\n", 2).integers(2)
+    with pytest.raises(InvalidArgument, match="column"):
+        Fields(b"1,2\n", 2).strings(-1)
