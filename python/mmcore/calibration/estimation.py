@@ -137,8 +137,8 @@ def calibrate(
         notes,
         sample,
         settings,
-        int(events.start_time),
-        int(events.end_time),
+        int(events.start_time) if len(events) else 0,
+        int(events.end_time) if len(events) else 0,
         str(getattr(events, "name", "") or getattr(events.instrument, "name", "") or ""),
         events.instrument,
     )
@@ -160,7 +160,10 @@ def _poisson_fits(
     depth = on_lattice(orders.reach, orders.parity)
     if high is None:
         far = depth[depth >= low2]
-        high2 = max(low2 + 4, int(np.quantile(far, -math.expm1(-2), method="higher")) if far.size else 0)
+        # The order at the quantile is the last one that is seen to stop: the range ends one tick beyond it,
+        # else the range, being chosen by the sample, would bias k downwards.
+        last = int(np.quantile(far, -math.expm1(-2), method="higher")) if far.size else low2
+        high2 = max(low2 + 4, last + 2)
     else:
         high2 = math.floor(2 * high)
     settings["min_depth"], settings["max_depth"] = low2 / 2, high2 / 2
@@ -241,7 +244,9 @@ def _order_blocks(
     block = np.searchsorted(edges, clock, side="right").astype(np.int64)
     counts = np.bincount(block[used], minlength=blocks)
     sample["clustering"] = float(counts.var(ddof=1) / counts.mean())
-    return block, blocks if settings["errors"] == "clustered" else 0
+    if settings["errors"] == "independent":
+        return np.zeros(orders.time.size, np.int64), 0
+    return block, blocks
 
 
 def _notes(

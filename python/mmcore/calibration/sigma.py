@@ -75,6 +75,7 @@ def volatility(events: Events, interval: float = 1.0) -> Volatility:
 
 
 def volatility_of(mids: Mids, interval: float) -> Volatility:
+    """Measure it on mids that were read before."""
     step = nanoseconds(interval)
     cells = mids.span // step
     mid2, defined = mids.at(mids.first + step * np.arange(cells + 1, dtype=np.int64))
@@ -95,13 +96,14 @@ def volatility_of(mids: Mids, interval: float) -> Volatility:
     deviation = square - square.mean()
     independent = float(deviation @ deviation)
     variance = independent
-    for lag in range(1, min(n - 1, int(4 * (n / 100) ** (2 / 9))) + 1):
-        weight = 1 - lag / (1 + int(4 * (n / 100) ** (2 / 9)))
-        variance += 2 * weight * float(deviation[lag:] @ deviation[:-lag])
-    relative = math.sqrt(max(variance, independent)) / total  # of sigma squared
+    lags = int(4 * (n / 100) ** (2 / 9))
+    for lag in range(1, min(n - 1, lags) + 1):
+        variance += 2 * (1 - lag / (1 + lags)) * float(deviation[lag:] @ deviation[:-lag])
+    # Of sigma squared. A few squares, or equal ones, understate their own variance: never below the normal law's.
+    relative = max(math.sqrt(max(variance, independent)) / float(np.sum(square)), math.sqrt(2 / n))
     log_variance = None
     low = mid2[1:][both].min(), mid2[:-1][both].min()
     if min(low) > 0:
         returns = np.log(mid2[1:][both] / mid2[:-1][both])
         log_variance = float(returns @ returns)
-    return Volatility(sigma, sigma * relative / 2 if n > 1 else None, log_variance, interval, n, excluded)
+    return Volatility(sigma, sigma * relative / 2, log_variance, interval, n, excluded)
