@@ -152,7 +152,7 @@ class SimulatedMarket:
             high=1e7,
             open_low=True,
             unit="s",
-            doc="length of the simulated market",
+            doc="length of the market",
         ),
         Parameter("seed", int, default=1, low=0, doc="seed of the random numbers"),
         Parameter(

@@ -1,0 +1,149 @@
+"""From options and configuration to settings, and from settings to a market."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..configuration import MODEL, Configuration, ConfigurationError, Fault, load, loads, sections
+from .screen import Stages
+
+if TYPE_CHECKING:
+    from ..events import Events
+
+__all__ = ["Settings", "open_market", "settings_of"]
+
+Settings = dict[str, dict[str, Any]]
+"""Section → key → value: only what was given."""
+
+# Options that are not called like the key they set.
+_KEYS = {"path": ("data", "path"), "model": ("model", "name"), "instrument": ("instrument", "name")}
+# Options of the simulated market; its other parameters share their names with the model's.
+_SIMULATION = ("seed", "duration")
+
+
+def settings_of(config: str | None, changes: tuple[str, ...], given: dict[str, Any]) -> Settings:
+    """Lay the options over the configuration file.
+
+    Parameters
+    ----------
+    config : str or None
+        Path of a configuration.
+    changes : tuple of str
+        ``section.key=value`` each.
+    given : dict
+        Options by name; None where an option was not given.
+
+    Raises
+    ------
+    ConfigurationError
+        The file or a change is wrong.
+    click.UsageError
+        An option does not belong to the model that was chosen.
+    """
+    settings: Settings = {}
+    if config is not None:
+        settings = {name: dict(table) for name, table in load(config).values.items()}
+    model = given.get("model") or settings.get("model", {}).get("name", MODEL.default)
+    for change in changes:
+        for section, table in _change(change, model).values.items():
+            settings.setdefault(section, {}).update(table)
+            model = given.get("model") or settings.get("model", {}).get("name", model)
+    if "model" in settings and settings["model"].get("name", model) != model:
+        # Another model was asked for: keep what both have.
+        names = {p.name for section in sections(model) if section.name == "model" for p in section.parameters}
+        settings["model"] = {k: v for k, v in settings["model"].items() if k in names}
+    places = {name: ("simulation", name) for name in _SIMULATION}
+    for section in sections(model):
+        if section.name not in ("simulation", "report"):
+            places.update({p.name: (section.name, p.name) for p in section.parameters if p.name != "name"})
+    places.update(_KEYS)
+    for option, value in given.items():
+        if value is None:
+            continue
+        if option not in places:
+            raise click.UsageError(
+                f"--{option.replace('_', '-')} is no parameter of --model {model}",
+                click.get_current_context(),
+            )
+        section_name, key = places[option]
+        settings.setdefault(section_name, {})[key] = value
+    settings.setdefault("model", {})["name"] = model
+    return settings
+
+
+def _change(text: str, model: str) -> Configuration:
+    name, equals, value = text.partition("=")
+    section, dot, key = name.strip().partition(".")
+    if not (equals and dot):
+        raise click.UsageError(
+            f"--set must be SECTION.KEY=VALUE, got {text!r}", click.get_current_context(silent=True)
+        )
+    # The model decides which keys [model] has, so it goes along.
+    known = f'[model]\nname = "{model}"\n' if section == "model" and key != "name" else ""
+    head = "" if section == "model" and known else f"[{section}]\n"
+    lines = f"{known}{head}{key} = "
+    faults: tuple[Fault, ...] = ()
+    for written in (value, f'"{value}"'):  # a text may come without its quotes
+        try:
+            return loads(lines + written, path="--set")
+        except ConfigurationError as error:
+            faults = faults or error.faults
+    raise click.UsageError(
+        f"--set: {'; '.join(str(replace(fault, line=None)) for fault in faults)}",
+        click.get_current_context(silent=True),
+    )
+
+
+def open_market(settings: Settings, progress: Stages) -> Events:
+    """Load the data that the settings name, or make the simulated market."""
+    data = dict(settings.get("data", {}))
+    path = data.pop("path", None)
+    if path is None:
+        for option in ("format", "symbol", "columns"):
+            if data.get(option) is not None:
+                raise click.UsageError(f"--{option} needs a PATH", click.get_current_context(silent=True))
+        from ..simulation import SimulatedMarket
+
+        with progress.stage("simulate"):
+            return SimulatedMarket(
+                **settings.get("simulation", {}), instrument=_instrument(settings)
+            ).events()
+    from .. import feeds
+
+    if (columns := data.pop("columns", None)) is not None:
+        data["columns"] = dict(_column(pair) for pair in columns.split(","))
+    with progress.stage("load") as advance:
+        return feeds.load(
+            path,
+            instrument=_instrument(settings),
+            progress=lambda done, total: advance(done / max(total, 1)),
+            **data,
+        )
+
+
+def _column(pair: str) -> tuple[str, str | int]:
+    ours, equals, theirs = pair.partition("=")
+    if not equals:
+        raise click.UsageError(
+            f"--columns must be pairs such as 'time=ts,bid=b1', got {pair!r}",
+            click.get_current_context(silent=True),
+        )
+    return ours.strip(), int(theirs) if theirs.strip().isdigit() else theirs.strip()
+
+
+def _instrument(settings: Settings) -> Any:
+    """Make the instrument that the settings describe; None where they say nothing."""
+    given = dict(settings.get("instrument", {}))
+    if not given:
+        return None
+    from ..instruments import Currency, Instrument
+
+    if "tick" not in given:
+        raise click.UsageError(
+            "an instrument needs its tick: give --tick", click.get_current_context(silent=True)
+        )
+    currency = Currency(given.pop("currency", "USD"))
+    return Instrument(given.pop("name", "DATA"), currency=currency, **given)

@@ -1,0 +1,122 @@
+"""``mmcore replay``: the whole main job, from data to the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..configuration import MODELS
+from ..replaying import REPLAY_PARAMETERS, RUN_PARAMETERS
+from .options import (
+    Command,
+    Option,
+    config_options,
+    data_options,
+    json_option,
+    model_options,
+    parameter_options,
+)
+
+__all__ = ["command"]
+
+EXAMPLES = """
+mmcore replay
+mmcore replay --seed 7 --gamma 0.01 --q-max 20 --report seven.html
+mmcore replay --model cj --interval 2 --latency 0.005 --no-report
+mmcore replay --maker-fee 0.0001 --json --no-report
+"""
+
+_TRAIN = tuple(p for p in RUN_PARAMETERS if p.name == "train")
+_RUN = tuple(p.name for p in RUN_PARAMETERS if p.name not in ("model", "train"))
+
+
+@click.command(
+    "replay",
+    cls=Command,
+    examples=EXAMPLES,
+    short_help="Make a market on recorded or simulated data, and report.",
+)
+@data_options
+@model_options(run=True)
+@parameter_options((*_TRAIN, *REPLAY_PARAMETERS), "Replay")
+@config_options
+@click.option(
+    "--report",
+    metavar="FILE",
+    default=None,
+    cls=Option,
+    group="Output",
+    help="where the page goes [default report.html]",
+)
+@click.option("--no-report", is_flag=True, cls=Option, group="Output", help="write no page")
+@json_option
+def command(
+    config: str | None,
+    changes: tuple[str, ...],
+    report: str | None,
+    no_report: bool,
+    as_json: bool,
+    **given: Any,
+) -> int:
+    """Make a market on recorded or simulated data, and report.
+
+    The first part of the data calibrates the model; the rest is replayed against its quotes. PATH is a
+    file or folder of market data; without one a simulated market is made.
+    """
+    from ..replaying import run
+    from .market import open_market, settings_of
+    from .screen import print_json, stages
+
+    settings = settings_of(config, changes, given)
+    model = dict(settings["model"])
+    name = model.pop("name")
+    page = _page(settings.get("report", {}), report, no_report)
+    with stages() as progress:
+        events = open_market(settings, progress)
+        with progress.stage("calibrate, solve and replay") as advance:
+            result = run(
+                events,
+                model=MODELS[name],
+                calibration=settings.get("calibration"),
+                parameters={key: value for key, value in model.items() if key not in _RUN},
+                progress=lambda done, total: advance(done / max(total, 1)),
+                **{key: value for key, value in model.items() if key in _RUN},
+                **settings.get("replay", {}),
+            )
+        if page is not None:
+            with progress.stage("report"):
+                result.report(page)
+    if as_json:
+        found = result.calibration
+        print_json(
+            {
+                **result.summary(),
+                "calibration": None if found is None else found.to_dict(),
+                "report": None if page is None else str(page),
+            }
+        )
+    else:
+        from .tables import show_replay
+
+        show_replay(result, name, page)
+    return 0
+
+
+def _page(settings: dict[str, Any], report: str | None, no_report: bool) -> Path | None:
+    if no_report:
+        if report is not None:
+            raise click.UsageError(
+                "--report and --no-report exclude each other", click.get_current_context(silent=True)
+            )
+        return None
+    if report is None and not settings.get("enabled", True):
+        return None
+    page = Path(report or settings.get("path", "report.html"))
+    if not page.parent.is_dir():
+        # Found out now, not after the replay.
+        raise click.UsageError(
+            f"--report must be in a folder that exists, got '{page}'", click.get_current_context(silent=True)
+        )
+    return page

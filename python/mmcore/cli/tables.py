@@ -1,0 +1,253 @@
+"""The tables and sentences that the commands print."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .screen import answer, heading, note, number, paragraph, table
+
+if TYPE_CHECKING:
+    from ..calibration import Calibration
+    from ..events import Events
+    from ..results import Result
+
+__all__ = ["show_calibration", "show_explanation", "show_market", "show_policy", "show_replay"]
+
+UNITS = {"sigma": "ticks/√s", "A": "1/s", "k": "1/tick"}
+
+
+def show_market(events: Events) -> None:
+    """Say what the data are."""
+    s = events.summary()
+    heading(f"{events.instrument.name}", s["name"] if s["name"] != events.instrument.name else "")
+    start, end = (datetime.fromtimestamp(t / 1e9, UTC) for t in (events.start_time, events.end_time))
+    same_day = start.date() == end.date()
+    span = f"{start:%Y-%m-%d %H:%M:%S} to {end:{'' if same_day else '%Y-%m-%d '}%H:%M:%S} UTC"
+    words = f"{s['quotes']:,} quotes, {s['trades']:,} trades, {span} ({_duration(s['seconds'])})"
+    if s["spread"]:
+        wide = s["spread"]["time_weighted"]
+        words += f", spread {number(wide if wide is not None else s['spread']['mean'], 3)} ticks"
+    paragraph(words)
+    if s["clock_note"]:
+        note(f"clock: {s['clock_note']}")
+
+
+def show_calibration(calibration: Calibration, remark: str = "") -> None:
+    """Show the calibrated parameters with their errors and intervals."""
+    seconds = (calibration.end_time - calibration.start_time) / 1e9
+    level = calibration.settings["level"]
+    heading("Calibration", remark or f"{_duration(seconds)}, method {calibration.method}")
+    rows = []
+    for name, value, error, low, high, _ in calibration.table():
+        kind, _, side = name.partition("_")
+        words = {"sigma": "volatility σ", "A": f"fill rate A, {side}", "k": f"decay k, {side}"}[kind]
+        if value is None or low is None or high is None:
+            rows.append((words, "not identified", "", "", UNITS[kind]))
+            continue
+        uncertain = "" if error is None else f"± {number(error, 2)}"
+        rows.append((words, number(value), uncertain, f"{number(low)} to {number(high)}", UNITS[kind]))
+    table(["", "value", "error", f"{level:.0%} interval", "unit"], rows, left=(0, 2, 4))
+    for words in calibration.notes:
+        note(words)
+
+
+def show_policy(model: Any, quoter: Any, name: str) -> None:
+    """Show the parameters of a model and its depths at some inventories."""
+    heading("Policy", f"{type(model).__name__} (--model {name})")
+    paragraph(", ".join(f"{name} {_value(value)}" for name, value in _telling(model).items()))
+    policy = quoter.policy
+    time_left = math.inf if policy.stationary else policy.horizon
+    at = _inventories(policy.q_max, policy.order_size)
+    rows = []
+    for q in at:
+        bid, ask = policy.depths(q, time_left)
+        both = bid is not None and ask is not None
+        rows.append(
+            (
+                f"{q:+g}" if q else "0",
+                _depth(bid),
+                _depth(ask),
+                f"{bid + ask:.2f}" if both else "–",
+                f"{(ask - bid) / 2:+.2f}" if both else "–",
+            )
+        )
+    table(["inventory", "bid depth", "ask depth", "spread", "centre"], rows, left=())
+    finite = "" if policy.stationary else f", {number(time_left)} s before the horizon"
+    paragraph(f"Depths in ticks from the reference price{finite}.", style="quiet")
+
+
+def show_explanation(explanation: Any, asked: Mapping[str, Any]) -> None:
+    """Show a quote and the contribution of each step, which add up to its prices."""
+    given = ", ".join(f"{name.replace('_', ' ')} {_value(value)}" for name, value in asked.items() if value)
+    heading("One quote, explained", given)
+    rows = []
+    for name, bid, ask in explanation.rows():
+        both = (_trimmed(bid), _trimmed(ask))
+        if name in ("reference", "policy depth") or any(_nonzero(cell) for cell in both):
+            rows.append((name, *both))
+    table(["ticks", "bid", "ask"], rows)
+    for reason in explanation.reasons:
+        note(reason)
+
+
+def show_replay(result: Result, name: str, page: Path | None) -> None:
+    """Show a finished replay, from the data to where the report is."""
+    show_market(result.events)
+    share = result.settings.get("train")
+    found = result.calibration
+    if found is not None:
+        seconds = (found.end_time - found.start_time) / 1e9
+        part = (
+            "the span that is replayed"
+            if result.sample == "in-sample"
+            else f"the first {share:.0%} of the data"
+        )
+        show_calibration(found, f"{part}, {_duration(seconds)}, method {found.method}")
+    show_policy(result.model, result.quoter, name)
+    _show_sample_quote(result)
+    _show_fills(result)
+    _show_profit(result)
+    _show_markouts(result)
+    answer.print()
+    if page is None:
+        paragraph("No report was written.", style="quiet")
+    else:
+        answer.print(f"[heading]Report[/]   {page}", soft_wrap=True)
+
+
+def _show_sample_quote(result: Result) -> None:
+    decisions = result.decisions
+    if not len(decisions):
+        return
+    # The decision with the largest inventory shows what the model is for.
+    row = decisions[int(abs(decisions["inventory"]).argmax())]
+    asked = {"reference": float(row["reference"]), "inventory": int(row["inventory"])}
+    touch = {}
+    for side in ("bid", "ask"):
+        price = int(row[f"touch_{side}"])
+        if abs(price) < 2**62:
+            touch[side] = price
+    policy = result.quoter.policy
+    time_left = math.inf if policy.stationary else policy.horizon
+    show_explanation(result.quoter.explain(**asked, **touch, time_left=time_left), {**asked, **touch})
+
+
+def _show_fills(result: Result) -> None:
+    totals = result.totals
+    heading(
+        "Fills",
+        f"{result.sample}; a trade must {'go through' if result.fill == 'through' else 'touch'} our price",
+    )
+    levels, _ = result.inventory_histogram()
+    presence = result.presence
+    paragraph(
+        f"{len(result.fills):,} fills from {len(result.decisions):,} decisions, "
+        f"{result.messages:,} messages: "
+        f"{totals.bought:,} lots bought, {totals.sold:,} sold; inventory {totals.net:+,} at the end, "
+        f"between {int(levels[0]):+,} and {int(levels[-1]):+,}."
+    )
+    rows = [
+        (
+            rate.side,
+            rate.place,
+            f"{rate.orders:,}",
+            f"{rate.filled:,}",
+            "–" if math.isnan(rate.fraction) else f"{rate.fraction:.1%}",
+            number(rate.per_second, 3),
+        )
+        for rate in result.fill_rates
+        if rate.orders
+    ]
+    table(["side", "touch", "orders", "filled", "share", "per second"], rows, left=(0, 1))
+    absent = ", ".join(f"{reason} {share:.1%}" for reason, share in presence.reasons.items())
+    words = f"Quoted on both sides {presence.both:.1%} of the time"
+    paragraph(f"{words}; a side absent: {absent}." if absent else f"{words}.", style="quiet")
+
+
+def _show_profit(result: Result) -> None:
+    a = result.attribution
+    heading("Profit", f"{a.currency}, exact")
+    rows = [
+        ("spread captured", _amount(a.spread), "against the mid known at each fill"),
+        ("inventory revaluation", _amount(a.inventory), "of what was held while the mid moved"),
+        ("fees", _amount(a.fees), "paid < 0"),
+        ("total", _amount(a.total), "from the book, which never sees a mid"),
+        ("unexplained", f"{a.unexplained.normalize() + 0:f}", "total less the three parts"),
+    ]
+    table(["", a.currency or "amount", ""], rows, left=(0, 2))
+    words = f"Largest fall {_amount(result.drawdown.amount).lstrip('+')} {a.currency}."
+    bound = result.optimistic
+    if bound is not None:
+        words += (
+            f" If a touch were enough to be filled, the optimistic bound: {bound.attribution.total_text} "
+            f"with {len(bound.fills):,} fills."
+        )
+    paragraph(words, style="quiet")
+
+
+def _show_markouts(result: Result) -> None:
+    heading("Markouts", "ticks per lot after a fill; > 0 means it still paid")
+    rows = []
+    for row in result.markouts():
+        interval = "not estimable" if math.isnan(row.low) else f"{row.low:+.2f} to {row.high:+.2f}"
+        mean = "–" if math.isnan(row.mean) else f"{row.mean:+.2f}"
+        rows.append((f"{row.horizon:g} s", f"{row.n:,}", f"{row.missing:,}", mean, interval))
+    table(["after", "fills", "no mid", "mean", "95% interval"], rows, left=())
+
+
+def _telling(model: Any) -> dict[str, Any]:
+    """Return the parameters of a model that are set, without those that stand at zero by default."""
+    defaults = {p.name: p.default for p in model.PARAMETERS if not p.required}
+    return {
+        name: value
+        for name, value in model.parameters.items()
+        if value is not None and not (name in defaults and value == defaults[name] and name != "q_max")
+    }
+
+
+def _amount(amount: Any) -> str:
+    exact = amount.normalize() + 0
+    return f"{exact:+,f}" if exact else "0"
+
+
+def _duration(seconds: float) -> str:
+    """Return a span in the units in which people say it."""
+    whole = round(seconds)
+    if whole < 120:
+        return f"{seconds:.3g} s"
+    hours, rest = divmod(whole, 3600)
+    minutes, left = divmod(rest, 60)
+    parts = [f"{hours} h" if hours else "", f"{minutes} min" if minutes else "", f"{left} s" if left else ""]
+    return " ".join(part for part in parts if part)
+
+
+def _inventories(q_max: float, order_size: float) -> list[float]:
+    """Return up to nine inventories from limit to limit, on the lattice of whole orders."""
+    steps = int(q_max // order_size) if math.isfinite(q_max) else 10
+    marks = sorted({round(steps * share) for share in (0.0, 0.1, 0.3, 0.6, 1.0)} | {min(1, steps)})
+    return [-m * order_size for m in reversed(marks) if m] + [m * order_size for m in marks]
+
+
+def _depth(depth: float | None) -> str:
+    return "–" if depth is None or math.isnan(depth) else f"{depth:.2f}"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "/".join(_value(item) for item in value)
+    if isinstance(value, float):
+        return f"{value:.10g}" if abs(value) >= 1e4 else f"{value:.4g}"
+    return str(value)
+
+
+def _trimmed(cell: str) -> str:
+    """Leave out the zeros behind the last figure of a decimal fraction."""
+    return cell.rstrip("0").rstrip(".") if "." in cell else cell
+
+
+def _nonzero(cell: str) -> bool:
+    return cell not in ("", "+0", "-0", "0")

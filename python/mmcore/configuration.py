@@ -1,0 +1,634 @@
+"""Configuration in TOML: one file describes a whole run, and every fault in it is told at once.
+
+The sections and their keys are the parameters of the parts themselves
+(:class:`~mmcore.parameters.Parameter`), so the file, ``--help``, the documentation and the errors
+cannot disagree:
+
+=================  ===================================================================
+section            whose parameters
+=================  ===================================================================
+``[data]``         what is replayed: a path, or nothing for the simulated market
+``[instrument]``   :class:`mmcore.Instrument`, where the feed does not know it
+``[simulation]``   :class:`mmcore.SimulatedMarket`
+``[calibration]``  :func:`mmcore.calibrate`
+``[model]``        ``name`` and the parameters of that model
+``[replay]``       :func:`mmcore.run`
+``[report]``       where the page goes
+=================  ===================================================================
+
+A wrong file raises one :class:`ConfigurationError` that lists all faults, each with file, line, dotted
+key, what is allowed and the name that was probably meant::
+
+    mmcore.toml: 2 faults
+      line 3: model.gama is not a key of [model]; did you mean model.gamma?
+      line 7: replay.latency must be a finite number >= 0 (s), got -1
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import textwrap
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from .errors import InvalidArgument
+from .parameters import Parameter
+
+__all__ = [
+    "Configuration",
+    "ConfigurationError",
+    "Fault",
+    "Section",
+    "load",
+    "loads",
+    "model_class",
+    "model_parameters",
+    "script",
+    "sections",
+    "template",
+]
+
+
+@dataclass(frozen=True)
+class Section:
+    """One table of the file: its name, what it is for, and its parameters."""
+
+    name: str
+    doc: str
+    parameters: tuple[Parameter, ...]
+
+    def __getitem__(self, name: str) -> Parameter:
+        """Return the parameter called ``name``."""
+        for parameter in self.parameters:
+            if parameter.name == name:
+                return parameter
+        raise KeyError(name)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong in a file.
+
+    Parameters
+    ----------
+    key : str
+        Dotted key, ``"model.gamma"``; empty for a fault of the syntax.
+    message : str
+        The whole sentence, with what is allowed.
+    line : int or None
+        Counted from 1; None when there is none (a key that is missing from an absent section).
+    suggestion : str or None
+        The key or value that was probably meant.
+    """
+
+    key: str
+    message: str
+    line: int | None = None
+    suggestion: str | None = None
+
+    def __str__(self) -> str:
+        place = "" if self.line is None else f"line {self.line}: "
+        meant = "" if self.suggestion is None else f"; did you mean {self.suggestion}?"
+        return f"{place}{self.message}{meant}"
+
+
+class ConfigurationError(InvalidArgument):
+    """A configuration file is wrong; :attr:`faults` lists everything that is.
+
+    Parameters
+    ----------
+    path : str
+        The file's name as it was given.
+    faults : sequence of Fault
+        In the order of the file.
+    """
+
+    code = "configuration"
+
+    def __init__(self, path: str, faults: Iterable[Fault]) -> None:
+        self.path = path
+        self.faults = tuple(faults)
+        number = len(self.faults)
+        heading = f"{path}: {number} fault{'s' if number != 1 else ''}"
+        super().__init__("\n".join([heading, *(f"  {fault}" for fault in self.faults)]), argument="config")
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What a file says: only the keys that stand in it, checked and converted.
+
+    Parameters
+    ----------
+    path : str
+        Where it came from.
+    values : dict
+        Section name → key → value.
+
+    Examples
+    --------
+    >>> configuration = loads('''
+    ... [simulation]
+    ... seed = 7
+    ... ''')
+    >>> configuration["simulation"], configuration["report"]
+    ({'seed': 7}, {})
+    """
+
+    path: str
+    values: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def __getitem__(self, section: str) -> dict[str, Any]:
+        """Return the keys given in one section; empty when there are none."""
+        return dict(self.values.get(section, {}))
+
+
+# ---- what a file may hold
+
+
+DATA = (
+    Parameter(
+        "path", str, default=None, doc="file or folder of market data; the simulated market when omitted"
+    ),
+    Parameter(
+        "format",
+        str,
+        default=None,
+        choices=("lobster", "binance", "csv", "events"),
+        doc="format of the data; told from the files when omitted",
+    ),
+    Parameter("cache", bool, default=True, doc="keep the parsed data, so that the next run starts at once"),
+    Parameter("symbol", str, default=None, doc="which one, in a capture of several (binance)"),
+    Parameter("date", str, default=None, doc="day from whose midnight the stamps count (lobster, csv)"),
+    Parameter("columns", str, default=None, doc="our=theirs pairs such as 'time=ts,bid=b1' (csv)"),
+    Parameter("delimiter", str, default=None, doc="one character between the columns (csv)"),
+    Parameter("time_format", str, default=None, doc="s, ms, us, ns, iso or a strptime pattern (csv)"),
+    Parameter(
+        "rounding",
+        str,
+        default=None,
+        choices=("exact", "nearest", "floor", "ceil"),
+        doc="what becomes of prices off the tick (csv)",
+    ),
+)
+
+INSTRUMENT = (
+    Parameter("name", str, default=None, doc="name of what is traded"),
+    Parameter("tick", str, default=None, unit="currency", doc="smallest step of the price, an exact decimal"),
+    Parameter("lot", str, default=None, unit="units", doc="smallest step of the size, an exact decimal"),
+    Parameter("multiplier", str, default=None, doc="units of the underlying in one unit, an exact decimal"),
+    Parameter("currency", str, default=None, doc="in which the price is quoted"),
+)
+
+REPORT = (
+    Parameter("path", str, default="report.html", doc="file of the report"),
+    Parameter("enabled", bool, default=True, doc="whether a report is written"),
+)
+
+MODELS = {
+    "glft": "GueantLehalleFernandezTapia",
+    "glft-closed-form": "GueantLehalleFernandezTapiaClosedForm",
+    "cj": "CarteaJaimungal",
+    "as": "AvellanedaStoikov",
+}
+"""Short names of the models, and their classes."""
+
+MODEL = Parameter(
+    "name",
+    str,
+    default="glft",
+    choices=tuple(MODELS),
+    doc="Guéant-Lehalle-Fernandez-Tapia (exact, or its closed form), Cartea-Jaimungal, Avellaneda-Stoikov",
+)
+
+MEASURED = ("sigma", "A", "k")
+"""Parameters of a model that calibration measures when they are not given."""
+
+
+def model_class(name: str) -> Any:
+    """Return the class of a model by its short name.
+
+    Examples
+    --------
+    >>> model_class("glft").__name__
+    'GueantLehalleFernandezTapia'
+    """
+    from . import models
+
+    return getattr(models, MODELS[MODEL.check(name)])
+
+
+def model_parameters(name: str) -> tuple[Parameter, ...]:
+    """Return the parameters of a model within a run, which measures or chooses what is not given.
+
+    Examples
+    --------
+    >>> {p.name: p.default for p in model_parameters("glft")}["q_max"]
+    10
+    """
+    from .replaying import RUN_PARAMETERS
+
+    chosen = {p.name: p for p in RUN_PARAMETERS if p.name not in ("model", "train")}
+    own = {p.name: p for p in model_class(name).PARAMETERS}
+    # The run needs A for its choice of gamma, even where the model itself has none.
+    described = {**{p.name: p for p in model_class("glft").PARAMETERS if p.name in MEASURED}, **own}
+    found = []
+    for parameter in {**chosen, **described}.values():
+        if parameter.name in MEASURED:
+            words = f"{parameter.doc}; calibrated when omitted"
+            parameter = replace(parameter, default=None, doc=words)
+        elif parameter.name in chosen:
+            parameter = chosen[parameter.name]
+        found.append(parameter)
+    return tuple(found)
+
+
+def sections(model: str = MODEL.default) -> tuple[Section, ...]:
+    """Return the sections of a configuration, with the parameters of one model.
+
+    Parameters
+    ----------
+    model : str
+        Short name of the model.
+
+    Examples
+    --------
+    >>> [section.name for section in sections()]
+    ['data', 'instrument', 'simulation', 'calibration', 'model', 'replay', 'report']
+    """
+    from . import calibration
+    from .replaying import REPLAY_PARAMETERS, RUN_PARAMETERS
+    from .simulation import SimulatedMarket
+
+    train = tuple(p for p in RUN_PARAMETERS if p.name == "train")
+    return (
+        Section("data", "The market data to replay.", DATA),
+        Section(
+            "instrument", "Grid and currency of the data, where the feed does not know them.", INSTRUMENT
+        ),
+        Section(
+            "simulation", "The simulated market, used when no data are named.", SimulatedMarket.PARAMETERS
+        ),
+        Section("calibration", "How volatility and fill intensity are measured.", calibration.PARAMETERS),
+        Section("model", "The model that is solved for quotes.", (MODEL, *model_parameters(model))),
+        Section("replay", "How the market is replayed.", (*train, *REPLAY_PARAMETERS)),
+        Section("report", "The page that is written at the end.", REPORT),
+    )
+
+
+# ---- reading
+
+
+def load(path: str | os.PathLike[str]) -> Configuration:
+    """Read and check a configuration file.
+
+    Parameters
+    ----------
+    path : path-like
+        A TOML file; ``mmcore init`` writes one.
+
+    Raises
+    ------
+    ConfigurationError
+        The file is wrong; lists every fault.
+    OSError
+        The file cannot be read.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(os.fspath(path), [Fault("", f"not UTF-8 text: {error}")]) from None
+    return loads(text, path=os.fspath(path))
+
+
+def loads(text: str, path: str = "mmcore.toml") -> Configuration:
+    r"""Check the text of a configuration file.
+
+    Parameters
+    ----------
+    text : str
+        TOML.
+    path : str
+        Name for the errors.
+
+    Raises
+    ------
+    ConfigurationError
+        The text is wrong; lists every fault.
+
+    Examples
+    --------
+    >>> loads("[replay]\\nlatency = -1\n[modle]\ngamma = 0.1")
+    Traceback (most recent call last):
+    mmcore.configuration.ConfigurationError: mmcore.toml: 2 faults
+      line 2: replay.latency must be a finite number >= 0 (s), got -1
+      line 3: [modle] is not a section; did you mean [model]?
+    """
+    try:
+        document = tomllib.loads(text, parse_float=Decimal)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(path, [_syntax(error)]) from None
+    lines = _key_lines(text)
+    faults: list[Fault] = []
+    values: dict[str, dict[str, Any]] = {}
+    asked = document.get("model", {})
+    name = asked.get("name", MODEL.default) if isinstance(asked, Mapping) else MODEL.default
+    known = {section.name: section for section in sections(name if name in MODELS else MODEL.default)}
+    for key, table in document.items():
+        line = lines.get((key,))
+        if key not in known:
+            what = "is not a section" if isinstance(table, Mapping) else "stands outside of the sections"
+            faults.append(_unknown(key, f"[{key}] {what}", line, known, "[{}]"))
+        elif not isinstance(table, Mapping):
+            faults.append(Fault(key, f"{key} must be a section, written [{key}], got {_shown(table)}", line))
+        else:
+            values[key] = _check_section(known[key], table, lines, faults)
+    if name in MODELS:
+        required = {p.name for p in known["model"].parameters if p.required} - set(asked)
+        faults += [
+            Fault(f"model.{p.name}", f"model.{p.name} is missing: {p.allowed}", lines.get(("model",)))
+            for p in known["model"].parameters
+            if p.name in required
+        ]
+    if faults:
+        faults.sort(key=lambda fault: fault.line if fault.line is not None else len(text))
+        raise ConfigurationError(path, faults)
+    return Configuration(path, values)
+
+
+def _check_section(
+    section: Section, table: Mapping[str, Any], lines: dict[tuple[str, ...], int], faults: list[Fault]
+) -> dict[str, Any]:
+    checked: dict[str, Any] = {}
+    for name, value in table.items():
+        line = lines.get((section.name, name), lines.get((section.name,)))
+        key = f"{section.name}.{name}"
+        try:
+            parameter = section[name]
+        except KeyError:
+            what = f"{key} is not a key of [{section.name}]"
+            names = [p.name for p in section.parameters]
+            faults.append(_unknown(key, what, line, names, section.name + ".{}"))
+            continue
+        try:
+            checked[name] = parameter.check(_plain(value, parameter.type))
+        except InvalidArgument:
+            # "or None" is Python's way to leave a key out.
+            allowed = parameter.allowed.removesuffix(", or None")
+            meant = None
+            if isinstance(value, str) and parameter.choices:
+                close = difflib.get_close_matches(value, parameter.choices, 1)
+                meant = repr(close[0]) if close else None
+            faults.append(Fault(key, f"{key} must be {allowed}, got {_shown(value)}", line, meant))
+    return checked
+
+
+def _unknown(key: str, what: str, line: int | None, names: Iterable[str], form: str) -> Fault:
+    """Make the fault of a name that does not exist: suggest the nearest, or list what there is."""
+    names = list(names)
+    last = key.rpartition(".")[2]
+    folded = {name.lower(): name for name in names}
+    close = difflib.get_close_matches(last.lower(), folded, 1)
+    if close:
+        return Fault(key, what, line, form.format(folded[close[0]]))
+    return Fault(key, f"{what}; there are {', '.join(names)}", line)
+
+
+def _plain(value: Any, kind: type) -> Any:
+    """Convert the exact decimals of the reader to what the parameters take: a text keeps every digit."""
+    if isinstance(value, list):
+        return [_plain(item, kind) for item in value]
+    if kind is str and isinstance(value, (Decimal, int)) and not isinstance(value, bool):
+        return str(value)
+    return float(value) if isinstance(value, Decimal) else value
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_shown, value)) + "]"
+    if isinstance(value, Mapping):
+        return "a table"
+    return repr(value)
+
+
+def _syntax(error: tomllib.TOMLDecodeError) -> Fault:
+    message, _, place = str(error).partition(" (at ")
+    found = re.match(r"line (\d+)", place)
+    return Fault("", f"not TOML: {message}", int(found[1]) if found else None)
+
+
+_KEY = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""
+_TOKEN = re.compile(
+    rf"""
+    (?P<space>[ \t\r]+|\#[^\n]*)
+  | (?P<newline>\n)
+  | (?P<string>\"{{3}}(?:[^\\]|\\.)*?\"{{3,5}}|'{{3}}.*?'{{3,5}})
+  | (?P<key>{_KEY}(?:[ \t]*\.[ \t]*{_KEY})*)
+  | (?P<other>.)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+def _key_lines(text: str) -> dict[tuple[str, ...], int]:
+    """Find the line of each key and table of a text that is known to be TOML.
+
+    The reader of the standard library tells no positions. Since the text has been parsed, it is
+    enough to split it into strings, keys and marks: a key is what stands before ``=``, or within
+    the brackets that begin a statement.
+    """
+    lines: dict[tuple[str, ...], int] = {}
+    line = 1
+    table: tuple[str, ...] = ()
+    depth = 0  # brackets and braces of a value
+    start = True  # of a statement
+    header: tuple[str, ...] | None = None
+    in_header = False
+    pending: tuple[tuple[str, ...], int] | None = None
+    for token in _TOKEN.finditer(text):
+        what, mark = token.lastgroup, token[0]
+        if what == "newline":
+            if depth == 0:
+                start, in_header, pending = True, False, None
+        elif what == "key" and in_header and header is None:
+            header = table = _split_key(mark)
+            for i in range(1, len(header) + 1):
+                lines.setdefault(header[:i], line)
+        elif what == "key" and start:
+            pending, start = (_split_key(mark), line), False
+        elif what == "other" and mark == "[" and start:
+            in_header, header, start = True, None, False
+        elif what == "other" and mark == "=" and pending is not None and depth == 0:
+            path = table + pending[0]
+            for i in range(1, len(path) + 1):
+                lines.setdefault(path[:i], pending[1])
+            pending = None
+        elif what == "other" and not in_header:
+            depth += (mark in "[{") - (mark in "]}")
+        line += mark.count("\n")
+    return lines
+
+
+def _split_key(text: str) -> tuple[str, ...]:
+    parts = re.findall(_KEY, text)
+    return tuple(tomllib.loads(f"x = {p}")["x"] if p[0] in "\"'" else p for p in parts)
+
+
+# ---- writing
+
+
+def template(model: str = MODEL.default, given: Mapping[str, Mapping[str, Any]] | None = None) -> str:
+    """Return a commented configuration: every parameter with type, default, range, unit and doc.
+
+    A parameter that is not given stands there as a comment with its default, so that the file says
+    what may be said and changes nothing.
+
+    Parameters
+    ----------
+    model : str
+        Short name of the model.
+    given : mapping, optional
+        Values to write, section → key → value.
+
+    Examples
+    --------
+    >>> text = template(given={"simulation": {"seed": 7}})
+    >>> loads(text)["simulation"]
+    {'seed': 7}
+    """
+    values = {section: dict(table) for section, table in (given or {}).items()}
+    values.setdefault("model", {}).setdefault("name", model)
+    lines = [
+        "# Configuration of mmcore: one file describes a whole run.",
+        "#",
+        "#     mmcore replay --config mmcore.toml",
+        "#",
+        "# Each key stands with what it means, what is allowed and its default. Take the # away to set it.",
+        "# Options on the command line override this file. Prices in ticks, sizes in lots, times in seconds.",
+    ]
+    for section in sections(model):
+        lines += ["", "", f"[{section.name}]", f"# {section.doc}"]
+        for parameter in section.parameters:
+            lines += ["", *_described(parameter)]
+            table = values.get(section.name, {})
+            if parameter.name in table:
+                lines.append(f"{parameter.name} = {_toml(table[parameter.name])}")
+            else:
+                lines.append(f"# {parameter.name} = {_toml(_example(parameter))}")
+    return "\n".join(lines) + "\n"
+
+
+def _described(parameter: Parameter) -> list[str]:
+    allowed = parameter.allowed.removesuffix(", or None")
+    if parameter.default is None:
+        default = "none by default"
+    elif parameter.required:
+        default = "must be given"
+    else:
+        default = f"default {_toml(parameter.default)}"
+    words = f"{parameter.doc[:1].upper()}{parameter.doc[1:]}."
+    return [
+        *textwrap.wrap(words, 98, initial_indent="# ", subsequent_indent="# "),
+        f"#   {allowed}; {default}",
+    ]
+
+
+def _example(parameter: Parameter) -> Any:
+    """Return a value that shows how the key is written: its default, or something that is allowed."""
+    if parameter.default is not None and not parameter.required:
+        return parameter.default
+    if parameter.choices:
+        return parameter.choices[0]
+    if parameter.type is bool:
+        return True
+    if parameter.type is str:
+        return ""
+    low = parameter.low if parameter.low != float("-inf") else 0.0
+    if parameter.open_low or parameter.type is float:
+        low = min(low + 1.0, (low + parameter.high) / 2)
+    return parameter.type(low)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return repr(value)
+
+
+def script(model: str = MODEL.default, given: Mapping[str, Mapping[str, Any]] | None = None) -> str:
+    """Return a short strategy script that uses the public interface, made from the same metadata."""
+    found = {section.name: section for section in sections(model)}
+    values = {section: dict(table) for section, table in (given or {}).items()}
+    source = "events = mm.SimulatedMarket(seed=1).events()"
+    if "path" in values.get("data", {}):
+        source = f"events = mm.load({values['data']['path']!r})"
+    chosen = values.get("model", {})
+
+    def keyword(section: str, name: str, fallback: Any) -> str:
+        parameter = found[section][name]
+        value = values.get(section, {}).get(name, fallback)
+        unit = f" ({parameter.unit})" if parameter.unit else ""
+        return f"    {name}={value!r},  # {parameter.doc.partition(';')[0]}{unit}"
+
+    own = {p.name: p for p in model_class(model).PARAMETERS}
+    wanted = {"q_max": 10, "order_size": 1, **{p.name: _example(p) for p in own.values() if p.required}}
+    wanted |= {"gamma": 0.001, "running_penalty": 0.001, "terminal_penalty": 0.0, "horizon": 3600.0}
+    arguments = []
+    for name, parameter in own.items():
+        if name in MEASURED or not (parameter.required or name in ("q_max", "order_size") or name in chosen):
+            continue
+        value = chosen.get(name, wanted[name])
+        unit = f" ({parameter.unit})" if parameter.unit else ""
+        arguments.append(f"    {name}={value!r},  # {parameter.doc}{unit}")
+    limit = chosen.get("q_max", wanted["q_max"])
+    return "\n".join(
+        [
+            '"""A market maker in a few lines: change the numbers and run it again."""',
+            "",
+            "import mmcore as mm",
+            "",
+            '# What is traded: a market made by code, or your own data: mm.load("path")',
+            source,
+            "before, after = events.split(0.25)",
+            "",
+            "# Volatility and fill intensity, with their errors, on the first quarter only",
+            "calibration = mm.calibrate(before)",
+            "print(calibration)",
+            "",
+            "# The model is solved into a policy that the quoter reads",
+            "model = calibration.model(",
+            f"    mm.{MODELS[model]},",
+            *arguments,
+            ")",
+            f"quoter = mm.Quoter(model, events.instrument, limits=mm.Limits(max_position={limit!r}))",
+            "",
+            "# One quote at the first mid, with each step explained",
+            "mid = after.mid2[0] / 2",
+            "print(quoter.explain(mid, 0))",
+            "",
+            "# The rest of the market, against this quoter",
+            "result = mm.replay(",
+            "    after,",
+            "    quoter,",
+            keyword("replay", "interval", 1.0),
+            keyword("replay", "latency", 0.0),
+            keyword("replay", "fill", "through"),
+            keyword("replay", "maker_fee", 0.0),
+            ")",
+            "print(result)",
+            "",
+        ]
+    )
