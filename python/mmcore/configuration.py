@@ -581,7 +581,7 @@ def script(model: str = MODEL.default, given: Mapping[str, Mapping[str, Any]] | 
         parameter = found[section][name]
         value = values.get(section, {}).get(name, fallback)
         unit = f" ({parameter.unit})" if parameter.unit else ""
-        return f"    {name}={value!r},  # {parameter.doc.partition(';')[0]}{unit}"
+        return f"    {name}={_toml(value)},  # {re.split('[,;]', parameter.doc)[0]}{unit}"
 
     own = {p.name: p for p in model_class(model).PARAMETERS}
     wanted = {"q_max": 10, "order_size": 1, **{p.name: _example(p) for p in own.values() if p.required}}

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..configuration import DATA, INSTRUMENT, MODEL, MODELS, model_class, model_parameters
+from ..configuration import DATA, INSTRUMENT, MODEL, MODELS, in_words, model_class, model_parameters
 from ..errors import InvalidArgument
 from ..parameters import Parameter
 
@@ -118,7 +118,7 @@ def parameter_option(
     parameter: Parameter, group: str, default: str | None = None, name: str | None = None
 ) -> Callable[[Any], Any]:
     """Make the option of one parameter; it stays None unless it is given."""
-    words = parameter.doc
+    words = in_words(parameter)
     details = []
     if parameter.unit:
         details.append(parameter.unit)
