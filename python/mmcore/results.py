@@ -361,8 +361,8 @@ class Result:
     decisions : ndarray
         One record per decision (dtype ``DECISION``): ``time``, ``live_time`` (ns); ``reference``;
         ``touch_bid``, ``touch_ask``, ``bid``, ``ask``, ``bid_size``, ``ask_size``; ``inventory``
-        before it; ``why`` (bits of :data:`mmcore.quoting.WHY`); ``void`` (bit 1: the bid, bit 2: the
-        ask was lost in flight); cumulative ``spread2``, ``revaluation2`` (half tick·lots), ``fees``
+        before it; ``why`` (bits ``MM_WHY_…`` of ``mmcore/policy.h``); ``lost`` (bit 0: the bid, bit 1:
+        the ask was lost in flight); cumulative ``spread2``, ``revaluation2`` (half tick·lots), ``fees``
         (currency units).
     fills : ndarray
         Fill records (dtype ``mmcore.FILL``); ``time`` is the exchange's stamp, ``receive_time`` ours.
@@ -589,7 +589,7 @@ class Result:
         columns: dict[str, list[NDArray[Any]]] = {}
         for s, side in enumerate(SIDES):
             sign = 1 - 2 * s
-            there = (live < end) & (d[f"{side}_size"] > 0) & ((d["void"] >> s) & 1 == 0)
+            there = (live < end) & (d[f"{side}_size"] > 0) & ((d["lost"] >> s) & 1 == 0)
             mine = (self.fills["qty"] * sign) > 0
             rows = self.fill_context["decision"][mine]
             lots = np.bincount(rows, self.fills["qty"][mine] * sign, minlength=len(d)).astype(np.int64)
@@ -656,7 +656,7 @@ class Result:
             absent = why_absent.setdefault(side, {})
             placed = np.zeros(len(d), dtype=bool)
             placed[o["decision"][mine]] = True
-            void = (d["void"] >> s) & 1 == 1
+            void = (d["lost"] >> s) & 1 == 1
             absent["not yet live"] = int(live[0]) - first
             absent["filled, until the next decision"] = int((window - held[side])[placed].sum())
             absent["lost in flight: the side was filled meanwhile"] = int(window[void & ~placed].sum())

@@ -1,0 +1,367 @@
+/* mmcore/matching.h - replay: recorded events -> quoter -> resting orders -> fills -> book.
+ *
+ * One clock: local_time, when we could have known. A decision at time g sees the rows with
+ * local_time <= g and no other. Its quote is live at g + latency and may be filled by trades with
+ * local_time > g + latency, strictly: a trade of the very stamp at which an order arrives was
+ * there first.
+ *
+ * The decision log is the queue of what is in flight: a second cursor walks it. A decision that
+ * goes live replaces both sides of the one before it. Its side is lost when the older order of
+ * that side was filled, even in part, after the decision was made: cancel-replace of a gone order
+ * fails. So a side only ever goes live with the inventory it was decided for, or with one that
+ * leaves more room, and the position limit of the policy holds under any latency. A filled side
+ * stays empty until a later decision goes live.
+ *
+ * Fills: "through": a trade strictly beyond our price fills the whole order. "touch": also, a
+ * trade at our price fills up to its size, as if we stood first in the queue: the optimistic
+ * bound. The side of the trade is not asked.
+ *
+ * Profit is split as it arises, in half tick*lots (twice the mid is an integer): spread2 grows by
+ * qty*(mid2 - 2*price) at a fill, revaluation2 by net*(change of mid2) at a quote. The book never
+ * sees a mid, so that the two sums and the book check each other.
+ *
+ * No allocation: the caller owns every array. mm_replay_run stops with MM_CAPACITY when the log or
+ * the fills are full, before it touched the row: enlarge and call again.
+ */
+#ifndef MMCORE_MATCHING_H
+#define MMCORE_MATCHING_H
+
+#include <math.h>
+
+#include "book.h"
+#include "quoting.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { MM_EVENT_QUOTE = 1, MM_EVENT_TRADE = 2 }; /* mm_events.kind */
+enum { MM_TRADE_HIDDEN = 1 };                    /* mm_events.flags */
+
+/* Columns in arrival order; `kind` says which set supplies the next row. local times never fall. */
+typedef struct mm_events {
+  int64_t rows, quotes, trades;
+  const uint8_t *kind;
+  const int64_t *quote_time, *bid, *ask, *bid_size, *ask_size;
+  const int64_t *trade_exchange_time, *trade_time, *price, *size;
+  const int32_t *subtick;
+  const uint8_t *flags;
+} mm_events;
+
+typedef struct mm_replay_setup {
+  int64_t interval;         /* ns between decisions; 0: after every quote row */
+  int64_t latency;          /* ns */
+  int64_t first, last, end; /* first and last decision; when all orders are pulled (ns) */
+  int64_t expiry;           /* ns: time_left counts down to it when `countdown` */
+  double time_left;         /* s, of every decision, when not `countdown` */
+  int64_t fee_num, fee_den; /* see mm_notional_fee */
+  int32_t countdown;
+  int32_t touch;    /* the optimistic rule */
+  int32_t weighted; /* reference: mid weighted by the sizes, not the plain one */
+  int32_t hidden;   /* do hidden executions fill us too? */
+} mm_replay_setup;
+
+typedef struct mm_decision { /* 112 bytes; DECISION in NumPy */
+  int64_t time, live_time;
+  double reference; /* ticks; NaN: no mid */
+  int64_t touch_bid, touch_ask;
+  int64_t bid, ask, bid_size, ask_size;
+  int64_t inventory;             /* lots, before it */
+  int64_t spread2, revaluation2; /* half tick*lots, so far */
+  int64_t fees;                  /* currency units, so far */
+  uint32_t why;
+  uint32_t lost; /* bit 0: the bid, bit 1: the ask was lost in flight */
+} mm_decision;
+
+typedef struct mm_fill_context { /* 56 bytes; FILL_CONTEXT in NumPy: what stood around a fill */
+  int64_t touch_bid, touch_ask;  /* known then */
+  int64_t mid2;                  /* the last known bid + ask */
+  int64_t inventory;             /* after it */
+  int64_t decision;              /* whose order it was */
+  int64_t trade;                 /* row of the trades */
+  int8_t place;                  /* against the touch of that decision: 0 inside, 1 at, 2 behind */
+  int8_t complete;               /* nothing of the order is left */
+  int8_t reserved[6];
+} mm_fill_context;
+
+typedef struct mm_replay {
+  mm_replay_setup setup;
+  const mm_policy *policy;
+  mm_rules rules;
+  mm_decision *decisions;
+  int64_t n_decisions, decision_capacity;
+  mm_fill *fills;
+  mm_fill_context *contexts;
+  int64_t n_fills, fill_capacity;
+  int64_t row, quote, trade; /* cursors */
+  int64_t next;              /* next decision on the grid; INT64_MAX: none */
+  int64_t pending;           /* first decision that is not live yet */
+  int64_t touch_bid, touch_ask, touch_bid_size, touch_ask_size;
+  int64_t mid2;
+  int32_t two_sided, has_mid;
+  int64_t live_price[2], live_left[2]; /* what rests in the market */
+  int64_t live_decision;
+  int64_t decided_at_fill[2]; /* decisions made when the side was last filled */
+  int64_t sent_price[2], sent_size[2];
+  int64_t messages[2];
+  int64_t spread2, revaluation2, fees;
+  int64_t crossed; /* crossed quote rows refused: the last good one is kept */
+  mm_position position;
+  mm_quote quote_made; /* of the last decision: made again only when its inputs change */
+  double made_reference;
+  int64_t made_inventory, made_bid, made_ask;
+  int32_t made, reserved;
+} mm_replay;
+
+#define MM_MONEY_LIMIT ((int64_t)1 << 61)
+#define MM_MID2_LIMIT ((int64_t)1 << 60)
+
+/* *sum += a*b, all within +-2^61; a product is judged as a double, whose error is far below the margin. */
+static inline int mm_money_add(int64_t *sum, int64_t a, int64_t b) {
+  const double product = (double)a * (double)b;
+  if (MM_UNLIKELY(!(product < 2305843009213693952.0 && product > -2305843009213693952.0)))
+    return MM_OVERFLOW;
+  const int64_t total = *sum + a * b;
+  if (MM_UNLIKELY(total > MM_MONEY_LIMIT || total < -MM_MONEY_LIMIT))
+    return MM_OVERFLOW;
+  *sum = total;
+  return MM_OK;
+}
+
+/* Start of a replay; the arrays may be set or enlarged at any later time. */
+static inline void mm_replay_init(mm_replay *r, const mm_replay_setup *setup, const mm_policy *policy,
+                                  const mm_rules *rules, int negative_prices) {
+  memset(r, 0, sizeof *r);
+  r->setup = *setup;
+  r->policy = policy;
+  r->rules = *rules;
+  r->next = setup->interval > 0 && setup->first <= setup->last ? setup->first : INT64_MAX;
+  r->touch_bid = r->live_price[MM_BID] = r->sent_price[MM_BID] = MM_NO_BID;
+  r->touch_ask = r->live_price[MM_ASK] = r->sent_price[MM_ASK] = MM_NO_ASK;
+  mm_position_init(&r->position, MM_AVERAGE, negative_prices);
+}
+
+static inline double mm_replay_reference(const mm_replay *r) {
+  if (!r->two_sided)
+    return (double)NAN;
+  if (!r->setup.weighted)
+    return (double)r->mid2 * 0.5;
+  return (double)r->touch_bid +
+         (double)(r->touch_ask - r->touch_bid) *
+             ((double)r->touch_bid_size / ((double)r->touch_bid_size + (double)r->touch_ask_size));
+}
+
+/* Quote at `time` from what is known now, and log it as in flight. */
+static inline int mm_replay_decide(mm_replay *r, int64_t time) {
+  if (MM_UNLIKELY(r->n_decisions >= r->decision_capacity))
+    return MM_CAPACITY;
+  const mm_replay_setup *setup = &r->setup;
+  const int64_t net = r->position.net;
+  const double reference = mm_replay_reference(r);
+  mm_quote *q = &r->quote_made;
+  if (!r->made || setup->countdown || reference != r->made_reference || net != r->made_inventory ||
+      r->touch_bid != r->made_bid || r->touch_ask != r->made_ask) {
+    const double left = setup->countdown ? (double)(setup->expiry - time) / 1e9 : setup->time_left;
+    mm_quote_make(r->policy, &r->rules, reference, (double)net, r->touch_bid, r->touch_ask, 0.0, 0.0, left, 0,
+                  q);
+    if (MM_UNLIKELY(q->take != 0))
+      return MM_UNSUPPORTED; /* crossing the spread is not replayed */
+    r->made = 1;
+    r->made_reference = reference;
+    r->made_inventory = net;
+    r->made_bid = r->touch_bid;
+    r->made_ask = r->touch_ask;
+  }
+  mm_decision *d = &r->decisions[r->n_decisions++];
+  d->time = time;
+  d->live_time = time + setup->latency;
+  d->reference = reference;
+  d->touch_bid = r->touch_bid;
+  d->touch_ask = r->touch_ask;
+  d->bid = q->price[MM_BID];
+  d->ask = q->price[MM_ASK];
+  d->bid_size = q->size[MM_BID];
+  d->ask_size = q->size[MM_ASK];
+  d->inventory = net;
+  d->spread2 = r->spread2;
+  d->revaluation2 = r->revaluation2;
+  d->fees = r->fees;
+  d->why = q->why;
+  d->lost = 0;
+  for (int side = 0; side < 2; ++side) {
+    if (q->price[side] != r->sent_price[side] || q->size[side] != r->sent_size[side]) {
+      r->sent_price[side] = q->price[side];
+      r->sent_size[side] = q->size[side];
+      r->messages[side]++;
+    }
+  }
+  return MM_OK;
+}
+
+/* Let the decisions take effect whose quotes were live before `time`. */
+static inline void mm_replay_arrive(mm_replay *r, int64_t time) {
+  while (r->pending < r->n_decisions && r->decisions[r->pending].live_time < time) {
+    mm_decision *d = &r->decisions[r->pending];
+    const int64_t price[2] = {d->bid, d->ask}, size[2] = {d->bid_size, d->ask_size};
+    for (int side = 0; side < 2; ++side) {
+      if (size[side] && r->decided_at_fill[side] <= r->pending) {
+        r->live_price[side] = price[side];
+        r->live_left[side] = size[side];
+      } else {
+        if (size[side])
+          d->lost |= (uint32_t)1 << side;
+        r->live_price[side] = side == MM_BID ? MM_NO_BID : MM_NO_ASK;
+        r->live_left[side] = 0;
+      }
+    }
+    r->live_decision = r->pending++;
+  }
+}
+
+/* Fill `lots` of what rests on `side`, by the trade under the cursor. */
+static inline int mm_replay_hit(mm_replay *r, const mm_events *e, int side, int64_t lots) {
+  const int64_t price = r->live_price[side];
+  const int64_t qty = side == MM_BID ? lots : -lots;
+  const mm_decision *d = &r->decisions[r->live_decision];
+  int64_t fee, spread2 = r->spread2, fees = r->fees;
+  int status = mm_notional_fee(qty, price, r->setup.fee_num, r->setup.fee_den, &fee);
+  if (status == MM_OK)
+    status = mm_money_add(&spread2, qty, r->mid2 - 2 * price);
+  if (status == MM_OK)
+    status = mm_money_add(&fees, fee, 1);
+  if (status == MM_OK)
+    status = mm_position_fill(&r->position, NULL, 0, qty, price, fee);
+  if (MM_UNLIKELY(status != MM_OK))
+    return status;
+  r->spread2 = spread2;
+  r->fees = fees;
+  r->live_left[side] -= lots;
+  r->decided_at_fill[side] = r->n_decisions;
+
+  mm_fill *f = &r->fills[r->n_fills];
+  memset(f, 0, sizeof *f);
+  f->time = e->trade_exchange_time[r->trade];
+  f->receive_time = e->trade_time[r->trade];
+  f->qty = qty;
+  f->price = price;
+  f->fee = fee;
+  f->order_id = 2 * r->live_decision + side + 1;
+  f->fee_currency = -1;
+  f->liquidity = MM_MAKER;
+  mm_fill_context *c = &r->contexts[r->n_fills++];
+  const int64_t better = side == MM_BID ? price - d->touch_bid : d->touch_ask - price;
+  memset(c, 0, sizeof *c);
+  c->touch_bid = r->touch_bid;
+  c->touch_ask = r->touch_ask;
+  c->mid2 = r->mid2;
+  c->inventory = r->position.net;
+  c->decision = r->live_decision;
+  c->trade = r->trade;
+  c->place = better > 0 ? 0 : better == 0 ? 1 : 2;
+  c->complete = r->live_left[side] == 0;
+
+  const int64_t none = side == MM_BID ? MM_NO_BID : MM_NO_ASK;
+  if (c->complete)
+    r->live_price[side] = none;
+  /* What we expect to rest from now on: what is in flight will be refused. */
+  r->sent_size[side] = r->pending < r->n_decisions ? 0 : r->live_left[side];
+  r->sent_price[side] = r->sent_size[side] ? price : none;
+  return MM_OK;
+}
+
+static inline int mm_replay_on_quote(mm_replay *r, const mm_events *e) {
+  const int64_t i = r->quote;
+  const int64_t bid = e->bid[i], ask = e->ask[i];
+  if (MM_UNLIKELY(bid > ask)) {
+    r->crossed++;
+    return MM_OK;
+  }
+  r->touch_bid = bid;
+  r->touch_ask = ask;
+  r->touch_bid_size = e->bid_size[i];
+  r->touch_ask_size = e->ask_size[i];
+  r->two_sided = bid != MM_NO_BID && ask != MM_NO_ASK;
+  if (MM_UNLIKELY(!r->two_sided))
+    return MM_OK;
+  const int64_t mid2 = bid + ask;
+  if (mid2 != r->mid2 || !r->has_mid) {
+    if (MM_UNLIKELY(mid2 > MM_MID2_LIMIT || mid2 < -MM_MID2_LIMIT))
+      return MM_OVERFLOW;
+    if (r->position.net) {
+      const int status = mm_money_add(&r->revaluation2, r->position.net, mid2 - r->mid2);
+      if (MM_UNLIKELY(status != MM_OK))
+        return status;
+    }
+    r->mid2 = mid2;
+    r->has_mid = 1;
+  }
+  return MM_OK;
+}
+
+static inline int mm_replay_on_trade(mm_replay *r, const mm_events *e, int64_t time) {
+  const int64_t i = r->trade;
+  if ((e->flags[i] & MM_TRADE_HIDDEN) && !r->setup.hidden)
+    return MM_OK;
+  if (r->pending < r->n_decisions)
+    mm_replay_arrive(r, time);
+  /* Whole ticks are rounded down: a trade is below our bid when its ticks are, and above our ask when
+   * its ticks are or when it stands between our tick and the next. Absent sides compare false. */
+  const int64_t price = e->price[i], bid = r->live_price[MM_BID], ask = r->live_price[MM_ASK];
+  if (price < bid)
+    return mm_replay_hit(r, e, MM_BID, r->live_left[MM_BID]);
+  if (price > ask || (price == ask && e->subtick[i] > 0))
+    return mm_replay_hit(r, e, MM_ASK, r->live_left[MM_ASK]);
+  if (r->setup.touch && (price == ask || (price == bid && e->subtick[i] == 0))) {
+    const int side = price == ask ? MM_ASK : MM_BID;
+    const int64_t left = r->live_left[side];
+    return mm_replay_hit(r, e, side, e->size[i] < left ? e->size[i] : left);
+  }
+  return MM_OK;
+}
+
+/* Walk the rows up to `stop` (exclusive). MM_CAPACITY: enlarge and call again; other statuses are final. */
+static inline int mm_replay_run(mm_replay *r, const mm_events *e, int64_t stop) {
+  const int every_quote = r->setup.interval == 0;
+  int status;
+  if (stop > e->rows)
+    stop = e->rows;
+  for (; r->row < stop; ++r->row) {
+    const int is_quote = e->kind[r->row] == MM_EVENT_QUOTE;
+    const int64_t time = is_quote ? e->quote_time[r->quote] : e->trade_time[r->trade];
+    while (r->next < time) {
+      if (MM_UNLIKELY((status = mm_replay_decide(r, r->next)) != MM_OK))
+        return status;
+      /* no sum may overflow: the last decision is at least one interval before the end */
+      r->next = r->next <= r->setup.last - r->setup.interval ? r->next + r->setup.interval : INT64_MAX;
+    }
+    if (is_quote) {
+      if (every_quote && MM_UNLIKELY(r->n_decisions >= r->decision_capacity))
+        return MM_CAPACITY;
+      const int64_t crossed = r->crossed;
+      if (MM_UNLIKELY((status = mm_replay_on_quote(r, e)) != MM_OK))
+        return status;
+      if (every_quote && r->crossed == crossed && time >= r->setup.first && time <= r->setup.last &&
+          MM_UNLIKELY((status = mm_replay_decide(r, time)) != MM_OK))
+        return status;
+      ++r->quote;
+    } else {
+      if (MM_UNLIKELY(r->n_fills >= r->fill_capacity))
+        return MM_CAPACITY;
+      if (time <= r->setup.end && MM_UNLIKELY((status = mm_replay_on_trade(r, e, time)) != MM_OK))
+        return status;
+      ++r->trade;
+    }
+  }
+  return MM_OK;
+}
+
+/* After the last row: what was live before the end took effect, though no trade came to show it. */
+static inline void mm_replay_finish(mm_replay *r) {
+  mm_replay_arrive(r, r->setup.end);
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,624 @@
+"""Replay: recorded events → quoter → resting orders → fills → book, with no look ahead.
+
+What is assumed, so that a result means something:
+
+- **One clock.** `local_time`, when we could have known, orders everything; the exchange's stamps are
+  carried into the fill records and compared with nothing. A decision at time g uses the rows with
+  local_time ≤ g.
+- **When we decide.** At g_j = t₀ + j·interval, t₀ the local time of the first two-sided quote, and
+  only for whole windows: a decision needs g_j + interval ≤ the last quote. Then all orders are pulled;
+  the inventory that is left is marked at the last mid. ``interval=0`` decides after every quote row
+  before the last stamp.
+- **When an order is there.** A decision is live at g + latency and may be filled by trades with
+  local_time > g + latency. It replaces both sides of the one before it. A side in flight is lost when
+  that side was filled, even in part, after its decision (a cancel-replace of a gone order fails), so
+  the position limit holds under any latency. A filled side stays empty until a later decision is live.
+- **What fills.** ``fill="through"``: a visible trade strictly beyond our price fills the whole order.
+  ``fill="touch"``: besides, a trade at our price fills up to its size, as if nobody stood before us:
+  the optimistic bound. The side of a trade is not asked. We are a small participant: our orders
+  change neither quotes nor trades.
+
+:func:`run` is the whole job: calibrate on the first part of the data, make the policy, replay the
+rest, and the optimistic bound beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .errors import CapacityError, InvalidArgument, UnknownName
+from .parameters import Parameter
+from .results import Result, Totals
+
+if TYPE_CHECKING:
+    from .calibration import Calibration
+    from .events import Events
+
+__all__ = ["REPLAY_PARAMETERS", "RUN_PARAMETERS", "Progress", "default_gamma", "replay", "run"]
+
+Progress = Callable[[int, int], object]
+"""``progress(done, total)`` in rows of the events; called now and then, and at the end."""
+
+REPLAY_PARAMETERS = (
+    Parameter(
+        "interval", float, 1.0, low=0.0, unit="s", doc="time between decisions; 0 decides at every quote"
+    ),
+    Parameter(
+        "latency", float, 0.0, low=0.0, unit="s", doc="from a decision until its quote is in the market"
+    ),
+    Parameter(
+        "fill",
+        str,
+        "through",
+        choices=("through", "touch"),
+        doc="a trade must go through our price to fill us, or only touch it (the optimistic bound)",
+    ),
+    Parameter(
+        "maker_fee",
+        float,
+        0.0,
+        low=-0.1,
+        high=0.1,
+        unit="of notional",
+        doc="fee of a fill as a rate, exact decimal as written; negative for a rebate",
+    ),
+    Parameter(
+        "reference",
+        str,
+        "mid",
+        choices=("mid", "weighted"),
+        doc="price that the depths count from: the mid, or the mid weighted by the opposite sizes",
+    ),
+    Parameter("hidden", bool, False, doc="let executions against hidden orders fill us too"),
+    Parameter(
+        "time_left",
+        float,
+        None,
+        low=0.0,
+        unit="s",
+        doc="time to the horizon that each decision is given; None is infinite where the policy has a "
+        "stationary solution, else it counts down to the end of the data",
+    ),
+)
+"""The arguments of :func:`replay`, by name."""
+
+RUN_PARAMETERS = (
+    Parameter(
+        "model", str, "GueantLehalleFernandezTapia", doc="class in mmcore.models that makes the policy"
+    ),
+    Parameter(
+        "train",
+        float,
+        0.25,
+        low=0.0,
+        high=1.0,
+        open_low=True,
+        doc="share of the time to calibrate on; the rest is replayed; 1 calibrates and replays the same span",
+    ),
+    Parameter("q_max", int, 10, low=1, unit="lots", doc="largest inventory, a multiple of order_size"),
+    Parameter("order_size", int, 1, low=1, unit="lots", doc="size of every order"),
+    Parameter(
+        "gamma",
+        float,
+        None,
+        low=0.0,
+        unit="1/(tick lot)",
+        doc="risk aversion; None chooses the one whose stationary inventory has standard deviation q_max/4",
+    ),
+    Parameter("sigma", float, None, low=0.0, open_low=True, unit="ticks/sqrt(s)", doc="None: calibrated"),
+    Parameter("A", float, None, low=0.0, open_low=True, unit="1/s", pair=True, doc="None: calibrated"),
+    Parameter("k", float, None, low=0.0, open_low=True, unit="1/tick", pair=True, doc="None: calibrated"),
+)
+"""The arguments of :func:`run` besides those of :func:`replay`, by name."""
+
+_CHECK = {p.name: p for p in (*REPLAY_PARAMETERS, *RUN_PARAMETERS)}
+_MOST_DECISIONS = 50_000_000  # 112 bytes each
+_NS = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class _Span:
+    """The times of a replay, ns, and how many decisions it has at most."""
+
+    first: int
+    last: int
+    end: int
+    last_quote: int
+    decisions: int
+
+
+def _ns(name: str, seconds: float) -> int:
+    value = round(Decimal(repr(seconds)) * _NS)
+    if seconds > 0 and value == 0:
+        raise InvalidArgument(argument=name, value=seconds, allowed="0 or at least 1e-9 (s)")
+    if value > 2**60:
+        raise InvalidArgument(argument=name, value=seconds, allowed="at most 1e9 (s)")
+    return value
+
+
+def _span(events: Events, interval: int) -> _Span:
+    quotes = events.quotes
+    good = quotes.two_sided & ~quotes.crossed
+    if not good.any():
+        raise InvalidArgument(
+            f"{events.name}: no quote with both sides, so nothing to decide on", argument="events"
+        )
+    first, last_quote = int(quotes.local_time[int(np.argmax(good))]), int(quotes.local_time[-1])
+    if interval == 0:
+        if first == last_quote:
+            raise InvalidArgument(f"{events.name}: all quotes have one stamp", argument="events")
+        return _Span(first, last_quote - 1, last_quote, last_quote, len(quotes))
+    windows = (last_quote - first) // interval
+    if windows == 0:
+        raise InvalidArgument(
+            argument="interval",
+            value=interval / 1e9,
+            allowed=f"at most the {(last_quote - first) / 1e9} s"
+            " from the first two-sided quote to the last quote",
+        )
+    if windows > _MOST_DECISIONS:
+        raise CapacityError(
+            f"interval={interval / 1e9!r} s makes {windows:,} decisions of 112 bytes; at most "
+            f"{_MOST_DECISIONS:,} are allowed: use interval=0 (every quote) or a longer one",
+            argument="interval",
+        )
+    end = first + windows * interval
+    return _Span(first, end - interval, end, last_quote, windows)
+
+
+def _rate(maker_fee: object) -> Decimal:
+    """Return a fee rate as the exact decimal that was written: 0.0002 is 2/10000, not the nearest float."""
+    given = maker_fee
+    if isinstance(given, (float, np.floating)):
+        given = repr(float(given))
+    try:
+        rate = Decimal(given)  # type: ignore[arg-type]
+    except (ArithmeticError, TypeError, ValueError):
+        raise InvalidArgument(
+            argument="maker_fee", value=maker_fee, allowed=_CHECK["maker_fee"].allowed
+        ) from None
+    _CHECK["maker_fee"].check(float(rate))
+    return rate
+
+
+def replay(
+    events: Events,
+    quoter: Any,
+    *,
+    interval: float = 1.0,
+    latency: float = 0.0,
+    fill: str = "through",
+    maker_fee: str | int | float | Decimal = 0,
+    reference: str = "mid",
+    hidden: bool = False,
+    time_left: float | None = None,
+    optimistic: bool = False,
+    progress: Progress | None = None,
+) -> Result:
+    """Replay events against a quoter.
+
+    Parameters
+    ----------
+    events : Events
+        The market.
+    quoter : Quoter, or a policy or model to make one from
+        Who quotes; its rules as they are now.
+    interval : float
+        Seconds between decisions; 0 decides after every quote row.
+    latency : float
+        Seconds from a decision until its quote is in the market.
+    fill : {"through", "touch"}
+        Which trades fill us; "touch" is the optimistic bound.
+    maker_fee : str, int, Decimal or float
+        Rate of the notional, exact; a float counts as the decimal that it prints as.
+    reference : {"mid", "weighted"}
+        What the depths count from.
+    hidden : bool
+        Whether executions against hidden orders fill us too.
+    time_left : float, optional
+        Seconds to the horizon given to each decision. None: infinite where the policy has a
+        stationary solution, else counting down to the end of the span.
+    optimistic : bool
+        Whether to replay under "touch" too; the result is in :attr:`Result.optimistic`.
+    progress : callable, optional
+        ``progress(done, total)`` in rows.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    InvalidArgument
+        Names the argument that is outside what is allowed; events without a two-sided quote.
+    OutOfBounds
+        Prices or money beyond the exact arithmetic.
+    Unsupported
+        The policy asks to cross the spread.
+
+    Notes
+    -----
+    Thread-safety: the loop runs without the GIL; replays of the same events and quoter may run in
+    several threads at once.
+
+    Examples
+    --------
+    >>> import mmcore as mm
+    >>> from mmcore.events import Quotes, Trades
+    >>> s = 1_000_000_000
+    >>> quotes = Quotes(local_time=[0, 2 * s, 4 * s], bid=[99, 99, 100], ask=[101, 101, 102])
+    >>> trades = Trades(local_time=[s, 3 * s], price=[98, 102], size=[5, 5])
+    >>> events = mm.Events(mm.Instrument("XYZ", tick="0.01"), None, quotes, trades)
+    >>> result = mm.replay(events, mm.Affine(base=1.0, q_max=10), interval=2.0)
+    >>> result.fills["qty"].tolist(), result.fills["price"].tolist()
+    ([1, -1], [99, 101])
+    >>> print(result.attribution)
+    spread captured +0.02 USD, inventory revaluation 0 USD, fees 0 USD: total +0.02 USD; unexplained 0
+    """
+    return _replay(
+        events,
+        quoter,
+        interval=interval,
+        latency=latency,
+        fill=fill,
+        maker_fee=maker_fee,
+        reference=reference,
+        hidden=hidden,
+        time_left=time_left,
+        optimistic=optimistic,
+        progress=progress,
+    )
+
+
+def _replay(
+    events: Events,
+    quoter: Any,
+    *,
+    interval: float,
+    latency: float,
+    fill: str,
+    maker_fee: str | int | float | Decimal,
+    reference: str,
+    hidden: bool,
+    time_left: float | None,
+    optimistic: bool,
+    progress: Progress | None,
+    model: Any = None,
+    calibration: Calibration | None = None,
+    sample: str = "fixed parameters",
+    settings: Mapping[str, Any] | None = None,
+) -> Result:
+    from .events import Events
+    from .matching import Matching
+    from .quoting import Quoter
+
+    if not isinstance(events, Events):
+        raise InvalidArgument(argument="events", value=type(events).__name__, allowed="an Events")
+    if not isinstance(quoter, Quoter):
+        if model is None and hasattr(quoter, "policy") and callable(quoter.policy):
+            model = quoter
+        quoter = Quoter(quoter, events.instrument)
+    if quoter.instrument is not None and quoter.instrument != events.instrument:
+        raise InvalidArgument(
+            argument="quoter",
+            value=quoter.instrument.name,
+            allowed=f"for the instrument of the events, {events.instrument.name}, with its tick and lot",
+        )
+    interval_ns = _ns("interval", _CHECK["interval"].check(interval))
+    latency_ns = _ns("latency", _CHECK["latency"].check(latency))
+    _CHECK["fill"].check(fill)
+    _CHECK["reference"].check(reference)
+    _CHECK["hidden"].check(hidden)
+    rate = _rate(maker_fee)
+    span = _span(events, interval_ns)
+    if time_left is None:
+        left = math.inf if quoter.policy.stationary else math.nan
+    else:
+        left = math.inf if time_left == math.inf else _CHECK["time_left"].check(time_left)
+    total = len(events)
+    rounds = 2 if optimistic else 1
+
+    def once(rule: str, done_before: int) -> Result:
+        matching = Matching(
+            events,
+            quoter,
+            interval=interval_ns,
+            latency=latency_ns,
+            first=span.first,
+            last=span.last,
+            end=span.end,
+            time_left=left,
+            expiry=span.end,
+            fee=events.instrument.fee_ratio(rate),
+            touch=rule == "touch",
+            weighted=reference == "weighted",
+            hidden=hidden,
+            decisions=span.decisions,
+        )
+        chunk = max(1 << 16, min(1 << 20, total // 100))
+        for stop in range(chunk, total + chunk, chunk):
+            done = matching.run(min(stop, total))
+            if progress is not None:
+                progress(done_before + done, rounds * total)
+        decisions, fills, contexts, totals = matching.finish()
+        return Result(
+            events=events,
+            quoter=quoter,
+            settings={
+                "interval": float(interval),
+                "latency": float(latency),
+                "fill": rule,
+                "maker_fee": format(rate, "f"),
+                "reference": reference,
+                "hidden": hidden,
+                "time_left": None if math.isnan(left) else left if math.isfinite(left) else "inf",
+                **(settings or {}),
+            },
+            decisions=decisions,
+            fills=fills,
+            fill_context=contexts,
+            totals=Totals(first_time=span.first, end_time=span.end, last_time=span.last_quote, **totals),
+            model=model,
+            calibration=calibration,
+            sample=sample,
+        )
+
+    result = once(fill, 0)
+    if optimistic:
+        result.optimistic = once("touch", total)
+    return result
+
+
+def default_gamma(
+    sigma: float,
+    A: float | tuple[float, float],  # noqa: N803
+    k: float | tuple[float, float],
+    q_max: float,
+    order_size: float = 1.0,
+) -> float:
+    r"""Return the risk aversion that keeps the inventory within about a quarter of its limit.
+
+    Under the stationary exact policy of Guéant, Lehalle and Fernandez-Tapia the inventory has the law
+    π(q) ∝ v_q², with v the eigenvector of the smallest eigenvalue of α·q²·v_q − η·(v_{q−1} + v_{q+1})
+    on the lattice −q_max … q_max (detailed balance). γ is the root at which its standard deviation is
+    q_max/4. Unequal sides enter by the mean of A and of k.
+
+    Parameters
+    ----------
+    sigma : float
+        ticks/√s.
+    A : float or pair
+        1/s.
+    k : float or pair
+        1/tick.
+    q_max, order_size : float
+        Lots; the lattice steps by `order_size`.
+
+    Returns
+    -------
+    float
+        γ in 1/(tick·lot).
+
+    Raises
+    ------
+    InvalidArgument
+        A number that is not finite and positive; q_max that is no multiple of order_size.
+
+    Examples
+    --------
+    >>> round(default_gamma(sigma=2.0, A=0.5, k=0.3, q_max=10), 6)
+    0.000578
+    """
+    from scipy.optimize import brentq
+
+    a, decay = float(np.mean(A)), float(np.mean(k))
+    for name, value in (("sigma", sigma), ("A", a), ("k", decay), ("order_size", order_size)):
+        if not (math.isfinite(value) and value > 0):
+            raise InvalidArgument(argument=name, value=value, allowed="a finite number > 0")
+    n = round(q_max / order_size)
+    if n < 1 or n * order_size != q_max:
+        raise InvalidArgument(
+            argument="q_max", value=q_max, allowed=f"a multiple of order_size ({order_size})"
+        )
+
+    def excess(log_ratio: float) -> float:
+        return _inventory_std(math.exp(log_ratio), n) - n / 4
+
+    # The law depends on alpha/eta alone, and its spread falls from 0.36 n (0) to 0 (infinity).
+    target = float(brentq(excess, math.log(1e-12), math.log(1e12), xtol=1e-13))
+
+    def log_ratio(log_gamma: float) -> float:
+        g = math.exp(log_gamma)  # per order, not per lot
+        x = g / decay
+        eta = a * math.exp(-(1.0 + 1.0 / x) * math.log1p(x)) if x > 1e-8 else a * math.exp(-1.0 - x / 2.0)
+        return math.log(decay * g * sigma * sigma / 2.0 / eta)
+
+    root = brentq(lambda g: log_ratio(g) - target, math.log(1e-40), math.log(1e40), xtol=1e-13)
+    return math.exp(float(root)) / order_size
+
+
+def _inventory_std(ratio: float, n: int) -> float:
+    """Return the standard deviation of π ∝ v² in orders, for α/η = ratio on −n … n."""
+    from scipy.linalg import eigh_tridiagonal
+
+    q = np.arange(-n, n + 1, dtype=np.float64)
+    # scaled to a largest entry near 1; absolute errors of small tails do not move the deviation
+    scale = 1.0 + ratio * n * n
+    _, v = eigh_tridiagonal(
+        ratio * q * q / scale, np.full(2 * n, -1.0 / scale), select="i", select_range=(0, 0)
+    )
+    law = v[:, 0] ** 2
+    return math.sqrt(float(np.dot(q * q, law) / law.sum()))
+
+
+def _model_class(name: Any) -> Any:
+    from . import models
+
+    if not isinstance(name, str):
+        return name
+    found = getattr(models, name, None)
+    if found is None or not hasattr(found, "PARAMETERS"):
+        known = sorted(n for n in models.__all__ if hasattr(getattr(models, n), "PARAMETERS"))
+        raise UnknownName(
+            f"model={name!r} is not a model; known: {', '.join(known)}",
+            argument="model",
+            value=name,
+            allowed=" or ".join(known),
+        )
+    return found
+
+
+def run(
+    events: Events,
+    *,
+    model: str | type = "GueantLehalleFernandezTapia",
+    train: float = 0.25,
+    q_max: int = 10,
+    order_size: int = 1,
+    gamma: float | None = None,
+    sigma: float | None = None,
+    A: float | tuple[float, float] | None = None,  # noqa: N803
+    k: float | tuple[float, float] | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    calibration: Mapping[str, Any] | None = None,
+    limits: Any = None,
+    obligations: Any = None,
+    interval: float = 1.0,
+    latency: float = 0.0,
+    fill: str = "through",
+    maker_fee: str | int | float | Decimal = 0,
+    reference: str = "mid",
+    hidden: bool = False,
+    time_left: float | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """Do the whole main job: calibrate, make the policy, replay, and the optimistic bound beside it.
+
+    The default calibrates on the first quarter of the time and replays the rest, so that nothing was
+    known that could not have been: sample "out-of-sample". ``train=1`` calibrates and replays the same
+    span, labelled "in-sample" wherever the result is shown. With `sigma`, `A` and `k` all given
+    nothing is calibrated and everything is replayed: "fixed parameters".
+
+    Parameters
+    ----------
+    events : Events
+        The market.
+    model : str or class
+        A class of :mod:`mmcore.models` or its name.
+    train : float
+        Share of the time to calibrate on, in (0, 1].
+    q_max, order_size : int
+        Lots; q_max a multiple of order_size. It is also the position limit, unless `limits` says
+        otherwise.
+    gamma : float, optional
+        1/(tick·lot). None: :func:`default_gamma`.
+    sigma, A, k : optional
+        In place of what would be calibrated (ticks/√s, 1/s, 1/tick).
+    parameters : mapping, optional
+        Other arguments of the model by name: ``{"running_penalty": 1e-4}``.
+    calibration : mapping, optional
+        Arguments of :func:`mmcore.calibrate` by name: ``{"method": "reach"}``.
+    limits, obligations : optional
+        For the quoter.
+    interval, latency, fill, maker_fee, reference, hidden, time_left, progress
+        See :func:`replay`.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    InvalidArgument, UnknownName
+        Names the argument.
+    NotIdentified
+        The data do not identify what the model needs; give `sigma`, `A` and `k` yourself.
+
+    Notes
+    -----
+    A model with a ``fee`` (ticks per lot) is given maker_fee × the last mid before the replay; a model
+    with a ``running_penalty`` and no ``gamma`` is given γσ²/2, where the two penalise inventory alike.
+    """
+    from .calibration import calibrate
+    from .events import Events
+    from .quoting import Limits, Quoter
+
+    if not isinstance(events, Events):
+        raise InvalidArgument(argument="events", value=type(events).__name__, allowed="an Events")
+    cls = _model_class(model)
+    given = {"train": train, "q_max": q_max, "order_size": order_size, "gamma": gamma, "sigma": sigma}
+    given |= {"A": A, "k": k}
+    checked = {name: _CHECK[name].check(value) for name, value in given.items()}
+    if checked["q_max"] % checked["order_size"]:
+        raise InvalidArgument(
+            argument="q_max", value=q_max, allowed=f"a multiple of order_size ({checked['order_size']})"
+        )
+    rate = _rate(maker_fee)
+    fixed = all(checked[name] is not None for name in ("sigma", "A", "k"))
+    if fixed:
+        sample, before, market, found = "fixed parameters", None, events, None
+    else:
+        if checked["train"] == 1.0:
+            sample, before, market = "in-sample", events, events
+        else:
+            sample = "out-of-sample"
+            before, market = events.split(checked["train"])
+        found = calibrate(before, **dict(calibration or {}))
+    wanted = dict(parameters or {})
+    names = {p.name for p in cls.PARAMETERS}
+    for name in ("sigma", "A", "k"):
+        if checked[name] is not None and name in names:
+            wanted[name] = checked[name]
+    for name in ("q_max", "order_size"):
+        if name in names:
+            wanted.setdefault(name, checked[name])
+    if "gamma" in names or ("running_penalty" in names and "running_penalty" not in wanted):
+        chosen = checked["gamma"]
+        if chosen is None:
+            chosen = wanted.get("gamma")
+        values = {n: checked[n] if checked[n] is not None else getattr(found, n) for n in ("sigma", "A", "k")}
+        if chosen is None:
+            if found is not None and not fixed:
+                found.require_identified()
+            chosen = default_gamma(**values, q_max=checked["q_max"], order_size=checked["order_size"])
+        if "gamma" in names:
+            wanted["gamma"] = chosen
+        else:
+            wanted["running_penalty"] = chosen * values["sigma"] ** 2 / 2.0
+    if "fee" in names and rate:
+        known = before if before is not None and sample == "out-of-sample" else market
+        both = np.flatnonzero(known.quotes.two_sided)
+        if len(both):
+            at = both[-1] if sample == "out-of-sample" else both[0]
+            wanted.setdefault("fee", float(rate) * float(known.quotes.mid2[at]) / 2.0)
+    made = cls(**wanted) if found is None else found.model(cls, **wanted)
+    if limits is None:
+        limits = Limits(max_position=checked["q_max"])
+    quoter = Quoter(made, events.instrument, limits=limits, obligations=obligations)
+    return _replay(
+        market,
+        quoter,
+        interval=interval,
+        latency=latency,
+        fill=fill,
+        maker_fee=rate,
+        reference=reference,
+        hidden=hidden,
+        time_left=time_left,
+        optimistic=fill != "touch",
+        progress=progress,
+        model=made,
+        calibration=found,
+        sample=sample,
+        settings={
+            "model": cls.__name__,
+            "train": None if fixed else checked["train"],
+            "sigma_interval": float((calibration or {}).get("sigma_interval", 1.0)),
+        },
+    )

@@ -1,0 +1,128 @@
+"""The replay kernel: its structs and functions; see ``mmcore/matching.h``."""
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+
+from mmcore.quoting cimport Quoter, mm_policy, mm_rules
+
+
+cdef extern from "mmcore/types.h" nogil:
+    ctypedef struct mm_i128:
+        uint64_t lo
+        int64_t hi
+
+
+cdef extern from "mmcore/book.h" nogil:
+    ctypedef struct mm_position:
+        int64_t net
+        mm_i128 cash
+        mm_i128 fees
+        int64_t bought
+        int64_t sold
+
+    ctypedef struct mm_fill:
+        int64_t time
+        int64_t receive_time
+        int64_t qty
+        int64_t price
+        int64_t fee
+        int64_t order_id
+
+
+cdef extern from "mmcore/matching.h" nogil:
+    ctypedef struct mm_events:
+        int64_t rows
+        int64_t quotes
+        int64_t trades
+        const uint8_t *kind
+        const int64_t *quote_time
+        const int64_t *bid
+        const int64_t *ask
+        const int64_t *bid_size
+        const int64_t *ask_size
+        const int64_t *trade_exchange_time
+        const int64_t *trade_time
+        const int64_t *price
+        const int64_t *size
+        const int32_t *subtick
+        const uint8_t *flags
+
+    ctypedef struct mm_replay_setup:
+        int64_t interval
+        int64_t latency
+        int64_t first
+        int64_t last
+        int64_t end
+        int64_t expiry
+        double time_left
+        int64_t fee_num
+        int64_t fee_den
+        int32_t countdown
+        int32_t touch
+        int32_t weighted
+        int32_t hidden
+
+    ctypedef struct mm_decision:
+        int64_t time
+        int64_t live_time
+        double reference
+        int64_t touch_bid
+        int64_t touch_ask
+        int64_t bid
+        int64_t ask
+        int64_t bid_size
+        int64_t ask_size
+        int64_t inventory
+        int64_t spread2
+        int64_t revaluation2
+        int64_t fees
+        uint32_t why
+        uint32_t lost
+
+    ctypedef struct mm_fill_context:
+        int64_t touch_bid
+        int64_t touch_ask
+        int64_t mid2
+        int64_t inventory
+        int64_t decision
+        int64_t trade
+        int8_t place
+        int8_t complete
+
+    ctypedef struct mm_replay:
+        mm_replay_setup setup
+        const mm_policy *policy
+        mm_rules rules
+        mm_decision *decisions
+        int64_t n_decisions
+        int64_t decision_capacity
+        mm_fill *fills
+        mm_fill_context *contexts
+        int64_t n_fills
+        int64_t fill_capacity
+        int64_t row
+        int64_t pending
+        int64_t mid2
+        int64_t messages[2]
+        int64_t spread2
+        int64_t revaluation2
+        int64_t fees
+        int64_t crossed
+        mm_position position
+
+    void mm_replay_init(mm_replay *r, const mm_replay_setup *setup, const mm_policy *policy,
+                        const mm_rules *rules, int negative_prices) noexcept
+    int mm_replay_run(mm_replay *r, const mm_events *e, int64_t stop) noexcept
+    void mm_replay_finish(mm_replay *r) noexcept
+
+
+cdef int replay_run(mm_replay *r, const mm_events *e, int64_t stop) noexcept nogil
+
+
+cdef class Matching:
+    cdef mm_replay c_replay
+    cdef mm_events c_events
+    cdef object _columns
+    cdef Quoter _quoter
+    cdef object _decisions
+    cdef object _fills
+    cdef object _contexts
+    cdef bint _busy

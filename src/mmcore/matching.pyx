@@ -1,0 +1,229 @@
+"""The replay loop: events -> quoter -> resting orders -> fills -> book, without the GIL.
+
+The rules (one clock, what is in flight, what fills) are those of ``mmcore/matching.h``. People use
+:func:`mmcore.replay`, which checks its arguments, drives :class:`Matching` and returns a result.
+"""
+import numpy as np
+
+from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.string cimport memset
+
+from mmcore.quoting cimport Quoter
+
+from mmcore.book import FILL
+from mmcore.errors import InvalidArgument, OutOfBounds, Unsupported
+
+cdef extern from "mmcore/types.h" nogil:
+    enum:
+        MM_OK
+        MM_OVERFLOW
+        MM_UNSUPPORTED
+        MM_CAPACITY
+
+__all__ = ["DECISION", "FILL_CONTEXT", "Matching"]
+
+DECISION = np.dtype(
+    [(name, "<i8") for name in ("time", "live_time")]
+    + [("reference", "<f8")]
+    + [(name, "<i8") for name in ("touch_bid", "touch_ask", "bid", "ask", "bid_size", "ask_size", "inventory",
+                                  "spread2", "revaluation2", "fees")]
+    + [("why", "<u4"), ("lost", "<u4")]
+)
+"""NumPy type of a decision record, ``mm_decision`` in C."""
+
+FILL_CONTEXT = np.dtype({
+    "names": ["touch_bid", "touch_ask", "mid2", "inventory", "decision", "trade", "place", "complete"],
+    "formats": ["<i8"] * 6 + ["|i1"] * 2,
+    "offsets": [0, 8, 16, 24, 32, 40, 48, 49],
+    "itemsize": sizeof(mm_fill_context),
+})
+"""NumPy type of what stood around a fill, ``mm_fill_context`` in C."""
+
+if DECISION.itemsize != sizeof(mm_decision) or FILL.itemsize != sizeof(mm_fill):
+    raise ImportError("the record types of Python and C differ: build again")
+
+
+cdef int replay_run(mm_replay *r, const mm_events *e, int64_t stop) noexcept nogil:
+    return mm_replay_run(r, e, stop)
+
+
+cdef const int64_t *_i8(str name, const int64_t[::1] column, int64_t n) except? NULL:
+    if column.shape[0] != n:
+        raise InvalidArgument(argument=name, value=column.shape[0], allowed=f"of length {n}")
+    return &column[0] if n else NULL
+
+
+cdef object _int(mm_i128 value):
+    return (int(value.hi) << 64) + int(value.lo)
+
+
+cdef class Matching:
+    """One replay in progress: the kernel's state and the memory it writes to.
+
+    Parameters
+    ----------
+    events : Events
+        Whose columns are read in place.
+    quoter : Quoter
+        Its policy and rules as they are now; later changes of the quoter are not seen.
+    interval, latency : int
+        ns; interval 0 decides after every quote row.
+    first, last, end : int
+        First and last moment of a decision; when all orders are pulled (ns).
+    time_left : float
+        Seconds, the same for each decision; NaN counts down to `expiry`.
+    expiry : int
+        ns.
+    fee : tuple of int
+        (num, den) of ``Instrument.fee_ratio``.
+    touch : bool
+        The optimistic fill rule.
+    weighted : bool
+        Reference: mid weighted by the sizes.
+    hidden : bool
+        Whether hidden executions fill too.
+    decisions, fills : int
+        Records to make room for at first.
+
+    Raises
+    ------
+    InvalidArgument
+        A column or a number that the kernel cannot run with.
+
+    Notes
+    -----
+    Thread-safety: one thread at a time; a second one is refused while the first runs.
+    """
+
+    def __init__(self, events, Quoter quoter not None, *, int64_t interval, int64_t latency, int64_t first,
+                 int64_t last, int64_t end, double time_left, int64_t expiry, fee, bint touch, bint weighted,
+                 bint hidden, int64_t decisions=4096, int64_t fills=4096):
+        cdef mm_replay_setup setup
+        cdef mm_events *e = &self.c_events
+        cdef const uint8_t[::1] kind = events.kind
+        cdef const int32_t[::1] subtick
+        cdef const uint8_t[::1] flags
+        if interval < 0 or latency < 0:
+            raise InvalidArgument(argument="interval, latency", value=(interval, latency), allowed=">= 0 ns")
+        if not first <= end or last > end:
+            raise InvalidArgument(argument="first, last, end", value=(first, last, end),
+                                  allowed="first <= end and last <= end")
+        quotes, trades = events.quotes, events.trades
+        subtick, flags = trades.subtick, trades.flags
+        e.rows, e.quotes, e.trades = kind.shape[0], len(quotes), len(trades)
+        e.kind = &kind[0] if e.rows else NULL
+        e.quote_time = _i8("quotes.local_time", quotes.local_time, e.quotes)
+        e.bid = _i8("quotes.bid", quotes.bid, e.quotes)
+        e.ask = _i8("quotes.ask", quotes.ask, e.quotes)
+        e.bid_size = _i8("quotes.bid_size", quotes.bid_size, e.quotes)
+        e.ask_size = _i8("quotes.ask_size", quotes.ask_size, e.quotes)
+        e.trade_exchange_time = _i8("trades.exchange_time", trades.exchange_time, e.trades)
+        e.trade_time = _i8("trades.local_time", trades.local_time, e.trades)
+        e.price = _i8("trades.price", trades.price, e.trades)
+        e.size = _i8("trades.size", trades.size, e.trades)
+        if subtick.shape[0] != e.trades or flags.shape[0] != e.trades:
+            raise InvalidArgument(argument="trades", value=(subtick.shape[0], flags.shape[0]),
+                                  allowed=f"columns of length {e.trades}")
+        e.subtick = &subtick[0] if e.trades else NULL
+        e.flags = &flags[0] if e.trades else NULL
+        cdef int64_t n_quotes = int(np.count_nonzero(np.asarray(kind) == 1))
+        if n_quotes != e.quotes or e.rows - n_quotes != e.trades:
+            raise InvalidArgument(argument="events.kind", value=(n_quotes, e.rows - n_quotes),
+                                  allowed=f"{e.quotes} quotes (1) and {e.trades} trades (2)")
+        # the views above end here; the columns themselves must outlive the run
+        self._columns = (events.kind, quotes, trades)
+        self._quoter = quoter
+        memset(&setup, 0, sizeof(setup))
+        setup.interval, setup.latency = interval, latency
+        setup.first, setup.last, setup.end = first, last, end
+        setup.countdown = time_left != time_left
+        setup.time_left, setup.expiry = time_left, expiry
+        setup.fee_num, setup.fee_den = fee
+        setup.touch, setup.weighted, setup.hidden = touch, weighted, hidden
+        mm_replay_init(&self.c_replay, &setup, quoter.c_policy, &quoter.c_rules,
+                       events.instrument.negative_prices)
+        self._decisions = self._fills = self._contexts = None
+        self._room(max(decisions, 1), max(fills, 1))
+
+    cdef int _room(self, int64_t decisions, int64_t fills) except -1:
+        """Move what was logged into arrays of at least these lengths."""
+        cdef uint8_t[::1] view
+        cdef mm_replay *r = &self.c_replay
+        if decisions > r.decision_capacity:
+            array = np.empty(decisions, dtype=DECISION)
+            if r.n_decisions:
+                array[:r.n_decisions] = self._decisions[:r.n_decisions]
+            view = array.view(np.uint8)
+            r.decisions, r.decision_capacity = <mm_decision *>&view[0], decisions
+            self._decisions = array
+        if fills > r.fill_capacity:
+            records, contexts = np.zeros(fills, dtype=FILL), np.zeros(fills, dtype=FILL_CONTEXT)
+            if r.n_fills:
+                records[:r.n_fills] = self._fills[:r.n_fills]
+                contexts[:r.n_fills] = self._contexts[:r.n_fills]
+            view = records.view(np.uint8)
+            r.fills = <mm_fill *>&view[0]
+            view = contexts.view(np.uint8)
+            r.contexts, r.fill_capacity = <mm_fill_context *>&view[0], fills
+            self._fills, self._contexts = records, contexts
+        return 0
+
+    def run(self, int64_t stop):
+        """Walk the rows up to `stop` (exclusive); returns the row reached.
+
+        Raises
+        ------
+        OutOfBounds
+            A sum of money would leave ±2⁶¹ half tick·lots, or a price ±2⁵⁹ ticks.
+        Unsupported
+            The policy asks to cross the spread.
+        """
+        cdef mm_replay *r = &self.c_replay
+        cdef int status
+        if self._busy:
+            raise InvalidArgument("this replay runs in another thread", argument="self")
+        self._busy = True
+        try:
+            while True:
+                with nogil:
+                    status = replay_run(r, &self.c_events, stop)
+                if status != MM_CAPACITY:
+                    break
+                self._room(2 * r.decision_capacity if r.n_decisions >= r.decision_capacity else 0,
+                           2 * r.fill_capacity if r.n_fills >= r.fill_capacity else 0)
+        finally:
+            self._busy = False
+        if status == MM_UNSUPPORTED:
+            raise Unsupported(
+                "the policy asks to cross the spread (take), which a replay does not do", argument="quoter"
+            )
+        if status == MM_OVERFLOW:
+            raise OutOfBounds(f"row {r.row}: prices or money beyond the bounds of the exact arithmetic",
+                              argument="events", index=r.row)
+        if status != MM_OK:
+            raise InvalidArgument(f"row {r.row}: the fill was refused (status {status})", argument="events",
+                                  index=r.row)
+        return r.row
+
+    def finish(self):
+        """Let what was in flight before the end take effect; returns (decisions, fills, contexts, totals)."""
+        cdef mm_replay *r = &self.c_replay
+        if r.row != self.c_events.rows:
+            raise InvalidArgument(f"only {r.row} of {self.c_events.rows} rows were replayed", argument="self")
+        mm_replay_finish(r)
+        totals = {
+            "cash": _int(r.position.cash),
+            "net": r.position.net,
+            "mid2": r.mid2,
+            "spread2": r.spread2,
+            "revaluation2": r.revaluation2,
+            "fees": _int(r.position.fees),
+            "bought": r.position.bought,
+            "sold": r.position.sold,
+            "messages": (r.messages[0], r.messages[1]),
+            "crossed": r.crossed,
+        }
+        found = [self._decisions[:r.n_decisions], self._fills[:r.n_fills], self._contexts[:r.n_fills]]
+        for array in found:
+            array.flags.writeable = False
+        return (*found, totals)
