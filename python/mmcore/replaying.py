@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import CapacityError, InvalidArgument, UnknownName
+from .errors import CapacityError, InvalidArgument, NotIdentified, UnknownName
 from .parameters import Parameter
 from .results import Result, Totals
 
@@ -377,7 +377,7 @@ def _replay(
 
 def default_gamma(
     sigma: float,
-    A: float | tuple[float, float],  # noqa: N803
+    A: float | tuple[float, float],
     k: float | tuple[float, float],
     q_max: float,
     order_size: float = 1.0,
@@ -483,7 +483,7 @@ def run(
     order_size: int = 1,
     gamma: float | None = None,
     sigma: float | None = None,
-    A: float | tuple[float, float] | None = None,  # noqa: N803
+    A: float | tuple[float, float] | None = None,
     k: float | tuple[float, float] | None = None,
     parameters: Mapping[str, Any] | None = None,
     calibration: Mapping[str, Any] | None = None,
@@ -583,9 +583,16 @@ def run(
         if chosen is None:
             chosen = wanted.get("gamma")
         values = {n: checked[n] if checked[n] is not None else getattr(found, n) for n in ("sigma", "A", "k")}
+        if chosen is None or "gamma" not in names:
+            unknown = [n for n, value in values.items() if value is None or None in np.atleast_1d(value)]
+            if unknown:
+                notes = "; ".join(found.notes) if found is not None else ""
+                raise NotIdentified(
+                    f"{market.name}: the data do not identify {', '.join(unknown)} ({notes}); calibrate on a "
+                    "longer span, or give sigma, A and k yourself",
+                    argument=unknown[0],
+                )
         if chosen is None:
-            if found is not None and not fixed:
-                found.require_identified()
             chosen = default_gamma(**values, q_max=checked["q_max"], order_size=checked["order_size"])
         if "gamma" in names:
             wanted["gamma"] = chosen

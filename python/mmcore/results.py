@@ -116,9 +116,16 @@ class Totals:
     crossed: int
 
 
+def _plain(amount: Decimal, style: str = "") -> str:
+    """Return an exact decimal without exponent and trailing zeros; "0" for zero."""
+    text = format(amount, f"{style}f")
+    if "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return text if amount else "0"
+
+
 def _money(amount: Decimal, currency: str, sign: bool = True) -> str:
-    text = f"{amount.normalize() + 0:{'+' if sign else ''},f}" if amount else "0"
-    return f"{text} {currency}"
+    return f"{_plain(amount, '+,' if sign else ',')} {currency}"
 
 
 @dataclass(frozen=True)
@@ -170,9 +177,7 @@ class Attribution:
     def to_dict(self) -> dict[str, str]:
         """Return the amounts as exact decimal strings."""
         names = ("spread", "inventory", "fees", "total", "unexplained")
-        return {name: format(getattr(self, name).normalize() + 0, "f") for name in names} | {
-            "currency": self.currency
-        }
+        return {name: _plain(getattr(self, name)) for name in names} | {"currency": self.currency}
 
 
 @dataclass(frozen=True)
@@ -445,7 +450,14 @@ class Result:
         with localcontext(prec=_DIGITS):
             total = instrument.money(t.cash + Fraction(t.net * t.mid2, 2)) - paid
             unexplained = total - spread - inventory + paid
-        return Attribution(spread, inventory, -paid, total, unexplained, instrument.currency.name)
+        return Attribution(
+            spread,
+            inventory,
+            paid.copy_negate() if paid else paid,
+            total,
+            unexplained,
+            instrument.currency.name,
+        )
 
     @cached_property
     def pnl_path(self) -> dict[str, NDArray[Any]]:
@@ -639,8 +651,6 @@ class Result:
     @cached_property
     def presence(self) -> Presence:
         """Share of time with quotes in the market, and the reasons for the rest."""
-        from .quoting import reasons
-
         d, first, end = self.decisions, self.totals.first_time, self.totals.end_time
         span = end - first
         if span <= 0 or not len(d):
@@ -663,7 +673,7 @@ class Result:
             silent = ~placed & ~void
             for bits in np.unique(d["why"][silent]):
                 here = int(window[silent & (d["why"] == bits)].sum())
-                for reason in reasons(int(bits), side) or ("no reason given",):
+                for reason in _reasons(int(bits), side):
                     absent[reason] = absent.get(reason, 0) + here
         both = int(np.minimum(held["bid"], held["ask"]).sum())
         bid, ask = int(held["bid"].sum()) - both, int(held["ask"].sum()) - both
@@ -737,9 +747,9 @@ class Result:
         """Return (A, k) of the bid and of the ask, from the model or else the calibration."""
         for source in (self.model, self.calibration):
             a, k = getattr(source, "A", None), getattr(source, "k", None)
-            if a is not None and k is not None:
-                a, k = np.broadcast_to(a, 2), np.broadcast_to(k, 2)
-                return (float(a[0]), float(k[0])), (float(a[1]), float(k[1]))
+            values = [*np.broadcast_to(a, 2), *np.broadcast_to(k, 2)]
+            if all(value is not None for value in values):
+                return (float(values[0]), float(values[2])), (float(values[1]), float(values[3]))
         return None
 
     # ---- markouts
@@ -814,7 +824,7 @@ class Result:
             },
             "pnl": a.to_dict(),
             "pnl_text": str(a),
-            "drawdown": format(self.drawdown.amount.normalize() + 0, "f"),
+            "drawdown": _plain(self.drawdown.amount),
             "presence": {"both": p.both, "bid": p.bid, "ask": p.ask, "none": p.none, "reasons": p.reasons},
             "fill_rates": [_finite(asdict(rate)) for rate in self.fill_rates],
             "markouts": self.markouts().to_dict(),
@@ -880,6 +890,28 @@ class Result:
     def _repr_html_(self) -> str:
         body = "".join(f"<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in self._lines())
         return f"<table><caption>{escape(self.events.name)}</caption>{body}</table>"
+
+
+def _reasons(bits: int, side: str) -> tuple[str, ...]:
+    """Return why a side of a quote was absent, in words: only the bits that remove that side."""
+    from .quoting import Why
+
+    removing = (
+        Why.REFERENCE
+        | Why.CROSSED
+        | Why.HALTED
+        | Why.NO_STATIONARY
+        | Why.PAST_HORIZON
+        | Why.BEYOND_HORIZON
+        | Why.INVENTORY
+        | Why.STATE
+        | Why.RANGE
+        | Why.SHIFT
+        | Why.TIME
+    )
+    removing |= (Why.LIMIT_BID | Why.POLICY_BID) if side == "bid" else (Why.LIMIT_ASK | Why.POLICY_ASK)
+    # one reason for each stretch of time, so that the shares of a side add up to its absence
+    return Why(bits & removing).words[:1] or ("no reason given",)
 
 
 def _markout(

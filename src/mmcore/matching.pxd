@@ -1,30 +1,8 @@
 """The replay kernel: its structs and functions; see ``mmcore/matching.h``."""
-from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t
 
+from mmcore.book cimport mm_fill, mm_position
 from mmcore.quoting cimport Quoter, mm_policy, mm_rules
-
-
-cdef extern from "mmcore/types.h" nogil:
-    ctypedef struct mm_i128:
-        uint64_t lo
-        int64_t hi
-
-
-cdef extern from "mmcore/book.h" nogil:
-    ctypedef struct mm_position:
-        int64_t net
-        mm_i128 cash
-        mm_i128 fees
-        int64_t bought
-        int64_t sold
-
-    ctypedef struct mm_fill:
-        int64_t time
-        int64_t receive_time
-        int64_t qty
-        int64_t price
-        int64_t fee
-        int64_t order_id
 
 
 cdef extern from "mmcore/matching.h" nogil:
@@ -126,3 +104,4 @@ cdef class Matching:
     cdef object _fills
     cdef object _contexts
     cdef bint _busy
+    cdef int _room(self, int64_t decisions, int64_t fills) except -1

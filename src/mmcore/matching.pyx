@@ -8,6 +8,7 @@ import numpy as np
 from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memset
 
+from mmcore.book cimport mm_fill, mm_i128
 from mmcore.quoting cimport Quoter
 
 from mmcore.book import FILL
