@@ -1,0 +1,424 @@
+"""The laws of a replay, on random event tables: a twin, conservation, limits, mirrors, bounds."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mmcore.events import HIDDEN, NO_ASK, NO_BID, Events, Quotes, Trades
+
+import mmcore as mm
+
+TICK = 250_000_000  # ns: the grid of the random stamps, so that stamps collide
+STOCK = mm.Instrument("XYZ", tick="0.01", lot="1")
+DECIDED = ("time", "live_time", "touch_bid", "touch_ask", "bid", "ask", "bid_size", "ask_size", "inventory")
+COUNTED = ("spread2", "revaluation2", "fees", "why", "lost")
+
+
+@dataclass
+class Setting:
+    """The arguments of one random replay."""
+
+    interval: float
+    latency: float
+    fill: str
+    maker_fee: str
+    reference: str
+    hidden: bool
+
+
+@dataclass
+class Market:
+    """One random market, and who quotes in it."""
+
+    events: Events
+    policy: object
+    q_max: int
+
+
+@st.composite
+def markets(draw, symmetric=False, order_sizes=(1, 2, 3)):
+    n = draw(st.integers(2, 40))
+    clock, quote_rows, trade_rows, kind = 10 * TICK, [], [], []
+    centre = 100
+    for i in range(n):
+        clock += draw(st.integers(0, 4)) * TICK // draw(st.sampled_from([1, 1, 3]))
+        if i == 0 or draw(st.booleans()):
+            centre += draw(st.integers(-2, 2))
+            half = draw(st.integers(0, 4))
+            bid, ask = centre - half, centre + draw(st.integers(-1, 4))
+            odd = draw(st.integers(0, 11)) if i else 11
+            if odd == 0:
+                bid = NO_BID
+            if odd == 1:
+                ask = NO_ASK
+            if i == 0:
+                ask = max(bid, ask)
+            sizes = draw(st.tuples(st.integers(1, 9), st.integers(1, 9)))
+            quote_rows.append((clock, bid, ask, sizes[0] * (bid != NO_BID), sizes[1] * (ask != NO_ASK)))
+            kind.append(1)
+        else:
+            price = centre + draw(st.integers(-4, 4))
+            subtick = 0 if symmetric else draw(st.sampled_from([0, 0, 0, 500_000]))
+            flags = draw(st.sampled_from([0, 0, 0, HIDDEN]))
+            side = draw(st.sampled_from([-1, 0, 1]))
+            trade_rows.append((clock, price, subtick, draw(st.integers(1, 5)), side, flags))
+            kind.append(2)
+    clock += draw(st.integers(9, 20)) * TICK  # room for at least one window
+    quote_rows.append((clock, centre - 1, centre + 1, 1, 1))
+    kind.append(1)
+    q = np.array(quote_rows, dtype=np.int64)
+    t = np.array(trade_rows, dtype=np.int64).reshape(len(trade_rows), 6)
+    quotes = Quotes(q[:, 0], q[:, 1], q[:, 2], q[:, 3], q[:, 4], exchange_time=q[:, 0] + 7)
+    trades = Trades(
+        t[:, 0], t[:, 1], t[:, 3], side=t[:, 4], subtick=t[:, 2], flags=t[:, 5], exchange_time=t[:, 0] + 9
+    )
+    events = Events(STOCK, np.array(kind, dtype=np.uint8), quotes, trades)
+    size = draw(st.sampled_from(order_sizes))
+    q_max = size * draw(st.integers(1, 3))
+    base = draw(st.sampled_from([-1.0, 0.0, 0.5, 1.0, 1.25, 2.0]))
+    slope = draw(st.sampled_from([0.0, 0.25, 0.6]))
+    return Market(events, mm.Affine(base=base, slope=slope, q_max=q_max, order_size=size), q_max)
+
+
+replays = st.builds(
+    Setting,
+    interval=st.sampled_from([0.0, 0.25, 0.5, 0.7, 1.0, 2.0]),
+    latency=st.sampled_from([0.0, 0.000_000_001, 0.25, 0.3, 0.75, 2.5]),
+    fill=st.sampled_from(["through", "touch"]),
+    maker_fee=st.sampled_from(["0", "0.0002", "-0.00005", "0.0333333"]),
+    reference=st.sampled_from(["mid", "weighted"]),
+    hidden=st.booleans(),
+)
+
+
+@dataclass
+class Order:
+    """An order of the twin: from a decision, on one side."""
+
+    decision: int
+    price: int
+    left: int
+
+
+class Twin:
+    """The replay in plain Python: written from the rules, not from the kernel.
+
+    Each decision becomes a dict; a side's order rests in ``resting``; time is walked row by row and
+    every grid point, arrival and trade is an explicit step.
+    """
+
+    def __init__(self, events, quoter, setting):
+        self.quoter, self.s = quoter, setting
+        self.interval = int(Fraction(str(setting.interval)) * 10**9)
+        self.latency = int(Fraction(repr(setting.latency)) * 10**9)
+        rate = Fraction(setting.maker_fee) * Fraction(events.instrument.tick_value)
+        self.fee_rate = rate / Fraction(events.instrument.currency.unit)
+        self.decisions, self.fills, self.contexts = [], [], []
+        self.resting: dict[str, Order | None] = {"bid": None, "ask": None}
+        self.filled_after: dict[str, int] = {"bid": 0, "ask": 0}
+        self.expected = {"bid": None, "ask": None}
+        self.messages = {"bid": 0, "ask": 0}
+        self.arrived = 0
+        self.touch = None
+        self.mid2 = None
+        self.net = self.cash = self.spread2 = self.revaluation2 = self.fees = 0
+        self.walk(events)
+
+    def walk(self, events):
+        q, t = events.quotes, events.trades
+        rows, i, j = [], 0, 0
+        for kind in events.kind.tolist():
+            if kind == 1:
+                rows.append(("quote", int(q.local_time[i]), i))
+                i += 1
+            else:
+                rows.append(("trade", int(t.local_time[j]), j))
+                j += 1
+        stamps = [int(q.local_time[i]) for i in range(len(q)) if NO_BID != q.bid[i] <= q.ask[i] != NO_ASK]
+        first, last_quote = stamps[0], int(q.local_time[-1])
+        if self.interval:
+            grid = []
+            g = first
+            while g + self.interval <= last_quote:
+                grid.append(g)
+                g += self.interval
+            end = g
+        else:
+            grid, end = [], last_quote
+        for what, time, row in rows:
+            while grid and grid[0] < time:
+                self.decide(grid.pop(0))
+            if what == "quote":
+                bid, ask = int(q.bid[row]), int(q.ask[row])
+                if bid > ask:
+                    continue
+                self.touch = (bid, ask, int(q.bid_size[row]), int(q.ask_size[row]))
+                if bid != NO_BID and ask != NO_ASK:
+                    if self.mid2 is not None:
+                        self.revaluation2 += self.net * (bid + ask - self.mid2)
+                    self.mid2 = bid + ask
+                if not self.interval and first <= time < end:
+                    self.decide(time)
+            elif time <= end and (self.s.hidden or not t.flags[row] & HIDDEN):
+                self.arrive(time)
+                self.trade(t, row)
+        self.arrive(end)
+
+    def decide(self, time):
+        bid, ask, bid_size, ask_size = self.touch
+        if bid == NO_BID or ask == NO_ASK:
+            reference = float("nan")
+        elif self.s.reference == "mid":
+            reference = (bid + ask) / 2
+        else:
+            reference = float(bid) + float(ask - bid) * (
+                float(bid_size) / (float(bid_size) + float(ask_size))
+            )
+        quote = self.quoter.quote(
+            reference, self.net, bid=None if bid == NO_BID else bid, ask=None if ask == NO_ASK else ask
+        )
+        decision = {
+            "time": time,
+            "live_time": time + self.latency,
+            "reference": reference,
+            "touch_bid": bid,
+            "touch_ask": ask,
+            "bid": NO_BID if quote.bid is None else quote.bid,
+            "ask": NO_ASK if quote.ask is None else quote.ask,
+            "bid_size": quote.bid_size,
+            "ask_size": quote.ask_size,
+            "inventory": self.net,
+            "spread2": self.spread2,
+            "revaluation2": self.revaluation2,
+            "fees": self.fees,
+            "why": int(quote.why),
+            "lost": 0,
+        }
+        self.decisions.append(decision)
+        for side in ("bid", "ask"):
+            wanted = (decision[side], decision[f"{side}_size"]) if decision[f"{side}_size"] else None
+            if wanted != self.expected[side]:
+                self.messages[side] += 1
+                self.expected[side] = wanted
+
+    def arrive(self, time):
+        while self.arrived < len(self.decisions) and self.decisions[self.arrived]["live_time"] < time:
+            number, decision = self.arrived, self.decisions[self.arrived]
+            for bit, side in ((1, "bid"), (2, "ask")):
+                size = decision[f"{side}_size"]
+                self.resting[side] = None
+                if size and self.filled_after[side] > number:
+                    decision["lost"] |= bit
+                elif size:
+                    self.resting[side] = Order(number, decision[side], size)
+            self.arrived += 1
+
+    def trade(self, t, row):
+        value = Fraction(int(t.price[row])) + Fraction(int(t.subtick[row]), 1_000_000)
+        for side, sign in (("bid", 1), ("ask", -1)):
+            order = self.resting[side]
+            if order is None:
+                continue
+            beyond = value < order.price if side == "bid" else value > order.price
+            if beyond:
+                lots = order.left
+            elif value == order.price and self.s.fill == "touch":
+                lots = min(order.left, int(t.size[row]))
+            else:
+                continue
+            order.left -= lots
+            self.net += sign * lots
+            self.cash -= sign * lots * order.price
+            fee = round(self.fee_rate * lots * order.price)
+            self.fees += fee
+            self.spread2 += sign * lots * (self.mid2 - 2 * order.price)
+            self.filled_after[side] = len(self.decisions)
+            in_flight = self.arrived < len(self.decisions)
+            self.expected[side] = None if in_flight or not order.left else (order.price, order.left)
+            decision = self.decisions[order.decision]
+            better = sign * (order.price - decision[f"touch_{side}"])
+            stamps = (int(t.exchange_time[row]), int(t.local_time[row]))
+            self.fills.append((*stamps, sign * lots, order.price, fee, 2 * order.decision + 1 + (sign < 0)))
+            place = 0 if better > 0 else 1 if better == 0 else 2
+            self.contexts.append(
+                (*self.touch[:2], self.mid2, self.net, order.decision, row, place, int(order.left == 0))
+            )
+            if not order.left:
+                self.resting[side] = None
+
+
+def replay(market, setting, events=None):
+    quoter = mm.Quoter(market.policy, STOCK)
+    return mm.replay(events if events is not None else market.events, quoter, **vars(setting)), quoter
+
+
+@settings(max_examples=400)
+@given(markets(), replays)
+def test_the_kernel_equals_its_twin(market, setting):
+    result, quoter = replay(market, setting)
+    twin = Twin(market.events, quoter, setting)
+    for name in (*DECIDED, *COUNTED):
+        assert result.decisions[name].tolist() == [d[name] for d in twin.decisions], name
+    np.testing.assert_array_equal(result.decisions["reference"], [d["reference"] for d in twin.decisions])
+    columns = ("time", "receive_time", "qty", "price", "fee", "order_id")
+    assert [tuple(int(f[c]) for c in columns) for f in result.fills] == twin.fills
+    assert [tuple(map(int, c)) for c in result.fill_context] == twin.contexts
+    totals = result.totals
+    assert totals.messages == (twin.messages["bid"], twin.messages["ask"])
+    assert (totals.net, totals.cash, totals.fees) == (twin.net, twin.cash, twin.fees)
+    assert (totals.spread2, totals.revaluation2) == (twin.spread2, twin.revaluation2)
+
+
+@settings(max_examples=200)
+@given(markets(), replays)
+def test_money_is_conserved_and_nothing_is_unexplained(market, setting):
+    result, _ = replay(market, setting)
+    fills, totals = result.fills, result.totals
+    assert totals.cash == -sum(int(f["qty"]) * int(f["price"]) for f in fills)
+    assert totals.net == int(fills["qty"].sum()) == totals.bought - totals.sold
+    assert totals.fees == int(fills["fee"].sum())
+    a = result.attribution
+    assert a.unexplained == 0
+    assert a.spread + a.inventory + a.fees == a.total
+    expected = STOCK.money(totals.cash + Fraction(totals.net * totals.mid2, 2))
+    assert a.total == expected - STOCK.currency.amount(totals.fees)
+
+
+@settings(max_examples=200)
+@given(markets(), replays)
+def test_the_inventory_never_leaves_its_limits(market, setting):
+    result, _ = replay(market, setting)
+    assert np.all(np.abs(result.fill_context["inventory"]) <= market.q_max)
+
+
+@settings(max_examples=200)
+@given(markets(), replays)
+def test_an_order_fills_after_it_is_live_before_it_is_replaced_and_not_beyond_its_size(market, setting):
+    result, _ = replay(market, setting)
+    d, end = result.decisions, result.totals.end_time
+    until = np.append(d["live_time"][1:], end)
+    taken: dict[int, int] = {}
+    for f, c in zip(result.fills, result.fill_context, strict=True):
+        row = int(c["decision"])
+        side = "bid" if f["qty"] > 0 else "ask"
+        assert d["live_time"][row] < f["receive_time"] <= min(until[row], end)
+        assert f["price"] == d[side][row]
+        assert not d["lost"][row] >> (side == "ask") & 1
+        taken[int(f["order_id"])] = taken.get(int(f["order_id"]), 0) + abs(int(f["qty"]))
+        assert taken[int(f["order_id"])] <= d[f"{side}_size"][row]
+        assert (taken[int(f["order_id"])] == d[f"{side}_size"][row]) == bool(c["complete"])
+
+
+@settings(max_examples=200)
+@given(markets(), replays)
+def test_shares_of_time_add_up(market, setting):
+    result, _ = replay(market, setting)
+    p = result.presence
+    assert abs(p.both + p.bid + p.ask + p.none - 1) < 1e-9
+    assert abs(sum(p.bid_reasons.values()) - (p.none + p.ask)) < 1e-9
+    assert abs(sum(p.ask_reasons.values()) - (p.none + p.bid)) < 1e-9
+    levels, share = result.inventory_histogram()
+    assert abs(share.sum() - 1) < 1e-9
+    assert np.all(np.abs(levels) <= market.q_max)
+    lots = sum(rate.lots for rate in result.fill_rates)
+    assert lots == np.abs(result.fills["qty"]).sum()
+
+
+def mirrored(events, axis=10_000):
+    q, t = events.quotes, events.trades
+    flip = [np.where(q.ask == NO_ASK, NO_BID, axis - q.ask), np.where(q.bid == NO_BID, NO_ASK, axis - q.bid)]
+    quotes = Quotes(q.local_time, *flip, q.ask_size, q.bid_size, exchange_time=q.exchange_time)
+    trades = Trades(
+        t.local_time, axis - t.price, t.size, side=-t.side, flags=t.flags, exchange_time=t.exchange_time
+    )
+    return Events(STOCK, events.kind, quotes, trades)
+
+
+@settings(max_examples=200)
+@given(markets(symmetric=True), replays)
+def test_a_mirrored_market_gives_the_mirrored_result(market, setting):
+    setting.maker_fee = "0"  # a rate of the price has no mirror
+    axis = 10_000
+    one, _ = replay(market, setting)
+    other, _ = replay(market, setting, mirrored(market.events, axis))
+    assert (-one.fills["qty"]).tolist() == other.fills["qty"].tolist()
+    assert (axis - one.fills["price"]).tolist() == other.fills["price"].tolist()
+    assert one.attribution == other.attribution
+    assert one.totals.messages == other.totals.messages[::-1]
+
+
+@settings(max_examples=200)
+@given(markets(order_sizes=(1,)), replays)
+def test_whatever_fills_when_traded_through_fills_when_touched(market, setting):
+    """Decision by decision: the first is the same under both rules, later ones know other inventories."""
+    market.policy = mm.Affine(base=1.0, q_max=10_000)  # quotes that do not depend on the inventory
+    setting.latency = 0.0
+    setting.fill = "through"
+    through, _ = replay(market, setting)
+    setting.fill = "touch"
+    touch, _ = replay(market, setting)
+    assert (
+        through.decisions[["time", "bid", "ask"]].tolist() == touch.decisions[["time", "bid", "ask"]].tolist()
+    )
+    if setting.interval:  # at every quote a side may be lost in flight within one stamp
+        assert set(through.fills["order_id"]) <= set(touch.fills["order_id"])
+
+
+@settings(max_examples=200)
+@given(markets(), replays, st.data())
+def test_the_past_does_not_depend_on_the_future(market, setting, data):
+    events = market.events
+    stamps = sorted(set(events.local_time.tolist()))
+    cut = data.draw(st.sampled_from(stamps))
+    past = events.between(None, cut + 1)
+    future = events.between(cut + 1, None)
+    q, t = future.quotes, future.trades
+    move = data.draw(st.integers(-50, 50))
+    late = data.draw(st.integers(0, 10 * TICK))
+    keep = np.array(data.draw(st.lists(st.booleans(), min_size=len(t), max_size=len(t))), dtype=bool)
+    shift = lambda price, absent: np.where(price == absent, absent, price + move)  # noqa: E731
+    end = int(events.local_time[-1]) + late
+    quotes = Quotes(
+        np.concatenate([past.quotes.local_time, q.local_time + late, [end]]),
+        np.concatenate([past.quotes.bid, shift(q.bid, NO_BID), [90]]),
+        np.concatenate([past.quotes.ask, shift(q.ask, NO_ASK), [95]]),
+        np.concatenate([past.quotes.bid_size, q.bid_size, [1]]),
+        np.concatenate([past.quotes.ask_size, q.ask_size, [1]]),
+    )
+    trades = Trades(
+        np.concatenate([past.trades.local_time, t.local_time[keep] + late]),
+        np.concatenate([past.trades.price, t.price[keep] - move]),
+        np.concatenate([past.trades.size, t.size[keep]]),
+        subtick=np.concatenate([past.trades.subtick, t.subtick[keep]]),
+        flags=np.concatenate([past.trades.flags, t.flags[keep]]),
+    )
+    kinds, j = [], 0
+    for kind in future.kind.tolist():
+        if kind == 2:
+            j += 1
+            if not keep[j - 1]:
+                continue
+        kinds.append(kind)
+    kind = np.concatenate([past.kind, np.array([*kinds, 1], dtype=np.uint8)])
+    changed = Events(STOCK, kind, quotes, trades)
+    before, _ = replay(market, setting)
+    after, _ = replay(market, setting, changed)
+    # the end of quoting is part of the future too: compare what was decided and filled up to the cut
+    # and before either end
+    until = min(cut, before.totals.end_time - 1, after.totals.end_time - 1)
+    for name in (*DECIDED, "spread2", "revaluation2", "fees", "why", "reference"):
+        a = before.decisions[name][before.decisions["time"] <= until]
+        b = after.decisions[name][after.decisions["time"] <= until]
+        if len(a) != len(b):  # the last whole window depends on when the data end
+            n = min(len(a), len(b))
+            last = min(before.totals.end_time, after.totals.end_time) - round(setting.interval * 1e9)
+            assert np.all(before.decisions["time"][n : len(a)] > last)
+            assert np.all(after.decisions["time"][n : len(b)] > last)
+            a, b = a[:n], b[:n]
+        np.testing.assert_array_equal(a, b, err_msg=name)
+    for name in ("receive_time", "qty", "price", "fee", "order_id"):
+        a = before.fills[name][before.fills["receive_time"] <= until]
+        b = after.fills[name][after.fills["receive_time"] <= until]
+        np.testing.assert_array_equal(a, b, err_msg=name)
