@@ -14,6 +14,8 @@ from .models import (
     GueantLehalleFernandezTapiaClosedForm,
 )
 from .quoting import Affine, Explanation, Limits, Obligations, Policy, Quote, QuoteBuffer, Quoter, Table, Why
+from .replaying import replay, run
+from .results import Result
 from .simulation import SimulatedMarket, simulate
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "QuoteBuffer",
     "Quoter",
     "Quotes",
+    "Result",
     "SimulatedMarket",
     "Snapshot",
     "Status",
@@ -46,6 +49,8 @@ __all__ = [
     "calibrate",
     "get_include",
     "load",
+    "replay",
+    "run",
     "simulate",
 ]
 

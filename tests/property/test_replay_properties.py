@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from mmcore.events import HIDDEN, NO_ASK, NO_BID, Events, Quotes, Trades
 
@@ -77,7 +77,8 @@ def markets(draw, symmetric=False, order_sizes=(1, 2, 3)):
     events = Events(STOCK, np.array(kind, dtype=np.uint8), quotes, trades)
     size = draw(st.sampled_from(order_sizes))
     q_max = size * draw(st.integers(1, 3))
-    base = draw(st.sampled_from([-1.0, 0.0, 0.5, 1.0, 1.25, 2.0]))
+    # bid and ask that meet are stepped apart, an odd tick to one side: that has no mirror
+    base = draw(st.sampled_from([0.25, 0.5, 1.0, 1.25, 2.0] + [-1.0, 0.0] * (not symmetric)))
     slope = draw(st.sampled_from([0.0, 0.25, 0.6]))
     return Market(events, mm.Affine(base=base, slope=slope, q_max=q_max, order_size=size), q_max)
 
@@ -254,7 +255,6 @@ def replay(market, setting, events=None):
     return mm.replay(events if events is not None else market.events, quoter, **vars(setting)), quoter
 
 
-@settings(max_examples=400)
 @given(markets(), replays)
 def test_the_kernel_equals_its_twin(market, setting):
     result, quoter = replay(market, setting)
@@ -271,7 +271,6 @@ def test_the_kernel_equals_its_twin(market, setting):
     assert (totals.spread2, totals.revaluation2) == (twin.spread2, twin.revaluation2)
 
 
-@settings(max_examples=200)
 @given(markets(), replays)
 def test_money_is_conserved_and_nothing_is_unexplained(market, setting):
     result, _ = replay(market, setting)
@@ -286,14 +285,12 @@ def test_money_is_conserved_and_nothing_is_unexplained(market, setting):
     assert a.total == expected - STOCK.currency.amount(totals.fees)
 
 
-@settings(max_examples=200)
 @given(markets(), replays)
 def test_the_inventory_never_leaves_its_limits(market, setting):
     result, _ = replay(market, setting)
     assert np.all(np.abs(result.fill_context["inventory"]) <= market.q_max)
 
 
-@settings(max_examples=200)
 @given(markets(), replays)
 def test_an_order_fills_after_it_is_live_before_it_is_replaced_and_not_beyond_its_size(market, setting):
     result, _ = replay(market, setting)
@@ -311,7 +308,6 @@ def test_an_order_fills_after_it_is_live_before_it_is_replaced_and_not_beyond_it
         assert (taken[int(f["order_id"])] == d[f"{side}_size"][row]) == bool(c["complete"])
 
 
-@settings(max_examples=200)
 @given(markets(), replays)
 def test_shares_of_time_add_up(market, setting):
     result, _ = replay(market, setting)
@@ -336,7 +332,6 @@ def mirrored(events, axis=10_000):
     return Events(STOCK, events.kind, quotes, trades)
 
 
-@settings(max_examples=200)
 @given(markets(symmetric=True), replays)
 def test_a_mirrored_market_gives_the_mirrored_result(market, setting):
     setting.maker_fee = "0"  # a rate of the price has no mirror
@@ -349,7 +344,6 @@ def test_a_mirrored_market_gives_the_mirrored_result(market, setting):
     assert one.totals.messages == other.totals.messages[::-1]
 
 
-@settings(max_examples=200)
 @given(markets(order_sizes=(1,)), replays)
 def test_whatever_fills_when_traded_through_fills_when_touched(market, setting):
     """Decision by decision: the first is the same under both rules, later ones know other inventories."""
@@ -366,7 +360,6 @@ def test_whatever_fills_when_traded_through_fills_when_touched(market, setting):
         assert set(through.fills["order_id"]) <= set(touch.fills["order_id"])
 
 
-@settings(max_examples=200)
 @given(markets(), replays, st.data())
 def test_the_past_does_not_depend_on_the_future(market, setting, data):
     events = market.events

@@ -1,0 +1,37 @@
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .events import Events
+from .quoting import Quoter
+
+DECISION: np.dtype[np.void]
+FILL_CONTEXT: np.dtype[np.void]
+
+class Matching:
+    def __init__(
+        self,
+        events: Events,
+        quoter: Quoter,
+        *,
+        interval: int,
+        latency: int,
+        first: int,
+        last: int,
+        end: int,
+        time_left: float,
+        expiry: int,
+        fee: tuple[int, int],
+        touch: bool,
+        weighted: bool,
+        hidden: bool,
+        decisions: int = ...,
+        fills: int = ...,
+    ) -> None: ...
+    def run(self, stop: int) -> int: ...
+    def finish(
+        self,
+    ) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.void], dict[str, Any]]: ...
+
+__all__ = ["DECISION", "FILL_CONTEXT", "Matching"]
