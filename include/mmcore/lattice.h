@@ -333,9 +333,167 @@ static inline int mm_lattice_advance(const mm_lattice *p, double span, double to
     /* accepted in an early column: the step could have been longer at a higher order */
     if (accepted < K - 2)
       best_next *= 1 + 0.5 * (K - 2 - accepted);
-    if (!last || best_next < now)
+    if (!last || best_next < now || best_next > h)
       h = best_next;
-    else if (best_next > h)
+  }
+  *step = h;
+  return MM_OK;
+}
+
+/* What any policy is worth: z of a market maker who quotes given depths instead of the best ones,
+ *
+ *   dz[i]/dtau = rate[i] + lambda_bid[i] u(bid[i] - cost_bid + z[i+1] - z[i])
+ *                        + lambda_ask[i] u(ask[i] - cost_ask + z[i-1] - z[i]),
+ *
+ * u(y) = (1 - e^(-c y)) / c with the utility's curvature c (u(y) = y at 0), lambda = A e^(-k depth). It
+ * is linear in e^(-c z): implicit Euler in that variable is one tri-diagonal solve whatever the rates
+ * are, and keeps it positive. Written for the increments, so that c = 0 is no special case:
+ *
+ *   (1 + h (c rate + lambda_bid + lambda_ask)) psi[i] - h lambda_bid e^(-c y_bid) psi[i+1] - ... = h f[i],
+ *   z += -log1p(-c psi) / c. */
+typedef struct mm_quoted {
+  int64_t n;                       /* nodes, >= 2 */
+  const double *rate;              /* n running rewards per order, ticks/s */
+  double a_bid, a_ask;             /* 1/s, > 0 */
+  double k_bid, k_ask;             /* 1/tick, > 0 */
+  double cost_bid, cost_ask;       /* ticks per lot */
+  double curvature;                /* 1/tick, >= 0: risk aversion times order size */
+  const double *bid[2], *ask[2];   /* n depths each, at the start and the end of the span, linear in
+                                      between; NaN: absent. Ticks. */
+} mm_quoted;
+
+/* Doubles of work memory that mm_lattice_evaluate needs for n nodes. */
+#define MM_QUOTED_WORK(n) ((MM_LATTICE_COLUMNS + 4) * (n))
+
+/* Fill rate and what it does: lambda, lambda e^(-c y) and lambda u(y); all zero for an absent side. */
+static inline void mm_quoted_side(double a, double k, double c, double depth, double worth, double *rate,
+                                  double *weight, double *gain) {
+  if (depth != depth) {
+    *rate = *weight = *gain = 0;
+    return;
+  }
+  const double e = -expm1(-c * worth);
+  *rate = a * exp(-k * depth);
+  *weight = *rate * (1 - e);
+  *gain = *rate * (c > 0 ? e / c : worth);
+}
+
+/* `count` implicit substeps over [from, from + step] of the span's fractions; returns 0 on failure. */
+static inline int mm_quoted_euler(const mm_quoted *p, double span, double from, double step, int count,
+                                  const double *z, double *inc, double *upper, double *pivot, double *rhs) {
+  const int64_t n = p->n;
+  const double c = p->curvature, h = step / count;
+  for (int64_t i = 0; i < n; ++i)
+    inc[i] = 0;
+  for (int turn = 1; turn <= count; ++turn) {
+    const double at = span > 0 ? (from + h * turn) / span : 0;
+    double before = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      const double here = z[i] + inc[i];
+      double up = 0, up_weight = 0, up_gain = 0, down = 0, down_weight = 0, down_gain = 0;
+      if (i + 1 < n) {
+        double depth = p->bid[0][i] + at * (p->bid[1][i] - p->bid[0][i]);
+        mm_quoted_side(p->a_bid, p->k_bid, c, depth, depth - p->cost_bid + (z[i + 1] + inc[i + 1] - here), &up,
+                       &up_weight, &up_gain);
+      }
+      if (i > 0) {
+        double depth = p->ask[0][i] + at * (p->ask[1][i] - p->ask[0][i]);
+        mm_quoted_side(p->a_ask, p->k_ask, c, depth, depth - p->cost_ask + (z[i - 1] + before - here), &down,
+                       &down_weight, &down_gain);
+      }
+      before = inc[i];
+      double diagonal = 1 + h * (c * p->rate[i] + up + down);
+      double target = h * (p->rate[i] + up_gain + down_gain);
+      if (i > 0) {
+        const double share = h * down_weight / pivot[i - 1];
+        diagonal -= share * upper[i - 1];
+        target += share * rhs[i - 1];
+      }
+      upper[i] = h * up_weight;
+      pivot[i] = diagonal;
+      rhs[i] = target;
+      if (!(diagonal > 0 && isfinite(diagonal)))
+        return 0;
+    }
+    for (int64_t i = n - 1; i >= 0; --i) {
+      rhs[i] = (rhs[i] + (i + 1 < n ? upper[i] * rhs[i + 1] : 0)) / pivot[i];
+      const double shrink = c * rhs[i];
+      if (!(shrink < 1))
+        return 0;
+    }
+    for (int64_t i = 0; i < n; ++i) {
+      inc[i] += c > 0 ? -log1p(-c * rhs[i]) / c : rhs[i];
+      if (!isfinite(inc[i]))
+        return 0;
+    }
+  }
+  return 1;
+}
+
+/* Advance z (n doubles, ticks) by `span` seconds of time left, over which the depths go linearly from
+ * bid[0], ask[0] to bid[1], ask[1]. step and tolerance as in mm_lattice_advance; the tolerance is of z,
+ * relative to 1/k and to its change. work: MM_QUOTED_WORK(n) doubles. */
+static inline int mm_lattice_evaluate(const mm_quoted *p, double span, double tolerance, double *z, double *step,
+                                      double *work) {
+  enum { K = MM_LATTICE_COLUMNS };
+  const int64_t n = p->n;
+  double *column[K], *upper = work + K * n, *pivot = upper + n, *rhs = pivot + n;
+  double done = 0, h = *step;
+  if (n < 2 || !(p->a_bid > 0 && p->a_ask > 0 && p->k_bid > 0 && p->k_ask > 0 && p->curvature >= 0) ||
+      !isfinite(p->a_bid + p->a_ask + p->k_bid + p->k_ask + p->curvature + p->cost_bid + p->cost_ask) ||
+      !(span >= 0) || !isfinite(span) || !(tolerance > 0))
+    return MM_INVALID;
+  const double k = p->k_bid > p->k_ask ? p->k_bid : p->k_ask;
+  for (int j = 0; j < K; ++j)
+    column[j] = work + j * n;
+  if (!(h > 0))
+    h = span < 0.01 / (p->a_bid + p->a_ask) ? span : 0.01 / (p->a_bid + p->a_ask);
+  for (int64_t tries = 0; done < span; ++tries) {
+    const double left = span - done;
+    const int last = h >= left * (1 - 1e-12);
+    const double now = last ? left : h;
+    int accepted = -1;
+    double best_next = 0;
+    if (tries > 200000)
+      return MM_NO_CONVERGENCE;
+    for (int j = 0; j < K; ++j) {
+      if (!mm_quoted_euler(p, span, done, now, j + 1, z, column[j], upper, pivot, rhs))
+        break;
+      for (int c = j - 1; c >= 0; --c) {
+        const double weight = (double)(c + 1) / (double)(j - c);
+        for (int64_t i = 0; i < n; ++i)
+          column[c][i] = column[c + 1][i] + weight * (column[c + 1][i] - column[c][i]);
+      }
+      if (j == 0)
+        continue;
+      double error = 0;
+      for (int64_t i = 0; i < n; ++i) {
+        double size = k * fabs(column[0][i]);
+        double e = k * fabs(column[0][i] - column[1][i]) / (tolerance + (tolerance + 1e-13) * size);
+        if (!(e <= error))
+          error = e;
+      }
+      if (!(error < 1e12))
+        break;
+      const double factor = 0.9 * pow(error + 1e-12, -1.0 / (j + 1));
+      best_next = now * (factor > 6 ? 6 : factor);
+      if (j >= 2 && error <= 1) {
+        accepted = j;
+        break;
+      }
+    }
+    if (accepted < 0) {
+      h = best_next > 0.02 * now && best_next < 0.7 * now ? best_next : 0.25 * now;
+      if (!(h > 1e-14 * span))
+        return MM_NO_CONVERGENCE;
+      continue;
+    }
+    for (int64_t i = 0; i < n; ++i)
+      z[i] += column[0][i];
+    done = last ? span : done + now;
+    if (accepted < K - 2)
+      best_next *= 1 + 0.5 * (K - 2 - accepted);
+    if (!last || best_next < now || best_next > h)
       h = best_next;
   }
   *step = h;

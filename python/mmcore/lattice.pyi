@@ -1,7 +1,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Lattice"]
+__all__ = ["Lattice", "evaluate"]
 
 class Lattice:
     def __init__(self, rate: ArrayLike, *, up: float, down: float, k_bid: float, k_ask: float) -> None: ...
@@ -26,3 +26,17 @@ class Lattice:
         tolerance: float = 1e-13,
         first_step: float = 0.0,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]: ...
+
+def evaluate(
+    rate: ArrayLike,
+    *,
+    A: tuple[float, float],
+    k: tuple[float, float],
+    cost: tuple[float, float],
+    curvature: float,
+    times: ArrayLike,
+    bid: ArrayLike,
+    ask: ArrayLike,
+    start: ArrayLike,
+    tolerance: float = 1e-9,
+) -> NDArray[np.float64]: ...

@@ -14,11 +14,27 @@ cdef extern from "mmcore/lattice.h" nogil:
     int mm_lattice_advance(const mm_lattice *p, double span, double tolerance, double *x, double *value,
                            double *step, double *work) noexcept
 
+    ctypedef struct mm_quoted:
+        int64_t n
+        const double *rate
+        double a_bid, a_ask
+        double k_bid, k_ask
+        double cost_bid, cost_ask
+        double curvature
+        const double *bid[2]
+        const double *ask[2]
+
+    int mm_lattice_evaluate(const mm_quoted *p, double span, double tolerance, double *z, double *step,
+                            double *work) noexcept
+
 
 cdef int lattice_stationary(const mm_lattice *p, double *x, double *gain, double *residual) noexcept nogil
 cdef int64_t lattice_work(int64_t n) noexcept nogil
 cdef int lattice_advance(const mm_lattice *p, double span, double tolerance, double *x, double *value,
                          double *step, double *work) noexcept nogil
+cdef int64_t quoted_work(int64_t n) noexcept nogil
+cdef int lattice_evaluate(const mm_quoted *p, double span, double tolerance, double *z, double *step,
+                          double *work) noexcept nogil
 
 
 cdef class Lattice:

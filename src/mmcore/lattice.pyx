@@ -23,7 +23,7 @@ cdef extern from "mmcore/types.h" nogil:
         MM_OK
         MM_INVALID
 
-__all__ = ["Lattice"]
+__all__ = ["Lattice", "evaluate"]
 
 
 cdef int lattice_stationary(const mm_lattice *p, double *x, double *gain, double *residual) noexcept nogil:
@@ -37,6 +37,27 @@ cdef int64_t lattice_work(int64_t n) noexcept nogil:
 cdef int lattice_advance(const mm_lattice *p, double span, double tolerance, double *x, double *value,
                          double *step, double *work) noexcept nogil:
     return mm_lattice_advance(p, span, tolerance, x, value, step, work)
+
+
+cdef int64_t quoted_work(int64_t n) noexcept nogil:
+    return (MM_LATTICE_COLUMNS + 4) * n
+
+
+cdef int lattice_evaluate(const mm_quoted *p, double span, double tolerance, double *z, double *step,
+                          double *work) noexcept nogil:
+    return mm_lattice_evaluate(p, span, tolerance, z, step, work)
+
+
+cdef _finite(str argument, value, shape, str of_shape):
+    """A read-only copy as float64 of the shape, all finite; or raise."""
+    array = np.array(value, dtype=np.float64, order="C")
+    if array.shape != shape:
+        raise InvalidArgument(argument=argument, value=array.shape, allowed=f"of shape {of_shape}")
+    wrong = np.flatnonzero(~np.isfinite(array))
+    if wrong.size:
+        raise InvalidArgument(argument=argument, value=float(array.flat[wrong[0]]), allowed="finite",
+                              index=int(wrong[0]))
+    return array
 
 
 cdef double _positive(str argument, value) except? -1:
@@ -191,13 +212,7 @@ cdef class Lattice:
         cdef int64_t n = self.c_lattice.n, row, rows
         cdef int status = MM_OK
         cdef double now = 0.0, step = first_step
-        state = np.array(start, dtype=np.float64, order="C")
-        if state.shape != (n - 1,):
-            raise InvalidArgument(argument="start", value=state.shape, allowed=f"of shape ({n - 1},)")
-        wrong = np.flatnonzero(~np.isfinite(state))
-        if wrong.size:
-            raise InvalidArgument(argument="start", value=float(state[wrong[0]]), allowed="finite",
-                                  index=int(wrong[0]))
+        state = _finite("start", start, (n - 1,), f"({n - 1},)")
         when = np.array(times, dtype=np.float64, order="C", ndmin=1)
         if when.ndim != 1:
             raise InvalidArgument(argument="times", value=when.shape, allowed="an array of shape (m,)")
@@ -226,3 +241,88 @@ cdef class Lattice:
         if status != MM_OK:
             raise NoConvergence(f"the equation could not be advanced from time left {now:g} s for {self!r}")
         return differences, middle, step
+
+
+def evaluate(rate, *, A, k, cost, double curvature, times, bid, ask, start, double tolerance=1e-9):
+    """Value of quoting given depths, rather than the best ones, on the lattice.
+
+    The depths go linearly from one time left to the next; the value solves
+
+        dz[i]/dtau = rate[i] + A_bid exp(-k_bid bid[i]) u(bid[i] - cost_bid + z[i+1] - z[i])
+                             + A_ask exp(-k_ask ask[i]) u(ask[i] - cost_ask + z[i-1] - z[i]),
+
+    u(y) = (1 - exp(-curvature y)) / curvature, or y where the curvature is 0.
+
+    Parameters
+    ----------
+    rate : array_like of float, shape (n,)
+        Running reward at each node, per order (ticks/s).
+    A, k, cost : (bid, ask)
+        Fill intensity A exp(-k depth) (1/s, 1/tick) and what a fill costs (ticks per lot).
+    curvature : float
+        Risk aversion times order size (1/tick), >= 0.
+    times : array_like of float, shape (m,)
+        Times left (s), ascending from 0; m >= 2.
+    bid, ask : array_like of float, shape (m, n)
+        Depths at those times (ticks); NaN where a side is absent. A bid at the last node and an ask at
+        the first are not read.
+    start : array_like of float, shape (n,)
+        z at time left 0 (ticks).
+    tolerance : float
+        Local error of k z in each step.
+
+    Returns
+    -------
+    z : ndarray of float, shape (n,)
+        The value per order at the last time (ticks).
+
+    Raises
+    ------
+    InvalidArgument
+        Names the argument that is not allowed.
+    NoConvergence
+        The error could not be controlled, or the expected utility is minus infinity to the computer.
+    """
+    cdef mm_quoted p
+    cdef double step = 0.0
+    cdef int status = MM_OK
+    cdef int64_t row
+    when = np.array(times, dtype=np.float64, order="C")
+    if when.ndim != 1 or when.size < 2 or when[0] != 0.0 or not (np.isfinite(when).all() and (np.diff(when) > 0).all()):
+        raise InvalidArgument(argument="times", value=times, allowed="two or more finite times, ascending from 0")
+    reward = np.array(rate, dtype=np.float64, order="C")
+    if reward.ndim != 1 or reward.size < 2:
+        raise InvalidArgument(argument="rate", value=reward.shape, allowed="an array of shape (n,), n >= 2")
+    reward = _finite("rate", reward, reward.shape, "(n,)")
+    p.n = reward.size
+    z = _finite("start", start, (p.n,), f"({p.n},)")
+    depths = []
+    for name, given in (("bid", bid), ("ask", ask)):
+        array = np.array(given, dtype=np.float64, order="C")
+        if array.shape != (when.size, p.n) or np.isinf(array).any():
+            raise InvalidArgument(argument=name, value=array.shape,
+                                  allowed=f"of shape ({when.size}, {p.n}), finite or NaN")
+        depths.append(array)
+    cdef const double[::1] r = reward, t = when
+    cdef const double[:, ::1] b = depths[0], a = depths[1]
+    cdef double[::1] state = z, work = np.empty(quoted_work(p.n))
+    p.rate = &r[0]
+    p.a_bid, p.a_ask = _positive("A", A[0]), _positive("A", A[1])
+    p.k_bid, p.k_ask = _positive("k", k[0]), _positive("k", k[1])
+    p.cost_bid, p.cost_ask = cost[0], cost[1]
+    p.curvature = curvature
+    if not (isfinite(p.cost_bid) and isfinite(p.cost_ask)):
+        raise InvalidArgument(argument="cost", value=cost, allowed="finite")
+    if not (isfinite(curvature) and curvature >= 0):
+        raise InvalidArgument(argument="curvature", value=curvature, allowed="a finite number >= 0")
+    _positive("tolerance", tolerance)
+    with nogil:
+        for row in range(t.shape[0] - 1):
+            p.bid[0], p.bid[1] = &b[row, 0], &b[row + 1, 0]
+            p.ask[0], p.ask[1] = &a[row, 0], &a[row + 1, 0]
+            status = mm_lattice_evaluate(&p, t[row + 1] - t[row], tolerance, &state[0], &step, &work[0])
+            if status != MM_OK:
+                break
+    if status != MM_OK:
+        raise NoConvergence(f"the value of these depths could not be followed from time left {t[row]:g} s on")
+    return z

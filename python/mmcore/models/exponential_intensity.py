@@ -25,13 +25,14 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import CapacityError, InvalidArgument
-from ..lattice import Lattice
+from ..lattice import Lattice, evaluate
 from .model import Floats, Model
 
 if TYPE_CHECKING:
@@ -273,6 +274,81 @@ class ExponentialIntensity(Model):
         lattice: Lattice = self.__dict__["_lattice"]
         return self._penalty / min(lattice.up, lattice.down)
 
+    def certainty_equivalent(
+        self, policy: Any, inventory: float = 0.0, horizon: float | None = None, tolerance: float = 1e-9
+    ) -> float:
+        """What quoting any policy is worth in this model's market, by this model's objective.
+
+        The expected utility of depths that depend on inventory and time left solves a linear equation
+        on the lattice, so nothing is simulated. The optimum is :meth:`value`; the difference is what the
+        policy loses.
+
+        Parameters
+        ----------
+        policy : policy or model
+            Anything with ``depths_batch(inventory, time_left)``, a model with ``policy()``, or anything
+            with ``depths(inventory, time_left)`` for arrays. It trades orders of this model's size, and
+            never beyond this model's ``q_max``.
+        inventory : float
+            Lots at the start, within +-q_max.
+        horizon : float, optional
+            Seconds to quote; the model's when omitted.
+        tolerance : float
+            Of the solution, relative to 1/k in each step.
+
+        Returns
+        -------
+        float
+            Tick lots, beyond cash + inventory * price.
+
+        Raises
+        ------
+        InvalidArgument
+            There is no horizon, or the policy does not cover it or trades another size.
+
+        Examples
+        --------
+        What the quotes of Avellaneda and Stoikov lose in their own market:
+
+        >>> from mmcore.models import AvellanedaStoikov, GueantLehalleFernandezTapia
+        >>> exact = GueantLehalleFernandezTapia(sigma=2.0, A=140.0, k=1.5, gamma=0.1, q_max=30, horizon=1.0)
+        >>> paper = AvellanedaStoikov(sigma=2.0, k=1.5, gamma=0.1, horizon=1.0)
+        >>> round(exact.value(0, time_left=1.0), 2), round(exact.certainty_equivalent(paper), 2)
+        (64.13, 61.4)
+        """
+        if horizon is None:
+            horizon = self.horizon
+        if horizon is None or not (math.isfinite(horizon) and horizon > 0):
+            raise InvalidArgument(
+                argument="horizon", value=horizon, allowed="a finite number > 0 (s), since the model has none"
+            )
+        if not hasattr(policy, "depths_batch") and hasattr(policy, "policy"):
+            policy = policy.policy(tol=1e-6)
+        if getattr(policy, "order_size", self.order_size) != self.order_size:
+            raise InvalidArgument(
+                argument="policy", value=policy, allowed=f"one that trades {self.order_size} lots at a time"
+            )
+        if getattr(policy, "horizon", None) is not None and policy.horizon < horizon:
+            raise InvalidArgument(argument="policy", value=policy, allowed=f"one that covers {horizon:g} s")
+        q = self._inventories()
+        times, bid, ask = _read(policy, q, horizon)
+        a, end = self._bend
+        z = evaluate(
+            self.__dict__["_lattice"].rate,
+            A=self.A,
+            k=self.k,
+            cost=self._cost,
+            curvature=self._curvature * self.order_size,
+            times=times,
+            bid=bid,
+            ask=ask,
+            start=(end - a) / self.order_size * q * q,
+            tolerance=tolerance,
+        )
+        at, _ = self._check_place(inventory, 0.0)
+        theta = self.order_size * z + a * q * q
+        return float(self._between(theta[None, :], np.zeros(1, dtype=np.int64), at)[0])
+
     def policy(self, tol: float = 1e-3, max_bytes: int = 64 << 20) -> Table:
         """Compile into a table.
 
@@ -352,6 +428,42 @@ class ExponentialIntensity(Model):
                 rows.append(x)
         self._check_size(count + 1, max_bytes)
         return np.array(knots), np.array(rows), worst
+
+
+def _read(policy: Any, q: Floats, horizon: float, tol: float = 1e-7) -> tuple[Floats, Floats, Floats]:
+    """Times left from 0 to the horizon, and a policy's depths there, such that it is linear in between.
+
+    Halves intervals until the depths at their middles are within tol of the mean; the knots of a table
+    are where it bends.
+    """
+    read = policy.depths_batch if hasattr(policy, "depths_batch") else policy.depths
+
+    def rows(times: list[float]) -> Floats:
+        tau, inventory = np.meshgrid(np.array(times), q, indexing="ij")
+        return np.array(read(inventory.ravel(), tau.ravel())).reshape(2, len(times), q.size)
+
+    knots = getattr(policy, "time_left", None)
+    inner = [] if knots is None else [float(t) for t in np.asarray(knots) if 0.0 < t < horizon]
+    times = [0.0, *inner, horizon]
+    values = list(rows(times).transpose(1, 0, 2))
+    for _ in range(20):
+        middles = [0.5 * (a + b) for a, b in pairwise(times)]
+        found = rows(middles).transpose(1, 0, 2)
+        new_times, new_values, bends = [times[0]], [values[0]], False
+        for j, middle in enumerate(middles):
+            with np.errstate(invalid="ignore"):
+                off = np.abs(found[j] - 0.5 * (values[j] + values[j + 1]))
+            if np.nanmax(off, initial=0.0) > tol:
+                new_times.append(middle)
+                new_values.append(found[j])
+                bends = True
+            new_times.append(times[j + 1])
+            new_values.append(values[j + 1])
+        times, values = new_times, new_values
+        if not bends or len(times) * q.size > 1 << 22:
+            break
+    table = np.array(values)
+    return np.array(times), table[:, 0], table[:, 1]
 
 
 def _exp(x: float) -> float:
