@@ -1,9 +1,11 @@
+import sys
 from collections.abc import Iterator
 from enum import IntFlag
 from typing import Any, Protocol, Self, SupportsFloat, SupportsIndex, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from typing_extensions import disjoint_base
 
 __all__ = [
     "CELL",
@@ -18,6 +20,7 @@ __all__ = [
     "Quoter",
     "Table",
     "Why",
+    "reasons",
 ]
 
 QUOTE: np.dtype[np.void]
@@ -53,11 +56,16 @@ class Why(IntFlag):
     @property
     def words(self) -> tuple[str, ...]: ...
 
+def reasons(why: int, side: str | None = None) -> tuple[str, ...]: ...
+
+@disjoint_base
 class Policy:
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
     @classmethod
     def from_bytes(cls, block: bytes | bytearray | memoryview) -> Self: ...
     def to_bytes(self) -> bytes: ...
-    def __buffer__(self, flags: int, /) -> memoryview: ...
+    if sys.version_info >= (3, 12):
+        def __buffer__(self, flags: int, /) -> memoryview: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     @property
@@ -157,6 +165,7 @@ class Obligations:
 
 @final
 class Quote:
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
     @property
     def bid(self) -> int | None: ...
     @property

@@ -61,6 +61,7 @@ __all__ = [
     "Quoter",
     "Table",
     "Why",
+    "reasons",
 ]
 
 cdef extern from *:
@@ -153,6 +154,37 @@ _WORDS = {
 }
 
 
+_ABSENT = (
+    Why.REFERENCE | Why.CROSSED | Why.HALTED | Why.NO_STATIONARY | Why.PAST_HORIZON | Why.BEYOND_HORIZON
+    | Why.INVENTORY | Why.STATE | Why.RANGE | Why.SHIFT | Why.TIME
+)
+_ABSENT_SIDE = {
+    None: ~Why(0),
+    "bid": _ABSENT | Why.LIMIT_BID | Why.POLICY_BID,
+    "ask": _ABSENT | Why.LIMIT_ASK | Why.POLICY_ASK,
+}
+
+
+def reasons(why, side=None):
+    """The bits of ``why`` in words; with a side, only those that can make it absent.
+
+    Parameters
+    ----------
+    why : int
+        :class:`Why` bits.
+    side : {"bid", "ask"}, optional
+        Which side is absent.
+
+    Examples
+    --------
+    >>> reasons(Why.LIMIT_BID | Why.TOUCH_ASK, "bid")
+    ('buying would break the position limit',)
+    """
+    if side not in _ABSENT_SIDE:
+        raise refusal("side", side, "'bid', 'ask' or None")
+    return Why(why & _ABSENT_SIDE[side]).words
+
+
 # Exported in __pyx_capi__ for callers without a C compiler (numba, LowLevelCallable): the inline
 # kernels of the headers do not appear there by themselves.
 
@@ -164,7 +196,8 @@ cdef uint32_t c_depths(const mm_policy *policy, double inventory, double time_le
 cdef void c_quote_make(const mm_policy *policy, const mm_rules *rules, double reference, double inventory,
                        int64_t touch_bid, int64_t touch_ask, double shift, double target,
                        double time_left, int64_t state, mm_quote *out) noexcept nogil:
-    mm_quote_make(policy, rules, reference, inventory, touch_bid, touch_ask, shift, target, time_left, state, out)
+    mm_quote_make(policy, rules, reference, inventory, touch_bid, touch_ask, shift, target, time_left, state,
+                  out)
 
 
 cdef int c_policy_check(const mm_policy *policy, uint64_t nbytes) noexcept nogil:
@@ -222,6 +255,10 @@ cdef int64_t as_integer_slow(object value, str name) except? -1:
     return number
 
 
+cdef object refusal(argument, value, allowed, index=None):
+    return InvalidArgument(argument=argument, value=value, allowed=allowed, index=index)
+
+
 cdef list _shown(object pair):
     return [None if number is None else round(number, 6) for number in pair]
 
@@ -233,29 +270,33 @@ cdef object _whole(double number):
 
 def _finite(value, name, low=-INFINITY, phrase="a finite number"):
     if isinstance(value, (str, bytes, bool)):
-        raise InvalidArgument(argument=name, value=value, allowed=phrase)
+        raise refusal(name, value, phrase)
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
-        raise InvalidArgument(argument=name, value=value, allowed=phrase) from None
+        raise refusal(name, value, phrase) from None
     if not (number - number == 0.0 and number >= low):
-        raise InvalidArgument(argument=name, value=value, allowed=phrase)
+        raise refusal(name, value, phrase)
     return number
+
+
+_PAIR = "a finite number or a pair (bid, ask) of such"
 
 
 def _pair(value, name):
     if isinstance(value, (str, bytes)) or not hasattr(value, "__len__"):
-        number = _finite(value, name, phrase="a finite number or a pair (bid, ask) of such")
+        number = _finite(value, name, phrase=_PAIR)
         return number, number
     if len(value) != 2:
-        raise InvalidArgument(argument=name, value=value, allowed="a finite number or a pair (bid, ask) of such")
+        raise refusal(name, value, _PAIR)
     return tuple([_finite(number, name, phrase="a pair (bid, ask) of finite numbers") for number in value])
 
 
 def _lots(value, name):
-    number = _finite(value, name, 1.0, "a whole number of lots from 1 to 2147483647")
+    allowed = "a whole number of lots from 1 to 2147483647"
+    number = _finite(value, name, 1.0, allowed)
     if number != int(number) or number > 2147483647:
-        raise InvalidArgument(argument=name, value=value, allowed="a whole number of lots from 1 to 2147483647")
+        raise refusal(name, value, allowed)
     return number
 
 
@@ -263,7 +304,7 @@ def _bound(value, name, order_size):
     allowed = f"a multiple of order_size ({_whole(order_size)}) up to 2^52 lots"
     number = _finite(value, name, order_size, allowed)
     if number > MM_POLICY_LIMIT or number % order_size != 0.0:
-        raise InvalidArgument(argument=name, value=value, allowed=allowed)
+        raise refusal(name, value, allowed)
     return number
 
 
@@ -276,7 +317,7 @@ def _time(value, name, low=0.0):
 def _version(value):
     number = value.__index__() if hasattr(value, "__index__") else -1
     if not 0 <= number <= UINT64_MAX:
-        raise InvalidArgument(argument="version", value=value, allowed="an integer from 0 to 2^64 - 1")
+        raise refusal("version", value, "an integer from 0 to 2^64 - 1")
     return number
 
 
@@ -353,7 +394,7 @@ cdef class Policy:
         PyObject_GetBuffer(block, &view, PyBUF_SIMPLE)
         try:
             if <size_t>view.len < sizeof(mm_policy):
-                raise CorruptError(f"a policy has at least {sizeof(mm_policy)} bytes, got {view.len}: it was cut")
+                raise CorruptError(f"a policy has at least {sizeof(mm_policy)} bytes, got {view.len}: cut")
             policy = Policy.__new__(Policy)
             target = policy.allocate(view.len)
             memcpy(target, view.buf, view.len)
@@ -363,14 +404,14 @@ cdef class Policy:
         if target.magic != MM_POLICY_MAGIC:
             raise CorruptError("this is no mmcore policy: the first four bytes are not 'MMCP'")
         if target.abi != MMCORE_ABI_VERSION:
-            raise CorruptError(f"a policy of version {target.abi}; this build reads version {MMCORE_ABI_VERSION}")
+            raise CorruptError(f"a policy of version {target.abi}; this build reads {MMCORE_ABI_VERSION}")
         if target.bytes != <uint64_t>nbytes:
             raise CorruptError(f"the policy says it has {target.bytes} bytes, got {nbytes}: cut or extended")
         if mm_policy_check(target, nbytes) != MM_OK:
             raise CorruptError("the policy's checksum or structure is wrong: its bytes were changed")
         shape = Affine if target.kind == MM_AFFINE else Table
         if not issubclass(shape, cls):
-            raise InvalidArgument(argument="block", value=f"a {shape.__name__}", allowed=f"a {cls.__name__}")
+            raise refusal("block", f"a {shape.__name__}", f"a {cls.__name__}")
         cdef Policy made = shape.__new__(shape)
         made.memory, made.c_policy = policy.memory, policy.c_policy
         policy.memory, policy.c_policy = NULL, &EMPTY
@@ -572,9 +613,7 @@ cdef class Affine(Policy):
         if stationary is None:
             stationary = steady
         elif stationary and not steady:
-            raise InvalidArgument(
-                argument="stationary", value=stationary, allowed="false where base_rate or slope_rate is not zero"
-            )
+            raise refusal("stationary", stationary, "false where base_rate or slope_rate is not zero")
         cdef mm_policy *block = self.allocate(sizeof(mm_policy))
         cdef int side
         block.kind = MM_AFFINE
@@ -625,16 +664,14 @@ def _grid(values, name, shape=None):
     try:
         array = np.array(values, dtype=np.float64, order="C")
     except (TypeError, ValueError):
-        raise InvalidArgument(argument=name, value=type(values).__name__, allowed="an array of numbers") from None
+        raise refusal(name, type(values).__name__, "an array of numbers") from None
     if shape is not None and array.shape != shape:
-        raise InvalidArgument(argument=name, value=array.shape, allowed=f"an array of the shape of bid, {shape}")
+        raise refusal(name, array.shape, f"an array of the shape of bid, {shape}")
     wild = ~(np.isnan(array) | (np.abs(array) <= MM_POLICY_LIMIT))
     if wild.any():
         index = int(np.flatnonzero(wild)[0])
-        raise InvalidArgument(
-            argument=name, value=float(array.reshape(-1)[index]), allowed="within 2^52 ticks, or NaN where absent",
-            index=index,
-        )
+        raise refusal(name, float(array.reshape(-1)[index]), "within 2^52 ticks, or NaN where absent",
+            index)
     return array
 
 
@@ -642,17 +679,13 @@ def _lot_grid(values, name, shape, low):
     try:
         array = np.broadcast_to(np.asarray(values, dtype=np.float64), shape)
     except (TypeError, ValueError):
-        raise InvalidArgument(
-            argument=name, value=getattr(values, "shape", type(values).__name__),
-            allowed=f"whole lots that broadcast to the shape of bid, {shape}",
-        ) from None
+        raise refusal(name, getattr(values, "shape", type(values).__name__),
+            f"whole lots that broadcast to the shape of bid, {shape}") from None
     wild = ~((array >= low) & (array <= 2147483647) & (array == np.floor(array)))
     if wild.any():
         index = int(np.flatnonzero(wild)[0])
-        raise InvalidArgument(
-            argument=name, value=float(array.reshape(-1)[index]), allowed=f"whole lots from {low} to 2147483647",
-            index=index,
-        )
+        raise refusal(name, float(array.reshape(-1)[index]), f"whole lots from {low} to 2147483647",
+            index)
     return array.astype(np.int32)
 
 
@@ -708,9 +741,7 @@ cdef class Table(Policy):
                  ask_size=None, take=None, error=0.0, horizon=None, version=1):
         bid = _grid(bid, "bid")
         if bid.ndim not in (1, 2, 3):
-            raise InvalidArgument(
-                argument="bid", value=bid.shape, allowed="of shape (n_q,), (n_rows, n_q) or (n_states, n_rows, n_q)"
-            )
+            raise refusal("bid", bid.shape, "of shape (n_q,), (n_rows, n_q) or (n_states, n_rows, n_q)")
         ask = _grid(ask, "ask", bid.shape)
         order_size = _lots(order_size, "order_size")
         q_max = _bound(q_max, "q_max", order_size)
@@ -720,31 +751,25 @@ cdef class Table(Policy):
         n_states, n_rows, n_q = shape
         steps = 2.0 * q_max / order_size
         if n_q < 2 or (n_q - 1) % steps != 0.0 or order_size % ((n_q - 1) // steps) != 0.0:
-            raise InvalidArgument(
-                argument="bid", value=bid.shape,
-                allowed=f"of {int(steps) + 1} inventories along the last axis (from -{_whole(q_max)} to "
-                f"{_whole(q_max)} in steps of {_whole(order_size)}), or finer in whole lots",
-            )
+            raise refusal("bid", bid.shape,
+                f"of {int(steps) + 1} inventories along the last axis (from -{_whole(q_max)} to "
+                f"{_whole(q_max)} in steps of {_whole(order_size)}), or finer in whole lots")
         stationary = bool(stationary)
         if time_left is None:
             knots = np.empty(0)
             if not stationary:
-                raise InvalidArgument(argument="time_left", value=None, allowed="knots where stationary is false")
+                raise refusal("time_left", None, "knots where stationary is false")
         else:
             knots = np.ascontiguousarray(time_left, dtype=np.float64)
             if (
                 knots.ndim != 1 or knots.size == 0 or knots[0] != 0.0 or not np.isfinite(knots).all()
                 or not (np.diff(knots) > 0.0).all()
             ):
-                raise InvalidArgument(
-                    argument="time_left", value=time_left, allowed="ascending finite seconds that begin with 0"
-                )
+                raise refusal("time_left", time_left, "ascending finite seconds that begin with 0")
         n_knots = knots.size
         if n_rows != n_knots + stationary:
             rows = f"{n_knots} knots" + (" and the stationary row" if stationary else "")
-            raise InvalidArgument(
-                argument="bid", value=bid.shape, allowed=f"of {n_knots + stationary} rows ({rows})"
-            )
+            raise refusal("bid", bid.shape, f"of {n_knots + stationary} rows ({rows})")
         if max(shape) > 2147483647:
             raise CapacityError(f"each axis of a table holds at most 2147483647 cells, got shape {bid.shape}")
         last = float(knots[n_knots - 1]) if n_knots else INFINITY
@@ -753,10 +778,8 @@ cdef class Table(Policy):
         else:
             horizon = _time(horizon, "horizon")
             if n_knots and (horizon < last or (horizon != last and not stationary)):
-                raise InvalidArgument(
-                    argument="horizon", value=horizon,
-                    allowed=f"at least the last knot ({last:g} s)" if stationary else f"the last knot ({last:g} s)",
-                )
+                raise refusal("horizon", horizon,
+                    f"at least the last knot ({last:g} s)" if stationary else f"the last knot ({last:g} s)")
         sizes = []
         for name, given, depth in (("bid_size", bid_size, bid), ("ask_size", ask_size, ask)):
             size = _lot_grid(order_size if given is None else given, name, bid.shape, 0)
@@ -765,7 +788,7 @@ cdef class Table(Policy):
             sizes.append(size)
         takes = _lot_grid(0 if take is None else take, "take", bid.shape, -2147483647)
         if not (sizes[0].any() or sizes[1].any() or takes.any()):
-            raise InvalidArgument(argument="bid", value="all NaN", allowed="a depth somewhere, on either side")
+            raise refusal("bid", "all NaN", "a depth somewhere, on either side")
 
         cdef uint64_t knots_at, cells_at
         cdef uint64_t nbytes = mm_table_layout(n_states, n_rows, n_knots, n_q, &knots_at, &cells_at)
@@ -855,7 +878,7 @@ cdef class Limits:
 
     def __init__(self, max_position=None, shrink=False):
         if not isinstance(shrink, (bool, np.bool_)):
-            raise InvalidArgument(argument="shrink", value=shrink, allowed="True or False")
+            raise refusal("shrink", shrink, "True or False")
         if max_position is None or (isinstance(max_position, float) and max_position == INFINITY):
             self.c_max_position = INFINITY
         else:
@@ -915,9 +938,9 @@ cdef class Obligations:
             return 0
         allowed = f"an integer number of {unit} from 1 to 2^52, or None"
         if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
-            raise InvalidArgument(argument=name, value=value, allowed=allowed)
+            raise refusal(name, value, allowed)
         if not 1 <= value.__index__() <= <int64_t>MM_POLICY_LIMIT:
-            raise InvalidArgument(argument=name, value=value, allowed=allowed)
+            raise refusal(name, value, allowed)
         return value.__index__()
 
     @property
@@ -978,7 +1001,8 @@ cdef str quote_html(const mm_quote *c):
 
 def _restore_quote(tuple state):
     cdef Quote quote = Quote.__new__(Quote)
-    quote.c.price[0], quote.c.price[1], quote.c.size[0], quote.c.size[1] = state[0], state[1], state[2], state[3]
+    quote.c.price[0], quote.c.price[1] = state[0], state[1]
+    quote.c.size[0], quote.c.size[1] = state[2], state[3]
     quote.c.take, quote.c.version, quote.c.why = state[4], state[5], state[6]
     return quote
 
@@ -1199,9 +1223,7 @@ cdef class Columns:
             try:
                 shape = np.broadcast_shapes(*shapes)
             except ValueError:
-                raise InvalidArgument(
-                    argument="the arrays", value=shapes, allowed="of shapes that broadcast against each other"
-                ) from None
+                raise refusal("the arrays", shapes, "of shapes that broadcast against each other") from None
         self.shape = shape
         self.n = 1
         for size in shape:
@@ -1282,6 +1304,8 @@ class Explanation:
         def cell(terms, name):
             if name not in terms:
                 return ""
+            if terms[name] == 0.0:
+                return "0"
             return f"{terms[name]:.6f}" if name == "reference" else f"{terms[name]:+.6f}"
 
         quote = self.quote
@@ -1289,9 +1313,8 @@ class Explanation:
         prices = ["absent" if price is None else str(price) for price in quote]
         table.append(("price (ticks)", *prices))
         if self._instrument is not None:
-            table.append(
-                ("price", *["absent" if price is None else str(self._instrument.price(price)) for price in quote])
-            )
+            show = self._instrument.price
+            table.append(("price", *["absent" if price is None else str(show(price)) for price in quote]))
         if self._sizes is not None:
             (policy_bid, policy_ask), (limited_bid, limited_ask) = self._sizes
             table.append(("policy size", str(policy_bid), str(policy_ask)))
@@ -1310,12 +1333,14 @@ class Explanation:
 
     def _repr_html_(self):
         rows = "".join([
-            f"<tr><th>{escape(a)}</th><td>{escape(b)}</td><td>{escape(c)}</td></tr>" for a, b, c in self.rows()
+            f"<tr><th>{escape(a)}</th><td>{escape(b)}</td><td>{escape(c)}</td></tr>"
+            for a, b, c in self.rows()
         ])
         reasons = "".join([f"<li>{escape(reason)}</li>" for reason in self.reasons])
         take = f"<p>take {self.quote.take} lots now</p>" if self.quote.take else ""
         return (
-            f"<table><thead><tr><th>ticks</th><th>bid</th><th>ask</th></tr></thead><tbody>{rows}</tbody></table>"
+            "<table><thead><tr><th>ticks</th><th>bid</th><th>ask</th></tr></thead>"
+            f"<tbody>{rows}</tbody></table>"
             + take + (f"<ul>{reasons}</ul>" if reasons else "")
         )
 
@@ -1363,7 +1388,9 @@ cdef class Quoter:
                 )
             policy = compile_policy()
             if not isinstance(policy, Policy):
-                raise TypeError(f"the model's policy() must return an Affine or a Table, got {type(policy).__name__}")
+                raise TypeError(
+                    f"the model's policy() must return an Affine or a Table, got {type(policy).__name__}"
+                )
         self.limits = limits
         self.obligations = obligations
         self.policy = policy
@@ -1423,7 +1450,7 @@ cdef class Quoter:
             For people; :meth:`explain` repeats it.
         """
         if not isinstance(reason, str) or not reason:
-            raise InvalidArgument(argument="reason", value=reason, allowed="a text that says why")
+            raise refusal("reason", reason, "a text that says why")
         self.halted = reason
         self.c_rules.halted = 1
 
@@ -1435,9 +1462,11 @@ cdef class Quoter:
     cdef inline int make(self, mm_quote *out, object reference, object inventory, object bid, object ask,
                          object shift, object target, object time_left, object state) except -1:
         mm_quote_make(
-            self.c_policy, &self.c_rules, as_number(reference, "reference"), as_number(inventory, "inventory"),
+            self.c_policy, &self.c_rules,
+            as_number(reference, "reference"), as_number(inventory, "inventory"),
             as_integer(bid, MM_NO_BID, "bid"), as_integer(ask, MM_NO_ASK, "ask"), as_number(shift, "shift"),
-            as_number(target, "target"), as_number(time_left, "time_left"), as_integer(state, 0, "state"), out,
+            as_number(target, "target"), as_number(time_left, "time_left"), as_integer(state, 0, "state"),
+            out,
         )
         return 0
 
@@ -1528,10 +1557,8 @@ cdef class Quoter:
         elif not isinstance(out, np.ndarray) or out.dtype != QUOTE:
             raise TypeError("out must be an array of dtype mmcore.quoting.QUOTE")
         elif out.shape != columns.shape or not out.flags.c_contiguous or not out.flags.writeable:
-            raise InvalidArgument(
-                argument="out", value=f"shape {out.shape}",
-                allowed=f"a contiguous, writable array of shape {columns.shape}",
-            )
+            raise refusal("out", f"shape {out.shape}",
+                f"a contiguous, writable array of shape {columns.shape}")
         cdef Py_buffer view
         PyObject_GetBuffer(out, &view, PyBUF_WRITABLE)
         try:
@@ -1541,7 +1568,8 @@ cdef class Quoter:
             PyBuffer_Release(&view)
         return out
 
-    def explain(self, reference, inventory, bid=None, ask=None, shift=0.0, target=0.0, time_left=inf, state=0):
+    def explain(self, reference, inventory, bid=None, ask=None, shift=0.0, target=0.0, time_left=inf,
+                state=0):
         """Where the prices of :meth:`quote` come from; same arguments.
 
         Returns
@@ -1556,11 +1584,11 @@ cdef class Quoter:
         reference      100.250000  100.250000
         policy depth    -2.250000   +0.750000
         shift           +0.500000   +0.500000
-        volatility      +0.000000   +0.000000
+        volatility              0           0
         rounding        -0.500000   +0.500000
-        touch           +0.000000   +0.000000
-        obligation      +0.000000   +0.000000
-        bid < ask       +0.000000   +0.000000
+        touch                   0           0
+        obligation              0           0
+        bid < ask               0           0
         price (ticks)          98         102
         policy size             1           1
         size (lots)             1           1
@@ -1569,14 +1597,17 @@ cdef class Quoter:
         cdef mm_trace trace
         memset(&trace, 0xff, sizeof(trace))  # every target a NaN: a stage not reached
         mm_quote_explain(
-            self.c_policy, &self.c_rules, as_number(reference, "reference"), as_number(inventory, "inventory"),
+            self.c_policy, &self.c_rules,
+            as_number(reference, "reference"), as_number(inventory, "inventory"),
             as_integer(bid, MM_NO_BID, "bid"), as_integer(ask, MM_NO_ASK, "ask"), as_number(shift, "shift"),
             as_number(target, "target"), as_number(time_left, "time_left"), as_integer(state, 0, "state"),
             &quote.c, &trace,
         )
         sizes = None
         if trace.policy_size[0] >= 0:
-            sizes = ((trace.policy_size[0], trace.policy_size[1]), (trace.limited_size[0], trace.limited_size[1]))
+            sizes = (
+                (trace.policy_size[0], trace.policy_size[1]), (trace.limited_size[0], trace.limited_size[1])
+            )
         reasons = list(Why(quote.c.why).words)
         if self.halted is not None:
             reasons[reasons.index(_WORDS[Why.HALTED])] += f": {self.halted}"
