@@ -412,8 +412,11 @@ def default_gamma(
 
     Examples
     --------
-    >>> round(default_gamma(sigma=2.0, A=0.5, k=0.3, q_max=10), 6)
-    0.000578
+    >>> import mmcore as mm
+    >>> market = {"sigma": 2.0, "A": 0.5, "k": 0.3, "q_max": 10}
+    >>> model = mm.GueantLehalleFernandezTapia(**market, gamma=default_gamma(**market))
+    >>> round(model.inventory_law().std, 9)
+    2.5
     """
     from scipy.optimize import brentq
 
@@ -434,13 +437,19 @@ def default_gamma(
     target = float(brentq(excess, math.log(1e-12), math.log(1e12), xtol=1e-13))
 
     def log_ratio(log_gamma: float) -> float:
-        g = math.exp(log_gamma)  # per order, not per lot
-        x = g / decay
-        eta = a * math.exp(-(1.0 + 1.0 / x) * math.log1p(x)) if x > 1e-8 else a * math.exp(-1.0 - x / 2.0)
-        return math.log(decay * g * sigma * sigma / 2.0 / eta)
+        alpha, eta = _alpha_eta(math.exp(log_gamma), sigma, a, decay, order_size)
+        return math.log(alpha / eta)
 
     root = brentq(lambda g: log_ratio(g) - target, math.log(1e-40), math.log(1e40), xtol=1e-13)
-    return math.exp(float(root)) / order_size
+    return math.exp(float(root))
+
+
+def _alpha_eta(gamma: float, sigma: float, A: Any, k: Any, order_size: float) -> tuple[float, float]:
+    """Return α = kγσ²Δ/2 and η = A·(1 + γΔ/k)^−(1 + k/(γΔ)), 1/s; unequal sides by their means."""
+    a, decay, g = float(np.mean(A)), float(np.mean(k)), gamma * order_size
+    x = g / decay
+    exponent = (1.0 + 1.0 / x) * math.log1p(x) if x > 1e-8 else 1.0 + x / 2.0
+    return decay * g * sigma * sigma / 2.0, a * math.exp(-exponent)
 
 
 def _inventory_std(ratio: float, n: int) -> float:
@@ -543,7 +552,10 @@ def run(
     Notes
     -----
     A model with a ``fee`` (ticks per lot) is given maker_fee × the last mid before the replay; a model
-    with a ``running_penalty`` and no ``gamma`` is given γσ²/2, where the two penalise inventory alike.
+    with a ``running_penalty`` and no ``gamma`` is given γσ²/2, where the two penalise inventory alike; a
+    model with an ``omega`` that was given neither it nor a horizon gets 2√(αη), where its skew is that of
+    the exact policy, but at least (γ·σ·(q_max + order_size))², twice the value at which its prices leave
+    all bounds.
     """
     from .calibration import calibrate
     from .events import Events
@@ -552,7 +564,13 @@ def run(
     if not isinstance(events, Events):
         raise InvalidArgument(argument="events", value=type(events).__name__, allowed="an Events")
     cls = _model_class(model)
-    given = {"train": train, "q_max": q_max, "order_size": order_size, "gamma": gamma, "sigma": sigma}
+    given: dict[str, Any] = {
+        "train": train,
+        "q_max": q_max,
+        "order_size": order_size,
+        "gamma": gamma,
+        "sigma": sigma,
+    }
     given |= {"A": A, "k": k}
     checked = {name: _CHECK[name].check(value) for name, value in given.items()}
     if checked["q_max"] % checked["order_size"]:
@@ -598,6 +616,10 @@ def run(
             wanted["gamma"] = chosen
         else:
             wanted["running_penalty"] = chosen * values["sigma"] ** 2 / 2.0
+        if "omega" in names and wanted.get("omega") is None and wanted.get("horizon") is None:
+            alpha, eta = _alpha_eta(chosen, values["sigma"], values["A"], values["k"], checked["order_size"])
+            bound = (chosen * values["sigma"] * (checked["q_max"] + checked["order_size"])) ** 2
+            wanted["omega"] = max(2.0 * math.sqrt(alpha * eta), bound)
     if "fee" in names and rate:
         known = before if before is not None and sample == "out-of-sample" else market
         both = np.flatnonzero(known.quotes.two_sided)

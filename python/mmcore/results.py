@@ -495,12 +495,12 @@ class Result:
         """Exact P&L at a point of the drawdown's path: 0 is the start, then the decisions, then the end."""
         if point == 0:
             return Decimal(0)
-        at_end = point > len(self.decisions)
-        row = self.totals if at_end else self.decisions[point - 1]
-        get = (lambda name: getattr(row, name)) if at_end else (lambda name: int(row[name]))
-        return self.instrument.money(
-            Fraction(get("spread2") + get("revaluation2"), 2)
-        ) - self.instrument.currency.amount(get("fees"))
+        t = self.totals
+        earned2, fees = t.spread2 + t.revaluation2, t.fees
+        if point <= len(self.decisions):
+            row = self.decisions[point - 1]
+            earned2, fees = int(row["spread2"]) + int(row["revaluation2"]), int(row["fees"])
+        return self.instrument.money(Fraction(earned2, 2)) - self.instrument.currency.amount(fees)
 
     # ---- the market that was replayed
 
@@ -747,7 +747,7 @@ class Result:
         """Return (A, k) of the bid and of the ask, from the model or else the calibration."""
         for source in (self.model, self.calibration):
             a, k = getattr(source, "A", None), getattr(source, "k", None)
-            values = [*np.broadcast_to(a, 2), *np.broadcast_to(k, 2)]
+            values: list[Any] = [*np.broadcast_to(np.asarray(a), 2), *np.broadcast_to(np.asarray(k), 2)]
             if all(value is not None for value in values):
                 return (float(values[0]), float(values[2])), (float(values[1]), float(values[3]))
         return None
