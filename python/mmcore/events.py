@@ -793,7 +793,9 @@ class Events:
             events._adopt(
                 kind, instrument, quotes, trades, header["name"], header["clock_note"], header["source"]
             )
-        except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        except CorruptError:
+            raise
+        except (KeyError, TypeError, ValueError) as error:
             raise CorruptError(f"{path}: the header is not what an event file holds ({error})") from error
         lengths = [{len(column) for column in rows.columns().values()} for rows in (quotes, trades)]
         if any(len(found) != 1 for found in lengths) or len(kind) != len(quotes) + len(trades):
