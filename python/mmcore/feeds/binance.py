@@ -22,6 +22,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +105,7 @@ def read(
                 data = message.get("data", message)
                 event = data.get("e", "bookTicker")
                 if event not in ("bookTicker", "trade"):
-                    ignored[event] += 1
+                    ignored[_name(head, path, line)] += 1
                     continue
                 found = data["s"]
                 if wanted is not None and found != wanted:
@@ -147,13 +148,16 @@ def read(
         tick, lot = GRIDS[found]
         instrument = Instrument(found, tick=tick, lot=lot, currency=Currency("USDT"))
 
-    def column(rows: list[tuple[Any, ...]], place: int, name: str, step: object) -> Any:
+    def column(rows: list[tuple[Any, ...]], place: int, name: str, step: Decimal, floor: bool = False) -> Any:
+        texts, grid = [row[place] for row in rows], f"{step:f}"
         try:
-            return parse([row[place] for row in rows], str(step))
+            return parse_floor(texts, grid) if floor else parse(texts, grid)
         except (InvalidArgument, OutOfBounds) as error:
             if error.index is None:
                 raise
-            refuse(path, rows[error.index][2], f"{name}: {error.value!r} is not a multiple of {step}")
+            large = isinstance(error, OutOfBounds)
+            what = "is too large" if large else f"is not {error.allowed}"
+            refuse(path, rows[error.index][2], f"{name}: {error.value!r} {what}", type(error))
 
     local_times, exchange_times = ([row[i] for row in quote_rows] for i in (0, 1))
     tick_, lot_ = instrument.tick, instrument.lot
@@ -171,33 +175,44 @@ def read(
         book["ask"][1],
         exchange_time=_times(exchange_times),
     )
-    price, subtick = parse_floor([row[3] for row in trade_rows], str(tick_))
+    price, subtick = column(trade_rows, 3, "price", tick_, floor=True)
+    size = column(trade_rows, 4, "size", lot_)
+    for wrong, what in (
+        ((price < 0) | ((price == 0) & (subtick == 0)), "price: an execution at no price"),
+        (size <= 0, "size: an execution of nothing"),
+    ):
+        if wrong.any():
+            refuse(path, trade_rows[int(np.argmax(wrong))][2], what)
     trades = Trades(
         _times([row[0] for row in trade_rows]),
         price=price,
         subtick=subtick,
-        size=column(trade_rows, 4, "size", lot_),
+        size=size,
         side=np.array([row[5] for row in trade_rows], dtype=np.int8),
         exchange_time=_times([row[1] for row in trade_rows]),
     )
-    latency = np.concatenate([s.local_time - s.exchange_time for s in (quotes, trades)])
-    delays = {
-        "min": int(latency.min()),
-        "median": int(np.partition(latency, len(latency) // 2)[len(latency) // 2]),
-        "max": int(latency.max()),
-    }
-    low, median, high = (f"{delays[which] / 1e9:+.3f} s" for which in ("min", "median", "max"))
-    note = f"local - exchange stamps: median {median} ({low} to {high})"
-    if delays["min"] < 0:
-        behind = f"{-delays['median'] / 1e9:.3f} s" if delays["median"] < 0 else "at times"
-        note += f"; the local clock runs {behind} behind the exchange's: never merge the two"
-    source = {
+    source: dict[str, Any] = {
         "format": "binance",
         "files": [path.name],
         "symbol": found,
         "ignored": dict(sorted(ignored.items())),
-        "latency": delays,
     }
+    note = "the exchange's stamps are missing: ours stand for them"
+    latency = np.concatenate([s.local_time - s.exchange_time for s in (quotes, trades)])
+    latency = latency[latency != 0]  # no stamp of the exchange
+    if len(latency):
+        middle = len(latency) // 2
+        delays = {
+            "min": int(latency.min()),
+            "median": int(np.partition(latency, middle)[middle]),
+            "max": int(latency.max()),
+        }
+        source["latency"] = delays
+        low, median, high = (f"{delays[which] / 1e9:+.3f} s" for which in ("min", "median", "max"))
+        note = f"local - exchange stamps: median {median} ({low} to {high})"
+        if delays["min"] < 0:
+            behind = f"{-delays['median'] / 1e9:.3f} s" if delays["median"] < 0 else "at times"
+            note += f"; the local clock runs {behind} behind the exchange's: never merge the two"
     order = np.frombuffer(bytes(kind), dtype=np.uint8)
     return Events(instrument, order, quotes, trades, name=instrument.name, clock_note=note, source=source)
 

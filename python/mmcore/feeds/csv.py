@@ -21,6 +21,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from datetime import date as Date
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -371,14 +372,14 @@ def _numbers(
     block: Rows,
     name: str,
     which: NDArray[np.intp],
-    step: object,
+    step: Decimal,
     rounding: Rounding,
     missing: bool = False,
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
     """Return a column's numbers in these rows; with `missing`, what is no number counts as 0."""
     if rounding != "floor" and len(which) == len(block):
         try:
-            whole = block.integers(name, str(step), rounding)
+            whole = block.integers(name, f"{step:f}", rounding)
             return whole, np.zeros(len(whole), dtype=np.int32)
         except InvalidArgument:
             if not missing:
@@ -387,7 +388,7 @@ def _numbers(
     chosen = [texts[row] for row in which]
     if missing:
         chosen = ["0" if text in _MISSING else text for text in chosen]
-    return block.parsed(name, chosen, which, str(step), rounding)
+    return block.parsed(name, chosen, which, f"{step:f}", rounding)
 
 
 def _quotes(

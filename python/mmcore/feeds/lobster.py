@@ -23,7 +23,6 @@ import re
 from collections.abc import Sequence
 from datetime import date as Date
 from datetime import timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,13 +131,13 @@ def read(
         date = named["date"]
     if instrument is None:
         instrument = Instrument(named["stock"].upper() if named else "LOBSTER", tick="0.01", lot="1")
-    unit = Decimal(str(instrument.tick)) * _PER_DOLLAR
+    unit = instrument.tick * _PER_DOLLAR
     if unit != int(unit) or unit < 1:
         raise InvalidArgument(
             argument="instrument", value=str(instrument.tick), allowed="a tick that is a multiple of 0.0001"
         )
     tick = int(unit)
-    lot = str(instrument.lot)
+    lot = f"{instrument.lot:f}"
     midnight = 0 if date is None else _midnight(date)
 
     sizes = [path.stat().st_size for path in paths]
@@ -189,7 +188,7 @@ def read(
                 refuse(
                     book_path,
                     int(block.lines[at]),
-                    f"{side}: {part[side][at]} (USD/10000) is not a multiple of the tick {instrument.tick}",
+                    f"{side}: {part[side][at]} (USD/10000) is not a multiple of the tick {instrument.tick:f}",
                 )
             part[side] = np.where(absent, NO_BID if side == "bid" else NO_ASK, part[side] // tick)
             part[f"{side}_size"][absent] = 0

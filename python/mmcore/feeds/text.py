@@ -134,7 +134,7 @@ class Rows:
         if isinstance(error, OutOfBounds):
             what = f"{error.value!r} is too large"
         raise type(error)(
-            f"{self.path}, line {self.lines[row] + 1}, {name}: {what}",
+            f"{self.path}, line {self.lines[row] + 1}: {name}: {what}",
             argument=name,
             value=error.value,
             allowed=error.allowed,

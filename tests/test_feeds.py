@@ -1,0 +1,761 @@
+"""Readers on samples made here: what each row becomes, and what is refused, by file and line."""
+
+import gzip
+import json
+import logging
+import lzma
+import os
+import random
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mmcore.errors import CorruptError, InvalidArgument, OutOfBounds, UnknownName, Unsupported
+from mmcore.events import HIDDEN, NO_ASK, NO_BID, QUOTE, TRADE
+from mmcore.feeds import cache_folder, clear_cache, lobster
+
+import mmcore as mm
+
+STOCK = mm.Instrument("XYZ", tick="0.01")
+COIN = mm.Instrument("COIN", tick="0.1", lot="0.001")
+MIDNIGHT = 1340251200 * 10**9  # 2012-06-21 00:00 in New York
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    """Keep the tests out of the user's cache."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("MMCORE_CACHE", str(folder))
+    return folder
+
+
+# ---- LOBSTER
+
+MESSAGES = """\
+34200.017459617,5,0,1,2238200,-1
+34200.18960767,1,11885113,21,2238100,1
+34200.2,4,11885113,20,2238100,1
+34200.2,3,11885113,1,2238100,1
+34200.5,5,0,7,2238250,1
+34201,4,7,100,2239500,-1
+34201.000000001,2,8,5,2230000,1
+34202,6,0,1000,2235000,-1
+"""
+BOOKS = """\
+2239500,100,2231800,100
+2239500,100,2238100,21
+2239500,100,2238100,1
+2239500,100,2231800,100
+2239500,100,2231800,100
+9999999999,0,2231800,100
+9999999999,0,-9999999999,0
+2239600,5,2231800,1
+"""
+
+
+def pair(folder, messages=MESSAGES, books=BOOKS, name="XYZ_2012-06-21_34200000_57600000_{}_1.csv"):
+    paths = [folder / name.format(kind) for kind in ("message", "orderbook")]
+    for path, text in zip(paths, (messages, books), strict=True):
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return paths
+
+
+def test_lobster_rows(tmp_path):
+    pair(tmp_path)
+    events = mm.load(tmp_path)
+    # The trade stands before the quote it leaves behind; every message has its quote.
+    assert events.kind.tolist() == [2, 1, 1, 2, 1, 1, 2, 1, 2, 1, 1, 1]
+    q, t = events.quotes, events.trades
+    times = [17459617, 189607670, 200000000, 200000000, 500000000, 1000000000, 1000000001, 2000000000]
+    assert (q.local_time - MIDNIGHT - 34200 * 10**9).tolist() == times
+    assert q.ask.tolist() == [22395] * 5 + [NO_ASK, NO_ASK, 22396]
+    assert q.ask_size.tolist() == [100] * 5 + [0, 0, 5]
+    assert q.bid.tolist() == [22318, 22381, 22381, 22318, 22318, 22318, NO_BID, 22318]
+    assert q.bid_size.tolist() == [100, 21, 1, 100, 100, 100, 0, 1]
+    # A sell limit order (-1) that executes is a buyer-initiated trade (+1), and the reverse.
+    assert t.side.tolist() == [1, -1, -1, 1]
+    assert t.flags.tolist() == [HIDDEN, 0, HIDDEN, 0]
+    assert t.price.tolist() == [22382, 22381, 22382, 22395]
+    assert t.subtick.tolist() == [0, 0, 500_000, 0]  # 223.825 is half a cent off the grid
+    assert t.size.tolist() == [1, 20, 7, 100]
+    assert events.source["ignored"] == {"cross": 1}
+    assert events.instrument == mm.Instrument("XYZ", tick="0.01")
+    assert events.name == "XYZ 2012-06-21"
+    assert (events.trades.exchange_time == events.trades.local_time).all()
+
+
+@pytest.mark.parametrize("pick", ["message", "orderbook", "folder", "prefix"])
+def test_lobster_pair_by_any_of_its_names(tmp_path, pick):
+    message, book = pair(tmp_path)
+    prefix = tmp_path / "XYZ_2012-06-21"
+    path = {"message": message, "orderbook": book, "folder": tmp_path, "prefix": prefix}[pick]
+    assert len(mm.load(path)) == 12
+
+
+def test_lobster_packed_files_and_more_levels(tmp_path):
+    name = "XYZ_2012-06-21_34200000_57600000_{}_3.csv"
+    books = "".join(line + ",1,1,1,1,2,2,2,2\n" for line in BOOKS.splitlines())
+    message, _ = pair(tmp_path, gzip.compress(MESSAGES.encode()), books, name)
+    message.rename(message.with_name(message.name + ".gz"))
+    events = mm.load(tmp_path)
+    assert len(events) == 12
+    assert events.quotes.bid.tolist()[0] == 22318
+
+
+def test_lobster_without_a_date(tmp_path):
+    pair(tmp_path, name="{}.csv")
+    events = mm.load(tmp_path / "message.csv")
+    assert events.start_time == 34200017459617
+    assert "no date known" in events.clock_note
+    dated = mm.load(tmp_path / "message.csv", date="2012-06-21")
+    assert dated.start_time == MIDNIGHT + 34200017459617
+    with pytest.raises(InvalidArgument, match="date must be a day"):
+        mm.load(tmp_path / "message.csv", date="21.6.2012")
+
+
+def test_lobster_midnight_agrees_with_the_zone_database():
+    zoneinfo = pytest.importorskip("zoneinfo")
+    try:
+        zone = zoneinfo.ZoneInfo("America/New_York")
+    except zoneinfo.ZoneInfoNotFoundError:
+        pytest.skip("no zone database here")
+    day = date(2007, 1, 1)
+    while day.year < 2031:
+        if date(2007, 3, 11) <= day:  # the rule's first day
+            expected = datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()
+            assert lobster._midnight(day.isoformat()) == int(expected) * 10**9
+        day += timedelta(days=1)
+    with pytest.raises(Unsupported, match="before 2007"):
+        lobster._midnight("2006-12-31")
+
+
+def test_lobster_halts_empty_the_book(tmp_path):
+    messages = "1,1,1,1,100,1\n2,7,0,0,-1,-1\n3,3,1,1,100,1\n4,7,0,0,0,-1\n5,7,0,0,1,-1\n6,7,0,0,-1,-1\n"
+    pair(tmp_path, messages, "200,1,100,1\n" * 6)
+    events = mm.load(tmp_path)
+    assert events.quotes.two_sided.tolist() == [True, False, False, True, True, False]
+    assert events.source["halts"] == 2
+
+
+@pytest.mark.parametrize(
+    ("messages", "books", "what"),
+    [
+        ("", "", "message.*: is empty"),
+        ("1,1,1,1,100,1\n1,1,1\n", BOOKS, r"message.*, line 2: has 3 fields instead of 6"),
+        ("1,1,1,1,100,1\n0.5,1,1,1,100,1\n", BOOKS, r"message.*, line 2: time: earlier"),
+        ("1,1,1,1,100,1\nx,1,1,1,100,1\n", BOOKS, r"message.*, line 2: time: 'x' is not a decimal number"),
+        ("1.0000000001,1,1,1,100,1\n", BOOKS, r"line 1: time: '1.0000000001' is not a multiple"),
+        ("1,8,1,1,100,1\n", BOOKS, r"line 1: type: not one of 1 to 7"),
+        ("1,4,1,1,100,0\n", BOOKS, r"line 1: direction: not 1 or -1"),
+        ("1,4,1,0,100,1\n", BOOKS, r"line 1: size: an execution of nothing"),
+        ("1,4,1,1,0,1\n", BOOKS, r"line 1: price: an execution at no price"),
+        ("1,4,1,99999999999999999999,100,1\n", BOOKS, r"line 1: size: '9+' is too large"),
+        ("999999,1,1,1,100,1\n", BOOKS, r"line 1: time: more than two days"),
+        ("1,1,1,1,100,1\n", BOOKS, r"orderbook.*: 8 rows for 1 messages"),
+        (MESSAGES, "1,1,1\n", r"orderbook.*, line 1: has 3 fields; an order book has four"),
+        (MESSAGES, "2239500,100,2231850,100\n", r"line 1: bid: 2231850 .* not a multiple of the tick 0.01"),
+        ("Time,Type,Order ID,Size,Price,Direction\n", BOOKS, r"line 1: type: 'Type' is not a decimal number"),
+    ],
+)
+def test_lobster_refusals_name_file_and_line(tmp_path, messages, books, what):
+    pair(tmp_path, messages, books)
+    with pytest.raises((InvalidArgument, OutOfBounds), match=what):
+        mm.load(tmp_path)
+
+
+def test_lobster_missing_and_ambiguous_files(tmp_path):
+    message, book = pair(tmp_path)
+    book.rename(tmp_path / "elsewhere.csv")
+    with pytest.raises(FileNotFoundError, match="no LOBSTER pair here"):
+        mm.load(message)
+    pair(tmp_path)
+    pair(tmp_path, name="ABC_2012-06-22_34200000_57600000_{}_1.csv")
+    with pytest.raises(InvalidArgument, match=r"several days, name one of ABC.*XYZ"):
+        mm.load(tmp_path)
+    with pytest.raises(InvalidArgument, match=r"a multiple of 0\.0001"):
+        mm.load(message, instrument=mm.Instrument("XYZ", tick="0.00001"))
+
+
+def test_lobster_long_files_are_read_in_pieces(tmp_path, monkeypatch):
+    import mmcore.feeds.text
+
+    rng = random.Random(5)
+    time, rows, book = 0, [], []
+    for _ in range(2000):
+        time += rng.randrange(3)
+        rows.append(f"{Decimal(time).scaleb(-9)},4,1,{rng.randrange(1, 9)},{rng.randrange(1, 99)}00,1\n")
+        book.append(f"{rng.randrange(50, 99)}00,1,{rng.randrange(1, 50)}00,1\n")
+    pair(tmp_path, "".join(rows), "".join(book))
+    whole = mm.load(tmp_path, cache=False)
+    monkeypatch.setattr(mmcore.feeds.text, "_BLOCK", 97)
+    done = []
+    pieces = mm.load(tmp_path, cache=False, progress=lambda at, total: done.append((at, total)))
+    for a, b in ((whole.quotes, pieces.quotes), (whole.trades, pieces.trades)):
+        for name, column in a.columns().items():
+            assert column.tolist() == b.columns()[name].tolist()
+    total = sum(path.stat().st_size for path in tmp_path.iterdir())
+    assert done == sorted(done)
+    assert done[-1] == (total, total)
+    rows[1500] = "x" + rows[1500]
+    pair(tmp_path, "".join(rows), "".join(book))
+    with pytest.raises(InvalidArgument, match=r"line 1501: time: 'x0\.0"):
+        mm.load(tmp_path, cache=False)
+
+
+# ---- Binance
+
+
+def ticker(local, bid="99.90", ask="100.00", stamp=1723161256310, symbol="COIN", sizes=("1.500", "0.001")):
+    data = {"e": "bookTicker", "u": 1, "s": symbol, "b": bid, "B": sizes[0], "a": ask, "A": sizes[1]}
+    return line(local, f"{symbol.lower()}@bookTicker", data | {"T": stamp, "E": stamp + 1})
+
+
+def trade(local, price="100.00", size="0.250", maker=False, stamp=1723161256310, symbol="COIN", **extra):
+    data = {"e": "trade", "E": stamp, "T": stamp, "s": symbol, "t": 1, "p": price, "q": size, "m": maker}
+    return line(local, f"{symbol.lower()}@trade", data | extra)
+
+
+def line(local, stream, data):
+    return f"{1723161255000000000 + local} " + json.dumps(
+        {"stream": stream, "data": data}, separators=(",", ":")
+    )
+
+
+def capture(folder, *lines, name="capture.gz"):
+    path = folder / name
+    path.write_bytes(gzip.compress(("\n".join(lines) + "\n").encode()))
+    return path
+
+
+def test_binance_rows(tmp_path):
+    path = capture(
+        tmp_path,
+        ticker(1),
+        line(2, "coin@depth@0ms", {"e": "depthUpdate", "b": [["1", "@trade"]]}),
+        trade(3, maker=True),
+        trade(3, "100.10", maker=False, X="MARKET"),
+        trade(4, X="INSURANCE_FUND"),
+        line(5, "coin@aggTrade", {"e": "aggTrade", "p": "1", "q": "1", "m": True, "T": 1}),
+        "1723161255000000006 " + json.dumps({"lastUpdateId": 7, "bids": [], "asks": []}),
+        ticker(7, bid="0.00", sizes=("0.000", "2")),
+    )
+    events = mm.load(path, instrument=COIN)
+    assert events.kind.tolist() == [QUOTE, TRADE, TRADE, QUOTE]
+    q, t = events.quotes, events.trades
+    assert (q.bid.tolist(), q.ask.tolist()) == ([999, NO_BID], [1000, 1000])
+    assert (q.bid_size.tolist(), q.ask_size.tolist()) == ([1500, 0], [1, 2000])
+    assert t.side.tolist() == [-1, 1]  # the buyer was the maker: the seller came
+    assert (t.price.tolist(), t.size.tolist()) == ([1000, 1001], [250, 250])
+    assert (q.local_time % 10).tolist() == [1, 7]
+    assert q.exchange_time.tolist() == [1723161256310000000] * 2
+    assert events.source["ignored"] == {
+        "coin@aggTrade": 1,
+        "coin@depth@0ms": 1,
+        "snapshot": 1,
+        "trade X=INSURANCE_FUND": 1,
+    }
+
+
+def test_binance_clock_behind_the_exchange_is_told_and_not_corrected(tmp_path, caplog):
+    path = capture(tmp_path, ticker(1), trade(2), ticker(3))
+    with caplog.at_level(logging.WARNING):
+        events = mm.load(path, instrument=COIN)
+    assert "the local clock runs 1.310 s behind the exchange's" in events.clock_note
+    assert "1.310 s behind" in caplog.text
+    assert events.source["latency"]["median"] == 2 - 1_310_000_000
+    assert events.local_time.tolist() == [1723161255000000001, 1723161255000000002, 1723161255000000003]
+    caplog.clear()
+    mm.load(path, instrument=COIN)  # from the cache: told again
+    assert "1.310 s behind" in caplog.text
+
+
+def test_binance_clock_in_order(tmp_path, caplog):
+    events = mm.load(capture(tmp_path, ticker(50_000_000, stamp=1723161255000)), instrument=COIN)
+    assert "behind" not in events.clock_note
+    assert not caplog.records
+
+
+def test_binance_grids_of_known_symbols(tmp_path):
+    line_ = ticker(1, "61700.10", "61700.20", symbol="BTCUSDT")
+    events = mm.load(capture(tmp_path, line_))
+    assert events.quotes.bid.tolist() == [617001]
+    assert events.instrument == mm.Instrument(
+        "BTCUSDT", tick="0.1", lot="0.001", currency=mm.Currency("USDT")
+    )
+    with pytest.raises(InvalidArgument, match=r"tick and lot of COIN are not known.*instrument="):
+        mm.load(capture(tmp_path, ticker(1)))
+
+
+def test_binance_prices_are_never_floats(tmp_path):
+    coin = mm.Instrument("COIN", tick="0.01", lot="0.001")
+    events = mm.load(capture(tmp_path, ticker(1, "0.29", "1.15"), trade(2, "4.35", "0.007")), instrument=coin)
+    assert (events.quotes.bid[0], events.quotes.ask[0]) == (29, 115)
+    assert (events.trades.price[0], events.trades.size[0]) == (435, 7)
+    assert (int(0.29 * 100), int(1.15 * 100), int(4.35 * 100)) == (28, 114, 434)
+
+
+def test_binance_microseconds_and_no_stamp(tmp_path):
+    spot = line(2, "coin@bookTicker", {"u": 1, "s": "COIN", "b": "1.0", "B": "1", "a": "1.1", "A": "1"})
+    bare = '1723161255000000003 {"u":1,"s":"COIN","b":"1.0","B":"1","a":"1.1","A":"1"}'
+    path = capture(tmp_path, ticker(1, stamp=1723161256310123), spot, bare)
+    events = mm.load(path, instrument=COIN)
+    assert events.quotes.exchange_time.tolist() == [
+        1723161256310123000,
+        1723161255000000002,
+        1723161255000000003,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("lines", "what"),
+    [
+        ((ticker(1), "garbage"), r"line 2: does not start with a local stamp of 19 digits"),
+        ((ticker(2), ticker(1)), r"line 2: local stamp \d+1 is earlier than \d+2"),
+        ((ticker(1), trade(2, "1e")), r"line 2: price: '1e' is not a decimal number"),
+        ((ticker(1, "99.95"),), r"line 1: bid: '99.95' is not a multiple of 0.1"),
+        ((ticker(1), trade(2, size="0.0005")), r"line 2: size: '0.0005' is not a multiple of 0.001"),
+        ((ticker(1), ticker(2, stamp=17231612563)), r"line 2: .*neither in ms nor in µs"),
+        ((ticker(1), ticker(2, symbol="OTHER")), r"line 2: a second symbol \(COIN, OTHER\): name one"),
+        ((ticker(1)[:-9],), r"line 1: is not a bookTicker or trade message \(JSONDecodeError"),
+        ((ticker(1).replace('"b"', '"x"'),), r"line 1: is not a bookTicker or trade message \(KeyError: 'b'"),
+        ((trade(1, maker="yes"),), r"line 1: is not a bookTicker or trade"),
+        ((trade(1, size="0.000"),), r"line 1: size: an execution of nothing"),
+        ((trade(1, price="0.0"),), r"line 1: price: an execution at no price"),
+        (("1723161255000000001 [1]", "1723161255000000002 oops"), r"line 2: has no JSON message"),
+        (("1723161255000000001 {}",), r"no bookTicker or trade message; it holds \{'unknown': 1\}"),
+    ],
+)
+def test_binance_refusals_name_file_and_line(tmp_path, lines, what):
+    with pytest.raises(InvalidArgument, match=what) as caught:
+        mm.load(capture(tmp_path, *lines), format="binance", instrument=COIN)
+    assert "capture.gz" in str(caught.value)
+
+
+def test_binance_one_symbol_of_several(tmp_path):
+    path = capture(tmp_path, ticker(1), ticker(2, symbol="OTHER"), trade(3, symbol="OTHER"), trade(4))
+    events = mm.load(path, instrument=COIN, symbol="coin")
+    assert len(events) == 2
+    assert events.source["ignored"] == {"OTHER bookTicker": 1, "OTHER trade": 1}
+
+
+# ---- CSV
+
+HEAD = "time,bid,ask\n"
+BAD = InvalidArgument
+
+
+def csv_file(folder, text, name="rows.csv"):
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def test_csv_quotes_by_our_own_names(tmp_path):
+    path = csv_file(
+        tmp_path,
+        "time,bid,ask,bid_size,ask_size,venue\n"
+        "2024-08-08T12:00:00Z,99.99,100.01,5,7,N\n"
+        "2024-08-08T12:00:00.123456789Z,,100.01,0,7,N\n"
+        "2024-08-08 14:00:01+02:00,0,100.01,3,7,N\n"
+        "2024-08-08T12:00:02,nan,100.01,3,7,N\n",
+    )
+    events = mm.load(path, instrument=STOCK)
+    start = int(datetime(2024, 8, 8, 12, tzinfo=UTC).timestamp()) * 10**9
+    assert (events.quotes.local_time - start).tolist() == [0, 123456789, 10**9, 2 * 10**9]
+    assert events.quotes.bid.tolist() == [9999, NO_BID, NO_BID, NO_BID]
+    assert events.quotes.bid_size.tolist() == [5, 0, 0, 0]
+    assert events.quotes.ask.tolist() == [10001] * 4
+
+
+def test_csv_trades_with_a_map(tmp_path):
+    text = "px;qty;aggressor;ts\n100.005;3;BUY;1723118400123.5\n100;4;SELL;1723118400124\n"
+    text += "99.9;1;;1723118400124\n"
+    events = mm.load(
+        csv_file(tmp_path, text),
+        instrument=STOCK,
+        columns={"time": "ts", "price": "px", "size": "qty", "side": "aggressor"},
+        delimiter=";",
+        time_format="ms",
+    )
+    t = events.trades
+    assert t.local_time.tolist() == [1723118400123500000, 1723118400124000000, 1723118400124000000]
+    assert (t.price.tolist(), t.subtick.tolist()) == ([10000, 10000, 9990], [500_000, 0, 0])
+    assert t.side.tolist() == [1, -1, 0]
+    assert len(events.quotes) == 0
+
+
+def test_csv_of_both_kinds_in_file_order(tmp_path):
+    text = (
+        "what,local,exch,b,bs,a,as,p,n,s\n"
+        "quote,1723118400000000005,1723118400000000001,99,1,101,2,,,\n"
+        "trade,1723118400000000006,1723118400000000002,,,,,101,3,taker_buy\n"
+        "quote,1723118400000000006,1723118400000000002,99,1,102,4,,,\n"
+    )
+    columns = dict(zip(("kind", "local_time", "exchange_time"), ("what", "local", "exch"), strict=True))
+    columns |= {
+        "bid": "b",
+        "bid_size": "bs",
+        "ask": "a",
+        "ask_size": "as",
+        "price": "p",
+        "size": "n",
+        "side": "s",
+    }
+    events = mm.load(
+        csv_file(tmp_path, text), instrument=STOCK, columns=columns, sides={"taker_buy": 1, "taker_sell": -1}
+    )
+    assert events.kind.tolist() == [QUOTE, TRADE, QUOTE]
+    assert events.trades.exchange_time.tolist() == [1723118400000000002]
+    assert events.trades.side.tolist() == [1]
+    assert events.quotes.ask.tolist() == [10100, 10200]
+    renamed = csv_file(tmp_path, text.replace("quote,", "Quot,").replace("trade,", "Trad,"))
+    kw = {"instrument": STOCK, "columns": columns, "sides": {"taker_buy": 1}}
+    again = mm.load(renamed, kinds={"Quot": "quote", "Trad": "trade"}, **kw)
+    assert again.kind.tolist() == events.kind.tolist()
+    with pytest.raises(InvalidArgument, match="line 2: kind: 'Quot' is not one of"):
+        mm.load(renamed, **kw)
+
+
+@pytest.mark.parametrize(
+    ("text", "time_format", "ns"),
+    [
+        ("1723118400", None, 1723118400 * 10**9),
+        ("1723118400.000000001", None, 1723118400 * 10**9 + 1),
+        ("1723118400.1", "s", 1723118400 * 10**9 + 10**8),
+        ("1723118400001", None, 1723118400 * 10**9 + 10**6),
+        ("1723118400000001", None, 1723118400 * 10**9 + 10**3),
+        ("1723118400000000001", None, 1723118400 * 10**9 + 1),
+        ("1723118400000001.5", "us", 1723118400 * 10**9 + 1500),
+        ("20240808 120000065", "%Y%m%d %H%M%S%f", 1723118400 * 10**9 + 65 * 10**6),
+        ("2024-08-08T12:00Z", None, 1723118400 * 10**9),
+        ("2024-08-08 07:00:00.5-0500", None, 1723118400 * 10**9 + 5 * 10**8),
+    ],
+)
+def test_csv_stamps(tmp_path, text, time_format, ns):
+    path = csv_file(tmp_path, f"time,bid,ask\n{text},1,2\n")
+    assert mm.load(path, instrument=STOCK, time_format=time_format).start_time == ns
+
+
+def test_csv_seconds_of_a_day(tmp_path):
+    path = csv_file(tmp_path, "time,bid,ask\n34200.18960767,1,2\n")
+    assert (
+        mm.load(path, instrument=STOCK, date="1970-01-02").start_time == (86400 + 34200) * 10**9 + 189607670
+    )
+
+
+def test_csv_without_a_header_and_gz_xz_whatever_the_name(tmp_path):
+    text = b"1723118400,1.5,2\n1723118401,1.5,3\n"
+    for name, data in (("a.csv", text), ("b.csv", gzip.compress(text)), ("c.dat", lzma.compress(text))):
+        path = csv_file(tmp_path, data, name)
+        events = mm.load(path, instrument=STOCK, header=False, columns={"time": 0, "bid": 1, "ask": 2})
+        assert events.quotes.ask.tolist() == [200, 300]
+
+
+def test_csv_float_noise_needs_the_named_policy(tmp_path):
+    path = csv_file(tmp_path, "time,price,size\n1430438404,236.61000000000001,1.7885566900000001\n")
+    coin = mm.Instrument("BTC", tick="0.01", lot="0.00000001")
+    with pytest.raises(
+        InvalidArgument, match=r"line 2: size: '1.78855669.*1' is not a multiple of 0.00000001"
+    ):
+        mm.load(path, instrument=coin)
+    t = mm.load(path, instrument=coin, rounding="nearest").trades
+    assert (t.price.tolist(), t.subtick.tolist(), t.size.tolist()) == ([23661], [0], [178855669])
+
+
+def test_csv_rounding_of_quotes(tmp_path):
+    path = csv_file(tmp_path, HEAD + "1723118400,1.005,2.005\n")
+    with pytest.raises(InvalidArgument, match=r"line 2: bid: '1.005' is not a multiple of 0.01"):
+        mm.load(path, instrument=STOCK)
+    for rounding, bid in (("floor", 100), ("ceil", 101), ("nearest", 100)):
+        assert mm.load(path, instrument=STOCK, rounding=rounding).quotes.bid.tolist() == [bid]
+
+
+def test_csv_negative_prices_only_where_the_instrument_has_them(tmp_path):
+    path = csv_file(tmp_path, HEAD + "1723118400,-0.5,0\n")
+    assert not mm.load(path, instrument=STOCK).quotes.two_sided.any()
+    spread = mm.Instrument("A-B", tick="0.25", negative_prices=True)
+    q = mm.load(path, instrument=spread).quotes
+    assert (q.bid.tolist(), q.ask.tolist()) == ([-2], [0])
+
+
+def test_csv_rows_out_of_order(tmp_path):
+    path = csv_file(tmp_path, "time,bid,ask\n1723118402,1,2\n1723118401,1,3\n1723118401,1,4\n")
+    with pytest.raises(InvalidArgument, match=r"rows.csv, line 3: time: earlier than the row before it"):
+        mm.load(path, instrument=STOCK)
+    assert mm.load(path, instrument=STOCK, sort=True).quotes.ask.tolist() == [300, 400, 200]
+
+
+def test_csv_sorting_keeps_the_kinds_with_their_rows(tmp_path):
+    text = "time,kind,bid,ask,price,size\n1723118402,q,1,2,,\n1723118401,t,,,5,6\n1723118401,q,1,3,,\n"
+    events = mm.load(csv_file(tmp_path, text), instrument=STOCK, sort=True)
+    assert events.kind.tolist() == [TRADE, QUOTE, QUOTE]
+    assert events.quotes.ask.tolist() == [300, 200]
+
+
+@pytest.mark.parametrize(
+    ("text", "kw", "error", "what"),
+    [
+        ("", {}, InvalidArgument, r"rows.csv: is empty"),
+        ("\n\n", {}, InvalidArgument, r"rows.csv: is empty"),
+        (HEAD, {}, InvalidArgument, r"rows.csv: has no rows"),
+        ("time,bid\n1,2\n", {}, UnknownName, r"needs bid and ask, or price and size; it has time, bid"),
+        ("bid,ask\n1,2\n", {}, UnknownName, r"needs a time"),
+        ("time,bid,ask,price,size\n", {}, UnknownName, r"needs kind, to tell its quotes from its trades"),
+        ("time,kind,bid,ask\n", {}, UnknownName, r"needs bid, ask, price and size, since it has a kind"),
+        ("time,bids,ask\n", {"columns": {"time": "time", "bid": "bid"}}, UnknownName, r"did you mean 'bids'"),
+        (
+            "time,bid,ask\n",
+            {"columns": {"tme": "time"}},
+            UnknownName,
+            r"'tme' is not one of .* did you mean 'time'",
+        ),
+        (HEAD, {"columns": {"time": 3}}, UnknownName, r"no column 3; it has 3, counted from 0"),
+        (HEAD + "1723118400,1,2\n\n1,2\n", {}, BAD, r"line 4: has 2 fields instead of 3"),
+        (HEAD + "1723118400,x,2\n", {}, BAD, r"line 2: bid: 'x' is not a decimal number"),
+        (HEAD + "1723118400,1e30,2\n", {}, OutOfBounds, r"line 2: bid: '1e30' is too large"),
+        (
+            "time,bid,ask\nyesterday,1,2\n",
+            {},
+            InvalidArgument,
+            r"line 2: time: cannot tell what 'yesterday' is",
+        ),
+        (HEAD + "1723118400,1,2\n", {"time_format": "ms"}, BAD, r"line 2: .*1990 to 2200"),
+        (
+            "time,bid,ask\n1723118400000,1,2\n",
+            {"time_format": "s"},
+            OutOfBounds,
+            r"line 2: time: .* too large",
+        ),
+        (HEAD + "1723118400,1,2\n", {"time_format": "hours"}, InvalidArgument, r"time_format must be"),
+        (
+            "time,bid,ask\n2024-13-01 00:00:00,1,2\n",
+            {},
+            InvalidArgument,
+            r"line 2: .* not a stamp of the form iso",
+        ),
+        (
+            "time,bid,ask\n2024-01-01 25:00:00,1,2\n",
+            {},
+            InvalidArgument,
+            r"line 2: .* not a stamp of the form iso",
+        ),
+        ("time,price,size\n1723118400,1,0\n", {}, BAD, r"line 2: size: is not above 0"),
+        ("time,price,size\n1723118400,0,1\n", {}, BAD, r"line 2: price: is not above 0"),
+        (
+            "time,price,size\n1723118400,1,1.5\n",
+            {},
+            InvalidArgument,
+            r"line 2: size: '1.5' is not a multiple of 1",
+        ),
+        ("time,price,size,side\n1723118400,1,1,x\n", {}, BAD, r"line 2: side: 'x' is not one of"),
+        (
+            "time,bid,ask,bid_size,ask_size\n1723118400,1,2,-1,1\n",
+            {},
+            InvalidArgument,
+            r"bid_size: is negative",
+        ),
+        (HEAD, {"sides": {"a": 2}}, InvalidArgument, r"sides must be a mapping to"),
+        (HEAD, {"kinds": {"a": "q"}}, InvalidArgument, r"kinds must be a mapping to"),
+        (
+            "time,bid,ask\n",
+            {"delimter": ";"},
+            UnknownName,
+            r"'delimter' is no option of the csv reader; it has",
+        ),
+        (HEAD, {"instrument": None}, InvalidArgument, r"pass instrument=Instrument"),
+        ('time,bid,ask\n1723118400,"1,2\n', {}, BAD, r"line 2: a double quote is not closed"),
+    ],
+)
+def test_csv_refusals_name_file_and_line(tmp_path, text, kw, error, what):
+    with pytest.raises(error, match=what):
+        mm.load(csv_file(tmp_path, text), **({"format": "csv", "instrument": STOCK} | kw))
+
+
+def test_csv_lines_are_counted_across_pieces(tmp_path, monkeypatch):
+    import mmcore.feeds.text
+
+    rows = [f"{1723118400 + i},{i + 1},{i + 2}" for i in range(300)]
+    rows[250] = "1723118650,x,1"
+    monkeypatch.setattr(mmcore.feeds.text, "_BLOCK", 61)
+    with pytest.raises(InvalidArgument, match="line 253: bid: 'x'"):
+        mm.load(csv_file(tmp_path, "\ntime,bid,ask\n" + "\n".join(rows)), instrument=STOCK)
+    rows[250] = "1723118650,1,1"
+    path = csv_file(tmp_path, "\ntime,bid,ask\n" + "\n".join(rows))
+    assert len(mm.load(path, instrument=STOCK)) == 300
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 10**12), st.integers(1, 10**9), st.integers(1, 10**9), st.integers(1, 10**6)
+        ),
+        min_size=1,
+        max_size=20,
+    )
+)
+def test_csv_round_trip(tmp_path_factory, rows):
+    rows = sorted(rows, key=lambda row: row[0])
+    start = 1723118400 * 10**9
+    text = "time,bid,ask,bid_size,ask_size\n"
+    for time, bid, ask, size in rows:
+        prices = f"{COIN.price(bid)},{COIN.price(ask)}"
+        text += f"{start + time},{prices},{COIN.quantity(size)},{COIN.quantity(size)}\n"
+    path = csv_file(tmp_path_factory.mktemp("csv"), text)
+    q = mm.load(path, instrument=COIN, cache=False).quotes
+    got = zip(q.local_time.tolist(), q.bid.tolist(), q.ask.tolist(), q.ask_size.tolist(), strict=True)
+    assert [(t - start, *rest) for t, *rest in got] == rows
+
+
+# ---- damage
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress])
+def test_truncated_compression_is_refused(tmp_path, pack):
+    rng = random.Random(1)
+    text = "time,bid,ask\n" + "".join(f"{1723118400 + i},{rng.random():.2f},2\n" for i in range(5000))
+    whole = pack(text.encode())
+    for size in (len(whole) - 1, len(whole) // 2, 30):
+        path = csv_file(tmp_path, whole[:size])
+        with pytest.raises(CorruptError, match=r"rows.csv: damaged or cut short"):
+            mm.load(path, instrument=STOCK)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, lzma.compress])
+def test_flipped_bits_in_compression_never_pass(tmp_path, pack):
+    text = "time,bid,ask\n" + "".join(f"{1723118400 + i},1.{i % 90 + 10},2\n" for i in range(200))
+    whole = pack(text.encode())
+    right = mm.load(csv_file(tmp_path, whole), instrument=STOCK, cache=False).quotes
+    for at in range(0, len(whole), 7):
+        data = bytearray(whole)
+        data[at] ^= 1 << (at % 8)
+        path = csv_file(tmp_path, bytes(data))
+        try:
+            got = mm.load(path, format="csv", instrument=STOCK, cache=False).quotes
+        except (CorruptError, InvalidArgument, UnknownName):
+            continue
+        # Name, time and system in gzip's own header are no data.
+        assert got.bid.tolist() == right.bid.tolist()
+        assert at < 10
+
+
+def test_zstd_is_refused_by_name(tmp_path):
+    with pytest.raises(InvalidArgument, match="compressed with zstd"):
+        mm.load(csv_file(tmp_path, b"\x28\xb5\x2f\xfd" + b"0" * 20), instrument=STOCK)
+
+
+# ---- formats and the cache
+
+
+def test_formats_are_told_apart(tmp_path):
+    folder = tmp_path / "day"
+    folder.mkdir()
+    pair(folder)
+    assert mm.load(folder).source["format"] == "lobster"
+    assert mm.load(capture(tmp_path, ticker(1)), instrument=COIN).source["format"] == "binance"
+    events = mm.load(csv_file(tmp_path, HEAD + "1723118400,1,2\n"), instrument=STOCK)
+    assert events.source["format"] == "csv"
+    events.save(tmp_path / "kept")
+    assert mm.load(tmp_path / "kept").quotes.bid.tolist() == [100]
+    with pytest.raises(InvalidArgument, match="an event file holds its instrument and takes no options"):
+        mm.load(tmp_path / "kept", instrument=STOCK)
+    with pytest.raises(InvalidArgument, match="format must be one of lobster, binance, csv, events"):
+        mm.load(tmp_path / "kept", format="parquet")
+    with pytest.raises(FileNotFoundError):
+        mm.load(tmp_path / "nothing")
+
+
+def test_a_second_load_does_not_parse(tmp_path, cache, monkeypatch):
+    pair(tmp_path)
+    first = mm.load(tmp_path)
+    (kept,) = cache.iterdir()
+    assert kept.name.startswith("XYZ_2012-06-21_")
+    monkeypatch.setattr(lobster, "rows", None)
+    second = mm.load(tmp_path)
+    assert second.kind.tolist() == first.kind.tolist()
+    assert second.source == first.source
+    assert second.instrument == first.instrument
+
+
+def test_the_cache_knows_what_it_was_made_from(tmp_path, cache):
+    path = csv_file(tmp_path, HEAD + "1723118400,1,2\n")
+
+    def bid(**kw):
+        return mm.load(path, **({"instrument": STOCK} | kw)).quotes.bid.tolist()
+
+    assert bid() == [100]
+    assert bid(instrument=mm.Instrument("XYZ", tick="0.5")) == [2]
+    assert bid(columns={"time": "time", "bid": "ask", "ask": "bid"}) == [200]
+    assert len(list(cache.iterdir())) == 3
+    stamp = path.stat()
+    path.write_text(HEAD + "1723118400,3,2\n")
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns + 1))
+    assert bid() == [300]
+    path.write_text(HEAD + "1723118400,4.0,2\n")
+    os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns + 1))
+    assert bid() == [400]
+    assert clear_cache() == 5
+    assert list(cache.iterdir()) == []
+
+
+def test_a_damaged_cache_is_passed_over(tmp_path, cache):
+    path = csv_file(tmp_path, HEAD + "1723118400,1,2\n")
+    mm.load(path, instrument=STOCK)
+    (kept,) = cache.iterdir()
+    whole = kept.read_bytes()
+    for data in (b"", whole[:100], whole[:-64] + b"x" * 64, b"garbage" * 100):
+        kept.write_bytes(data)
+        assert mm.load(path, instrument=STOCK).quotes.bid.tolist() == [100]
+        assert kept.read_bytes() == whole  # made anew
+
+
+def test_a_cache_that_cannot_be_written_is_passed_over(tmp_path, monkeypatch):
+    path = csv_file(tmp_path, HEAD + "1723118400,1,2\n")
+    monkeypatch.setenv("MMCORE_CACHE", str(path / "inside a file"))
+    assert mm.load(path, instrument=STOCK).quotes.bid.tolist() == [100]
+
+
+@pytest.mark.parametrize("value", ["", "0", "off", "OFF"])
+def test_the_cache_can_be_turned_off(tmp_path, cache, monkeypatch, value):
+    path = csv_file(tmp_path, HEAD + "1723118400,1,2\n")
+    mm.load(path, instrument=STOCK, cache=False)
+    assert list(cache.iterdir()) == []
+    monkeypatch.setenv("MMCORE_CACHE", value)
+    assert cache_folder() is None
+    mm.load(path, instrument=STOCK)
+    assert clear_cache() == 0
+
+
+def test_the_cache_folder_of_each_platform(monkeypatch, tmp_path):
+    monkeypatch.delenv("MMCORE_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
+    for platform, end in (
+        ("linux", "xdg/mmcore"),
+        ("darwin", "Library/Caches/mmcore"),
+        ("win32", "local/mmcore/Cache"),
+    ):
+        monkeypatch.setattr("sys.platform", platform)
+        assert cache_folder().as_posix().endswith(end)
+
+
+def test_the_spread_weighted_by_time_of_a_long_sample(tmp_path):
+    """A thousand quotes written as text, against Fractions made from the same text."""
+    rng = random.Random(11)
+    time, lines, total, span, last = 1723118400 * 10**9, [], Fraction(0), 0, None
+    for _ in range(1000):
+        bid = Decimal(rng.randrange(10_000, 20_000)).scaleb(-2)
+        ask = bid + Decimal(rng.randrange(1, 50)).scaleb(-2)
+        lines.append(f"{time},{bid},{ask}")
+        if last is not None:
+            total += last[1] * (time - last[0])
+            span += time - last[0]
+        last = (time, Fraction(ask - bid))
+        time += rng.randrange(0, 10**9)
+    path = csv_file(tmp_path, "time,bid,ask\n" + "\n".join(lines))
+    spread = mm.load(path, instrument=STOCK).summary()["spread"]
+    assert spread["time_weighted"] == pytest.approx(float(total / span * 100), rel=1e-12)
+    assert np.isfinite(spread["mean"])
