@@ -198,7 +198,8 @@ static inline void mm_lattice_flux(const mm_lattice *p, double x, double *above,
 /* One basic integration over `step`: `count` equal substeps with the Jacobian of the start. Leaves the
  * increments of x in `inc` and that of the middle value in *rise. Returns 0 when it left the finite. */
 static inline int mm_lattice_euler(const mm_lattice *p, const double *x, const double *jb, const double *ja,
-                                   double step, int count, double *inc, double *rise, double *pivot, double *rhs) {
+                                   double step, int count, double *inc, double *rise, double *pivot,
+                                   double *rhs) {
   const int64_t m = p->n - 1, mid = p->n / 2; /* m differences */
   const double *r = p->rate, h = step / count;
   double value = 0;
@@ -255,8 +256,8 @@ static inline int mm_lattice_euler(const mm_lattice *p, const double *x, const d
  * extrapolates (Aitken-Neville) until two neighbouring columns agree; sizes of steps follow Deuflhard.
  * Increments are extrapolated, not states, so that near the stationary state nothing is lost to
  * rounding; what rounding can do to an extrapolated increment is added to the tolerance. */
-static inline int mm_lattice_advance(const mm_lattice *p, double span, double tolerance, double *x, double *value,
-                                     double *step, double *work) {
+static inline int mm_lattice_advance(const mm_lattice *p, double span, double tolerance, double *x,
+                                     double *value, double *step, double *work) {
   enum { K = MM_LATTICE_COLUMNS };
   const int64_t n = p->n, m = n - 1;
   double *column[K], *jb = work + K * n, *ja = jb + n, *pivot = ja + n, *rhs = pivot + n;
@@ -352,14 +353,14 @@ static inline int mm_lattice_advance(const mm_lattice *p, double span, double to
  *   (1 + h (c rate + lambda_bid + lambda_ask)) psi[i] - h lambda_bid e^(-c y_bid) psi[i+1] - ... = h f[i],
  *   z += -log1p(-c psi) / c. */
 typedef struct mm_quoted {
-  int64_t n;                       /* nodes, >= 2 */
-  const double *rate;              /* n running rewards per order, ticks/s */
-  double a_bid, a_ask;             /* 1/s, > 0 */
-  double k_bid, k_ask;             /* 1/tick, > 0 */
-  double cost_bid, cost_ask;       /* ticks per lot */
-  double curvature;                /* 1/tick, >= 0: risk aversion times order size */
-  const double *bid[2], *ask[2];   /* n depths each, at the start and the end of the span, linear in
-                                      between; NaN: absent. Ticks. */
+  int64_t n;                     /* nodes, >= 2 */
+  const double *rate;            /* n running rewards per order, ticks/s */
+  double a_bid, a_ask;           /* 1/s, > 0 */
+  double k_bid, k_ask;           /* 1/tick, > 0 */
+  double cost_bid, cost_ask;     /* ticks per lot */
+  double curvature;              /* 1/tick, >= 0: risk aversion times order size */
+  const double *bid[2], *ask[2]; /* n depths each, at the start and the end of the span, linear in
+                                    between; NaN: absent. Ticks. */
 } mm_quoted;
 
 /* Doubles of work memory that mm_lattice_evaluate needs for n nodes. */
@@ -393,8 +394,8 @@ static inline int mm_quoted_euler(const mm_quoted *p, double span, double from, 
       double up = 0, up_weight = 0, up_gain = 0, down = 0, down_weight = 0, down_gain = 0;
       if (i + 1 < n) {
         double depth = p->bid[0][i] + at * (p->bid[1][i] - p->bid[0][i]);
-        mm_quoted_side(p->a_bid, p->k_bid, c, depth, depth - p->cost_bid + (z[i + 1] + inc[i + 1] - here), &up,
-                       &up_weight, &up_gain);
+        mm_quoted_side(p->a_bid, p->k_bid, c, depth, depth - p->cost_bid + (z[i + 1] + inc[i + 1] - here),
+                       &up, &up_weight, &up_gain);
       }
       if (i > 0) {
         double depth = p->ask[0][i] + at * (p->ask[1][i] - p->ask[0][i]);
@@ -433,8 +434,8 @@ static inline int mm_quoted_euler(const mm_quoted *p, double span, double from, 
 /* Advance z (n doubles, ticks) by `span` seconds of time left, over which the depths go linearly from
  * bid[0], ask[0] to bid[1], ask[1]. step and tolerance as in mm_lattice_advance; the tolerance is of z,
  * relative to 1/k and to its change. work: MM_QUOTED_WORK(n) doubles. */
-static inline int mm_lattice_evaluate(const mm_quoted *p, double span, double tolerance, double *z, double *step,
-                                      double *work) {
+static inline int mm_lattice_evaluate(const mm_quoted *p, double span, double tolerance, double *z,
+                                      double *step, double *work) {
   enum { K = MM_LATTICE_COLUMNS };
   const int64_t n = p->n;
   double *column[K], *upper = work + K * n, *pivot = upper + n, *rhs = pivot + n;

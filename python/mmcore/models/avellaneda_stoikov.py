@@ -40,7 +40,7 @@ import numpy as np
 from ..errors import ApproximationWarning, CapacityError, InvalidArgument
 from ..parameters import Parameter
 from .exponential_intensity import CELL_BYTES, HEADER_BYTES, fill_constant, static_half_spread
-from .gueant_lehalle_fernandez_tapia import DECAY, GAMMA, ORDER_SIZE, SIGMA
+from .gueant_lehalle_fernandez_tapia import BOUND, DECAY, GAMMA, ORDER_SIZE, SIGMA
 from .model import Floats, Model
 
 if TYPE_CHECKING:
@@ -104,10 +104,10 @@ class AvellanedaStoikov(Model):
             "omega", float, default=None, low=0.0, open_low=True, unit="1/s",
             doc="discount rate of the infinite horizon",
         ),
-        Parameter("q_max", int, default=None, low=1, unit="lots", doc="largest position, long or short; no bound"),
+        BOUND,
         Parameter(
             "A", float, default=None, low=0.0, open_low=True, unit="1/s", pair=True,
-            doc="rate of fills of a quote at the reference price; only tells whether the quotes are near the optimum",
+            doc="rate of fills of a quote at the reference price; only to tell how far from optimal",
         ),
         ORDER_SIZE,
     )  # fmt: skip
@@ -160,7 +160,7 @@ class AvellanedaStoikov(Model):
 
     @property
     def alpha_over_eta(self) -> float | None:
-        """gamma sigma^2 order_size k / (2 A C), the larger of both sides; ``None`` without ``A``."""
+        """Aversion to inventory over the fill rate, k gamma sigma^2 order_size / (2 A C); needs ``A``."""
         if self.A is None:
             return None
         alpha, eta = self._alpha_eta(self.A)
@@ -182,11 +182,15 @@ class AvellanedaStoikov(Model):
             why = f"at alpha/eta = {alpha / eta:.3g}, above 0.1"
         elif self.horizon is not None and speed * self.horizon > 1.0:
             why = (
-                f"with a horizon of {self.horizon:g} s, while the optimal skew settles in 1/(2 sqrt(alpha eta)) = "
-                f"{1 / speed:.3g} s: far from the horizon its skew is {speed * self.horizon:.2g} times too steep"
+                f"with a horizon of {self.horizon:g} s, while the optimal skew settles in "
+                f"1/(2 sqrt(alpha eta)) = {1 / speed:.3g} s: far from the horizon its skew is "
+                f"{speed * self.horizon:.2g} times too steep"
             )
         elif self.omega is not None and not 0.5 <= speed / self.omega <= 2.0:
-            why = f"with omega = {self.omega:g}, while 2 sqrt(alpha eta) = {speed:.3g} 1/s would make its skew right"
+            why = (
+                f"with omega = {self.omega:g}, while 2 sqrt(alpha eta) = {speed:.3g} 1/s would make its skew "
+                "right at zero inventory"
+            )
         if why:
             warnings.warn(
                 f"Avellaneda-Stoikov's approximation is used {why}; GueantLehalleFernandezTapia is exact",
@@ -276,6 +280,6 @@ class AvellanedaStoikov(Model):
                 value=max_bytes,
                 allowed=f">= {size}",
             )
-        q = np.arange(-n, n + 1) * float(self.order_size)
+        q: Floats = np.arange(-n, n + 1) * np.float64(self.order_size)
         bid, ask = self._depths(q, np.full(q.shape, math.inf))
         return Table(bid, ask, q_max=self.q_max, order_size=self.order_size)

@@ -61,7 +61,9 @@ class CarteaJaimungal(ExponentialIntensity):
 
     Examples
     --------
-    >>> model = CarteaJaimungal(A=1.0, k=100.0, running_penalty=1e-5, terminal_penalty=1e-4, q_max=3, horizon=30.0)
+    >>> model = CarteaJaimungal(
+    ...     A=1.0, k=100.0, running_penalty=1e-5, terminal_penalty=1e-4, q_max=3, horizon=30.0
+    ... )
     >>> [round(depth, 8) for depth in model.depths(1, time_left=30.0)]
     [0.01275557, 0.00917776]
     """

@@ -109,8 +109,8 @@ class ExponentialIntensity(Model):
             u = self.A[side] * fill_constant(curvature, k[side]) / k[side] * _exp(-k[side] * cost[side])
             if not (math.isfinite(u) and u > 1e-290):
                 raise InvalidArgument(
-                    f"the cost of a fill on the {name} side, {cost[side]:g} ticks a lot, is out of proportion to "
-                    f"1/k = {1 / k[side]:g} ticks: A exp(-k cost) leaves the range of numbers",
+                    f"the cost of a fill on the {name} side, {cost[side]:g} ticks a lot, is out of "
+                    f"proportion to 1/k = {1 / k[side]:g} ticks: A exp(-k cost) leaves the range of numbers",
                     argument="k",
                     value=k[side],
                 )
@@ -158,7 +158,7 @@ class ExponentialIntensity(Model):
 
     def _inventories(self) -> Floats:
         n = self.q_max // self.order_size
-        return np.arange(-n, n + 1) * float(self.order_size)
+        return np.arange(-n, n + 1) * np.float64(self.order_size)
 
     def _start(self) -> Floats:
         """Differences x at time left 0, from (theta - a q^2) / Delta without cancellation."""
@@ -214,7 +214,7 @@ class ExponentialIntensity(Model):
         low = table[row, i]
         high = table[row, np.minimum(i + 1, table.shape[1] - 1)]
         with np.errstate(invalid="ignore"):
-            return np.where(weight > 0.0, low + weight * (high - low), low)
+            return np.asarray(np.where(weight > 0.0, low + weight * (high - low), low))
 
     @overload
     def value(self, inventory: float, time_left: float = ...) -> float: ...

@@ -49,6 +49,14 @@ DECAY = Parameter(
 )
 GAMMA = Parameter("gamma", float, low=0.0, unit="1/(tick lot)", doc="risk aversion")
 Q_MAX = Parameter("q_max", int, default=50, low=1, unit="lots", doc="largest position, long or short")
+BOUND = Parameter(
+    "q_max",
+    int,
+    default=None,
+    low=1,
+    unit="lots",
+    doc="largest position, long or short; without one, no bound",
+)
 ORDER_SIZE = Parameter("order_size", int, default=1, low=1, unit="lots", doc="size of every order")
 HORIZON = Parameter(
     "horizon",
@@ -210,7 +218,7 @@ class GueantLehalleFernandezTapiaClosedForm(Model):
 
     PARAMETERS = (
         SIGMA, INTENSITY, DECAY, GAMMA,
-        Parameter("q_max", int, default=None, low=1, unit="lots", doc="largest position, long or short; no bound"),
+        BOUND,
         ORDER_SIZE, FEE, DRIFT, IMPACT, OBJECTIVE,
     )  # fmt: skip
 
@@ -254,8 +262,8 @@ class GueantLehalleFernandezTapiaClosedForm(Model):
             )
         if self.alpha_over_eta > 0.1:
             warnings.warn(
-                f"the closed form is used at alpha/eta = {self.alpha_over_eta:.3g}; above 0.1 its skew is off by more "
-                "than 6 %: GueantLehalleFernandezTapia is exact",
+                f"the closed form is used at alpha/eta = {self.alpha_over_eta:.3g}; above 0.1 its skew is "
+                "off by more than 6 %: GueantLehalleFernandezTapia is exact",
                 ApproximationWarning,
                 stacklevel=2,
             )
@@ -274,7 +282,7 @@ class GueantLehalleFernandezTapiaClosedForm(Model):
 
     @property
     def alpha_over_eta(self) -> float:
-        """gamma sigma^2 order_size / (2 A C exp(-k cost) / k), the larger of both sides; small: accurate."""
+        """Aversion to inventory over the fill rate, k gamma sigma^2 order_size / (2 A C exp(-k cost))."""
         return 0.5 * self.gamma * self.sigma**2 * self.order_size / min(self._sides[1])
 
     @property

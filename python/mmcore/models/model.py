@@ -123,7 +123,7 @@ class Model(ABC):
         for name, value in changes.items():
             if name not in known:
                 raise InvalidArgument(
-                    f"{name}={value!r} is not a parameter of {type(self).__name__}: it has {', '.join(known)}",
+                    f"{name} is not a parameter of {type(self).__name__}: it has {', '.join(known)}",
                     argument=name,
                     value=value,
                 )
