@@ -49,7 +49,13 @@ class Tab:
         self.socket = self.loop.run_until_complete(connect())
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
-        self.call("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=-1, uploadThroughput=-1)
+        self.call(
+            "Network.emulateNetworkConditions",
+            offline=True,
+            latency=0,
+            downloadThroughput=-1,
+            uploadThroughput=-1,
+        )
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         """Send a command and return its result; events that come meanwhile are noted."""
@@ -75,16 +81,26 @@ class Tab:
         elif event == "Runtime.exceptionThrown":
             self.complaints.append(json.dumps(params["exceptionDetails"])[:2000])
         elif event == "Runtime.consoleAPICalled" and params["type"] in ("error", "warning", "assert"):
-            self.complaints.append(" ".join(str(a.get("value", a.get("description"))) for a in params["args"]))
+            self.complaints.append(
+                " ".join(str(a.get("value", a.get("description"))) for a in params["args"])
+            )
         elif event == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning"):
             self.complaints.append(params["entry"]["text"])
 
     def emulate(self, width: int = 1400, height: int = 1000, scheme: str = "light", media: str = "") -> None:
         """Set the size of the window, the reader's colour scheme and the medium."""
         self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=width < 600,
         )
-        self.call("Emulation.setEmulatedMedia", media=media, features=[{"name": "prefers-color-scheme", "value": scheme}])
+        self.call(
+            "Emulation.setEmulatedMedia",
+            media=media,
+            features=[{"name": "prefers-color-scheme", "value": scheme}],
+        )
 
     def open(self, path: Path) -> None:
         """Open a report and wait until its charts are painted."""
@@ -107,7 +123,10 @@ class Tab:
     def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
         """Drag the mouse from one point of the window to another."""
         steps = [("mouseMoved", start, 0), ("mousePressed", start, 1)]
-        steps += [("mouseMoved", ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2), 1), ("mouseMoved", end, 1)]
+        steps += [
+            ("mouseMoved", ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2), 1),
+            ("mouseMoved", end, 1),
+        ]
         for kind, (x, y), buttons in [*steps, ("mouseReleased", end, 0)]:
             self.call(
                 "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=buttons, clickCount=1
@@ -159,7 +178,9 @@ def _first_tab(port_file: Path) -> str:
         assert time.monotonic() < until, "the browser did not start"
         time.sleep(0.05)
     port = int(port_file.read_text().split()[0])
-    with build_opener(ProxyHandler({})).open(f"http://127.0.0.1:{port}/json/list", timeout=PATIENCE) as answer:
+    with build_opener(ProxyHandler({})).open(
+        f"http://127.0.0.1:{port}/json/list", timeout=PATIENCE
+    ) as answer:
         tabs = json.load(answer)
     return str(next(tab["webSocketDebuggerUrl"] for tab in tabs if tab["type"] == "page"))
 

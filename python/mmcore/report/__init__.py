@@ -83,7 +83,7 @@ def page(result: Result) -> str:
     ]
     marks = result.markouts()
     markouts = c.markout_chart(canvas, {"all": marks.rows, "bid": marks.bid, "ask": marks.ask})
-    histogram = c.histogram_chart(canvas, *result.inventory_histogram())
+    histogram = c.histogram_chart(canvas, *result.inventory_histogram(), contents.half_life(result))
     fitted, realised = _calibrated_chart(canvas, result), _realised_chart(canvas, result)
     grids = contents.tables(result)
 
@@ -95,13 +95,13 @@ def page(result: Result) -> str:
             "title": "What the fills were worth",
             "text": "",
             "wide": True,
-            "parts": parts(markouts, grids["markouts"], grids["fill_rates"], grids["bound"]),
+            "parts": parts(markouts, grids["markouts"]),
         },
         {
             "title": "Fill intensity and calibration",
             "text": "",
             "wide": True,
-            "parts": parts(fitted, realised, grids["calibration"]),
+            "parts": parts(fitted, grids["calibration"], realised, grids["fill_rates"]),
         },
         {
             "title": "Inventory and presence",
@@ -133,9 +133,9 @@ def page(result: Result) -> str:
         tiles=contents.tiles(result),
         verdict=contents.verdict(result),
         notes=contents.notes(result),
+        bound=grids["bound"],
         timed=timed,
         sections=sections,
-        settings_line="",
         page_data=_script_json(_page_data(result, c, start)),
         charts_data=_script_json(document.to_json(deferred=False)),
         bokeh=Resources(mode="inline", components=["bokeh"]).js_raw,

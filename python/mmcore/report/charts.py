@@ -48,7 +48,7 @@ class Key:
 
     label: str
     colour: str
-    shape: str  # line, dashed, band, up, down, dot
+    shape: str  # line, dashed, band, up, down, dot, square
     renderers: tuple[str, ...]
 
 
@@ -444,11 +444,12 @@ def markout_chart(canvas: Canvas, series: Mapping[str, Sequence[Any]]) -> Chart:
     return Chart(
         "markouts",
         "Markouts",
-        "ticks per lot, 95 % intervals",
+        "ticks per lot",
         "Mean move of the mid in our favour after a fill, by time after the fill, with 95 % intervals.",
         plot,
         tuple(keys),
         270,
+        "Above zero the fill was worth it so far. Bars: 95 % intervals, where the data hold enough of them.",
     )
 
 
@@ -517,14 +518,14 @@ def intensity_chart(
             for end in ("", "-interval", "-fit", "-band")
             if end != "-band" or "band_low" in data
         )
-        keys.append(Key(label, colour, "dot", shown))
+        keys.append(Key(label, colour, "dot" if i == 0 else "square", shown))
     depths = np.concatenate([np.asarray(columns["depth"], float) for _, _, columns in groups])
     plot.x_range.update(start=float(depths.min()) - 0.5, end=float(depths.max()) + 0.5)
     plot.xaxis.axis_label = "depth from the mid, ticks"
-    return Chart(name, title, "fills per second, 95 % intervals", description, plot, tuple(keys), 270, note)
+    return Chart(name, title, "per second", description, plot, tuple(keys), 270, note)
 
 
-def histogram_chart(canvas: Canvas, inventory: ArrayLike, share: ArrayLike) -> Chart:
+def histogram_chart(canvas: Canvas, inventory: ArrayLike, share: ArrayLike, note: str = "") -> Chart:
     """Share of time by inventory."""
     from bokeh.models import HoverTool, NumeralTickFormatter
 
@@ -557,6 +558,7 @@ def histogram_chart(canvas: Canvas, inventory: ArrayLike, share: ArrayLike) -> C
         "Histogram of the share of time spent at each inventory.",
         plot,
         height=270,
+        note=note,
     )
 
 

@@ -227,10 +227,10 @@ def markout_table(result: Result) -> Grid:
                 n.seconds(row.horizon),
                 n.count(row.n),
                 n.count(row.missing),
-                _signed(row.mean),
-                n.interval(row.low, row.high),
-                _signed(bid.mean),
-                _signed(ask.mean),
+                n.fixed(row.mean, sign=True),
+                n.NONE if math.isnan(row.low) else f"{n.fixed(row.low)} to {n.fixed(row.high)}",
+                n.fixed(bid.mean, sign=True),
+                n.fixed(ask.mean, sign=True),
             ]
         )
     return Grid(
@@ -242,9 +242,11 @@ def markout_table(result: Result) -> Grid:
     )
 
 
-def _signed(value: float) -> str:
-    text = n.significant(value)
-    return f"+{text}" if value > 0 else text
+def half_life(result: Result) -> str:
+    """How fast the inventory returns, in words."""
+    if result.half_life is None:
+        return "No half-life: the inventory cannot be told from a random walk."
+    return f"It loses half of its distance from the mean in {n.significant(result.half_life)} s."
 
 
 def fill_rate_table(result: Result) -> Grid:
@@ -265,6 +267,7 @@ def fill_rate_table(result: Result) -> Grid:
         "Fill rates",
         ("Orders", "Sent", "Filled", "Share", "Lots", "In the market", "Fills per s"),
         rows,
+        caption=f"{n.count(len(result.decisions))} decisions, {n.count(result.messages)} order messages.",
     )
 
 
@@ -387,21 +390,23 @@ def calibration_table(result: Result) -> Grid | None:
 
 
 def settings_table(result: Result) -> Grid:
-    """The arguments of the replay."""
-    rows = [[str(name).replace("_", " "), n.plain(value)] for name, value in result.settings.items()]
+    """The arguments of the replay, explained by their own descriptions."""
+    from ..calibration import PARAMETERS
+    from ..replaying import REPLAY_PARAMETERS, RUN_PARAMETERS
+
+    described = {p.name: p for p in (*PARAMETERS, *RUN_PARAMETERS, *REPLAY_PARAMETERS)}
+    rows = []
+    for name, value in result.settings.items():
+        parameter = described.get(name)
+        unit = f" {parameter.unit}" if parameter and parameter.unit and value is not None else ""
+        rows.append([name, n.plain(value) + unit, parameter.doc if parameter else ""])
     instrument = result.instrument
     rows += [
-        ["tick", f"{instrument.tick} {instrument.currency.name}"],
-        ["lot", n.plain(str(instrument.lot))],
-        ["multiplier", n.plain(str(instrument.multiplier))],
-        ["decisions", n.count(len(result.decisions))],
-        ["order messages", n.count(result.messages)],
-        [
-            "half-life of the inventory",
-            n.NONE if result.half_life is None else f"{n.significant(result.half_life)} s",
-        ],
+        ["tick", f"{instrument.tick} {instrument.currency.name}", "smallest step of a price"],
+        ["lot", str(instrument.lot), "smallest step of a size"],
+        ["multiplier", str(instrument.multiplier), "value of one unit of size at a price of 1"],
     ]
-    return Grid("Settings of the replay", ("Setting", "Value"), rows, texts=("Value",))
+    return Grid("Settings of the replay", ("Setting", "Value", "Meaning"), rows, texts=("Meaning",))
 
 
 def tables(result: Result) -> dict[str, Grid | None]:

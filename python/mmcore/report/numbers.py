@@ -10,7 +10,18 @@ from decimal import Decimal
 from numbers import Integral
 from typing import Any
 
-__all__ = ["count", "interval", "money", "percent", "plain", "seconds", "significant", "span", "stamp"]
+__all__ = [
+    "count",
+    "fixed",
+    "interval",
+    "money",
+    "percent",
+    "plain",
+    "seconds",
+    "significant",
+    "span",
+    "stamp",
+]
 
 MINUS = "−"
 NONE = "–"
@@ -79,6 +90,19 @@ def money(value: Any, places: int = 2, *, sign: bool = False) -> str:
     return _signed(text)
 
 
+def fixed(value: Any, places: int = 2, *, sign: bool = False) -> str:
+    """A number with a fixed number of decimals, for columns that are compared down the page.
+
+    Examples
+    --------
+    >>> fixed(2.345, sign=True), fixed(-7.8), fixed(float("nan"))
+    ('+2.35', '−7.80', '–')
+    """
+    if value is None or math.isnan(float(value)):
+        return NONE
+    return _signed(f"{float(value):{'+' if sign else ''},.{places}f}")
+
+
 def percent(value: Any, places: int = 1) -> str:
     """A fraction as a percentage.
 
@@ -140,7 +164,7 @@ def span(nanoseconds: int) -> str:
             if i + 1 < len(units) and rest >= units[i + 1][0]:
                 text += f" {rest // units[i + 1][0]} {units[i + 1][1]}"
             return text
-    return f"{int(nanoseconds) / 1e9:g} s"
+    return f"{int(nanoseconds) / 1e9:.3g} s"
 
 
 def stamp(nanoseconds: int) -> str:
@@ -161,8 +185,8 @@ def plain(value: Any) -> str:
 
     Examples
     --------
-    >>> plain(None), plain(0.05), plain(True), plain((1.5, 2)), plain("mid")
-    ('–', '0.05', 'yes', '1.5, 2', 'mid')
+    >>> plain(None), plain(0.05), plain(True), plain((1.5, 2)), plain("mid"), plain("inf")
+    ('–', '0.05', 'yes', '1.5, 2', 'mid', '∞')
     """
     if value is None:
         return NONE
@@ -176,4 +200,4 @@ def plain(value: Any) -> str:
         return ", ".join(plain(v) for v in value)
     if isinstance(value, dict):
         return ", ".join(f"{k}: {plain(v)}" for k, v in value.items())
-    return str(value)
+    return "∞" if value == "inf" else str(value)
