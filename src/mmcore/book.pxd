@@ -83,7 +83,9 @@ cdef extern from "mmcore/book.h" nogil:
         int64_t n_slots
 
     void mm_position_init(mm_position *p, int32_t method, int negative_prices)
-    int mm_position_fill(mm_position *p, mm_lot *lots, int64_t capacity, int64_t qty, int64_t price, int64_t fee)
+    int mm_position_fill(
+        mm_position *p, mm_lot *lots, int64_t capacity, int64_t qty, int64_t price, int64_t fee
+    )
     int mm_position_mark(mm_position *p, int64_t mark)
     void mm_position_compact(mm_position *p, mm_lot *lots)
     mm_i128 mm_position_realised(const mm_position *p)

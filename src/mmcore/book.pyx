@@ -6,11 +6,11 @@ cost pool C holds what the open lots cost, in 10⁻⁹ tick·lot and signed like
     realised   = 10⁹·cash + C
     unrealised = 10⁹·m·net − C
 
-so realised + unrealised = 10⁹·(cash + m·net) at every step, to the last digit, by construction. The cost basis
-only says what a close takes out of the pool: under **average cost** C·closed/net, rounded once, half to even,
-with the residue left in the pool (an average need not terminate: buy 2 at 1000 and 1 at 1002), so that closing
-the rest returns everything; under **FIFO** the price of the oldest lots, where nothing is ever rounded. A fill
-that crosses zero closes everything and opens the remainder at its own price.
+so realised + unrealised = 10⁹·(cash + m·net) at every step, to the last digit, by construction. The cost
+basis only says what a close takes out of the pool: under **average cost** C·closed/net, rounded once, half
+to even, with the residue left in the pool (an average need not terminate: buy 2 at 1000 and 1 at 1002), so
+that closing the rest returns everything; under **FIFO** the price of the oldest lots, where nothing is ever
+rounded. A fill that crosses zero closes everything and opens the remainder at its own price.
 
 All state is integer: lots, ticks, 128-bit cash, cost and fees. |cash| and |m·net| stay below 2⁹⁶ tick·lot; a
 fill that would leave the bounds is refused before anything changes. Money appears on request, as Decimals,
@@ -85,13 +85,16 @@ FILL = np.dtype(
 )
 """The fill record: ``mm_fill`` of ``mmcore/book.h``, 96 bytes.
 
-``time`` (of the event) and ``receive_time`` in ns; ``qty`` in signed lots; ``price`` in ticks; ``fee`` in currency
-units, paid > 0; ``instrument`` and ``fee_currency`` are indices in the book, the latter −1 for the instrument's
-own; ``liquidity`` 0 unknown, 1 maker, 2 taker; ``kind`` 0 new, 1 bust, 2 correct. :meth:`Book.records` makes them.
+``time`` (of the event) and ``receive_time`` in ns; ``qty`` in signed lots; ``price`` in ticks; ``fee`` in
+currency units, paid > 0; ``instrument`` and ``fee_currency`` are indices in the book, the latter −1 for the
+instrument's own; ``liquidity`` 0 unknown, 1 maker, 2 taker; ``kind`` 0 new, 1 bust, 2 correct.
+:meth:`Book.records` makes them.
 """
 
+_LEFT = ("instrument", "currency")  # columns of texts in the table
 _LIQUIDITY = {None: 0, "maker": 1, "taker": 2}
 _KINDS = {"new": 0, "bust": 1, "correct": 2}
+_NO_NEGATIVE = "no negative prices (negative_prices=False)"
 _EXACT = decimal.Context(prec=4000, traps=[decimal.Inexact, decimal.InvalidOperation])
 
 
@@ -205,18 +208,15 @@ cdef object _text(const char *raw):
 
 def _records(fills):
     """Return a contiguous native FILL array of one dimension: the argument itself where it is one."""
+    allowed = "an array of dtype mmcore.FILL (see Book.records)"
     if not isinstance(fills, np.ndarray):
-        raise InvalidArgument(
-            argument="fills", value=type(fills).__name__, allowed="an array of dtype mmcore.FILL (see Book.records)"
-        )
+        raise InvalidArgument(argument="fills", value=type(fills).__name__, allowed=allowed)
     if fills.ndim != 1:
         raise InvalidArgument(argument="fills", value=fills.shape, allowed="an array of one dimension")
     if fills.dtype != FILL:
         # Structured casts match fields by position: only a change of byte order is let through.
         if fills.dtype.names is None or fills.dtype.newbyteorder("=") != FILL:
-            raise InvalidArgument(
-                argument="fills", value=fills.dtype, allowed="an array of dtype mmcore.FILL (see Book.records)"
-            )
+            raise InvalidArgument(argument="fills", value=fills.dtype, allowed=allowed)
         fills = fills.astype(FILL)
     return np.require(fills, requirements=["C", "A"])
 
@@ -230,20 +230,20 @@ cdef const mm_fill *_fills_of(object array) except? NULL:
 
 
 def _column(name, values):
+    """Return the values as integers that fit the field of FILL; else name the first that does not."""
     array = np.asarray(values)
+    flat = np.atleast_1d(array)
     if array.dtype.kind not in "iu":
-        if array.dtype.kind == "f":
-            bad = np.flatnonzero(~np.isfinite(np.atleast_1d(array)))
-            if bad.size:
-                at = int(bad[0])
-                raise InvalidArgument(argument=name, value=np.atleast_1d(array)[at], allowed="an integer", index=at)
+        bad = np.flatnonzero(~np.isfinite(flat)) if array.dtype.kind == "f" else flat[:0]
+        if len(bad):
+            at = int(bad[0])
+            raise InvalidArgument(argument=name, value=float(flat[at]), allowed="an integer", index=at)
         raise InvalidArgument(argument=name, value=array.dtype, allowed="a column of integers")
     low, high = np.iinfo(FILL[name]).min, np.iinfo(FILL[name]).max
-    bad = np.flatnonzero(np.atleast_1d((array > high) | (array < low)))
-    if bad.size:
-        at = int(bad[0])
-        raise OutOfBounds(f"{name}[{at}] must fit into {FILL[name]}, got {np.atleast_1d(array)[at]}", argument=name,
-                          value=int(np.atleast_1d(array)[at]), allowed=f"an {FILL[name]}", index=at)
+    bad = np.flatnonzero((flat > high) | (flat < low))
+    if len(bad):
+        at, allowed = int(bad[0]), f"within {FILL[name]}"
+        raise OutOfBounds(argument=name, value=int(flat[at]), allowed=allowed, index=at)
     return array
 
 
@@ -262,7 +262,9 @@ cdef class _Ledger:
     cdef bint busy              # a batch is running without the GIL
     cdef PyThread_type_lock lock
 
-    def __cinit__(self, int32_t n, int32_t n_currencies, currency, int32_t method, negative_prices, bint history):
+    def __cinit__(
+        self, int32_t n, int32_t n_currencies, currency, int32_t method, negative_prices, bint history
+    ):
         cdef int32_t i
         memset(&self.c, 0, sizeof(mm_book))
         self.lock = PyThread_allocate_lock()
@@ -317,7 +319,7 @@ cdef class _Ledger:
         cdef mm_lot *lots
         if p.method != MM_FIFO or p.lots_tail + extra <= capacity:
             return 0
-        if live + extra > capacity // 2:  # else half is free: moving the live entries is paid for by the fills
+        if live + extra > capacity // 2:  # else half is free, and the fills pay for moving the live entries
             capacity = max(2 * capacity, live + extra, 16)
             lots = <mm_lot *>realloc(self.c.lots[i], <size_t>capacity * sizeof(mm_lot))
             if lots == NULL:
@@ -337,9 +339,11 @@ cdef class _Ledger:
             try:
                 array = np.zeros(capacity, FILL)
             except MemoryError:
-                raise CapacityError(f"no memory for a history of {capacity} fills ({capacity * 96} bytes)") from None
+                message = f"no memory for a history of {capacity} fills ({capacity * 96} bytes)"
+                raise CapacityError(message) from None
             raw = array.view(np.uint8)
-            if n != self.c.n_history:  # another thread booked meanwhile
+            if self.busy or n != self.c.n_history:  # the allocation let another thread in, which books
+                self.settle()
                 return self.reserve_history(extra)
             if n:
                 memcpy(&raw[0], self.c.history, <size_t>n * sizeof(mm_fill))
@@ -364,7 +368,7 @@ cdef class _Ledger:
         return 0
 
     cdef int fill(self, mm_fill *f) except? -100:
-        """Book one record: the status. Memory is made ready first, so that a failure to get it changes nothing."""
+        """Book one record: the status. Memory comes first, so that a failure to get it changes nothing."""
         self.settle()
         if self.keeps_history:
             self.reserve_history(1)
@@ -375,12 +379,16 @@ cdef class _Ledger:
 cdef object _refusal(_Ledger ledger, int status, const mm_fill *f, tuple names, object index):
     """Make the exception of a refused record; the ledger is as it was before the record."""
     cdef const mm_fill *known
+    cdef int64_t slot
     at = "" if index is None else f"fills[{index}]: "
     name = names[f.instrument] if 0 <= f.instrument < len(names) else f.instrument
 
     def say(cls, argument, value, allowed):
         return cls(f"{at}{argument} must be {allowed}, got {value!r}", argument=argument, value=value,
                    allowed=allowed, index=index)
+
+    def unsupported(message, argument, value, allowed):
+        return Unsupported(at + message, argument=argument, value=value, allowed=allowed, index=index)
 
     if status == MM_INVALID:
         if not 0 <= f.kind <= MM_CORRECT:
@@ -389,30 +397,35 @@ cdef object _refusal(_Ledger ledger, int status, const mm_fill *f, tuple names, 
             return say(InvalidArgument, "liquidity", f.liquidity, "0 (unknown), 1 (maker) or 2 (taker)")
         if f.qty == 0:
             return say(InvalidArgument, "qty", 0, "a number of lots other than 0")
-        return say(InvalidArgument, "price", f.price, f"> 0: {name} has no negative prices (negative_prices=False)")
+        return say(InvalidArgument, "price", f.price, f"> 0: {name} has {_NO_NEGATIVE}")
     if status == MM_UNKNOWN:
         if not 0 <= f.instrument < ledger.c.n_instruments:
             return say(UnknownName, "instrument", f.instrument, f"an index below {ledger.c.n_instruments}")
-        return say(UnknownName, "fee_currency", f.fee_currency, f"-1 or an index below {ledger.c.n_currencies}")
+        allowed = f"-1 or an index below {ledger.c.n_currencies}"
+        return say(UnknownName, "fee_currency", f.fee_currency, allowed)
     if status == MM_UNSUPPORTED:
         if f.kind != MM_NEW:
             kind = "bust" if f.kind == MM_BUST else "correct"
-            return Unsupported(f"{at}fills of kind {kind!r} are not supported yet: only 'new'", argument="kind",
-                               value=kind, allowed="'new'", index=index)
-        return Unsupported(
-            f"{at}a book with history='none' cannot recognise ids: give no id, or make the book with history='full'",
-            argument="id", value=_text(f.id), allowed="no id", index=index)
+            message = f"fills of kind {kind!r} are not supported yet: only 'new'"
+            return unsupported(message, "kind", kind, "'new'")
+        return unsupported(
+            "a book with history='none' cannot recognise ids: give none, or keep the history ('full')",
+            "id", _text(f.id), "no id",
+        )
     if status == MM_CONFLICT:
-        known = &ledger.c.history[ledger.c.slots[mm_ids_find(ledger.c.slots, ledger.c.n_slots, ledger.c.history, f)]]
+        slot = mm_ids_find(ledger.c.slots, ledger.c.n_slots, ledger.c.history, f)
+        known = &ledger.c.history[ledger.c.slots[slot]]
         return ConflictError(
             f"{at}id {_text(f.id)!r} of {name} is known with different content: "
             f"booked {known.qty} lots at {known.price}, fee {known.fee}, time {known.time}; "
             f"given {f.qty} lots at {f.price}, fee {f.fee}, time {f.time}",
-            argument="id", value=_text(f.id), allowed="a new id, or the same content", index=index)
+            argument="id", value=_text(f.id), allowed="a new id, or the same content", index=index,
+        )
     return OutOfBounds(
         f"{at}{f.qty} lots of {name} at {f.price} ticks, fee {f.fee}: the totals would leave their bounds "
         "(|net|, bought, sold < 2**63; |cash|, |mark*net|, |cost| < 2**96 tick lot)",
-        argument="qty", value=(f.qty, f.price), allowed="a fill within the bounds", index=index)
+        argument="qty", value=(f.qty, f.price), allowed="a fill within the bounds", index=index,
+    )
 
 
 # ---- what people hold ----
@@ -472,7 +485,7 @@ cdef class Position:
         Returns
         -------
         Status
-            ``OK``, or ``DUPLICATE`` when a fill with this id and the same content is already booked: no effect.
+            ``OK``, or ``DUPLICATE`` when a fill with this id and content is already booked: no effect.
 
         Raises
         ------
@@ -532,12 +545,12 @@ cdef class Position:
         if status == MM_INVALID:
             raise InvalidArgument(
                 argument="mark", value=ticks,
-                allowed=f"> 0: {self.instrument.name} has no negative prices (negative_prices=False)"
+                allowed=f"> 0: {self.instrument.name} has {_NO_NEGATIVE}"
             )
         if status != MM_OK:
             raise OutOfBounds(
-                f"mark={ticks} values {self.state.net} lots at 2**96 tick lot or more", argument="mark", value=ticks,
-                allowed="a value below 2**96 tick lot"
+                f"mark={ticks} values {self.state.net} lots at 2**96 tick lot or more",
+                argument="mark", value=ticks, allowed="a value below 2**96 tick lot",
             )
 
     @property
@@ -581,7 +594,7 @@ cdef class Position:
 
     @property
     def other_fees(self):
-        """Fees paid in other currencies: a dict from name to units. They are never added across currencies."""
+        """Fees paid in other currencies: a dict from name to units, never added across currencies."""
         cdef mm_i128 *pool = &self.ledger.c.pools[<size_t>self.index * self.ledger.c.n_currencies]
         self.ledger.settle()
         return {c.name: _int(pool[i]) for i, c in enumerate(self.currencies) if pool[i].lo or pool[i].hi}
@@ -662,8 +675,8 @@ cdef class Position:
         Returns
         -------
         dict of str to Decimal
-            ``net`` = realised + unrealised − fees; it and ``unrealised`` are None while an open position has no
-            mark. Fees in other currencies are in :attr:`other_fees` and not part of it.
+            ``net`` = realised + unrealised − fees; it and ``unrealised`` are None while an open position has
+            no mark. Fees in other currencies are in :attr:`other_fees` and not part of it.
         """
         realised, unrealised, fees = self.money("realised"), self.money("unrealised"), self.money("fees")
         net = None
@@ -672,10 +685,11 @@ cdef class Position:
         return {"realised": realised, "unrealised": unrealised, "fees": fees, "net": net}
 
     def state_dict(self):
-        """Return all of the state as a dict of integers (``mark`` may be None; ``lots`` is a tuple of pairs)."""
+        """Return all of the state as integers; ``mark`` may be None, ``lots`` is a tuple of pairs."""
         return {
-            "net": self.net, "cash": self.cash, "cost": self.cost, "fees": self.fees, "other_fees": self.other_fees,
-            "mark": self.mark, "bought": self.bought, "sold": self.sold, "fills": self.fills, "lots": self.lots,
+            "net": self.net, "cash": self.cash, "cost": self.cost, "fees": self.fees,
+            "other_fees": self.other_fees, "mark": self.mark, "bought": self.bought, "sold": self.sold,
+            "fills": self.fills, "lots": self.lots,
         }
 
     def __repr__(self):
@@ -683,8 +697,8 @@ cdef class Position:
         at = f" at {row['average cost']}" if self.net else ""
         unrealised = f", unrealised {row['unrealised']}" if self.net and self.mark is not None else ""
         return (
-            f"<Position {self.instrument.name}: {self.net:+d} lots{at}, realised {row['realised']}{unrealised}, "
-            f"fees {row['fees']} {row['currency']}>"
+            f"<Position {self.instrument.name}: {self.net:+d} lots{at}, "
+            f"realised {row['realised']}{unrealised}, fees {row['fees']} {row['currency']}>"
         )
 
 
@@ -767,10 +781,11 @@ cdef class Snapshot:
         )
 
     def __hash__(self):
-        return hash((self.cost, self.history.tobytes(), tuple((k, s["net"], s["cash"]) for k, s in self.states.items())))
+        totals = tuple((name, s["net"], s["cash"]) for name, s in self.states.items())
+        return hash((self.cost, totals, self.history.tobytes()))
 
     def to_dict(self):
-        """Return ``{"cost": …, "positions": {name: state}}`` with the states of :meth:`Position.state_dict`."""
+        """Return ``{"cost": …, "positions": {name: state}}``, a state as of :meth:`Position.state_dict`."""
         return {"cost": self.cost, "positions": {name: dict(state) for name, state in self.states.items()}}
 
     def __repr__(self):
@@ -778,6 +793,7 @@ cdef class Snapshot:
         return f"<Snapshot {self.cost}, {sum(s['fills'] for s in self.states.values())} fills: {nets}>"
 
 
+@cython.final
 cdef class Book:
     """Our positions in a set of instruments, kept exactly.
 
@@ -788,8 +804,8 @@ cdef class Book:
     cost : {"average", "fifo"}
         What a close takes out of the cost pool.
     history : {"full", "none"}
-        ``"full"`` keeps every record, so that a fill that comes twice is recognised by its id; ``"none"`` keeps
-        totals only and refuses ids.
+        ``"full"`` keeps every record, so that a fill that comes twice is recognised by its id; ``"none"``
+        keeps totals only and refuses ids.
     currencies : iterable of Currency
         Further currencies in which fees may be paid; those of the instruments are known anyway.
 
@@ -803,8 +819,8 @@ cdef class Book:
     Notes
     -----
     Thread-safety: methods may be called from any thread that holds the GIL, and each is atomic. :meth:`apply`
-    releases the GIL while it books; other calls to the same book and its positions wait for it. The array given
-    to :meth:`apply` must not be written meanwhile.
+    releases the GIL while it books; other calls to the same book and its positions wait for it. The array
+    given to :meth:`apply` must not be written meanwhile.
 
     Examples
     --------
@@ -836,18 +852,20 @@ cdef class Book:
             raise InvalidArgument(argument="cost", value=cost, allowed="'average' or 'fifo'")
         if history not in ("full", "none"):
             raise InvalidArgument(argument="history", value=history, allowed="'full' or 'none'")
-        if hasattr(instruments, "tick_value") or isinstance(instruments, (str, bytes)):
-            raise InvalidArgument(argument="instruments", value=instruments, allowed="a list of instruments")
+        allowed = "a list of at least one Instrument"
+        if isinstance(instruments, (str, bytes)) or not hasattr(instruments, "__iter__"):
+            raise InvalidArgument(argument="instruments", value=instruments, allowed=allowed)
         self.instruments = tuple(instruments)
         if not self.instruments:
-            raise InvalidArgument(argument="instruments", value=[], allowed="at least one instrument")
+            raise InvalidArgument(argument="instruments", value=[], allowed=allowed)
         for instrument in self.instruments:
-            if not all(hasattr(instrument, a) for a in ("name", "kind", "currency", "money")):
-                raise InvalidArgument(argument="instruments", value=instrument, allowed="a list of instruments")
+            # By what is used, not by class: the compiled modules know nothing of the Python layer.
+            if not hasattr(instrument, "negative_prices"):
+                raise InvalidArgument(argument="instruments", value=instrument, allowed=allowed)
             if instrument.kind != "linear":
                 raise Unsupported(
-                    f"instruments: {instrument.name} is an {instrument.kind} contract; the book keeps linear contracts",
-                    argument="instruments", value=instrument.name, allowed="linear contracts"
+                    f"{instrument.name} is an {instrument.kind} contract; the book keeps linear ones",
+                    argument="instruments", value=instrument.name, allowed="linear contracts",
                 )
         self.names = tuple(i.name for i in self.instruments)
         if len(set(self.names)) != len(self.names):
@@ -860,8 +878,8 @@ cdef class Book:
                     argument="currencies", value=currency.name, allowed="one unit for each currency"
                 )
         self.currencies = tuple(known.values())
-        if len(self.currencies) > 32767 or len(self.instruments) > 2**31 - 1:
-            raise InvalidArgument(argument="currencies", value=len(self.currencies), allowed="at most 32767 currencies")
+        if len(self.currencies) > 32767:  # the record's int16
+            raise InvalidArgument(argument="currencies", value=len(self.currencies), allowed="at most 32767")
         order = {name: i for i, name in enumerate(known)}
         self.cost = cost
         self.ledger = _Ledger(
@@ -903,8 +921,10 @@ cdef class Book:
         listed = ", ".join(c.name for c in self.currencies)
         raise UnknownName(argument="fee_currency", value=currency, allowed=f"None or one of {listed}")
 
-    def fill(self, instrument, qty, price, fee=0, *, time=0, receive_time=0, id=None, reference=None, order_id=0,
-             liquidity=None, fee_currency=None, kind="new"):
+    def fill(
+        self, instrument, qty, price, fee=0, *, time=0, receive_time=0, id=None, reference=None, order_id=0,
+        liquidity=None, fee_currency=None, kind="new",
+    ):
         """Book a fill with its whole record.
 
         Parameters
@@ -999,7 +1019,8 @@ cdef class Book:
                 raise UnknownName(argument="column", value=name, allowed="one of " + ", ".join(FILL.names))
             arrays[name] = np.asarray(values, "S") if FILL[name].kind == "S" else _column(name, values)
             if arrays[name].dtype.itemsize > 16:
-                raise InvalidArgument(argument=name, value=arrays[name].dtype, allowed="texts of at most 16 bytes")
+                allowed = "texts of at most 16 bytes"
+                raise InvalidArgument(argument=name, value=arrays[name].dtype, allowed=allowed)
         try:
             shape = np.broadcast_shapes((1,), *(a.shape for a in arrays.values()))
         except ValueError:
@@ -1022,7 +1043,7 @@ cdef class Book:
         fills : array of FILL
             Any byte order and stride; read-only is fine.
         on_error : {"none", "skip"}
-            With ``"none"`` a refused row refuses the whole array: nothing is booked, and the error names the row.
+            With ``"none"`` a refused row refuses the whole array: nothing is booked, the error names the row.
             With ``"skip"`` the other rows are booked and the refused ones have their status.
 
         Returns
@@ -1055,8 +1076,8 @@ cdef class Book:
         status = result
         out = &status[0]
         ledger.settle()
-        # All memory first: after this nothing can fail half way. The queues come last, since a large allocation
-        # may run a garbage collection, and with it another thread that books.
+        # All memory first: after this nothing can fail half way. The queues come last, since a new array may
+        # run a garbage collection, and with it another thread that books.
         if ledger.keeps_history:
             ledger.reserve_history(n)
         if self.cost == "fifo":
@@ -1122,7 +1143,8 @@ cdef class Book:
 
     def snapshot(self):
         """Return the state as an immutable :class:`Snapshot`."""
-        return Snapshot(self.cost, {name: self.position(name).state_dict() for name in self.names}, self.history)
+        states = {name: self.position(name).state_dict() for name in self.names}
+        return Snapshot(self.cost, states, self.history)
 
     def table(self):
         """Return what ``repr`` shows: a list with a dict of texts for each instrument.
@@ -1141,18 +1163,20 @@ cdef class Book:
         lines = [self._title()]
         widths = {k: max(len(k), *(len(r[k]) for r in rows)) for k in rows[0]}
         for row in [{k: k for k in widths}, *rows]:
-            cells = [
-                row[k].ljust(w) if k in ("instrument", "currency") else row[k].rjust(w) for k, w in widths.items()
-            ]
+            cells = [row[k].ljust(w) if k in _LEFT else row[k].rjust(w) for k, w in widths.items()]
             lines.append("  ".join(cells).rstrip())
         return "\n".join(lines)
 
     def _repr_html_(self):
         rows = self.table()
-        style = {k: "left" if k in ("instrument", "currency") else "right" for k in rows[0]}
-        head = "".join(f'<th style="text-align:{style[k]}">{html.escape(k)}</th>' for k in rows[0])
-        body = "".join(
-            "<tr>" + "".join(f'<td style="text-align:{style[k]}">{html.escape(v)}</td>' for k, v in row.items()) + "</tr>"
-            for row in rows
-        )
-        return f"<table><caption>{self._title()}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+        def line(tag, cells):
+            side = {k: "left" if k in _LEFT else "right" for k in cells}
+            return "<tr>" + "".join(
+                f'<{tag} style="text-align:{side[k]}">{html.escape(v)}</{tag}>' for k, v in cells.items()
+            ) + "</tr>"
+
+        head = line("th", {k: k for k in rows[0]})
+        body = "".join(line("td", row) for row in rows)
+        caption = f"<caption>{self._title()}</caption>"
+        return f"<table>{caption}<thead>{head}</thead><tbody>{body}</tbody></table>"
