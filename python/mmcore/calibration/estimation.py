@@ -109,9 +109,9 @@ def calibrate(
     orders = MarketOrders.of(events, mids)
     sigma = volatility_of(mids, settings["sigma_interval"])
     durations = np.where(mids.defined, mids.durations, 0)
-    undefined = mids.span - int(durations.sum())
-    open_time = max(int(durations.sum()), 1)
-    one_tick = int(durations[mids.spread == 1].sum()) / open_time
+    open_time = int(durations.sum())
+    undefined = mids.span - open_time
+    one_tick = int(durations[mids.spread == 1].sum()) / max(open_time, 1)
     sample: dict[str, Any] = {
         "seconds": mids.span / 1e9,
         "seconds_without_mid": undefined / 1e9,

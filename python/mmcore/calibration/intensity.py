@@ -23,6 +23,7 @@ ORDERS_PER_BLOCK = 5
 """Orders (or windows) that a block holds on average, at least."""
 MAX_POINTS = 60
 """Most depths at which observed rates are listed."""
+NO_TIME = "no span of time with both a bid and an ask is long enough"
 
 
 def normal_quantile(level: float) -> float:
@@ -248,7 +249,9 @@ def fit_poisson(
         "orders": orders,
     }
     reason = None
-    if orders == 0:
+    if not sum(exposure) > 0:
+        reason = NO_TIME
+    elif orders == 0:
         reason = f"no market order reaches a depth of {low2 / 2:g} (ticks from the mid)"
     elif steps == 0:
         reason = "every market order reaches the same depth only"
@@ -349,7 +352,9 @@ def _fit_line(
     }
     d, y = depths[usable].astype(np.float64), np.log(rates[usable])
     reason = None
-    if d.size == 0:
+    if not exposure > 0:
+        reason = NO_TIME
+    elif d.size == 0:
         reason = f"no trade reaches a depth of {depths[0]:g} (ticks from the mid)"
         if counts.size and counts.min() > 0:
             reason = "every window is hit at every depth: no decay is seen; shorten the window"
@@ -404,7 +409,7 @@ def fit_reach(
     )
     counts = by_block.sum(axis=0).astype(np.int64)
     low, high = _poisson_limits(counts, level)
-    seconds = seconds if seconds > 0 else math.nan
+    time = seconds if seconds > 0 else math.nan
     order = np.arange(depths.size)
     with np.errstate(divide="ignore", invalid="ignore"):
         if blocks:
@@ -416,8 +421,8 @@ def fit_reach(
         side,
         depths,
         counts,
-        counts / seconds,
-        (low / seconds, high / seconds),
+        counts / time,
+        (low / time, high / time),
         covariance,
         lambda rates: -np.diff(rates * seconds, append=0.0),
         seconds,

@@ -99,7 +99,7 @@ def volatility_of(mids: Mids, interval: float) -> Volatility:
     lags = int(4 * (n / 100) ** (2 / 9))
     for lag in range(1, min(n - 1, lags) + 1):
         variance += 2 * (1 - lag / (1 + lags)) * float(deviation[lag:] @ deviation[:-lag])
-    # Of sigma squared. A few squares, or equal ones, understate their own variance: never below the normal law's.
+    # Of sigma squared. A few squares, or equal ones, understate their variance: never below a normal law's.
     relative = max(math.sqrt(max(variance, independent)) / float(np.sum(square)), math.sqrt(2 / n))
     log_variance = None
     low = mid2[1:][both].min(), mid2[:-1][both].min()
