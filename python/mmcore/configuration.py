@@ -535,11 +535,21 @@ def _described(parameter: Parameter) -> list[str]:
         default = "must be given"
     else:
         default = f"default {_toml(parameter.default)}"
-    words = f"{parameter.doc[:1].upper()}{parameter.doc[1:]}."
-    return [
-        *textwrap.wrap(words, 98, initial_indent="# ", subsequent_indent="# "),
-        f"#   {allowed}; {default}",
-    ]
+    doc = in_words(parameter)
+    words = f"{doc[:1].upper()}{doc[1:]}."
+    wrapped = textwrap.wrap(words, 98, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
+    return [*wrapped, f"#   {allowed}; {default}"]
+
+
+def in_words(parameter: Parameter) -> str:
+    """Return the doc of a parameter for people who leave a key out where Python says None.
+
+    Examples
+    --------
+    >>> in_words(Parameter("depth", float, default=None, doc="largest depth; None adapts it"))
+    'largest depth; when omitted, adapts it'
+    """
+    return re.sub(r"\bNone (?=is |adapts |chooses )", "when omitted, ", parameter.doc)
 
 
 def _example(parameter: Parameter) -> Any:

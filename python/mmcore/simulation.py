@@ -354,7 +354,7 @@ def _exit_times(rng: np.random.Generator, sigma: float, duration: float) -> Floa
     exponentials E_n. The first 16 are drawn, the rest stands with its mean: the mean of the waiting
     time is exact and its variance short by less than one part in 10^5.
     """
-    if sigma == 0.0:
+    if sigma**2 * duration < 1e-12:  # a first move would be a wonder
         return np.empty(0)
     weights = 8 / (np.arange(1, 32, 2) ** 2 * np.pi**2)
     rest = 1.0 - float(weights.sum())
@@ -780,4 +780,4 @@ def _ratio(total: Floats, weight: Floats) -> Estimate:
     ratio = float(total.mean()) / mean
     residue = total - ratio * weight
     error = float(residue.std(ddof=1)) / (mean * math.sqrt(len(total)))
-    return Estimate(ratio, error if error > 1e-12 * abs(ratio) else 0.0)
+    return Estimate(ratio, error if error > 1e-9 * abs(ratio) else 0.0)
