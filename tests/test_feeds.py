@@ -759,3 +759,25 @@ def test_the_spread_weighted_by_time_of_a_long_sample(tmp_path):
     spread = mm.load(path, instrument=STOCK).summary()["spread"]
     assert spread["time_weighted"] == pytest.approx(float(total / span * 100), rel=1e-12)
     assert np.isfinite(spread["mean"])
+
+
+def test_binance_long_captures_are_read_in_pieces(tmp_path, monkeypatch):
+    import mmcore.feeds.text
+
+    rng = random.Random(3)
+    lines = []
+    for i in range(500):
+        bid, maker = f"{rng.randrange(90, 95)}.{rng.randrange(10)}", rng.random() < 0.5
+        lines.append(ticker(i, bid) if rng.random() < 0.7 else trade(i, maker=maker))
+    path = capture(tmp_path, *lines)
+    whole = mm.load(path, instrument=COIN, cache=False)
+    monkeypatch.setattr(mmcore.feeds.text, "_BLOCK", 301)
+    pieces = mm.load(path, instrument=COIN, cache=False)
+    assert pieces.kind.tolist() == whole.kind.tolist()
+    assert pieces.source == whole.source
+    for a, b in ((whole.quotes, pieces.quotes), (whole.trades, pieces.trades)):
+        for name, column in a.columns().items():
+            assert column.tolist() == b.columns()[name].tolist()
+    lines[400] = trade(400, price="1.x")
+    with pytest.raises(InvalidArgument, match=r"line 401: price: '1.x' is not a decimal number"):
+        mm.load(capture(tmp_path, *lines), instrument=COIN, cache=False)

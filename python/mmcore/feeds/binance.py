@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..decimals import parse, parse_floor
 from ..errors import InvalidArgument, OutOfBounds
@@ -75,16 +76,17 @@ def read(
         A line that is not a stamp and a message, a stamp that falls, a symbol that needs an
         instrument; names file and line.
     """
-    from ..instruments import Currency, Instrument
-
     (path,) = paths
     wanted = symbol.upper() if symbol else None
     ignored: Counter[str] = Counter()
     symbols: set[str] = set()
     kind = bytearray()
-    # local, exchange, line; bid, bid size, ask, ask size / price, size; side
+    # local, exchange, line; bid, bid size, ask, ask size / price, size, side. Text becomes integers
+    # a block at a time: a day's capture does not fit into memory as Python objects.
     quote_rows: list[tuple[Any, ...]] = []
     trade_rows: list[tuple[Any, ...]] = []
+    quote_parts: list[dict[str, NDArray[Any]]] = []
+    trade_parts: list[dict[str, NDArray[Any]]] = []
     last = 0
     for text, start in blocks(path, progress):
         for line, record in enumerate(text.split(b"\n"), start):
@@ -101,7 +103,7 @@ def read(
                 ignored[_name(head, path, line)] += 1
                 continue
             try:
-                message = json.loads(record[20:])
+                message = json.loads(record[20:].decode())
                 data = message.get("data", message)
                 event = data.get("e", "bookTicker")
                 if event not in ("bookTicker", "trade"):
@@ -128,7 +130,15 @@ def read(
             if len(symbols) > 1:
                 names = ", ".join(sorted(symbols))
                 refuse(path, line, f"a second symbol ({names}): name one with symbol=")
-    if not kind:
+        if symbols and instrument is None:
+            instrument = _instrument(path, *symbols)
+        if quote_rows and instrument is not None:
+            quote_parts.append(_quotes(path, quote_rows, instrument))
+            quote_rows.clear()
+        if trade_rows and instrument is not None:
+            trade_parts.append(_trades(path, trade_rows, instrument))
+            trade_rows.clear()
+    if not kind or instrument is None:
         where = f" of {wanted}" if wanted else ""
         raise InvalidArgument(
             f"{path}: no bookTicker or trade message{where}; it holds {dict(ignored) or 'nothing'}",
@@ -136,61 +146,8 @@ def read(
             value=str(path),
         )
     (found,) = symbols
-    if instrument is None:
-        if found not in GRIDS:
-            raise InvalidArgument(
-                f"{path}: the tick and lot of {found} are not known here: pass "
-                f"instrument=Instrument({found!r}, tick=…, lot=…)",
-                argument="instrument",
-                value=None,
-                allowed="an Instrument",
-            )
-        tick, lot = GRIDS[found]
-        instrument = Instrument(found, tick=tick, lot=lot, currency=Currency("USDT"))
-
-    def column(rows: list[tuple[Any, ...]], place: int, name: str, step: Decimal, floor: bool = False) -> Any:
-        texts, grid = [row[place] for row in rows], f"{step:f}"
-        try:
-            return parse_floor(texts, grid) if floor else parse(texts, grid)
-        except (InvalidArgument, OutOfBounds) as error:
-            if error.index is None:
-                raise
-            large = isinstance(error, OutOfBounds)
-            what = "is too large" if large else f"is not {error.allowed}"
-            refuse(path, rows[error.index][2], f"{name}: {error.value!r} {what}", type(error))
-
-    local_times, exchange_times = ([row[i] for row in quote_rows] for i in (0, 1))
-    tick_, lot_ = instrument.tick, instrument.lot
-    book = {}
-    for name, place, absent in (("bid", 3, NO_BID), ("ask", 5, NO_ASK)):
-        price = column(quote_rows, place, name, tick_)
-        size = column(quote_rows, place + 1, f"{name} size", lot_)
-        missing = (size == 0) | (price == 0)
-        book[name] = np.where(missing, absent, price), np.where(missing, 0, size)
-    quotes = Quotes(
-        _times(local_times),
-        book["bid"][0],
-        book["ask"][0],
-        book["bid"][1],
-        book["ask"][1],
-        exchange_time=_times(exchange_times),
-    )
-    price, subtick = column(trade_rows, 3, "price", tick_, floor=True)
-    size = column(trade_rows, 4, "size", lot_)
-    for wrong, what in (
-        ((price < 0) | ((price == 0) & (subtick == 0)), "price: an execution at no price"),
-        (size <= 0, "size: an execution of nothing"),
-    ):
-        if wrong.any():
-            refuse(path, trade_rows[int(np.argmax(wrong))][2], what)
-    trades = Trades(
-        _times([row[0] for row in trade_rows]),
-        price=price,
-        subtick=subtick,
-        size=size,
-        side=np.array([row[5] for row in trade_rows], dtype=np.int8),
-        exchange_time=_times([row[1] for row in trade_rows]),
-    )
+    quotes = Quotes(**_joined(quote_parts)) if quote_parts else None
+    trades = Trades(**_joined(trade_parts)) if trade_parts else None
     source: dict[str, Any] = {
         "format": "binance",
         "files": [path.name],
@@ -198,7 +155,7 @@ def read(
         "ignored": dict(sorted(ignored.items())),
     }
     note = "the exchange's stamps are missing: ours stand for them"
-    latency = np.concatenate([s.local_time - s.exchange_time for s in (quotes, trades)])
+    latency = np.concatenate([p["local_time"] - p["exchange_time"] for p in quote_parts + trade_parts])
     latency = latency[latency != 0]  # no stamp of the exchange
     if len(latency):
         middle = len(latency) // 2
@@ -215,6 +172,69 @@ def read(
             note += f"; the local clock runs {behind} behind the exchange's: never merge the two"
     order = np.frombuffer(bytes(kind), dtype=np.uint8)
     return Events(instrument, order, quotes, trades, name=instrument.name, clock_note=note, source=source)
+
+
+def _instrument(path: Path, symbol: str) -> Instrument:
+    from ..instruments import Currency, Instrument
+
+    if symbol not in GRIDS:
+        raise InvalidArgument(
+            f"{path}: the tick and lot of {symbol} are not known here: pass "
+            f"instrument=Instrument({symbol!r}, tick=…, lot=…)",
+            argument="instrument",
+            value=None,
+            allowed="an Instrument",
+        )
+    tick, lot = GRIDS[symbol]
+    return Instrument(symbol, tick=tick, lot=lot, currency=Currency("USDT"))
+
+
+def _column(
+    path: Path, rows: list[tuple[Any, ...]], place: int, name: str, step: Decimal, floor: bool = False
+) -> Any:
+    texts, grid = [row[place] for row in rows], f"{step:f}"
+    try:
+        return parse_floor(texts, grid) if floor else parse(texts, grid)
+    except (InvalidArgument, OutOfBounds) as error:
+        if error.index is None:
+            raise
+        what = "is too large" if isinstance(error, OutOfBounds) else f"is not {error.allowed}"
+        refuse(path, rows[error.index][2], f"{name}: {error.value!r} {what}", type(error))
+
+
+def _stamps(rows: list[tuple[Any, ...]]) -> dict[str, NDArray[Any]]:
+    return {
+        "local_time": np.array([row[0] for row in rows], dtype=np.int64),
+        "exchange_time": np.array([row[1] for row in rows], dtype=np.int64),
+    }
+
+
+def _quotes(path: Path, rows: list[tuple[Any, ...]], instrument: Instrument) -> dict[str, NDArray[Any]]:
+    part = _stamps(rows)
+    for name, place, absent in (("bid", 3, NO_BID), ("ask", 5, NO_ASK)):
+        price = _column(path, rows, place, name, instrument.tick)
+        size = _column(path, rows, place + 1, f"{name} size", instrument.lot)
+        missing = (size == 0) | (price == 0)
+        part[name] = np.where(missing, absent, price)
+        part[f"{name}_size"] = np.where(missing, 0, size)
+    return part
+
+
+def _trades(path: Path, rows: list[tuple[Any, ...]], instrument: Instrument) -> dict[str, NDArray[Any]]:
+    price, subtick = _column(path, rows, 3, "price", instrument.tick, floor=True)
+    size = _column(path, rows, 4, "size", instrument.lot)
+    for wrong, what in (
+        ((price < 0) | ((price == 0) & (subtick == 0)), "price: an execution at no price"),
+        (size <= 0, "size: an execution of nothing"),
+    ):
+        if wrong.any():
+            refuse(path, rows[int(np.argmax(wrong))][2], what)
+    side = np.array([row[5] for row in rows], dtype=np.int8)
+    return _stamps(rows) | {"price": price, "subtick": subtick, "size": size, "side": side}
+
+
+def _joined(parts: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _name(head: bytes, path: Path, line: int) -> str:
@@ -237,7 +257,3 @@ def _exchange(stamp: int) -> int:
     if 10**15 <= stamp < 10**16:
         return stamp * 1000
     raise ValueError(f"T = {stamp} is neither in ms nor in µs")
-
-
-def _times(values: list[int]) -> Any:
-    return np.array(values, dtype=np.int64)
