@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
+from random import Random
 
 import numpy as np
 import pytest
@@ -122,33 +123,37 @@ def quoter_of(policy, rules: Rules) -> Quoter:
     return quoter
 
 
-touch = st.one_of(
-    st.none(),
-    st.integers(90, 115),
-    st.sampled_from([NO_BID, NO_ASK, NO_BID + 1, NO_ASK - 1, 2**52, -(2**52)]),
-)
-states = st.fixed_dictionaries(
-    {
-        "reference": st.one_of(st.floats(95, 110), exact(95, 110), ODD, st.floats(2.0**40, 2.0**53)),
-        "inventory": st.one_of(st.integers(-8, 8).map(float), st.floats(-8, 8), ODD),
-        "bid": touch,
-        "ask": touch,
-        "shift": st.one_of(st.just(0.0), st.floats(-3, 3), ODD),
-        "target": st.one_of(st.just(0.0), st.integers(-4, 4).map(float), st.floats(-4, 4), ODD),
-        "time_left": st.one_of(st.just(math.inf), st.floats(-1, 20), ODD),
-        "state": st.one_of(st.just(0), st.integers(-1, 3), st.sampled_from([2**62, -(2**62)])),
-    }
-)
-plain_states = st.fixed_dictionaries(
-    {
-        "reference": exact(95, 110),
-        "inventory": st.integers(-8, 8).map(float),
-        "bid": st.one_of(st.none(), st.integers(94, 104)),
-        "ask": st.one_of(st.none(), st.integers(100, 110)),
-        "shift": exact(-3, 3),
-        "target": st.integers(-4, 4).map(float),
-    }
-)
+plain = {
+    "reference": exact(95, 110),
+    "inventory": st.integers(-8, 8).map(float),
+    "bid": st.one_of(st.none(), st.integers(94, 104)),
+    "ask": st.one_of(st.none(), st.integers(100, 110)),
+    "shift": exact(-3, 3),
+    "target": st.integers(-4, 4).map(float),
+}
+plain_states = st.fixed_dictionaries(plain)
+touch = st.sampled_from([NO_BID, NO_ASK, NO_BID + 1, NO_ASK - 1, 2**52, -(2**52), 2**62])
+rough = {
+    "reference": st.one_of(st.floats(95, 110), st.floats(2.0**40, 2.0**53), ODD),
+    "inventory": st.one_of(st.floats(-8, 8), ODD),
+    "bid": touch,
+    "ask": touch,
+    "shift": st.one_of(st.floats(-3, 3), ODD),
+    "target": st.one_of(st.floats(-4, 4), ODD),
+    "time_left": st.one_of(st.floats(-1, 20), ODD),
+    "state": st.one_of(st.integers(-1, 3), st.sampled_from([2**62, -(2**62)])),
+}
+
+
+@st.composite
+def states(draw):
+    """A market that can be quoted, with up to two arguments from further out."""
+    market = draw(plain_states)
+    market["time_left"] = draw(st.sampled_from([0.0, 0.5, math.inf]))
+    market["state"] = 0
+    for name in draw(st.lists(st.sampled_from(sorted(rough)), max_size=2)):
+        market[name] = draw(rough[name])
+    return market
 
 
 def content(q) -> tuple:
@@ -163,7 +168,7 @@ def absent(market: dict) -> dict:
     }
 
 
-@given(policies, rule_sets(), states)
+@given(policies, rule_sets(), states())
 def test_every_door_equals_the_twin(pair, rules, market):
     policy, twin = pair
     quoter = quoter_of(policy, rules)
@@ -186,7 +191,86 @@ def test_every_door_equals_the_twin(pair, rules, market):
     assert quoter.explain(**market).quote == scalar
 
 
-@given(policies, rule_sets(), st.lists(states, max_size=12))
+def test_twenty_thousand_quotes_equal_the_twin():
+    """Dense in the cases that hypothesis seldom combines; seeded."""
+    random = Random(2024)
+    seen = Why(0)
+    for _ in range(400):
+        policy, twin = random_policy(random)
+        for _ in range(5):
+            rules = Rules(
+                max_position=random.choice([math.inf, random.randrange(12), random.uniform(0, 12)]),
+                volatility_scale=random.choice([1.0, 1.0, random.uniform(0, 3)]),
+                max_spread=random.choice([0, 0, random.randrange(1, 8)]),
+                min_size=random.choice([0, 0, random.randrange(1, 6)]),
+                shrink=random.random() < 0.5,
+            )
+            quoter = quoter_of(policy, rules)
+            for _ in range(10):
+                bid = random.randrange(95, 106)
+                market = {
+                    "reference": random.choice([random.uniform(97, 104), random.randrange(970, 1040) * 0.1]),
+                    "inventory": random.choice([random.randrange(-9, 10), random.uniform(-9, 9)]),
+                    "bid": random.choice([None, bid, bid]),
+                    "ask": random.choice([None, bid + random.randrange(0, 8), bid + 1]),
+                    "shift": random.choice([0.0, random.uniform(-2, 2)]),
+                    "target": random.choice([0.0, random.randrange(-3, 4), random.uniform(-3, 3)]),
+                    "time_left": random.choice([math.inf, 0.0, random.uniform(0, 12)]),
+                    "state": random.randrange(twin.n_states),
+                }
+                expected = quote(twin, rules, **market)
+                assert content(quoter.quote(**market)) == expected, (twin, rules, market)
+                seen |= expected[5]
+    assert seen & ~(Why.POLICY_BID | Why.POLICY_ASK) == (
+        Why.LIMIT_BID
+        | Why.LIMIT_ASK
+        | Why.NO_STATIONARY
+        | Why.BEYOND_HORIZON
+        | Why.TOUCH_BID
+        | Why.TOUCH_ASK
+        | Why.OBLIGATION
+        | Why.TIGHTENED
+        | Why.SHRUNK
+        | Why.APART
+    )
+
+
+def random_policy(random: Random):
+    """An affine policy or a table, and its twin, all cells drawn."""
+    order = random.randrange(1, 4)
+    if random.random() < 0.4:
+        pairs = {name: (random.uniform(-1, 4), random.uniform(-1, 4)) for name in ("base", "slope")}
+        if random.random() < 0.5:
+            pairs["slope_rate"] = (random.uniform(0, 0.1), random.uniform(0, 0.1))
+        arguments = pairs | {"order_size": float(order), "q_max": random.choice([math.inf, 3.0 * order])}
+        return Affine(**arguments, horizon=10.0), AffineTwin(**arguments, horizon=10.0)
+    n_q, stationary = 2 * random.randrange(1, 4) + 1, random.random() < 0.7
+    knots = [0.0, *(random.uniform(0.1, 4) + 4 * i for i in range(random.randrange(3)))]
+    if stationary and random.random() < 0.4:
+        knots = []
+    shape = (random.randrange(1, 3), len(knots) + stationary, n_q)
+
+    def cell():
+        depth = [random.choice([math.nan, *(random.uniform(-3, 6) for _ in range(6))]) for _ in "ba"]
+        size = [0 if math.isnan(d) else random.randrange(1, 6) for d in depth]
+        return Cell(depth, size, random.choice([0, 0, random.randrange(-4, 5)]))
+
+    cells = [[[cell() for _ in range(shape[2])] for _ in range(shape[1])] for _ in range(shape[0])]
+
+    def column(pick):
+        return [[[pick(c) for c in row] for row in rows] for rows in cells]
+
+    q_max = order * (n_q // 2)
+    table = Table(
+        column(lambda c: c.depth[0]), column(lambda c: c.depth[1]), q_max=q_max, order_size=order,
+        time_left=knots or None, stationary=stationary, bid_size=column(lambda c: c.size[0]),
+        ask_size=column(lambda c: c.size[1]), take=column(lambda c: c.take),
+    )  # fmt: skip
+    last = knots[-1] if knots else math.inf
+    return table, TableTwin(cells, float(q_max), float(order), knots, stationary, last)
+
+
+@given(policies, rule_sets(), st.lists(states(), max_size=12))
 def test_a_batch_is_its_rows(pair, rules, markets):
     quoter = quoter_of(pair[0], rules)
     columns = {
@@ -219,7 +303,7 @@ def test_depths_equal_the_twin_and_absent_is_the_only_nan(pair, inventory, time_
     assert all(d is None or math.isfinite(d) for d in expected)
 
 
-@given(policies, rule_sets(), states)
+@given(policies, rule_sets(), states())
 def test_bid_stays_below_ask_and_neither_crosses_the_touch(pair, rules, market):
     q = quoter_of(pair[0], rules).quote(**market)
     if q.bid is not None and q.ask is not None:
@@ -230,7 +314,7 @@ def test_bid_stays_below_ask_and_neither_crosses_the_touch(pair, rules, market):
         assert q.ask > market["bid"]
 
 
-@given(policies, rule_sets(), states)
+@given(policies, rule_sets(), states())
 def test_no_fill_leads_beyond_the_limit(pair, rules, market):
     q = quoter_of(pair[0], rules).quote(**market)
     inventory = market["inventory"]
@@ -241,7 +325,7 @@ def test_no_fill_leads_beyond_the_limit(pair, rules, market):
     assert q.bid_size >= 0 <= q.ask_size
 
 
-@given(policies, rule_sets(), states)
+@given(policies, rule_sets(), states())
 def test_every_absence_has_a_reason(pair, rules, market):
     q = quoter_of(pair[0], rules).quote(**market)
     both = (
@@ -307,7 +391,7 @@ def test_whole_ticks_translate(pair, rules, market, ticks):
     assert here.why == there.why
 
 
-@given(policies, rule_sets(), states)
+@given(policies, rule_sets(), states())
 def test_explanations_add_up_exactly(pair, rules, market):
     explained = quoter_of(pair[0], rules).explain(**market)
     for price, terms in ((explained.quote.bid, explained.bid), (explained.quote.ask, explained.ask)):
