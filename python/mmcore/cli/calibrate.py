@@ -35,13 +35,13 @@ def command(config: str | None, changes: tuple[str, ...], as_json: bool, **given
     parameters are known. The exit code is 1 when the data do not identify the parameters.
     """
     from .market import open_market, settings_of
-    from .screen import print_json, stages
+    from .screen import kept_warnings, print_json, stages
 
     settings = settings_of(config, changes, given)
-    with stages() as progress:
+    with stages() as progress, kept_warnings():
         events = open_market(settings, progress)
-        with progress.stage("calibrate"):
-            found = calibration.calibrate(events, **settings.get("calibration", {}))
+        progress.start("calibrate")
+        found = calibration.calibrate(events, **settings.get("calibration", {}))
     if as_json:
         print_json(found.to_dict())
     else:

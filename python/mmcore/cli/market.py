@@ -107,21 +107,13 @@ def open_market(settings: Settings, progress: Stages) -> Events:
                 raise click.UsageError(f"--{option} needs a PATH", click.get_current_context(silent=True))
         from ..simulation import SimulatedMarket
 
-        with progress.stage("simulate"):
-            return SimulatedMarket(
-                **settings.get("simulation", {}), instrument=_instrument(settings)
-            ).events()
+        progress.start("simulate")
+        return SimulatedMarket(**settings.get("simulation", {}), instrument=_instrument(settings)).events()
     from .. import feeds
 
     if (columns := data.pop("columns", None)) is not None:
         data["columns"] = dict(_column(pair) for pair in columns.split(","))
-    with progress.stage("load") as advance:
-        return feeds.load(
-            path,
-            instrument=_instrument(settings),
-            progress=lambda done, total: advance(done / max(total, 1)),
-            **data,
-        )
+    return feeds.load(path, instrument=_instrument(settings), progress=progress.start("load"), **data)
 
 
 def _column(pair: str) -> tuple[str, str | int]:

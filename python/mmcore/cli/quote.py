@@ -46,6 +46,7 @@ def command(model: str | None, as_json: bool, max_position: float | None, **give
     prices are in ticks. The exit code is 1 when no side can be quoted.
     """
     from ..quoting import Limits, Quoter
+    from .screen import kept_warnings, print_json
 
     name = model or MODEL.default
     cls = model_class(name)
@@ -63,16 +64,15 @@ def command(model: str | None, as_json: bool, max_position: float | None, **give
             f"{option_name(p.name)} ({p.doc}{', ' + p.unit if p.unit else ''})" for p in missing
         )
         raise click.UsageError(f"needed, but not given: {listed}", context)
-    solved = cls(**arguments)
-    quoter = Quoter(solved, limits=Limits(max_position=max_position))
+    with kept_warnings() as notes:
+        solved = cls(**arguments)
+        quoter = Quoter(solved, limits=Limits(max_position=max_position))
     asked = {key: value for key, value in market.items() if value is not None}
     asked.setdefault("inventory", 0.0)
     time_left = asked.get("time_left", math.inf if quoter.policy.stationary else quoter.policy.horizon)
     explanation = quoter.explain(**{**asked, "time_left": time_left})
     quote = explanation.quote
     if as_json:
-        from .screen import print_json
-
         print_json(
             {
                 "model": type(solved).__name__,
@@ -86,11 +86,12 @@ def command(model: str | None, as_json: bool, max_position: float | None, **give
                     "why": list(explanation.reasons),
                 },
                 "explanation": {"bid": explanation.bid, "ask": explanation.ask},
+                "notes": notes,
             }
         )
     else:
         from .tables import show_explanation, show_policy
 
-        show_policy(solved, quoter, name)
+        show_policy(solved, quoter, name, notes)
         show_explanation(explanation, asked)
     return 0 if quote.bid_size or quote.ask_size else 1

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +19,9 @@ from .options import (
     model_options,
     parameter_options,
 )
+
+if TYPE_CHECKING:
+    from .screen import Stages
 
 __all__ = ["command"]
 
@@ -67,41 +71,55 @@ def command(
     """
     from ..replaying import run
     from .market import open_market, settings_of
-    from .screen import print_json, stages
+    from .screen import kept_warnings, print_json, stages
 
     settings = settings_of(config, changes, given)
     model = dict(settings["model"])
     name = model.pop("name")
     page = _page(settings.get("report", {}), report, no_report)
-    with stages() as progress:
+    with stages() as progress, kept_warnings() as notes:
         events = open_market(settings, progress)
-        with progress.stage("calibrate, solve and replay") as advance:
-            result = run(
-                events,
-                model=MODELS[name],
-                calibration=settings.get("calibration"),
-                parameters={key: value for key, value in model.items() if key not in _RUN},
-                progress=lambda done, total: advance(done / max(total, 1)),
-                **{key: value for key, value in model.items() if key in _RUN},
-                **settings.get("replay", {}),
-            )
+        progress.start("calibrate")
+        result = run(
+            events,
+            model=MODELS[name],
+            calibration=settings.get("calibration"),
+            parameters={key: value for key, value in model.items() if key not in _RUN},
+            progress=_Replaying(progress),
+            **{key: value for key, value in model.items() if key in _RUN},
+            **settings.get("replay", {}),
+        )
         if page is not None:
-            with progress.stage("report"):
-                result.report(page)
+            progress.start("report")
+            result.report(page)
     if as_json:
         found = result.calibration
         print_json(
             {
                 **result.summary(),
                 "calibration": None if found is None else found.to_dict(),
+                "notes": notes,
                 "report": None if page is None else str(page),
             }
         )
     else:
         from .tables import show_replay
 
-        show_replay(result, name, page)
+        show_replay(events, result, name, page, notes)
     return 0
+
+
+class _Replaying:
+    """Progress of the replay, whose first word ends the stage before it."""
+
+    def __init__(self, progress: Stages) -> None:
+        self._progress = progress
+        self._advance: Callable[[int, int], None] | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._advance is None:
+            self._advance = self._progress.start("replay")
+        self._advance(done, total)
 
 
 def _page(settings: dict[str, Any], report: str | None, no_report: bool) -> Path | None:

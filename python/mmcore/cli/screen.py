@@ -7,16 +7,18 @@ where they are unwanted (``NO_COLOR``, a pipe, a dumb terminal).
 from __future__ import annotations
 
 import json
+import logging
 import math
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from rich.box import Box
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 from rich.theme import Theme
@@ -42,8 +44,10 @@ _THEME = Theme(
         "note": "yellow",
         "gain": "green",
         "loss": "red",
+        "bar.back": "dim",
         "bar.complete": "cyan",
-        "bar.finished": "cyan dim",
+        "bar.finished": "cyan",
+        "bar.pulse": "cyan",
         "progress.elapsed": "dim",
     }
 )
@@ -99,11 +103,8 @@ def number(value: float | None, digits: int = 4) -> str:
 
 def heading(title: str, remark: str = "") -> None:
     """Print the title of a part, after an empty line."""
-    text = Text(title, style="heading")
-    if remark:
-        text.append(f"   {remark}", style="quiet not bold")
     answer.print()
-    answer.print(text)
+    answer.print(Text.assemble((title, "heading"), (f"   {remark}" if remark else "", "quiet")))
 
 
 def paragraph(text: str, style: str = "") -> None:
@@ -118,6 +119,19 @@ def note(text: str) -> None:
     answer.print(Text.assemble("  ", ("note", "note"), "  ", first), soft_wrap=True)
     for line in rest:
         answer.print(Text(f"        {line}"), soft_wrap=True)
+
+
+@contextmanager
+def kept_warnings() -> Iterator[list[str]]:
+    """Keep the package's warnings as texts, to be shown as notes in their place."""
+    logging.getLogger("mmcore").addHandler(logging.NullHandler())  # what it says stands in the notes too
+    found: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            yield found
+        finally:
+            found += dict.fromkeys(str(warning.message) for warning in caught)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], left: Sequence[int] = (0,)) -> None:
@@ -140,21 +154,29 @@ class Stages:
 
     def __init__(self, progress: Progress | None) -> None:
         self._progress = progress
+        self._task: TaskID | None = None
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[Any]:
-        """Show one stage; yields a function of the fraction that is done."""
-        if self._progress is None:
-            yield lambda fraction: None
-            return
+    def start(self, name: str) -> Callable[[int, int], None]:
+        """Begin a stage, which ends the one before it.
+
+        Returns
+        -------
+        callable
+            ``advance(done, total)``; a stage that never calls it shows that it is at work.
+        """
+        self.finish()
         progress = self._progress
-        task = progress.add_task(name, total=None)
+        if progress is None:
+            return lambda done, total: None
+        task = self._task = progress.add_task(name, total=None)
+        return lambda done, total: progress.update(task, total=max(total, 1), completed=done)
 
-        def advance(fraction: float) -> None:
-            progress.update(task, total=1.0, completed=fraction)
-
-        yield advance
-        progress.update(task, total=1.0, completed=1.0)
+    def finish(self) -> None:
+        """End the stage that is shown."""
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, total=1, completed=1)
+            self._progress.stop_task(self._task)
+            self._task = None
 
 
 @contextmanager
@@ -163,6 +185,8 @@ def stages() -> Iterator[Stages]:
     if not errors.is_terminal:
         yield Stages(None)
         return
-    columns = (TextColumn("  {task.description:<10}"), BarColumn(bar_width=24), TimeElapsedColumn())
-    with Progress(*columns, console=errors, transient=False) as progress:
-        yield Stages(progress)
+    columns = (TextColumn("  {task.description:<9}"), BarColumn(bar_width=24), TimeElapsedColumn())
+    with Progress(*columns, console=errors) as progress:
+        shown = Stages(progress)
+        yield shown
+        shown.finish()

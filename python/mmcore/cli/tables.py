@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +56,7 @@ def show_calibration(calibration: Calibration, remark: str = "") -> None:
         note(words)
 
 
-def show_policy(model: Any, quoter: Any, name: str) -> None:
+def show_policy(model: Any, quoter: Any, name: str, notes: Sequence[str] = ()) -> None:
     """Show the parameters of a model and its depths at some inventories."""
     heading("Policy", f"{type(model).__name__} (--model {name})")
     paragraph(", ".join(f"{name} {_value(value)}" for name, value in _telling(model).items()))
@@ -78,6 +79,8 @@ def show_policy(model: Any, quoter: Any, name: str) -> None:
     table(["inventory", "bid depth", "ask depth", "spread", "centre"], rows, left=())
     finite = "" if policy.stationary else f", {number(time_left)} s before the horizon"
     paragraph(f"Depths in ticks from the reference price{finite}.", style="quiet")
+    for words in notes:
+        note(words)
 
 
 def show_explanation(explanation: Any, asked: Mapping[str, Any]) -> None:
@@ -85,7 +88,10 @@ def show_explanation(explanation: Any, asked: Mapping[str, Any]) -> None:
     given = ", ".join(f"{name.replace('_', ' ')} {_value(value)}" for name, value in asked.items() if value)
     heading("One quote, explained", given)
     rows = []
+    size = (str(explanation.quote.bid_size), str(explanation.quote.ask_size))
     for name, bid, ask in explanation.rows():
+        if name == "policy size" and (bid, ask) == size:
+            continue  # the limits left it as it was
         both = (_trimmed(bid), _trimmed(ask))
         if name in ("reference", "policy depth") or any(_nonzero(cell) for cell in both):
             rows.append((name, *both))
@@ -94,9 +100,11 @@ def show_explanation(explanation: Any, asked: Mapping[str, Any]) -> None:
         note(reason)
 
 
-def show_replay(result: Result, name: str, page: Path | None) -> None:
+def show_replay(
+    events: Events, result: Result, name: str, page: Path | None, notes: Sequence[str] = ()
+) -> None:
     """Show a finished replay, from the data to where the report is."""
-    show_market(result.events)
+    show_market(events)
     share = result.settings.get("train")
     found = result.calibration
     if found is not None:
@@ -107,16 +115,14 @@ def show_replay(result: Result, name: str, page: Path | None) -> None:
             else f"the first {share:.0%} of the data"
         )
         show_calibration(found, f"{part}, {_duration(seconds)}, method {found.method}")
-    show_policy(result.model, result.quoter, name)
+    show_policy(result.model, result.quoter, name, notes)
     _show_sample_quote(result)
     _show_fills(result)
     _show_profit(result)
     _show_markouts(result)
-    answer.print()
-    if page is None:
-        paragraph("No report was written.", style="quiet")
-    else:
-        answer.print(f"[heading]Report[/]   {page}", soft_wrap=True)
+    heading("Report", "none was written" if page is None else "one page, open it in a browser")
+    if page is not None:
+        answer.print(f"  {page}", soft_wrap=True, markup=False)
 
 
 def _show_sample_quote(result: Result) -> None:
@@ -166,27 +172,37 @@ def _show_fills(result: Result) -> None:
     absent = ", ".join(f"{reason} {share:.1%}" for reason, share in presence.reasons.items())
     words = f"Quoted on both sides {presence.both:.1%} of the time"
     paragraph(f"{words}; a side absent: {absent}." if absent else f"{words}.", style="quiet")
+    if result.sigma_assumed is not None and result.sigma_realised is not None:
+        paragraph(
+            f"Volatility assumed {number(result.sigma_assumed, 3)}, "
+            f"realised {number(result.sigma_realised, 3)} ticks/√s.",
+            style="quiet",
+        )
 
 
 def _show_profit(result: Result) -> None:
     a = result.attribution
-    heading("Profit", f"{a.currency}, exact")
-    rows = [
-        ("spread captured", _amount(a.spread), "against the mid known at each fill"),
-        ("inventory revaluation", _amount(a.inventory), "of what was held while the mid moved"),
-        ("fees", _amount(a.fees), "paid < 0"),
-        ("total", _amount(a.total), "from the book, which never sees a mid"),
-        ("unexplained", f"{a.unexplained.normalize() + 0:f}", "total less the three parts"),
-    ]
+    heading("Profit", f"exact, in {a.currency}" if a.currency else "exact")
+    amounts = _amounts([a.spread, a.inventory, a.fees, a.total])
+    words = (
+        ("spread captured", "against the mid known at each fill"),
+        ("inventory revaluation", "of what was held while the mid moved"),
+        ("fees", "negative where paid"),
+        ("total", "from the book, which never sees a mid"),
+    )
+    rows = [(name, amount, what) for (name, what), amount in zip(words, amounts, strict=True)]
+    unexplained = f"{a.unexplained.normalize() + 0:f}"
+    rows.append(("unexplained", unexplained, "the total less the three parts"))
     table(["", a.currency or "amount", ""], rows, left=(0, 2))
-    words = f"Largest fall {_amount(result.drawdown.amount).lstrip('+')} {a.currency}."
+    fall = f"{result.drawdown.amount.normalize() + 0:,f}"
+    paragraph(f"Largest fall {fall} {a.currency}.", style="quiet")
     bound = result.optimistic
     if bound is not None:
-        words += (
-            f" If a touch were enough to be filled, the optimistic bound: {bound.attribution.total_text} "
-            f"with {len(bound.fills):,} fills."
+        paragraph(
+            f"The optimistic bound, if a trade at our price were enough: {bound.attribution.total_text} "
+            f"with {len(bound.fills):,} fills.",
+            style="quiet",
         )
-    paragraph(words, style="quiet")
 
 
 def _show_markouts(result: Result) -> None:
@@ -209,9 +225,11 @@ def _telling(model: Any) -> dict[str, Any]:
     }
 
 
-def _amount(amount: Any) -> str:
-    exact = amount.normalize() + 0
-    return f"{exact:+,f}" if exact else "0"
+def _amounts(amounts: Sequence[Decimal]) -> list[str]:
+    """Return amounts of money with their signs and equally many decimals, all digits kept."""
+    plain = [amount.normalize() for amount in amounts]
+    places = max(max(0, -int(amount.as_tuple().exponent)) for amount in plain)
+    return [f"{amount:+,.{places}f}" if amount else "0" for amount in plain]
 
 
 def _duration(seconds: float) -> str:
