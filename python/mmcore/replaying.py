@@ -412,11 +412,11 @@ def default_gamma(
 
     Examples
     --------
-    >>> import mmcore as mm
-    >>> market = {"sigma": 2.0, "A": 0.5, "k": 0.3, "q_max": 10}
-    >>> model = mm.GueantLehalleFernandezTapia(**market, gamma=default_gamma(**market))
-    >>> round(model.inventory_law().std, 9)
-    2.5
+    More room to hold inventory, less fear of it:
+
+    >>> market = {"sigma": 2.0, "A": 0.5, "k": 0.3}
+    >>> default_gamma(**market, q_max=20) < default_gamma(**market, q_max=10)
+    True
     """
     from scipy.optimize import brentq
 
