@@ -1,6 +1,6 @@
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,14 @@ _Texts = Sequence[str | bytes | int | Decimal] | NDArray[Any]
 def parse(values: _Texts, step: _Step = "1", rounding: _Rounding = "exact") -> NDArray[np.int64]: ...
 def parse_floor(values: _Texts, step: _Step = "1") -> tuple[NDArray[np.int64], NDArray[np.int32]]: ...
 
+@final
 class Fields:
-    text: bytes
-    columns: int
-    lines: NDArray[np.int64]
+    @property
+    def text(self) -> bytes: ...
+    @property
+    def columns(self) -> int: ...
+    @property
+    def lines(self) -> NDArray[np.int64]: ...
     def __init__(self, text: bytes, columns: int, delimiter: str = ",") -> None: ...
     def __len__(self) -> int: ...
     def integers(

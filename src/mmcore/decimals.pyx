@@ -34,6 +34,7 @@ from decimal import Decimal, InvalidOperation
 
 import numpy as np
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport int32_t, int64_t
@@ -198,6 +199,7 @@ def parse_floor(values, step="1"):
     return _parsed(values, step, "floor")
 
 
+@cython.final
 cdef class Fields:
     """Rows and columns of delimited text, parsed a column at a time.
 
