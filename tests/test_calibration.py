@@ -529,6 +529,31 @@ def test_a_given_value_stands_in_for_what_is_not_identified():
     assert calibration.model(Asymmetric, A=1.0, k=0.5).k == 0.5
 
 
+def test_what_a_model_can_do_without_is_left_to_its_default():
+    class Optional:
+        PARAMETERS = (Parameter("sigma", float), Parameter("A", float, default=None))
+
+        def __init__(self, *, sigma, A=None):
+            self.sigma, self.A = sigma, A
+
+    assert mm.calibrate(still(100)).model(Optional).A is None
+    assert mm.calibrate(sample(COUNTS)).model(Optional).A > 0
+
+
+@pytest.mark.parametrize(
+    ("cls", "options"),
+    [
+        (mm.GueantLehalleFernandezTapia, {"gamma": 0.01, "q_max": 10}),
+        (mm.CarteaJaimungal, {"running_penalty": 0.001, "q_max": 10}),
+        (mm.AvellanedaStoikov, {"gamma": 0.01, "horizon": 10.0}),
+    ],
+)
+def test_every_model_of_the_package_can_be_built(known, cls, options):
+    bid, ask = known.model(cls, **options).depths(0, time_left=10.0)
+    assert 0 < bid < 10
+    assert 0 < ask < 10
+
+
 def test_intervals_are_centred_on_the_estimates_and_widen_with_the_level(known):
     narrow, wide = known.intervals(0.5), known.intervals(0.99)
     values = dict(

@@ -317,9 +317,7 @@ def _listed_depths(low2: int, high2: int, exposure: tuple[float, float]) -> Ints
     total = sum(exposure)
     d2 = np.arange(low2, high2 + 1, dtype=np.int64)
     d2 = d2[np.array(exposure)[d2 & 1] > 0.01 * total] if total > 0 else d2[:0]
-    if d2.size > MAX_POINTS:
-        d2 = d2[np.unique(np.linspace(0, d2.size - 1, MAX_POINTS).round().astype(np.int64))]
-    return d2
+    return d2[:: max(1, -(-d2.size // MAX_POINTS))]
 
 
 def _fit_line(

@@ -176,8 +176,9 @@ class Calibration:
         Parameters
         ----------
         cls : type
-            A model class; what its ``PARAMETERS`` do not name is not passed. Where it takes pairs it gets
-            (bid, ask), elsewhere the fit of both sides pooled.
+            A model class; what its ``PARAMETERS`` do not name is not passed, nor what is optional there and
+            not identified here. Where it takes pairs it gets (bid, ask), elsewhere the fit of both sides
+            pooled.
         **parameters
             The model's other parameters; sigma, A or k given here replace the calibrated ones.
 
@@ -198,14 +199,16 @@ class Calibration:
             if name not in described or name in parameters:
                 continue
             if name == "sigma":
-                values[name] = self.sigma
-                if self.sigma is None:
-                    missing.append(self.volatility.reason or "")
-                continue
-            fits = (self.bid, self.ask) if described[name].pair else (self.pooled,)
-            pair = tuple(getattr(fit, name) for fit in fits)
-            values[name] = pair if len(pair) == 2 else pair[0]
-            missing += [f"{fit.side}: {fit.reason}" for fit in fits if not fit.identified]
+                found: list[Any] = [self.sigma]
+                reasons = [self.volatility.reason] if self.volatility.reason else []
+            else:
+                fits = (self.bid, self.ask) if described[name].pair else (self.pooled,)
+                found = [getattr(fit, name) for fit in fits]
+                reasons = [f"{fit.side}: {fit.reason}" for fit in fits if fit.reason]
+            if not reasons:
+                values[name] = found[0] if len(found) == 1 else tuple(found)
+            elif described[name].required:
+                missing += reasons
         if missing:
             what = "; ".join(dict.fromkeys(missing))
             raise NotIdentified(
@@ -342,7 +345,7 @@ class Calibration:
             (self.bid, self.rates[0], "tab:blue", "o"),
             (self.ask, self.rates[1], "tab:orange", "s"),
         ):
-            # Bernoulli and Poisson limits can hit zero or infinity: a logarithmic axis shows what it can
+            # a limit can be zero or infinite: the logarithmic axis shows the others
             shown = (row["observed"] > 0) & np.isfinite(row["observed"])
             seen = row[shown]
             top = np.where(np.isfinite(seen["high"]), seen["high"], seen["observed"])
@@ -367,6 +370,6 @@ class Calibration:
         ax.set_yscale("log")
         ax.set_xlabel("depth from the mid (ticks)")
         ax.set_ylabel("fills per second")
-        ax.set_title(self._heading(), fontsize="medium")
+        ax.set_title(self._heading().replace(" by ", "\nby "), fontsize="medium")
         ax.legend()
         return ax
