@@ -323,7 +323,7 @@ static inline int mm_lattice_advance(const mm_lattice *p, double span, double to
     if (accepted < 0) {
       double shrunk = best_next > 0 && best_next < 0.7 * now ? best_next : 0.25 * now;
       h = shrunk > 0.02 * now ? shrunk : 0.02 * now;
-      if (!(h > 1e-14 * span))
+      if (!(h * fastest > 1e-9)) /* far below the fastest time scale: rounding, not stiffness */
         return MM_NO_CONVERGENCE;
       continue;
     }
@@ -485,7 +485,7 @@ static inline int mm_lattice_evaluate(const mm_quoted *p, double span, double to
     }
     if (accepted < 0) {
       h = best_next > 0.02 * now && best_next < 0.7 * now ? best_next : 0.25 * now;
-      if (!(h > 1e-14 * span))
+      if (!(h > 1e-16 * span))
         return MM_NO_CONVERGENCE;
       continue;
     }
