@@ -129,8 +129,9 @@ def _show_sample_quote(result: Result) -> None:
     decisions = result.decisions
     if not len(decisions):
         return
-    # The decision with the largest inventory shows what the model is for.
-    row = decisions[int(abs(decisions["inventory"]).argmax())]
+    # The two-sided quote with the largest inventory shows what the model is for.
+    both = (decisions["bid_size"] > 0) & (decisions["ask_size"] > 0)
+    row = decisions[int((abs(decisions["inventory"]) * both).argmax())]
     asked = {"reference": float(row["reference"]), "inventory": int(row["inventory"])}
     touch = {}
     for side in ("bid", "ask"):
@@ -199,8 +200,8 @@ def _show_profit(result: Result) -> None:
     bound = result.optimistic
     if bound is not None:
         paragraph(
-            f"The optimistic bound, if a trade at our price were enough: {bound.attribution.total_text} "
-            f"with {len(bound.fills):,} fills.",
+            f"If a trade at our price were enough to fill us, the optimistic rule: "
+            f"{bound.attribution.total_text} with {len(bound.fills):,} fills.",
             style="quiet",
         )
 
