@@ -1,22 +1,36 @@
 """Quoting core for market makers."""
 
+from importlib import import_module as _import_module
 from pathlib import Path as _Path
+from typing import TYPE_CHECKING
 
-from .book import FILL, Book, Position, Snapshot, Status
-from .calibration import Calibration, calibrate
-from .events import Events, Quotes, Trades
-from .feeds import load
-from .instruments import Currency, Instrument
-from .models import (
-    AvellanedaStoikov,
-    CarteaJaimungal,
-    GueantLehalleFernandezTapia,
-    GueantLehalleFernandezTapiaClosedForm,
-)
-from .quoting import Affine, Explanation, Limits, Obligations, Policy, Quote, QuoteBuffer, Quoter, Table, Why
-from .replaying import replay, run
-from .results import Result
-from .simulation import SimulatedMarket, simulate
+if TYPE_CHECKING:
+    from .book import FILL, Book, Position, Snapshot, Status
+    from .calibration import Calibration, calibrate
+    from .events import Events, Quotes, Trades
+    from .feeds import load
+    from .instruments import Currency, Instrument
+    from .models import (
+        AvellanedaStoikov,
+        CarteaJaimungal,
+        GueantLehalleFernandezTapia,
+        GueantLehalleFernandezTapiaClosedForm,
+    )
+    from .quoting import (
+        Affine,
+        Explanation,
+        Limits,
+        Obligations,
+        Policy,
+        Quote,
+        QuoteBuffer,
+        Quoter,
+        Table,
+        Why,
+    )
+    from .replaying import replay, run
+    from .results import Result
+    from .simulation import SimulatedMarket, simulate
 
 __all__ = [
     "FILL",
@@ -55,6 +69,43 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+# Where each public name lives. Names are imported when they are first used: `import mmcore` costs
+# nothing, and `mmcore --help` does not wait for NumPy.
+_HOMES = {
+    "book": "FILL Book Position Snapshot Status",
+    "calibration": "Calibration calibrate",
+    "events": "Events Quotes Trades",
+    "feeds": "load",
+    "instruments": "Currency Instrument",
+    "models": "AvellanedaStoikov CarteaJaimungal GueantLehalleFernandezTapia "
+    "GueantLehalleFernandezTapiaClosedForm",
+    "quoting": "Affine Explanation Limits Obligations Policy Quote QuoteBuffer Quoter Table Why",
+    "replaying": "replay run",
+    "results": "Result",
+    "simulation": "SimulatedMarket simulate",
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
+
+
+if not TYPE_CHECKING:  # type checkers read the imports above instead
+
+    def __getattr__(name: str) -> object:
+        if name in _HOME:
+            value = getattr(_import_module(f".{_HOME[name]}", __name__), name)
+            globals()[name] = value  # the next look-up does not come here
+            return value
+        if not name.startswith("_"):
+            try:
+                return _import_module(f".{name}", __name__)
+            except ModuleNotFoundError as error:
+                if error.name != f"{__name__}.{name}":
+                    raise
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})
 
 
 def get_include() -> str:
