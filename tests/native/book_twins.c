@@ -146,7 +146,7 @@ static void positions(int32_t method, int negative, int n) {
             price = small ? (int64_t)(draw() % 1000) : word();
     int64_t fee = word();
     mm_i128 x, y;
-    if (draw() % 4 == 0 && p.net != INT64_MIN)
+    if (draw() % 4 == 0 && p.net < INT64_MAX && p.net > -INT64_MAX)
       qty = -p.net + (int64_t)(draw() % 3) - 1;
     if (draw() % 8 == 0)
       SAME(native_position_mark(&p, price) == portable_position_mark(&q, price));

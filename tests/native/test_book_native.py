@@ -1,4 +1,4 @@
-"""The kernels as C: native against portable arithmetic, against Python's integers, under sanitizers, as C++."""
+"""The kernels as C: native against portable arithmetic, Python's integers, sanitizers, C++."""
 
 import ctypes
 import shlex

@@ -1,0 +1,617 @@
+"""Books and positions: what each door accepts, refuses and returns."""
+
+import copy
+import pickle
+import sys
+import threading
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from mmcore.errors import (
+    ConflictError,
+    Error,
+    InvalidArgument,
+    OutOfBounds,
+    UnknownName,
+    Unsupported,
+)
+
+import mmcore as mm
+
+SCALE = 10**9
+MAX = 2**63 - 1
+
+
+def instrument(name="X", tick="0.01", **kw):
+    return mm.Instrument(name, tick=tick, **kw)
+
+
+@pytest.fixture(params=["average", "fifo"])
+def cost(request):
+    return request.param
+
+
+@pytest.fixture
+def book(cost):
+    return mm.Book([instrument("X"), instrument("S", negative_prices=True)], cost=cost)
+
+
+def refused(error, book, call, *args, **kw):
+    """Run a call that must raise, and show that it left no trace."""
+    before = book.snapshot()
+    with pytest.raises(error) as caught:
+        call(*args, **kw)
+    assert book.snapshot() == before
+    return caught.value
+
+
+# ---- what a position says ----
+
+
+def test_an_average_that_does_not_terminate_comes_back_whole():
+    """Buy 2 @ 10.00 and 1 @ 10.02, sell 1, close: the average is 10.00666…; nothing is lost."""
+    position = mm.Book([instrument()])["X"]
+    position.fill(2, 1000)
+    position.fill(1, 1002)
+    assert position.average_cost == Fraction(3002, 3)
+    position.fill(-1, 1005)
+    assert position.cost == 2001333333333  # 3002e9 - 1000666666667, the third rounded half to even
+    assert position.realised == 1005 * SCALE - 1000666666667
+    position.fill(-2, 1005)
+    assert position.cost == 0
+    assert position.realised == SCALE * (3 * 1005 - 3002)
+    assert position.money("realised") == Decimal("0.13")
+
+
+def test_fifo_takes_the_oldest_lots_first():
+    position = mm.Book([instrument()], cost="fifo")["X"]
+    position.fill(2, 1000)
+    position.fill(1, 1002)
+    position.fill(-1, 1005)
+    assert position.realised == 5 * SCALE
+    assert position.lots == ((1, 1000), (1, 1002))
+    position.fill(-2, 1005)
+    assert position.realised == (5 + 5 + 3) * SCALE
+    assert position.lots == ()
+
+
+def test_a_fill_through_zero_closes_everything_and_opens_the_rest(book):  # fault 18
+    position = book["X"]
+    position.fill(3, 1000)
+    position.fill(1, 1004)
+    position.fill(-10, 1010)
+    assert position.net == -6
+    assert position.realised == (3 * 10 + 1 * 6) * SCALE
+    assert position.cost == -6 * 1010 * SCALE
+    assert position.average_cost == 1010
+    position.fill(6, 1000)
+    assert position.realised == (36 + 60) * SCALE
+
+
+def test_realised_and_unrealised_are_cash_and_value(book):
+    book.mark("X", 997)
+    for qty, price in [(7, 1000), (-3, 1001), (5, 999), (-20, 1003), (1, 998), (10, 990)]:
+        book["X"].fill(qty, price)
+        p = book["X"]
+        assert p.realised + p.unrealised == SCALE * (p.cash + 997 * p.net)
+
+
+def test_money_is_exact_and_only_on_request():
+    usdt = mm.Currency("USDT")
+    btc = mm.Instrument("BTCUSDT", tick="0.1", lot="0.001", currency=usdt)
+    book = mm.Book([btc])
+    book.fill("BTCUSDT", btc.lots("0.25"), btc.ticks("61700.1"), fee=usdt.units("3.085005"))
+    book.mark("BTCUSDT", btc.ticks("61710.1"))
+    assert book["BTCUSDT"].pnl() == {
+        "realised": Decimal(0),
+        "unrealised": Decimal("2.5"),
+        "fees": Decimal("3.085005"),
+        "net": Decimal("-0.585005"),
+    }
+
+
+def test_money_is_exact_beyond_the_decimal_context():
+    """Decimal arithmetic rounds to 28 digits unless told otherwise."""
+    position = mm.Book([instrument(tick="0.00000001", lot="0.00000001")])["X"]
+    position.fill(2**31 + 1, MAX)
+    expected = Fraction((2**31 + 1) * MAX, 10**16)
+    assert Fraction(position.money("cash")) == -expected
+    assert len(position.money("cash").as_tuple().digits) > 28
+
+
+def test_what_is_unknown_is_none_and_not_zero():
+    book = mm.Book([instrument()])
+    position = book["X"]
+    assert (position.mark, position.unrealised, position.average_cost) == (None, 0, None)
+    position.fill(1, 1000)
+    assert position.unrealised is None
+    assert position.pnl()["net"] is None
+    assert position.money("unrealised") is None
+    book.mark("X", 1001)
+    assert position.pnl()["net"] == Decimal("0.01")
+    with pytest.raises(InvalidArgument, match="what must be"):
+        position.money("profit")
+
+
+def test_totals_of_what_was_bought_and_sold(book):
+    for qty in (3, -5, 4):
+        book["X"].fill(qty, 10)
+    p = book["X"]
+    assert (p.bought, p.sold, p.fills, p.net) == (7, 5, 3, 2)
+
+
+# ---- faults ----
+
+
+@pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), 1.0, "1", None, True, np.float64(2.0), Decimal(1), [1]]
+)
+@pytest.mark.parametrize("argument", ["qty", "price", "fee", "time"])
+def test_only_integers_pass_the_doors(book, argument, value):  # fault 1
+    good = {"qty": 1, "price": 1000, "fee": 0, "time": 0}
+    error = refused(InvalidArgument, book, book["X"].fill, **{**good, argument: value})
+    assert error.argument == argument
+    refused(InvalidArgument, book, book.fill, "X", **{**good, argument: value})
+    refused(InvalidArgument, book, book.mark, "X", value)
+
+
+@pytest.mark.parametrize("one", [np.int64(1), np.int8(1), np.uint64(1)])
+def test_integers_of_numpy_are_integers(book, one):
+    assert book["X"].fill(one, one) is mm.Status.OK
+    assert book["X"].net == 1
+
+
+def test_a_nan_in_a_column_is_named_by_its_row(book):  # fault 1
+    with pytest.raises(InvalidArgument, match=r"price\[2\] must be an integer, got nan") as caught:
+        book.records(qty=[1, 1, 1, 1], price=[10.0, 11.0, np.nan, np.inf])
+    assert caught.value.index == 2
+    with pytest.raises(InvalidArgument, match="a column of integers"):
+        book.records(qty=[1.0], price=[10])
+    with pytest.raises(OutOfBounds, match=r"qty\[1\]"):
+        book.records(qty=np.array([1, 2**63], np.uint64), price=10)
+
+
+def test_size_zero_is_refused(book):  # fault 2
+    assert refused(InvalidArgument, book, book["X"].fill, 0, 1000).argument == "qty"
+
+
+def test_negative_prices_only_where_the_instrument_has_them(book):  # fault 3
+    error = refused(InvalidArgument, book, book["X"].fill, 1, -3763)
+    assert (error.argument, error.value) == ("price", -3763)
+    refused(InvalidArgument, book, book.mark, "X", -3763)
+    spread = book["S"]
+    spread.fill(2, -3763)
+    spread.fill(-1, -1000)
+    book.mark("S", -500)
+    assert spread.realised == (3763 - 1000) * SCALE
+    assert spread.unrealised == (3763 - 500) * SCALE
+    assert spread.average_cost == -3763
+
+
+def test_price_zero_is_refused_unless_prices_may_be_negative(book):  # fault 4
+    refused(InvalidArgument, book, book["X"].fill, 1, 0)
+    refused(InvalidArgument, book, book.mark, "X", 0)
+    assert book["S"].fill(1, 0) is mm.Status.OK
+
+
+@pytest.mark.parametrize(
+    ("qty", "price"),
+    [
+        (-(2**63), 1),  # its negative does not exist
+        (2**63, 1),  # not an int64
+        (1, 2**63),
+        (MAX, MAX),  # the product needs 126 bits
+        (2**40, 2**56),  # a value of 2**96 is the first that does not fit
+        (-(2**40), 2**56),
+    ],
+)
+def test_overflow_is_refused_before_anything_changes(book, qty, price):  # fault 8
+    refused(OutOfBounds, book, book["X"].fill, qty, price)
+    assert book["X"].fill(2**40, 2**56 - 1) is mm.Status.OK  # the last that does
+    refused(OutOfBounds, book, book["X"].fill, qty, price)
+
+
+def test_128_bits_are_exact_at_the_edges(book):  # fault 8
+    position = book["X"]
+    position.fill(2**33 - 1, MAX)
+    assert position.cash == -(2**33 - 1) * MAX
+    assert position.cost == (2**33 - 1) * MAX * SCALE
+    refused(OutOfBounds, book, position.fill, 2, MAX)  # the sum of cash
+    position.fill(-(2**33 - 1), MAX)
+    assert (position.cash, position.realised) == (0, 0)
+    refused(OutOfBounds, book, position.fill, MAX, 1)  # all that was ever bought
+    position.fill(-(MAX - 2**33 + 1), 1)
+    refused(OutOfBounds, book, position.fill, -1, 1)
+
+
+def test_a_position_reaches_the_last_int64_and_no_further(book):
+    position = book["X"]
+    position.fill(MAX, 1)
+    refused(OutOfBounds, book, position.fill, 1, 1)
+    position.fill(-MAX, 2)
+    position = book["S"]
+    position.fill(-MAX, -1)
+    refused(OutOfBounds, book, position.fill, -1, -1)
+    assert (position.net, position.cost) == (-MAX, MAX * SCALE)
+
+
+def test_the_smallest_prices_and_sizes_of_int64():
+    spread = mm.Book([instrument("S", negative_prices=True)])
+    refused(OutOfBounds, spread, spread["S"].fill, 1, -(2**63))  # the mark of an absent bid
+    assert spread["S"].fill(1, -MAX) is mm.Status.OK
+    assert spread["S"].cash == MAX
+    assert spread["S"].fill(-MAX, 1) is mm.Status.OK
+    assert spread["S"].net == 1 - MAX
+    refused(OutOfBounds, spread, spread["S"].fill, -2, 1)
+
+
+def test_a_mark_that_values_beyond_the_bounds_is_refused(book):
+    book["X"].fill(2**40, 5)
+    refused(OutOfBounds, book, book.mark, "X", 2**56)
+    book.mark("X", 2**56 - 1)
+    refused(OutOfBounds, book, book["X"].fill, 2**20, 5)  # the value of more would leave them
+
+
+def test_the_same_fill_again_is_a_status(book):  # fault 9
+    row = {"qty": 5, "price": 1000, "fee": 2, "time": 7, "id": "T1"}
+    assert book["X"].fill(**row) is mm.Status.OK
+    before = book.snapshot()
+    assert book["X"].fill(**row) is mm.Status.DUPLICATE
+    assert book.fill("X", **row, receive_time=99) is mm.Status.DUPLICATE  # when it came again is not content
+    assert book.snapshot() == before
+    assert len(book.history) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"qty": 6}, {"price": 1001}, {"fee": 3}, {"time": 8}, {"liquidity": "maker"}, {"order_id": 1}],
+)
+def test_the_same_id_with_other_content_is_a_conflict(book, change):  # fault 10
+    row = {"qty": 5, "price": 1000, "fee": 2, "time": 7, "id": "T1"}
+    book.fill("X", **row)
+    error = refused(ConflictError, book, book.fill, "X", **{**row, **change})
+    assert error.argument == "id"
+    assert error.value == b"T1"
+    assert "booked 5 lots at 1000" in str(error)
+
+
+def test_ids_are_unique_per_instrument_and_side(book):
+    assert book["X"].fill(5, 1000, id="T1") is mm.Status.OK
+    assert book["X"].fill(-5, 1000, id="T1") is mm.Status.OK
+    assert book["S"].fill(5, 1000, id="T1") is mm.Status.OK
+    assert book["X"].fill(5, 1000, id=b"T1") is mm.Status.DUPLICATE
+    assert book["X"].fill(5, 1000) is mm.Status.OK  # no id: never a duplicate
+    assert book["X"].fill(5, 1000) is mm.Status.OK
+    assert book["X"].fill(1, 5, id=77) is mm.Status.OK
+    assert book["X"].fill(1, 5, id="77") is mm.Status.DUPLICATE
+
+
+@pytest.mark.parametrize("id", ["", "x" * 17, b"\0", "a\0b", 1.5, True, "ä" * 9])
+def test_ids_that_do_not_fit_are_refused_and_never_cut(book, id):
+    assert refused(InvalidArgument, book, book["X"].fill, 1, 1000, id=id).argument == "id"
+    assert book["X"].fill(1, 1000, id="x" * 16) is mm.Status.OK
+    if isinstance(id, str) and len(id) == 17:
+        with pytest.raises(InvalidArgument, match="16 bytes"):
+            book.records(qty=1, price=1, id=[id])
+
+
+def test_every_id_of_a_long_history_is_found_again(cost):
+    book = mm.Book([instrument()], cost=cost)
+    n = 20000
+    fills = book.records(
+        qty=np.resize([3, -2, -1], n), price=np.arange(1, n + 1), id=np.arange(n).astype("S16")
+    )
+    assert not book.apply(fills[: n // 2]).any()
+    assert (book.apply(fills) == np.repeat([1, 0], n // 2)).all()
+    assert (book.apply(fills) == mm.Status.DUPLICATE).all()
+    assert (book.history == fills).all()
+
+
+def test_busts_and_corrections_are_refused_by_name(book):
+    for kind in ("bust", "correct"):
+        assert kind in str(refused(Unsupported, book, book.fill, "X", 1, 1000, kind=kind))
+    refused(InvalidArgument, book, book.fill, "X", 1, 1000, kind="trade")
+    for kind, error in ((1, Unsupported), (2, Unsupported), (3, InvalidArgument), (-1, InvalidArgument)):
+        refused(error, book, book.apply, book.records(qty=1, price=1000, kind=kind))
+
+
+def test_inverse_contracts_are_refused_by_name():
+    with pytest.raises(Unsupported, match="XBTUSD is an inverse contract"):
+        mm.Book([instrument("XBTUSD", kind="inverse")])
+
+
+def test_rebates_and_other_currencies_have_their_own_pools():  # fault 19
+    usdt, bnb = mm.Currency("USDT"), mm.Currency("BNB", unit="0.001")
+    book = mm.Book([mm.Instrument("X", tick="0.1", currency=usdt)], currencies=[bnb])
+    book.fill("X", 1, 1000, fee=-50)
+    book.fill("X", 1, 1000, fee=7, fee_currency="BNB")
+    book.fill("X", 1, 1000, fee=2, fee_currency=bnb)
+    book.fill("X", 1, 1000, fee=3, fee_currency=usdt, id="own")
+    position = book["X"]
+    assert position.fees == -47
+    assert position.other_fees == {"BNB": 9}
+    assert position.money("fees") == Decimal("-0.00000047")
+    assert (
+        book.fill("X", 1, 1000, fee=3, id="own") is mm.Status.DUPLICATE
+    )  # naming its own currency is the same
+    refused(UnknownName, book, book.fill, "X", 1, 1000, fee=1, fee_currency="EUR")
+    refused(UnknownName, book, book.apply, book.records(qty=1, price=1, fee_currency=2))
+    fills = book.records(qty=[1, 1, 0], price=5, fee=[1, 2, 4], fee_currency=[1, -1, 1])
+    refused(InvalidArgument, book, book.apply, fills)  # pools are undone too
+    book.apply(fills[:2])
+    assert (position.fees, position.other_fees) == (-45, {"BNB": 10})
+
+
+def test_one_currency_name_has_one_unit():
+    with pytest.raises(InvalidArgument, match="one unit for each currency"):
+        mm.Book([instrument("X"), instrument("Y", currency=mm.Currency("USD", unit="0.01"))])
+
+
+# ---- arrays ----
+
+
+def test_a_batch_is_all_or_nothing(book):
+    book.fill("X", 3, 1000, id="old")
+    fills = book.records(qty=[1, -2, 0, 4], price=[1001, 1002, 1003, 1004], id=["a", "b", "c", "d"])
+    error = refused(InvalidArgument, book, book.apply, fills)
+    assert (error.argument, error.index) == ("qty", 2)
+    assert "fills[2]" in str(error)
+    assert book.apply(fills, on_error="skip").tolist() == [0, 0, mm.Status.INVALID, 0]
+    assert book["X"].net == 6
+    assert book["X"].fill(1, 1001, id="a") is mm.Status.DUPLICATE
+    refused(InvalidArgument, book, book.apply, fills, on_error="some")
+
+
+def test_a_conflict_within_a_batch_is_told_in_its_own_words(book):
+    fills = book.records(qty=[1, 1], price=[10, 11], id=["a", "a"])
+    assert "booked 1 lots at 10" in str(refused(ConflictError, book, book.apply, fills))
+    fills["price"] = 10
+    assert book.apply(fills).tolist() == [0, 1]
+
+
+def test_arrays_of_any_shape_in_memory_are_right_or_refused(book):  # fault 26
+    n = 40
+    fills = book.records(
+        qty=np.resize([3, -2, -1, 4], n), price=np.arange(100, 100 + n), id=np.arange(n).astype("S16"), fee=-3
+    )
+    reference = mm.Book(book.instruments, cost=book.cost)
+    reference.apply(fills)
+    double = np.zeros(2 * n, mm.FILL)
+    double[::2] = fills
+    packed = np.zeros(n, np.dtype([("skew", "u1"), ("fill", mm.FILL)]))
+    packed["fill"] = fills
+    readonly = fills.copy()
+    readonly.flags.writeable = False
+    variants = {
+        "strided": double[::2],
+        "reversed twice": fills[::-1].copy()[::-1],
+        "read-only": readonly,
+        "byte-swapped": fills.astype(mm.FILL.newbyteorder()),
+        "unaligned": packed["fill"],
+    }
+    for name, variant in variants.items():
+        other = mm.Book(book.instruments, cost=book.cost)
+        other.apply(variant)
+        assert other.snapshot() == reference.snapshot(), name
+    assert book.apply(fills[:0]).tolist() == []
+    assert len(book.apply(np.zeros(0, mm.FILL), on_error="skip")) == 0
+    for bad in (
+        [(1, 2)],
+        fills.tolist(),
+        np.zeros(3),
+        fills.reshape(2, -1),
+        fills[["qty", "price"]],
+        None,
+        fills[0],
+    ):
+        refused(InvalidArgument, book, book.apply, bad)
+    renamed = fills.astype([(("size" if n == "qty" else n), mm.FILL[n]) for n in mm.FILL.names])
+    refused(InvalidArgument, book, book.apply, renamed)
+    moved = np.zeros(
+        2,
+        [(n, mm.FILL[n]) for n in ("price", "qty", *[m for m in mm.FILL.names if m not in ("price", "qty")])],
+    )
+    refused(InvalidArgument, book, book.apply, moved)  # a cast by position would swap price and quantity
+
+
+def test_instruments_out_of_range_in_an_array_are_refused(book):
+    for index in (-1, 2, 2**31 - 1, -(2**31)):
+        error = refused(UnknownName, book, book.apply, book.records(qty=1, price=1, instrument=index))
+        assert (error.argument, error.index) == ("instrument", 0)
+
+
+def test_records_are_made_from_columns(book):
+    fills = book.records(instrument="S", qty=[1, 2], price=5, liquidity=1)
+    assert fills["instrument"].tolist() == [1, 1]
+    assert fills["fee_currency"].tolist() == [-1, -1]
+    assert fills["price"].tolist() == [5, 5]
+    assert len(book.records(qty=1, price=2)) == 1
+    with pytest.raises(InvalidArgument, match="of one length"):
+        book.records(qty=[1, 2, 3], price=[1, 2])
+    with pytest.raises(UnknownName, match="column must be one of"):
+        book.records(qty=1, price=1, size=1)
+    with pytest.raises(InvalidArgument, match="liquidity must be 0"):
+        book.apply(book.records(qty=1, price=1, liquidity=3))
+
+
+def test_a_scalar_fill_leaves_the_record_of_an_array(book):
+    other = mm.Book(book.instruments, cost=book.cost)
+    book.fill("S", -3, 7, 4, time=1, receive_time=2, id="i", reference="r", order_id=9, liquidity="taker")
+    columns = {"time": 1, "receive_time": 2, "id": ["i"], "reference": ["r"], "order_id": 9, "liquidity": 2}
+    other.apply(other.records(instrument="S", qty=-3, price=7, fee=4, **columns))
+    assert book.history == other.history
+    assert book.snapshot() == other.snapshot()
+
+
+def test_the_history_is_a_view_that_nobody_can_write_or_see_change(book):
+    for i in range(5):
+        book["X"].fill(1, 1000 + i, id=i)
+    history = book.history
+    kept = history.copy()
+    with pytest.raises(ValueError, match="read-only"):
+        history["qty"] = 0
+    for i in range(5, 500):
+        book["X"].fill(1, 1000 + i, id=i)
+    with pytest.raises(InvalidArgument):
+        book.apply(book.records(qty=[1, 0], price=1))
+    assert (history == kept).all()
+    assert len(history) == 5
+    assert np.shares_memory(book.history, book.history)
+    again = mm.Book(book.instruments, cost=book.cost)
+    again.apply(book.history)
+    assert again.snapshot() == book.snapshot()
+    book.apply(book.history)  # its own memory: all duplicates
+    assert again.snapshot() == book.snapshot()
+
+
+def test_without_history_ids_are_refused_rather_than_forgotten(cost):
+    book = mm.Book([instrument()], cost=cost, history="none")
+    assert book["X"].fill(1, 1000) is mm.Status.OK
+    refused(Unsupported, book, book["X"].fill, 1, 1000, id="a")
+    refused(Unsupported, book, book.apply, book.records(qty=1, price=1000, id=["a"]))
+    refused(InvalidArgument, book, book["X"].fill, 0, 1000)
+    refused(OutOfBounds, book, book["X"].fill, MAX, MAX)
+    refused(InvalidArgument, book, book.apply, book.records(qty=[1, 0], price=1000))
+    book.apply(book.records(qty=[1, -3], price=1000))
+    assert book["X"].net == -1
+    assert len(book.history) == 0
+
+
+def test_a_long_fifo_queue_stays_small():
+    """The queue is compacted: a million fills of a market maker must not keep a million closed lots."""
+    position = mm.Book([instrument()], cost="fifo", history="none")["X"]
+    for i in range(5000):
+        position.fill(2, 1000 + i % 7)
+        position.fill(-1 if i % 2 else -3, 1001)
+    assert position.net == 0
+    assert sys.getsizeof(position.lots) < 100
+
+
+# ---- the book as an object ----
+
+
+def test_names(book):
+    assert list(book) == ["X", "S"]
+    assert "X" in book
+    assert len(book) == 2
+    with pytest.raises(UnknownName, match="instrument must be one of X, S, got 'Y'") as caught:
+        book["Y"]
+    assert isinstance(caught.value, KeyError)
+    for call in (lambda: book.fill("Y", 1, 1), lambda: book.mark("Y", 1), lambda: book[["X"]]):
+        with pytest.raises(UnknownName):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "argument"),
+    [
+        ({"instruments": []}, "instruments"),
+        ({"instruments": "X"}, "instruments"),
+        ({"instruments": [1]}, "instruments"),
+        ({"instruments": instrument()}, "instruments"),
+        ({"instruments": [instrument(), instrument()]}, "instruments"),
+        ({"instruments": [instrument()], "cost": "lifo"}, "cost"),
+        ({"instruments": [instrument()], "history": True}, "history"),
+    ],
+)
+def test_wrong_books_name_the_argument(arguments, argument):
+    with pytest.raises(InvalidArgument) as caught:
+        mm.Book(**arguments)
+    assert caught.value.argument == argument
+
+
+def test_snapshots_are_values(book):
+    first = book.snapshot()
+    assert first == book.snapshot()
+    assert hash(first) == hash(book.snapshot())
+    book["X"].fill(1, 1000)
+    second = book.snapshot()
+    assert first != second
+    assert first["X"]["net"] == 0
+    first["X"]["net"] = 5  # a copy
+    assert first["X"]["net"] == 0
+    assert second.to_dict()["positions"]["X"]["cash"] == -1000
+    assert list(second) == ["X", "S"]
+    assert len(second) == 2
+    assert "2" not in repr(first)
+    assert first != "snapshot"
+    book.mark("X", 1)
+    assert book.snapshot() != second
+
+
+def test_what_people_see(book):
+    book["X"].fill(3, 1001, fee=25)
+    book.mark("X", 1002)
+    assert "+3 lots at 10.01" in repr(book["X"])
+    title, head, first, second = repr(book).splitlines()
+    assert title.endswith("1 fill")
+    assert head.split()[:2] == ["instrument", "position"]
+    assert first.split() == ["X", "+3", "10.01", "10.02", "0.00", "0.03", "0.00000025", "0.02999975", "USD"]
+    assert second.split()[:4] == ["S", "0", "–", "–"]
+    assert book.table()[0]["net"] == "0.02999975"
+    odd = mm.Book([instrument("<b>")])
+    assert "&lt;b&gt;" in odd._repr_html_()
+    assert "<b>" not in odd._repr_html_()
+
+
+def test_a_position_lives_on_without_its_book():
+    position = mm.Book([instrument()])["X"]
+    assert position.fill(1, 1000) is mm.Status.OK
+    assert position.net == 1
+
+
+def test_objects_cannot_be_made_half(book):
+    for make in (mm.Position, lambda: mm.Position.__new__(mm.Position), lambda: mm.Book.__new__(mm.Book)):
+        with pytest.raises(TypeError):
+            make()
+    for thing in (book, book["X"]):
+        with pytest.raises(TypeError):
+            pickle.dumps(thing)
+        with pytest.raises(TypeError):
+            copy.copy(thing)
+
+
+def test_errors_are_the_errors_of_python_too(book):
+    assert issubclass(OutOfBounds, OverflowError)
+    with pytest.raises(OverflowError):
+        book["X"].fill(2**70, 1)
+    with pytest.raises(ValueError):
+        book["X"].fill(0, 1)
+    with pytest.raises(Error) as caught:
+        book["X"].fill(0, 1)
+    assert caught.value.code == "invalid"
+
+
+def test_threads_may_share_a_book(cost):
+    """Batches run without the GIL; scalar doors and readers wait for them, and no fill is lost."""
+    book = mm.Book([instrument()], cost=cost)
+    n, rounds = 4000, 10
+    fills = book.records(qty=np.resize([2, -1], n), price=1000)
+    book.mark("X", 1000)
+    torn = []
+
+    def batches():
+        for _ in range(rounds):
+            book.apply(fills)
+
+    def scalars():
+        for _ in range(n):
+            book["X"].fill(1, 1000)
+
+    def reader():
+        for _ in range(300):
+            state = book.snapshot()["X"]
+            if state["fills"] < 0:
+                torn.append(state)
+
+    threads = [threading.Thread(target=f) for f in (batches, scalars, batches, reader)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert book["X"].net == 2 * rounds * n // 2 + n
+    assert book["X"].fills == 2 * rounds * n + n == len(book.history)
+    assert book["X"].cash == -1000 * book["X"].net
+    assert not torn
