@@ -724,14 +724,15 @@ class Result:
             for b in np.unique(label):
                 here = label == b
                 time, n = float(seconds[here].sum()), int(hit[here].sum())
+                left = float(low + b * width)
                 lower = 0.0 if n == 0 else float(chi2.ppf(0.025, 2 * n)) / 2 / time
                 upper = float(chi2.ppf(0.975, 2 * n + 2)) / 2 / time
                 bins.append(
                     IntensityBin(
                         side,
-                        float(low + b * width),
-                        float(low + (b + 1) * width),
-                        float(np.dot(depth[here], seconds[here])) / time,
+                        left,
+                        left + width,
+                        left + float(np.dot(depth[here] - left, seconds[here])) / time,
                         time,
                         n,
                         float(np.dot(assumed[here], seconds[here])) / time,
