@@ -156,7 +156,7 @@ def _name(argument: str, value: object) -> str:
     return value
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True, init=False, repr=False)
 class Currency:
     """A currency and the unit in which its amounts are counted.
 
@@ -192,6 +192,9 @@ class Currency:
         object.__setattr__(self, "name", _name("name", name))
         object.__setattr__(self, "unit", _positive("unit", unit))
 
+    def __repr__(self) -> str:
+        return f"Currency({self.name!r}, unit='{self.unit:f}')"
+
     def units(self, amount: object, rounding: str = "exact") -> int:
         """Count an amount of money in units.
 
@@ -217,7 +220,7 @@ class Currency:
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able description; :meth:`from_dict` reads it."""
-        return {"name": self.name, "unit": str(self.unit)}
+        return {"name": self.name, "unit": f"{self.unit:f}"}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Currency:
@@ -234,7 +237,7 @@ def _integer(argument: str, value: object) -> int:
     return operator.index(value)
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True, init=False, repr=False)
 class Instrument:
     """What is traded: its grid of prices and sizes, and what they are worth.
 
@@ -288,7 +291,7 @@ class Instrument:
     currency: Currency
     kind: str
     negative_prices: bool
-    _tick_value: Decimal = field(repr=False, compare=False)
+    _tick_value: Decimal = field(compare=False)
 
     def __init__(
         self,
@@ -315,6 +318,14 @@ class Instrument:
             raise _refuse("negative_prices", negative_prices, "True or False")
         put(self, "negative_prices", negative_prices)
         put(self, "_tick_value", _product(self.tick, self.lot, self.multiplier))
+
+    def __repr__(self) -> str:
+        text = f"{self.name!r}, tick='{self.tick:f}', lot='{self.lot:f}'"
+        text += f", multiplier='{self.multiplier:f}'" if self.multiplier != 1 else ""
+        text += f", currency={self.currency!r}"
+        text += f", kind={self.kind!r}" if self.kind != "linear" else ""
+        text += ", negative_prices=True" if self.negative_prices else ""
+        return f"Instrument({text})"
 
     # ---- the grid ----
 
@@ -436,9 +447,9 @@ class Instrument:
         """Return a JSON-able description; :meth:`from_dict` reads it."""
         return {
             "name": self.name,
-            "tick": str(self.tick),
-            "lot": str(self.lot),
-            "multiplier": str(self.multiplier),
+            "tick": f"{self.tick:f}",
+            "lot": f"{self.lot:f}",
+            "multiplier": f"{self.multiplier:f}",
             "currency": self.currency.to_dict(),
             "kind": self.kind,
             "negative_prices": self.negative_prices,
