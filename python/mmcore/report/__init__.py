@@ -160,7 +160,7 @@ def _subtitle(result: Result) -> str:
     quotes, trades = len(events.quotes), len(events.trades)
     parts = [
         f"Replay of {events.name or result.instrument.name}",
-        f"{n.stamp(totals.first_time)} to {n.stamp(totals.end_time)} UTC",
+        f"{n.stamps(totals.first_time, totals.end_time)} UTC",
         n.span(totals.end_time - totals.first_time),
         f"{n.count(quotes)} quotes, {n.count(trades)} trades, {n.count(len(result.decisions))} decisions",
     ]
@@ -230,7 +230,7 @@ def _page_data(result: Result, c: Any, start: int) -> dict[str, Any]:
     for name, mine in (("buys", fills["qty"] > 0), ("sells", fills["qty"] < 0)):
         columns = {"price": (fills["price"][mine], tick), "lots": (np.abs(fills["qty"][mine]), 1.0)}
         tables.append(c.Table(name, fills["receive_time"][mine], columns))
-        views.append(c.View(name, name, "bin", 14.0))
+        views.append(c.View(name, name, "bin", 16.0))
     return {
         "start": start / 1e6,
         "colours": [list(pair) for pair in c.COLOURS.values()],

@@ -248,6 +248,7 @@ def price_chart(canvas: Canvas, places: int, unit: str) -> Chart:
     for side in ("bid", "ask"):
         look = {"color": LIGHT[side], "line_width": 1.1, "alpha": 0.85, "name": f"our-{side}"}
         plot.step("t", side, source=quotes, mode="after", **look)
+    line = plot.step("t", "mid", source=market, mode="after", color=LIGHT["ink"], line_width=1.4, name="mid")
     markers = []
     for side, marker, colour in (("buys", "triangle", "bid"), ("sells", "inverted_triangle", "ask")):
         source = canvas.source(side, "price", "lots", "n", "size")
@@ -265,11 +266,10 @@ def price_chart(canvas: Canvas, places: int, unit: str) -> Chart:
                 name=side,
             )
         )
-    mid = plot.step("t", "mid", source=market, mode="after", color=LIGHT["ink"], line_width=1.4, name="mid")
     number = "{" + numeral(places) + "}"
     canvas.hover(
         plot,
-        [mid],
+        [line],
         [("mid", f"@mid{number}"), ("market bid", f"@bid{number}"), ("market ask", f"@ask{number}")],
     )
     canvas.hover(
@@ -460,26 +460,46 @@ def intensity_chart(
     description: str,
     groups: Sequence[tuple[str, str, Mapping[str, Any]]],
     note: str = "",
-) -> Chart:
+) -> Chart | None:
     """Fill rates by depth on a logarithmic axis.
 
     ``groups`` lists (label, colour, columns) with columns depth, rate, low, high (the observation
-    and its interval) and fitted, optionally band_low and band_high (of the fit).
+    and its interval) and fitted, optionally band_low and band_high (of the fit). None when there
+    is nothing positive to draw.
     """
     from bokeh.models import HoverTool
 
-    plot = canvas.figure(270, x_range=(0.0, 1.0), y_axis_type="log")
-    keys = []
-    for i, (label, colour, columns) in enumerate(groups):
-        # A logarithmic axis has no place for a rate of 0: nothing is drawn there.
-        data = {
-            key: np.where(np.asarray(v, float) > 0, v, np.nan) if key != "depth" else np.asarray(v, float)
+    # A logarithmic axis has no place for a rate of 0: a point there is not drawn, and an interval that
+    # reaches down to it ends at the axis.
+    tables = [
+        {
+            key: np.where(np.isfinite(v) & (np.asarray(v) > 0), v, np.nan)
+            if key != "depth"
+            else np.asarray(v)
             for key, v in columns.items()
         }
-        floor = np.nanmin([*(data["rate"][np.isfinite(data["rate"])] / 10), *data["fitted"], 1.0])
-        data["low"] = np.where(np.isnan(data["low"]) & np.isfinite(data["high"]), floor, data["low"])
+        for _, _, columns in groups
+    ]
+    drawn = np.concatenate([v for data in tables for key, v in data.items() if key != "depth"])
+    drawn = drawn[np.isfinite(drawn)]
+    if not len(drawn):
+        return None
+    depths = np.concatenate([data["depth"] for data in tables])
+    low, high = float(drawn.min()) / 1.15, float(drawn.max()) * 1.15
+    plot = canvas.figure(
+        270,
+        x_range=(float(depths.min()) - 0.5, float(depths.max()) + 0.5),
+        y_range=(low, high),
+        y_axis_type="log",
+    )
+    plot.xaxis.axis_label = "depth from the mid, ticks"
+    plot.yaxis.ticker = ticks = decades(low, high)
+    plot.yaxis.major_label_overrides = {tick: f"{tick:g}" for tick in ticks}
+    keys = []
+    for i, ((label, colour, _), data) in enumerate(zip(groups, tables, strict=True)):
+        data["low"] = np.where(np.isnan(data["low"]) & np.isfinite(data["high"]), low, data["low"])
         shift = (i - (len(groups) - 1) / 2) * 0.16
-        source = canvas.static(x=data["depth"] + shift, mean=data["rate"], **data)
+        source = canvas.static(x=data["depth"] + shift, **data)
         slug = f"{name}-{label.lower().replace(' ', '-')}"
         if "band_low" in data:
             plot.varea(
@@ -513,16 +533,28 @@ def intensity_chart(
                 ],
             )
         )
-        shown = tuple(
+        names = tuple(
             f"{slug}{end}"
             for end in ("", "-interval", "-fit", "-band")
             if end != "-band" or "band_low" in data
         )
-        keys.append(Key(label, colour, "dot" if i == 0 else "square", shown))
-    depths = np.concatenate([np.asarray(columns["depth"], float) for _, _, columns in groups])
-    plot.x_range.update(start=float(depths.min()) - 0.5, end=float(depths.max()) + 0.5)
-    plot.xaxis.axis_label = "depth from the mid, ticks"
+        keys.append(Key(label, colour, "dot" if i == 0 else "square", names))
     return Chart(name, title, "per second", description, plot, tuple(keys), 270, note)
+
+
+def decades(low: float, high: float) -> list[float]:
+    """Ticks of a logarithmic axis: 1, 2 and 5 of each decade, only the 1 when there are many.
+
+    Examples
+    --------
+    >>> decades(0.03, 0.6), decades(1e-4, 2.0)
+    ([0.05, 0.1, 0.2, 0.5], [0.0001, 0.001, 0.01, 0.1, 1.0])
+    """
+    first, last = math.floor(math.log10(low)), math.floor(math.log10(high))
+    digits = ("1",) if math.log10(high / low) > 2.5 else ("1", "2", "5")
+    # Through text, since 2 * 10.0**-1 is not 0.2 for every exponent.
+    ticks = [float(f"{digit}e{power}") for power in range(first, last + 1) for digit in digits]
+    return [tick for tick in ticks if low <= tick <= high]
 
 
 def histogram_chart(canvas: Canvas, inventory: ArrayLike, share: ArrayLike, note: str = "") -> Chart:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING
 
 from . import numbers as n
@@ -16,7 +17,7 @@ from . import numbers as n
 if TYPE_CHECKING:
     from ..results import Result
 
-__all__ = ["Grid", "Tile", "notes", "tables", "tiles", "verdict"]
+__all__ = ["Grid", "Tile", "notes", "places", "tables", "tiles", "verdict"]
 
 SAMPLES = {
     "out-of-sample": "The parameters come from market data before this span; "
@@ -64,20 +65,28 @@ def _orders(result: Result) -> tuple[int, int]:
     return sum(r.orders for r in rates), sum(r.filled for r in rates)
 
 
+def places(result: Result) -> int:
+    """Decimals of the P&L: all that its parts have, so that they add up on the page too, but 2 to 4."""
+    a = result.attribution
+    parts = (a.spread, a.inventory, a.fees, a.total)
+    return min(4, max(2, *(-int(part.normalize().as_tuple().exponent) for part in parts)))
+
+
 def tiles(result: Result) -> list[Tile]:
     """The headline figures, the most important first."""
     a = result.attribution
     currency = a.currency
+    cash = partial(n.money, places=places(result))
     low, high = _range(result)
     orders, filled = _orders(result)
     presence = result.presence
-    unexplained = n.money(a.unexplained) if a.unexplained else "0"
+    unexplained = cash(a.unexplained) if a.unexplained else "0"
     totals = result.totals
     return [
-        Tile("Net P&L", n.money(a.total, sign=True), currency, "spread + inventory + fees", _tone(a.total)),
-        Tile("Spread captured", n.money(a.spread, sign=True), currency, "against the mid at each fill"),
-        Tile("Inventory revaluation", n.money(a.inventory, sign=True), currency, "while the mid moved"),
-        Tile("Fees", n.money(a.fees, sign=True), currency, "− paid, + rebates"),
+        Tile("Net P&L", cash(a.total, sign=True), currency, "spread + inventory + fees", _tone(a.total)),
+        Tile("Spread captured", cash(a.spread, sign=True), currency, "against the mid at each fill"),
+        Tile("Inventory revaluation", cash(a.inventory, sign=True), currency, "while the mid moved"),
+        Tile("Fees", cash(a.fees, sign=True), currency, "− paid, + rebates"),
         Tile(
             "Unexplained",
             unexplained,
@@ -103,7 +112,7 @@ def tiles(result: Result) -> list[Tile]:
             "lots",
             f"from {n.count(low)} to {n.count(high)}, {n.count(totals.net)} at the end",
         ),
-        Tile("Drawdown", n.money(result.drawdown.amount), currency, "largest fall, marked at the mid"),
+        Tile("Drawdown", cash(result.drawdown.amount), currency, "largest fall, marked at the mid"),
         Tile(
             "Presence",
             n.percent(presence.both),
@@ -117,6 +126,7 @@ def verdict(result: Result) -> str:
     """What happened, in one paragraph."""
     a = result.attribution
     c = a.currency
+    cash = partial(n.money, places=places(result))
     fills = len(result.fills)
     maker = type(result.model).__name__ if result.model is not None else "the quoter"
     lead = {"out-of-sample": "Out of sample", "in-sample": "In sample"}.get(
@@ -126,19 +136,17 @@ def verdict(result: Result) -> str:
         return (
             f"{lead}, nothing was filled in {n.span(_length(result))}: there is no profit or loss to explain."
         )
-    moved = (
-        f"{'made' if a.total > 0 else 'lost' if a.total < 0 else 'came out at'} {n.money(abs(a.total))} {c}"
-    )
+    moved = f"{'made' if a.total > 0 else 'lost' if a.total < 0 else 'came out at'} {cash(abs(a.total))} {c}"
     spread = (
-        f"captured {n.money(a.spread)} {c} of spread"
+        f"captured {cash(a.spread)} {c} of spread"
         if a.spread >= 0
-        else f"gave away {n.money(-a.spread)} {c} of spread"
+        else f"gave away {cash(-a.spread)} {c} of spread"
     )
-    drift = f"{'gained' if a.inventory >= 0 else 'lost'} {n.money(abs(a.inventory))} {c} on its inventory"
+    drift = f"{'gained' if a.inventory >= 0 else 'lost'} {cash(abs(a.inventory))} {c} on its inventory"
     fees = (
-        f"paid {n.money(-a.fees)} {c} in fees"
+        f"paid {cash(-a.fees)} {c} in fees"
         if a.fees < 0
-        else f"received {n.money(a.fees)} {c} in rebates"
+        else f"received {cash(a.fees)} {c} in rebates"
         if a.fees > 0
         else "paid no fees"
     )
@@ -146,7 +154,7 @@ def verdict(result: Result) -> str:
     explained = (
         "These parts explain the P&L of the book to the last digit."
         if not a.unexplained
-        else f"{n.money(a.unexplained)} {c} of the P&L is unexplained, which is a fault in the books."
+        else f"{cash(a.unexplained)} {c} of the P&L is unexplained, which is a fault in the books."
     )
     text = [
         f"{lead}, {maker} {moved} in {n.span(_length(result))}:",
@@ -160,7 +168,7 @@ def verdict(result: Result) -> str:
         total = bound.attribution.total
         text.append(
             "Had every trade at our price filled us (the optimistic bound), the net would have been "
-            f"{n.money(total, sign=True)} {c} on {n.count(len(bound.fills))} fills."
+            f"{cash(total, sign=True)} {c} on {n.count(len(bound.fills))} fills."
         )
     return " ".join(text)
 
@@ -301,20 +309,21 @@ def bound_table(result: Result) -> Grid | None:
     if bound is None:
         return None
     c = result.attribution.currency
+    cash = partial(n.money, places=places(result))
 
     def column(r: Result) -> list[str]:
         a = r.attribution
         low, high = _range(r)
         orders, filled = _orders(r)
         return [
-            n.money(a.total, sign=True),
-            n.money(a.spread, sign=True),
-            n.money(a.inventory, sign=True),
-            n.money(a.fees, sign=True),
+            cash(a.total, sign=True),
+            cash(a.spread, sign=True),
+            cash(a.inventory, sign=True),
+            cash(a.fees, sign=True),
             n.count(len(r.fills)),
             n.percent(filled / orders if orders else None),
             f"{n.count(low)} to {n.count(high)}",
-            n.money(r.drawdown.amount),
+            cash(r.drawdown.amount),
         ]
 
     labels = (
@@ -379,8 +388,8 @@ def calibration_table(result: Result) -> Grid | None:
         )
     level = n.percent(calibration.settings["level"], 0)
     caption = (
-        f"Method {calibration.method}, {n.stamp(calibration.start_time)} to "
-        f"{n.stamp(calibration.end_time)} UTC ({n.span(calibration.end_time - calibration.start_time)})."
+        f"Method {calibration.method}, {n.stamps(calibration.start_time, calibration.end_time)} UTC "
+        f"({n.span(calibration.end_time - calibration.start_time)})."
     )
     if result.sigma_realised is not None:
         caption += f" In the replayed span σ was {n.significant(result.sigma_realised, 4)} ticks/√s."

@@ -21,6 +21,7 @@ __all__ = [
     "significant",
     "span",
     "stamp",
+    "stamps",
 ]
 
 MINUS = "−"
@@ -178,6 +179,18 @@ def stamp(nanoseconds: int) -> str:
     from datetime import UTC, datetime
 
     return datetime.fromtimestamp(int(nanoseconds) // 10**9, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def stamps(start: int, end: int) -> str:
+    """A span of time in UTC; the day is said once where both ends share it.
+
+    Examples
+    --------
+    >>> stamps(1_340_285_400 * 10**9, 1_340_308_800 * 10**9)
+    '2012-06-21 13:30:00 to 20:00:00'
+    """
+    first, last = stamp(start), stamp(end)
+    return f"{first} to {last[11:] if first[:10] == last[:10] else last}"
 
 
 def plain(value: Any) -> str:

@@ -75,15 +75,15 @@
   function bin(table, from, to, buckets) {
     const { t, price, lots } = table.columns;
     const out = { t: [], price: [], lots: [], n: [], size: [] };
-    const push = (time, value, sum, count) => {
+    const push = (time, value, sum, count, size) => {
       out.t.push(time);
       out.price.push(value);
       out.lots.push(sum);
       out.n.push(count);
-      out.size.push(Math.min(13, 6 + 1.5 * Math.sqrt(count - 1)));
+      out.size.push(size);
     };
-    if (to - from <= 2 * buckets) {
-      for (let i = from; i < to; i++) push(t[i], price[i], lots[i], 1);
+    if (to - from <= buckets / 2) {
+      for (let i = from; i < to; i++) push(t[i], price[i], lots[i], 1, 9);
       return out;
     }
     const begin = t[from];
@@ -97,7 +97,7 @@
         value += lots[at] * price[at];
         time += lots[at] * t[at];
       }
-      push(time / sum, value / sum, sum, count);
+      push(time / sum, value / sum, sum, count, Math.min(12, 6 + Math.sqrt(count - 1)));
     }
     return out;
   }
