@@ -647,6 +647,19 @@ def test_a_wrong_option_is_refused_by_name(option, words):
         mm.calibrate(still(10), **option)
 
 
+@pytest.mark.parametrize("option", [{"sigma_interval": 1e-9}, {"window": 1e-9, "method": "window"}])
+def test_a_grid_without_end_is_refused_before_it_is_made(option):
+    with pytest.raises(InvalidArgument, match="at least 5e-07 s: 20,000,000 steps in all"):
+        mm.calibrate(still(10), **option)
+
+
+def test_a_path_is_not_taken_for_events():
+    with pytest.raises(
+        InvalidArgument, match=r"events must be an mmcore.Events; mmcore.load\(path\) makes one"
+    ):
+        mm.calibrate("data/AMZN")
+
+
 def test_each_option_is_described_once():
     import inspect
 

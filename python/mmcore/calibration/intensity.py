@@ -474,8 +474,9 @@ class Windows:
     @classmethod
     def of(cls, events: Events, mids: Mids, window: float, depths: Ints, clustered: bool) -> Windows:
         step = nanoseconds(window)
-        cells = mids.span // step
-        mid2, defined = mids.at(mids.first + step * np.arange(cells, dtype=np.int64))
+        starts = mids.grid(window, "window")[:-1]  # full windows only
+        cells = starts.size
+        mid2, defined = mids.at(starts)
         count = int(np.count_nonzero(defined))
         blocks = blocks_of(count) if clustered else 0
         ordinal = np.cumsum(defined) - 1  # of each window among those with a mid

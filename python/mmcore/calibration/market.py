@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..events import HIDDEN, NO_ASK, NO_BID, QUOTE, SUBTICKS, TRADE
-
-if TYPE_CHECKING:
-    from ..events import Events
+from ..errors import InvalidArgument
+from ..events import HIDDEN, NO_ASK, NO_BID, QUOTE, SUBTICKS, TRADE, Events
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+
+MAX_GRID = 20_000_000
+"""Most points of a time grid."""
 
 
 def nanoseconds(seconds: float) -> int:
@@ -41,6 +41,17 @@ class Mids:
 
     @classmethod
     def of(cls, events: Events) -> Mids:
+        """Read the quotes.
+
+        Raises
+        ------
+        InvalidArgument
+            Something else than Events was given, such as a path.
+        """
+        if not isinstance(events, Events):
+            raise InvalidArgument(
+                argument="events", value=events, allowed="an mmcore.Events; mmcore.load(path) makes one"
+            )
         quotes = events.quotes
         time = np.asarray(quotes.local_time, dtype=np.int64)
         bid = np.asarray(quotes.bid, dtype=np.int64)
@@ -65,6 +76,23 @@ class Mids:
     def durations(self) -> Ints:
         """How long each kept row was in force, ns."""
         return np.diff(self.time, append=np.int64(self.last)) if self.time.size else self.time
+
+    def grid(self, seconds: float, argument: str) -> Ints:
+        """Times ``first + j * seconds`` up to the last quote, ns.
+
+        Raises
+        ------
+        InvalidArgument
+            More than 20 million points, by the name of the argument that asks for them.
+        """
+        step = nanoseconds(seconds)
+        points = self.span // step + 1
+        if points > MAX_GRID:
+            least = self.span / MAX_GRID / 1e9
+            raise InvalidArgument(
+                argument=argument, value=seconds, allowed=f"at least {least:.3g} s: {MAX_GRID:,} steps in all"
+            )
+        return self.first + step * np.arange(points, dtype=np.int64)
 
     def at(self, points: Ints) -> tuple[Ints, Bools]:
         """Mid in half ticks at each time, and whether it is defined there."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .market import Mids, nanoseconds
+from .market import Mids
 from .options import OPTION
 
 if TYPE_CHECKING:
@@ -51,14 +51,14 @@ class Volatility:
         return f"sigma is not identified: the mid did not move over {self.increments} increments"
 
 
-def volatility(events: Events, interval: float = 1.0) -> Volatility:
-    """Measure the volatility of the mid price on a grid of ``interval`` seconds.
+def volatility(events: Events, sigma_interval: float = 1.0) -> Volatility:
+    """Measure the volatility of the mid price on a time grid.
 
     Parameters
     ----------
     events : Events
         Market data; only the quotes are read.
-    interval : float
+    sigma_interval : float
         Spacing of the grid, s.
 
     Returns
@@ -68,17 +68,21 @@ def volatility(events: Events, interval: float = 1.0) -> Volatility:
     Raises
     ------
     InvalidArgument
-        ``interval`` is not a finite positive number.
+        ``sigma_interval`` is not a finite positive number, or too short for the span.
+
+    Examples
+    --------
+    >>> import mmcore as mm
+    >>> quotes = mm.Quotes(local_time=[0, 10**9, 2 * 10**9], bid=[99, 101, 100], ask=[101, 103, 103])
+    >>> volatility(mm.Events(mm.Instrument("XYZ", tick="0.01"), None, quotes)).sigma == ((4 + 0.25) / 2) ** 0.5
+    True
     """
-    interval = OPTION["sigma_interval"].check(interval)
-    return volatility_of(Mids.of(events), interval)
+    return volatility_of(Mids.of(events), OPTION["sigma_interval"].check(sigma_interval))
 
 
 def volatility_of(mids: Mids, interval: float) -> Volatility:
     """Measure it on mids that were read before."""
-    step = nanoseconds(interval)
-    cells = mids.span // step
-    mid2, defined = mids.at(mids.first + step * np.arange(cells + 1, dtype=np.int64))
+    mid2, defined = mids.at(mids.grid(interval, "sigma_interval"))
     both = defined[1:] & defined[:-1]
     n = int(np.count_nonzero(both))
     excluded = int(both.size - n)
