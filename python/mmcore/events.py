@@ -13,24 +13,8 @@ both equal.
 An absent side has size 0 and the price :data:`NO_BID` (the smallest int64) or :data:`NO_ASK` (the
 largest), so that crossing tests need no special case.
 
-The file
---------
-``events.save(path)`` writes one file that :meth:`Events.load` maps into memory without reading it
-into the process (little-endian throughout):
-
-====== ====== ==========================================================================
-offset bytes  content
-====== ====== ==========================================================================
-0      8      magic, ``MMEVENTS``
-8      4      version of the format, 1
-12     4      CRC-32 of the JSON header
-16     8      length of the JSON header in bytes
-24     8      length of the whole file in bytes
-32     28     zero
-60     4      CRC-32 of the 60 bytes above
-64     …      JSON header (UTF-8): instrument, name, notes, and for each column its name,
-              dtype, length, offset and CRC-32; then the columns, each at a multiple of 64
-====== ====== ==========================================================================
+``events.save(path)`` writes one file, described in :mod:`mmcore.event_file`, that
+:meth:`Events.load` maps into memory without reading it into the process.
 
 Examples
 --------
@@ -49,20 +33,16 @@ Examples
 
 from __future__ import annotations
 
-import json
-import mmap
 import os
-import struct
-import zlib
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from . import event_file
 from .errors import CorruptError, InvalidArgument
 
 if TYPE_CHECKING:
@@ -84,10 +64,6 @@ SUBTICKS = 1_000_000
 """``trades.subtick`` counts in 1/SUBTICKS of a tick."""
 
 _PRICE_LIMIT = 2**61  # bid + ask stays far from the ends of int64
-_MAGIC = b"MMEVENTS"
-_VERSION = 1
-_HEAD = struct.Struct("<8sIIQQ28x")
-_ALIGN = 64
 
 Int64Array = NDArray[np.int64]
 
@@ -687,51 +663,16 @@ class Events:
         OSError
             The place cannot be written; nothing is left behind.
         """
-        import tempfile
-
-        target = Path(path)
-        columns: list[tuple[str, NDArray[Any]]] = [("kind", self.kind)]
-        columns += [(f"quotes.{name}", column) for name, column in self.quotes.columns().items()]
-        columns += [(f"trades.{name}", column) for name, column in self.trades.columns().items()]
-        blocks = [np.ascontiguousarray(column, dtype=_dtype(name)) for name, column in columns]
-        described = [
-            {
-                "name": name,
-                "dtype": _dtype(name),
-                "length": len(block),
-                "crc32": zlib.crc32(block.data),
-                "offset": 0,
-            }
-            for (name, _), block in zip(columns, blocks, strict=True)
-        ]
-        header: dict[str, Any] = {
+        columns: dict[str, NDArray[Any]] = {"kind": self.kind}
+        columns |= {f"quotes.{name}": column for name, column in self.quotes.columns().items()}
+        columns |= {f"trades.{name}": column for name, column in self.trades.columns().items()}
+        described = {
             "instrument": self.instrument.to_dict(),
             "name": self.name,
             "clock_note": self.clock_note,
             "source": self.source,
-            "columns": described,
         }
-        # Offsets count from the end of the header, whose length they would otherwise change.
-        at = 0
-        for entry, block in zip(described, blocks, strict=True):
-            entry["offset"] = at
-            at += -(-block.nbytes // _ALIGN) * _ALIGN
-        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-        body = -(-(_ALIGN + len(text)) // _ALIGN) * _ALIGN
-        head = _HEAD.pack(_MAGIC, _VERSION, zlib.crc32(text), len(text), body + at)
-        head += struct.pack("<I", zlib.crc32(head))
-
-        handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write((head + text).ljust(body, b"\0"))
-                for block in blocks:
-                    file.write(block.data)
-                    file.write(bytes(-block.nbytes % _ALIGN))
-            os.replace(temporary, target)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        event_file.write(path, described, columns)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, verify: bool = True) -> Events:
@@ -752,63 +693,28 @@ class Events:
         """
         from .instruments import Instrument
 
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size < _ALIGN:
-                raise CorruptError(f"{path}: {size} bytes is too short for an event file")
-            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        memory = memoryview(mapped)
-        magic, version, text_crc, text_length, length = _HEAD.unpack_from(memory)
-        if magic != _MAGIC:
-            raise CorruptError(f"{path}: not an event file (starts with {magic!r})")
-        if version > _VERSION:
-            raise CorruptError(
-                f"{path}: format {version} was written by a newer mmcore; this one reads up to {_VERSION}"
-            )
-        (head_crc,) = struct.unpack_from("<I", memory, _HEAD.size)
-        if zlib.crc32(memory[: _HEAD.size]) != head_crc or version < 1:
-            raise CorruptError(f"{path}: the checksum of the first bytes is wrong")
-        if length != size or _ALIGN + text_length > size:
-            raise CorruptError(f"{path}: should have {length} bytes, has {size}")
-        text = bytes(memory[_ALIGN : _ALIGN + text_length])
-        if zlib.crc32(text) != text_crc:
-            raise CorruptError(f"{path}: the checksum of the header is wrong")
-        try:
-            header = json.loads(text)
-            body = -(-(_ALIGN + text_length) // _ALIGN) * _ALIGN
-            columns = {}
-            for entry in header["columns"]:
-                start, count, dtype = body + entry["offset"], entry["length"], _dtype(entry["name"])
-                end = start + count * np.dtype(dtype).itemsize
-                if entry["dtype"] != dtype or start % _ALIGN or end > size:
-                    raise CorruptError(f"{path}: column {entry['name']} is described wrongly")
-                if verify and zlib.crc32(memory[start:end]) != entry["crc32"]:
-                    raise CorruptError(f"{path}: the checksum of column {entry['name']} is wrong")
-                columns[entry["name"]] = np.frombuffer(mapped, dtype=dtype, count=count, offset=start)
-            quotes = Quotes._of({name: columns[f"quotes.{name}"] for name in Quotes.DTYPES})
-            trades = Trades._of({name: columns[f"trades.{name}"] for name in Trades.DTYPES})
-            kind = columns["kind"]
-            instrument = Instrument.from_dict(header["instrument"])
-            events = cls.__new__(cls)
-            events._adopt(
-                kind, instrument, quotes, trades, header["name"], header["clock_note"], header["source"]
-            )
-        except CorruptError:
-            raise
-        except (KeyError, TypeError, ValueError) as error:
-            raise CorruptError(f"{path}: the header is not what an event file holds ({error})") from error
+        described, columns = event_file.read(path, _DTYPES, verify)
+        quotes = Quotes._of({name: columns[f"quotes.{name}"] for name in Quotes.DTYPES})
+        trades = Trades._of({name: columns[f"trades.{name}"] for name in Trades.DTYPES})
+        kind = columns["kind"]
         lengths = [{len(column) for column in rows.columns().values()} for rows in (quotes, trades)]
         if any(len(found) != 1 for found in lengths) or len(kind) != len(quotes) + len(trades):
             raise CorruptError(f"{path}: the columns have lengths that do not fit together")
+        events = cls.__new__(cls)
+        try:
+            instrument = Instrument.from_dict(described["instrument"])
+            note, source = described["clock_note"], described["source"]
+            events._adopt(kind, instrument, quotes, trades, described["name"], note, source)
+        except (KeyError, TypeError, ValueError) as error:
+            raise CorruptError(f"{path}: the header is not what an event file holds ({error!r})") from error
         return events
 
 
-def _dtype(column: str) -> str:
-    if column == "kind":
-        return "|u1"
-    part, _, name = column.partition(".")
-    sets: dict[str, type[_Columns]] = {"quotes": Quotes, "trades": Trades}
-    return sets[part].DTYPES[name]
+_DTYPES = {
+    "kind": "|u1",
+    **{f"quotes.{name}": dtype for name, dtype in Quotes.DTYPES.items()},
+    **{f"trades.{name}": dtype for name, dtype in Trades.DTYPES.items()},
+}
 
 
 def _merged(quote_time: Int64Array, trade_time: Int64Array) -> NDArray[np.uint8]:
