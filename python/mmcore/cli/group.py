@@ -110,7 +110,7 @@ def _failure(error: BaseException) -> _Failure | None:
         return _Failure(0, "")
     if isinstance(error, Error):
         exit_code = ANSWER_IS_NO if isinstance(error, NotIdentified) else BAD_INPUT
-        fields = {
+        fields: dict[str, Any] = {
             name: value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
             for name, value in (
                 ("argument", error.argument),

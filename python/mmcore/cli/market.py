@@ -48,8 +48,8 @@ def settings_of(config: str | None, changes: tuple[str, ...], given: dict[str, A
         settings = {name: dict(table) for name, table in load(config).values.items()}
     model = given.get("model") or settings.get("model", {}).get("name", MODEL.default)
     for change in changes:
-        for section, table in _change(change, model).values.items():
-            settings.setdefault(section, {}).update(table)
+        for name, table in _change(change, model).values.items():
+            settings.setdefault(name, {}).update(table)
             model = given.get("model") or settings.get("model", {}).get("name", model)
     if "model" in settings and settings["model"].get("name", model) != model:
         # Another model was asked for: keep what both have.

@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 
-class Value(click.ParamType):
+class Value(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4 only
     """The value of one parameter: converted and checked by the parameter itself."""
 
     def __init__(self, parameter: Parameter) -> None:

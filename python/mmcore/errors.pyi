@@ -1,0 +1,48 @@
+from typing import Any, ClassVar
+
+__all__ = [
+    "ApproximationWarning",
+    "CapacityError",
+    "ConflictError",
+    "CorruptError",
+    "Error",
+    "InvalidArgument",
+    "MissingExtra",
+    "NoConvergence",
+    "NotIdentified",
+    "OutOfBounds",
+    "UnknownName",
+    "Unsupported",
+]
+
+class Error(Exception):
+    code: ClassVar[str]
+    argument: str | None
+    value: Any
+    allowed: str | None
+    index: int | None
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        argument: str | None = None,
+        value: Any = None,
+        allowed: str | None = None,
+        index: int | None = None,
+    ) -> None: ...
+
+class InvalidArgument(Error, ValueError): ...
+class OutOfBounds(Error, OverflowError): ...
+class ConflictError(Error, ValueError): ...
+class Unsupported(Error, NotImplementedError): ...
+class UnknownName(Error, KeyError): ...
+class CapacityError(Error, MemoryError): ...
+class NoConvergence(Error, ArithmeticError): ...
+class CorruptError(Error, ValueError): ...
+class NotIdentified(Error, ValueError): ...
+
+class MissingExtra(Error, ImportError):
+    extra: str
+    def __init__(self, feature: str, extra: str) -> None: ...
+
+class ApproximationWarning(UserWarning): ...
