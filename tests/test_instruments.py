@@ -104,11 +104,10 @@ def test_negative_prices_only_where_the_instrument_has_them():
 # ---- floats ----
 
 
-@given(
-    n=st.integers(0, 2**50 - 1), tick=st.sampled_from(["0.1", "0.01", "0.05", "0.0001", "0.25", "1", "0.3"])
-)
+@given(n=st.integers(0, 2**41), tick=st.sampled_from(["0.1", "0.01", "0.05", "0.0001", "0.25", "1", "0.3"]))
 def test_floats_that_mean_a_grid_point_are_that_point(n, tick):
     x = mm.Instrument("X", tick=tick)
+    # Beyond 2**41 ticks the rounding of the double itself nears a thousandth of a tick, the most let pass.
     assert x.ticks(float(x.price(n))) == n  # the double nearest to the price
     assert x.ticks(n * float(tick)) == n  # and the usual way to make one
 
@@ -253,7 +252,7 @@ def test_gamma_gives_the_same_price_on_every_grid(lot, tick):
 
 
 def test_gamma_of_the_design():
-    assert BTC.gamma(per_currency=1e-6) == 1e-10
+    assert BTC.gamma(per_currency=1e-6) == float(Fraction(1e-6) / 10**4)  # rounded once
     assert BTC.gamma(per_currency=0) == 0
     for value in (-1e-9, math.nan, math.inf, "1", True, None):
         with pytest.raises(InvalidArgument, match="per_currency"):
