@@ -74,7 +74,8 @@ def volatility(events: Events, sigma_interval: float = 1.0) -> Volatility:
     --------
     >>> import mmcore as mm
     >>> quotes = mm.Quotes(local_time=[0, 10**9, 2 * 10**9], bid=[99, 101, 100], ask=[101, 103, 103])
-    >>> volatility(mm.Events(mm.Instrument("XYZ", tick="0.01"), None, quotes)).sigma == ((4 + 0.25) / 2) ** 0.5
+    >>> events = mm.Events(mm.Instrument("XYZ", tick="0.01"), None, quotes)
+    >>> volatility(events).sigma == ((4 + 0.25) / 2) ** 0.5
     True
     """
     return volatility_of(Mids.of(events), OPTION["sigma_interval"].check(sigma_interval))
