@@ -221,3 +221,13 @@ def test_a_column_that_does_not_exist():
         Fields(b"1,2\n", 2).integers(2)
     with pytest.raises(InvalidArgument, match="column"):
         Fields(b"1,2\n", 2).strings(-1)
+
+
+def test_the_examples_of_the_docstrings():
+    import doctest
+
+    import mmcore.decimals
+
+    result = doctest.testmod(mmcore.decimals)
+    assert result.attempted > 10
+    assert result.failed == 0

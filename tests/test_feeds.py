@@ -664,8 +664,12 @@ def test_formats_are_told_apart(tmp_path):
         mm.load(tmp_path / "kept", instrument=STOCK)
     with pytest.raises(InvalidArgument, match="format must be one of lobster, binance, csv, events"):
         mm.load(tmp_path / "kept", format="parquet")
-    with pytest.raises(FileNotFoundError):
-        mm.load(tmp_path / "nothing")
+    for missing in (tmp_path / "nothing.csv", tmp_path / "no folder" / "nothing.csv"):
+        with pytest.raises(FileNotFoundError, match="no such file or folder"):
+            mm.load(missing)
+    for there in (tmp_path / "row", tmp_path):  # not whole names of a pair
+        with pytest.raises(FileNotFoundError, match="no LOBSTER pair here"):
+            mm.load(there)
 
 
 def test_a_second_load_does_not_parse(tmp_path, cache, monkeypatch):

@@ -149,8 +149,13 @@ def load(
 def _guess(path: Path) -> str:
     from .text import first_line
 
-    if path.is_dir() or not path.exists() or _LOBSTER.search(path.name):
-        return "lobster"  # a folder or a prefix: lobster.files says what is missing
+    if not path.exists():
+        begins = path.parent.is_dir() and any(f.name.startswith(path.name) for f in path.parent.iterdir())
+        if not begins:
+            raise FileNotFoundError(f"{path}: no such file or folder")
+        return "lobster"  # what the names of a pair share
+    if path.is_dir() or _LOBSTER.search(path.name):
+        return "lobster"
     with open(path, "rb") as file:
         if file.read(8) == b"MMEVENTS":
             return "events"

@@ -68,7 +68,8 @@ def files(path: Path) -> list[Path]:
     elif path.is_file():
         found = [path]
     else:
-        found = sorted(path.parent.glob(path.name + "*"))
+        around = path.parent.iterdir() if path.parent.is_dir() else ()
+        found = sorted(file for file in around if file.name.startswith(path.name))
     pairs = {}
     for file in found:
         match = _KIND.match(file.name)
