@@ -1,0 +1,317 @@
+"""The report: one file, no requests, nobody else's markup, and figures that are the result's own."""
+
+import base64
+import copy
+import dataclasses
+import itertools
+import json
+import re
+import sys
+from decimal import Decimal
+from html.parser import HTMLParser
+from pathlib import Path
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given
+from mmcore.errors import MissingExtra
+from mmcore.report import charts, contents, numbers
+from mmcore.report.thinning import thin
+
+import mmcore as mm
+from mmcore import report
+
+pytest.importorskip("bokeh")
+
+HOSTILE = "</script><img src=x onerror=alert(1)>&\"'"
+
+
+class Page(HTMLParser):
+    """What a browser would see: elements with attributes, and the texts of those with a class."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.texts: dict[str, list[str]] = {}
+        self.scripts: dict[str, str] = {}
+        self.styles: list[str] = []
+        self._open: list[tuple[str, dict[str, str]]] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        element = (tag, {name: value or "" for name, value in attrs})
+        self.elements.append(element)
+        if tag not in ("meta", "path", "circle"):
+            self._open.append(element)
+
+    def handle_endtag(self, tag):
+        while self._open and self._open.pop()[0] != tag:
+            pass
+
+    def handle_data(self, data):
+        if not self._open:
+            return
+        tag, attributes = self._open[-1]
+        if tag == "script":
+            self.scripts[attributes.get("id", str(len(self.scripts)))] = data
+        elif tag == "style":
+            self.styles.append(data)
+        elif data.strip():
+            for name in [tag, *attributes.get("class", "").split()]:
+                self.texts.setdefault(name, []).append(data.strip())
+
+
+@pytest.fixture(scope="module")
+def events():
+    return mm.SimulatedMarket(duration=900.0, seed=7).events()
+
+
+@pytest.fixture(scope="module")
+def result(events):
+    return mm.run(events)
+
+
+@pytest.fixture(scope="module")
+def written(result, tmp_path_factory):
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    result.report(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def page(written):
+    return Page(written.read_text(encoding="utf-8"))
+
+
+def replay(events, depth=2.0, **arguments):
+    return mm.replay(events, mm.Quoter(mm.Affine(base=(depth, depth), slope=0.0, q_max=20.0)), **arguments)
+
+
+def drawn(page, table, column):
+    """Decode one embedded column, independently of page.js."""
+    packed = json.loads(page.scripts["page-data"])["tables"][table]["columns"][column]
+    whole = np.frombuffer(base64.b64decode(packed["data"]), "<i4").astype(float)
+    whole[whole == -(2**31)] = np.nan
+    return packed["offset"] + packed["scale"] * whole
+
+
+def test_nothing_is_loaded_from_anywhere(page):
+    for tag, attributes in page.elements:
+        assert tag not in ("link", "img", "iframe", "object", "embed", "base", "form", "audio", "video")
+        assert not {"src", "href", "srcset", "action", "data", "poster", "background"} & attributes.keys(), (
+            tag
+        )
+        assert not any(name.startswith("on") for name in attributes), (tag, attributes)
+    for style in page.styles:
+        assert "url(" not in style
+        assert "@import" not in style
+
+
+def test_the_page_forbids_itself_every_request(page):
+    policies = [a["content"] for tag, a in page.elements if a.get("http-equiv") == "Content-Security-Policy"]
+    assert len(policies) == 1
+    assert policies[0].startswith("default-src 'none';")
+    assert "http" not in policies[0]
+    assert "unsafe-eval" not in policies[0]
+
+
+def test_names_are_text_never_markup(events, tmp_path):
+    named = mm.Events(events.instrument, events.kind, events.quotes, events.trades, name=HOSTILE)
+    path = tmp_path / "hostile.html"
+    replay(named).report(path)
+    page = Page(path.read_text(encoding="utf-8"))
+    assert not [tag for tag, _ in page.elements if tag == "img"]
+    assert any(HOSTILE in text for text in page.texts["sub"])
+    for text in (page.scripts["page-data"], page.scripts["charts-data"]):
+        assert "<" not in text
+        json.loads(text)
+
+
+def test_headline_figures_are_the_books_and_add_up_on_the_page(result, page):
+    values = {}
+    for tile in contents.tiles(result):
+        values[tile.label] = tile.value
+        assert tile.value in page.texts["dd"] + page.texts.get("good", []) + page.texts.get("bad", [])
+    net, spread, inventory, fees = (
+        Decimal(values[name].replace(",", "").replace("−", "-"))
+        for name in ("Net P&L", "Spread captured", "Inventory revaluation", "Fees")
+    )
+    a = result.attribution
+    assert (net, spread, inventory, fees) == (a.total, a.spread, a.inventory, a.fees)
+    assert net == spread + inventory + fees
+    assert values["Unexplained"] == "0"
+    assert values["Fills"] == f"{len(result.fills):,}"
+
+
+def test_a_rounded_half_is_shown_in_full():
+    # -25.645 shown with two decimals is -25.64, and no longer the sum of 24.32 and -49.97.
+    assert numbers.money(Decimal("-25.645"), 3) == "−25.645"
+    assert numbers.money(Decimal("1E-8")) == "0.000000010"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "label"), [({}, "out-of-sample"), ({"train": 1.0}, "in-sample"), (None, "fixed parameters")]
+)
+def test_the_sample_stands_beside_the_title(events, arguments, label, tmp_path):
+    outcome = replay(events) if arguments is None else mm.run(events, **arguments)
+    assert outcome.sample == label
+    outcome.report(tmp_path / "r.html")
+    page = Page((tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert page.texts["sample"] == [label]
+    assert label in page.texts["title"][0]
+    if label == "in-sample":
+        assert contents.SAMPLES["in-sample"] in page.texts["li"]
+
+
+def test_calibration_notes_come_first(result):
+    note = "one tick wide: the continuous model does not describe it"
+    warned = copy.copy(result)
+    warned.calibration = dataclasses.replace(result.calibration, notes=[note])
+    assert contents.notes(warned)[0] == f"Calibration: {note}"
+
+
+def test_charts_and_tables_speak_to_those_who_do_not_see_them(page):
+    pictures = [a for _, a in page.elements if a.get("role") == "img"]
+    assert len(pictures) >= 8
+    assert all(len(a["aria-label"]) > 20 for a in pictures)
+    assert all(a.get("scope") for tag, a in page.elements if tag == "th")
+    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+    html = next(a for tag, a in page.elements if tag == "html")
+    assert html["lang"] == "en"
+
+
+def test_embedded_columns_are_exact(result, page):
+    tick = float(result.instrument.tick)
+    d = result.decisions
+    for side in ("bid", "ask"):
+        expected = np.where(d[f"{side}_size"] > 0, d[side] * tick, np.nan)
+        np.testing.assert_allclose(drawn(page, "quotes", side), expected, rtol=1e-14)
+    path = result.pnl_path
+    for name, column in (
+        ("spread", "spread"),
+        ("revaluation", "inventory"),
+        ("fees", "fees"),
+        ("total", "total"),
+    ):
+        reach = np.ptp(path[column])
+        np.testing.assert_allclose(drawn(page, "pnl", name), path[column], rtol=0, atol=reach / 2**31 + 1e-12)
+    np.testing.assert_array_equal(drawn(page, "inventory", "inventory"), result.inventory_path[1])
+    buys = result.fills["qty"] > 0
+    np.testing.assert_array_equal(drawn(page, "buys", "lots"), result.fills["qty"][buys])
+    start = json.loads(page.scripts["page-data"])["start"]
+    time = drawn(page, "quotes", "t") + start
+    assert np.all(np.abs(time - d["live_time"] / 1e6) < 0.01)  # ms
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0, 1e-8])
+def test_packed_integers_keep_every_digit_and_absence(scale):
+    values = np.array([617_000.0, np.nan, 617_001.0, 617_000.0 + 2**31 - 3])
+    packed = charts.Table("x", np.arange(4), {"y": (values, scale)}).pack(0)["columns"]["y"]
+    whole = np.frombuffer(base64.b64decode(packed["data"]), "<i4").astype(np.int64)
+    assert whole[1] == -(2**31)
+    assert packed["scale"] == scale
+    assert (whole[[0, 2, 3]] == [0, 1, 2**31 - 3]).all()
+
+
+def test_long_tables_are_thinned_and_keep_their_extremes(monkeypatch):
+    monkeypatch.setattr(charts, "MAX_ROWS", 1000)
+    rng = np.random.default_rng(5)
+    values = np.cumsum(rng.integers(-3, 4, 50_000)).astype(float)
+    table = charts.Table("x", np.arange(50_000) * 10**6, {"y": (values, 1.0)}).pack(0)
+    assert 500 < table["rows"] <= 1000
+    y = (
+        np.frombuffer(base64.b64decode(table["columns"]["y"]["data"]), "<i4")
+        + table["columns"]["y"]["offset"]
+    )
+    assert (y.min(), y.max(), y[0], y[-1]) == (values.min(), values.max(), values[0], values[-1])
+
+
+@given(
+    st.lists(st.integers(0, 30), min_size=2, max_size=300),
+    st.integers(1, 20),
+    st.randoms(use_true_random=False),
+)
+def test_thinning_draws_the_same_envelope(gaps, buckets, random):
+    time = np.cumsum(gaps)
+    values = np.array([random.choice([float(random.randint(-9, 9)), np.nan]) for _ in gaps])
+    kept = thin(time, [values], buckets)
+    assert (np.diff(kept) > 0).all()
+    assert kept[0] == 0
+    assert kept[-1] == len(time) - 1
+    if len(time) <= 2 * buckets or time[0] == time[-1]:
+        assert len(kept) == len(time)
+        return
+    assert len(kept) <= 4 * buckets
+    edges = [int(time[0] + (time[-1] - time[0]) * i / buckets) for i in range(1, buckets)]
+    slices = np.searchsorted(np.sort(edges), time, side="right")
+    for s in np.unique(slices):
+        rows = np.flatnonzero(slices == s)
+        mine = kept[np.isin(kept, rows)]
+        assert mine[0] == rows[0]
+        assert mine[-1] == rows[-1]
+        if not np.isnan(values[rows]).all():
+            assert np.nanmin(values[mine]) == np.nanmin(values[rows])
+            assert np.nanmax(values[mine]) == np.nanmax(values[rows])
+
+
+def test_a_replay_without_fills_has_a_report(events, tmp_path):
+    outcome = replay(events, depth=10_000.0)
+    assert len(outcome.fills) == 0
+    outcome.report(tmp_path / "empty.html")
+    page = Page((tmp_path / "empty.html").read_text(encoding="utf-8"))
+    assert "nothing was filled" in page.texts["verdict"][0]
+
+
+def test_an_optimistic_replay_says_so(events):
+    assert any("optimistic bound" in note for note in contents.notes(replay(events, fill="touch")))
+
+
+def test_the_bound_stands_beside_the_result(result, page):
+    cells = page.texts["td"]
+    places = contents.places(result)
+    for outcome in (result, result.optimistic):
+        assert numbers.money(outcome.attribution.total, places, sign=True) in cells
+        assert numbers.count(len(outcome.fills)) in cells
+
+
+def test_without_bokeh_the_error_names_the_extra_and_nothing_is_written(result, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "bokeh.document", None)
+    with pytest.raises(MissingExtra, match=r"mmcore-quoting\[report\]"):
+        result.report(tmp_path / "report.html")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_report_that_fails_leaves_the_old_one(result, monkeypatch, tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text("yesterday")
+
+    def broken(_):
+        raise RuntimeError("half way")
+
+    monkeypatch.setattr(report, "page", broken)
+    with pytest.raises(RuntimeError, match="half way"):
+        report.write_report(result, path)
+    assert [p.name for p in Path(tmp_path).iterdir()] == ["report.html"]
+    assert path.read_text() == "yesterday"
+
+
+def test_contrast_of_lines_and_text():
+    # Web Content Accessibility Guidelines 2.1: 4.5:1 for text, 3:1 for graphics.
+    def luminance(colour):
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    def contrast(one, other):
+        high, low = sorted((luminance(one), luminance(other)), reverse=True)
+        return (high + 0.05) / (low + 0.05)
+
+    for name, pair in charts.COLOURS.items():
+        for colour, background in zip(pair, ("#ffffff", "#14181d"), strict=True):
+            if name not in ("grid", "axis", "touch"):
+                assert contrast(colour, background) >= 4.5, (name, colour)
