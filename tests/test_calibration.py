@@ -372,6 +372,14 @@ def test_errors_allow_for_orders_that_come_in_clusters():
     assert honest[:, 1:3].mean() > 0.86  # 0.91 where blocks are hardly longer than the bursts
 
 
+def test_a_sample_too_short_to_measure_clusters_says_so():
+    short, asked = (mm.calibrate(sample([60, 40, 30, 20]), errors=e) for e in ("clustered", "independent"))
+    assert short.settings["errors"] == "independent"
+    assert short.standard_errors == asked.standard_errors
+    assert any("too short to measure how orders cluster" in note for note in short.notes)
+    assert not any("too short" in note for note in asked.notes)
+
+
 def test_least_squares_on_logarithms_has_about_twice_the_standard_deviation():
     """The setting of the theory: A = 0.9, k = 0.3, 600 s, depths to 20; counts of separate depths."""
     rng = np.random.default_rng(3)

@@ -128,6 +128,11 @@ def calibrate(
     else:
         fits = _line_fits(events, orders, mids, open_time, settings, sample)
     notes = _notes(sigma, fits, sample, settings)
+    if errors == "clustered" and settings["errors"] == "independent" and any(f.identified for f in fits):
+        notes.append(
+            "the sample is too short to measure how orders cluster: the errors of A and k take them as "
+            "independent, and are too small if they are not"
+        )
     return Calibration(
         method,
         sigma,
