@@ -151,7 +151,7 @@ def _poisson_limits(count: Ints, level: float) -> tuple[Floats, Floats]:
 
     tail = (1 - level) / 2
     low = np.where(count > 0, gammaincinv(np.maximum(count, 1), tail), 0.0)
-    return low, gammaincinv(count + 1, 1 - tail)
+    return low, np.asarray(gammaincinv(count + 1, 1 - tail), dtype=np.float64)
 
 
 def _binomial_limits(count: Ints, n: int, level: float) -> tuple[Floats, Floats]:
