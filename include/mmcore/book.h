@@ -67,15 +67,57 @@ static inline void mm_position_init(mm_position *p, int32_t method, int negative
   p->flags = negative_prices ? MM_NEGATIVE_PRICES : 0;
 }
 
-/* |cash| and |mark * net| stay below 2^96 tick*lot: then realised, unrealised and their sum fit 128 bits. */
+/* |cash| and |mark * net| stay below 2^96 tick*lot: then realised, unrealised and their sum fit 128 bits. The
+ * first test is enough for anything below 2^64. */
 static inline int mm_value_fits(mm_i128 a) {
   const int64_t bound = (int64_t)1 << 32;
-  return a.hi >= -bound && a.hi < bound && !(a.hi == -bound && a.lo == 0);
+  return MM_LIKELY((uint64_t)a.hi + 1 <= 1) ||
+         (a.hi >= -bound && a.hi < bound && !(a.hi == -bound && a.lo == 0));
 }
 
 static inline int mm_cost_fits(mm_i128 a) {
   const int64_t bound = (int64_t)MM_COST_SCALE << 32;
-  return a.hi >= -bound && a.hi < bound && !(a.hi == -bound && a.lo == 0);
+  return MM_LIKELY((uint64_t)a.hi + 1 <= 1) ||
+         (a.hi >= -bound && a.hi < bound && !(a.hi == -bound && a.lo == 0));
+}
+
+/* What a fill makes of everything but the cost. */
+typedef struct mm_totals {
+  int64_t net, bought, sold;
+  mm_i128 value, cash, fees;
+} mm_totals;
+
+static inline int mm_position_totals(const mm_position *p, int64_t qty, int64_t price, int64_t fee,
+                                     mm_totals *t) {
+  if (MM_UNLIKELY(qty == 0 || (price <= 0 && !(p->flags & MM_NEGATIVE_PRICES))))
+    return MM_INVALID;
+  if (MM_UNLIKELY(qty == INT64_MIN || price == INT64_MIN))
+    return MM_OVERFLOW;
+  if (MM_UNLIKELY(mm_add_i64(p->net, qty, &t->net) || t->net == INT64_MIN))
+    return MM_OVERFLOW;
+  t->bought = p->bought;
+  t->sold = p->sold;
+  if (MM_UNLIKELY(qty > 0 ? mm_add_i64(p->bought, qty, &t->bought) : mm_add_i64(p->sold, -qty, &t->sold)))
+    return MM_OVERFLOW;
+  t->value = mm_i128_mul(qty, price);
+  t->cash = mm_i128_sub(p->cash, t->value); /* |value| <= 2^126, |cash| < 2^96 */
+  if (MM_UNLIKELY(!mm_value_fits(t->value) || !mm_value_fits(t->cash)))
+    return MM_OVERFLOW;
+  if (MM_UNLIKELY(mm_i128_add_checked(p->fees, mm_i128_of(fee), &t->fees)))
+    return MM_OVERFLOW;
+  if ((p->flags & MM_HAS_MARK) && MM_UNLIKELY(!mm_value_fits(mm_i128_mul(t->net, p->mark))))
+    return MM_OVERFLOW;
+  return MM_OK;
+}
+
+static inline void mm_position_commit(mm_position *p, const mm_totals *t, mm_i128 cost) {
+  p->net = t->net;
+  p->cash = t->cash;
+  p->cost = cost;
+  p->fees = t->fees;
+  p->bought = t->bought;
+  p->sold = t->sold;
+  p->fills++;
 }
 
 /* What closing `closed` lots (> 0) of the queue releases, in tick*lot; moves the cursors given. The position
@@ -99,6 +141,44 @@ static inline mm_i128 mm_lots_release(const mm_lot *lots, int64_t closed, int64_
   return released;
 }
 
+static inline int mm_position_fill_fifo(mm_position *p, const mm_totals *t, mm_lot *lots, int64_t capacity,
+                                        int64_t qty, int64_t price) {
+  const int64_t old = p->net;
+  int64_t head = p->lots_head, tail = p->lots_tail, used = p->lots_used;
+  int64_t opened; /* lots that join the queue */
+  mm_i128 cost;
+  if (old == 0 || (old ^ qty) >= 0) {
+    opened = qty;
+    cost = mm_i128_add(p->cost, mm_i128_scale(t->value, MM_COST_SCALE)); /* both below 2^126 */
+  } else if (t->net == 0 || (old ^ t->net) < 0) {
+    opened = t->net;
+    cost = mm_i128_scale(mm_i128_mul(opened, price), MM_COST_SCALE);
+    head = tail;
+    used = 0;
+  } else {
+    mm_i128 released = mm_lots_release(lots, qty < 0 ? -qty : qty, &head, &used);
+    /* With prices of both signs the parts of a pool can be larger than the pool. */
+    if (MM_UNLIKELY(mm_i128_scale_checked(released, MM_COST_SCALE, &released) || !mm_cost_fits(released)))
+      return MM_OVERFLOW;
+    opened = 0;
+    cost = mm_i128_sub(p->cost, released);
+  }
+  if (MM_UNLIKELY(!mm_cost_fits(cost)))
+    return MM_OVERFLOW;
+  if (opened != 0) {
+    if (MM_UNLIKELY(tail >= capacity))
+      return MM_CAPACITY;
+    lots[tail].qty = opened;
+    lots[tail].price = price;
+    tail++;
+  }
+  mm_position_commit(p, t, cost);
+  p->lots_head = head;
+  p->lots_tail = tail;
+  p->lots_used = used;
+  return MM_OK;
+}
+
 /* Book one fill: qty signed lots, price in ticks, fee in currency units (paid > 0).
  *
  * MM_INVALID: qty is 0, or price <= 0 where the instrument has no negative prices.
@@ -108,76 +188,29 @@ static inline mm_i128 mm_lots_release(const mm_lot *lots, int64_t closed, int64_
 static inline int mm_position_fill(mm_position *p, mm_lot *lots, int64_t capacity, int64_t qty, int64_t price,
                                    int64_t fee) {
   const int64_t old = p->net;
-  int64_t net, bought = p->bought, sold = p->sold;
-  int64_t head = p->lots_head, tail = p->lots_tail, used = p->lots_used;
-  mm_i128 value, cash, cost, fees;
-  int64_t opened; /* lots that join the position at this price */
+  mm_totals t;
+  mm_i128 cost;
+  const int status = mm_position_totals(p, qty, price, fee, &t);
+  if (MM_UNLIKELY(status != MM_OK))
+    return status;
+  if (p->method == MM_FIFO)
+    return mm_position_fill_fifo(p, &t, lots, capacity, qty, price);
 
-  if (MM_UNLIKELY(qty == 0 || (price <= 0 && !(p->flags & MM_NEGATIVE_PRICES))))
-    return MM_INVALID;
-  if (MM_UNLIKELY(qty == INT64_MIN || price == INT64_MIN))
-    return MM_OVERFLOW;
-  if (MM_UNLIKELY(mm_add_i64(old, qty, &net) || net == INT64_MIN))
-    return MM_OVERFLOW;
-  if (MM_UNLIKELY(qty > 0 ? mm_add_i64(bought, qty, &bought) : mm_add_i64(sold, -qty, &sold)))
-    return MM_OVERFLOW;
-  value = mm_i128_mul(qty, price);
-  cash = mm_i128_sub(p->cash, value); /* |value| <= 2^126, |cash| < 2^96 */
-  if (MM_UNLIKELY(!mm_value_fits(cash) || !mm_value_fits(value)))
-    return MM_OVERFLOW;
-  if (MM_UNLIKELY(mm_i128_add_checked(p->fees, mm_i128_of(fee), &fees)))
-    return MM_OVERFLOW;
-  if ((p->flags & MM_HAS_MARK) && MM_UNLIKELY(!mm_value_fits(mm_i128_mul(net, p->mark))))
-    return MM_OVERFLOW;
-
-  if (old == 0 || (old ^ qty) >= 0) { /* opens or adds */
-    opened = qty;
-    cost = mm_i128_add(p->cost, mm_i128_scale(value, MM_COST_SCALE)); /* both below 2^126 */
+  if (old == 0 || (old ^ qty) >= 0) {                                   /* opens or adds */
+    cost = mm_i128_add(p->cost, mm_i128_scale(t.value, MM_COST_SCALE)); /* both below 2^126 */
     if (MM_UNLIKELY(!mm_cost_fits(cost)))
       return MM_OVERFLOW;
-  } else if (net == 0) { /* closes everything: the pool is returned whole, no division */
-    opened = 0;
+  } else if (t.net == 0) { /* closes everything: the pool is returned whole, no division */
     cost = mm_i128_of(0);
-    head = tail;
-    used = 0;
-  } else if ((old ^ net) >= 0) { /* closes a part */
-    const int64_t closed = qty < 0 ? -qty : qty;
+  } else if ((old ^ t.net) >= 0) { /* closes a part: less than |old|, so the result is within the pool */
     mm_i128 released;
-    opened = 0;
-    if (p->method == MM_FIFO) {
-      /* With prices of both signs the parts of a pool can be larger than the pool. */
-      released = mm_lots_release(lots, closed, &head, &used);
-      if (MM_UNLIKELY(mm_i128_scale_checked(released, MM_COST_SCALE, &released) || !mm_cost_fits(released)))
-        return MM_OVERFLOW;
-    } else {
-      mm_i128_muldiv(p->cost, closed, old < 0 ? -old : old, &released); /* closed < |old|: fits */
-    }
-    cost = mm_i128_sub(p->cost, released);
-    if (MM_UNLIKELY(!mm_cost_fits(cost)))
+    if (MM_UNLIKELY(mm_i128_muldiv(p->cost, qty < 0 ? -qty : qty, old < 0 ? -old : old, &released)))
       return MM_OVERFLOW;
-  } else { /* flips: everything is closed, the rest opens at this price */
-    opened = net;
-    cost = mm_i128_scale(mm_i128_mul(net, price), MM_COST_SCALE);
-    head = tail;
-    used = 0;
+    cost = mm_i128_sub(p->cost, released);
+  } else { /* flips: everything is closed, the rest opens at this price and is worth less than the fill */
+    cost = mm_i128_scale(mm_i128_mul(t.net, price), MM_COST_SCALE);
   }
-  if (p->method == MM_FIFO && opened != 0) {
-    if (MM_UNLIKELY(tail >= capacity))
-      return MM_CAPACITY;
-    lots[tail].qty = opened;
-    lots[tail].price = price;
-    tail++;
-  }
-  p->net = net;
-  p->cash = cash;
-  p->cost = cost;
-  p->fees = fees;
-  p->bought = bought;
-  p->sold = sold;
-  p->fills++;
-  p->lots_head = head;
-  p->lots_tail = tail;
-  p->lots_used = used;
+  mm_position_commit(p, &t, cost);
   return MM_OK;
 }
 
