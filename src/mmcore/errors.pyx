@@ -8,18 +8,18 @@ The compiled modules raise them too, so this module is compiled and depends on n
 """
 
 __all__ = [
+    "ApproximationWarning",
     "CapacityError",
     "ConflictError",
     "CorruptError",
     "Error",
     "InvalidArgument",
     "MissingExtra",
+    "NoConvergence",
     "NotIdentified",
     "OutOfBounds",
-    "Unsupported",
     "UnknownName",
-    "NoConvergence",
-    "ApproximationWarning",
+    "Unsupported",
 ]
 
 
