@@ -96,6 +96,7 @@ class Tab:
             deviceScaleFactor=1,
             mobile=width < 600,
         )
+        self.call("Emulation.setTouchEmulationEnabled", enabled=width < 600)
         self.call(
             "Emulation.setEmulatedMedia",
             media=media,

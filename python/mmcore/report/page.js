@@ -213,8 +213,8 @@
   }
 
   // --- paint -------------------------------------------------------------------------------------
-  // A finger scrolls the page; dragging zooms only where there is a pointer that can hover.
-  if (!window.matchMedia("(hover: hover)").matches) {
+  // A finger that drags scrolls the page; there the buttons zoom.
+  if (window.matchMedia("(pointer: coarse)").matches) {
     for (const root of doc.roots()) root.toolbar.active_drag = null;
   }
   draw();
