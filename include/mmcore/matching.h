@@ -96,7 +96,8 @@ typedef struct mm_replay {
   int64_t row, quote, trade; /* cursors */
   int64_t next;              /* next decision on the grid; INT64_MAX: none */
   int64_t pending;           /* first decision that is not live yet */
-  int64_t touch_bid, touch_ask, touch_bid_size, touch_ask_size;
+  int64_t touch_bid, touch_ask;
+  int64_t touch_row; /* of the quotes */
   int64_t mid2;
   int32_t two_sided, has_mid;
   int64_t live_price[2], live_left[2]; /* what rests in the market */
@@ -141,23 +142,22 @@ static inline void mm_replay_init(mm_replay *r, const mm_replay_setup *setup, co
   mm_position_init(&r->position, MM_AVERAGE, negative_prices);
 }
 
-static inline double mm_replay_reference(const mm_replay *r) {
+static inline double mm_replay_reference(const mm_replay *r, const mm_events *e) {
   if (!r->two_sided)
     return (double)NAN;
   if (!r->setup.weighted)
     return (double)r->mid2 * 0.5;
-  return (double)r->touch_bid +
-         (double)(r->touch_ask - r->touch_bid) *
-             ((double)r->touch_bid_size / ((double)r->touch_bid_size + (double)r->touch_ask_size));
+  const double bid_size = (double)e->bid_size[r->touch_row], ask_size = (double)e->ask_size[r->touch_row];
+  return (double)r->touch_bid + (double)(r->touch_ask - r->touch_bid) * (bid_size / (bid_size + ask_size));
 }
 
 /* Quote at `time` from what is known now, and log it as in flight. */
-static inline int mm_replay_decide(mm_replay *r, int64_t time) {
+static inline int mm_replay_decide(mm_replay *r, const mm_events *e, int64_t time) {
   if (MM_UNLIKELY(r->n_decisions >= r->decision_capacity))
     return MM_CAPACITY;
   const mm_replay_setup *setup = &r->setup;
   const int64_t net = r->position.net;
-  const double reference = mm_replay_reference(r);
+  const double reference = mm_replay_reference(r, e);
   mm_quote *q = &r->quote_made;
   if (!r->made || setup->countdown || reference != r->made_reference || net != r->made_inventory ||
       r->touch_bid != r->made_bid || r->touch_ask != r->made_ask) {
@@ -223,8 +223,10 @@ static inline int mm_replay_hit(mm_replay *r, const mm_events *e, int side, int6
   const int64_t price = r->live_price[side];
   const int64_t qty = side == MM_BID ? lots : -lots;
   const mm_decision *d = &r->decisions[r->live_decision];
-  int64_t fee, spread2 = r->spread2, fees = r->fees;
-  int status = mm_notional_fee(qty, price, r->setup.fee_num, r->setup.fee_den, &fee);
+  int64_t fee = 0, spread2 = r->spread2, fees = r->fees;
+  int status = MM_OK;
+  if (r->setup.fee_num)
+    status = mm_notional_fee(qty, price, r->setup.fee_num, r->setup.fee_den, &fee);
   if (status == MM_OK)
     status = mm_money_add(&spread2, qty, r->mid2 - 2 * price);
   if (status == MM_OK)
@@ -278,8 +280,7 @@ static inline int mm_replay_on_quote(mm_replay *r, const mm_events *e) {
   }
   r->touch_bid = bid;
   r->touch_ask = ask;
-  r->touch_bid_size = e->bid_size[i];
-  r->touch_ask_size = e->ask_size[i];
+  r->touch_row = i;
   r->two_sided = bid != MM_NO_BID && ask != MM_NO_ASK;
   if (MM_UNLIKELY(!r->two_sided))
     return MM_OK;
@@ -329,7 +330,7 @@ static inline int mm_replay_run(mm_replay *r, const mm_events *e, int64_t stop) 
     const int is_quote = e->kind[r->row] == MM_EVENT_QUOTE;
     const int64_t time = is_quote ? e->quote_time[r->quote] : e->trade_time[r->trade];
     while (r->next < time) {
-      if (MM_UNLIKELY((status = mm_replay_decide(r, r->next)) != MM_OK))
+      if (MM_UNLIKELY((status = mm_replay_decide(r, e, r->next)) != MM_OK))
         return status;
       /* no sum may overflow: the last decision is at least one interval before the end */
       r->next = r->next <= r->setup.last - r->setup.interval ? r->next + r->setup.interval : INT64_MAX;
@@ -341,7 +342,7 @@ static inline int mm_replay_run(mm_replay *r, const mm_events *e, int64_t stop) 
       if (MM_UNLIKELY((status = mm_replay_on_quote(r, e)) != MM_OK))
         return status;
       if (every_quote && r->crossed == crossed && time >= r->setup.first && time <= r->setup.last &&
-          MM_UNLIKELY((status = mm_replay_decide(r, time)) != MM_OK))
+          MM_UNLIKELY((status = mm_replay_decide(r, e, time)) != MM_OK))
         return status;
       ++r->quote;
     } else {

@@ -27,7 +27,7 @@ class Matching:
         weighted: bool,
         hidden: bool,
         decisions: int = ...,
-        fills: int = ...,
+        fills: int | None = ...,
     ) -> None: ...
     def run(self, stop: int) -> int: ...
     def finish(

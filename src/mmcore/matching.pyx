@@ -58,6 +58,15 @@ cdef object _int(mm_i128 value):
     return (int(value.hi) << 64) + int(value.lo)
 
 
+def _bytes(records):
+    """Return the records as rows of bytes: NumPy copies those at once, but structures field by field."""
+    return records.view(np.uint8).reshape(len(records), -1)
+
+
+def _copied(records, n):
+    return _bytes(records)[:n].copy().reshape(-1).view(records.dtype)
+
+
 cdef class Matching:
     """One replay in progress: the kernel's state and the memory it writes to.
 
@@ -83,8 +92,9 @@ cdef class Matching:
         Reference: mid weighted by the sizes.
     hidden : bool
         Whether hidden executions fill too.
-    decisions, fills : int
-        Records to make room for at first.
+    decisions, fills : int, optional
+        Records to make room for at first; by default a fill for each trade, up to a million. Memory
+        that is not written to is not taken.
 
     Raises
     ------
@@ -98,7 +108,7 @@ cdef class Matching:
 
     def __init__(self, events, Quoter quoter not None, *, int64_t interval, int64_t latency, int64_t first,
                  int64_t last, int64_t end, double time_left, int64_t expiry, fee, bint touch, bint weighted,
-                 bint hidden, int64_t decisions=4096, int64_t fills=4096):
+                 bint hidden, int64_t decisions=4096, fills=None):
         cdef mm_replay_setup setup
         cdef mm_events *e = &self.c_events
         cdef const uint8_t[::1] kind = events.kind
@@ -144,7 +154,7 @@ cdef class Matching:
         mm_replay_init(&self.c_replay, &setup, quoter.c_policy, &quoter.c_rules,
                        events.instrument.negative_prices)
         self._decisions = self._fills = self._contexts = None
-        self._room(max(decisions, 1), max(fills, 1))
+        self._room(max(decisions, 1), max(min(e.trades, 1 << 20) if fills is None else fills, 1))
 
     cdef int _room(self, int64_t decisions, int64_t fills) except -1:
         """Move what was logged into arrays of at least these lengths."""
@@ -153,15 +163,15 @@ cdef class Matching:
         if decisions > r.decision_capacity:
             array = np.empty(decisions, dtype=DECISION)
             if r.n_decisions:
-                array[:r.n_decisions] = self._decisions[:r.n_decisions]
+                _bytes(array)[:r.n_decisions] = _bytes(self._decisions)[:r.n_decisions]
             view = array.view(np.uint8)
             r.decisions, r.decision_capacity = <mm_decision *>&view[0], decisions
             self._decisions = array
         if fills > r.fill_capacity:
-            records, contexts = np.zeros(fills, dtype=FILL), np.zeros(fills, dtype=FILL_CONTEXT)
+            records, contexts = np.empty(fills, dtype=FILL), np.empty(fills, dtype=FILL_CONTEXT)
             if r.n_fills:
-                records[:r.n_fills] = self._fills[:r.n_fills]
-                contexts[:r.n_fills] = self._contexts[:r.n_fills]
+                _bytes(records)[:r.n_fills] = _bytes(self._fills)[:r.n_fills]
+                _bytes(contexts)[:r.n_fills] = _bytes(self._contexts)[:r.n_fills]
             view = records.view(np.uint8)
             r.fills = <mm_fill *>&view[0]
             view = contexts.view(np.uint8)
@@ -224,7 +234,8 @@ cdef class Matching:
             "messages": (r.messages[0], r.messages[1]),
             "crossed": r.crossed,
         }
-        found = [self._decisions[:r.n_decisions], self._fills[:r.n_fills], self._contexts[:r.n_fills]]
+        found = [self._decisions[:r.n_decisions], _copied(self._fills, r.n_fills),
+                 _copied(self._contexts, r.n_fills)]
         for array in found:
             array.flags.writeable = False
         return (*found, totals)
