@@ -330,6 +330,11 @@ class ExponentialIntensity(Model):
             )
         if getattr(policy, "horizon", None) is not None and policy.horizon < horizon:
             raise InvalidArgument(argument="policy", value=policy, allowed=f"one that covers {horizon:g} s")
+        at, _ = self._check_place(inventory, 0.0)
+        if not (np.abs(at) <= self.q_max).all():
+            raise InvalidArgument(
+                argument="inventory", value=inventory, allowed=f"within +-{self.q_max} lots"
+            )
         q = self._inventories()
         times, bid, ask = _read(policy, q, horizon)
         a, end = self._bend
@@ -345,7 +350,6 @@ class ExponentialIntensity(Model):
             start=(end - a) / self.order_size * q * q,
             tolerance=tolerance,
         )
-        at, _ = self._check_place(inventory, 0.0)
         theta = self.order_size * z + a * q * q
         return float(self._between(theta[None, :], np.zeros(1, dtype=np.int64), at)[0])
 

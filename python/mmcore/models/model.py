@@ -108,7 +108,7 @@ class Model(ABC):
         out = {}
         for parameter in self.PARAMETERS:
             value = getattr(self, parameter.name)
-            out[parameter.name] = value[0] if parameter.pair and value[0] == value[1] else value
+            out[parameter.name] = value[0] if parameter.pair and value and value[0] == value[1] else value
         return out
 
     def replace(self, **changes: Any) -> Self:
