@@ -48,7 +48,7 @@ bench: $(VENV)/.bench  ## run the benchmarks, side by side with their floors
 lint: $(VENV)/.lint  ## ruff, mypy --strict, stubtest, cython-lint, clang-format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/cython-lint src
+	PATH="$(abspath $(BIN)):$$PATH" cython-lint src
 	$(CLANG_FORMAT) --dry-run --Werror include/mmcore/*.h $(wildcard tests/native/*.c tests/native/*.h)
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest mmcore --mypy-config-file pyproject.toml --allowlist tests/stubtest-allowlist.txt

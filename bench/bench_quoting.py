@@ -8,9 +8,9 @@ from itertools import repeat
 from typing import Any
 
 import numpy as np
-from mmcore.quoting import QUOTE
 
 from mmcore import Affine, GueantLehalleFernandezTapia, Limits, QuoteBuffer, Quoter
+from mmcore.quoting import QUOTE
 
 from .floor import empty
 from .harness import Row, compare

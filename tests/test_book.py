@@ -9,6 +9,8 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+
+import mmcore as mm
 from mmcore.errors import (
     ConflictError,
     Error,
@@ -17,8 +19,6 @@ from mmcore.errors import (
     UnknownName,
     Unsupported,
 )
-
-import mmcore as mm
 
 SCALE = 10**9
 MAX = 2**63 - 1

@@ -8,12 +8,12 @@ from fractions import Fraction
 import mpmath
 import numpy as np
 import pytest
+
+import mmcore as mm
 from mmcore.calibration import PARAMETERS, volatility
 from mmcore.errors import InvalidArgument, MissingExtra, NotIdentified
 from mmcore.events import HIDDEN, NO_BID
 from mmcore.parameters import Parameter
-
-import mmcore as mm
 
 SECOND = 1_000_000_000
 STOCK = mm.Instrument("XYZ", tick="0.01")

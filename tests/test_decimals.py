@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
+
 from mmcore.decimals import Fields, parse, parse_floor
 from mmcore.errors import InvalidArgument, OutOfBounds
 

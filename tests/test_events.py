@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from mmcore.errors import CorruptError, InvalidArgument
-from mmcore.events import HIDDEN, NO_ASK, NO_BID, QUOTE, TRADE, Events, Quotes, Trades
 
 import mmcore as mm
+from mmcore.errors import CorruptError, InvalidArgument
+from mmcore.events import HIDDEN, NO_ASK, NO_BID, QUOTE, TRADE, Events, Quotes, Trades
 
 STOCK = mm.Instrument("XYZ", tick="0.01")
 SPREAD = mm.Instrument("A-B", tick="0.25", negative_prices=True)

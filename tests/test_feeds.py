@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+import mmcore as mm
 from mmcore.errors import CorruptError, InvalidArgument, OutOfBounds, UnknownName, Unsupported
 from mmcore.events import HIDDEN, NO_ASK, NO_BID, QUOTE, TRADE
 from mmcore.feeds import cache_folder, clear_cache, lobster
-
-import mmcore as mm
 
 STOCK = mm.Instrument("XYZ", tick="0.01")
 COIN = mm.Instrument("COIN", tick="0.1", lot="0.001")

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from mmcore.errors import InvalidArgument, OutOfBounds, Unsupported
 
 import mmcore as mm
+from mmcore.errors import InvalidArgument, OutOfBounds, Unsupported
 
 BTC = mm.Instrument("BTCUSDT", tick="0.1", lot="0.001", currency=mm.Currency("USDT"))
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.integrate import solve_ivp
+
 from mmcore.errors import InvalidArgument, NoConvergence
 from mmcore.lattice import Lattice, evaluate
-from scipy.integrate import solve_ivp
 
 
 def parabola(penalty, n, drift=0.0):

@@ -4,10 +4,10 @@ import sys
 
 import numpy as np
 import pytest
-from mmcore.errors import InvalidArgument, MissingExtra, NotIdentified
-from mmcore.plots import PLOTS, plot_result
 
 import mmcore as mm
+from mmcore.errors import InvalidArgument, MissingExtra, NotIdentified
+from mmcore.plots import PLOTS, plot_result
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("agg")

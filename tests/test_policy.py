@@ -7,11 +7,12 @@ import pickle
 import struct
 from fractions import Fraction
 
-import mmcore.quoting
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+import mmcore.quoting
 from mmcore.errors import CorruptError, InvalidArgument
 from mmcore.quoting import Affine, Policy, Quoter, Table, Why
 

@@ -7,9 +7,11 @@ import pickle
 from decimal import Decimal
 from fractions import Fraction
 
-import mmcore.quoting
 import numpy as np
 import pytest
+
+import mmcore.quoting
+from mmcore import AvellanedaStoikov, Currency, GueantLehalleFernandezTapia, Instrument
 from mmcore.errors import InvalidArgument
 from mmcore.quoting import (
     QUOTE,
@@ -24,8 +26,6 @@ from mmcore.quoting import (
     Why,
     reasons,
 )
-
-from mmcore import AvellanedaStoikov, Currency, GueantLehalleFernandezTapia, Instrument
 
 pytestmark = pytest.mark.compiled
 

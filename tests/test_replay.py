@@ -6,12 +6,12 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+
+import mmcore as mm
 from mmcore.errors import CapacityError, InvalidArgument, NotIdentified, OutOfBounds, UnknownName, Unsupported
 from mmcore.events import HIDDEN, NO_ASK, NO_BID, Events, Quotes, Trades
 from mmcore.matching import DECISION, FILL_CONTEXT
 from mmcore.replaying import REPLAY_PARAMETERS, RUN_PARAMETERS, default_gamma
-
-import mmcore as mm
 
 S = 1_000_000_000
 STOCK = mm.Instrument("XYZ", tick="0.01")

@@ -15,12 +15,12 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given
-from mmcore.errors import MissingExtra
-from mmcore.report import charts, contents, numbers
-from mmcore.report.thinning import thin
 
 import mmcore as mm
 from mmcore import report
+from mmcore.errors import MissingExtra
+from mmcore.report import charts, contents, numbers
+from mmcore.report.thinning import thin
 
 pytest.importorskip("bokeh")
 

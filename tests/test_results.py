@@ -7,12 +7,12 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+
+import mmcore as mm
 from mmcore.errors import InvalidArgument
 from mmcore.events import NO_ASK, Events, Quotes, Trades
 from mmcore.matching import DECISION, FILL_CONTEXT
 from mmcore.results import HORIZONS, Attribution, Result, Totals
-
-import mmcore as mm
 
 S = 1_000_000_000
 STOCK = mm.Instrument("XYZ", tick="0.01")

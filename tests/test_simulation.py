@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from mmcore.errors import CapacityError, InvalidArgument, NoConvergence
 from mmcore.instruments import Instrument
 from mmcore.simulation import START_TIME, SimulatedMarket, Symmetric, simulate

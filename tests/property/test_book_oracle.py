@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from mmcore.errors import ConflictError, InvalidArgument, OutOfBounds
 
 import mmcore as mm
+from mmcore.errors import ConflictError, InvalidArgument, OutOfBounds
 
 BOUND = 2**96  # tick lot
 SCALE = 10**9

@@ -7,10 +7,10 @@ from fractions import Fraction
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from mmcore.calibration import volatility
-from mmcore.events import HIDDEN, NO_ASK, NO_BID, QUOTE, SUBTICKS
 
 import mmcore as mm
+from mmcore.calibration import volatility
+from mmcore.events import HIDDEN, NO_ASK, NO_BID, QUOTE, SUBTICKS
 
 ANY = mm.Instrument("XYZ", tick="0.01", negative_prices=True)
 SECOND = 1_000_000_000

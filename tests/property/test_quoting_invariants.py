@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from mmcore.quoting import Affine, Limits, Obligations, QuoteBuffer, Quoter, Table, Why
 from quoting_twin import AffineTwin, Cell, Rules, TableTwin, depths, quote
+
+from mmcore.quoting import Affine, Limits, Obligations, QuoteBuffer, Quoter, Table, Why
 
 pytestmark = pytest.mark.compiled
 

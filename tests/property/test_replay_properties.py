@@ -6,9 +6,9 @@ from fractions import Fraction
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from mmcore.events import HIDDEN, NO_ASK, NO_BID, Events, Quotes, Trades
 
 import mmcore as mm
+from mmcore.events import HIDDEN, NO_ASK, NO_BID, Events, Quotes, Trades
 
 TICK = 250_000_000  # ns: the grid of the random stamps, so that stamps collide
 STOCK = mm.Instrument("XYZ", tick="0.01", lot="1")

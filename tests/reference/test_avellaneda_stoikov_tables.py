@@ -7,6 +7,7 @@ import json
 import math
 
 import pytest
+
 from mmcore.models import AvellanedaStoikov, GueantLehalleFernandezTapia
 from mmcore.simulation import Symmetric, simulate
 

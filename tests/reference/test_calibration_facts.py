@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mmcore.calibration import volatility
 
 import mmcore as mm
+from mmcore.calibration import volatility
 
 pytestmark = pytest.mark.realdata
 

@@ -10,9 +10,9 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from mmcore.events import HIDDEN, QUOTE, TRADE
 
 import mmcore as mm
+from mmcore.events import HIDDEN, QUOTE, TRADE
 
 pytestmark = pytest.mark.realdata
 

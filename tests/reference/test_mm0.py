@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mmcore.events import HIDDEN, Events, Quotes, Trades
 
 import mmcore as mm
+from mmcore.events import HIDDEN, Events, Quotes, Trades
 
 SETS = {
     "lobster_amzn": ("lobster_amzn/AMZN_2012-06-21_34200000_57600000_message_1.csv", 100),

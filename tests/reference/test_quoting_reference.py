@@ -11,12 +11,12 @@ import warnings
 
 import numpy as np
 import pytest
-from mmcore.lattice import Lattice
-from mmcore.models.exponential_intensity import fill_constant, static_half_spread
 from scipy.integrate import solve_ivp
 from scipy.optimize import minimize_scalar
 
 import mmcore as mm
+from mmcore.lattice import Lattice
+from mmcore.models.exponential_intensity import fill_constant, static_half_spread
 
 pytestmark = pytest.mark.realdata
 
