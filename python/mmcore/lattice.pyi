@@ -1,8 +1,11 @@
+from typing import final
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["Lattice", "evaluate"]
 
+@final
 class Lattice:
     def __init__(self, rate: ArrayLike, *, up: float, down: float, k_bid: float, k_ask: float) -> None: ...
     @property

@@ -1,4 +1,5 @@
 """The lattice kernels: the header's structs and functions, and one exported function for each."""
+cimport cython
 from libc.stdint cimport int64_t
 
 
@@ -37,6 +38,7 @@ cdef int lattice_evaluate(const mm_quoted *p, double span, double tolerance, dou
                           double *work) noexcept nogil
 
 
+@cython.final
 cdef class Lattice:
     cdef mm_lattice c_lattice
     cdef object _rate

@@ -13,6 +13,7 @@ implicit Euler method. The models in :mod:`mmcore.models` build on this; the ker
 """
 import numpy as np
 
+cimport cython
 from libc.math cimport isfinite
 from libc.stdint cimport int64_t
 
@@ -67,6 +68,7 @@ cdef double _positive(str argument, value) except? -1:
     return number
 
 
+@cython.final
 cdef class Lattice:
     """One equation on one lattice, ready to be solved.
 
@@ -103,7 +105,8 @@ cdef class Lattice:
     def __init__(self, rate, *, up, down, k_bid, k_ask):
         array = np.array(rate, dtype=np.float64, order="C")
         if array.ndim != 1 or array.size < 2:
-            raise InvalidArgument(argument="rate", value=array.shape, allowed="an array of shape (n,), n >= 2")
+            raise InvalidArgument(argument="rate", value=array.shape,
+                                  allowed="an array of shape (n,), n >= 2")
         wrong = np.flatnonzero(~np.isfinite(array))
         if wrong.size:
             raise InvalidArgument(argument="rate", value=float(array[wrong[0]]), allowed="finite",
@@ -218,8 +221,8 @@ cdef class Lattice:
             raise InvalidArgument(argument="times", value=when.shape, allowed="an array of shape (m,)")
         wrong = np.flatnonzero(~(np.isfinite(when) & (np.diff(when, prepend=0.0) >= 0)))
         if wrong.size:
-            raise InvalidArgument(argument="times", value=float(when[wrong[0]]), allowed="finite, >= 0 and ascending",
-                                  index=int(wrong[0]))
+            raise InvalidArgument(argument="times", value=float(when[wrong[0]]), index=int(wrong[0]),
+                                  allowed="finite, >= 0 and ascending")
         if not (isfinite(value) and isfinite(first_step) and first_step >= 0):
             raise InvalidArgument(argument="first_step" if isfinite(value) else "value",
                                   value=first_step if isfinite(value) else value, allowed="a finite number")
@@ -232,7 +235,8 @@ cdef class Lattice:
         cdef double[:, ::1] out = differences
         with nogil:
             for row in range(rows):
-                status = mm_lattice_advance(&self.c_lattice, t[row] - now, tolerance, &x[0], &value, &step, &w[0])
+                status = mm_lattice_advance(&self.c_lattice, t[row] - now, tolerance,
+                                            &x[0], &value, &step, &w[0])
                 if status != MM_OK:
                     break
                 now = t[row]
@@ -288,8 +292,10 @@ def evaluate(rate, *, A, k, cost, double curvature, times, bid, ask, start, doub
     cdef int status = MM_OK
     cdef int64_t row
     when = np.array(times, dtype=np.float64, order="C")
-    if when.ndim != 1 or when.size < 2 or when[0] != 0.0 or not (np.isfinite(when).all() and (np.diff(when) > 0).all()):
-        raise InvalidArgument(argument="times", value=times, allowed="two or more finite times, ascending from 0")
+    if (when.ndim != 1 or when.size < 2 or when[0] != 0.0
+            or not (np.isfinite(when).all() and (np.diff(when) > 0).all())):
+        raise InvalidArgument(argument="times", value=times,
+                              allowed="two or more finite times, ascending from 0")
     reward = np.array(rate, dtype=np.float64, order="C")
     if reward.ndim != 1 or reward.size < 2:
         raise InvalidArgument(argument="rate", value=reward.shape, allowed="an array of shape (n,), n >= 2")
