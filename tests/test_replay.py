@@ -13,6 +13,8 @@ from mmcore.events import HIDDEN, NO_ASK, NO_BID, Events, Quotes, Trades
 from mmcore.matching import DECISION, FILL_CONTEXT
 from mmcore.replaying import REPLAY_PARAMETERS, RUN_PARAMETERS, default_gamma
 
+pytestmark = pytest.mark.compiled
+
 S = 1_000_000_000
 STOCK = mm.Instrument("XYZ", tick="0.01")
 ONE_TICK = mm.Affine(base=1.0, q_max=10)  # bid at 99, ask at 101 where the mid is 100

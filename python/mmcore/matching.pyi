@@ -2,6 +2,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import disjoint_base
 
 from .events import Events
 from .quoting import Quoter
@@ -9,6 +10,7 @@ from .quoting import Quoter
 DECISION: np.dtype[np.void]
 FILL_CONTEXT: np.dtype[np.void]
 
+@disjoint_base
 class Matching:
     def __init__(
         self,

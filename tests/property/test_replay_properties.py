@@ -4,11 +4,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import mmcore as mm
 from mmcore.events import HIDDEN, NO_ASK, NO_BID, Events, Quotes, Trades
+
+pytestmark = pytest.mark.compiled
 
 TICK = 250_000_000  # ns: the grid of the random stamps, so that stamps collide
 STOCK = mm.Instrument("XYZ", tick="0.01", lot="1")

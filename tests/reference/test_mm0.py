@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 import mmcore as mm
 from mmcore.events import HIDDEN, Events, Quotes, Trades
 
+pytestmark = pytest.mark.compiled
+
 SETS = {
     "lobster_amzn": ("lobster_amzn/AMZN_2012-06-21_34200000_57600000_message_1.csv", 100),
     "binance_usdm_ethusdt": ("binance_usdm/ethusdt_20240808.gz", 1),
