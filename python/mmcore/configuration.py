@@ -323,7 +323,7 @@ def loads(text: str, path: str = "mmcore.toml") -> Configuration:
 
     Examples
     --------
-    >>> loads("[replay]\\nlatency = -1\n[modle]\ngamma = 0.1")
+    >>> loads("[replay]\nlatency = -1\n[modle]\ngamma = 0.1")
     Traceback (most recent call last):
     mmcore.configuration.ConfigurationError: mmcore.toml: 2 faults
       line 2: replay.latency must be a finite number >= 0 (s), got -1
@@ -348,7 +348,7 @@ def loads(text: str, path: str = "mmcore.toml") -> Configuration:
             faults.append(Fault(key, f"{key} must be a section, written [{key}], got {_shown(table)}", line))
         else:
             values[key] = _check_section(known[key], table, lines, faults)
-    if name in MODELS:
+    if name in MODELS and isinstance(asked, Mapping):
         required = {p.name for p in known["model"].parameters if p.required} - set(asked)
         faults += [
             Fault(f"model.{p.name}", f"model.{p.name} is missing: {p.allowed}", lines.get(("model",)))
@@ -529,6 +529,8 @@ def template(model: str = MODEL.default, given: Mapping[str, Mapping[str, Any]] 
 
 def _described(parameter: Parameter) -> list[str]:
     allowed = parameter.allowed.removesuffix(", or None")
+    if parameter.type is str and parameter.unit:
+        allowed += f" ({parameter.unit})"
     if parameter.default is None:
         default = "none by default"
     elif parameter.required:
@@ -595,10 +597,11 @@ def script(model: str = MODEL.default, given: Mapping[str, Mapping[str, Any]] | 
 
     own = {p.name: p for p in model_class(model).PARAMETERS}
     wanted = {"q_max": 10, "order_size": 1, **{p.name: _example(p) for p in own.values() if p.required}}
-    wanted |= {"gamma": 0.001, "running_penalty": 0.001, "terminal_penalty": 0.0, "horizon": 3600.0}
+    wanted |= {"gamma": 0.001, "running_penalty": 0.001, "omega": 0.05}
     arguments = []
     for name, parameter in own.items():
-        if name in MEASURED or not (parameter.required or name in ("q_max", "order_size") or name in chosen):
+        shown = parameter.required or name in ("q_max", "order_size", "omega", "running_penalty")
+        if name in MEASURED or not (shown or name in chosen):
             continue
         value = chosen.get(name, wanted[name])
         unit = f" ({parameter.unit})" if parameter.unit else ""

@@ -1,0 +1,456 @@
+"""The command line, as people and programs use it."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("click")
+pytest.importorskip("rich")
+
+import click
+from click.testing import CliRunner
+
+import mmcore
+from mmcore.cli import main
+from mmcore.cli.group import COMMANDS
+from mmcore.cli.group import mmcore as group
+
+SHORT = ("--duration", "300")
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("MMCORE_CACHE", "off")
+    # programs of their own start elsewhere: a relative PYTHONPATH would lead them astray
+    monkeypatch.setenv("PYTHONPATH", str(Path(mmcore.__file__).parents[1]))
+    return tmp_path
+
+
+@pytest.fixture
+def call(capsys):
+    """Run a command; return exit code, standard output, standard error."""
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as left:
+            main([str(a) for a in arguments])
+        captured = capsys.readouterr()
+        return left.value.code or 0, captured.out, captured.err
+
+    return run
+
+
+def commands():
+    context = click.Context(group)
+    return {name: group.get_command(context, name) for name in group.list_commands(context)}
+
+
+def child(*arguments, **kwargs):
+    code = "from mmcore.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        **kwargs,
+    )
+
+
+class TestHelp:
+    def test_help_needs_no_numpy(self):
+        code = (
+            "import sys\nfrom mmcore.cli import main\n"
+            "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+            "print(sorted({'numpy', 'scipy', 'rich.table', 'bokeh'} & set(sys.modules)))"
+        )
+        out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        assert out.splitlines()[-1] == "[]"
+        assert all(name in out for name in COMMANDS)
+
+    def test_the_list_of_commands_says_what_the_commands_say(self):
+        for name, command in commands().items():
+            assert command.short_help == COMMANDS[name]
+            assert command.help.startswith(COMMANDS[name])
+
+    @pytest.mark.parametrize("name", COMMANDS)
+    def test_help_shows_units_defaults_and_examples(self, call, name):
+        code, out, err = call(name, "--help")
+        assert (code, err) == (0, "")
+        assert "Examples:" in out
+        assert f"  mmcore {name}" in out
+        assert max(map(len, out.splitlines())) <= 110
+        assert "None" not in out
+
+    @pytest.mark.parametrize(
+        "line",
+        [line.strip() for command in commands().values() for line in command.examples.strip().splitlines()],
+    )
+    def test_every_example_runs(self, call, line):
+        word, *arguments = shlex.split(line)
+        assert word == "mmcore"
+        if arguments[:2] == ["init", "desk"] and "--force" in arguments:
+            call("init", "desk")
+        code, out, err = call(*arguments)
+        assert (code, err) == (0, "")
+        if "--json" in arguments:
+            json.loads(out)
+
+    def test_version(self, call):
+        assert call("--version") == (0, f"mmcore {mmcore.__version__}\n", "")
+
+    def test_no_arguments_show_the_help(self, call):
+        _, out, err = call()
+        assert "Commands:" in out + err
+
+
+class TestReplay:
+    def test_the_first_command(self, call, place):
+        code, out, err = call("replay", *SHORT)
+        assert (code, err) == (0, "")
+        for part in (
+            "DEMO",
+            "Calibration",
+            "Policy",
+            "One quote, explained",
+            "Fills",
+            "Profit",
+            "Markouts",
+            "Report",
+        ):
+            assert f"\n{part}" in out
+        assert "out-of-sample" in out
+        assert "unexplained" in out
+        assert "report.html" in out
+        assert (place / "report.html").stat().st_size > 100_000
+        assert max(map(len, out.splitlines())) <= 80
+
+    def test_json_is_json_alone_and_adds_up(self, call):
+        code, out, err = call("replay", *SHORT, "--json", "--no-report", "--maker-fee", "-0.0001")
+        assert (code, err) == (0, "")
+        found = json.loads(out)
+        from decimal import Decimal
+
+        pnl = {name: Decimal(found["pnl"][name]) for name in ("spread", "inventory", "fees", "total")}
+        assert pnl["spread"] + pnl["inventory"] + pnl["fees"] == pnl["total"]
+        assert Decimal(found["pnl"]["unexplained"]) == 0
+        assert pnl["fees"] > 0
+        assert found["sample"] == "out-of-sample"
+        assert found["calibration"]["identified"] is True
+        assert found["report"] is None
+        assert found["settings"]["maker_fee"] == "-0.0001"
+
+    def test_options_reach_the_run(self, call):
+        arguments = (
+            "--sigma",
+            1,
+            "--A",
+            "1,0.9",
+            "--k",
+            0.5,
+            "--gamma",
+            0.02,
+            "--q-max",
+            6,
+            "--latency",
+            0.01,
+        )
+        code, out, _ = call("replay", *SHORT, *arguments, "--interval", 2, "--no-report", "--json")
+        found = json.loads(out)
+        assert code == 0
+        assert found["sample"] == "fixed parameters"
+        assert found["calibration"] is None
+        assert found["settings"]["latency"] == 0.01
+        assert found["settings"]["interval"] == 2.0
+        assert abs(found["inventory"]["max"]) <= 6
+
+    def test_it_equals_the_library(self, call):
+        found = json.loads(call("replay", *SHORT, "--seed", 5, "--json", "--no-report")[1])
+        result = mmcore.run(mmcore.SimulatedMarket(seed=5, duration=300).events())
+        assert found["pnl"] == result.summary()["pnl"]
+        assert found["fills"] == len(result.fills)
+
+    def test_in_sample_is_said(self, call):
+        assert "in-sample" in call("replay", *SHORT, "--train", 1, "--no-report")[1]
+
+    def test_an_approximation_out_of_its_range_is_a_note(self, call):
+        arguments = ("--model", "as", "--horizon", "600", "--no-report")
+        code, out, err = call("replay", *SHORT, *arguments)
+        assert (code, err) == (0, "")
+        assert "note  Avellaneda-Stoikov's approximation" in out
+
+    def test_configuration_and_options_over_it(self, call, place):
+        assert call("init", "desk")[0] == 0
+        config = place / "desk" / "mmcore.toml"
+        config.write_text(
+            config.read_text()
+            .replace("# seed = 1", "seed = 4")
+            .replace("# duration = 3600.0", "duration = 300")
+        )
+        plain = json.loads(call("replay", "--config", config, "--json", "--no-report")[1])
+        same = json.loads(call("replay", *SHORT, "--seed", 4, "--json", "--no-report")[1])
+        assert plain["pnl"] == same["pnl"]
+        changed = json.loads(call("replay", "--config", config, "--seed", 5, "--json", "--no-report")[1])
+        assert changed["pnl"] != same["pnl"]
+        by_set = json.loads(
+            call("replay", "--config", config, "--set", "simulation.seed=5", "--json", "--no-report")[1]
+        )
+        assert by_set["pnl"] == changed["pnl"]
+
+    def test_report_of_the_configuration(self, call, place):
+        config = place / "mine.toml"
+        config.write_text('[simulation]\nduration = 300\n[report]\npath = "mine.html"\n')
+        call("replay", "--config", config)
+        assert (place / "mine.html").exists()
+        config.write_text("[simulation]\nduration = 300\n[report]\nenabled = false\n")
+        (place / "mine.html").unlink()
+        assert "none was written" in call("replay", "--config", config)[1]
+        assert [p.name for p in place.iterdir()] == ["mine.toml"]
+
+    def test_a_path_is_read(self, call, place):
+        lines = ["ts,what,b,a,price,size,side"]
+        for i in range(200):
+            second, seller = 1_700_000_000 + i, i % 3 == 2
+            lines.append(f"{second},quote,{99 + i % 2},{101 + i % 2},,,")
+            lines.append(f"{second}.5,trade,,,{98 if seller else 102},1,{'s' if seller else 'b'}")
+        (place / "feed.csv").write_text("\n".join(lines))
+        columns = "time=ts,kind=what,bid=b,ask=a,price=price,size=size,side=side"
+        arguments = ("feed.csv", "--tick", 1, "--columns", columns, "--time-format", "s")
+        fixed = ("--sigma", 1, "--A", 1, "--k", 1, "--gamma", 0.1)
+        code, out, err = call("replay", *arguments, *fixed, "--json", "--no-report")
+        assert (code, err) == (0, ""), out
+        assert json.loads(out)["trades"] == 200
+
+
+class TestCalibrate:
+    def test_what_is_measured(self, call):
+        code, out, err = call("calibrate")
+        assert (code, err) == (0, "")
+        assert "±" in out
+        assert "95% interval" in out
+
+    def test_json(self, call):
+        found = json.loads(call("calibrate", "--json")[1])
+        assert found["identified"] is True
+        assert found["bid"]["A"] > 0
+
+    def test_the_answer_is_no(self, call):
+        """Exit code 1, a table that says so, no number."""
+        code, out, err = call("calibrate", "--duration", 3)
+        assert (code, err) == (1, "")
+        assert "not identified" in out
+        code, out, _ = call("calibrate", "--duration", 3, "--json")
+        assert code == 1
+        assert json.loads(out)["identified"] is False
+
+    def test_a_replay_that_is_not_identified(self, call):
+        code, out, err = call("replay", "--duration", 8, "--no-report", "--json")
+        assert code == 1
+        assert err.startswith("error: ")
+        assert json.loads(out)["error"]["code"] == "not_identified"
+
+
+class TestQuote:
+    ARGUMENTS = ("--sigma", 1, "--A", 1, "--k", 0.5, "--gamma", 0.01)
+
+    def test_the_explanation_adds_up_to_the_quote(self, call):
+        code, out, _ = call("quote", *self.ARGUMENTS, "--inventory", 3, "--reference", 100.25, "--json")
+        found = json.loads(out)
+        assert code == 0
+        for side in ("bid", "ask"):
+            assert sum(found["explanation"][side].values()) == found["quote"][side]
+
+    def test_it_equals_the_library(self, call):
+        model = mmcore.GueantLehalleFernandezTapia(sigma=1, A=1, k=0.5, gamma=0.01)
+        expected = mmcore.Quoter(model).quote(100.25, -4, bid=100, ask=101)
+        found = json.loads(
+            call(
+                "quote",
+                *self.ARGUMENTS,
+                "--inventory",
+                -4,
+                "--reference",
+                100.25,
+                "--bid",
+                100,
+                "--ask",
+                101,
+                "--json",
+            )[1]
+        )["quote"]
+        assert (found["bid"], found["ask"]) == tuple(expected)
+
+    def test_no_quote_is_a_no(self, call):
+        code, out, _ = call("quote", *self.ARGUMENTS, "--reference", 100.25, "--max-position", 0)
+        assert code == 1
+        assert "position limit" in out
+
+    def test_needed_options_are_listed_at_once(self, call):
+        code, _, err = call("quote", "--gamma", 0.1)
+        assert code == 2
+        for name in ("--sigma", "--A", "--k", "--reference"):
+            assert name in err
+
+    def test_an_option_of_another_model(self, call):
+        code, _, err = call("quote", *self.ARGUMENTS, "--omega", 1, "--reference", 1)
+        assert code == 2
+        assert "--omega: no parameter of --model glft" in err
+
+
+class TestInit:
+    def test_files_run_and_are_not_overwritten(self, call, place):
+        code, out, err = call("init", "desk", "--model", "cj")
+        assert (code, err) == (0, "")
+        assert "mmcore replay --config" in out
+        script = place / "desk" / "strategy.py"
+        script.write_text("mine")
+        code, _, err = call("init", "desk")
+        assert code == 2
+        assert "--force" in err
+        assert script.read_text() == "mine"
+        assert call("init", "desk", "--force", "--json")[0] == 0
+        assert script.read_text() != "mine"
+
+    def test_json(self, call):
+        found = json.loads(call("init", "desk", "--json")[1])
+        assert [os.path.basename(path) for path in found["written"]] == ["mmcore.toml", "strategy.py"]
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            ("qoute", "'qoute' is not a command; did you mean quote?"),
+            ("quote --gamma -1", "--gamma must be a finite number >= 0 (1/(tick lot)), got '-1'"),
+            ("replay --fill tuch", "--fill must be one of 'through', 'touch', got 'tuch'"),
+            ("replay --q-max 2.5", "--q-max must be an integer >= 1 (lots), got '2.5'"),
+            ("replay --A 1,2,3", "--A must be"),
+            ("replay --order-size 3 --q-max 10 --no-report", "a multiple of order_size"),
+            ("replay --running-penalty 1 --no-report", "--running-penalty is no parameter of --model glft"),
+            ("replay --set simulation.sede=3", "did you mean simulation.seed?"),
+            ("replay --set nonsense", "--set must be SECTION.KEY=VALUE, got 'nonsense'"),
+            ("replay --report nowhere/report.html", "--report must be in a folder that exists"),
+            ("replay --report a.html --no-report", "exclude each other"),
+            ("replay --symbol BTCUSDT", "--symbol needs a PATH"),
+            ("replay --config none.toml", "none.toml: No such file"),
+            ("calibrate none.csv", "none.csv"),
+            ("calibrate --methd x", "--methd"),
+            ("init", "Missing argument"),
+        ],
+    )
+    def test_one_readable_line_and_exit_code_2(self, call, arguments, words):
+        code, out, err = call(*shlex.split(arguments))
+        assert code == 2, out + err
+        assert out == ""
+        assert err.startswith("error: ")
+        assert words in err.splitlines()[0]
+        assert len(err.splitlines()) <= 2
+        assert "Traceback" not in err
+
+    def test_a_wrong_configuration_lists_every_fault(self, call, place):
+        (place / "bad.toml").write_text("[model]\ngama = 1\n[replay]\nlatency = -1\n")
+        code, out, err = call("replay", "--config", "bad.toml", "--json")
+        assert code == 2
+        assert "line 2: model.gama is not a key of [model]; did you mean model.gamma?" in err
+        assert "line 4: replay.latency must be a finite number >= 0 (s), got -1" in err
+        error = json.loads(out)["error"]
+        assert error["code"] == "configuration"
+        assert [fault["line"] for fault in error["faults"]] == [2, 4]
+
+    def test_our_own_faults_are_not_hidden(self, monkeypatch):
+        from mmcore.cli import calibrate
+
+        def broken(*_, **__):
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(calibrate.calibration, "calibrate", broken)
+        with pytest.raises(ZeroDivisionError):
+            main(["calibrate", *SHORT])
+
+    @pytest.mark.parametrize("missing", ["click", "rich"])
+    def test_a_missing_extra_names_itself(self, missing):
+        code = f"import sys; sys.modules[{missing!r}] = None; from mmcore.cli import main; main(['replay'])"
+        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert ran.returncode == 2
+        assert ran.stderr.strip().endswith("pip install 'mmcore-quoting[cli]'")
+
+    def test_a_missing_report_extra(self):
+        code = "import sys; sys.modules['bokeh'] = None; from mmcore.cli import main; "
+        code += f"main({['replay', *SHORT]!r})"
+        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert ran.returncode == 2
+        assert "mmcore-quoting[report]" in ran.stderr
+        assert "Traceback" not in ran.stderr
+
+
+class TestScreen:
+    def test_click_runner(self):
+        result = CliRunner().invoke(group, ["replay", *SHORT, "--no-report"], env={"NO_COLOR": "1"})
+        assert result.exit_code == 0
+        assert "\x1b[" not in result.output
+
+    @pytest.mark.parametrize("width", [60, 80, 120])
+    def test_widths(self, width):
+        ran = child("replay", *SHORT, "--no-report", env={**os.environ, "COLUMNS": str(width)})
+        assert (ran.returncode, ran.stderr) == (0, "")
+        assert max(map(len, ran.stdout.splitlines())) <= width
+        assert "…" not in ran.stdout
+
+    def test_as_a_program_of_its_own(self):
+        ran = child("calibrate", *SHORT, "--json")
+        assert (ran.returncode, ran.stderr) == (0, "")
+        assert json.loads(ran.stdout)["identified"] is True
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+    def test_progress_goes_to_the_terminal_and_the_answer_to_the_pipe(self):
+        import pty
+
+        ours, theirs = pty.openpty()
+        code = "from mmcore.cli import main; main()"
+        env = {**os.environ, "TERM": "xterm", "NO_COLOR": "1", "COLUMNS": "80"}
+        with subprocess.Popen(
+            [sys.executable, "-c", code, "replay", *SHORT, "--json"],
+            stdout=subprocess.PIPE, stderr=theirs, env=env,
+        ) as process:  # fmt: skip
+            os.close(theirs)
+            shown = b""
+            while True:
+                try:
+                    piece = os.read(ours, 65536)
+                except OSError:  # the other end is closed
+                    break
+                if not piece:
+                    break
+                shown += piece
+            answer = process.stdout.read()
+        os.close(ours)
+        assert process.returncode == 0
+        json.loads(answer)
+        text = shown.decode()
+        for stage in ("simulate", "calibrate", "replay", "report"):
+            assert stage in text
+
+    def test_a_reader_that_leaves_is_no_error(self):
+        code = "from mmcore.cli import main; main()"
+        with subprocess.Popen(
+            [sys.executable, "-c", code, "calibrate", *SHORT], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process:
+            process.stdout.close()
+            errors = process.stderr.read()
+        assert errors == b""
+
+
+def test_the_package_imports_nothing_until_it_is_used():
+    code = "import sys, mmcore; assert 'numpy' not in sys.modules; "
+    code += "assert set(mmcore.__all__) <= set(dir(mmcore))"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    for name in mmcore.__all__:
+        assert getattr(mmcore, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        mmcore.nothing  # noqa: B018
