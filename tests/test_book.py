@@ -1,6 +1,7 @@
 """Books and positions: what each door accepts, refuses and returns."""
 
 import copy
+import doctest
 import pickle
 import sys
 import threading
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 import mmcore as mm
+import mmcore.book
 from mmcore.errors import (
     ConflictError,
     Error,
@@ -615,3 +617,10 @@ def test_threads_may_share_a_book(cost):
     assert book["X"].fills == 2 * rounds * n + n == len(book.history)
     assert book["X"].cash == -1000 * book["X"].net
     assert not torn
+
+
+def test_the_examples_of_the_docs_run():
+    """Pytest does not collect the docstrings of compiled modules."""
+    done = doctest.testmod(mmcore.book)
+    assert done.failed == 0
+    assert done.attempted >= 30
