@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(wildcard src/mmcore/*.pyx src/mmcore/*.pxd src/mmcore/*.c include/mmcore/*.h)
+COMPILED := $(patsubst src/mmcore/%.pyx,mmcore.%,$(wildcard src/mmcore/*.pyx))
 SHARED ?= $(abspath ../shared)
 CLANG_FORMAT = $(BIN)/clang-format
 
@@ -51,7 +52,7 @@ lint: $(VENV)/.lint  ## ruff, mypy --strict, stubtest, cython-lint, clang-format
 	PATH="$(abspath $(BIN)):$$PATH" cython-lint src
 	$(CLANG_FORMAT) --dry-run --Werror include/mmcore/*.h $(wildcard tests/native/*.c tests/native/*.h)
 	$(BIN)/mypy
-	$(BIN)/python -m mypy.stubtest mmcore --mypy-config-file pyproject.toml --allowlist tests/stubtest-allowlist.txt
+	$(BIN)/python -m mypy.stubtest $(COMPILED) --mypy-config-file pyproject.toml --allowlist tests/stubtest-allowlist.txt
 
 format: $(VENV)/.lint  ## put the sources into the house format
 	$(BIN)/ruff check --fix-only --quiet .
