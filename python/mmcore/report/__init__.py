@@ -70,11 +70,15 @@ def page(result: Result) -> str:
 
     totals = result.totals
     start = int(totals.first_time)
-    canvas = c.Canvas(start, int(totals.end_time))
     instrument = result.instrument
     currency = instrument.currency.name
     places = max(0, -Decimal(str(instrument.tick)).normalize().as_tuple().exponent)  # type: ignore[operator]
 
+    quotes = result.events.quotes
+    highest = int(quotes.ask[quotes.ask_size > 0].max(initial=0)) * float(instrument.tick)
+    canvas = c.Canvas(
+        start, max(totals.end_time, totals.last_time), left=round(7.5 * len(f"{highest:,.{places}f}")) + 18
+    )
     timed = [
         c.price_chart(canvas, places, currency),
         c.inventory_chart(canvas),
@@ -130,6 +134,7 @@ def page(result: Result) -> str:
         sample=result.sample,
         sample_meaning=contents.SAMPLES.get(result.sample, ""),
         subtitle=_subtitle(result),
+        clock=result.events.clock_note,
         tiles=contents.tiles(result),
         verdict=contents.verdict(result),
         notes=contents.notes(result),
@@ -164,8 +169,6 @@ def _subtitle(result: Result) -> str:
         n.span(totals.end_time - totals.first_time),
         f"{n.count(quotes)} quotes, {n.count(trades)} trades, {n.count(len(result.decisions))} decisions",
     ]
-    if events.clock_note:
-        parts.append(events.clock_note)
     return " · ".join(parts)
 
 
@@ -178,6 +181,11 @@ def _money_places(result: Result) -> int:
 
 def _absent(prices: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.where(np.asarray(sizes) > 0, np.asarray(prices, dtype=np.float64), np.nan)
+
+
+def _extended(values: NDArray[Any], value: int | None = None) -> NDArray[Any]:
+    """Append ``value``, or the last of ``values`` again: a step is drawn as far as its end."""
+    return np.append(values, values[-1:] if value is None else value)
 
 
 def _page_data(result: Result, c: Any, start: int) -> dict[str, Any]:
@@ -200,6 +208,8 @@ def _page_data(result: Result, c: Any, start: int) -> dict[str, Any]:
     touch_ask = np.where(seen[1], d["touch_ask"].astype(np.float64), np.nan)
     path = result.pnl_path
     inventory_time, inventory = result.inventory_path
+    end = int(result.totals.end_time)
+    live = _extended(d["live_time"], end)
     tables = [
         c.Table(
             "market",
@@ -208,13 +218,15 @@ def _page_data(result: Result, c: Any, start: int) -> dict[str, Any]:
         ),
         c.Table(
             "quotes",
-            d["live_time"],
-            {"bid": (bid, tick), "ask": (ask, tick)},
+            live,
+            {"bid": (_extended(bid), tick), "ask": (_extended(ask), tick)},
         ),
         c.Table(
-            "spreads", d["live_time"], {"half": (ask - bid, 0.5), "market_half": (touch_ask - touch_bid, 0.5)}
+            "spreads",
+            live,
+            {"half": (_extended(ask - bid), 0.5), "market_half": (_extended(touch_ask - touch_bid), 0.5)},
         ),
-        c.Table("inventory", inventory_time, {"inventory": (inventory, 1.0)}),
+        c.Table("inventory", _extended(inventory_time, end), {"inventory": (_extended(inventory), 1.0)}),
         c.Table(
             "pnl",
             path["time"],

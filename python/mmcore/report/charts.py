@@ -141,9 +141,11 @@ class Canvas:
     ----------
     start, end : int
         Span of the shared time axis, ns.
+    left : int
+        Pixels left of the frames on it: room for the widest label, so that the frames line up.
     """
 
-    def __init__(self, start: int, end: int) -> None:
+    def __init__(self, start: int, end: int, left: int = 58) -> None:
         from bokeh.models import ColumnDataSource, Range1d
         from bokeh.models.annotations import Span
 
@@ -153,6 +155,7 @@ class Canvas:
         self.crosshair = Span(
             dimension="height", line_color=LIGHT["muted"], line_dash="dotted", line_width=1, visible=True
         )
+        self.left = left
         self.sources: dict[str, Any] = {}
         self._source_class = ColumnDataSource
 
@@ -179,7 +182,7 @@ class Canvas:
             background_fill_color=None,
             border_fill_color=None,
             outline_line_color=None,
-            min_border_left=58,
+            min_border_left=options.pop("left", 58),
             min_border_right=12,
             min_border_top=6,
             min_border_bottom=6,
@@ -205,7 +208,11 @@ class Canvas:
         from bokeh.models import BoxZoomTool, CrosshairTool, DataRange1d, NumeralTickFormatter
 
         plot = self.figure(
-            height, x_axis_type="datetime", x_range=self.range, y_range=DataRange1d(range_padding=0.06)
+            height,
+            left=self.left,
+            x_axis_type="datetime",
+            x_range=self.range,
+            y_range=DataRange1d(range_padding=0.06),
         )
         zoom = BoxZoomTool(dimensions="width")
         plot.add_tools(zoom, CrosshairTool(overlay=self.crosshair))

@@ -66,10 +66,15 @@ def _orders(result: Result) -> tuple[int, int]:
 
 
 def places(result: Result) -> int:
-    """Decimals of the P&L: all that its parts have, so that they add up on the page too, but 2 to 4."""
+    """Decimals of the P&L: all that its parts have, so that they add up on the page too.
+
+    At least 2, and at most 7 digits in all.
+    """
     a = result.attribution
     parts = (a.spread, a.inventory, a.fees, a.total)
-    return min(4, max(2, *(-int(part.normalize().as_tuple().exponent) for part in parts)))
+    exact = max(-int(part.normalize().as_tuple().exponent) for part in parts)
+    leading = max(part.adjusted() + 1 if part else 0 for part in parts)
+    return max(2, min(exact, 7 - leading))
 
 
 def tiles(result: Result) -> list[Tile]:
@@ -204,11 +209,12 @@ def notes(result: Result) -> list[str]:
         found.append(
             "Every trade at our price filled us: an optimistic bound, since the queue ahead is ignored."
         )
-    missing = max((row.missing for row in result.markouts()), default=0)
-    if missing:
+    late = max(result.markouts(), key=lambda row: row.missing)
+    if late.missing:
         found.append(
-            f"Up to {n.count(missing)} fills have no mid at a markout horizon; "
-            "they are counted and left out of the averages."
+            f"{n.count(late.missing)} of {n.count(late.n + late.missing)} fills have no mid "
+            f"{n.seconds(late.horizon)} later: the data end before, or the market was one-sided. "
+            "They are left out of that average."
         )
     if result.totals.crossed:
         found.append(
