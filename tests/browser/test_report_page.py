@@ -1,5 +1,6 @@
 """The report in a real browser, without a network: it opens, paints, zooms, and suits its reader."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -199,6 +200,31 @@ def test_dense_fills_become_few_markers_that_still_count_every_fill(tab, whole_d
         prices = day.fills["price"][mine] * 0.01
         assert prices.min() <= min(data["price"])
         assert max(data["price"]) <= prices.max()
+
+
+@pytest.mark.browser
+def test_a_tooltip_tells_the_values_in_force(tab, whole_job, run_result):
+    tab.open(whole_job)
+    tab.run("document.getElementById('chart-inventory').scrollIntoView({block: 'center'})")
+    box = "document.getElementById('chart-inventory').getBoundingClientRect()"
+    x, y, width, height = tab.run(f"(({{x, y, width, height}}) => [x, y, width, height])({box})")
+    tooltip = """(() => {
+      const found = [];
+      const walk = (node) => {
+        for (const child of [...(node.shadowRoot?.children ?? []), ...node.children]) {
+          if (child.classList.contains("bk-Tooltip")) found.push((child.shadowRoot ?? child).textContent);
+          walk(child);
+        }
+      };
+      walk(document);
+      return found.join(" ");
+    })()"""
+    for step in range(3):
+        tab.call("Input.dispatchMouseEvent", type="mouseMoved", x=x + width / 2 + step, y=y + height / 3)
+    tab.wait(f"{tooltip}.includes('lots')")
+    said = tab.run(tooltip)
+    held = int(re.search(r"inventory\D*?(-?\d+) lots", said).group(1))
+    assert held in run_result.inventory_path[1]
 
 
 @pytest.mark.browser

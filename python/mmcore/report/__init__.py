@@ -82,7 +82,7 @@ def page(result: Result) -> str:
     timed = [
         c.price_chart(canvas, places, currency),
         c.inventory_chart(canvas),
-        c.pnl_chart(canvas, _money_places(result), currency),
+        c.pnl_chart(canvas, _money_places(result), contents.places(result), currency),
         c.half_spread_chart(canvas),
     ]
     marks = result.markouts()

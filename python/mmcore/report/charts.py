@@ -221,22 +221,37 @@ class Canvas:
         plot.yaxis.formatter = NumeralTickFormatter(format=numeral(places))
         return plot
 
-    def hover(
-        self, plot: Any, renderers: Sequence[Any], rows: Sequence[tuple[str, str]], *, mouse: bool = False
+    def hover(self, plot: Any, source: Any, column: str, rows: Sequence[tuple[str, str]]) -> None:
+        """Add a tooltip with the exact values in force at the cursor: the row at or before it."""
+        # Bokeh finds no step under the cursor; an unseen line over the same rows is found.
+        unseen = plot.line("t", column, source=source, line_alpha=0.0)
+        self.tooltip(plot, [unseen], rows, mode="vline", line_policy="prev")
+
+    def tooltip(
+        self, plot: Any, renderers: list[Any], rows: Sequence[tuple[str, str]], **options: Any
     ) -> None:
-        """Add a tooltip with the exact values of the nearest row."""
+        """Add a tooltip that begins with the time."""
         from bokeh.models import HoverTool
 
         plot.add_tools(
             HoverTool(
-                renderers=list(renderers),
-                tooltips=[("time (UTC)", "@t{%H:%M:%S.%3N}"), *rows],
+                renderers=renderers,
+                tooltips=card([("time (UTC)", "@t{%H:%M:%S.%3N}"), *rows]),
                 formatters={"@t": "datetime"},
-                mode="mouse" if mouse else "vline",
-                line_policy="nearest",
                 attachment="horizontal",
+                **options,
             )
         )
+
+
+def card(rows: Sequence[tuple[str, str]]) -> str:
+    """A tooltip in the page's own colours; Bokeh's are fixed, and too pale on white."""
+    cells = "".join(
+        f'<span style="color:var(--muted);text-align:right">{label}</span><span>{value}</span>'
+        for label, value in rows
+    )
+    look = "display:grid;grid-template-columns:auto auto;gap:1px 8px;font:12px var(--font);color:var(--ink)"
+    return f'<div style="{look}">{cells}</div>'
 
 
 def numeral(places: int) -> str:
@@ -255,7 +270,7 @@ def price_chart(canvas: Canvas, places: int, unit: str) -> Chart:
     for side in ("bid", "ask"):
         look = {"color": LIGHT[side], "line_width": 1.1, "alpha": 0.85, "name": f"our-{side}"}
         plot.step("t", side, source=quotes, mode="after", **look)
-    line = plot.step("t", "mid", source=market, mode="after", color=LIGHT["ink"], line_width=1.4, name="mid")
+    plot.step("t", "mid", source=market, mode="after", color=LIGHT["ink"], line_width=1.4, name="mid")
     markers = []
     for side, marker, colour in (("buys", "triangle", "bid"), ("sells", "inverted_triangle", "ask")):
         source = canvas.source(side, "price", "lots", "n", "size")
@@ -273,18 +288,14 @@ def price_chart(canvas: Canvas, places: int, unit: str) -> Chart:
                 name=side,
             )
         )
-    number = "{" + numeral(places) + "}"
+    number, half = "{" + numeral(places) + "}", "{" + numeral(places + 1) + "}"
     canvas.hover(
         plot,
-        [line],
-        [("mid", f"@mid{number}"), ("market bid", f"@bid{number}"), ("market ask", f"@ask{number}")],
+        market,
+        "mid",
+        [("mid", f"@mid{half}"), ("market bid", f"@bid{number}"), ("market ask", f"@ask{number}")],
     )
-    canvas.hover(
-        plot,
-        markers,
-        [("$name", "@n fills, @lots{0,0} lots"), ("price", f"@price{number}")],
-        mouse=True,
-    )
+    canvas.tooltip(plot, markers, [("$name", "@n fills, @lots{0,0} lots"), ("price", f"@price{number}")])
     return Chart(
         "price",
         "Price, quotes and fills",
@@ -310,7 +321,7 @@ def inventory_chart(canvas: Canvas) -> Chart:
     plot = canvas.against_time(190, 0)
     source = canvas.source("inventory", "inventory")
     _zero(plot)
-    line = plot.step(
+    plot.step(
         "t",
         "inventory",
         source=source,
@@ -319,7 +330,7 @@ def inventory_chart(canvas: Canvas) -> Chart:
         line_width=1.2,
         name="inventory",
     )
-    canvas.hover(plot, [line], [("inventory", "@inventory{0,0} lots")])
+    canvas.hover(plot, source, "inventory", [("inventory", "@inventory{0,0} lots")])
     return Chart(
         "inventory",
         "Inventory",
@@ -330,8 +341,8 @@ def inventory_chart(canvas: Canvas) -> Chart:
     )
 
 
-def pnl_chart(canvas: Canvas, places: int, unit: str) -> Chart:
-    """The three parts of the P&L and their sum, cumulative."""
+def pnl_chart(canvas: Canvas, places: int, digits: int, unit: str) -> Chart:
+    """The three parts of the P&L and their sum, cumulative: ``digits`` decimals in the tooltip."""
     plot = canvas.against_time(300, places)
     source = canvas.source("pnl", "spread", "revaluation", "fees", "total")
     _zero(plot)
@@ -341,7 +352,7 @@ def pnl_chart(canvas: Canvas, places: int, unit: str) -> Chart:
         ("fees", "Fees", "fees", "dashed", "dashed"),
         ("total", "Net P&L", "ink", "solid", "line"),
     )
-    lines = [
+    for column, _, colour, dash, _ in parts:
         plot.step(
             "t",
             column,
@@ -352,12 +363,11 @@ def pnl_chart(canvas: Canvas, places: int, unit: str) -> Chart:
             line_width=2.0 if column == "total" else 1.3,
             name=f"pnl-{column}",
         )
-        for column, _, colour, dash, _ in parts
-    ]
-    number = "{" + numeral(max(places, 2)) + "}"
+    number = "{" + numeral(digits) + "}"
     canvas.hover(
         plot,
-        lines[-1:],
+        source,
+        "total",
         [
             (label.lower() if label != "Net P&L" else "net P&L", f"@{column}{number}")
             for column, label, *_ in parts
@@ -379,7 +389,7 @@ def half_spread_chart(canvas: Canvas) -> Chart:
     """Half of our spread against half of the market's."""
     plot = canvas.against_time(220, 1)
     source = canvas.source("spreads", "half", "market_half")
-    market = plot.step(
+    plot.step(
         "t",
         "market_half",
         source=source,
@@ -389,7 +399,9 @@ def half_spread_chart(canvas: Canvas) -> Chart:
         name="half-market",
     )
     plot.step("t", "half", source=source, mode="after", color=LIGHT["bid"], line_width=1.3, name="half-ours")
-    canvas.hover(plot, [market], [("ours", "@half{0,0.0} ticks"), ("market", "@market_half{0,0.0} ticks")])
+    canvas.hover(
+        plot, source, "market_half", [("ours", "@half{0,0.0} ticks"), ("market", "@market_half{0,0.0} ticks")]
+    )
     return Chart(
         "half-spread",
         "Half-spread, ours against the market's",
@@ -436,11 +448,13 @@ def markout_chart(canvas: Canvas, series: Mapping[str, Sequence[Any]]) -> Chart:
         plot.add_tools(
             HoverTool(
                 renderers=[dots],
-                tooltips=[
-                    (label.lower(), "@n fills after @horizon"),
-                    ("mean", "@mean{0,0.00} ticks"),
-                    ("95 %", "@low{0,0.00} to @high{0,0.00}"),
-                ],
+                tooltips=card(
+                    [
+                        (label.lower(), "@n fills after @horizon"),
+                        ("mean", "@mean{0,0.00} ticks"),
+                        ("95 %", "@low{0,0.00} to @high{0,0.00}"),
+                    ]
+                ),
             )
         )
         keys.append(Key(label, colour, shape, (f"markout-{name}", f"markout-{name}-interval")))
@@ -532,12 +546,14 @@ def intensity_chart(
         plot.add_tools(
             HoverTool(
                 renderers=[dots],
-                tooltips=[
-                    (label, "@depth{0,0.0} ticks"),
-                    ("observed", "@rate{0.0000} /s"),
-                    ("95 %", "@low{0.0000} to @high{0.0000}"),
-                    ("fitted", "@fitted{0.0000} /s"),
-                ],
+                tooltips=card(
+                    [
+                        (label, "@depth{0,0.0} ticks"),
+                        ("observed", "@rate{0.0000} /s"),
+                        ("95 %", "@low{0.0000} to @high{0.0000}"),
+                        ("fitted", "@fitted{0.0000} /s"),
+                    ]
+                ),
             )
         )
         names = tuple(
@@ -587,7 +603,8 @@ def histogram_chart(canvas: Canvas, inventory: ArrayLike, share: ArrayLike, note
     plot.xaxis.axis_label = "inventory, lots"
     plot.add_tools(
         HoverTool(
-            renderers=[bars], tooltips=[("inventory", "@q{0,0} lots"), ("share of time", "@share{0.0 %}")]
+            renderers=[bars],
+            tooltips=card([("inventory", "@q{0,0} lots"), ("share of time", "@share{0.0 %}")]),
         )
     )
     return Chart(
