@@ -3,7 +3,7 @@
 :func:`write_report` puts together what the modules beside it make: the words and tables
 (:mod:`.contents`, in the units and forms of :mod:`.numbers`), the charts (:mod:`.charts`: Bokeh on a
 canvas, drawn by ``page.js`` from packed tables that are thinned to the pixels on the screen), and the
-page around them (``page.html``, ``page.css``). The page carries a content security policy that
+page around them (``page.jinja``, ``page.css``). The page carries a content security policy that
 forbids every request, so that it works, and stays private, wherever it is opened.
 
 Needs the extra ``report`` (Bokeh and Jinja2).
@@ -127,7 +127,7 @@ def page(result: Result) -> str:
 
     environment = Environment(autoescape=True, trim_blocks=True, keep_trailing_newline=True)
     here = files(__package__)
-    template = environment.from_string((here / "page.html").read_text(encoding="utf-8"))
+    template = environment.from_string((here / "page.jinja").read_text(encoding="utf-8"))
     return template.render(
         version=__version__,
         title=instrument.name,

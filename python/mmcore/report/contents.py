@@ -172,7 +172,7 @@ def verdict(result: Result) -> str:
     if bound is not None:
         total = bound.attribution.total
         text.append(
-            "Had every trade at our price filled us (the optimistic bound), the net would have been "
+            "Had every trade at our price filled us too (the optimistic rule), the net would have been "
             f"{cash(total, sign=True)} {c} on {n.count(len(bound.fills))} fills."
         )
     return " ".join(text)
@@ -207,7 +207,8 @@ def notes(result: Result) -> list[str]:
         found.append(f"Only {n.count(len(result.fills))} fills: averages and rates below say little.")
     if result.settings.get("fill") == "touch":
         found.append(
-            "Every trade at our price filled us: an optimistic bound, since the queue ahead is ignored."
+            "Every trade at our price filled us: an optimistic bound on the fills, "
+            "since the queue ahead is ignored."
         )
     late = max(result.markouts(), key=lambda row: row.missing)
     if late.missing:
@@ -348,7 +349,7 @@ def bound_table(result: Result) -> Grid | None:
         ("", "Traded through", "Touched"),
         rows,
         caption="A fill needs a trade beyond our price (conservative: this report), "
-        "or only at it (optimistic: the queue ahead is ignored).",
+        "or only at it (optimistic: the queue ahead is ignored). More fills need not mean more profit.",
     )
 
 
