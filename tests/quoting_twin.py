@@ -124,14 +124,10 @@ def unreadable(policy: AffineTwin | TableTwin, q: float, tau: float, state: int)
     return why
 
 
-def depths(
-    policy: AffineTwin | TableTwin,
-    inventory: float,
-    tau: float = math.inf,
-    state: int = 0,
-    shrink: bool = False,
+def bounded(
+    policy: AffineTwin | TableTwin, inventory: float, tau: float, state: int, shrink: bool
 ) -> tuple[Cell, int]:
-    """Depths, sizes and take, and why bits."""
+    """Depths, sizes and take within the policy's bounds, and why bits."""
     why = unreadable(policy, inventory, tau, state)
     if why:
         return Cell([NAN, NAN], [0, 0]), why
@@ -149,10 +145,9 @@ def depths(
         (1, q_max + inventory, Why.POLICY_ASK),
     ):
         size, depth = cell.size[side], cell.depth[side]
-        if size == 0 or math.isnan(depth):
-            size, why = 0, why | absent
-        elif math.isinf(depth):
-            size, why = 0, why | Why.RANGE
+        if size == 0:
+            assert math.isnan(depth)
+            why |= absent
         elif size > room:
             if shrink and room >= 1:
                 size, why = math.floor(room), why | Why.SHRUNK
@@ -161,6 +156,15 @@ def depths(
         cell.size[side] = size
         if size == 0:
             cell.depth[side] = NAN
+    return cell, why
+
+
+def depths(policy: AffineTwin | TableTwin, inventory: float, tau: float, state: int) -> tuple[Cell, int]:
+    """Depths that may leave: finite, or NaN where absent."""
+    cell, why = bounded(policy, inventory, tau, state, False)
+    for side in (0, 1):
+        if cell.size[side] and not math.isfinite(cell.depth[side]):
+            cell.size[side], cell.depth[side], why = 0, NAN, why | Why.RANGE
     return cell, why
 
 
@@ -227,12 +231,14 @@ def quote(
         why |= Why.INVENTORY
     if touch_bid > touch_ask:
         why |= Why.CROSSED
-    if touch_bid >= LIMIT or touch_ask <= -LIMIT:
+    centre = reference + shift
+    overflows = math.isfinite(reference) and math.isfinite(shift) and math.isinf(centre)
+    if touch_bid >= LIMIT or touch_ask <= -LIMIT or overflows:
         why |= Why.RANGE
     if why:
         why |= unreadable(policy, at, time_left, state)
     else:
-        cell, why = depths(policy, at, time_left, state, rules.shrink)
+        cell, why = bounded(policy, at, time_left, state, rules.shrink)
         room = [rules.max_position - inventory, rules.max_position + inventory]
         limit = (Why.LIMIT_BID, Why.LIMIT_ASK)
 
@@ -251,7 +257,6 @@ def quote(
             lots = limited(abs(cell.take), side)
             take = lots if side == 0 else -lots
             room[side] -= lots
-        centre = reference + shift
         targets = (
             centre - cell.depth[0] * rules.volatility_scale,
             centre + cell.depth[1] * rules.volatility_scale,
@@ -259,10 +264,9 @@ def quote(
         for side in (0, 1):
             if cell.size[side] == 0:
                 continue
-            if not -LIMIT < targets[side] < LIMIT:
-                why |= Why.RANGE
-                continue
             size[side] = limited(cell.size[side], side)
+            if size[side] and not -LIMIT < targets[side] < LIMIT:
+                size[side], why = 0, why | Why.RANGE
             if size[side]:
                 price[side] = (floor_ticks, ceil_ticks)[side](targets[side])
         if price[0] is not None and price[0] >= touch_ask:

@@ -646,9 +646,19 @@ def test_an_explanation_is_exact_at_any_price():
             assert math.fsum(terms.values()) == price
 
 
+def test_a_depth_beyond_all_prices_is_still_explained_exactly():
+    for slope in (2.0, 1e290):
+        quoter = Quoter(Affine(0.0, slope))
+        quoter.volatility_scale = 0.0
+        e = quoter.explain(95.0, 2.0**52)
+        assert (e.quote.bid, e.quote.ask) == (94, 95)
+        for price, terms in ((e.quote.bid, e.bid), (e.quote.ask, e.ask)):
+            assert sum(map(Fraction, terms.values())) == price
+
+
 def test_a_side_that_is_absent_is_explained_as_far_as_it_came():
     e = Quoter(Affine(1.0, q_max=5), limits=Limits(max_position=2)).explain(100.0, 2)
-    assert tuple(e.bid) == STAGES[:5]
+    assert tuple(e.bid) == STAGES[:4]
     assert e.quote.bid is None
     e = Quoter(Affine(1.0, q_max=5)).explain(100.0, 5)
     assert e.bid == {}

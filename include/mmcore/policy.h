@@ -14,6 +14,7 @@
 #define MMCORE_POLICY_H
 
 #include <stddef.h>
+#include <string.h>
 
 #include "types.h"
 
@@ -75,6 +76,7 @@ typedef struct mm_policy {
 
 /* False for NaN and both infinities. */
 #define MM_FINITE(x) ((x) - (x) == 0.0)
+#define MM_LARGEST 1.7976931348623157e308 /* the largest finite double */
 
 static inline const double *mm_policy_knots(const mm_policy *policy) {
   return (const double *)((const char *)policy + policy->knots_at);
@@ -187,7 +189,7 @@ static inline int mm_policy_check(const mm_policy *policy, uint64_t bytes) {
  * sign), so that interpolation never trades more than either cell would. */
 static inline void mm_cell_meet(mm_cell *a, const mm_cell *b, double weight) {
   for (int side = 0; side < 2; ++side) {
-    a->depth[side] += weight * (b->depth[side] - a->depth[side]); /* NaN in either: absent */
+    a->depth[side] += weight * (b->depth[side] - a->depth[side]); /* absent in either: NaN, and size 0 */
     if (b->size[side] < a->size[side])
       a->size[side] = b->size[side];
   }
@@ -199,13 +201,14 @@ static inline void mm_cell_meet(mm_cell *a, const mm_cell *b, double weight) {
 
 /* The cell of one row at `q` within +-q_max. A neighbour of weight zero is not read, so an absent
  * one does not spread. */
-static inline void mm_row_at(const mm_policy *policy, const mm_cell *row, double q, mm_cell *out) {
+MM_INLINE mm_cell mm_row_at(const mm_policy *policy, const mm_cell *row, double q) {
   const double at = (q + policy->q_max) / policy->q_step; /* exact for whole lots on the lattice */
   const int32_t i = (int32_t)at;
   const double weight = at - (double)i;
-  *out = row[i];
+  mm_cell cell = row[i];
   if (weight > 0.0 && i + 1 < policy->n_q)
-    mm_cell_meet(out, &row[i + 1], weight);
+    mm_cell_meet(&cell, &row[i + 1], weight);
+  return cell;
 }
 
 /* Knot interval that holds tau: the largest j with knots[j] <= tau. */
@@ -221,136 +224,136 @@ static inline int32_t mm_knot_below(const double *knots, int32_t n, double tau) 
   return low;
 }
 
-/* Both depths at `q` within +-q_max and a time that was found readable. */
-static inline void mm_table_at(const mm_policy *policy, double q, double tau, int64_t state, mm_cell *out) {
-  const mm_cell *rows =
-      mm_policy_cells(policy) + (size_t)state * (size_t)policy->n_rows * (size_t)policy->n_q;
+static inline mm_cell mm_knots_at(const mm_policy *policy, const mm_cell *rows, double q, double tau) {
   const double *knots = mm_policy_knots(policy);
-  const int32_t last = policy->n_knots - 1;
-  if (last < 0 || tau > knots[last]) { /* only the stationary row stands beyond the knots */
-    mm_row_at(policy, rows + (size_t)(policy->n_rows - 1) * (size_t)policy->n_q, q, out);
-    return;
-  }
   const int32_t j = mm_knot_below(knots, policy->n_knots, tau);
-  mm_row_at(policy, rows + (size_t)j * (size_t)policy->n_q, q, out);
+  const mm_cell *row = rows + (size_t)j * (size_t)policy->n_q;
+  mm_cell cell = mm_row_at(policy, row, q);
   if (tau > knots[j]) {
-    mm_cell above;
-    mm_row_at(policy, rows + (size_t)(j + 1) * (size_t)policy->n_q, q, &above);
-    mm_cell_meet(out, &above, (tau - knots[j]) / (knots[j + 1] - knots[j]));
+    const mm_cell above = mm_row_at(policy, row + policy->n_q, q);
+    mm_cell_meet(&cell, &above, (tau - knots[j]) / (knots[j + 1] - knots[j]));
   }
+  return cell;
 }
 
-static inline void mm_affine_at(const mm_policy *policy, double q, double tau, mm_cell *out) {
-  if (!(tau <= 1.7976931348623157e308))
-    tau = 0.0; /* stationary: the rates are zero, and 0*inf is not */
-  const double slope_bid = policy->slope[MM_BID] + policy->slope_rate[MM_BID] * tau;
-  const double slope_ask = policy->slope[MM_ASK] + policy->slope_rate[MM_ASK] * tau;
-  out->depth[MM_BID] = (policy->base[MM_BID] + policy->base_rate[MM_BID] * tau) + slope_bid * q;
-  out->depth[MM_ASK] = (policy->base[MM_ASK] + policy->base_rate[MM_ASK] * tau) - slope_ask * q;
-  out->size[MM_BID] = out->size[MM_ASK] = (int32_t)policy->order_size;
-  out->take = 0;
-  out->reserved = 0;
+/* Both sides at `q` within +-q_max and a time and state that were found readable. */
+MM_INLINE mm_cell mm_table_at(const mm_policy *policy, double q, double tau, int64_t state) {
+  const size_t n_q = (size_t)policy->n_q, n_rows = (size_t)policy->n_rows;
+  const mm_cell *rows = mm_policy_cells(policy) + (size_t)state * n_rows * n_q;
+  const int32_t last = policy->n_knots - 1;
+  if (last < 0 || tau > mm_policy_knots(policy)[last]) /* only the stationary row stands beyond the knots */
+    return mm_row_at(policy, rows + (n_rows - 1) * n_q, q);
+  return mm_knots_at(policy, rows, q, tau);
 }
 
-static inline void mm_cell_absent(mm_cell *cell, int side) {
-  const uint64_t bits = 0x7ff8000000000000u; /* one NaN for all platforms */
-  union {
-    uint64_t bits;
-    double number;
-  } nan;
-  nan.bits = bits;
-  cell->depth[side] = nan.number;
-  cell->size[side] = 0;
-}
-
-/* Why the policy cannot be read at all; 0 when it can. */
-static inline uint32_t mm_unreadable(const mm_policy *policy, double q, double tau, int64_t state) {
-  uint32_t why = 0;
-  if (MM_UNLIKELY(!MM_FINITE(q)))
-    why |= MM_WHY_INVENTORY;
-  if (MM_UNLIKELY(state < 0 || state >= policy->n_states))
-    why |= MM_WHY_STATE;
-  if (MM_FINITE(tau)) {
-    if (MM_UNLIKELY(tau < 0.0))
-      why |= MM_WHY_PAST_HORIZON;
-    else if (MM_UNLIKELY(tau > policy->horizon))
-      why |= MM_WHY_BEYOND_HORIZON;
-  } else if (tau > 0.0) {
-    if (MM_UNLIKELY(!(policy->flags & MM_STATIONARY)))
-      why |= MM_WHY_NO_STATIONARY;
+MM_INLINE mm_cell mm_affine_at(const mm_policy *policy, double q, double tau) {
+  mm_cell cell;
+  if (policy->flags & MM_STATIONARY) { /* the rates are zero, and tau may be infinite */
+    cell.depth[MM_BID] = policy->base[MM_BID] + policy->slope[MM_BID] * q;
+    cell.depth[MM_ASK] = policy->base[MM_ASK] - policy->slope[MM_ASK] * q;
   } else {
-    why |= tau < 0.0 ? MM_WHY_PAST_HORIZON : MM_WHY_TIME;
+    const double slope_bid = policy->slope[MM_BID] + policy->slope_rate[MM_BID] * tau;
+    const double slope_ask = policy->slope[MM_ASK] + policy->slope_rate[MM_ASK] * tau;
+    cell.depth[MM_BID] = (policy->base[MM_BID] + policy->base_rate[MM_BID] * tau) + slope_bid * q;
+    cell.depth[MM_ASK] = (policy->base[MM_ASK] + policy->base_rate[MM_ASK] * tau) - slope_ask * q;
   }
+  cell.size[MM_BID] = cell.size[MM_ASK] = (int32_t)policy->order_size;
+  cell.take = cell.reserved = 0;
+  return cell;
+}
+
+MM_INLINE mm_cell mm_shape_at(const mm_policy *policy, double q, double tau, int64_t state) {
+  return policy->kind == MM_AFFINE ? mm_affine_at(policy, q, tau) : mm_table_at(policy, q, tau, state);
+}
+
+/* Can the policy be read there? One test for the usual case; mm_unreadable says why not. */
+MM_INLINE int mm_readable(const mm_policy *policy, double q, double tau, int64_t state) {
+  const int timely =
+      tau > MM_LARGEST ? policy->flags & MM_STATIONARY : (tau >= 0.0) & (tau <= policy->horizon);
+  return MM_FINITE(q) && (uint64_t)state < (uint64_t)policy->n_states && timely;
+}
+
+MM_COLD uint32_t mm_unreadable(const mm_policy *policy, double q, double tau, int64_t state) {
+  uint32_t why = 0;
+  if (!MM_FINITE(q))
+    why |= MM_WHY_INVENTORY;
+  if (state < 0 || state >= policy->n_states)
+    why |= MM_WHY_STATE;
+  if (tau != tau)
+    why |= MM_WHY_TIME;
+  else if (tau < 0.0)
+    why |= MM_WHY_PAST_HORIZON;
+  else if (tau > MM_LARGEST)
+    why |= policy->flags & MM_STATIONARY ? 0 : MM_WHY_NO_STATIONARY;
+  else if (tau > policy->horizon)
+    why |= MM_WHY_BEYOND_HORIZON;
   return why;
 }
 
-/* Cut a side of `cell` to the `room` that an inventory bound leaves it, or drop it. */
-static inline uint32_t mm_cell_fit(mm_cell *cell, int side, double room, int shrink) {
-  const uint32_t absent = side == MM_BID ? MM_WHY_POLICY_BID : MM_WHY_POLICY_ASK;
-  const double depth = cell->depth[side];
-  if (cell->size[side] <= 0 || depth != depth) {
-    mm_cell_absent(cell, side);
-    return absent;
-  }
-  if (MM_UNLIKELY(!MM_FINITE(depth))) { /* an affine policy far out */
-    mm_cell_absent(cell, side);
-    return MM_WHY_RANGE;
-  }
-  if ((double)cell->size[side] > room) {
-    if (!shrink || !(room >= 1.0)) {
-      mm_cell_absent(cell, side);
-      return absent;
+/* What the policy says at `inventory`, before its bounds are applied. Beyond +-q_max it is read at
+ * the bound. With `shrink`, a side that no full order fits is read where one still does. */
+MM_INLINE mm_cell mm_cell_at(const mm_policy *policy, double inventory, double tau, int64_t state,
+                             int shrink) {
+  const double q_max = policy->q_max;
+  double q = inventory > q_max ? q_max : inventory;
+  q = q < -q_max ? -q_max : q;
+  mm_cell cell = mm_shape_at(policy, q, tau, state);
+  if (MM_UNLIKELY(shrink)) {
+    const double full = q_max - policy->order_size;
+    if (q > full || q < -full) {
+      const int side = q > full ? MM_BID : MM_ASK;
+      const mm_cell other = mm_shape_at(policy, side == MM_BID ? full : -full, tau, state);
+      cell.depth[side] = other.depth[side];
+      cell.size[side] = other.size[side];
     }
-    cell->size[side] = (int32_t)room;
-    return MM_WHY_SHRUNK;
   }
-  return 0;
+  return cell;
+}
+
+/* The part of `size` that `room` leaves: all, a part (with `shrink`) or nothing. */
+static inline int64_t mm_fitted(int64_t size, double room, int shrink, uint32_t reason, uint32_t *why) {
+  if ((double)size <= room && size > 0)
+    return size;
+  if (!shrink || size <= 0 || !(room >= 1.0)) {
+    *why |= reason;
+    return 0;
+  }
+  *why |= MM_WHY_SHRUNK;
+  return (int64_t)room;
+}
+
+static inline void mm_cell_absent(mm_cell *cell, int side) {
+  const uint64_t nan = 0x7ff8000000000000u; /* the same bits on all platforms */
+  memcpy(&cell->depth[side], &nan, sizeof nan);
+  cell->size[side] = 0;
 }
 
 /* Depths, sizes and take at `inventory` lots with `time_left` seconds left; returns why bits.
  *
- * A side is absent when its order would break +-q_max; with `shrink` its size is cut instead, and
- * its depth read where a full order still fits. Beyond +-q_max only the reducing side is left,
- * read at the bound. time_left = inf reads the stationary row; times outside [0, horizon] give no
- * depths: nothing is clamped silently. */
-MM_INLINE uint32_t mm_depths_fitted(const mm_policy *policy, double inventory, double time_left,
-                                    int64_t state, int shrink, mm_cell *out) {
-  uint32_t why = mm_unreadable(policy, inventory, time_left, state);
-  if (MM_UNLIKELY(why)) {
+ * A side is absent when its order would break +-q_max; beyond +-q_max only the reducing side is
+ * left, read at the bound. time_left = inf reads the stationary row; times outside [0, horizon]
+ * give no depths: nothing is clamped silently. */
+static inline uint32_t mm_depths(const mm_policy *policy, double inventory, double time_left, int64_t state,
+                                 mm_cell *out) {
+  uint32_t why = 0;
+  if (MM_UNLIKELY(!mm_readable(policy, inventory, time_left, state))) {
     mm_cell_absent(out, MM_BID);
     mm_cell_absent(out, MM_ASK);
     out->take = out->reserved = 0;
-    return why;
+    return mm_unreadable(policy, inventory, time_left, state);
   }
-  const double q_max = policy->q_max;
-  double q = inventory > q_max ? q_max : inventory;
-  q = q < -q_max ? -q_max : q;
-  if (policy->kind == MM_AFFINE)
-    mm_affine_at(policy, q, time_left, out);
-  else
-    mm_table_at(policy, q, time_left, state, out);
-  if (shrink) {
-    const double full = q_max - policy->order_size; /* the last inventory that a full bid fits */
-    mm_cell other;
-    if (q > full || q < -full) {
-      const double at = q > full ? full : -full;
-      const int side = q > full ? MM_BID : MM_ASK;
-      if (policy->kind == MM_AFFINE)
-        mm_affine_at(policy, at, time_left, &other);
-      else
-        mm_table_at(policy, at, time_left, state, &other);
-      out->depth[side] = other.depth[side];
-      out->size[side] = other.size[side];
+  *out = mm_cell_at(policy, inventory, time_left, state, 0);
+  if (!mm_fitted(out->size[MM_BID], policy->q_max - inventory, 0, MM_WHY_POLICY_BID, &why))
+    mm_cell_absent(out, MM_BID);
+  if (!mm_fitted(out->size[MM_ASK], policy->q_max + inventory, 0, MM_WHY_POLICY_ASK, &why))
+    mm_cell_absent(out, MM_ASK);
+  for (int side = 0; side < 2; ++side) {
+    if (MM_UNLIKELY(out->size[side] && !MM_FINITE(out->depth[side]))) { /* an affine policy far out */
+      mm_cell_absent(out, side);
+      why |= MM_WHY_RANGE;
     }
   }
-  why = mm_cell_fit(out, MM_BID, q_max - inventory, shrink);
-  why |= mm_cell_fit(out, MM_ASK, q_max + inventory, shrink);
   return why;
-}
-
-static inline uint32_t mm_depths(const mm_policy *policy, double inventory, double time_left, int64_t state,
-                                 mm_cell *out) {
-  return mm_depths_fitted(policy, inventory, time_left, state, 0, out);
 }
 
 #ifdef __cplusplus

@@ -9,7 +9,7 @@
 #ifndef MMCORE_QUOTING_H
 #define MMCORE_QUOTING_H
 
-#include <string.h>
+#include <math.h>
 
 #include "policy.h"
 
@@ -44,38 +44,43 @@ typedef struct mm_trace {
   int64_t policy_size[2], limited_size[2];
 } mm_trace;
 
-#define MM_TICK_LIMIT 4503599627370496  /* 2^52: beyond, a double no longer holds half ticks */
-#define MM_QUANTA_LIMIT 4398046511104.0 /* 2^42: its quanta still fit an int64 */
-#define MM_QUANTA_PER_TICK 1048576.0    /* 2^20 */
+#define MM_TICK_LIMIT 4503599627370496 /* 2^52: beyond, a double no longer holds half ticks */
 #define MM_QUANTA_SHIFT 20
+#define MM_QUANTA_PER_TICK 1048576.0 /* 2^20 */
 
-/* Nearest multiple of 2^-20 ticks, half to even, in units of 2^-20; |ticks| < 2^42. Each step is
- * exact, so the processor's rounding mode plays no part. */
-static inline int64_t mm_quanta(double ticks) {
-  const double scaled = ticks * MM_QUANTA_PER_TICK;
-  const int64_t whole = (int64_t)scaled;
-  const double rest = scaled - (double)whole; /* in (-1, 1), with the sign of ticks */
-  const int64_t odd = whole & 1;
-  return whole + ((rest > 0.5) | ((rest == 0.5) & odd)) - ((rest < -0.5) | ((rest == -0.5) & odd));
+/* Nearest multiple of 2^-20 ticks, half to even, in units of 2^-20; |ticks| < 2^31. Adding 1.5*2^52
+ * leaves a double whose unit is one quantum: its last bits are the integer, rounded by the addition. */
+MM_INLINE int64_t mm_quanta(double ticks) {
+  const double shifted = ticks * MM_QUANTA_PER_TICK + 6755399441055744.0;
+  int64_t bits;
+  memcpy(&bits, &shifted, sizeof bits);
+  return bits - 0x4338000000000000;
 }
 
-/* floor(n / 2^20) without shifting a negative number */
-static inline int64_t mm_whole_quanta(int64_t quanta) {
-  return (int64_t)(((uint64_t)quanta ^ ((uint64_t)1 << 63)) >> MM_QUANTA_SHIFT) -
-         ((int64_t)1 << (63 - MM_QUANTA_SHIFT));
+/* floor and ceil of 2^31 <= |ticks| < 2^52. From 2^32 on every double is a multiple of 2^-20; below,
+ * one bit has to go. */
+MM_COLD int64_t mm_floor_wide(double ticks) {
+  int64_t whole = (int64_t)ticks;
+  whole -= (double)whole > ticks;
+  if (mm_within(ticks, 4294967296.0)) {
+    const int64_t quanta = mm_quanta(ticks - (double)whole); /* the difference is exact; so is its parity */
+    whole += quanta >> MM_QUANTA_SHIFT;
+  }
+  return whole;
 }
+
+#define MM_NARROW 2147483648.0 /* 2^31 */
 
 /* Passive rounding of |ticks| < 2^52: quantise, then floor a bid and ceil an ask, so that rounding
- * noise in the last bits never moves a quote by a tick. */
-static inline int64_t mm_floor_ticks(double ticks) {
-  if (MM_UNLIKELY(!mm_within(ticks, MM_QUANTA_LIMIT))) {
-    const int64_t whole = (int64_t)ticks;
-    return whole - ((double)whole > ticks);
-  }
-  return mm_whole_quanta(mm_quanta(ticks));
+ * noise in the last bits never moves a quote by a tick. (>> of a negative number is arithmetic in
+ * every compiler we support.) */
+MM_INLINE int64_t mm_floor_ticks(double ticks) {
+  if (MM_UNLIKELY(!(fabs(ticks) < MM_NARROW)))
+    return mm_floor_wide(ticks);
+  return mm_quanta(ticks) >> MM_QUANTA_SHIFT;
 }
 
-static inline int64_t mm_ceil_ticks(double ticks) {
+MM_INLINE int64_t mm_ceil_ticks(double ticks) {
   return -mm_floor_ticks(-ticks);
 }
 
@@ -151,130 +156,135 @@ MM_COLD void mm_apart(double at, mm_quote *q) {
   q->price[MM_ASK] += ask;
 }
 
-/* Cut `size` to the `room` that the position limit leaves it: all, a part (with `shrink`), nothing. */
-static inline int64_t mm_limited(int64_t size, double room, int shrink, uint32_t limit, uint32_t *why) {
-  if ((double)size <= room)
-    return size;
-  if (!shrink || !(room >= 1.0)) {
-    *why |= limit;
-    return 0;
-  }
-  *why |= MM_WHY_SHRUNK;
-  return (int64_t)room;
-}
-
-static inline void mm_trace_target(mm_trace *trace, int side, double reference, double shift, double depth,
-                                   double scale) {
-  const double out = side == MM_BID ? -1.0 : 1.0;
-  trace->target[MM_AT_REFERENCE][side] = reference;
-  trace->target[MM_AT_DEPTH][side] = reference + out * depth;
-  trace->target[MM_AT_SHIFT][side] = (reference + shift) + out * depth;
-  trace->target[MM_AT_VOLATILITY][side] = (reference + shift) + out * (depth * scale);
-}
-
-static inline void mm_trace_prices(mm_trace *trace, int stage, const mm_quote *q) {
-  trace->price[stage][MM_BID] = q->price[MM_BID];
-  trace->price[stage][MM_ASK] = q->price[MM_ASK];
-}
-
-/* The body of mm_quote_make; `trace` may be NULL. */
-MM_INLINE void mm_quote_traced(const mm_policy *policy, const mm_rules *rules, double reference,
-                               double inventory, int64_t touch_bid, int64_t touch_ask, double shift,
-                               double target, double time_left, int64_t state, mm_quote *q, mm_trace *trace) {
-  const double at = inventory - target;
-  uint32_t why = 0;
+/* The quote where the market's state, or the arguments, allow none: all the reasons. */
+MM_COLD void mm_quote_refuse(const mm_policy *policy, const mm_rules *rules, double reference,
+                             double inventory, int64_t touch_bid, int64_t touch_ask, double shift,
+                             double target, double time_left, int64_t state, mm_quote *q) {
+  uint32_t why = mm_unreadable(policy, inventory - target, time_left, state);
+  if (rules->halted)
+    why |= MM_WHY_HALTED;
+  if (!MM_FINITE(reference))
+    why |= MM_WHY_REFERENCE;
+  if (!MM_FINITE(shift))
+    why |= MM_WHY_SHIFT;
+  if (MM_FINITE(reference) && MM_FINITE(shift) && !MM_FINITE(reference + shift))
+    why |= MM_WHY_RANGE;
+  if (!MM_FINITE(inventory))
+    why |= MM_WHY_INVENTORY;
+  if (touch_bid > touch_ask)
+    why |= MM_WHY_CROSSED;
+  if (touch_bid >= MM_TICK_LIMIT || touch_ask <= -MM_TICK_LIMIT)
+    why |= MM_WHY_RANGE;
+  if (rules->max_spread | rules->min_size)
+    why |= MM_WHY_OBLIGATION;
   q->price[MM_BID] = MM_NO_BID;
   q->price[MM_ASK] = MM_NO_ASK;
   q->size[MM_BID] = q->size[MM_ASK] = q->take = 0;
   q->version = policy->version;
+  q->why = why;
   q->reserved = 0;
-  if (MM_UNLIKELY(rules->halted))
-    why |= MM_WHY_HALTED;
-  if (MM_UNLIKELY(!MM_FINITE(reference)))
-    why |= MM_WHY_REFERENCE;
-  if (MM_UNLIKELY(!MM_FINITE(shift)))
-    why |= MM_WHY_SHIFT;
-  if (MM_UNLIKELY(!MM_FINITE(inventory)))
-    why |= MM_WHY_INVENTORY;
-  if (MM_UNLIKELY(touch_bid > touch_ask)) /* the sentinels of absent sides never are */
-    why |= MM_WHY_CROSSED;
-  if (MM_UNLIKELY(touch_bid >= MM_TICK_LIMIT || touch_ask <= -MM_TICK_LIMIT))
-    why |= MM_WHY_RANGE;
-  mm_cell cell;
-  const uint32_t policy_why = mm_depths_fitted(policy, at, time_left, state, rules->shrink, &cell);
-  if (MM_UNLIKELY(why)) {
-    why |= policy_why & ~(uint32_t)(MM_WHY_POLICY_BID | MM_WHY_POLICY_ASK | MM_WHY_SHRUNK | MM_WHY_RANGE);
-  } else {
-    why = policy_why;
-    double buy = rules->max_position - inventory;  /* lots that may still be bought */
-    double sell = rules->max_position + inventory; /* and sold */
-    if (MM_UNLIKELY(cell.take)) {
-      if (cell.take > 0) {
-        q->take = mm_limited(cell.take, buy, rules->shrink, MM_WHY_LIMIT_BID, &why);
-        buy -= (double)q->take;
-      } else {
-        q->take = -mm_limited(-(int64_t)cell.take, sell, rules->shrink, MM_WHY_LIMIT_ASK, &why);
-        sell += (double)q->take;
-      }
-    }
-    const double centre = reference + shift;
-    const double scale = rules->volatility_scale;
-    const double bid = centre - cell.depth[MM_BID] * scale;
-    const double ask = centre + cell.depth[MM_ASK] * scale;
-    if (cell.size[MM_BID]) {
-      if (MM_UNLIKELY(!(bid > -(double)MM_TICK_LIMIT && bid < (double)MM_TICK_LIMIT))) {
-        why |= MM_WHY_RANGE;
-      } else {
-        q->size[MM_BID] = mm_limited(cell.size[MM_BID], buy, rules->shrink, MM_WHY_LIMIT_BID, &why);
-        q->price[MM_BID] = mm_floor_ticks(bid);
-      }
-    }
-    if (cell.size[MM_ASK]) {
-      if (MM_UNLIKELY(!(ask > -(double)MM_TICK_LIMIT && ask < (double)MM_TICK_LIMIT))) {
-        why |= MM_WHY_RANGE;
-      } else {
-        q->size[MM_ASK] = mm_limited(cell.size[MM_ASK], sell, rules->shrink, MM_WHY_LIMIT_ASK, &why);
-        q->price[MM_ASK] = mm_ceil_ticks(ask);
-      }
-    }
-    if (trace) {
-      for (int side = 0; side < 2; ++side) {
-        mm_trace_target(trace, side, reference, shift, cell.depth[side], scale);
-        trace->policy_size[side] = cell.size[side];
-        trace->limited_size[side] = q->size[side];
-      }
-      mm_trace_prices(trace, MM_AT_ROUNDING, q);
-    }
-    if (q->size[MM_BID]) {
-      if (q->price[MM_BID] >= touch_ask) {
-        q->price[MM_BID] = touch_ask - 1;
-        why |= MM_WHY_TOUCH_BID;
-      }
-    } else {
-      q->price[MM_BID] = MM_NO_BID;
-    }
-    if (q->size[MM_ASK]) {
-      if (q->price[MM_ASK] <= touch_bid) {
-        q->price[MM_ASK] = touch_bid + 1;
-        why |= MM_WHY_TOUCH_ASK;
-      }
-    } else {
-      q->price[MM_ASK] = MM_NO_ASK;
-    }
-    if (trace)
-      mm_trace_prices(trace, MM_AT_TOUCH, q);
-    if (MM_UNLIKELY(rules->max_spread | rules->min_size))
-      why |= mm_oblige(policy, rules, inventory, at, touch_bid, touch_ask, q);
-    if (trace)
-      mm_trace_prices(trace, MM_AT_OBLIGATION, q);
-    if (MM_UNLIKELY(q->price[MM_BID] >= q->price[MM_ASK])) { /* never true of an absent side */
-      mm_apart(at, q);
-      why |= MM_WHY_APART;
-    }
-    if (trace)
-      mm_trace_prices(trace, MM_AT_APART, q);
+}
+
+static inline void mm_trace_prices(mm_trace *trace, int stage, int64_t bid, int64_t ask) {
+  trace->price[stage][MM_BID] = bid;
+  trace->price[stage][MM_ASK] = ask;
+}
+
+/* The body of mm_quote_make; `trace` may be NULL. Straight through when all is as usual: what is
+ * rare stands in functions of its own, and each clamp is a conditional move. */
+MM_INLINE void mm_quote_traced(const mm_policy *policy, const mm_rules *rules, double reference,
+                               double inventory, int64_t touch_bid, int64_t touch_ask, double shift,
+                               double target, double time_left, int64_t state, mm_quote *q, mm_trace *trace) {
+  const double at = inventory - target, centre = reference + shift;
+  /* Differences with themselves: 0, or NaN for what is not finite. */
+  const int sane = ((centre - centre) + (at - at) == 0.0) & (touch_bid <= touch_ask) &
+                   (touch_bid < MM_TICK_LIMIT) & (touch_ask > -MM_TICK_LIMIT) & !rules->halted;
+  if (MM_UNLIKELY(!sane || !mm_readable(policy, at, time_left, state))) {
+    mm_quote_refuse(policy, rules, reference, inventory, touch_bid, touch_ask, shift, target, time_left,
+                    state, q);
+    return;
   }
-  if (MM_UNLIKELY(rules->max_spread | rules->min_size) && !mm_obliged(rules, q))
+  const int shrink = rules->shrink;
+  const mm_cell cell = mm_cell_at(policy, at, time_left, state, shrink);
+  uint32_t why = 0;
+
+  /* sizes: the policy's bound on inventory - target, then the limit on the true inventory */
+  double buy = rules->max_position - inventory;
+  double sell = rules->max_position + inventory;
+  int64_t take = 0;
+  if (MM_UNLIKELY(cell.take > 0)) {
+    take = mm_fitted(cell.take, buy, shrink, MM_WHY_LIMIT_BID, &why);
+    buy -= (double)take;
+  } else if (MM_UNLIKELY(cell.take < 0)) {
+    take = -mm_fitted(-(int64_t)cell.take, sell, shrink, MM_WHY_LIMIT_ASK, &why);
+    sell += (double)take;
+  }
+  int64_t bid_size = mm_fitted(cell.size[MM_BID], policy->q_max - at, shrink, MM_WHY_POLICY_BID, &why);
+  int64_t ask_size = mm_fitted(cell.size[MM_ASK], policy->q_max + at, shrink, MM_WHY_POLICY_ASK, &why);
+  if (trace) {
+    trace->policy_size[MM_BID] = bid_size;
+    trace->policy_size[MM_ASK] = ask_size;
+  }
+  if (bid_size)
+    bid_size = mm_fitted(bid_size, buy, shrink, MM_WHY_LIMIT_BID, &why);
+  if (ask_size)
+    ask_size = mm_fitted(ask_size, sell, shrink, MM_WHY_LIMIT_ASK, &why);
+
+  /* prices */
+  const double scale = rules->volatility_scale;
+  const double bid_target = centre - cell.depth[MM_BID] * scale;
+  const double ask_target = centre + cell.depth[MM_ASK] * scale;
+  if (MM_UNLIKELY(bid_size && !(fabs(bid_target) < (double)MM_TICK_LIMIT))) {
+    bid_size = 0;
+    why |= MM_WHY_RANGE;
+  }
+  if (MM_UNLIKELY(ask_size && !(fabs(ask_target) < (double)MM_TICK_LIMIT))) {
+    ask_size = 0;
+    why |= MM_WHY_RANGE;
+  }
+  int64_t bid = bid_size ? mm_floor_ticks(bid_target) : MM_NO_BID;
+  int64_t ask = ask_size ? mm_ceil_ticks(ask_target) : MM_NO_ASK;
+  if (trace) {
+    const double depth[2] = {-cell.depth[MM_BID], cell.depth[MM_ASK]};
+    for (int side = 0; side < 2; ++side) {
+      if (!trace->policy_size[side])
+        continue;
+      trace->target[MM_AT_REFERENCE][side] = reference;
+      trace->target[MM_AT_DEPTH][side] = reference + depth[side];
+      trace->target[MM_AT_SHIFT][side] = centre + depth[side];
+      trace->target[MM_AT_VOLATILITY][side] = centre + depth[side] * scale;
+    }
+    trace->limited_size[MM_BID] = bid_size;
+    trace->limited_size[MM_ASK] = ask_size;
+    mm_trace_prices(trace, MM_AT_ROUNDING, bid, ask);
+  }
+  const int bid_crosses = bid >= touch_ask, ask_crosses = ask <= touch_bid; /* never of absent sides */
+  bid = bid_crosses ? touch_ask - 1 : bid;
+  ask = ask_crosses ? touch_bid + 1 : ask;
+  why |= bid_crosses ? (uint32_t)MM_WHY_TOUCH_BID : 0u;
+  why |= ask_crosses ? (uint32_t)MM_WHY_TOUCH_ASK : 0u;
+  if (trace)
+    mm_trace_prices(trace, MM_AT_TOUCH, bid, ask);
+
+  q->price[MM_BID] = bid;
+  q->price[MM_ASK] = ask;
+  q->size[MM_BID] = bid_size;
+  q->size[MM_ASK] = ask_size;
+  q->take = take;
+  q->version = policy->version;
+  q->reserved = 0;
+  const int64_t obliged = rules->max_spread | rules->min_size;
+  if (MM_UNLIKELY(obliged))
+    why |= mm_oblige(policy, rules, inventory, at, touch_bid, touch_ask, q);
+  if (trace)
+    mm_trace_prices(trace, MM_AT_OBLIGATION, q->price[MM_BID], q->price[MM_ASK]);
+  if (MM_UNLIKELY(q->price[MM_BID] >= q->price[MM_ASK])) { /* never of absent sides */
+    mm_apart(at, q);
+    why |= MM_WHY_APART;
+  }
+  if (trace)
+    mm_trace_prices(trace, MM_AT_APART, q->price[MM_BID], q->price[MM_ASK]);
+  if (MM_UNLIKELY(obliged) && !mm_obliged(rules, q))
     why |= MM_WHY_OBLIGATION;
   q->why = why;
 }

@@ -670,8 +670,10 @@ def _grid(values, name, shape=None):
     wild = ~(np.isnan(array) | (np.abs(array) <= MM_POLICY_LIMIT))
     if wild.any():
         index = int(np.flatnonzero(wild)[0])
-        raise refusal(name, float(array.reshape(-1)[index]), "within 2^52 ticks, or NaN where absent",
-            index)
+        raise refusal(
+            name, float(array.reshape(-1)[index]), "within 2^52 ticks, or NaN where absent",
+            index
+        )
     return array
 
 
@@ -679,13 +681,17 @@ def _lot_grid(values, name, shape, low):
     try:
         array = np.broadcast_to(np.asarray(values, dtype=np.float64), shape)
     except (TypeError, ValueError):
-        raise refusal(name, getattr(values, "shape", type(values).__name__),
-            f"whole lots that broadcast to the shape of bid, {shape}") from None
+        raise refusal(
+            name, getattr(values, "shape", type(values).__name__),
+            f"whole lots that broadcast to the shape of bid, {shape}"
+        ) from None
     wild = ~((array >= low) & (array <= 2147483647) & (array == np.floor(array)))
     if wild.any():
         index = int(np.flatnonzero(wild)[0])
-        raise refusal(name, float(array.reshape(-1)[index]), f"whole lots from {low} to 2147483647",
-            index)
+        raise refusal(
+            name, float(array.reshape(-1)[index]), f"whole lots from {low} to 2147483647",
+            index
+        )
     return array.astype(np.int32)
 
 
@@ -751,9 +757,11 @@ cdef class Table(Policy):
         n_states, n_rows, n_q = shape
         steps = 2.0 * q_max / order_size
         if n_q < 2 or (n_q - 1) % steps != 0.0 or order_size % ((n_q - 1) // steps) != 0.0:
-            raise refusal("bid", bid.shape,
+            raise refusal(
+                "bid", bid.shape,
                 f"of {int(steps) + 1} inventories along the last axis (from -{_whole(q_max)} to "
-                f"{_whole(q_max)} in steps of {_whole(order_size)}), or finer in whole lots")
+                f"{_whole(q_max)} in steps of {_whole(order_size)}), or finer in whole lots"
+            )
         stationary = bool(stationary)
         if time_left is None:
             knots = np.empty(0)
@@ -778,8 +786,10 @@ cdef class Table(Policy):
         else:
             horizon = _time(horizon, "horizon")
             if n_knots and (horizon < last or (horizon != last and not stationary)):
-                raise refusal("horizon", horizon,
-                    f"at least the last knot ({last:g} s)" if stationary else f"the last knot ({last:g} s)")
+                raise refusal(
+                    "horizon", horizon,
+                    f"at least the last knot ({last:g} s)" if stationary else f"the last knot ({last:g} s)"
+                )
         sizes = []
         for name, given, depth in (("bid_size", bid_size, bid), ("ask_size", ask_size, ask)):
             size = _lot_grid(order_size if given is None else given, name, bid.shape, 0)
@@ -1249,15 +1259,20 @@ STAGES = ("reference", "policy depth", "shift", "volatility", "rounding", "touch
 cdef dict contributions(const mm_trace *trace, int side):
     """What each stage adds to a side, ticks: exact differences of the quantised stages."""
     cdef int stage
-    cdef list targets = [trace.target[stage][side] for stage in range(4)]
+    cdef double target
+    cdef list targets = []
     cdef list prices = []
-    if not all([-MM_POLICY_LIMIT < target < MM_POLICY_LIMIT for target in targets]):
-        return {}
+    for stage in range(4):
+        target = trace.target[stage][side]
+        if target != target:
+            return {}
+        targets.append(min(max(target, 1.0 - MM_POLICY_LIMIT), MM_POLICY_LIMIT - 1.0))
     for stage in range(4):
         if trace.price[stage][side] in (MM_NO_BID, MM_NO_ASK):
             break
         prices.append(trace.price[stage][side])
-    # 2^-20 ticks, or coarser for prices beyond 2^32, so that every difference fits a double
+    # 2^-20 ticks, or coarser for prices beyond 2^32, so that every difference fits a double. (A depth
+    # beyond all prices that a volatility scale of 0 undoes is held to 2^52 above.)
     exponent = frexp(max([abs(number) for number in targets + prices]))[1]
     unit = Fraction(2) ** max(-20, exponent - 52)
     stages = [round(Fraction(target) / unit) * unit for target in targets] + prices
@@ -1557,8 +1572,10 @@ cdef class Quoter:
         elif not isinstance(out, np.ndarray) or out.dtype != QUOTE:
             raise TypeError("out must be an array of dtype mmcore.quoting.QUOTE")
         elif out.shape != columns.shape or not out.flags.c_contiguous or not out.flags.writeable:
-            raise refusal("out", f"shape {out.shape}",
-                f"a contiguous, writable array of shape {columns.shape}")
+            raise refusal(
+                "out", f"shape {out.shape}",
+                f"a contiguous, writable array of shape {columns.shape}"
+            )
         cdef Py_buffer view
         PyObject_GetBuffer(out, &view, PyBUF_WRITABLE)
         try:
