@@ -205,7 +205,13 @@ class Canvas:
 
     def against_time(self, height: int, places: int) -> Any:
         """Return a figure on the shared time axis; ``places`` decimals on the other."""
-        from bokeh.models import BoxZoomTool, CrosshairTool, DataRange1d, NumeralTickFormatter
+        from bokeh.models import (
+            BoxZoomTool,
+            CrosshairTool,
+            DataRange1d,
+            DatetimeTickFormatter,
+            NumeralTickFormatter,
+        )
 
         plot = self.figure(
             height,
@@ -218,6 +224,18 @@ class Canvas:
         plot.add_tools(zoom, CrosshairTool(overlay=self.crosshair))
         plot.toolbar.active_drag = zoom
         plot.xaxis.ticker.desired_num_ticks = 6
+        # Spelt out: Bokeh's own choice changes from version to version.
+        plot.xaxis.formatter = DatetimeTickFormatter(
+            microseconds="%H:%M:%S.%6N",
+            milliseconds="%H:%M:%S.%3N",
+            seconds="%H:%M:%S",
+            minsec="%H:%M:%S",
+            minutes="%H:%M",
+            hourmin="%H:%M",
+            hours="%H:%M",
+            days="%b %d",
+            months="%b %Y",
+        )
         plot.yaxis.formatter = NumeralTickFormatter(format=numeral(places))
         return plot
 
@@ -319,6 +337,7 @@ def price_chart(canvas: Canvas, places: int, unit: str) -> Chart:
 def inventory_chart(canvas: Canvas) -> Chart:
     """Inventory over time."""
     plot = canvas.against_time(190, 0)
+    plot.yaxis.ticker.min_interval = 1
     source = canvas.source("inventory", "inventory")
     _zero(plot)
     plot.step(
@@ -601,6 +620,7 @@ def histogram_chart(canvas: Canvas, inventory: ArrayLike, share: ArrayLike, note
     plot.y_range.start = 0
     plot.yaxis.formatter = NumeralTickFormatter(format="0 %")
     plot.xaxis.axis_label = "inventory, lots"
+    plot.xaxis.ticker.min_interval = 1
     plot.add_tools(
         HoverTool(
             renderers=[bars],
