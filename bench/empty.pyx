@@ -14,3 +14,6 @@ cdef class Empty:
 
     cpdef tuple depths(self, double inventory, double time_left=INFINITY, int64_t state=0):
         return inventory, time_left
+
+    cpdef tuple fill(self, int64_t qty, int64_t price, int64_t fee=0, int64_t time=0, id=None):
+        return qty, price
