@@ -33,17 +33,13 @@ $(VENV)/.lint: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[lint]'
 	@touch $@
 
-$(VENV)/.bench: $(VENV)/.test
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
-	@touch $@
-
 run: $(VENV)/.run  ## make a market on simulated data and write report.html
 	$(BIN)/mmcore replay
 
 test: $(VENV)/.test  ## run the tests
 	$(BIN)/python -m pytest -q
 
-bench: $(VENV)/.bench  ## run the benchmarks, side by side with their floors
+bench: $(VENV)/.test  ## run the benchmarks, side by side with their floors
 	$(BIN)/python -m bench
 
 lint: $(VENV)/.lint  ## ruff, mypy --strict, stubtest, cython-lint, clang-format
