@@ -11,6 +11,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.integrate import solve_ivp
+from scipy.linalg import expm
+from scipy.optimize import minimize_scalar
+
+import mmcore as mm
 from mmcore.errors import ApproximationWarning, CapacityError, InvalidArgument
 from mmcore.models import (
     AvellanedaStoikov,
@@ -18,11 +23,6 @@ from mmcore.models import (
     GueantLehalleFernandezTapia,
     GueantLehalleFernandezTapiaClosedForm,
 )
-from scipy.integrate import solve_ivp
-from scipy.linalg import expm
-from scipy.optimize import minimize_scalar
-
-import mmcore as mm
 
 FIGURE = {"sigma": 0.3, "A": 0.9, "k": 0.3, "gamma": 0.01}  # Guéant et al., figures 1-3
 PAPER = {"sigma": 2.0, "k": 1.5}  # Avellaneda and Stoikov; their A is 140 / s
