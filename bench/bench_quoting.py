@@ -15,6 +15,7 @@ from mmcore.quoting import QUOTE
 from .floor import empty
 from .harness import Row, compare
 
+FLOOR = "empty method -> 2-tuple"
 REFERENCE, INVENTORY, BID, ASK = 617000.3, 7, 616999, 617001
 
 
@@ -46,34 +47,37 @@ def policies() -> dict[str, Any]:
 
 
 def scalar() -> list[Row]:
-    """Quotes and depths one at a time, with the types users pass: float reference, int inventory."""
-    floor = empty()
+    """Quotes one at a time, with the types users pass: float reference, int inventory and touch."""
+    arguments = (REFERENCE, INVENTORY, BID, ASK)
+    cases = {FLOOR: calls(empty().quote, *arguments)}
     shapes = policies()
-    cases = {"empty method -> 2-tuple": calls(floor.quote, REFERENCE, INVENTORY, BID, ASK)}
-    for name, policy in shapes.items():
-        quoter = Quoter(policy, limits=Limits(max_position=50))
-        if name == "table with time":
-            arguments = (REFERENCE, INVENTORY, BID, ASK, 0.0, 0.0, 333.3)
-        else:
-            arguments = (REFERENCE, INVENTORY, BID, ASK)  # type: ignore[assignment]
-        cases[f"quote, {name}"] = calls(quoter.quote, *arguments)
+    for name in ("affine", "table"):
+        cases[f"quote, {name}"] = calls(
+            Quoter(shapes[name], limits=Limits(max_position=50)).quote, *arguments
+        )
     quoter = Quoter(shapes["affine"], limits=Limits(max_position=50))
-    cases["quote_into, affine"] = calls(quoter.quote_into, QuoteBuffer(), REFERENCE, INVENTORY, BID, ASK)
-    return compare(
-        cases,
-        floor="empty method -> 2-tuple",
-        empty=bare,
-        goals={name: 1.0 for name in cases if "quote," in name},
-    )
+    cases["quote_into, affine"] = calls(quoter.quote_into, QuoteBuffer(), *arguments)
+    return compare(cases, floor=FLOOR, empty=bare, goals={name: 1.0 for name in cases if "quote," in name})
+
+
+def timed() -> list[Row]:
+    """Quotes one at a time between two knots of time, all seven arguments given."""
+    arguments = (REFERENCE, INVENTORY, BID, ASK, 0.0, 0.0, 333.3)
+    quoter = Quoter(policies()["table with time"], limits=Limits(max_position=50))
+    cases = {
+        FLOOR: calls(empty().quote, *arguments),
+        "quote, table with time": calls(quoter.quote, *arguments),
+    }
+    return compare(cases, floor=FLOOR, empty=bare, goals={"quote, table with time": 1.0})
 
 
 def depths() -> list[Row]:
     """Depths one at a time."""
-    cases = {"empty method -> 2-tuple": calls(empty().depths, INVENTORY)}
-    for name, policy in policies().items():
-        arguments = (INVENTORY, 333.3) if name == "table with time" else (INVENTORY,)
-        cases[f"depths, {name}"] = calls(policy.depths, *arguments)
-    return compare(cases, floor="empty method -> 2-tuple", empty=bare)
+    shapes = policies()
+    cases = {FLOOR: calls(empty().depths, INVENTORY)}
+    for name in ("affine", "table"):
+        cases[f"depths, {name}"] = calls(shapes[name].depths, INVENTORY)
+    return compare(cases, floor=FLOOR, empty=bare)
 
 
 def numpy_quotes(
@@ -124,7 +128,11 @@ def batch(n: int) -> list[Row]:
 
 def rows() -> dict[str, list[Row]]:
     """All tables."""
-    tables = {"one quote from Python, ns": scalar(), "depths from Python, ns": depths()}
+    tables = {
+        "one quote from Python, ns": scalar(),
+        "one quote with a time left, ns": timed(),
+        "depths from Python, ns": depths(),
+    }
     for n in (1024, 4096, 65536):
         tables[f"{n:,} quotes at once, ns per quote"] = batch(n)
     return tables
