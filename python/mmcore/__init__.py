@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .events import Events, Quotes, Trades
     from .feeds import load
     from .instruments import Currency, Instrument
+    from .inventory import InventoryLaw, inventory_law
     from .models import (
         AvellanedaStoikov,
         CarteaJaimungal,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     )
     from .replaying import replay, run
     from .results import Result
+    from .risk_appetite import RiskAversion, gamma_for
     from .simulation import SimulatedMarket, simulate
 
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "GueantLehalleFernandezTapia",
     "GueantLehalleFernandezTapiaClosedForm",
     "Instrument",
+    "InventoryLaw",
     "Limits",
     "Obligations",
     "Policy",
@@ -54,6 +57,7 @@ __all__ = [
     "Quoter",
     "Quotes",
     "Result",
+    "RiskAversion",
     "SimulatedMarket",
     "Snapshot",
     "Status",
@@ -61,7 +65,9 @@ __all__ = [
     "Trades",
     "Why",
     "calibrate",
+    "gamma_for",
     "get_include",
+    "inventory_law",
     "load",
     "replay",
     "run",
@@ -78,11 +84,13 @@ _HOMES = {
     "events": "Events Quotes Trades",
     "feeds": "load",
     "instruments": "Currency Instrument",
+    "inventory": "InventoryLaw inventory_law",
     "models": "AvellanedaStoikov CarteaJaimungal GueantLehalleFernandezTapia "
     "GueantLehalleFernandezTapiaClosedForm",
     "quoting": "Affine Explanation Limits Obligations Policy Quote QuoteBuffer Quoter Table Why",
     "replaying": "replay run",
     "results": "Result",
+    "risk_appetite": "RiskAversion gamma_for",
     "simulation": "SimulatedMarket simulate",
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}

@@ -17,6 +17,7 @@ from ..parameters import Parameter
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from ..inventory import InventoryLaw
     from ..quoting import Affine, Table
 
 __all__ = ["Floats", "Model"]
@@ -110,6 +111,54 @@ class Model(ABC):
             value = getattr(self, parameter.name)
             out[parameter.name] = value[0] if parameter.pair and value and value[0] == value[1] else value
         return out
+
+    def inventory_law(
+        self, policy: Any = None, *, session: float | None = None, time_left: float = math.inf
+    ) -> InventoryLaw:
+        """How much inventory the quotes hold in this model's market in the long run, and how fast it turns.
+
+        Parameters
+        ----------
+        policy : policy or model, optional
+            Another policy to quote with in this market, within this model's ``q_max``; the model's own
+            depths when omitted.
+        session : float, optional
+            Seconds that trading lasts: a relaxation time of more than a quarter of it is warned of.
+        time_left : float
+            Seconds to the horizon at which the depths are read, as if the clock stood still there.
+
+        Returns
+        -------
+        InventoryLaw
+            The law with its interval, standard deviation, fill rate, relaxation time and P&L.
+
+        Raises
+        ------
+        InvalidArgument
+            The model knows no fill rate A, or :func:`mmcore.inventory_law` refuses.
+
+        Warns
+        -----
+        ApproximationWarning
+            The relaxation time exceeds a quarter of the session.
+
+        Examples
+        --------
+        >>> from mmcore.models import GueantLehalleFernandezTapia
+        >>> model = GueantLehalleFernandezTapia(sigma=2.0, A=0.5, k=0.3, gamma=1e-4, q_max=20)
+        >>> law = model.inventory_law()
+        >>> law.interval(0.95), round(law.probability(10), 4)
+        ((-10.0, 10.0), 0.956)
+        """
+        from ..inventory import MARKET, find_law
+
+        market = {p.name: getattr(self, p.name) for p in MARKET if hasattr(self, p.name)}
+        if market.get("A") is None:
+            raise InvalidArgument(
+                f"the fills of {type(self).__name__} need A (1/s), which it was not given", argument="A"
+            )
+        quoted = self if policy is None else policy
+        return find_law(quoted, market, getattr(self, "q_max", None), time_left, session)
 
     def replace(self, **changes: Any) -> Self:
         """Return a model with some parameters changed.
