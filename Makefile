@@ -48,7 +48,7 @@ lint: $(VENV)/.lint  ## ruff, mypy --strict, stubtest, cython-lint, clang-format
 	PATH="$(abspath $(BIN)):$$PATH" cython-lint src
 	$(CLANG_FORMAT) --dry-run --Werror include/mmcore/*.h $(wildcard tests/native/*.c tests/native/*.h)
 	$(BIN)/mypy
-	$(BIN)/python -m mypy.stubtest $(COMPILED) --mypy-config-file pyproject.toml --allowlist tests/stubtest-allowlist.txt
+	$(BIN)/python -m mypy.stubtest $(COMPILED) --mypy-config-file pyproject.toml
 
 format: $(VENV)/.lint  ## put the sources into the house format
 	$(BIN)/ruff check --fix-only --quiet .
