@@ -22,6 +22,8 @@ from mmcore.errors import (
     Unsupported,
 )
 
+pytestmark = pytest.mark.compiled
+
 SCALE = 10**9
 MAX = 2**63 - 1
 

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from mmcore.decimals import Fields, parse, parse_floor
 from mmcore.errors import InvalidArgument, OutOfBounds
 
+pytestmark = pytest.mark.compiled
+
 STEPS = ["1", "0.01", "0.25", "0.1", "1e-8", "12.5", "0.00015", "100", "3", "0.000000001", "1000000000000"]
 
 numbers = st.builds(

@@ -14,6 +14,8 @@ from scipy.integrate import solve_ivp
 from mmcore.errors import InvalidArgument, NoConvergence
 from mmcore.lattice import Lattice, evaluate
 
+pytestmark = pytest.mark.compiled
+
 
 def parabola(penalty, n, drift=0.0):
     q = np.arange(n) - n // 2

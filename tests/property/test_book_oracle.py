@@ -19,6 +19,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 import mmcore as mm
 from mmcore.errors import ConflictError, InvalidArgument, OutOfBounds
 
+pytestmark = pytest.mark.compiled
+
 BOUND = 2**96  # tick lot
 SCALE = 10**9
 INT64 = range(-(2**63), 2**63)

@@ -8,6 +8,8 @@ import pytest
 
 import mmcore as mm
 
+pytestmark = pytest.mark.compiled
+
 TICK = "0.01"
 
 
