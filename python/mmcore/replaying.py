@@ -379,15 +379,14 @@ def default_gamma(
     sigma: float,
     A: float | tuple[float, float],
     k: float | tuple[float, float],
-    q_max: float,
-    order_size: float = 1.0,
+    q_max: int,
+    order_size: int = 1,
 ) -> float:
-    r"""Return the risk aversion that keeps the inventory within about a quarter of its limit.
+    """Return the risk aversion that keeps the inventory within about a quarter of its limit.
 
-    Under the stationary exact policy of Guéant, Lehalle and Fernandez-Tapia the inventory has the law
-    π(q) ∝ v_q², with v the eigenvector of the smallest eigenvalue of α·q²·v_q − η·(v_{q−1} + v_{q+1})
-    on the lattice −q_max … q_max (detailed balance). γ is the root at which its standard deviation is
-    q_max/4. Unequal sides enter by the mean of A and of k.
+    It is :func:`mmcore.gamma_for` with ``std=q_max / 4``: under the stationary exact policy of Guéant,
+    Lehalle and Fernandez-Tapia the inventory then has that standard deviation. Unequal sides enter by the
+    mean of A and of k.
 
     Parameters
     ----------
@@ -397,7 +396,7 @@ def default_gamma(
         1/s.
     k : float or pair
         1/tick.
-    q_max, order_size : float
+    q_max, order_size : int
         Lots; the lattice steps by `order_size`.
 
     Returns
@@ -418,52 +417,18 @@ def default_gamma(
     >>> default_gamma(**market, q_max=20) < default_gamma(**market, q_max=10)
     True
     """
-    from scipy.optimize import brentq
+    from .risk_appetite import gamma_for
 
-    a, decay = float(np.mean(A)), float(np.mean(k))
-    for name, value in (("sigma", sigma), ("A", a), ("k", decay), ("order_size", order_size)):
-        if not (math.isfinite(value) and value > 0):
-            raise InvalidArgument(argument=name, value=value, allowed="a finite number > 0")
-    n = round(q_max / order_size)
-    if n < 1 or n * order_size != q_max:
-        raise InvalidArgument(
-            argument="q_max", value=q_max, allowed=f"a multiple of order_size ({order_size})"
-        )
-
-    def excess(log_ratio: float) -> float:
-        return _inventory_std(math.exp(log_ratio), n) - n / 4
-
-    # The law depends on alpha/eta alone, and its spread falls from 0.36 n (0) to 0 (infinity).
-    target = float(brentq(excess, math.log(1e-12), math.log(1e12), xtol=1e-13))
-
-    def log_ratio(log_gamma: float) -> float:
-        alpha, eta = _alpha_eta(math.exp(log_gamma), sigma, a, decay, order_size)
-        return math.log(alpha / eta)
-
-    root = brentq(lambda g: log_ratio(g) - target, math.log(1e-40), math.log(1e40), xtol=1e-13)
-    return math.exp(float(root))
+    market = {"sigma": sigma, "A": float(np.mean(A)), "k": float(np.mean(k))}
+    return float(gamma_for(market, std=q_max / 4, q_max=q_max, order_size=order_size))
 
 
 def _alpha_eta(gamma: float, sigma: float, A: Any, k: Any, order_size: float) -> tuple[float, float]:
-    """Return α = kγσ²Δ/2 and η = A·(1 + γΔ/k)^−(1 + k/(γΔ)), 1/s; unequal sides by their means."""
+    """Return α = kγσ²Δ/2 and η = A·C, 1/s; unequal sides by their means."""
+    from .models.exponential_intensity import fill_constant
+
     a, decay, g = float(np.mean(A)), float(np.mean(k)), gamma * order_size
-    x = g / decay
-    exponent = (1.0 + 1.0 / x) * math.log1p(x) if x > 1e-8 else 1.0 + x / 2.0
-    return decay * g * sigma * sigma / 2.0, a * math.exp(-exponent)
-
-
-def _inventory_std(ratio: float, n: int) -> float:
-    """Return the standard deviation of π ∝ v² in orders, for α/η = ratio on −n … n."""
-    from scipy.linalg import eigh_tridiagonal
-
-    q = np.arange(-n, n + 1, dtype=np.float64)
-    # scaled to a largest entry near 1; absolute errors of small tails do not move the deviation
-    scale = 1.0 + ratio * n * n
-    _, v = eigh_tridiagonal(
-        ratio * q * q / scale, np.full(2 * n, -1.0 / scale), select="i", select_range=(0, 0)
-    )
-    law = v[:, 0] ** 2
-    return math.sqrt(float(np.dot(q * q, law) / law.sum()))
+    return decay * g * sigma * sigma / 2.0, a * fill_constant(g, decay)
 
 
 def _model_class(name: Any) -> Any:

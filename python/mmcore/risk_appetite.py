@@ -13,11 +13,11 @@ r"""Risk aversion from what a trader can say: how much inventory, for how long, 
 
 The search covers every :math:`\gamma` that makes a difference: from :math:`\alpha/\eta` so small that the
 inventory feels nothing but its bounds (:math:`10^{-8} N^{-4}`, N orders to the bound) to so large that hardly
-more than one order is ever held (:math:`10^6`). It walks over that range in 33 steps and then finds the root
-the two that enclose it. More aversion means less inventory, quicker returns, less P&L noise and, as a rule, a
-wider spread. The exception: where price risk is small, what :math:`\gamma` first does is to lower the static
-half-spread :math:`\ln(1+\gamma\Delta/k)/(\gamma\Delta)`. Then two :math:`\gamma` have the same spread; the
-smaller one is given, and a note says so.
+more than one order is ever held (:math:`10^6`). It walks over that range in 33 steps and finds the root
+between the two that enclose it. More aversion means less inventory, quicker returns, less P&L noise and, as a
+rule, a wider spread. The exception: where price risk is small, what :math:`\gamma` first does is to lower the
+static half-spread :math:`\ln(1+\gamma\Delta/k)/(\gamma\Delta)`. Then two :math:`\gamma` have the same spread;
+the smaller one is given, and a note says so.
 
 Examples
 --------
@@ -233,6 +233,8 @@ class _Aim:
     shown: Callable[[float], str]
     falls: bool = False
     """Whether the words' number falls where the measure rises."""
+    turns: bool = False
+    """Whether the measure may fall and rise again with gamma."""
     limit: float = 0.0
     """Lots within which the inventory is to be held."""
 
@@ -291,6 +293,7 @@ def _spread(target: float, **_: Any) -> _Aim:
         lambda model: 2.0 * model.half_spread,
         f"a spread of {target:g} ticks at zero inventory",
         lambda value: f"{value:.4g} ticks",
+        turns=True,
     )
 
 
@@ -333,6 +336,19 @@ def _maker(market: Any, model: Any, parameters: dict[str, Any]) -> Callable[[flo
     return make
 
 
+def _walk(excess: Callable[[float], float], grid: Any, whole: bool) -> tuple[Any, Any]:
+    """Values along the grid, ascending; walked from the top, where laws are narrow and quick to find.
+
+    Unless the whole is asked for, it ends where the sign changes.
+    """
+    values: list[float] = []
+    for x in grid[::-1]:
+        values.append(excess(x))
+        if not whole and len(values) > 1 and np.sign(values[-1]) != np.sign(values[-2]):
+            break
+    return grid[-len(values) :], np.array(values[::-1])
+
+
 def _root(make: Callable[[float], Any], aim: _Aim) -> tuple[float, list[str]]:
     """Smallest gamma that meets the aim, and notes."""
     from scipy.optimize import brentq, minimize_scalar
@@ -360,10 +376,10 @@ def _root(make: Callable[[float], Any], aim: _Aim) -> tuple[float, list[str]]:
             brentq(lambda x: math.log(make(math.exp(x)).alpha_over_eta) - log_ratio, -200.0, 200.0, xtol=1e-3)
         )
 
-    grid = np.linspace(at_ratio(math.log(1e-8) - 4.0 * math.log(orders)), at_ratio(math.log(1e6)), _STEPS)
-    values = np.array([excess(x) for x in grid])
+    ends = at_ratio(math.log(1e-8) - 4.0 * math.log(orders)), at_ratio(math.log(1e6))
+    grid, values = _walk(excess, np.linspace(*ends, _STEPS), whole=aim.turns)
     turns = np.flatnonzero(np.sign(values[:-1]) != np.sign(values[1:]))
-    if not turns.size:
+    if aim.turns and not turns.size:
         # a turning point between two steps may reach further than the steps
         nearest = int(np.argmin(np.abs(values)))
         bounds = grid[max(nearest - 1, 0)], grid[min(nearest + 1, _STEPS - 1)]

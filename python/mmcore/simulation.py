@@ -51,7 +51,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from .errors import CapacityError, InvalidArgument, NoConvergence
 from .parameters import Parameter
@@ -444,6 +444,8 @@ class Experiment:
         Ask depth plus bid depth, averaged over time and paths while both sides are quoted.
     sigma, dt : float
         Volatility; time step, ``None`` for the event-driven simulation.
+    time_within : array or None
+        Seconds with an inventory within ``+-within`` lots, where that was asked for.
     """
 
     profit: Floats
@@ -454,6 +456,7 @@ class Experiment:
     average_spread: Estimate
     sigma: float
     dt: float | None
+    time_within: Floats | None = None
 
     @property
     def mean_profit(self) -> Estimate:
@@ -566,6 +569,9 @@ SIMULATE_PARAMETERS = (
     Parameter("paths", int, default=1000, low=2, high=10_000_000, doc="number of simulated paths"),
     Parameter("seed", int, default=1, low=0, doc="seed of the random numbers"),
     Parameter("initial_inventory", float, default=0.0, unit="lots", doc="inventory at the start"),
+    Parameter(
+        "within", float, default=None, low=0.0, unit="lots", doc="inventory within which time is counted"
+    ),
 )
 """The arguments of :func:`simulate`."""
 
@@ -580,7 +586,8 @@ def simulate(
     dt: float | None = None,
     paths: int = 1000,
     seed: int = 1,
-    initial_inventory: float = 0.0,
+    initial_inventory: ArrayLike = 0.0,
+    within: float | None = None,
 ) -> Experiment:
     """Run a policy in the world of Avellaneda and Stoikov, many times.
 
@@ -602,8 +609,10 @@ def simulate(
         continuous time, without bias.
     paths, seed : int
         Number of paths; seed of NumPy's PCG64.
-    initial_inventory : float
-        Lots at the start; the profit is measured from its value at the first mid.
+    initial_inventory : float or array_like
+        Lots at the start, for all paths or for each; the profit is measured from its value at the first mid.
+    within : float, optional
+        Lots; the time that each path spends at no more than that, long or short, is measured.
 
     Returns
     -------
@@ -626,9 +635,10 @@ def simulate(
     """
     given = {
         "sigma": sigma, "A": A, "k": k, "horizon": horizon, "dt": dt, "paths": paths, "seed": seed,
-        "initial_inventory": initial_inventory,
+        "within": within,
     }  # fmt: skip
-    checked = {p.name: p.check(given[p.name]) for p in SIMULATE_PARAMETERS}
+    checked = {p.name: p.check(given[p.name]) for p in SIMULATE_PARAMETERS if p.name in given}
+    start = _starts(initial_inventory, checked["paths"])
     steps = None
     if checked["dt"] is not None:
         steps = round(checked["horizon"] / checked["dt"])
@@ -638,9 +648,27 @@ def simulate(
     rng = np.random.Generator(np.random.PCG64(checked["seed"]))
     world = _World(
         _Depths(policy), checked["sigma"], checked["A"], checked["k"], checked["horizon"], size,
-        np.full(checked["paths"], checked["initial_inventory"]), rng,
+        start, rng, checked["within"],
     )  # fmt: skip
     return world.by_events() if steps is None else world.by_steps(steps)
+
+
+def _starts(given: Any, paths: int) -> Floats:
+    """Inventory at the start of each path."""
+    if np.ndim(given) == 0:
+        one = next(p for p in SIMULATE_PARAMETERS if p.name == "initial_inventory")
+        return np.full(paths, one.check(given), dtype=np.float64)
+    try:
+        start = np.array(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        start = np.empty(0)
+    if start.shape != (paths,) or not np.isfinite(start).all():
+        raise InvalidArgument(
+            argument="initial_inventory",
+            value=given,
+            allowed=f"a finite number (lots), or one for each of the {paths} paths",
+        )
+    return start
 
 
 class _Depths:
@@ -674,6 +702,10 @@ class _World:
     size: float
     inventory: Floats
     rng: np.random.Generator
+    within: float | None = None
+
+    def _counted(self, time: Floats) -> Floats | None:
+        return None if self.within is None else time
 
     def rates(self, depth: Floats) -> Floats:
         """Fill rates of rows (bid, ask); an absent side is never filled."""
@@ -687,7 +719,8 @@ class _World:
         dt = self.horizon / steps
         move = self.sigma * math.sqrt(dt)
         q = self.inventory.copy()
-        captured, carried, square, spread, both = np.zeros((5, n))
+        captured, carried, square, spread, both, inside = np.zeros((6, n))
+        limit = math.inf if self.within is None else self.within
         fills = np.zeros(n, np.int64)
         for step in range(steps):
             # All paths share the time: the policy is read once for each inventory that occurs.
@@ -702,6 +735,7 @@ class _World:
             fills += hit.sum(axis=0)
             q += self.size * (hit[0].astype(float) - hit[1])
             square += q * q
+            inside += np.abs(q) <= limit
             carried += q * np.where(self.rng.random(n) < 0.5, -move, move)
         return Experiment(
             profit=captured + carried,
@@ -712,6 +746,7 @@ class _World:
             average_spread=_ratio(spread, both),
             sigma=self.sigma,
             dt=dt,
+            time_within=self._counted(inside * dt),
         )
 
     def by_events(self) -> Experiment:
@@ -723,7 +758,8 @@ class _World:
         n = len(self.inventory)
         window = self.horizon / 100
         q = self.inventory.copy()
-        t, captured, square, spread, both = np.zeros((5, n))
+        t, captured, square, spread, both, held_within = np.zeros((6, n))
+        limit = math.inf if self.within is None else self.within
         fills = np.zeros(n, np.int64)
         index = np.arange(n)
         while len(index):
@@ -738,6 +774,7 @@ class _World:
             inside = candidate < end
             then = np.where(inside, candidate, end)
             square[index] += held * held * (then - now)
+            held_within[index] += (np.abs(held) <= limit) * (then - now)
             depth = self.depths(held, np.maximum(self.horizon - then, 0.0))
             rate = self.rates(depth)
             total = rate.sum(axis=0)
@@ -769,6 +806,7 @@ class _World:
             average_spread=_ratio(spread, both),
             sigma=self.sigma,
             dt=None,
+            time_within=self._counted(held_within),
         )
 
 

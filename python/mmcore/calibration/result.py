@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from .intensity import Intensity, normal_quantile
 from .market import Floats
 from .options import OPTION
 from .sigma import Volatility
+
+if TYPE_CHECKING:
+    from .quote_interval import QuoteInterval
 
 RATES = np.dtype(
     [
@@ -216,6 +219,62 @@ class Calibration:
                 "fit a wider range of depths (max_depth), try another method, or pass sigma, A and k yourself"
             )
         return cls(**values, **parameters)
+
+    def quote_interval(
+        self,
+        cls: Any,
+        inventory: float = 0.0,
+        *,
+        time_left: float = math.inf,
+        level: float = 0.95,
+        method: str = "delta",
+        draws: int = 1000,
+        seed: int = 1,
+        **parameters: Any,
+    ) -> QuoteInterval:
+        """Carry the errors of sigma, A and k to a model's quotes.
+
+        Parameters
+        ----------
+        cls : type
+            A model class, as for :meth:`model`.
+        inventory : float
+            Lots held.
+        time_left : float
+            Seconds to the horizon; infinite is stationary.
+        level : float
+            Confidence level of the intervals.
+        method : {"delta", "bootstrap"}
+            Linear propagation, or models built from random draws (``draws`` of them, by ``seed``).
+        **parameters
+            The model's other parameters. One of sigma, A and k given here is taken as known.
+
+        Returns
+        -------
+        QuoteInterval
+            Half-spread and depths with standard errors and intervals, in words when printed.
+
+        Raises
+        ------
+        NotIdentified
+            The class needs a number that the data did not identify.
+        InvalidArgument
+            An option is outside its range.
+
+        Examples
+        --------
+        >>> import mmcore as mm
+        >>> market = mm.SimulatedMarket(sigma=1.0, A=1.0, k=0.5, duration=7200, seed=3)
+        >>> calibration = mm.calibrate(market.events())
+        >>> calibration.quote_interval(mm.GueantLehalleFernandezTapia, gamma=0.01, q_max=20)
+        At 0 lots the half-spread is 2.034 ± 0.024 ticks, 95 % interval 1.987 to 2.081
+        bid: 2.059 ± 0.033 ticks, 95 % interval 1.994 to 2.124
+        ask: 2.009 ± 0.034 ticks, 95 % interval 1.943 to 2.075
+        the error comes from A and k of the ask (50 %), A and k of the bid (50 %)
+        """
+        from .quote_interval import quote_interval
+
+        return quote_interval(self, cls, inventory, time_left, level, method, draws, seed, parameters)
 
     def table(self) -> list[tuple[str, float | None, float | None, float | None, float | None, str]]:
         """Rows (name, value, standard error, low, high, unit) at the calibration's level."""
