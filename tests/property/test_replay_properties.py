@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import mmcore as mm
 from mmcore.events import HIDDEN, NO_ASK, NO_BID, Events, Quotes, Trades
+from mmcore.periods import earned
 
 pytestmark = pytest.mark.compiled
 
@@ -323,6 +324,22 @@ def test_shares_of_time_add_up(market, setting):
     assert np.all(np.abs(levels) <= market.q_max)
     lots = sum(rate.lots for rate in result.fill_rates)
     assert lots == np.abs(result.fills["qty"]).sum()
+
+
+@given(markets(), replays, st.sampled_from([0.25, 0.7, 3.0, 100.0]))
+def test_periods_add_up_and_agree_with_the_loop_at_every_decision(market, setting, period):
+    result, _ = replay(market, setting)
+    rows, a = result.by_hour(period), result.attribution
+    for name in ("spread", "inventory", "fees", "total"):
+        assert sum(Fraction(getattr(row.pnl, name)) for row in rows) == Fraction(getattr(a, name))
+    for row in rows:
+        p = row.pnl
+        assert Fraction(p.spread) + Fraction(p.inventory) + Fraction(p.fees) == Fraction(p.total)
+    assert sum(row.fills for row in rows) == len(result.fills)
+    if setting.interval:  # at every quote, a decision stands between rows of one stamp
+        e = earned(result, result.decisions["time"])
+        for name in ("spread2", "revaluation2", "fees", "inventory"):
+            np.testing.assert_array_equal(getattr(e, name), result.decisions[name], err_msg=name)
 
 
 def mirrored(events, axis=10_000):

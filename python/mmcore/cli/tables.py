@@ -119,6 +119,7 @@ def show_replay(
     _show_sample_quote(result)
     _show_fills(result)
     _show_profit(result)
+    _show_periods(result)
     _show_markouts(result)
     heading("Report", "none was written" if page is None else "one page, open it in a browser")
     if page is not None:
@@ -204,6 +205,18 @@ def _show_profit(result: Result) -> None:
             f"{bound.attribution.total_text} with {len(bound.fills):,} fills.",
             style="quiet",
         )
+
+
+def _show_periods(result: Result) -> None:
+    periods = result.by_hour(None)
+    heading("By the clock", f"each {_duration(periods.period)}, UTC; adds up to the profit exactly")
+    kinds = ("total", "spread", "inventory", "fees")
+    columns = [_amounts([getattr(row.pnl, kind) for row in periods]) for kind in kinds]
+    rows = [
+        (label, *amounts, f"{row.fills:,}")
+        for label, row, *amounts in zip(periods.labels(), periods, *columns, strict=True)
+    ]
+    table(["from", "net", "spread", "inventory", "fees", "fills"], rows)
 
 
 def _show_markouts(result: Result) -> None:

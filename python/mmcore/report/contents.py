@@ -257,6 +257,42 @@ def markout_table(result: Result) -> Grid:
     )
 
 
+def period_table(result: Result) -> Grid:
+    """P&L and what belongs to it by hour, or by shorter periods where the span is short."""
+    periods = result.by_hour(None)
+    cash = partial(n.money, places=places(result), sign=True)
+    rows = [
+        [
+            label,
+            *(cash(part) for part in (row.pnl.total, row.pnl.spread, row.pnl.inventory, row.pnl.fees)),
+            n.count(row.fills),
+            n.percent(row.both),
+            n.fixed(row.mean, 1),
+            f"{n.count(row.low)} to {n.count(row.high)}",
+        ]
+        for label, row in zip(periods.labels(), periods, strict=True)
+    ]
+    a = result.attribution
+    levels, share = result.inventory_histogram()
+    rows.append(
+        [
+            "whole",
+            *(cash(part) for part in (a.total, a.spread, a.inventory, a.fees)),
+            n.count(len(result.fills)),
+            n.percent(result.presence.both),
+            n.fixed(float(levels @ share), 1),
+            f"{n.count(levels[0])} to {n.count(levels[-1])}",
+        ]
+    )
+    return Grid(
+        "P&L by the clock",
+        ("From, UTC", "Net P&L", "Spread", "Revaluation", "Fees", "Fills", "Both sides", "Mean lots", "Lots"),
+        rows,
+        caption=f"Periods of {n.seconds(periods.period)}, {a.currency}; the parts of each add up to its net, "
+        "and the periods to the whole, to the last digit.",
+    )
+
+
 def half_life(result: Result) -> str:
     """How fast the inventory returns, in words."""
     if result.half_life is None:
@@ -428,6 +464,7 @@ def settings_table(result: Result) -> Grid:
 def tables(result: Result) -> dict[str, Grid | None]:
     """All tables by name."""
     return {
+        "periods": period_table(result),
         "markouts": markout_table(result),
         "fill_rates": fill_rate_table(result),
         "presence": presence_table(result),
