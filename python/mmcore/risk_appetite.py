@@ -381,10 +381,10 @@ def _root(make: Callable[[float], Any], aim: _Aim) -> tuple[float, list[str]]:
     turns = np.flatnonzero(np.sign(values[:-1]) != np.sign(values[1:]))
     if aim.turns and not turns.size:
         # a turning point between two steps may reach further than the steps
-        nearest = int(np.argmin(np.abs(values)))
+        nearest, sign = int(np.argmin(np.abs(values))), float(np.sign(values[0]))
         bounds = grid[max(nearest - 1, 0)], grid[min(nearest + 1, _STEPS - 1)]
         best = minimize_scalar(
-            lambda x: abs(excess(x)), bounds=bounds, method="bounded", options={"xatol": 1e-9}
+            lambda x: sign * excess(x), bounds=bounds, method="bounded", options={"xatol": 1e-9}
         )
         grid, values = np.insert(grid, nearest, best.x), np.insert(values, nearest, excess(best.x))
         order = np.argsort(grid)
