@@ -85,3 +85,18 @@ def test_without_matplotlib_the_error_names_the_extra(result, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(MissingExtra, match=r"mmcore-quoting\[plot\]"):
         result.plot("pnl")
+
+
+def test_the_histogram_shows_the_predicted_law(result, ax):
+    plot_result(result, "histogram", ax)
+    (line,) = ax.get_lines()
+    law = result.model.inventory_law()
+    assert line.get_xdata().tolist() == law.inventories.tolist()
+    assert line.get_ydata() == pytest.approx(law.pmf, rel=1e-9)
+
+
+def test_without_a_model_nothing_is_predicted(result, ax):
+    alone = mm.replay(result.events, mm.Affine(base=3.0, slope=0.1, q_max=5))
+    assert alone.inventory_law is None
+    alone.plot("histogram", ax=ax)
+    assert not ax.get_lines()

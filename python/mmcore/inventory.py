@@ -555,6 +555,13 @@ class InventoryLaw:
             + "</div>"
         )
 
+    @property
+    def shown(self) -> tuple[Floats, Floats]:
+        """The part worth drawing: inventories and shares, without tails below a millionth of the peak."""
+        seen = np.flatnonzero(self.pmf > 1e-6 * self.pmf.max())
+        part = slice(int(seen[0]), int(seen[-1]) + 1)
+        return self.inventories[part], self.pmf[part]
+
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the share of time at each inventory, and the central 95 %.
 
@@ -574,10 +581,8 @@ class InventoryLaw:
             raise MissingExtra("plot()", "plot") from None
         if ax is None:
             ax = plt.subplots()[1]
-        shown = np.flatnonzero(self.pmf > 1e-6 * self.pmf.max())
-        part = slice(int(shown[0]), int(shown[-1]) + 1)
         low, high = self.interval()
-        q, pmf = self.inventories[part], self.pmf[part]
+        q, pmf = self.shown
         ax.fill_between(q, pmf, step="mid", color="tab:blue", alpha=0.25, linewidth=0)
         ax.step(q, pmf, where="mid", color="tab:blue", label="stationary law")
         ax.axvline(low, color="gray", linestyle="--", linewidth=1, label="central 95 %")

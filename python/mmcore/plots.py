@@ -224,9 +224,22 @@ def draw_calibration(result: Result, ax: Any) -> Any:
 
 
 def draw_histogram(result: Result, ax: Any) -> Any:
-    """Share of time at each inventory."""
+    """Share of time at each inventory, and what the model's fill rates predict in the long run."""
     levels, share = result.inventory_histogram()
-    ax.bar(levels, share, width=0.86, color=LIGHT["inventory"])
+    ax.bar(levels, share, width=0.86, color=LIGHT["inventory"], label="replay")
+    law = result.inventory_law
+    if law is not None:
+        q, predicted = law.shown
+        ax.plot(
+            q,
+            predicted,
+            color=LIGHT["ink"],
+            linewidth=1.2,
+            marker="o",
+            markersize=3,
+            label="predicted, long run",
+        )
+        _legend(ax)
     ax.set_xlabel("inventory, lots")
     ax.set_ylabel("share of time")
     ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")

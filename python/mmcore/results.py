@@ -26,6 +26,7 @@ an exact :class:`~decimal.Decimal` in the instrument's currency.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal, localcontext
@@ -38,12 +39,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InvalidArgument
+from .errors import ApproximationWarning, InvalidArgument, Unsupported
 
 if TYPE_CHECKING:
     from .calibration import Calibration
     from .events import Events
     from .instruments import Instrument
+    from .inventory import InventoryLaw
     from .periods import Periods
 
 __all__ = [
@@ -630,6 +632,27 @@ class Result:
         if not 0.0 < rho < 1.0 or rho - 1.0 > _DICKEY_FULLER * error:
             return None
         return -math.log(2.0) * step / 1e9 / math.log(rho)
+
+    @cached_property
+    def inventory_law(self) -> InventoryLaw | None:
+        """The law that the model's own fill rates predict for this policy; None where there is none.
+
+        Within the position limit in force. None without a model or without a fill rate, and for a policy
+        that has no stationary depths or nothing that bounds the inventory.
+        """
+        from .inventory import MARKET, find_law
+
+        market = {p.name: getattr(self.model, p.name) for p in MARKET if hasattr(self.model, p.name)}
+        if market.get("A") is None or market.get("k") is None:
+            return None
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ApproximationWarning)  # the notes say it
+                return find_law(
+                    self.policy, market, self.quoter.limits.max_position, math.inf, self.duration or None
+                )
+        except (InvalidArgument, Unsupported):
+            return None
 
     # ---- orders
 

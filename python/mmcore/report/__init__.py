@@ -87,7 +87,13 @@ def page(result: Result) -> str:
     ]
     marks = result.markouts()
     markouts = c.markout_chart(canvas, {"all": marks.rows, "bid": marks.bid, "ask": marks.ask})
-    histogram = c.histogram_chart(canvas, *result.inventory_histogram(), contents.half_life(result))
+    law = result.inventory_law
+    histogram = c.histogram_chart(
+        canvas,
+        *result.inventory_histogram(),
+        contents.inventory_note(result),
+        None if law is None else law.shown,
+    )
     fitted, realised = _calibrated_chart(canvas, result), _realised_chart(canvas, result)
     grids = contents.tables(result)
 

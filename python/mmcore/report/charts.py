@@ -599,8 +599,14 @@ def decades(low: float, high: float) -> list[float]:
     return [tick for tick in ticks if low <= tick <= high]
 
 
-def histogram_chart(canvas: Canvas, inventory: ArrayLike, share: ArrayLike, note: str = "") -> Chart:
-    """Share of time by inventory."""
+def histogram_chart(
+    canvas: Canvas,
+    inventory: ArrayLike,
+    share: ArrayLike,
+    note: str = "",
+    predicted: tuple[ArrayLike, ArrayLike] | None = None,
+) -> Chart:
+    """Share of time by inventory; over it, where known, the model's prediction for the long run."""
     from bokeh.models import HoverTool, NumeralTickFormatter
 
     q, s = np.asarray(inventory, float), np.asarray(share, float)
@@ -617,6 +623,18 @@ def histogram_chart(canvas: Canvas, inventory: ArrayLike, share: ArrayLike, note
         alpha=0.85,
         name="histogram",
     )
+    if predicted is not None:
+        at, height = (np.asarray(values, float) for values in predicted)
+        law = canvas.static(q=at, share=height)
+        line = plot.line(
+            "q", "share", source=law, color=LIGHT["ink"], line_width=1.6, line_dash="dashed", name="predicted"
+        )
+        plot.add_tools(
+            HoverTool(
+                renderers=[line],
+                tooltips=card([("inventory", "@q{0,0} lots"), ("predicted share", "@share{0.0 %}")]),
+            )
+        )
     plot.y_range.start = 0
     plot.yaxis.formatter = NumeralTickFormatter(format="0 %")
     plot.xaxis.axis_label = "inventory, lots"
@@ -631,8 +649,15 @@ def histogram_chart(canvas: Canvas, inventory: ArrayLike, share: ArrayLike, note
         "histogram",
         "Time at each inventory",
         "share of time",
-        "Histogram of the share of time spent at each inventory.",
+        "Histogram of the share of time spent at each inventory"
+        + (", with the share that the model predicts." if predicted is not None else "."),
         plot,
+        keys=()
+        if predicted is None
+        else (
+            Key("Replay", "inventory", "square", ("histogram",)),
+            Key("Predicted, long run", "ink", "dashed", ("predicted",)),
+        ),
         height=270,
         note=note,
     )

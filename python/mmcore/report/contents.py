@@ -293,11 +293,21 @@ def period_table(result: Result) -> Grid:
     )
 
 
-def half_life(result: Result) -> str:
-    """How fast the inventory returns, in words."""
+def inventory_note(result: Result) -> str:
+    """How fast the inventory returns, and what the model says of it, in words."""
     if result.half_life is None:
-        return "No half-life: the inventory cannot be told from a random walk."
-    return f"It loses half of its distance from the mean in {n.significant(result.half_life)} s."
+        seen = "No half-life: the inventory cannot be told from a random walk."
+    else:
+        seen = f"It loses half of its distance from the mean in {n.significant(result.half_life)} s."
+    law = result.inventory_law
+    if law is None or not law.std:
+        return seen
+    low, high = law.interval()
+    said = (
+        f"{seen} The model's fill rates predict {n.significant(law.half_life)} s, and in the long run "
+        f"{n.count(low)} to {n.count(high)} lots for 95 % of the time."
+    )
+    return said + "".join(f" {note[0].upper()}{note[1:]}." for note in law.notes)
 
 
 def fill_rate_table(result: Result) -> Grid:
