@@ -104,6 +104,15 @@ def test_speed_against_dense_solvers(model):
     assert law.autocorrelation(np.array([0.0, 1.0])).shape == (2,)
 
 
+def test_two_modes_that_are_nearly_as_slow():
+    """Hardly ever more than one lot, and either side as quick: rates 91.67 and 91.59 per second."""
+    model = GLFT(sigma=2.006, A=(0.2214, 0.2004), k=(0.2729, 0.2668), gamma=6.6, q_max=4)
+    _, rates = chain(model)
+    gap, second = np.sort(-np.linalg.eigvals(rates).real)[1:3]
+    assert second / gap < 1.002
+    assert model.inventory_law().relaxation_time == pytest.approx(1 / gap, rel=1e-10)
+
+
 def pay(model, q, bid, ask):
     """P&L of one fill on each side, straight from the definition of the market."""
     size, impact, fee = model.order_size, getattr(model, "impact", 0.0), model.fee

@@ -241,6 +241,7 @@ def draw_histogram(result: Result, ax: Any) -> Any:
         )
         _legend(ax)
     ax.set_xlabel("inventory, lots")
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set_ylabel("share of time")
     ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
     return ax
