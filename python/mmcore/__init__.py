@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         Why,
     )
     from .replaying import replay, run
-    from .results import Result
+    from .results import Result, Results
     from .risk_appetite import RiskAversion, gamma_for
     from .simulation import SimulatedMarket, simulate
 
@@ -57,6 +57,7 @@ __all__ = [
     "Quoter",
     "Quotes",
     "Result",
+    "Results",
     "RiskAversion",
     "SimulatedMarket",
     "Snapshot",
@@ -89,7 +90,7 @@ _HOMES = {
     "GueantLehalleFernandezTapiaClosedForm",
     "quoting": "Affine Explanation Limits Obligations Policy Quote QuoteBuffer Quoter Table Why",
     "replaying": "replay run",
-    "results": "Result",
+    "results": "Result Results",
     "risk_appetite": "RiskAversion gamma_for",
     "simulation": "SimulatedMarket simulate",
 }

@@ -25,20 +25,21 @@ rest, and the optimistic bound beside it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from .errors import CapacityError, InvalidArgument, NotIdentified, UnknownName
 from .parameters import Parameter
-from .results import Result, Totals
+from .results import Result, Results, Totals
 
 if TYPE_CHECKING:
     from .calibration import Calibration
     from .events import Events
+    from .matching import Matching
 
 __all__ = ["REPLAY_PARAMETERS", "RUN_PARAMETERS", "Progress", "default_gamma", "replay", "run"]
 
@@ -119,6 +120,7 @@ RUN_PARAMETERS = (
 
 _CHECK = {p.name: p for p in (*REPLAY_PARAMETERS, *RUN_PARAMETERS)}
 _MOST_DECISIONS = 50_000_000  # 112 bytes each
+_SHARED_ROWS = 1 << 13  # of the events, about 400 kB
 _NS = 1_000_000_000
 
 
@@ -187,6 +189,36 @@ def _rate(maker_fee: object) -> Decimal:
     return rate
 
 
+@overload
+def replay(
+    events: Events,
+    quoter: Mapping[Any, Any] | list[Any] | tuple[Any, ...],
+    *,
+    interval: float = ...,
+    latency: float = ...,
+    fill: str = ...,
+    maker_fee: str | int | float | Decimal = ...,
+    reference: str = ...,
+    hidden: bool = ...,
+    time_left: float | None = ...,
+    optimistic: bool = ...,
+    progress: Progress | None = ...,
+) -> Results: ...
+@overload
+def replay(
+    events: Events,
+    quoter: Any,
+    *,
+    interval: float = ...,
+    latency: float = ...,
+    fill: str = ...,
+    maker_fee: str | int | float | Decimal = ...,
+    reference: str = ...,
+    hidden: bool = ...,
+    time_left: float | None = ...,
+    optimistic: bool = ...,
+    progress: Progress | None = ...,
+) -> Result: ...
 def replay(
     events: Events,
     quoter: Any,
@@ -200,15 +232,16 @@ def replay(
     time_left: float | None = None,
     optimistic: bool = False,
     progress: Progress | None = None,
-) -> Result:
-    """Replay events against a quoter.
+) -> Result | Results:
+    """Replay events against a quoter, or against several in one pass.
 
     Parameters
     ----------
     events : Events
         The market.
     quoter : Quoter, or a policy or model to make one from
-        Who quotes; its rules as they are now.
+        Who quotes; its rules as they are now. A mapping of names to quoters, or a list, replays all
+        of them: they share the market, not the book, and each result is the one that it has alone.
     interval : float
         Seconds between decisions; 0 decides after every quote row.
     latency : float
@@ -231,7 +264,8 @@ def replay(
 
     Returns
     -------
-    Result
+    Result, or Results
+        A mapping with the same names (or the places in the list) where several were given.
 
     Raises
     ------
@@ -261,19 +295,43 @@ def replay(
     >>> print(result.attribution)
     spread captured +0.02 USD, inventory revaluation 0 USD, fees 0 USD: total +0.02 USD; unexplained 0
     """
-    return _replay(
-        events,
-        quoter,
-        interval=interval,
-        latency=latency,
-        fill=fill,
-        maker_fee=maker_fee,
-        reference=reference,
-        hidden=hidden,
-        time_left=time_left,
-        optimistic=optimistic,
-        progress=progress,
-    )
+    settings: dict[str, Any] = {
+        "interval": interval,
+        "latency": latency,
+        "fill": fill,
+        "maker_fee": maker_fee,
+        "reference": reference,
+        "hidden": hidden,
+        "time_left": time_left,
+        "optimistic": optimistic,
+    }
+    if isinstance(quoter, Mapping):
+        return _replay_all(events, dict(quoter), settings, progress)
+    if isinstance(quoter, (list, tuple)):
+        return _replay_all(events, dict(enumerate(quoter)), settings, progress)
+    return _replay(events, quoter, **settings, progress=progress)
+
+
+def _replay_all(
+    events: Events, quoters: dict[Any, Any], settings: dict[str, Any], progress: Progress | None
+) -> Results:
+    if not quoters:
+        raise InvalidArgument(argument="quoter", value=quoters, allowed="a quoter, or at least one in a list")
+    settings = dict(settings)
+    rules = (settings.pop("fill"), *(("touch",) if settings.pop("optimistic") else ()))
+    cases: list[_Case] = []
+    for name, quoter in quoters.items():
+        try:
+            cases += [_case(events, quoter, fill=rule, **settings) for rule in rules]
+        except Exception as error:
+            error.add_note(f"(quoter {name!r})")
+            raise
+    found = _one_pass(events, cases, progress)
+    if len(rules) == 2:
+        for result, bound in zip(found[::2], found[1::2], strict=True):
+            result.optimistic = bound
+        found = found[::2]
+    return Results(dict(zip(quoters, found, strict=True)))
 
 
 def _replay(
@@ -294,6 +352,51 @@ def _replay(
     sample: str = "fixed parameters",
     settings: Mapping[str, Any] | None = None,
 ) -> Result:
+    """Replay one quoter, and the optimistic bound in the same pass where it is asked for."""
+    shared: dict[str, Any] = {
+        "interval": interval,
+        "latency": latency,
+        "maker_fee": maker_fee,
+        "reference": reference,
+        "hidden": hidden,
+        "time_left": time_left,
+        "model": model,
+        "calibration": calibration,
+        "sample": sample,
+        "settings": settings,
+    }
+    rules = (fill, "touch") if optimistic else (fill,)
+    found = _one_pass(events, [_case(events, quoter, fill=rule, **shared) for rule in rules], progress)
+    if optimistic:
+        found[0].optimistic = found[1]
+    return found[0]
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One replay of a pass: what the kernel needs, and what the result is made with."""
+
+    matching: Matching
+    span: _Span
+    result: dict[str, Any]
+
+
+def _case(
+    events: Events,
+    quoter: Any,
+    *,
+    interval: float,
+    latency: float,
+    fill: str,
+    maker_fee: str | int | float | Decimal,
+    reference: str,
+    hidden: bool,
+    time_left: float | None,
+    model: Any = None,
+    calibration: Calibration | None = None,
+    sample: str = "fixed parameters",
+    settings: Mapping[str, Any] | None = None,
+) -> _Case:
     from .events import Events
     from .matching import Matching
     from .quoting import Quoter
@@ -321,58 +424,64 @@ def _replay(
         left = math.inf if quoter.policy.stationary else math.nan
     else:
         left = math.inf if time_left == math.inf else _CHECK["time_left"].check(time_left)
+    matching = Matching(
+        events,
+        quoter,
+        interval=interval_ns,
+        latency=latency_ns,
+        first=span.first,
+        last=span.last,
+        end=span.end,
+        time_left=left,
+        expiry=span.end,
+        fee=events.instrument.fee_ratio(rate),
+        touch=fill == "touch",
+        weighted=reference == "weighted",
+        hidden=hidden,
+        decisions=span.decisions,
+    )
+    described = {
+        "interval": float(interval),
+        "latency": float(latency),
+        "fill": fill,
+        "maker_fee": format(rate, "f"),
+        "reference": reference,
+        "hidden": hidden,
+        "time_left": None if math.isnan(left) else left if math.isfinite(left) else "inf",
+        **(settings or {}),
+    }
+    made = {"quoter": quoter, "settings": described, "model": model}
+    return _Case(matching, span, made | {"calibration": calibration, "sample": sample})
+
+
+def _one_pass(events: Events, cases: Sequence[_Case], progress: Progress | None) -> list[Result]:
+    """Walk the events once, all cases side by side."""
     total = len(events)
-    rounds = 2 if optimistic else 1
-
-    def once(rule: str, done_before: int) -> Result:
-        matching = Matching(
-            events,
-            quoter,
-            interval=interval_ns,
-            latency=latency_ns,
-            first=span.first,
-            last=span.last,
-            end=span.end,
-            time_left=left,
-            expiry=span.end,
-            fee=events.instrument.fee_ratio(rate),
-            touch=rule == "touch",
-            weighted=reference == "weighted",
-            hidden=hidden,
-            decisions=span.decisions,
+    told = max(1 << 16, min(1 << 20, total // 100))
+    # A chunk that several quoters read one after another stays in the processor's cache.
+    chunk = told if len(cases) == 1 else _SHARED_ROWS
+    for start in range(0, total, told):
+        end = min(start + told, total)
+        for stop in range(start + chunk, end + chunk, chunk):
+            for case in cases:
+                case.matching.run(min(stop, end))
+        if progress is not None:
+            progress(end, total)
+    results = []
+    for case in cases:
+        decisions, fills, contexts, totals = case.matching.finish()
+        span = case.span
+        results.append(
+            Result(
+                events=events,
+                decisions=decisions,
+                fills=fills,
+                fill_context=contexts,
+                totals=Totals(first_time=span.first, end_time=span.end, last_time=span.last_quote, **totals),
+                **case.result,
+            )
         )
-        chunk = max(1 << 16, min(1 << 20, total // 100))
-        for stop in range(chunk, total + chunk, chunk):
-            done = matching.run(min(stop, total))
-            if progress is not None:
-                progress(done_before + done, rounds * total)
-        decisions, fills, contexts, totals = matching.finish()
-        return Result(
-            events=events,
-            quoter=quoter,
-            settings={
-                "interval": float(interval),
-                "latency": float(latency),
-                "fill": rule,
-                "maker_fee": format(rate, "f"),
-                "reference": reference,
-                "hidden": hidden,
-                "time_left": None if math.isnan(left) else left if math.isfinite(left) else "inf",
-                **(settings or {}),
-            },
-            decisions=decisions,
-            fills=fills,
-            fill_context=contexts,
-            totals=Totals(first_time=span.first, end_time=span.end, last_time=span.last_quote, **totals),
-            model=model,
-            calibration=calibration,
-            sample=sample,
-        )
-
-    result = once(fill, 0)
-    if optimistic:
-        result.optimistic = once("touch", total)
-    return result
+    return results
 
 
 def default_gamma(

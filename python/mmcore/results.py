@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal, localcontext
 from fractions import Fraction
@@ -39,7 +39,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import ApproximationWarning, InvalidArgument, Unsupported
+from .errors import ApproximationWarning, InvalidArgument, UnknownName, Unsupported
 
 if TYPE_CHECKING:
     from .calibration import Calibration
@@ -59,6 +59,7 @@ __all__ = [
     "Markouts",
     "Presence",
     "Result",
+    "Results",
     "Totals",
 ]
 
@@ -965,6 +966,73 @@ class Result:
     def _repr_html_(self) -> str:
         body = "".join(f"<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in self._lines())
         return f"<table><caption>{escape(self.events.name)}</caption>{body}</table>"
+
+
+class Results(Mapping[Any, Result]):
+    """Replays of several quoters over the same events: name → :class:`Result`, in the order given.
+
+    Parameters
+    ----------
+    results : mapping
+        By name, or by place in the list that was given.
+
+    Examples
+    --------
+    >>> import mmcore as mm
+    >>> events = mm.SimulatedMarket(duration=300.0, seed=1).events()
+    >>> both = mm.replay(events, {"near": mm.Affine(base=1.0, q_max=5), "far": mm.Affine(base=4.0, q_max=5)})
+    >>> list(both), len(both["near"].fills) > len(both["far"].fills)
+    (['near', 'far'], True)
+    """
+
+    def __init__(self, results: Mapping[Any, Result]) -> None:
+        self._results: dict[Any, Result] = dict(results)
+
+    def __getitem__(self, name: Any) -> Result:
+        try:
+            return self._results[name]
+        except KeyError:
+            known = ", ".join(map(repr, self._results))
+            raise UnknownName(
+                f"no result is named {name!r}; there are {known}", argument="name", value=name, allowed=known
+            ) from None
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._results)
+
+    def __len__(self) -> int:
+        return len(self._results)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the summaries by name, JSON-able."""
+        return {str(name): result.summary() for name, result in self.items()}
+
+    def _cells(self) -> Iterator[tuple[str, ...]]:
+        yield "quoter", "net P&L", "spread", "inventory", "fees", "fills", "lots held", "drawdown"
+        for name, result in self.items():
+            a = result.attribution
+            levels, _ = result.inventory_histogram()
+            yield (
+                str(name),
+                *(_plain(part, "+,") for part in (a.total, a.spread, a.inventory, a.fees)),
+                f"{len(result.fills):,}",
+                f"{levels[0]:+,} to {levels[-1]:+,}",
+                _plain(result.drawdown.amount, ","),
+            )
+
+    def __str__(self) -> str:
+        cells = list(self._cells())
+        width = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+        return "\n".join("  ".join(c.rjust(w) for c, w in zip(row, width, strict=True)) for row in cells)
+
+    def __repr__(self) -> str:
+        return f"<Results of {len(self)}\n{self}>"
+
+    def _repr_html_(self) -> str:
+        head, *body = self._cells()
+        top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+        rows = "".join("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>" for row in body)
+        return f"<table><tr>{top}</tr>{rows}</table>"
 
 
 def _reasons(bits: int, side: str) -> tuple[str, ...]:

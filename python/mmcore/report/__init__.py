@@ -101,7 +101,7 @@ def page(result: Result) -> str:
         return [part for part in some if part is not None]
 
     sections: list[dict[str, Any]] = [
-        {"title": "By the hour", "text": "", "wide": False, "parts": parts(grids["periods"])},
+        {"title": "By the clock", "text": "", "wide": False, "parts": parts(grids["periods"])},
         {
             "title": "What the fills were worth",
             "text": "",

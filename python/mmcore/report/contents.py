@@ -285,7 +285,7 @@ def period_table(result: Result) -> Grid:
         ]
     )
     return Grid(
-        "P&L by the clock",
+        "P&L by period",
         ("From, UTC", "Net P&L", "Spread", "Revaluation", "Fees", "Fills", "Both sides", "Mean lots", "Lots"),
         rows,
         caption=f"Periods of {n.seconds(periods.period)}, {a.currency}; the parts of each add up to its net, "
