@@ -491,7 +491,9 @@ static inline int mm_orders_work(mm_orders *o, const mm_quote *q, int64_t touch_
       {q->price[MM_BID], q->size[MM_BID], q->size[MM_ASK] ? q->price[MM_ASK] : MM_NO_ASK, touch_ask, now},
       {q->price[MM_ASK], q->size[MM_ASK], q->size[MM_BID] ? q->price[MM_BID] : MM_NO_BID, touch_bid, now}};
   /* When prices rise, the ask makes way for the bid, and the other way round. */
-  const int first = q->size[MM_BID] && q->price[MM_BID] > o->edge[MM_BID] ? MM_ASK : MM_BID;
+  mm_orders_settle(o);
+  const int rises = o->edge[MM_BID] != MM_NO_BID && q->size[MM_BID] && q->price[MM_BID] > o->edge[MM_BID];
+  const int first = rises ? MM_ASK : MM_BID;
   o->now = now;
   out = mm_orders_side(o, first, &wish[first], &due, out);
   out = mm_orders_side(o, !first, &wish[!first], &due, out);

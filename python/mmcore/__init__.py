@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         GueantLehalleFernandezTapia,
         GueantLehalleFernandezTapiaClosedForm,
     )
+    from .orders import Action, ActionKind, Held, OpenOrder, Orders, Report, ReportKind
     from .quoting import (
         Affine,
         Explanation,
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FILL",
+    "Action",
+    "ActionKind",
     "Affine",
     "AvellanedaStoikov",
     "Book",
@@ -46,16 +49,21 @@ __all__ = [
     "Explanation",
     "GueantLehalleFernandezTapia",
     "GueantLehalleFernandezTapiaClosedForm",
+    "Held",
     "Instrument",
     "InventoryLaw",
     "Limits",
     "Obligations",
+    "OpenOrder",
+    "Orders",
     "Policy",
     "Position",
     "Quote",
     "QuoteBuffer",
     "Quoter",
     "Quotes",
+    "Report",
+    "ReportKind",
     "Result",
     "Results",
     "RiskAversion",
@@ -88,6 +96,7 @@ _HOMES = {
     "inventory": "InventoryLaw inventory_law",
     "models": "AvellanedaStoikov CarteaJaimungal GueantLehalleFernandezTapia "
     "GueantLehalleFernandezTapiaClosedForm",
+    "orders": "Action ActionKind Held OpenOrder Orders Report ReportKind",
     "quoting": "Affine Explanation Limits Obligations Policy Quote QuoteBuffer Quoter Table Why",
     "replaying": "replay run",
     "results": "Result Results",
