@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .book import FILL, Book, Position, Snapshot, Status
     from .calibration import Calibration, calibrate
+    from .comparing import Comparison, compare
     from .events import Events, Quotes, Trades
     from .feeds import load
     from .instruments import Currency, Instrument
@@ -44,6 +45,7 @@ __all__ = [
     "Book",
     "Calibration",
     "CarteaJaimungal",
+    "Comparison",
     "Currency",
     "Events",
     "Explanation",
@@ -74,6 +76,7 @@ __all__ = [
     "Trades",
     "Why",
     "calibrate",
+    "compare",
     "gamma_for",
     "get_include",
     "inventory_law",
@@ -90,6 +93,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "book": "FILL Book Position Snapshot Status",
     "calibration": "Calibration calibrate",
+    "comparing": "Comparison compare",
     "events": "Events Quotes Trades",
     "feeds": "load",
     "instruments": "Currency Instrument",
