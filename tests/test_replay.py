@@ -1,5 +1,7 @@
 """The replay loop: what fills when, what is known when, and what is refused."""
 
+import copy
+import pickle
 import threading
 from decimal import Decimal
 from fractions import Fraction
@@ -533,3 +535,76 @@ def test_parameters_are_described_once_and_their_defaults_are_the_functions():
         for parameter in described:
             assert signature[parameter.name].default == parameter.default, parameter.name
             assert parameter.doc
+
+
+# ---- where the parameters come from
+
+
+def labelled(calibrated_on, replayed):
+    model = mm.calibrate(calibrated_on).model(mm.GueantLehalleFernandezTapia, gamma=0.001, q_max=10)
+    return mm.replay(replayed, mm.Quoter(model, replayed.instrument))
+
+
+def test_a_replay_knows_what_its_model_had_seen_of_the_market(simulated):
+    first, rest = simulated.split(0.5)
+    before = labelled(first, rest)
+    assert before.sample == "out-of-sample"
+    assert before.model.calibration is before.calibration
+    assert before.calibration.end_time < before.totals.first_time
+    assert not before.notes
+    assert "before this span" in before.sample_note
+
+    same = labelled(rest, rest)
+    assert same.sample == "in-sample"
+    assert "on this same span" in same.notes[0]
+    overlapping = labelled(simulated.split(0.6)[0], rest)
+    assert overlapping.sample == "in-sample"
+    assert "overlaps" in overlapping.notes[0]
+    after = labelled(rest, first)
+    assert after.sample == "in-sample"
+    assert "later data" in after.notes[0]
+    assert "looked ahead" in after.notes[0]
+
+
+def test_a_calibration_that_ends_with_the_first_decision_had_seen_nothing_of_what_follows():
+    events = market([(i, 99 + i % 2, 101 + i % 2) for i in range(41)])
+    calibration = mm.calibrate(events.between(None, 20 * S + 1))
+    model = calibration.model(mm.GueantLehalleFernandezTapia, A=1.0, k=0.5, gamma=0.01, q_max=5)
+    rest = events.between(20 * S, None)
+    assert calibration.end_time == rest.start_time
+    assert mm.replay(rest, model).sample == "out-of-sample"
+    assert mm.replay(events.between(19 * S, None), model).sample == "in-sample"
+
+
+def test_parameters_of_unknown_origin_are_called_just_that(simulated):
+    first, rest = simulated.split(0.5)
+    model = mm.calibrate(first).model(mm.GueantLehalleFernandezTapia, gamma=0.001, q_max=10)
+    other = mm.Instrument("other", tick=simulated.instrument.tick)
+    elsewhere = mm.Events(other, rest.kind, rest.quotes, rest.trades)
+    for events, quoter in (
+        (rest, mm.Affine(base=2.0, q_max=10)),
+        (rest, mm.Quoter(model.policy(), rest.instrument)),
+        (rest, mm.GueantLehalleFernandezTapia(**model.parameters)),
+        (elsewhere, model),
+    ):
+        result = mm.replay(events, quoter)
+        assert result.sample == "fixed parameters"
+        assert result.calibration is None
+        assert result.sample_note == "The parameters were given; where they come from is not known here."
+
+
+def test_a_model_keeps_its_calibration_but_is_equal_to_one_with_the_same_numbers(simulated):
+    calibration = mm.calibrate(simulated)
+    model = calibration.model(mm.GueantLehalleFernandezTapia, gamma=0.001, q_max=10)
+    twin = mm.GueantLehalleFernandezTapia(**model.parameters)
+    assert twin.calibration is None
+    assert (model == twin, hash(model) == hash(twin), repr(model) == repr(twin)) == (True, True, True)
+    assert model.replace(gamma=0.002).calibration is calibration
+    assert model.replace(sigma=9.0).calibration is calibration
+    assert model.replace(sigma=9.0, A=1.0, k=0.5).calibration is None
+    assert calibration.model(type(model), sigma=9.0, A=1.0, k=0.5, gamma=0.001, q_max=10).calibration is None
+    assert pickle.loads(pickle.dumps(model)).calibration.to_dict() == calibration.to_dict()
+    quoter = mm.Quoter(model, simulated.instrument)
+    assert quoter.model is model
+    assert copy.copy(quoter).model == model
+    assert mm.Quoter(model.policy()).model is None

@@ -162,7 +162,7 @@ def test_the_sample_stands_beside_the_title(events, arguments, label, tmp_path):
     assert page.texts["sample"] == [label]
     assert label in page.texts["title"][0]
     if label == "in-sample":
-        assert contents.SAMPLES["in-sample"] in page.texts["li"]
+        assert outcome.sample_note in page.texts["li"]
 
 
 def test_calibration_notes_come_first(result):

@@ -349,7 +349,7 @@ def _replay(
     progress: Progress | None,
     model: Any = None,
     calibration: Calibration | None = None,
-    sample: str = "fixed parameters",
+    sample: str | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Result:
     """Replay one quoter, and the optimistic bound in the same pass where it is asked for."""
@@ -394,7 +394,7 @@ def _case(
     time_left: float | None,
     model: Any = None,
     calibration: Calibration | None = None,
-    sample: str = "fixed parameters",
+    sample: str | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> _Case:
     from .events import Events
@@ -407,6 +407,8 @@ def _case(
         if model is None and hasattr(quoter, "policy") and callable(quoter.policy):
             model = quoter
         quoter = Quoter(quoter, events.instrument)
+    if model is None:
+        model = quoter.model
     if quoter.instrument is not None and quoter.instrument != events.instrument:
         raise InvalidArgument(
             argument="quoter",
@@ -424,6 +426,10 @@ def _case(
         left = math.inf if quoter.policy.stationary else math.nan
     else:
         left = math.inf if time_left == math.inf else _CHECK["time_left"].check(time_left)
+    if sample is None:
+        known = getattr(model, "calibration", None)
+        sample = _sample(known, events, span)
+        calibration = None if sample == "fixed parameters" else known
     matching = Matching(
         events,
         quoter,
@@ -482,6 +488,17 @@ def _one_pass(events: Events, cases: Sequence[_Case], progress: Progress | None)
             )
         )
     return results
+
+
+def _sample(calibration: Calibration | None, events: Events, span: _Span) -> str:
+    """Return how the parameters relate to the replayed span: what they had seen of it.
+
+    A calibration that ends with the first decision had seen what that decision may know. One on later
+    data looked ahead, which is no better than in-sample. One on another instrument says nothing here.
+    """
+    if calibration is None or calibration.instrument != events.instrument:
+        return "fixed parameters"
+    return "out-of-sample" if calibration.end_time <= span.first else "in-sample"
 
 
 def default_gamma(

@@ -384,7 +384,8 @@ class Result:
     model, calibration : optional
         What the policy was made from.
     sample : str
-        "out-of-sample", "in-sample" or "fixed parameters".
+        "out-of-sample": calibrated on data before the replayed span; "in-sample": on the same span, in part,
+        or on later data; "fixed parameters": given, and where they come from is not known here.
     optimistic : Result, optional
         The same replay under ``fill="touch"``: the optimistic bound.
 
@@ -431,6 +432,30 @@ class Result:
     def policy(self) -> Any:
         """The policy that quoted."""
         return self.quoter.policy
+
+    @property
+    def sample_note(self) -> str:
+        """What :attr:`sample` means for this result, in a sentence."""
+        known = self.calibration
+        if self.sample == "out-of-sample":
+            return (
+                "The parameters come from market data before this span; nothing that follows was used to "
+                "choose them."
+            )
+        if self.sample != "in-sample":
+            return "The parameters were given; where they come from is not known here."
+        if known is not None and known.start_time >= self.totals.last_time:
+            return "The parameters were calibrated on later data: they looked ahead, so the figures flatter."
+        whole = known is None or (
+            known.start_time <= self.totals.first_time and known.end_time >= self.totals.last_time
+        )
+        span = "on this same span" if whole else "on a span that overlaps this one"
+        return f"The parameters were calibrated {span}, so the figures flatter the policy."
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader should know before using the numbers, in words."""
+        return [self.sample_note] if self.sample == "in-sample" else []
 
     @property
     def fill(self) -> str:

@@ -189,5 +189,6 @@ cdef class Quoter:
     cdef readonly object halted
     cdef Limits _limits
     cdef Obligations _obligations
+    cdef readonly object model
     cdef int make(self, mm_quote *out, object reference, object inventory, object bid, object ask,
                   object shift, object target, object time_left, object state) except -1

@@ -1375,6 +1375,11 @@ cdef class Quoter:
     obligations : Obligations, optional
         Promises that are checked last.
 
+    Attributes
+    ----------
+    model : object
+        The model that the policy was made from here; None where a policy was given.
+
     Notes
     -----
     Thread-safety: one writer (``halt``, ``resume`` and the settable attributes); any number of
@@ -1401,6 +1406,7 @@ cdef class Quoter:
                 raise TypeError(
                     f"policy must be a policy or a model with a method policy(), got {type(policy).__name__}"
                 )
+            self.model = policy
             policy = compile_policy()
             if not isinstance(policy, Policy):
                 raise TypeError(
@@ -1633,7 +1639,7 @@ cdef class Quoter:
 
     def __reduce__(self):
         return _restore_quoter, (self.policy, self.instrument, self._limits, self._obligations, self.halted,
-                                 self.volatility_scale)
+                                 self.volatility_scale, self.model)
 
     def __repr__(self):
         parts = [repr(self.policy)]
@@ -1650,8 +1656,9 @@ cdef class Quoter:
         return f"Quoter({', '.join(parts)})"
 
 
-def _restore_quoter(policy, instrument, limits, obligations, halted, volatility_scale):
-    quoter = Quoter(policy, instrument, limits, obligations)
+def _restore_quoter(policy, instrument, limits, obligations, halted, volatility_scale, model=None):
+    cdef Quoter quoter = Quoter(policy, instrument, limits, obligations)
+    quoter.model = model
     quoter.volatility_scale = volatility_scale
     if halted is not None:
         quoter.halt(halted)

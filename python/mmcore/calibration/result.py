@@ -188,7 +188,7 @@ class Calibration:
         Returns
         -------
         object
-            ``cls(sigma=..., A=..., k=..., **parameters)``.
+            ``cls(sigma=..., A=..., k=..., **parameters)``; its ``calibration`` is this one.
 
         Raises
         ------
@@ -218,7 +218,12 @@ class Calibration:
                 f"the data do not identify what {cls.__name__} needs ({what}). Calibrate on a longer span, "
                 "fit a wider range of depths (max_depth), try another method, or pass sigma, A and k yourself"
             )
-        return cls(**values, **parameters)
+        from ..models.model import Model
+
+        made = cls(**values, **parameters)
+        if values and isinstance(made, Model):
+            made._keep_calibration(self)  # a replay then knows what the model had seen
+        return made
 
     def quote_interval(
         self,

@@ -17,6 +17,7 @@ from ..parameters import Parameter
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from ..calibration import Calibration
     from ..inventory import InventoryLaw
     from ..quoting import Affine, Table
 
@@ -176,7 +177,22 @@ class Model(ABC):
                     argument=name,
                     value=value,
                 )
-        return type(self)(**{**known, **changes})
+        new = type(self)(**{**known, **changes})
+        if not {"sigma", "A", "k"} & known.keys() <= changes.keys():
+            new._keep_calibration(self.calibration)
+        return new
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """The calibration that this model was made from; None where the parameters were given.
+
+        It says where the numbers come from and takes no part in equality or hash; copies and pickles keep
+        it, and so does :meth:`replace` unless sigma, A and k are all replaced.
+        """
+        return self.__dict__.get("_calibration")
+
+    def _keep_calibration(self, calibration: Calibration | None) -> None:
+        self.__dict__["_calibration"] = calibration
 
     def plot(self, ax: Axes | None = None, time_left: float = math.inf) -> Axes:
         """Draw both depths against inventory.
@@ -252,7 +268,8 @@ class Model(ABC):
         return hash((type(self), *self.parameters.values()))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return functools.partial(type(self), **self.parameters), ()
+        state = None if self.calibration is None else {"_calibration": self.calibration}
+        return functools.partial(type(self), **self.parameters), (), state
 
     def _shown(self) -> dict[str, Any]:
         """The parameters that differ from their defaults."""

@@ -139,7 +139,7 @@ def page(result: Result) -> str:
         version=__version__,
         title=instrument.name,
         sample=result.sample,
-        sample_meaning=contents.SAMPLES.get(result.sample, ""),
+        sample_meaning=result.sample_note,
         subtitle=_subtitle(result),
         clock=result.events.clock_note,
         tiles=contents.tiles(result),

@@ -19,12 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Grid", "Tile", "notes", "places", "tables", "tiles", "verdict"]
 
-SAMPLES = {
-    "out-of-sample": "The parameters come from market data before this span; "
-    "nothing that follows was used to choose them.",
-    "in-sample": "The parameters were calibrated on this same span, so the figures flatter the policy.",
-    "fixed parameters": "The parameters were given, not calibrated on these data.",
-}
 FEW_FILLS = 30
 """Fewer fills than this carry no average; the report says so."""
 
@@ -197,9 +191,7 @@ def _after_a_fill(result: Result) -> Iterable[str]:
 
 def notes(result: Result) -> list[str]:
     """What the reader must know before trusting the figures."""
-    found: list[str] = []
-    if result.sample == "in-sample":
-        found.append(SAMPLES["in-sample"])
+    found = list(result.notes)
     calibration = result.calibration
     if calibration is not None:
         found.extend(f"Calibration: {note}" for note in calibration.notes)
