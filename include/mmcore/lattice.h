@@ -55,126 +55,237 @@ static inline int mm_lattice_valid(const mm_lattice *p) {
   return 1;
 }
 
-/* How far the recursions miss each other at node `meet` when the gain is rate[meet] + excess; its
- * slope in the gain; and, where x is given, the differences. The flux that leaves node i upwards is
- * up e^(k_bid x[i]), and node i's equation gives it from the flux that comes from below; downwards
- * alike. A flux that is not positive means the gain is too small (and 0 is returned for "undefined"). */
-static inline int mm_lattice_gap(const mm_lattice *p, int64_t meet, double excess, double *gap, double *slope,
-                                 double *x) {
-  const double *r = p->rate, top = r[meet];
-  const double ratio = p->k_ask / p->k_bid; /* 1 for almost everybody: then no powers are needed */
-  double in = 0, in_slope = 0, miss = excess, rise = 1;
-  for (int64_t i = 0; i < meet; ++i) {
-    double flux = excess + (top - r[i]) - in, flux_slope = 1 - in_slope;
-    if (!(flux > 0))
-      return 0;
-    if (x)
-      x[i] = log(flux / p->up) / p->k_bid;
-    in = ratio == 1 ? p->down * (p->up / flux) : p->down * pow(p->up / flux, ratio);
-    in_slope = -ratio * in * (flux_slope / flux);
+/* What is known before a stationary solution is begun, and what it found: the start of the next. */
+typedef struct mm_lattice_start {
+  int64_t best;      /* node with the largest rate; < 0: not known */
+  int64_t meet;      /* node where the recursions meet; < 0: not known */
+  double excess;     /* gain less rate[meet], ticks/s; not positive: not known */
+  int32_t concave;   /* the rates are: then so is the logarithm of the stationary law */
+  int32_t symmetric; /* rates and sides mirror: half of the lattice is solved */
+} mm_lattice_start;
+
+/* How far the recursions miss each other when the gain is rate[meet] + excess, and its slope in the gain.
+ * The flux that leaves node i upwards is up e^(k_bid x[i]) = up y, and node i's equation gives it from
+ * the flux that comes from below; downwards from the other end alike. y goes to flux[i] below `meet`,
+ * and its twin e^(-k_ask x[i-1]) to flux[i-1] above. A flux that is not positive means that the gain is
+ * too small (and 0 is returned for "undefined"). Both recursions run in one loop: each waits for its
+ * own divisions, so together they take as long as one. */
+static inline int mm_lattice_gap(const mm_lattice *p, int64_t meet, double excess, int symmetric, double *gap,
+                                 double *slope, double *flux) {
+  const double *r = p->rate, top = r[meet], ratio = p->k_ask / p->k_bid;
+  const double per_up = 1 / p->up, per_down = 1 / p->down;
+  int64_t i = 0, j = p->n - 1;
+  double in = 0, in_slope = 0, out = 0,
+         out_slope = 0; /* from below, from above: in units of up and of down */
+  if (ratio == 1) {     /* for almost everybody: no powers are needed */
+    const double tilt = p->down * per_up, tilt_back = p->up * per_down;
+    const double per_tilt = tilt_back, per_tilt_back = tilt;
+    if (symmetric) {
+      for (; i < meet; ++i) {
+        const double y = (excess + (top - r[i])) * per_up - in, y_slope = per_up + in_slope;
+        if (!(y > 0))
+          return 0;
+        flux[i] = y;
+        in = 1 / y;
+        in_slope = in * in * y_slope;
+      }
+      *gap = excess - 2 * p->up * in;
+      *slope = 1 + 2 * p->up * in_slope;
+      return isfinite(*gap) && isfinite(*slope);
+    }
+    while (i < meet || j > meet) {
+      const int64_t below = meet - i, above = j - meet, both = below < above ? below : above;
+      if (both > 0) {
+        for (const int64_t end = i + both; i < end; ++i, --j) {
+          const double y = (excess + (top - r[i])) * per_up - in, y_slope = per_up + in_slope;
+          const double w = (excess + (top - r[j])) * per_down - out, w_slope = per_down + out_slope;
+          if (!(y > 0 && w > 0))
+            return 0;
+          flux[i] = y, flux[j - 1] = w;
+          in = tilt / y, out = tilt_back / w;
+          in_slope = in * in * per_tilt * y_slope, out_slope = out * out * per_tilt_back * w_slope;
+        }
+      } else if (below > 0) {
+        for (; i < meet; ++i) {
+          const double y = (excess + (top - r[i])) * per_up - in, y_slope = per_up + in_slope;
+          if (!(y > 0))
+            return 0;
+          flux[i] = y;
+          in = tilt / y;
+          in_slope = in * in * per_tilt * y_slope;
+        }
+      } else {
+        for (; j > meet; --j) {
+          const double w = (excess + (top - r[j])) * per_down - out, w_slope = per_down + out_slope;
+          if (!(w > 0))
+            return 0;
+          flux[j - 1] = w;
+          out = tilt_back / w;
+          out_slope = out * out * per_tilt_back * w_slope;
+        }
+      }
+    }
+    *gap = excess - p->up * in - p->down * out;
+    *slope = 1 + p->up * in_slope + p->down * out_slope;
+    return isfinite(*gap) && isfinite(*slope);
   }
-  miss -= in, rise -= in_slope;
-  in = in_slope = 0;
-  for (int64_t i = p->n - 1; i > meet; --i) {
-    double flux = excess + (top - r[i]) - in, flux_slope = 1 - in_slope;
-    if (!(flux > 0))
+  for (; i < meet; ++i) { /* here in and out are in ticks/s */
+    const double y = (excess + (top - r[i]) - in) * per_up, y_slope = (1 + in_slope) * per_up;
+    if (!(y > 0))
       return 0;
-    if (x)
-      x[i - 1] = -log(flux / p->down) / p->k_ask;
-    in = ratio == 1 ? p->up * (p->down / flux) : p->up * pow(p->down / flux, 1 / ratio);
-    in_slope = -in * (flux_slope / flux) / ratio;
+    flux[i] = y;
+    in = p->down * pow(y, -ratio);
+    in_slope = ratio * in * (y_slope / y);
   }
-  *gap = miss - in;
-  *slope = rise - in_slope;
+  for (; j > meet; --j) {
+    const double w = (excess + (top - r[j]) - out) * per_down, w_slope = (1 + out_slope) * per_down;
+    if (!(w > 0))
+      return 0;
+    flux[j - 1] = w;
+    out = p->up * pow(w, -1 / ratio);
+    out_slope = out * (w_slope / w) / ratio;
+  }
+  *gap = excess - in - out;
+  *slope = 1 + in_slope + out_slope;
   return isfinite(*gap) && isfinite(*slope);
 }
 
 /* Newton on the gain at one meeting node, inside a bracket. The gap rises with the gain; at 0 (the
  * gain of a market maker who never trades from the best node) it is negative or undefined, and at
- * min_x up e^(k_bid x) + down e^(-k_ask x) it is not negative, since z = x i is a super-solution. */
-static inline int mm_lattice_meet(const mm_lattice *p, int64_t meet, double *excess) {
+ * min_x up e^(k_bid x) + down e^(-k_ask x) above the best rate it is not negative, since z = x i is a
+ * super-solution. `room` is by how much the best rate is above that of `meet`. */
+static inline int mm_lattice_meet(const mm_lattice *p, int64_t meet, double room, int symmetric,
+                                  double *excess, double *slope, double *flux) {
   const double kb = p->k_bid, ka = p->k_ask;
-  const double tilt = log(ka * p->down / (kb * p->up)) / (ka + kb);
-  const double most = p->up * exp(kb * tilt) + p->down * exp(-ka * tilt);
-  double low = 0, high = most * (1 + 1e-12), g = *excess;
+  double most;
+  if (kb == ka)
+    most = 2 * sqrt(p->up) * sqrt(p->down);
+  else {
+    const double tilt = log(ka * p->down / (kb * p->up)) / (ka + kb);
+    most = p->up * exp(kb * tilt) + p->down * exp(-ka * tilt);
+  }
+  double low = 0, high = (most + room) * (1 + 1e-12), g = *excess, step, before = INFINITY, gap;
   if (!(g > low && g < high))
     g = 0.5 * high;
   for (int turn = 0; turn < 400; ++turn) {
-    double gap, slope, next;
-    int defined = mm_lattice_gap(p, meet, g, &gap, &slope, (double *)0);
+    const int defined = mm_lattice_gap(p, meet, g, symmetric, &gap, slope, flux);
+    double next = low;
     if (defined && gap >= 0)
       high = g;
     else
       low = g;
-    next = defined ? g - gap / slope : low;
-    if (defined && fabs(next - g) <= 4e-16 * g) {
-      *excess = g;
-      return MM_OK;
+    if (defined) {
+      step = fabs(gap / *slope);
+      next = g - gap / *slope;
+      /* rounding: nothing is left to gain, or steps have stopped to shrink */
+      if (step <= 4e-16 * g || (step <= 1e-12 * g && step >= 0.25 * before)) {
+        *excess = g;
+        return MM_OK;
+      }
+      before = step;
     }
     if (!(next > low && next < high))
       next = low + 0.5 * (high - low);
     if (next == g || !(next > low && next < high)) { /* adjacent doubles: nothing lies between */
       *excess = high;
-      return mm_lattice_gap(p, meet, high, &gap, &slope, (double *)0) ? MM_OK : MM_NO_CONVERGENCE;
+      return mm_lattice_gap(p, meet, high, symmetric, &gap, slope, flux) ? MM_OK : MM_NO_CONVERGENCE;
     }
     g = next;
   }
   return MM_NO_CONVERGENCE;
 }
 
-/* The stationary solution: x (n-1 doubles, ticks), gain (ticks/s) and the largest residual of the n
- * equations relative to the terms in it. The error of x[i] grows with the stationary probability on
- * node i's far side over that of node i, so the recursions must meet where the law peaks: they first
- * meet at the best rate, and again at the peak that this solution shows. */
-static inline int mm_lattice_stationary(const mm_lattice *p, double *x, double *gain, double *residual) {
+/* Where the stationary law peaks, by detailed balance of the fill rates. A law whose logarithm is
+ * concave peaks at `meet` when it falls to both sides. */
+static inline int64_t mm_lattice_peak(const mm_lattice *p, const double *x, int64_t meet, int concave) {
+  const double lean = log(p->k_bid * p->up / (p->k_ask * p->down)), k = p->k_bid + p->k_ask;
+  double height = 0, best = 0;
+  int64_t peak = 0;
+  if (concave && (meet == 0 || lean + k * x[meet - 1] >= 0) && (meet == p->n - 1 || lean + k * x[meet] <= 0))
+    return meet;
+  for (int64_t i = 0; i < p->n - 1; ++i) {
+    height += lean + k * x[i];
+    if (height > best)
+      best = height, peak = i + 1;
+  }
+  return peak;
+}
+
+/* The stationary differences x (n-1 doubles, ticks), begun at what `start` knows, which then holds what
+ * was found. The caller has checked the problem (mm_lattice_valid). The error of x[i] grows with the
+ * stationary probability on node i's far side over that of node i, so the recursions must meet where
+ * the law peaks: they first meet at the best rate, and again at the peak that this solution shows. */
+static inline int mm_lattice_solve(const mm_lattice *p, mm_lattice_start *start, double *x) {
   const int64_t n = p->n;
   const double *r = p->rate;
-  if (!mm_lattice_valid(p))
-    return MM_INVALID;
-  int64_t meet = n / 2;
-  for (int64_t d = 1; d < n; ++d) { /* from the middle outwards: the middle wins a tie */
-    int64_t lo = n / 2 - d, hi = n / 2 + d;
-    if (lo >= 0 && r[lo] > r[meet])
-      meet = lo;
-    if (hi < n && r[hi] > r[meet])
-      meet = hi;
+  const int symmetric = start->symmetric;
+  int64_t meet = start->meet, best = start->best;
+  double excess = start->excess, slope;
+  if (best < 0) {
+    best = n / 2;
+    for (int64_t d = 1; d < n; ++d) { /* from the middle outwards: the middle wins a tie */
+      const int64_t lo = n / 2 - d, hi = n / 2 + d;
+      if (lo >= 0 && r[lo] > r[best])
+        best = lo;
+      if (hi < n && r[hi] > r[best])
+        best = hi;
+    }
   }
-  /* first guess: a parabola's ground state, or that of an empty box */
-  const double half = sqrt(p->up * p->down);
-  double bend = 0;
-  if (meet > 0 && meet < n - 1)
-    bend = 0.5 * ((r[meet] - r[meet - 1]) + (r[meet] - r[meet + 1]));
-  double excess = 2 * half - sqrt(half * bend);
-  double box = 2 * half * cos(3.14159265358979323846 / (double)(n + 1));
-  if (!(excess < box))
-    excess = box;
-  double gap, slope;
+  if (meet < 0)
+    meet = best;
+  if (!(excess > 0)) { /* a parabola's ground state, or that of an empty box */
+    const double half = sqrt(p->up) * sqrt(p->down);
+    double bend = 0;
+    if (meet > 0 && meet < n - 1)
+      bend = 0.5 * ((r[meet] - r[meet - 1]) + (r[meet] - r[meet + 1]));
+    excess = 2 * half - sqrt(half * bend);
+    const double box = 2 * half * cos(3.14159265358979323846 / (double)(n + 1));
+    if (!(excess < box))
+      excess = box;
+  }
   for (int round = 0; round < 3; ++round) {
-    int status = mm_lattice_meet(p, meet, &excess);
+    const int status = mm_lattice_meet(p, meet, r[best] - r[meet], symmetric, &excess, &slope, x);
     if (status != MM_OK)
       return status;
-    if (!mm_lattice_gap(p, meet, excess, &gap, &slope, x))
-      return MM_NO_CONVERGENCE;
-    /* log of the stationary law, by detailed balance of the fill rates */
-    const double lean = log(p->k_bid * p->up / (p->k_ask * p->down));
-    double height = 0, best = 0;
-    int64_t peak = 0;
-    for (int64_t i = 0; i < n - 1; ++i) {
-      height += lean + (p->k_bid + p->k_ask) * x[i];
-      if (height > best)
-        best = height, peak = i + 1;
+    for (int64_t i = 0; i < meet; ++i)
+      x[i] = log(x[i]) / p->k_bid;
+    if (symmetric) {
+      for (int64_t i = 0; i < meet; ++i)
+        x[n - 2 - i] = -x[i];
+      break;
     }
-    if (peak == meet || slope < 8)
+    for (int64_t i = meet; i < n - 1; ++i)
+      x[i] = -log(x[i]) / p->k_ask;
+    const int64_t peak = slope < 8 ? meet : mm_lattice_peak(p, x, meet, start->concave);
+    if (peak == meet)
       break;
     excess += r[meet] - r[peak];
     meet = peak;
   }
-  *gain = r[meet] + excess;
+  start->best = best;
+  start->meet = meet;
+  start->excess = excess;
+  return MM_OK;
+}
+
+/* The stationary solution: x (n-1 doubles, ticks), gain (ticks/s) and the largest residual of the n
+ * equations relative to the terms in it. */
+static inline int mm_lattice_stationary(const mm_lattice *p, double *x, double *gain, double *residual) {
+  const int64_t n = p->n;
+  const double *r = p->rate;
+  mm_lattice_start start = {-1, -1, 0, 0, 0};
+  if (!mm_lattice_valid(p))
+    return MM_INVALID;
+  const int status = mm_lattice_solve(p, &start, x);
+  if (status != MM_OK)
+    return status;
+  const double excess = start.excess, top = r[start.meet];
+  *gain = top + excess;
   double worst = 0;
   for (int64_t i = 0; i < n; ++i) {
     double above = i < n - 1 ? p->up * exp(p->k_bid * x[i]) : 0;
     double below = i > 0 ? p->down * exp(-p->k_ask * x[i - 1]) : 0;
-    double off = fabs(above + below - (excess + (r[meet] - r[i]))) / (above + below + excess);
+    double off = fabs(above + below - (excess + (top - r[i]))) / (above + below + excess);
     if (!(off <= worst))
       worst = off;
   }

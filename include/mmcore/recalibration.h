@@ -1,0 +1,506 @@
+/* mmcore/recalibration.h - from parameters to a policy, on the hot path.
+ *
+ * The exact models with exponential fill intensities are one lattice equation (lattice.h): with q the
+ * inventory in lots, D the order size, c the static half-spread and s the cost of a fill (ticks per lot),
+ *
+ *   rate(q) = (drift q - penalty q^2) / D,     up = A C / k e^(-k s) of the bid, down of the ask,
+ *   depth_bid[i] = c + s - x[i],               depth_ask[i] = c + s + x[i-1],
+ *   c = log1p(y) / (xi D),  C = (1 + y)^-(1 + 1/y),  y = xi D / k;  at xi = 0: 1/k and 1/e.
+ *
+ * xi is the curvature of the utility of one fill. Here these formulas stand, once: the models of
+ * the Python package call them. Closed forms compile into an affine policy by the same entry.
+ *
+ *   mm_recalibrate   parameters -> a block that exists, in place: no allocation, O(q_max / D)
+ *   mm_live_set      the same into the spare of two blocks, then published in one store
+ *   mm_live_quote    a quote from the block in force, while another thread may publish
+ *
+ * A value that is refused leaves the block as it was.
+ */
+#ifndef MMCORE_RECALIBRATION_H
+#define MMCORE_RECALIBRATION_H
+
+#include <math.h>
+#include <string.h>
+
+#include "lattice.h"
+#include "policy.h"
+#include "quoting.h"
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#include <intrin.h>
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+  MM_MODEL_EXACT = 1,             /* Gueant, Lehalle and Fernandez-Tapia, stationary: a table */
+  MM_MODEL_CARTEA_JAIMUNGAL = 2,  /* stationary: a table */
+  MM_MODEL_CLOSED_FORM = 3,       /* of the first: affine */
+  MM_MODEL_AVELLANEDA_STOIKOV = 4 /* finite horizon: affine in inventory and time */
+};
+enum { MM_EXPONENTIAL = 0, MM_MEAN_VARIANCE = 1 };
+
+typedef struct mm_parameters { /* fields that a model does not know are not read */
+  uint32_t bytes;              /* sizeof(mm_parameters); it only grows at the end */
+  int32_t model;
+  int32_t objective; /* MM_EXPONENTIAL, MM_MEAN_VARIANCE */
+  int32_t reserved;
+  double sigma;                /* ticks/sqrt(s), >= 0 */
+  double A[2];                 /* 1/s, > 0 */
+  double k[2];                 /* 1/tick, > 0 */
+  double gamma;                /* 1/(tick lot), >= 0 */
+  double q_max, order_size;    /* lots; q_max +inf where the policy is affine and has no bound */
+  double fee[2];               /* ticks per lot */
+  double drift;                /* ticks/s */
+  double impact;               /* ticks, >= 0 */
+  double running_penalty;      /* ticks/(lot s), >= 0 */
+  double adverse_selection[2]; /* ticks */
+  double horizon;              /* s, > 0: Avellaneda-Stoikov only */
+} mm_parameters;
+
+static inline void mm_parameters_init(mm_parameters *p, int32_t model) {
+  memset(p, 0, sizeof *p);
+  p->bytes = (uint32_t)sizeof *p;
+  p->model = model;
+  p->q_max = p->order_size = 1;
+  p->horizon = INFINITY;
+}
+
+/* Half-spread of a market maker who does not mind inventory, ticks: log1p(y) / curvature. */
+static inline double mm_static_half_spread(double curvature, double k) {
+  const double y = curvature / k;
+  return (y > 0 ? log1p(y) / y : 1.0) / k;
+}
+
+/* The constant C of the Hamiltonian A C e^(-k s) / k. This form stays within 2.1 units in the last
+ * place; exp(-(1 + 1/y) log1p(y)) loses 20. */
+static inline double mm_fill_constant(double curvature, double k) {
+  const double y = curvature / k;
+  return exp(y > 0 ? -(log1p(y) / y) : -1.0) / (1 + y);
+}
+
+/* What one side is worth: c + s, and the Hamiltonian's factor. */
+typedef struct mm_sides {
+  double depth[2];  /* ticks */
+  double factor[2]; /* ticks/s */
+} mm_sides;
+
+/* Both constants share their logarithm. */
+static inline void mm_side_of(double curvature, double k, double a, double cost, double *depth,
+                              double *factor) {
+  const double y = curvature / k, share = y > 0 ? log1p(y) / y : 1.0;
+  *depth = share / k + cost;
+  *factor = a * (exp(-share) / (1 + y)) / k * (cost != 0 ? exp(-k * cost) : 1.0);
+}
+
+static inline int mm_is_table(int32_t model) {
+  return model == MM_MODEL_EXACT || model == MM_MODEL_CARTEA_JAIMUNGAL;
+}
+
+/* MM_OK, or MM_INVALID (MM_UNSUPPORTED: no such model) with the name of the first wrong parameter. */
+static inline int mm_parameters_check(const mm_parameters *p, const char **wrong) {
+  const int32_t model = p->model;
+  const int table = mm_is_table(model), inventory = model != MM_MODEL_CARTEA_JAIMUNGAL;
+  const int arrivals = model != MM_MODEL_AVELLANEDA_STOIKOV;
+  *wrong = "model";
+  if (p->bytes < sizeof *p || model < MM_MODEL_EXACT || model > MM_MODEL_AVELLANEDA_STOIKOV)
+    return MM_UNSUPPORTED;
+  *wrong = "order_size";
+  if (!mm_is_lots(p->order_size))
+    return MM_INVALID;
+  *wrong = "q_max";
+  if (table || MM_FINITE(p->q_max)) {
+    const double steps = p->q_max / p->order_size;
+    if (!(steps >= 1 && steps <= (double)(INT32_MAX / 2 - 1) && p->q_max <= MM_POLICY_LIMIT) ||
+        steps != floor(steps))
+      return MM_INVALID;
+  } else if (!(p->q_max > 0))
+    return MM_INVALID;
+  for (int side = 0; side < 2; ++side) {
+    *wrong = "A";
+    if (arrivals && !(p->A[side] > 0 && MM_FINITE(p->A[side])))
+      return MM_INVALID;
+    *wrong = "k";
+    if (!(p->k[side] > 0 && MM_FINITE(p->k[side])))
+      return MM_INVALID;
+    *wrong = "fee";
+    if (arrivals && !MM_FINITE(p->fee[side]))
+      return MM_INVALID;
+    *wrong = "adverse_selection";
+    if (!inventory && !MM_FINITE(p->adverse_selection[side]))
+      return MM_INVALID;
+  }
+  *wrong = "sigma";
+  if (inventory && !(p->sigma >= 0 && MM_FINITE(p->sigma)))
+    return MM_INVALID;
+  *wrong = "gamma";
+  if (inventory && !(p->gamma >= 0 && MM_FINITE(p->gamma)))
+    return MM_INVALID;
+  *wrong = "drift";
+  if (arrivals && !MM_FINITE(p->drift))
+    return MM_INVALID;
+  if (model == MM_MODEL_CLOSED_FORM && p->drift != 0 && p->gamma * p->sigma == 0)
+    return MM_INVALID; /* it would be held without bound */
+  *wrong = "impact";
+  if (inventory && arrivals && !(p->impact >= 0 && MM_FINITE(p->impact)))
+    return MM_INVALID;
+  *wrong = "objective";
+  if (inventory && arrivals && p->objective != MM_EXPONENTIAL && p->objective != MM_MEAN_VARIANCE)
+    return MM_INVALID;
+  *wrong = "running_penalty";
+  if (!inventory && !(p->running_penalty >= 0 && MM_FINITE(p->running_penalty)))
+    return MM_INVALID;
+  *wrong = "horizon";
+  if (!arrivals && !(p->horizon > 0))
+    return MM_INVALID;
+  *wrong = NULL;
+  return MM_OK;
+}
+
+/* Both sides of checked parameters. MM_INVALID: a cost out of proportion to 1/k leaves the range. */
+static inline int mm_sides_of(const mm_parameters *p, mm_sides *out, const char **wrong) {
+  const int inventory = p->model != MM_MODEL_CARTEA_JAIMUNGAL;
+  const double curvature = inventory && p->objective == MM_EXPONENTIAL ? p->gamma * p->order_size : 0;
+  for (int side = 0; side < 2; ++side) {
+    const double own = inventory ? 0.5 * p->impact : p->adverse_selection[side];
+    const double cost = p->model == MM_MODEL_AVELLANEDA_STOIKOV ? 0 : p->fee[side] + own;
+    const double a = p->model == MM_MODEL_AVELLANEDA_STOIKOV ? 1 : p->A[side];
+    if (side == MM_ASK && p->k[0] == p->k[1] && p->A[0] == p->A[1] && p->fee[0] == p->fee[1] &&
+        (inventory || p->adverse_selection[0] == p->adverse_selection[1])) {
+      out->depth[MM_ASK] = out->depth[MM_BID];
+      out->factor[MM_ASK] = out->factor[MM_BID];
+      return MM_OK;
+    }
+    mm_side_of(curvature, p->k[side], a, cost, &out->depth[side], &out->factor[side]);
+    *wrong = "k";
+    if (!(out->factor[side] > 1e-290 && out->factor[side] <= MM_LARGEST && MM_FINITE(out->depth[side])))
+      return MM_INVALID;
+  }
+  *wrong = NULL;
+  return MM_OK;
+}
+
+/* The running reward per order is (lean q - bend q^2) / order_size, ticks/s. */
+static inline void mm_reward_of(const mm_parameters *p, double *lean, double *bend) {
+  if (p->model == MM_MODEL_CARTEA_JAIMUNGAL) {
+    *lean =
+        p->drift + p->adverse_selection[MM_ASK] * p->A[MM_ASK] - p->adverse_selection[MM_BID] * p->A[MM_BID];
+    *bend = p->running_penalty;
+  } else {
+    *lean = p->drift;
+    *bend = 0.5 * (p->gamma * (p->sigma * p->sigma));
+  }
+}
+
+/* Nodes of the lattice of a model that is a table. */
+static inline int64_t mm_nodes_of(const mm_parameters *p) {
+  return 2 * (int64_t)(p->q_max / p->order_size) + 1;
+}
+
+/* The lattice equation of a table's parameters: its rewards go to `rate` (mm_nodes_of doubles). */
+static inline int mm_problem_of(const mm_parameters *p, double *rate, mm_lattice *lattice, mm_sides *sides,
+                                const char **wrong) {
+  const int64_t n = mm_nodes_of(p), half = n / 2;
+  const double size = p->order_size;
+  double lean, bend;
+  const int status = mm_sides_of(p, sides, wrong);
+  if (status != MM_OK)
+    return status;
+  mm_reward_of(p, &lean, &bend);
+  *wrong = "q_max";
+  for (int64_t end = -half; end <= half; end += half) {
+    const double q = (double)end * size;
+    if (!MM_FINITE((lean * q - bend * q * q) / size)) /* largest at the ends */
+      return MM_INVALID;
+  }
+  for (int64_t i = 0; i < n; ++i) {
+    const double q = (double)((int32_t)i - (int32_t)half) * size;
+    rate[i] = (lean * q - bend * q * q) / size;
+  }
+  lattice->n = n;
+  lattice->rate = rate;
+  lattice->up = sides->factor[MM_BID], lattice->down = sides->factor[MM_ASK];
+  lattice->k_bid = p->k[MM_BID], lattice->k_ask = p->k[MM_ASK];
+  *wrong = NULL;
+  return MM_OK;
+}
+
+/* Coefficients of an affine policy. */
+typedef struct mm_affine_form {
+  double base[2], base_rate[2], slope[2], slope_rate[2];
+} mm_affine_form;
+
+/* Closed form: a Gaussian for the stationary law; unequal sides by a quadratic expansion.
+ * Avellaneda-Stoikov: the indifference prices of a holder who does not trade again. */
+static inline int mm_affine_of(const mm_parameters *p, mm_affine_form *out, const char **wrong) {
+  mm_sides sides;
+  const int status = mm_sides_of(p, &sides, wrong);
+  if (status != MM_OK)
+    return status;
+  const double variance = p->gamma * (p->sigma * p->sigma), size = p->order_size;
+  memset(out, 0, sizeof *out);
+  if (p->model == MM_MODEL_AVELLANEDA_STOIKOV) {
+    for (int side = 0; side < 2; ++side) {
+      out->base[side] = sides.depth[side];
+      out->base_rate[side] = 0.5 * variance * size;
+      out->slope_rate[side] = variance;
+    }
+  } else {
+    const double kb = p->k[MM_BID], ka = p->k[MM_ASK];
+    const double up = sides.factor[MM_BID], down = sides.factor[MM_ASK];
+    const double bend = up * (kb * kb) + down * (ka * ka);
+    const double slope = sqrt(variance / (size * bend)), half = 0.5 * slope * size;
+    double lean = (half * (up * (kb * kb) - down * (ka * ka)) - (up * kb - down * ka)) / bend;
+    if (p->drift != 0)
+      lean += p->drift * slope / variance;
+    out->base[MM_BID] = sides.depth[MM_BID] + half - lean;
+    out->base[MM_ASK] = sides.depth[MM_ASK] + half + lean;
+    out->slope[MM_BID] = out->slope[MM_ASK] = slope;
+  }
+  *wrong = "sigma";
+  for (int side = 0; side < 2; ++side) {
+    if (!MM_FINITE(out->base[side]) || !MM_FINITE(out->base_rate[side]) || !MM_FINITE(out->slope[side]) ||
+        !MM_FINITE(out->slope_rate[side]))
+      return MM_INVALID;
+  }
+  *wrong = NULL;
+  return MM_OK;
+}
+
+/* Bytes of the block that a model compiles into, and doubles of work memory. 0: the parameters
+ * are refused, or the block would be larger than can be addressed. */
+static inline uint64_t mm_recalibration_bytes(const mm_parameters *p) {
+  const char *wrong;
+  uint64_t knots_at, cells_at;
+  if (mm_parameters_check(p, &wrong) != MM_OK)
+    return 0;
+  return mm_is_table(p->model) ? mm_table_layout(1, 1, 0, (int32_t)mm_nodes_of(p), &knots_at, &cells_at)
+                               : sizeof(mm_policy);
+}
+#define MM_RECALIBRATION_WORK(nodes) (2 * (nodes))
+
+/* What one recalibration leaves for the next: Newton then begins near its end. */
+typedef struct mm_recalibration {
+  double excess; /* gain less the best rate, ticks/s */
+  double guess;  /* what the excess would be of a parabola without bounds: it carries the scale */
+} mm_recalibration;
+
+/* Make an empty block of the model's shape, aligned to MM_POLICY_ALIGN; mm_recalibrate fills it. */
+static inline int mm_recalibration_begin(const mm_parameters *p, mm_policy *block, uint64_t bytes,
+                                         mm_recalibration *state) {
+  const uint64_t needed = mm_recalibration_bytes(p);
+  if (needed == 0)
+    return MM_INVALID;
+  if (bytes < needed)
+    return MM_CAPACITY;
+  memset(block, 0, needed);
+  block->magic = MM_POLICY_MAGIC;
+  block->abi = MMCORE_ABI_VERSION;
+  block->bytes = needed;
+  block->q_max = p->q_max, block->order_size = p->order_size;
+  block->horizon = p->model == MM_MODEL_AVELLANEDA_STOIKOV ? p->horizon : INFINITY;
+  block->flags = p->model == MM_MODEL_AVELLANEDA_STOIKOV ? 0 : MM_STATIONARY;
+  block->kind = mm_is_table(p->model) ? MM_TABLE : MM_AFFINE;
+  block->n_states = 1;
+  if (block->kind == MM_TABLE) {
+    block->n_rows = 1;
+    block->n_q = (int32_t)mm_nodes_of(p);
+    block->q_step = p->order_size;
+    mm_table_layout(1, 1, 0, block->n_q, &block->knots_at, &block->cells_at);
+  }
+  if (state)
+    memset(state, 0, sizeof *state);
+  return MM_OK;
+}
+
+/* Is the block of the shape that these parameters compile into? */
+static inline int mm_recalibration_fits(const mm_parameters *p, const mm_policy *block) {
+  if (block->q_max != p->q_max || block->order_size != p->order_size)
+    return 0;
+  if (!mm_is_table(p->model))
+    return block->kind == MM_AFFINE && (p->model == MM_MODEL_AVELLANEDA_STOIKOV
+                                            ? !(block->flags & MM_STATIONARY) && block->horizon == p->horizon
+                                            : (block->flags & MM_STATIONARY) != 0);
+  return block->kind == MM_TABLE && (block->flags & MM_STATIONARY) && block->n_states == 1 &&
+         block->n_rows == 1 && block->n_knots == 0 && block->q_step == p->order_size &&
+         block->n_q == (int32_t)mm_nodes_of(p);
+}
+
+/* Compile `p` into `block`, which stays as it was unless MM_OK is returned. `work`: for a table
+ * MM_RECALIBRATION_WORK(nodes) doubles, else it may be NULL. `wrong` names the parameter refused.
+ *
+ *   MM_INVALID         a value is not allowed
+ *   MM_UNSUPPORTED     no such model
+ *   MM_CAPACITY        the block is of another shape: q_max, order size and horizon are fixed
+ *   MM_NO_CONVERGENCE  numbers beyond the range of the solver
+ *
+ * The checksum, which takes longer than the solution, becomes 0 instead: mm_policy_check refuses a
+ * block that was recalibrated until a checksum is put in. */
+static inline int mm_recalibrate(mm_policy *block, const mm_parameters *p, mm_recalibration *state,
+                                 double *work, uint64_t version, const char **wrong) {
+  int status = mm_parameters_check(p, wrong);
+  if (status != MM_OK)
+    return status;
+  *wrong = "q_max";
+  if (!mm_recalibration_fits(p, block))
+    return MM_CAPACITY;
+  if (!mm_is_table(p->model)) {
+    mm_affine_form form;
+    status = mm_affine_of(p, &form, wrong);
+    if (status != MM_OK)
+      return status;
+    memcpy(block->base, form.base, sizeof form.base);
+    memcpy(block->base_rate, form.base_rate, sizeof form.base_rate);
+    memcpy(block->slope, form.slope, sizeof form.slope);
+    memcpy(block->slope_rate, form.slope_rate, sizeof form.slope_rate);
+    block->checksum = 0;
+    block->version = version;
+    return MM_OK;
+  }
+  const int64_t n = block->n_q;
+  double *rate = work, *x = work + n, lean, bend;
+  mm_lattice lattice;
+  mm_sides sides;
+  status = mm_problem_of(p, rate, &lattice, &sides, wrong);
+  if (status != MM_OK)
+    return status;
+  mm_reward_of(p, &lean, &bend);
+  mm_lattice_start start;
+  memset(&start, 0, sizeof start);
+  start.concave = 1;
+  start.symmetric = lean == 0 && lattice.up == lattice.down && lattice.k_bid == lattice.k_ask;
+  start.meet = start.best = n / 2;
+  if (lean != 0) { /* the parabola's top, within the lattice */
+    const double top = bend > 0 ? lean / (2 * bend * p->order_size) : lean * INFINITY, half = (double)(n / 2);
+    const int64_t at = n / 2 + (int64_t)(top > half ? half : top < -half ? -half : top);
+    start.best = at;
+    if (at > 0 && rate[at - 1] > rate[start.best])
+      start.best = at - 1;
+    if (at < n - 1 && rate[at + 1] > rate[start.best])
+      start.best = at + 1;
+    start.meet = start.best;
+  }
+  const double half_gain = sqrt(lattice.up) * sqrt(lattice.down);
+  const double guess = 2 * half_gain - sqrt(half_gain * bend * p->order_size);
+  if (state->guess > 0 && guess > 0) /* the meeting node is not kept: the law's peak may have gone far */
+    start.excess = state->excess * (guess / state->guess);
+  *wrong = "gamma";
+  status = mm_lattice_solve(&lattice, &start, x);
+  if (status == MM_NO_CONVERGENCE && state->guess > 0) { /* again without the memory */
+    start.meet = start.best;
+    start.excess = 0;
+    status = mm_lattice_solve(&lattice, &start, x);
+  }
+  if (status != MM_OK)
+    return status;
+  int sound =
+      mm_within(sides.depth[0], 0.5 * MM_POLICY_LIMIT) & mm_within(sides.depth[1], 0.5 * MM_POLICY_LIMIT);
+  for (int64_t i = 0; i < n - 1; ++i)
+    sound &= mm_within(x[i], 0.5 * MM_POLICY_LIMIT);
+  if (!sound)
+    return MM_NO_CONVERGENCE;
+  mm_cell *cell = (mm_cell *)((char *)block + block->cells_at);
+  const int32_t size = (int32_t)p->order_size;
+  const double bid = sides.depth[MM_BID], ask = sides.depth[MM_ASK];
+  memset(&cell[0], 0, sizeof cell[0]), memset(&cell[n - 1], 0, sizeof cell[0]);
+  for (int64_t i = 0; i < n - 1; ++i) {
+    cell[i].depth[MM_BID] = bid - x[i];
+    cell[i].size[MM_BID] = size;
+    cell[i + 1].depth[MM_ASK] = ask + x[i];
+    cell[i + 1].size[MM_ASK] = size;
+  }
+  mm_cell_absent(&cell[0], MM_ASK);
+  mm_cell_absent(&cell[n - 1], MM_BID);
+  block->checksum = 0;
+  block->error = 0;
+  block->version = version;
+  state->excess = start.excess + (rate[start.meet] - rate[start.best]);
+  state->guess = guess;
+  *wrong = NULL;
+  return MM_OK;
+}
+
+/* Loads and stores that order memory, also where C11 atomics are not valid (C++, Visual C). */
+#if defined(_MSC_VER) && !defined(__clang__)
+static inline uint64_t mm_load_acquire(const uint64_t *at) {
+  return (uint64_t)_InterlockedOr64((volatile __int64 *)at, 0);
+}
+static inline void mm_store_release(uint64_t *at, uint64_t value) {
+  _InterlockedExchange64((volatile __int64 *)at, (__int64)value);
+}
+#define MM_FENCE_ACQUIRE() ((void)0) /* the interlocked operations are full barriers */
+#define MM_FENCE_RELEASE() ((void)0)
+#else
+static inline uint64_t mm_load_acquire(const uint64_t *at) {
+  return __atomic_load_n(at, __ATOMIC_ACQUIRE);
+}
+static inline void mm_store_release(uint64_t *at, uint64_t value) {
+  __atomic_store_n(at, value, __ATOMIC_RELEASE);
+}
+#define MM_FENCE_ACQUIRE() __atomic_thread_fence(__ATOMIC_ACQUIRE)
+#define MM_FENCE_RELEASE() __atomic_thread_fence(__ATOMIC_RELEASE)
+#endif
+
+/* A policy that one thread recalibrates while others quote from it.
+ *
+ * Two blocks of one shape. The writer fills the spare one and then publishes it by one store; a
+ * reader takes the block in force and asks afterwards whether it was written to meanwhile, which
+ * needs two recalibrations during one quote: then it reads again. So the writer never waits, and
+ * what a reader returns comes from one policy. What decides which memory is read (shape, sizes) never
+ * changes, so even a read that is thrown away stays within the block. */
+typedef struct mm_live_policy {
+  mm_policy *block[2];
+  uint64_t begun, published; /* recalibrations; block[published & 1] is in force */
+  mm_parameters parameters;  /* in force; the writer's */
+  mm_recalibration state;
+  double *work;
+} mm_live_policy;
+
+/* The writer's side: compile into the spare block and publish. On failure nothing has changed. */
+static inline int mm_live_set(mm_live_policy *live, const mm_parameters *p, const char **wrong) {
+  const uint64_t now = live->published, next = now + 1;
+  const uint64_t version = live->block[now & 1]->version + 1;
+  mm_recalibration state = live->state;
+  mm_store_release(&live->begun, next);
+  MM_FENCE_RELEASE(); /* the block is written after `begun` */
+  const int status = mm_recalibrate(live->block[next & 1], p, &state, live->work, version, wrong);
+  if (status != MM_OK) {
+    mm_store_release(&live->begun, now);
+    return status;
+  }
+  mm_store_release(&live->published, next);
+  live->parameters = *p;
+  live->state = state;
+  return MM_OK;
+}
+
+/* The block in force, and a ticket that says later whether what was read of it is whole. */
+static inline const mm_policy *mm_live_read(const mm_live_policy *live, uint64_t *ticket) {
+  *ticket = mm_load_acquire(&live->published);
+  return live->block[*ticket & 1];
+}
+
+static inline int mm_live_whole(const mm_live_policy *live, uint64_t ticket) {
+  MM_FENCE_ACQUIRE(); /* the block was read before `begun` */
+  return mm_load_acquire(&live->begun) - ticket < 2;
+}
+
+/* mm_quote_make from the block in force, in any thread. */
+static inline void mm_live_quote(const mm_live_policy *live, const mm_rules *rules, double reference,
+                                 double inventory, int64_t touch_bid, int64_t touch_ask, double shift,
+                                 double target, double time_left, int64_t state, mm_quote *out) {
+  uint64_t ticket;
+  do {
+    const mm_policy *policy = mm_live_read(live, &ticket);
+    mm_quote_make(policy, rules, reference, inventory, touch_bid, touch_ask, shift, target, time_left, state,
+                  out);
+  } while (MM_UNLIKELY(!mm_live_whole(live, ticket)));
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
