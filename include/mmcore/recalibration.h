@@ -7,8 +7,8 @@
  *   depth_bid[i] = c + s - x[i],               depth_ask[i] = c + s + x[i-1],
  *   c = log1p(y) / (xi D),  C = (1 + y)^-(1 + 1/y),  y = xi D / k;  at xi = 0: 1/k and 1/e.
  *
- * xi is the curvature of the utility of one fill. Here these formulas stand, once: the models of
- * the Python package call them. Closed forms compile into an affine policy by the same entry.
+ * xi is the curvature of the utility of one fill. The Python models are the source of these formulas;
+ * tests/native holds both equal. Closed forms compile into an affine policy by the same entry.
  *
  *   mm_recalibrate   parameters -> a block that exists, in place: no allocation, O(q_max / D)
  *   mm_live_set      the same into the spare of two blocks, then published in one store
