@@ -551,7 +551,7 @@ def test_a_replay_knows_what_its_model_had_seen_of_the_market(simulated):
     assert before.sample == "out-of-sample"
     assert before.model.calibration is before.calibration
     assert before.calibration.end_time < before.totals.first_time
-    assert not before.notes
+    assert before.sample_note not in before.notes
     assert "before this span" in before.sample_note
 
     same = labelled(rest, rest)

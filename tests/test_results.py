@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from decimal import Decimal
 from fractions import Fraction
 
@@ -12,7 +13,7 @@ import mmcore as mm
 from mmcore.errors import InvalidArgument
 from mmcore.events import NO_ASK, Events, Quotes, Trades
 from mmcore.matching import DECISION, FILL_CONTEXT
-from mmcore.results import HORIZONS, Attribution, Result, Totals
+from mmcore.results import HORIZONS, Attribution, Presence, Result, Totals
 
 S = 1_000_000_000
 STOCK = mm.Instrument("XYZ", tick="0.01")
@@ -338,3 +339,86 @@ def test_a_replay_without_a_fill_has_a_result_too():
     assert result.inventory_histogram()[0].tolist() == [0]
     json.dumps(result.summary(), allow_nan=False)
     assert "Result" in repr(result)
+
+
+# ---- what the fill rule leaves of the intensity, and the bound
+
+
+def test_a_fill_through_is_expected_one_tick_further_than_the_intensity_counts(simulated):
+    events = mm.SimulatedMarket(duration=1200.0, seed=2).events()
+    k = {"bid": 0.5, "ask": 0.25}
+    model = mm.GueantLehalleFernandezTapia(sigma=1.0, A=1.0, k=(0.5, 0.25), gamma=0.01, q_max=5)
+    result = mm.replay(events, model)
+    assert result.intensity
+    for row in result.intensity:
+        assert row.expected == pytest.approx(row.assumed * math.exp(-k[row.side]), rel=1e-12)
+    assert any("61% (bid) and 78% (ask)" in note for note in result.notes)
+    assert result.summary()["notes"] == result.notes
+    assert result.summary()["intensity"][0]["expected"] == result.intensity[0].expected
+    touched = mm.replay(events, model, fill="touch")
+    assert all(row.expected == row.assumed for row in touched.intensity)
+    assert not touched.notes
+
+
+def test_an_intensity_of_trades_strictly_beyond_a_depth_is_expected_as_it_is():
+    events = mm.SimulatedMarket(sigma=1.0, A=1.0, k=0.5, duration=3600.0, seed=2).events()
+    first, rest = events.split(0.5)
+    calibration = mm.calibrate(first, method="window", max_depth=6)
+    result = mm.replay(rest, calibration.model(mm.GueantLehalleFernandezTapia, gamma=0.01, q_max=5))
+    assert result.calibration is calibration
+    assert all(row.expected == row.assumed for row in result.intensity)
+    assert not result.notes
+
+
+def test_the_expected_intensity_is_the_one_that_a_simulated_market_realises():
+    market = mm.SimulatedMarket(sigma=0.5, A=1.0, k=0.5, duration=20_000.0, seed=5)
+    model = mm.GueantLehalleFernandezTapia(sigma=0.5, A=1.0, k=0.5, gamma=1e-3, q_max=20)
+    rows = mm.replay(market.events(), model, interval=0.0).intensity
+    fills = sum(row.fills for row in rows)
+    expected, assumed = (sum(getattr(r, n) * r.exposure for r in rows) for n in ("expected", "assumed"))
+    assert abs(fills - expected) < 4 * math.sqrt(expected)
+    assert assumed - fills > 10 * math.sqrt(assumed)
+
+
+def test_the_optimistic_bound_is_there_without_being_asked_for_and_of_the_rules_as_they_were():
+    events = mm.SimulatedMarket(duration=600.0, seed=4).events()
+    quoter = mm.Quoter(mm.Affine(base=1.5, slope=0.1, q_max=8), limits=mm.Limits(max_position=3))
+    settings = {"latency": 0.05, "interval": 0.5, "maker_fee": "0.0001", "time_left": 5.0}
+    asked = mm.replay(events, quoter, optimistic=True, **settings).optimistic
+    result = mm.replay(events, quoter, **settings)
+    quoter.limits = mm.Limits(max_position=8)
+    quoter.halt("over")
+    bound = result.optimistic
+    assert bound is result.optimistic
+    assert (bound.fill, bound.settings) == ("touch", asked.settings)
+    assert (bound.sample, bound.optimistic) == (result.sample, None)
+    np.testing.assert_array_equal(bound.fills, asked.fills)
+    np.testing.assert_array_equal(bound.decisions, asked.decisions)
+    assert result.summary()["optimistic"]["fills"] == len(asked.fills)
+
+
+# ---- presence in words
+
+
+def test_the_shares_of_presence_add_up_to_the_whole_in_words_too(simulated):
+    for p in (
+        simulated.presence,
+        Presence(0.5005, 0.2, 0.2995, 0.0),
+        Presence(1 / 3, 1 / 3, 0.0, 1 / 3),
+        Presence(0.0, 0.0, 0.0, 1.0),
+    ):
+        shares = [Decimal(text) for text in re.findall(r"([0-9.]+)%", p.text)]
+        assert sum(shares) == 100
+        for share, exact in zip(shares, (p.both, p.bid + p.ask, p.none), strict=True):
+            assert abs(float(share) - 100 * exact) <= 0.1 + 1e-9
+
+
+def test_each_side_says_why_it_was_absent_and_leaves_out_what_took_no_time(simulated):
+    p = simulated.presence
+    assert len(p.absences) == 2
+    for line, absent in zip(p.absences, (p.none + p.ask, p.none + p.bid), strict=True):
+        head, *reasons = re.split(": |; ", line.replace("flight: ", "flight, "))
+        assert head.endswith(f"{absent:.1%} of the time")
+        assert all(not reason.endswith(" 0.0%") for reason in reasons)
+        assert sum(float(r.rsplit(" ", 1)[1][:-1]) for r in reasons) == pytest.approx(100 * absent, abs=0.3)
+    assert Presence(1.0, 0.0, 0.0, 0.0, {}, {"filled": 0.0}, {}).absences == []

@@ -192,7 +192,7 @@ def draw_markouts(result: Result, ax: Any) -> Any:
 
 
 def draw_intensity(result: Result, ax: Any) -> Any:
-    """Fill rates of our orders by depth with exact intervals, and what the model assumed, 1/s."""
+    """Fill rates of our orders by depth with exact intervals, what is expected, and (dashed) assumed, 1/s."""
     for side, colour, marker in (("bid", LIGHT["bid"], "o"), ("ask", LIGHT["ask"], "s")):
         bins = [b for b in result.intensity if b.side == side]
         depth = np.array([b.depth for b in bins])
@@ -208,7 +208,8 @@ def draw_intensity(result: Result, ax: Any) -> Any:
             linewidth=1,
             label=f"{side} orders",
         )
-        ax.plot(depth, [b.assumed for b in bins], color=colour, linewidth=1.4, label=f"{side}, assumed")
+        ax.plot(depth, [b.expected for b in bins], color=colour, linewidth=1.4, label=f"{side}, expected")
+        ax.plot(depth, [b.assumed for b in bins], color=colour, linewidth=1.0, linestyle="--")
     ax.set_yscale("log", nonpositive="mask")
     ax.set_xlabel("depth from the mid, ticks")
     ax.set_ylabel("fills per second")

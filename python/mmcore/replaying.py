@@ -258,7 +258,8 @@ def replay(
         Seconds to the horizon given to each decision. None: infinite where the policy has a
         stationary solution, else counting down to the end of the span.
     optimistic : bool
-        Whether to replay under "touch" too; the result is in :attr:`Result.optimistic`.
+        Whether to replay under "touch" in the same pass; otherwise :attr:`Result.optimistic` does so when
+        it is first asked for.
     progress : callable, optional
         ``progress(done, total)`` in rows.
 
@@ -488,6 +489,17 @@ def _one_pass(events: Events, cases: Sequence[_Case], progress: Progress | None)
             )
         )
     return results
+
+
+def replay_under(rule: str, result: Result, quoter: Any) -> Result:
+    """Replay what a result was made of under another fill rule."""
+    settings = dict(result.settings)
+    arguments = {p.name: settings.pop(p.name) for p in REPLAY_PARAMETERS if p.name in settings}
+    if arguments["time_left"] == "inf":
+        arguments["time_left"] = math.inf
+    arguments |= {"model": result.model, "calibration": result.calibration, "sample": result.sample}
+    case = _case(result.events, quoter, **(arguments | {"fill": rule}), settings=settings)
+    return _one_pass(result.events, [case], None)[0]
 
 
 def _sample(calibration: Calibration | None, events: Events, span: _Span) -> str:

@@ -28,6 +28,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal, localcontext
 from fractions import Fraction
@@ -300,6 +301,41 @@ class Presence:
     bid_reasons: dict[str, float] = field(default_factory=dict)
     ask_reasons: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def text(self) -> str:
+        """The shares of both sides, one and none, which add up to 100 %.
+
+        Examples
+        --------
+        >>> Presence(0.9, 0.0625, 0.0375, 0.0).text
+        'both sides 90.0%, one 10.0%, none 0.0%'
+        """
+        shares = [self.both, self.bid + self.ask, self.none]
+        tenths = [round(1000 * share) for share in shares]
+        tenths[shares.index(max(shares))] += 1000 - sum(tenths)  # rounded apart they may miss 100 %
+        both, one, none = (f"{n / 10:.1f}%" for n in tenths)
+        return f"both sides {both}, one {one}, none {none}"
+
+    @property
+    def absences(self) -> list[str]:
+        """For each side that was absent: how long, and the shares of time of the reasons, largest first.
+
+        Examples
+        --------
+        >>> Presence(0.75, 0.25, 0.0, 0.0, {}, {}, {"lost, late": 0.05, "filled": 0.2}).absences
+        ['the ask 25.0% of the time: filled 20.0%; lost, late 5.0%']
+        """
+        lines = []
+        for side, there, reasons in (
+            ("bid", self.both + self.bid, self.bid_reasons),
+            ("ask", self.both + self.ask, self.ask_reasons),
+        ):
+            shown = sorted(((r, s) for r, s in reasons.items() if s >= 0.0005), key=lambda rs: -rs[1])
+            if shown:
+                words = "; ".join(f"{reason} {share:.1%}" for reason, share in shown)
+                lines.append(f"the {side} {max(1 - there, 0.0):.1%} of the time: {words}")
+        return lines
+
 
 @dataclass(frozen=True)
 class Drawdown:
@@ -335,7 +371,11 @@ class IntensityBin:
     fills : int
         Orders hit.
     assumed : float
-        Mean of A·exp(-k·depth) weighted by exposure, 1/s; NaN without a model.
+        Mean of A·exp(-k·depth) weighted by exposure, 1/s: how often the model takes this depth to be
+        reached; NaN without a model.
+    expected : float
+        The same under the fill rule, which `realised` is to be judged against: where fills need a trade
+        through our price, A·exp(-k·(depth + 1)).
     realised, low, high : float
         fills / exposure and its exact 95 % Poisson interval, 1/s.
     """
@@ -347,6 +387,7 @@ class IntensityBin:
     exposure: float
     fills: int
     assumed: float
+    expected: float
     realised: float
     low: float
     high: float
@@ -387,11 +428,23 @@ class Result:
         "out-of-sample": calibrated on data before the replayed span; "in-sample": on the same span, in part,
         or on later data; "fixed parameters": given, and where they come from is not known here.
     optimistic : Result, optional
-        The same replay under ``fill="touch"``: the optimistic bound.
+        The same replay under ``fill="touch"``, where it was made already.
 
     Notes
     -----
     Thread-safety: immutable; derived numbers are computed once, on first use.
+
+    Examples
+    --------
+    >>> import mmcore as mm
+    >>> events = mm.SimulatedMarket(duration=600.0, seed=1).events()
+    >>> result = mm.replay(events, mm.Affine(base=2.0, slope=0.2, q_max=5))
+    >>> result.attribution.unexplained == 0
+    True
+    >>> len(result.fills) == result.summary()["fills"]
+    True
+    >>> result.optimistic.fill
+    'touch'
     """
 
     def __init__(
@@ -419,9 +472,22 @@ class Result:
         self.model = model
         self.calibration = calibration
         self.sample = sample
-        self.optimistic = optimistic
+        # A quoter may be changed after the replay; the optimistic bound is that of the rules as they were.
+        self._rules = copy(quoter)
+        if optimistic is not None:
+            self.optimistic = optimistic
 
     # ---- what it was
+
+    @cached_property
+    def optimistic(self) -> Result | None:
+        """The same replay under ``fill="touch"``, the optimistic bound; None where that is this one.
+
+        Replayed on first use, unless it was asked for before.
+        """
+        from .replaying import replay_under
+
+        return None if self.fill == "touch" else replay_under("touch", self, self._rules)
 
     @property
     def instrument(self) -> Instrument:
@@ -455,7 +521,15 @@ class Result:
     @property
     def notes(self) -> list[str]:
         """What a reader should know before using the numbers, in words."""
-        return [self.sample_note] if self.sample == "in-sample" else []
+        found = [self.sample_note] if self.sample == "in-sample" else []
+        law = self._intensity_law
+        if law is not None and self._further:
+            shares = [f"{math.exp(-k):.0%} ({side})" for side, (_, k) in zip(SIDES, law, strict=True)]
+            found.append(
+                "Fills need a trade through our price, one tick further, while the intensity assumed is that "
+                f"of orders which reach it: about exp(-k) = {shares[0]} and {shares[1]} of it is expected."
+            )
+        return found
 
     @property
     def fill(self) -> str:
@@ -806,7 +880,7 @@ class Result:
         from scipy.stats import chi2
 
         o, bins = self._orders, []
-        law = self._intensity_law
+        law, further = self._intensity_law, self._further
         for s, side in enumerate(SIDES):
             mine = (o["side"] == s) & (o["seconds_unfilled"] > 0)
             if not mine.any():
@@ -816,10 +890,10 @@ class Result:
             low = math.floor(float(depth.min()))
             width = max(1, math.ceil((float(depth.max()) - low + 0.5) / 20))
             label = np.floor((depth - low) / width).astype(np.int64)
-            assumed = np.full(len(depth), math.nan)
+            assumed = expected = np.full(len(depth), math.nan)
             if law is not None:
                 (a, k) = law[s]
-                assumed = a * np.exp(-k * depth)
+                assumed, expected = a * np.exp(-k * depth), a * np.exp(-k * (depth + further))
             for b in np.unique(label):
                 here = label == b
                 time, n = float(seconds[here].sum()), int(hit[here].sum())
@@ -835,12 +909,22 @@ class Result:
                         time,
                         n,
                         float(np.dot(assumed[here], seconds[here])) / time,
+                        float(np.dot(expected[here], seconds[here])) / time,
                         n / time,
                         lower,
                         upper,
                     )
                 )
         return bins
+
+    @property
+    def _further(self) -> int:
+        """Ticks beyond our price that a trade must reach to fill us, as the intensity counts depth.
+
+        The calibration's "window" counts trades strictly beyond a depth, so there nothing is added.
+        """
+        strict = getattr(self.calibration, "method", None) == "window"
+        return int(self.fill == "through" and not strict)
 
     @property
     def _intensity_law(self) -> tuple[tuple[float, float], tuple[float, float]] | None:
@@ -905,6 +989,7 @@ class Result:
             "name": self.events.name,
             "instrument": self.instrument.name,
             "sample": self.sample,
+            "notes": self.notes,
             "fill": self.fill,
             "seconds": self.duration,
             "quotes": len(self.events.quotes),
@@ -926,7 +1011,7 @@ class Result:
             "pnl_text": str(a),
             "by_period": self.by_hour(None).to_dict(),
             "drawdown": _plain(self.drawdown.amount),
-            "presence": {"both": p.both, "bid": p.bid, "ask": p.ask, "none": p.none, "reasons": p.reasons},
+            "presence": asdict(p),
             "fill_rates": [_finite(asdict(rate)) for rate in self.fill_rates],
             "markouts": self.markouts().to_dict(),
             "sigma": {"assumed": self.sigma_assumed, "realised": self.sigma_realised},
@@ -972,7 +1057,8 @@ class Result:
             ("inventory", f"{t.net:+,} lots at the end, within [{levels[0]:+,}, {levels[-1]:+,}]"),
             ("P&L", str(self.attribution)),
             ("drawdown", _money(self.drawdown.amount, self.instrument.currency.name, sign=False)),
-            ("presence", f"both sides {p.both:.1%}, one {p.bid + p.ask:.1%}, none {p.none:.1%}"),
+            ("presence", p.text),
+            *(("absent", line) for line in p.absences),
         ]
         if self.optimistic is not None:
             bound = self.optimistic

@@ -98,7 +98,7 @@ def command(
             {
                 **result.summary(),
                 "calibration": None if found is None else found.to_dict(),
-                "notes": notes,
+                "notes": [*result.notes, *notes],
                 "report": None if page is None else str(page),
             }
         )

@@ -171,15 +171,17 @@ def _show_fills(result: Result) -> None:
         if rate.orders
     ]
     table(["side", "touch", "orders", "filled", "share", "per second"], rows, left=(0, 1))
-    absent = ", ".join(f"{reason} {share:.1%}" for reason, share in presence.reasons.items())
-    words = f"Quoted on both sides {presence.both:.1%} of the time"
-    paragraph(f"{words}; a side absent: {absent}." if absent else f"{words}.", style="quiet")
+    paragraph(f"Quoted: {presence.text}.", style="quiet")
+    for absence in presence.absences:
+        paragraph(f"Absent: {absence}.", style="quiet")
     if result.sigma_assumed is not None and result.sigma_realised is not None:
         paragraph(
             f"Volatility assumed {number(result.sigma_assumed, 3)}, "
             f"realised {number(result.sigma_realised, 3)} ticks/√s.",
             style="quiet",
         )
+    for words in result.notes:
+        note(words)
 
 
 def _show_profit(result: Result) -> None:

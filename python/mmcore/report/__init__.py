@@ -12,7 +12,6 @@ Needs the extra ``report`` (Bokeh and Jinja2).
 from __future__ import annotations
 
 import json
-import math
 import os
 from decimal import Decimal
 from importlib.resources import files
@@ -310,7 +309,8 @@ def _realised_chart(canvas: Any, result: Result) -> Any:
                     "rate": [b.realised for b in bins],
                     "low": [b.low for b in bins],
                     "high": [b.high for b in bins],
-                    "fitted": [b.assumed if math.isfinite(b.assumed) else math.nan for b in bins],
+                    "fitted": [b.expected for b in bins],
+                    "assumed": [b.assumed for b in bins],
                 },
             )
         )
@@ -320,7 +320,9 @@ def _realised_chart(canvas: Any, result: Result) -> Any:
         canvas,
         "realised",
         "Fill rate of our orders",
-        "Rate at which our orders were hit by their depth, by side, against the rate that the model assumed.",
+        "Rate at which our orders were hit by their depth, by side, against what the model lets expect.",
         groups,
-        "Points: realised in this replay, with exact Poisson intervals. Lines: what the model assumed.",
+        "Points: realised in this replay, with exact Poisson intervals. Lines: expected under the fill rule; "
+        "dashed: assumed by the model. A fill through needs a trade one tick further than A·exp(−k·depth) "
+        "counts, so about exp(−k) of it is expected.",
     )

@@ -504,7 +504,8 @@ def intensity_chart(
     """Fill rates by depth on a logarithmic axis.
 
     ``groups`` lists (label, colour, columns) with columns depth, rate, low, high (the observation
-    and its interval) and fitted, optionally band_low and band_high (of the fit). None when there
+    and its interval) and fitted, optionally band_low and band_high (of the fit), and assumed, another
+    curve that is drawn dashed. None when there
     is nothing positive to draw.
     """
     from bokeh.models import HoverTool
@@ -552,6 +553,15 @@ def intensity_chart(
                 name=f"{slug}-band",
             )
         plot.line("depth", "fitted", source=source, color=LIGHT[colour], line_width=1.6, name=f"{slug}-fit")
+        if "assumed" in data:
+            plot.line(
+                "depth",
+                "assumed",
+                source=source,
+                color=LIGHT[colour],
+                line_dash="dashed",
+                name=f"{slug}-assumed",
+            )
         _whiskers(plot, source, "x", colour, f"{slug}-interval")
         dots = plot.scatter(
             "x",
@@ -570,15 +580,22 @@ def intensity_chart(
                         (label, "@depth{0,0.0} ticks"),
                         ("observed", "@rate{0.0000} /s"),
                         ("95 %", "@low{0.0000} to @high{0.0000}"),
-                        ("fitted", "@fitted{0.0000} /s"),
+                        ("expected" if "assumed" in data else "fitted", "@fitted{0.0000} /s"),
+                        *([("assumed", "@assumed{0.0000} /s")] if "assumed" in data else []),
                     ]
                 ),
             )
         )
         names = tuple(
             f"{slug}{end}"
-            for end in ("", "-interval", "-fit", "-band")
-            if end != "-band" or "band_low" in data
+            for end, column in (
+                ("", "rate"),
+                ("-interval", "rate"),
+                ("-fit", "fitted"),
+                ("-band", "band_low"),
+                ("-assumed", "assumed"),
+            )
+            if column in data
         )
         keys.append(Key(label, colour, "dot" if i == 0 else "square", names))
     return Chart(name, title, "per second", description, plot, tuple(keys), 270, note)

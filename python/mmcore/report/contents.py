@@ -162,6 +162,8 @@ def verdict(result: Result) -> str:
         f"Inventory stayed between {n.count(low)} and {n.count(high)} lots.",
     ]
     text.extend(_after_a_fill(result))
+    if result.fill == "through":
+        text.append("A fill here needs a trade through our price.")
     bound = result.optimistic
     if bound is not None:
         total = bound.attribution.total
@@ -191,10 +193,11 @@ def _after_a_fill(result: Result) -> Iterable[str]:
 
 def notes(result: Result) -> list[str]:
     """What the reader must know before trusting the figures."""
-    found = list(result.notes)
+    found: list[str] = []
     calibration = result.calibration
     if calibration is not None:
         found.extend(f"Calibration: {note}" for note in calibration.notes)
+    found.extend(result.notes)
     if len(result.fills) < FEW_FILLS:
         found.append(f"Only {n.count(len(result.fills))} fills: averages and rates below say little.")
     if result.settings.get("fill") == "touch":
@@ -328,7 +331,8 @@ def presence_table(result: Result) -> Grid:
     """Why a side was absent, by side."""
     p = result.presence
     rows = [["present", n.percent(p.both + p.bid, 2), n.percent(p.both + p.ask, 2)]]
-    for reason in sorted(p.reasons, key=lambda r: -p.reasons[r]):
+    shares = {r: max(p.bid_reasons.get(r, 0.0), p.ask_reasons.get(r, 0.0)) for r in p.reasons}
+    for reason in sorted((r for r in shares if shares[r] >= 0.00005), key=lambda r: -p.reasons[r]):
         rows.append(
             [
                 reason,
@@ -343,7 +347,7 @@ def presence_table(result: Result) -> Grid:
         caption=(
             f"Both sides {n.percent(p.both, 2)}, bid alone {n.percent(p.bid, 2)}, "
             f"ask alone {n.percent(p.ask, 2)}, neither {n.percent(p.none, 2)} of the time. "
-            "Where several reasons hold at once, each is counted."
+            "A column adds up to 100 %: where several reasons hold at once, the first is counted."
         ),
     )
 
