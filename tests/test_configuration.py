@@ -49,6 +49,10 @@ class TestReading:
         (fault,) = faults('[model]\nname = "glft"\nrunning_penalty = 1e-4\n').faults
         assert fault.key == "model.running_penalty"
 
+    def test_a_model_without_gamma_refuses_it(self):
+        (fault,) = faults('[model]\nname = "cj"\ngamma = 5\nrunning_penalty = 0.004\n').faults
+        assert (fault.key, fault.line) == ("model.gamma", 3)
+
     def test_a_file_is_read(self, tmp_path):
         path = tmp_path / "desk.toml"
         path.write_text("[simulation]\nseed = 3\n")

@@ -235,6 +235,8 @@ def model_parameters(name: str) -> tuple[Parameter, ...]:
 
     chosen = {p.name: p for p in RUN_PARAMETERS if p.name not in ("model", "train")}
     own = {p.name: p for p in model_class(name).PARAMETERS}
+    if "gamma" not in own:
+        del chosen["gamma"]
     # The run needs A for its choice of gamma, even where the model itself has none.
     described = {**{p.name: p for p in model_class("glft").PARAMETERS if p.name in MEASURED}, **own}
     found = []
