@@ -324,7 +324,8 @@ def test_inventory_pushes_quotes_the_right_way_and_they_never_cross_each_other(m
 def test_no_policy_beats_the_optimum(market, seed):
     model = GueantLehalleFernandezTapia(**market, horizon=2.0)
     bid, ask = model.depths(np.arange(-model.q_max, model.q_max + 1), 1.0)
-    noise = np.random.default_rng(seed).normal(0, 0.5 / market["k"], (2, len(bid)))
+    scale = 0.5 / (market["k"] + market["gamma"])  # the scale on which both fills and utility change
+    noise = np.random.default_rng(seed).normal(0, scale, (2, len(bid)))
     policy = mm.Table(bid + noise[0], ask + noise[1], q_max=model.q_max)
     best = model.value(0, 2.0)
     assert model.certainty_equivalent(policy) <= best + 1e-9 * (abs(best) + 1 / market["k"])
