@@ -273,7 +273,7 @@ def compare(
         sums = resampled_sums(cells, length, checked["resamples"], checked["seed"])
         for part, values in in_currency(sums).items():
             ordered = np.sort(values)
-            ends[part] = float(ordered[rank - 1]), float(ordered[-rank])
+            ends[part] = float(ordered[rank - 1]) + 0.0, float(ordered[-rank]) + 0.0  # -0 becomes 0
     a, b = result.attribution, baseline.attribution
     with localcontext(prec=100):
         differences = tuple(
