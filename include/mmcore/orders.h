@@ -299,14 +299,11 @@ typedef struct mm_orders_wish {
   int64_t now;
 } mm_orders_wish;
 
-/* What forbids an order at the wished price, as bits; *due is when that may end by itself. */
+/* What of ours, and of what was rejected, forbids an order at the wished price, as bits; *due is when that
+ * may end by itself. */
 static inline int32_t mm_orders_forbidden(const mm_orders *o, int side, const mm_orders_wish *w,
                                           int64_t *due) {
   int32_t held = 0;
-  if (mm_prices_meet(side, w->price, w->touch)) {
-    held |= MM_HELD_TOUCH;
-    *due = INT64_MIN;
-  }
   for (int i = 0; i < MM_ORDERS_SLOTS; ++i) {
     const mm_order *x = &o->slots[!side][i];
     if (x->id && (mm_prices_meet(side, w->price, x->price) ||
@@ -318,6 +315,14 @@ static inline int32_t mm_orders_forbidden(const mm_orders *o, int side, const mm
     *due = o->bar_until[side] < *due ? o->bar_until[side] : *due;
   }
   return held;
+}
+
+/* Looked at when nothing else holds the order back: an unchanged quote looks at the touch again only then. */
+static inline int32_t mm_orders_at_touch(int side, const mm_orders_wish *w, int64_t *due) {
+  if (!mm_prices_meet(side, w->price, w->touch))
+    return 0;
+  *due = INT64_MIN;
+  return MM_HELD_TOUCH;
 }
 
 /* The order that shall serve the quote: the nearest in price, the oldest of those; NULL when there is none.
@@ -351,6 +356,8 @@ static inline mm_action *mm_orders_open(mm_orders *o, int side, const mm_orders_
     held |= MM_HELD_SLOTS;
   if (!held && !mm_orders_affords(o, w->now, 2 + mm_orders_cancelable(o), due))
     held |= MM_HELD_BUDGET;
+  if (!held)
+    held = mm_orders_at_touch(side, w, due);
   o->held[side] |= held;
   if (held)
     return out;
@@ -416,6 +423,8 @@ static inline mm_action *mm_orders_adjust(mm_orders *o, int side, const mm_order
     int32_t held = price == at && s->amend ? 0 : mm_orders_forbidden(o, side, &there, due);
     if (!held && !mm_orders_affords(o, w->now, s->amend ? 1 + open : 2 + open, due))
       held = MM_HELD_BUDGET;
+    if (!held && !(price == at && s->amend))
+      held = mm_orders_at_touch(side, &there, due);
     if (held) {
       o->held[side] |= held;
       return urgent ? mm_orders_cancel(o, w->now, side, x, due, out) : out;
