@@ -140,6 +140,7 @@ typedef struct mm_orders {
   int64_t bar_price[2], bar_until[2];
   int64_t n_closed;
   int32_t held[2];
+  uint32_t used[2]; /* bit i: slot i holds an order */
   uint32_t suspect;
   int32_t capacity; /* entries of `ring` */
   mm_order slots[2][MM_ORDERS_SLOTS];
@@ -193,6 +194,22 @@ static inline int mm_orders_init(mm_orders *o, const mm_orders_settings *setting
 
 /* ---- what stands ---- */
 
+/* For the slots in use. */
+#define MM_ORDERS_EACH(o, side, i)                                                                           \
+  for (int i = 0; (o)->used[side] >> i; ++i)                                                                 \
+    if ((o)->used[side] >> i & 1)
+
+/* A free slot, now in use; NULL where there is none. */
+static inline mm_order *mm_orders_take_slot(mm_orders *o, int side) {
+  for (int i = 0; i < MM_ORDERS_SLOTS; ++i)
+    if (!(o->used[side] >> i & 1)) {
+      o->used[side] |= 1u << i;
+      memset(&o->slots[side][i], 0, sizeof o->slots[side][i]);
+      return &o->slots[side][i];
+    }
+  return NULL;
+}
+
 /* The most that the order may still fill. */
 static inline int64_t mm_order_leaves(const mm_order *x) {
   int64_t size = x->size;
@@ -210,9 +227,7 @@ static inline int64_t mm_order_price(const mm_order *x) {
  * direction of the side. */
 static inline int64_t mm_orders_exposure(const mm_orders *o, int side) {
   int64_t lots = side == MM_BID ? o->position : -o->position;
-  for (int i = 0; i < MM_ORDERS_SLOTS; ++i)
-    if (o->slots[side][i].id)
-      lots += mm_order_leaves(&o->slots[side][i]);
+  MM_ORDERS_EACH(o, side, i) lots += mm_order_leaves(&o->slots[side][i]);
   return lots;
 }
 
@@ -220,8 +235,7 @@ static inline int64_t mm_orders_exposure(const mm_orders *o, int side) {
 static inline int64_t mm_orders_cancelable(const mm_orders *o) {
   int64_t n = 0;
   for (int side = 0; side < 2; ++side)
-    for (int i = 0; i < MM_ORDERS_SLOTS; ++i)
-      n += o->slots[side][i].id && !(o->slots[side][i].pending & MM_PENDING_CANCEL);
+    MM_ORDERS_EACH(o, side, i) n += !(o->slots[side][i].pending & MM_PENDING_CANCEL);
   return n;
 }
 
@@ -304,10 +318,10 @@ typedef struct mm_orders_wish {
 static inline int32_t mm_orders_forbidden(const mm_orders *o, int side, const mm_orders_wish *w,
                                           int64_t *due) {
   int32_t held = 0;
-  for (int i = 0; i < MM_ORDERS_SLOTS; ++i) {
+  MM_ORDERS_EACH(o, !side, i) {
     const mm_order *x = &o->slots[!side][i];
-    if (x->id && (mm_prices_meet(side, w->price, x->price) ||
-                  ((x->pending & MM_PENDING_AMEND) && mm_prices_meet(side, w->price, x->new_price))))
+    if (mm_prices_meet(side, w->price, x->price) ||
+        ((x->pending & MM_PENDING_AMEND) && mm_prices_meet(side, w->price, x->new_price)))
       held |= MM_HELD_OWN;
   }
   if (w->now < o->bar_until[side] && mm_prices_meet(side, w->price, o->bar_price[side])) {
@@ -330,9 +344,9 @@ static inline int32_t mm_orders_at_touch(int side, const mm_orders_wish *w, int6
 static inline mm_order *mm_orders_serving(mm_orders *o, int side, int64_t price) {
   mm_order *best = NULL;
   int64_t nearest = 0;
-  for (int i = 0; i < MM_ORDERS_SLOTS; ++i) {
+  MM_ORDERS_EACH(o, side, i) {
     mm_order *x = &o->slots[side][i];
-    if (!x->id || (x->pending & MM_PENDING_CANCEL))
+    if (x->pending & MM_PENDING_CANCEL)
       continue;
     const int64_t at = mm_order_price(x), apart = at > price ? at - price : price - at;
     if (!best || apart < nearest || (apart == nearest && x->id < best->id)) {
@@ -345,14 +359,11 @@ static inline mm_order *mm_orders_serving(mm_orders *o, int side, int64_t price)
 
 static inline mm_action *mm_orders_open(mm_orders *o, int side, const mm_orders_wish *w, int64_t *due,
                                         mm_action *out) {
-  mm_order *x = NULL;
+  mm_order *x;
   int32_t held = mm_orders_forbidden(o, side, w, due);
   if (mm_orders_exposure(o, side) > o->settings.max_exposure - w->size)
     held |= MM_HELD_EXPOSURE;
-  for (int i = 0; i < MM_ORDERS_SLOTS && !x; ++i)
-    if (!o->slots[side][i].id)
-      x = &o->slots[side][i];
-  if (!x)
+  if (o->used[side] == (1u << MM_ORDERS_SLOTS) - 1)
     held |= MM_HELD_SLOTS;
   if (!held && !mm_orders_affords(o, w->now, 2 + mm_orders_cancelable(o), due))
     held |= MM_HELD_BUDGET;
@@ -361,7 +372,7 @@ static inline mm_action *mm_orders_open(mm_orders *o, int side, const mm_orders_
   o->held[side] |= held;
   if (held)
     return out;
-  memset(x, 0, sizeof *x);
+  x = mm_orders_take_slot(o, side);
   x->id = o->next_id++;
   x->price = w->price;
   x->size = x->wanted = w->size;
@@ -450,9 +461,9 @@ static inline mm_action *mm_orders_side(mm_orders *o, int side, const mm_orders_
   mm_order *serving = w->size ? mm_orders_serving(o, side, w->price) : NULL;
   int replace = 0;
   o->held[side] = 0;
-  for (int i = 0; i < MM_ORDERS_SLOTS; ++i) {
+  MM_ORDERS_EACH(o, side, i) {
     mm_order *x = &o->slots[side][i];
-    if (x->id && x != serving)
+    if (x != serving)
       out = mm_orders_cancel(o, w->now, side, x, due, out);
   }
   if (serving)
@@ -465,9 +476,9 @@ static inline mm_action *mm_orders_side(mm_orders *o, int side, const mm_orders_
 static inline void mm_orders_settle(mm_orders *o) {
   for (int side = 0; side < 2; ++side) {
     o->edge[side] = side == MM_BID ? MM_NO_BID : MM_NO_ASK;
-    for (int i = 0; i < MM_ORDERS_SLOTS; ++i) {
+    MM_ORDERS_EACH(o, side, i) {
       const mm_order *x = &o->slots[side][i];
-      if (x->id && !(x->pending & MM_PENDING_CANCEL)) {
+      if (!(x->pending & MM_PENDING_CANCEL)) {
         const int64_t at = mm_order_price(x);
         if (side == MM_BID ? at > o->edge[side] : at < o->edge[side])
           o->edge[side] = at;
@@ -544,9 +555,7 @@ static inline int mm_orders_cancel_all(mm_orders *o, int64_t now, mm_action *act
 
 static inline mm_order *mm_orders_find(mm_orders *o, int64_t id, int *side) {
   for (*side = 0; *side < 2; ++*side)
-    for (int i = 0; i < MM_ORDERS_SLOTS; ++i)
-      if (o->slots[*side][i].id == id)
-        return &o->slots[*side][i];
+    MM_ORDERS_EACH(o, *side, i) if (o->slots[*side][i].id == id) return &o->slots[*side][i];
   return NULL;
 }
 
@@ -574,6 +583,7 @@ static inline void mm_orders_remember(mm_orders *o, int64_t id, int side, int64_
 
 static inline void mm_orders_close(mm_orders *o, int side, mm_order *x, int64_t filled) {
   mm_orders_remember(o, x->id, side, x->size, filled, x->created);
+  o->used[side] &= ~(1u << (x - o->slots[side]));
   memset(x, 0, sizeof *x);
 }
 
@@ -738,11 +748,10 @@ static inline int mm_orders_report(mm_orders *o, const mm_report *r) {
 /* Has an order waited for an answer for `timeout`? Then its fate is not known: reconcile. */
 static inline int mm_orders_overdue(const mm_orders *o, int64_t now) {
   for (int side = 0; side < 2; ++side)
-    for (int i = 0; i < MM_ORDERS_SLOTS; ++i) {
+    MM_ORDERS_EACH(o, side, i) {
       const mm_order *x = &o->slots[side][i];
-      if (x->id &&
-          (((x->pending & (MM_PENDING_NEW | MM_PENDING_AMEND)) && now - x->sent >= o->settings.timeout) ||
-           ((x->pending & MM_PENDING_CANCEL) && now - x->cancel_sent >= o->settings.timeout)))
+      if (((x->pending & (MM_PENDING_NEW | MM_PENDING_AMEND)) && now - x->sent >= o->settings.timeout) ||
+          ((x->pending & MM_PENDING_CANCEL) && now - x->cancel_sent >= o->settings.timeout))
         return 1;
     }
   return 0;
@@ -847,12 +856,10 @@ static inline int mm_orders_reconcile(mm_orders *o, const mm_open_order *list, i
   for (int64_t k = 0; k < n; ++k) {
     const mm_open_order *e = &list[k];
     const mm_closed_order *c = mm_orders_find_closed(&copy, e->order_id);
-    mm_order *x = NULL;
+    mm_order *x;
     if (mm_orders_find(&copy, e->order_id, &side) || (c && c->filled < MM_LOTS_LIMIT && c->closed > asked))
       continue;
-    for (int i = 0; i < MM_ORDERS_SLOTS && !x; ++i)
-      if (!copy.slots[e->side][i].id)
-        x = &copy.slots[e->side][i];
+    x = mm_orders_take_slot(&copy, e->side);
     if (!x)
       return MM_CAPACITY;
     x->id = e->order_id;
@@ -935,11 +942,12 @@ static inline int mm_orders_block_check(const mm_orders_block *block, uint64_t b
       bytes != mm_orders_bytes(o))
     return MM_CORRUPT;
   if (o->position > MM_LOTS_LIMIT || o->position < -MM_LOTS_LIMIT || o->next_id < 1 ||
-      o->next_id > MM_TIME_LIMIT + 1 || o->messages < 0 || o->n_closed < 0 || o->now > MM_TIME_LIMIT)
+      o->next_id > MM_TIME_LIMIT + 1 || o->used[MM_BID] >> MM_ORDERS_SLOTS ||
+      o->used[MM_ASK] >> MM_ORDERS_SLOTS || o->messages < 0 || o->n_closed < 0 || o->now > MM_TIME_LIMIT)
     return MM_CORRUPT;
   for (int side = 0; side < 2; ++side)
     for (int i = 0; i < MM_ORDERS_SLOTS; ++i)
-      if (!mm_order_sound(&o->slots[side][i]))
+      if (!mm_order_sound(&o->slots[side][i]) || (o->slots[side][i].id != 0) != (o->used[side] >> i & 1))
         return MM_CORRUPT;
   for (int i = 0; i < MM_ORDERS_CLOSED; ++i) {
     const mm_closed_order *c = &o->closed[i];

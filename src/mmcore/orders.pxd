@@ -132,6 +132,7 @@ cdef extern from "mmcore/orders.h" nogil:
         int64_t bar_until[2]
         int64_t n_closed
         int32_t held[2]
+        uint32_t used[2]
         uint32_t suspect
         int32_t capacity
         mm_order slots[2][8]

@@ -59,7 +59,7 @@ BROKEN = {
     ),
     "new orders are not checked": ("> o->settings.max_exposure - w->size)", "> MM_LOTS_LIMIT)"),
     "no cancel is set aside": ("2 + mm_orders_cancelable(o), due", "1, due"),
-    "own orders may meet": ("(mm_prices_meet(side, w->price, x->price) ||", "(0 ||"),
+    "own orders may meet": ("if (mm_prices_meet(side, w->price, x->price) ||", "if (0 ||"),
 }
 
 
