@@ -676,3 +676,17 @@ def test_each_option_is_described_once():
     for parameter in PARAMETERS:
         assert signature.parameters[parameter.name].default == parameter.default
         assert parameter.doc
+
+
+@pytest.mark.parametrize("method", ["poisson", "reach", "window"])
+def test_a_feed_of_quotes_alone_is_said_to_have_no_trades(method):
+    full = mm.SimulatedMarket(duration=600.0, seed=1).events()
+    quotes = mm.Events(full.instrument, None, full.quotes)
+    calibration = mm.calibrate(quotes, method=method)
+    assert calibration.sigma is not None
+    assert not calibration.identified
+    assert calibration.notes[0].startswith("bid: not identified: this feed has no trades: ")
+    assert calibration.bid.reason.startswith("this feed has no trades")
+    with pytest.raises(NotIdentified, match="bid: this feed has no trades"):
+        calibration.model(mm.GueantLehalleFernandezTapia, gamma=0.001, q_max=10)
+    assert "no trades" not in " ".join(mm.calibrate(full, method=method).notes)

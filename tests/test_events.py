@@ -385,3 +385,14 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path):
         table().save(tmp_path / "no" / "f")
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_mean_spread_shown_is_over_time_and_says_so():
+    """Two rows of 10 ticks that last a moment do not outweigh one of 2 ticks that lasts."""
+    s = 1_000_000_000
+    quotes = mm.Quotes(local_time=[0, 8 * s, 9 * s, 10 * s], bid=[99, 99, 99, 99], ask=[101, 109, 109, 101])
+    events = mm.Events(mm.Instrument("XYZ", tick="0.01"), None, quotes, clock_note="one clock: ours")
+    assert "spread 2 to 10 ticks, mean 3.6 over time" in repr(events)
+    assert repr(events).count("clock") == 1
+    alone = mm.Events(mm.Instrument("XYZ", tick="0.01"), None, quotes[:1])
+    assert "mean 2 over the quotes" in repr(alone)

@@ -622,10 +622,12 @@ class Events:
             lines[0] += f", {s['start']} to {s['end']} ({s['seconds']:,.3f} s)"
         if s["spread"]:
             spread = s["spread"]
-            lines[0] += f"; spread {spread['min']} to {spread['max']} ticks, mean {spread['mean']:.3g}"
+            wide = spread["time_weighted"]
+            mean = f"{spread['mean']:.3g} over the quotes" if wide is None else f"{wide:.3g} over time"
+            lines[0] += f"; spread {spread['min']} to {spread['max']} ticks, mean {mean}"
         lines += [f"{n:,} {what}" for what, n in _oddities(s)]
         if self.clock_note:
-            lines.append(f"clock: {self.clock_note}")
+            lines.append(self.clock_note)
         return "; ".join(lines) + ">"
 
     def _repr_html_(self) -> str:

@@ -659,6 +659,13 @@ def run(
     model with an ``omega`` that was given neither it nor a horizon gets 2√(αη), where its skew is that of
     the exact policy, but at least (γ·σ·(q_max + order_size))², twice the value at which its prices leave
     all bounds.
+
+    Examples
+    --------
+    >>> import mmcore as mm
+    >>> result = mm.run(mm.SimulatedMarket(duration=600.0, seed=1).events(), q_max=5)
+    >>> result.sample, result.attribution.unexplained == 0
+    ('out-of-sample', True)
     """
     from .calibration import calibrate
     from .events import Events

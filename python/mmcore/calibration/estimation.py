@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -85,7 +86,7 @@ def calibrate(
     >>> calibration.identified, calibration.sigma, calibration.k
     (False, 1.0, (None, None))
     >>> calibration.notes[0]
-    'bid: not identified: no market order reaches a depth of 1 (ticks from the mid)'
+    'bid: not identified: this feed has no trades: no market order reaches a depth of 1 (ticks from the mid)'
     """
     given = {
         "method": method,
@@ -117,6 +118,7 @@ def calibrate(
         "seconds_without_mid": undefined / 1e9,
         "crossed_quotes": mids.crossed,
         "one_tick_share": one_tick,
+        "trades": len(events.trades),
         "market_orders": orders.total,
         "at_or_inside_mid": orders.inside,
         "unknown_side": orders.unknown_side,
@@ -127,6 +129,8 @@ def calibrate(
         fits = _poisson_fits(orders, mids, durations, settings, sample)
     else:
         fits = _line_fits(events, orders, mids, open_time, settings, sample)
+    if not sample["trades"]:
+        fits = [replace(fit, reason=f"this feed has no trades: {fit.reason}") for fit in fits]
     notes = _notes(sigma, fits, sample, settings)
     if errors == "clustered" and settings["errors"] == "independent" and any(f.identified for f in fits):
         notes.append(

@@ -69,6 +69,15 @@ class Calibration:
     Notes
     -----
     Thread-safety: immutable; share it freely.
+
+    Examples
+    --------
+    >>> import mmcore as mm
+    >>> calibration = mm.calibrate(mm.SimulatedMarket(sigma=1.0, A=1.0, k=0.5, seed=1).events())
+    >>> calibration.identified, calibration.method
+    (True, 'poisson')
+    >>> calibration.model(mm.GueantLehalleFernandezTapia, gamma=0.01, q_max=5).calibration is calibration
+    True
     """
 
     method: str

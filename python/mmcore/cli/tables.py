@@ -31,10 +31,10 @@ def show_market(events: Events) -> None:
     words = f"{s['quotes']:,} quotes, {s['trades']:,} trades, {span} ({_duration(s['seconds'])})"
     if s["spread"]:
         wide = s["spread"]["time_weighted"]
-        words += f", spread {number(wide if wide is not None else s['spread']['mean'], 3)} ticks"
+        words += f", spread {number(wide if wide is not None else s['spread']['mean'], 3)} ticks on average"
     paragraph(words)
     if s["clock_note"]:
-        note(f"clock: {s['clock_note']}")
+        note(s["clock_note"])
 
 
 def show_calibration(calibration: Calibration, remark: str = "") -> None:
