@@ -646,6 +646,17 @@ def test_an_explanation_is_exact_at_any_price():
             assert math.fsum(terms.values()) == price
 
 
+def test_the_table_says_what_its_numbers_are_and_leaves_out_what_changes_nothing():
+    e = Quoter(Affine(base=1.5, slope=0.25)).explain(100.5, 3)
+    bid_depth, ask_depth = Affine(base=1.5, slope=0.25).depths(3)
+    assert (e.bid["depth"], e.ask["depth"]) == (-bid_depth, ask_depth)
+    assert e.bid["volatility"] == e.ask["volatility"] == 0.0
+    assert [row[0] for row in e.rows()][:3] == ["reference", "depth", "rounding"]
+    for shown in (repr(e), e._repr_html_()):
+        assert "contribution to the price, ticks" in shown
+        assert "volatility" not in shown
+
+
 def test_a_depth_beyond_all_prices_is_still_explained_exactly():
     for slope in (2.0, 1e290):
         quoter = Quoter(Affine(0.0, slope))
@@ -676,7 +687,7 @@ def test_an_explanation_shows_prices_in_currency():
     assert "61700.2" in text
     assert "617000.500000" in text
     assert html.startswith("<table>")
-    assert "bid &lt; ask" in html
+    assert "bid &lt; ask" in Quoter(Affine(-1.0)).explain(100.0, 0)._repr_html_()
     assert "61699.9" in html
     shown = repr(Quoter(Table([1.0] * 3, [1.0] * 3, q_max=1, take=-2)).explain(100.0, 0))
     assert "take -2 lots now" in shown

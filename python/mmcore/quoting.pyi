@@ -207,6 +207,7 @@ class QuoteBuffer:
     def _repr_html_(self) -> str: ...
 
 class Explanation:
+    CAPTION: str
     quote: Quote
     bid: dict[str, float]
     ask: dict[str, float]

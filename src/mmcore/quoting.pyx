@@ -1253,7 +1253,10 @@ cdef class Columns:
         return 0
 
 
-STAGES = ("reference", "policy depth", "shift", "volatility", "rounding", "touch", "obligation", "bid < ask")
+STAGES = (
+    "reference", "depth", "shift", "volatility", "rounding", "touch", "obligation",
+    "bid < ask",
+)
 
 
 cdef dict contributions(const mm_trace *trace, int side):
@@ -1281,10 +1284,12 @@ cdef dict contributions(const mm_trace *trace, int side):
 
 
 class Explanation:
-    """Where a quote's prices come from: the contribution of each stage, in ticks.
+    """Where a quote's prices come from: the contribution of each stage to the price, in ticks.
 
     Made by :meth:`Quoter.explain`. The contributions of a side add up to its price exactly; they
-    are multiples of 2^-20 ticks.
+    are multiples of 2^-20 ticks. A depth is a distance from the reference: it lowers the bid and
+    raises the ask, so ``bid["depth"]`` is the policy's bid depth with its sign turned. Stages that
+    change neither side are left out when it is shown; :attr:`bid` and :attr:`ask` hold them.
 
     Attributes
     ----------
@@ -1298,13 +1303,16 @@ class Explanation:
     Examples
     --------
     >>> explanation = Quoter(Affine(base=1.5, slope=0.25)).explain(100.25, 3, shift=0.5)
-    >>> explanation.bid["policy depth"], explanation.bid["shift"], explanation.bid["rounding"]
+    >>> explanation.bid["depth"], explanation.bid["shift"], explanation.bid["rounding"]
     (-2.25, 0.5, -0.5)
     >>> sum(explanation.bid.values()) == explanation.quote.bid
     True
     """
 
     __slots__ = ("_instrument", "_sizes", "ask", "bid", "quote", "reasons")
+
+    CAPTION = "contribution to the price, ticks"
+    """What the table's first rows show."""
 
     def __init__(self, quote, bid, ask, reasons, sizes, instrument):
         self.quote = quote
@@ -1324,7 +1332,10 @@ class Explanation:
             return f"{terms[name]:.6f}" if name == "reference" else f"{terms[name]:+.6f}"
 
         quote = self.quote
-        table = [(name, cell(self.bid, name), cell(self.ask, name)) for name in STAGES]
+        table = [
+            (name, cell(self.bid, name), cell(self.ask, name)) for name in STAGES
+            if name in ("reference", "depth") or self.bid.get(name) or self.ask.get(name)
+        ]
         prices = ["absent" if price is None else str(price) for price in quote]
         table.append(("price (ticks)", *prices))
         if self._instrument is not None:
@@ -1339,7 +1350,7 @@ class Explanation:
         return table
 
     def __repr__(self):
-        rows = [("ticks", "bid", "ask"), *self.rows()]
+        rows = [(self.CAPTION, "bid", "ask"), *self.rows()]
         widths = [max([len(row[i]) for row in rows]) for i in range(3)]
         lines = [f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows]
         if self.quote.take:
@@ -1354,7 +1365,7 @@ class Explanation:
         reasons = "".join([f"<li>{escape(reason)}</li>" for reason in self.reasons])
         take = f"<p>take {self.quote.take} lots now</p>" if self.quote.take else ""
         return (
-            "<table><thead><tr><th>ticks</th><th>bid</th><th>ask</th></tr></thead>"
+            f"<table><thead><tr><th>{self.CAPTION}</th><th>bid</th><th>ask</th></tr></thead>"
             f"<tbody>{rows}</tbody></table>"
             + take + (f"<ul>{reasons}</ul>" if reasons else "")
         )
@@ -1603,18 +1614,14 @@ cdef class Quoter:
         Examples
         --------
         >>> Quoter(Affine(base=1.5, slope=0.25)).explain(100.25, 3, bid=100, ask=101, shift=0.5)
-        ticks                 bid         ask
-        reference      100.250000  100.250000
-        policy depth    -2.250000   +0.750000
-        shift           +0.500000   +0.500000
-        volatility              0           0
-        rounding        -0.500000   +0.500000
-        touch                   0           0
-        obligation              0           0
-        bid < ask               0           0
-        price (ticks)          98         102
-        policy size             1           1
-        size (lots)             1           1
+        contribution to the price, ticks         bid         ask
+        reference                         100.250000  100.250000
+        depth                              -2.250000   +0.750000
+        shift                              +0.500000   +0.500000
+        rounding                           -0.500000   +0.500000
+        price (ticks)                             98         102
+        policy size                                1           1
+        size (lots)                                1           1
         """
         cdef Quote quote = Quote.__new__(Quote)
         cdef mm_trace trace

@@ -93,9 +93,10 @@ def show_explanation(explanation: Any, asked: Mapping[str, Any]) -> None:
         if name == "policy size" and (bid, ask) == size:
             continue  # the limits left it as it was
         both = (_trimmed(bid), _trimmed(ask))
-        if name in ("reference", "policy depth") or any(_nonzero(cell) for cell in both):
+        if name in ("reference", "depth") or any(_nonzero(cell) for cell in both):
             rows.append((name, *both))
-    table(["ticks", "bid", "ask"], rows)
+    table([explanation.CAPTION, "bid", "ask"], rows)
+    paragraph("A depth lowers the bid and raises the ask.", style="quiet")
     for reason in explanation.reasons:
         note(reason)
 
