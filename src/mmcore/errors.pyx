@@ -123,7 +123,10 @@ class MissingExtra(Error, ImportError):
     code = "missing_extra"
 
     def __init__(self, feature, extra):
-        super().__init__(f"{feature} needs an optional dependency: pip install 'mmcore-quoting[{extra}]'")
+        super().__init__(
+            f"{feature} needs an optional dependency: pip install '.[{extra}]' in a checkout, "
+            f"or 'mmcore-quoting[{extra}]' from an index"
+        )
         self.extra = extra
 
 
