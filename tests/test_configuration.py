@@ -179,6 +179,9 @@ class TestLines:
 
 
 class TestWriting:
+    def test_units_keep_their_case(self):
+        assert ": s, ms, us, ns, iso or a strptime pattern" in template()
+
     @pytest.mark.parametrize("model", MODELS)
     def test_the_template_names_every_parameter_and_changes_nothing(self, model):
         text = template(model)

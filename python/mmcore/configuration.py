@@ -165,9 +165,14 @@ DATA = (
     Parameter("cache", bool, default=True, doc="keep the parsed data, so that the next run starts at once"),
     Parameter("symbol", str, default=None, doc="which one, in a capture of several (binance)"),
     Parameter("date", str, default=None, doc="day from whose midnight the stamps count (lobster, csv)"),
-    Parameter("columns", str, default=None, doc="our=theirs pairs such as 'time=ts,bid=b1' (csv)"),
+    Parameter("columns", str, default=None, doc="pairs our=theirs such as 'time=ts,bid=b1' (csv)"),
     Parameter("delimiter", str, default=None, doc="one character between the columns (csv)"),
-    Parameter("time_format", str, default=None, doc="s, ms, us, ns, iso or a strptime pattern (csv)"),
+    Parameter(
+        "time_format",
+        str,
+        default=None,
+        doc="form of the stamps: s, ms, us, ns, iso or a strptime pattern (csv)",
+    ),
     Parameter(
         "rounding",
         str,

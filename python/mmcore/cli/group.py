@@ -163,7 +163,7 @@ def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     epilog="Start with `mmcore replay`: it needs no data. Each command has its own --help with examples.",
 )
 @click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show it."
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version."
 )
 def mmcore() -> None:
     """Make markets: calibrate, solve, quote and replay, exactly."""
