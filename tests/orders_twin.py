@@ -152,7 +152,7 @@ class Twin:
             return self.held[side].add("LIFE")
         if unanswered:
             return self.cancel(side, x) if urgent or overdue else self.held[side].add("PENDING")
-        stays = price == x.at and self.amend
+        stays = price == x.at and self.amend and not crosses
         held = set() if stays else self.forbidden(side, price)
         if not held and not self.affords(self.cancelable + (1 if self.amend else 2)):
             held = {"BUDGET"}

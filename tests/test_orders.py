@@ -205,6 +205,11 @@ def test_nothing_is_sent_into_the_touch():
     assert len(orders.target(QUOTE, now=0, bid=98, ask=100)) == 1  # the quote is the same, the touch is not
 
 
+def test_an_order_that_the_touch_has_reached_goes_even_where_the_quote_asks_for_it():
+    orders = standing()
+    assert plain(orders.target(QUOTE, now=1, bid=98, ask=99)) == [("CANCEL", "bid", 99, 2, 1)]
+
+
 # ---- budgets ----
 
 

@@ -431,10 +431,11 @@ static inline mm_action *mm_orders_adjust(mm_orders *o, int side, const mm_order
   {
     const mm_orders_wish there = {price, size, w->opposite, w->touch, w->now};
     const int64_t open = mm_orders_cancelable(o);
-    int32_t held = price == at && s->amend ? 0 : mm_orders_forbidden(o, side, &there, due);
+    const int stays = price == at && s->amend && !crosses; /* a change of size where it stands */
+    int32_t held = stays ? 0 : mm_orders_forbidden(o, side, &there, due);
     if (!held && !mm_orders_affords(o, w->now, s->amend ? 1 + open : 2 + open, due))
       held = MM_HELD_BUDGET;
-    if (!held && !(price == at && s->amend))
+    if (!held && !stays)
       held = mm_orders_at_touch(side, &there, due);
     if (held) {
       o->held[side] |= held;
