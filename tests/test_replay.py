@@ -608,3 +608,9 @@ def test_a_model_keeps_its_calibration_but_is_equal_to_one_with_the_same_numbers
     assert quoter.model is model
     assert copy.copy(quoter).model == model
     assert mm.Quoter(model.policy()).model is None
+
+
+def test_a_gamma_that_nothing_reads_is_refused():
+    events = mm.SimulatedMarket(duration=120, seed=1).events()
+    with pytest.raises(InvalidArgument, match=r"gamma must be left out where running_penalty is given"):
+        mm.run(events, model="CarteaJaimungal", gamma=5.0, parameters={"running_penalty": 0.004})

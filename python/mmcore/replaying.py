@@ -706,6 +706,12 @@ def run(
     for name in ("q_max", "order_size"):
         if name in names:
             wanted.setdefault(name, checked[name])
+    if checked["gamma"] is not None and "gamma" not in names and "running_penalty" in wanted:
+        raise InvalidArgument(
+            argument="gamma",
+            value=checked["gamma"],
+            allowed=f"left out where running_penalty is given: {cls.__name__} has no gamma",
+        )
     if "gamma" in names or ("running_penalty" in names and "running_penalty" not in wanted):
         chosen = checked["gamma"]
         if chosen is None:
