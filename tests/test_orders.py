@@ -1,5 +1,6 @@
 """Orders: the fewest messages, what may never happen, and what the venue may say."""
 
+import doctest
 import pickle
 
 import numpy as np
@@ -571,6 +572,13 @@ def test_settings_can_be_read_and_changed():
     assert len(orders.target((98, 102, 2, 2), now=1)) == 1
     with pytest.raises(InvalidArgument):
         orders.max_exposure = -1
+
+
+def test_the_examples_of_the_docstrings_run():
+    """Pytest does not collect the docstrings of compiled modules."""
+    done = doctest.testmod(mm.orders)
+    assert done.failed == 0
+    assert done.attempted >= 20
 
 
 # ---- a whole day ----
