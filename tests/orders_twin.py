@@ -152,6 +152,8 @@ class Twin:
             return self.held[side].add("LIFE")
         if unanswered:
             return self.cancel(side, x) if urgent or overdue else self.held[side].add("PENDING")
+        if not self.amend and x.cancel_sent is not None and self.now - x.cancel_sent < self.timeout:
+            return self.held[side].add("PENDING")
         stays = price == x.at and self.amend and not crosses
         held = set() if stays else self.forbidden(side, price)
         if not held and not self.affords(self.cancelable + (1 if self.amend else 2)):

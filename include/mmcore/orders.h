@@ -428,6 +428,8 @@ static inline mm_action *mm_orders_adjust(mm_orders *o, int side, const mm_order
     *due = x->sent + s->timeout < *due ? x->sent + s->timeout : *due;
     return out;
   }
+  if (!s->amend && x->cancel_sent != MM_NOT_STATED && w->now - x->cancel_sent < s->timeout)
+    return mm_orders_cancel(o, w->now, side, x, due, out); /* a cancel was refused: it waits */
   {
     const mm_orders_wish there = {price, size, w->opposite, w->touch, w->now};
     const int64_t open = mm_orders_cancelable(o);
