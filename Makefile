@@ -68,10 +68,10 @@ define sanitized
 endef
 
 asan: $(VENV)/.test  ## the compiled modules' tests under AddressSanitizer
-	$(call sanitized,asan,address,ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 LD_PRELOAD=$$(gcc -print-file-name=libasan.so))
+	$(call sanitized,asan,address,ASAN_OPTIONS=log_path=report:detect_leaks=0:allocator_may_return_null=1 LD_PRELOAD=$$(gcc -print-file-name=libasan.so))
 
 ubsan: $(VENV)/.test  ## the compiled modules' tests under UndefinedBehaviorSanitizer
-	$(call sanitized,ubsan,undefined,UBSAN_OPTIONS=print_stacktrace=1 LD_PRELOAD=$$(gcc -print-file-name=libubsan.so))
+	$(call sanitized,ubsan,undefined,UBSAN_OPTIONS=log_path=report:print_stacktrace=1 LD_PRELOAD=$$(gcc -print-file-name=libubsan.so))
 
 debug: $(VENV)/.test  ## build in place with bounds checks and asserts, -O1 -g
 	MMCORE_DEBUG=1 $(BIN)/python setup.py build_ext --inplace --force
