@@ -606,8 +606,14 @@ def test_threads_may_share_a_book(cost):
 
     def reader():
         for _ in range(300):
-            state = book.snapshot()["X"]
-            if state["fills"] < 0:
+            now = book.snapshot()
+            state = now["X"]
+            open_lots = sum(qty for qty, _ in state["lots"]) if cost == "fifo" else state["net"]
+            if not (
+                state["bought"] - state["sold"] == state["net"] == open_lots
+                and state["cash"] == -1000 * state["net"]
+                and state["fills"] == len(now.history)
+            ):
                 torn.append(state)
 
     threads = [threading.Thread(target=f) for f in (batches, scalars, batches, reader)]

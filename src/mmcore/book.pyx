@@ -367,6 +367,46 @@ cdef class _Ledger:
             self.c.n_slots = n_slots
         return 0
 
+    cdef _Ledger copy(self, int32_t first, int32_t n):
+        """Return the state of n instruments at one moment, without ids, in a ledger that nobody books to.
+
+        Making Python objects can let another thread in, which books and moves the queues: what is read of a
+        ledger piece by piece is read of a copy.
+        """
+        cdef _Ledger copy = _Ledger(n, self.c.n_currencies, [0] * n, MM_AVERAGE, [False] * n, False)
+        cdef mm_position *p
+        cdef int32_t i
+        cdef int64_t live
+        self.settle()
+        # From here on nothing lets another thread in.
+        memcpy(copy.c.positions, self.c.positions + first, <size_t>n * sizeof(mm_position))
+        memcpy(copy.c.pools, self.c.pools + <size_t>first * self.c.n_currencies,
+               <size_t>n * self.c.n_currencies * sizeof(mm_i128))
+        copy.c.n_history = self.c.n_history
+        copy.history_array = self.history_array
+        copy.keeps_history = self.keeps_history
+        for i in range(n):
+            p = &copy.c.positions[i]
+            live = p.lots_tail - p.lots_head
+            if live > 0:
+                copy.c.lots[i] = <mm_lot *>malloc(<size_t>live * sizeof(mm_lot))
+                if copy.c.lots[i] == NULL:
+                    raise CapacityError(f"no memory for a copy of {live} open lots")
+                memcpy(copy.c.lots[i], self.c.lots[first + i] + p.lots_head, <size_t>live * sizeof(mm_lot))
+            p.lots_head = 0
+            p.lots_tail = live
+        return copy
+
+    cdef object history(self):
+        """Return the fills booked so far, read-only, over the ledger's memory."""
+        self.settle()
+        if not self.keeps_history:
+            result = np.zeros(0, FILL)
+        else:
+            result = self.history_array[:self.c.n_history]
+        result.flags.writeable = False
+        return result
+
     cdef int fill(self, mm_fill *f) except? -100:
         """Book one record: the status. Memory comes first, so that a failure to get it changes nothing."""
         self.settle()
@@ -374,6 +414,35 @@ cdef class _Ledger:
             self.reserve_history(1)
         self.reserve_lots(f.instrument, 1)
         return mm_book_fill(&self.c, f)
+
+
+cdef dict _other_fees(_Ledger ledger, int32_t index, tuple currencies):
+    """Read a ledger that nobody books to."""
+    cdef mm_i128 *pool = ledger.c.pools + <size_t>index * ledger.c.n_currencies
+    return {c.name: _int(pool[i]) for i, c in enumerate(currencies) if pool[i].lo or pool[i].hi}
+
+
+cdef tuple _lots(_Ledger ledger, int32_t index):
+    """Read a ledger that nobody books to."""
+    cdef mm_position *p = &ledger.c.positions[index]
+    cdef mm_lot *lots = ledger.c.lots[index]
+    cdef int64_t i, used
+    result = []
+    for i in range(p.lots_head, p.lots_tail):
+        used = p.lots_used if i == p.lots_head else 0
+        result.append((lots[i].qty + (used if lots[i].qty < 0 else -used), lots[i].price))
+    return tuple(result)
+
+
+cdef dict _state(_Ledger ledger, int32_t index, tuple currencies):
+    """Read a ledger that nobody books to."""
+    cdef mm_position *p = &ledger.c.positions[index]
+    return {
+        "net": p.net, "cash": _int(p.cash), "cost": _int(p.cost), "fees": _int(p.fees),
+        "other_fees": _other_fees(ledger, index, currencies),
+        "mark": p.mark if p.flags & MM_HAS_MARK else None, "bought": p.bought, "sold": p.sold,
+        "fills": p.fills, "lots": _lots(ledger, index),
+    }
 
 
 cdef object _refusal(_Ledger ledger, int status, const mm_fill *f, tuple names, object index):
@@ -465,6 +534,10 @@ cdef class Position:
         self.instrument = instrument
         self.names = names
         self.currencies = currencies
+
+    cdef Position frozen(self):
+        """Return the position as it is at this moment, which no fill will change."""
+        return Position(self.ledger.copy(self.index, 1), 0, self.instrument, self.names, self.currencies)
 
     def fill(self, qty, price, fee=0, time=0, id=None):
         """Book a fill: the fast door.
@@ -595,9 +668,7 @@ cdef class Position:
     @property
     def other_fees(self):
         """Fees paid in other currencies: a dict from name to units, never added across currencies."""
-        cdef mm_i128 *pool = &self.ledger.c.pools[<size_t>self.index * self.ledger.c.n_currencies]
-        self.ledger.settle()
-        return {c.name: _int(pool[i]) for i, c in enumerate(self.currencies) if pool[i].lo or pool[i].hi}
+        return _other_fees(self.ledger.copy(self.index, 1), 0, self.currencies)
 
     @property
     def mark(self):
@@ -634,16 +705,7 @@ cdef class Position:
     @property
     def lots(self):
         """Open lots of a FIFO book, oldest first: (signed lots, ticks) each; empty under average cost."""
-        cdef mm_position *p = self.state
-        cdef mm_lot *lots
-        cdef int64_t i, used
-        self.ledger.settle()
-        lots = self.ledger.c.lots[self.index]
-        result = []
-        for i in range(p.lots_head, p.lots_tail):
-            used = p.lots_used if i == p.lots_head else 0
-            result.append((lots[i].qty + (used if lots[i].qty < 0 else -used), lots[i].price))
-        return tuple(result)
+        return _lots(self.ledger.copy(self.index, 1), 0)
 
     def money(self, what):
         """Return an amount in the instrument's currency, as an exact Decimal.
@@ -678,7 +740,8 @@ cdef class Position:
             ``net`` = realised + unrealised − fees; it and ``unrealised`` are None while an open position has
             no mark. Fees in other currencies are in :attr:`other_fees` and not part of it.
         """
-        realised, unrealised, fees = self.money("realised"), self.money("unrealised"), self.money("fees")
+        cdef Position now = self.frozen()
+        realised, unrealised, fees = now.money("realised"), now.money("unrealised"), now.money("fees")
         net = None
         if unrealised is not None:
             net = _EXACT.subtract(_EXACT.add(realised, unrealised), fees)
@@ -686,18 +749,15 @@ cdef class Position:
 
     def state_dict(self):
         """Return all of the state as integers; ``mark`` may be None, ``lots`` is a tuple of pairs."""
-        return {
-            "net": self.net, "cash": self.cash, "cost": self.cost, "fees": self.fees,
-            "other_fees": self.other_fees, "mark": self.mark, "bought": self.bought, "sold": self.sold,
-            "fills": self.fills, "lots": self.lots,
-        }
+        return _state(self.ledger.copy(self.index, 1), 0, self.currencies)
 
     def __repr__(self):
-        row = _row(self)
-        at = f" at {row['average cost']}" if self.net else ""
-        unrealised = f", unrealised {row['unrealised']}" if self.net and self.mark is not None else ""
+        cdef Position now = self.frozen()
+        row = _row(now)
+        at = f" at {row['average cost']}" if now.net else ""
+        unrealised = f", unrealised {row['unrealised']}" if now.net and now.mark is not None else ""
         return (
-            f"<Position {self.instrument.name}: {self.net:+d} lots{at}, "
+            f"<Position {self.instrument.name}: {now.net:+d} lots{at}, "
             f"realised {row['realised']}{unrealised}, fees {row['fees']} {row['currency']}>"
         )
 
@@ -1133,25 +1193,24 @@ cdef class Book:
 
         It shows what was booked when it was taken; later fills do not change it.
         """
-        self.ledger.settle()
-        if not self.ledger.keeps_history:
-            result = np.zeros(0, FILL)
-        else:
-            result = self.ledger.history_array[:self.ledger.c.n_history]
-        result.flags.writeable = False
-        return result
+        return self.ledger.history()
 
     def snapshot(self):
         """Return the state as an immutable :class:`Snapshot`."""
-        states = {name: self.position(name).state_dict() for name in self.names}
-        return Snapshot(self.cost, states, self.history)
+        cdef _Ledger now = self.ledger.copy(0, len(self.names))
+        states = {name: _state(now, i, self.currencies) for i, name in enumerate(self.names)}
+        return Snapshot(self.cost, states, now.history())
 
     def table(self):
         """Return what ``repr`` shows: a list with a dict of texts for each instrument.
 
         The average cost is rounded to a thousandth of a tick; everything else is exact.
         """
-        return [_row(self.position(name)) for name in self.names]
+        cdef _Ledger now = self.ledger.copy(0, len(self.names))
+        return [
+            _row(Position(now, i, instrument, self.names, self.currencies))
+            for i, instrument in enumerate(self.instruments)
+        ]
 
     def _title(self):
         n = sum(self.position(name).fills for name in self.names)
