@@ -178,6 +178,9 @@ class Rules:
     min_size: int = 0
     shrink: bool = False
     halted: bool = False
+    halt_after: float = 0.0
+    widen_after: float = 0.0
+    widen: float = 0.0
 
 
 def quanta(ticks: float) -> int:
@@ -212,6 +215,7 @@ def quote(
     target: float = 0.0,
     time_left: float = math.inf,
     state: int = 0,
+    age: float = 0.0,
 ) -> tuple[int | None, int | None, int, int, int, int]:
     """(bid, ask, bid_size, ask_size, take, why)."""
     at = inventory - target
@@ -235,10 +239,13 @@ def quote(
     overflows = math.isfinite(reference) and math.isfinite(shift) and math.isinf(centre)
     if touch_bid >= LIMIT or touch_ask <= -LIMIT or overflows:
         why |= Why.RANGE
+    if rules.halt_after > 0 and not age <= rules.halt_after:
+        why |= Why.STALE
     if why:
         why |= unreadable(policy, at, time_left, state)
     else:
         cell, why = bounded(policy, at, time_left, state, rules.shrink)
+        readable = not unreadable(policy, at, time_left, state)
         room = [rules.max_position - inventory, rules.max_position + inventory]
         limit = (Why.LIMIT_BID, Why.LIMIT_ASK)
 
@@ -257,9 +264,13 @@ def quote(
             lots = limited(abs(cell.take), side)
             take = lots if side == 0 else -lots
             room[side] -= lots
+        more = 0.0
+        if readable and rules.widen_after > 0 and not age <= rules.widen_after:
+            more = rules.widen * math.sqrt(age)
+            why |= Why.WIDENED
         targets = (
-            centre - cell.depth[0] * rules.volatility_scale,
-            centre + cell.depth[1] * rules.volatility_scale,
+            centre - cell.depth[0] * rules.volatility_scale - more,
+            centre + cell.depth[1] * rules.volatility_scale + more,
         )
         for side in (0, 1):
             if cell.size[side] == 0:

@@ -624,8 +624,8 @@ def test_each_stage_is_told_apart():
     e = quoter.explain(100.25, 0, bid=104, shift=0.5)
     assert e.quote == quoter.quote(100.25, 0, bid=104, shift=0.5)
     assert tuple(e.bid) == tuple(e.ask) == STAGES
-    assert list(e.bid.values()) == [100.25, -2.0, 0.5, -1.0, -0.75, 0.0, 0.0, 0.0]
-    assert list(e.ask.values()) == [100.25, 2.0, 0.5, 1.0, 0.25, 1.0, 0.0, 0.0]
+    assert list(e.bid.values()) == [100.25, -2.0, 0.5, -1.0, 0.0, -0.75, 0.0, 0.0, 0.0]
+    assert list(e.ask.values()) == [100.25, 2.0, 0.5, 1.0, 0.0, 0.25, 1.0, 0.0, 0.0]
     assert math.fsum(e.bid.values()) == e.quote.bid == 97
     assert math.fsum(e.ask.values()) == e.quote.ask == 105
     assert e.reasons == ("the ask was raised so as not to meet the market's bid",)
@@ -669,7 +669,7 @@ def test_a_depth_beyond_all_prices_is_still_explained_exactly():
 
 def test_a_side_that_is_absent_is_explained_as_far_as_it_came():
     e = Quoter(Affine(1.0, q_max=5), limits=Limits(max_position=2)).explain(100.0, 2)
-    assert tuple(e.bid) == STAGES[:4]
+    assert tuple(e.bid) == STAGES[:5]
     assert e.quote.bid is None
     e = Quoter(Affine(1.0, q_max=5)).explain(100.0, 5)
     assert e.bid == {}

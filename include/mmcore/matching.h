@@ -111,7 +111,8 @@ typedef struct mm_replay {
   mm_quote quote_made; /* of the last decision: made again only when its inputs change */
   double made_reference;
   int64_t made_inventory, made_bid, made_ask;
-  int32_t made, reserved;
+  int32_t made;
+  int32_t aging; /* the quote depends on how old the market's is */
 } mm_replay;
 
 #define MM_MONEY_LIMIT ((int64_t)1 << 61)
@@ -136,6 +137,7 @@ static inline void mm_replay_init(mm_replay *r, const mm_replay_setup *setup, co
   r->setup = *setup;
   r->policy = policy;
   r->rules = *rules;
+  r->aging = rules->halt_after > 0 || rules->widen_after > 0;
   r->next = setup->interval > 0 && setup->first <= setup->last ? setup->first : INT64_MAX;
   r->touch_bid = r->live_price[MM_BID] = r->sent_price[MM_BID] = MM_NO_BID;
   r->touch_ask = r->live_price[MM_ASK] = r->sent_price[MM_ASK] = MM_NO_ASK;
@@ -159,11 +161,12 @@ static inline int mm_replay_decide(mm_replay *r, const mm_events *e, int64_t tim
   const int64_t net = r->position.net;
   const double reference = mm_replay_reference(r, e);
   mm_quote *q = &r->quote_made;
-  if (!r->made || setup->countdown || reference != r->made_reference || net != r->made_inventory ||
-      r->touch_bid != r->made_bid || r->touch_ask != r->made_ask) {
+  if (!r->made || setup->countdown || r->aging || reference != r->made_reference ||
+      net != r->made_inventory || r->touch_bid != r->made_bid || r->touch_ask != r->made_ask) {
     const double left = setup->countdown ? (double)(setup->expiry - time) / 1e9 : setup->time_left;
+    const double age = r->aging && r->two_sided ? (double)(time - e->quote_time[r->touch_row]) / 1e9 : 0.0;
     mm_quote_make(r->policy, &r->rules, reference, (double)net, r->touch_bid, r->touch_ask, 0.0, 0.0, left, 0,
-                  q);
+                  age, q);
     if (MM_UNLIKELY(q->take != 0))
       return MM_UNSUPPORTED; /* crossing the spread is not replayed */
     r->made = 1;

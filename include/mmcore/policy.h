@@ -50,7 +50,9 @@ typedef enum mm_why {
   MM_WHY_POLICY_ASK = 1 << 17,    /* the policy has no ask here */
   MM_WHY_SHIFT = 1 << 18,         /* the shift is not finite */
   MM_WHY_TIME = 1 << 19,          /* time_left is NaN */
-  MM_WHY_APART = 1 << 20          /* bid and ask met and were stepped apart */
+  MM_WHY_APART = 1 << 20,         /* bid and ask met and were stepped apart */
+  MM_WHY_STALE = 1 << 21,         /* the market data are older than the bound: no quote */
+  MM_WHY_WIDENED = 1 << 22        /* depths were widened for the age of the market data */
 } mm_why;
 
 typedef struct mm_cell { /* 32 bytes, half a cache line */

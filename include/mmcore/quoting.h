@@ -1,6 +1,6 @@
 /* mmcore/quoting.h - the market's rules, one pipeline for every policy.
  *
- *   depths -> shift -> volatility scale -> limits -> passive rounding to ticks
+ *   depths -> shift -> volatility scale -> age of the data -> limits -> passive rounding to ticks
  *          -> never cross the touch -> obligations -> bid < ask
  *
  * The policy is read at inventory - target; the limits see the true inventory. Market state never
@@ -24,6 +24,9 @@ typedef struct mm_rules {
   int64_t min_size;        /* lots; 0: no such obligation */
   int32_t shrink;          /* may a size shrink to what the limits leave? */
   int32_t halted;
+  double halt_after;  /* s: no quote on market data older than this; 0: no such rule */
+  double widen_after; /* s: older data widen each depth by widen * sqrt(age); 0: no such rule */
+  double widen;       /* ticks/sqrt(s) */
 } mm_rules;
 
 typedef struct mm_quote {
@@ -36,7 +39,7 @@ typedef struct mm_quote {
 } mm_quote;
 
 /* What each stage of the pipeline left, for explain(): targets in ticks, then prices and sizes. */
-enum { MM_AT_REFERENCE, MM_AT_DEPTH, MM_AT_SHIFT, MM_AT_VOLATILITY, MM_TARGETS };
+enum { MM_AT_REFERENCE, MM_AT_DEPTH, MM_AT_SHIFT, MM_AT_VOLATILITY, MM_AT_AGE, MM_TARGETS };
 enum { MM_AT_ROUNDING, MM_AT_TOUCH, MM_AT_OBLIGATION, MM_AT_APART, MM_PRICES };
 typedef struct mm_trace {
   double target[MM_TARGETS][2];
@@ -156,10 +159,15 @@ MM_COLD void mm_apart(double at, mm_quote *q) {
   q->price[MM_ASK] += ask;
 }
 
+/* Are the data older than a bound that is set? NaN is older than any. */
+MM_INLINE int mm_older(double age, double bound) {
+  return (bound > 0.0) & !(age <= bound);
+}
+
 /* The quote where the market's state, or the arguments, allow none: all the reasons. */
 MM_COLD void mm_quote_refuse(const mm_policy *policy, const mm_rules *rules, double reference,
                              double inventory, int64_t touch_bid, int64_t touch_ask, double shift,
-                             double target, double time_left, int64_t state, mm_quote *q) {
+                             double target, double time_left, int64_t state, double age, mm_quote *q) {
   uint32_t why = mm_unreadable(policy, inventory - target, time_left, state);
   if (rules->halted)
     why |= MM_WHY_HALTED;
@@ -175,6 +183,8 @@ MM_COLD void mm_quote_refuse(const mm_policy *policy, const mm_rules *rules, dou
     why |= MM_WHY_CROSSED;
   if (touch_bid >= MM_TICK_LIMIT || touch_ask <= -MM_TICK_LIMIT)
     why |= MM_WHY_RANGE;
+  if (mm_older(age, rules->halt_after))
+    why |= MM_WHY_STALE;
   if (rules->max_spread | rules->min_size)
     why |= MM_WHY_OBLIGATION;
   q->price[MM_BID] = MM_NO_BID;
@@ -194,14 +204,16 @@ static inline void mm_trace_prices(mm_trace *trace, int stage, int64_t bid, int6
  * rare stands in functions of its own, and each clamp is a conditional move. */
 MM_INLINE void mm_quote_traced(const mm_policy *policy, const mm_rules *rules, double reference,
                                double inventory, int64_t touch_bid, int64_t touch_ask, double shift,
-                               double target, double time_left, int64_t state, mm_quote *q, mm_trace *trace) {
+                               double target, double time_left, int64_t state, double age, mm_quote *q,
+                               mm_trace *trace) {
   const double at = inventory - target, centre = reference + shift;
   /* Differences with themselves: 0, or NaN for what is not finite. */
   const int sane = ((centre - centre) + (at - at) == 0.0) & (touch_bid <= touch_ask) &
-                   (touch_bid < MM_TICK_LIMIT) & (touch_ask > -MM_TICK_LIMIT) & !rules->halted;
+                   (touch_bid < MM_TICK_LIMIT) & (touch_ask > -MM_TICK_LIMIT) & !rules->halted &
+                   !mm_older(age, rules->halt_after);
   if (MM_UNLIKELY(!sane || !mm_readable(policy, at, time_left, state))) {
     mm_quote_refuse(policy, rules, reference, inventory, touch_bid, touch_ask, shift, target, time_left,
-                    state, q);
+                    state, age, q);
     return;
   }
   const int shrink = rules->shrink;
@@ -232,8 +244,14 @@ MM_INLINE void mm_quote_traced(const mm_policy *policy, const mm_rules *rules, d
 
   /* prices */
   const double scale = rules->volatility_scale;
-  const double bid_target = centre - cell.depth[MM_BID] * scale;
-  const double ask_target = centre + cell.depth[MM_ASK] * scale;
+  double bid_target = centre - cell.depth[MM_BID] * scale;
+  double ask_target = centre + cell.depth[MM_ASK] * scale;
+  if (MM_UNLIKELY(mm_older(age, rules->widen_after))) {
+    const double more = rules->widen * sqrt(age);
+    bid_target -= more;
+    ask_target += more;
+    why |= MM_WHY_WIDENED;
+  }
   if (MM_UNLIKELY(bid_size && !(fabs(bid_target) < (double)MM_TICK_LIMIT))) {
     bid_size = 0;
     why |= MM_WHY_RANGE;
@@ -253,6 +271,7 @@ MM_INLINE void mm_quote_traced(const mm_policy *policy, const mm_rules *rules, d
       trace->target[MM_AT_DEPTH][side] = reference + depth[side];
       trace->target[MM_AT_SHIFT][side] = centre + depth[side];
       trace->target[MM_AT_VOLATILITY][side] = centre + depth[side] * scale;
+      trace->target[MM_AT_AGE][side] = side == MM_BID ? bid_target : ask_target;
     }
     trace->limited_size[MM_BID] = bid_size;
     trace->limited_size[MM_ASK] = ask_size;
@@ -290,22 +309,23 @@ MM_INLINE void mm_quote_traced(const mm_policy *policy, const mm_rules *rules, d
 }
 
 /* The quote of `policy` under `rules`. reference and shift in ticks; inventory and target in lots;
- * the touch in ticks, MM_NO_BID and MM_NO_ASK where absent; time_left in seconds. */
+ * the touch in ticks, MM_NO_BID and MM_NO_ASK where absent; time_left, and the age of the market data,
+ * in seconds. */
 static inline void mm_quote_make(const mm_policy *policy, const mm_rules *rules, double reference,
                                  double inventory, int64_t touch_bid, int64_t touch_ask, double shift,
-                                 double target, double time_left, int64_t state, mm_quote *out) {
+                                 double target, double time_left, int64_t state, double age, mm_quote *out) {
   mm_quote_traced(policy, rules, reference, inventory, touch_bid, touch_ask, shift, target, time_left, state,
-                  out, NULL);
+                  age, out, NULL);
 }
 
 /* mm_quote_make that also leaves a trace. A trace that begins as all bits 1 (targets NaN, sizes -1)
  * stays so where the market's state allows no quote at all. */
 MM_COLD void mm_quote_explain(const mm_policy *policy, const mm_rules *rules, double reference,
                               double inventory, int64_t touch_bid, int64_t touch_ask, double shift,
-                              double target, double time_left, int64_t state, mm_quote *out,
+                              double target, double time_left, int64_t state, double age, mm_quote *out,
                               mm_trace *trace) {
   mm_quote_traced(policy, rules, reference, inventory, touch_bid, touch_ask, shift, target, time_left, state,
-                  out, trace);
+                  age, out, trace);
 }
 
 /* One argument of many rows: `stride` bytes from one to the next, 0 where it is the same in all. */
@@ -326,15 +346,17 @@ static inline int64_t mm_column_int64(const mm_column *column, ptrdiff_t i) {
   return value;
 }
 
-/* n quotes. The eight columns are mm_quote_make's arguments: reference, inventory, touch_bid,
- * touch_ask, shift, target, time_left, state. */
+/* n quotes. The MM_QUOTE_COLUMNS columns are mm_quote_make's arguments: reference, inventory, touch_bid,
+ * touch_ask, shift, target, time_left, state, age. */
+#define MM_QUOTE_COLUMNS 9
 static inline void mm_quote_rows(const mm_policy *policy, const mm_rules *rules, ptrdiff_t n,
                                  const mm_column *columns, mm_quote *out) {
   for (ptrdiff_t i = 0; i < n; ++i)
     mm_quote_make(policy, rules, mm_column_double(&columns[0], i), mm_column_double(&columns[1], i),
                   mm_column_int64(&columns[2], i), mm_column_int64(&columns[3], i),
                   mm_column_double(&columns[4], i), mm_column_double(&columns[5], i),
-                  mm_column_double(&columns[6], i), mm_column_int64(&columns[7], i), &out[i]);
+                  mm_column_double(&columns[6], i), mm_column_int64(&columns[7], i),
+                  mm_column_double(&columns[8], i), &out[i]);
 }
 
 #ifdef __cplusplus

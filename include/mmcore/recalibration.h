@@ -10,7 +10,9 @@
  * xi is the curvature of the utility of one fill. The Python models are the source of these formulas;
  * tests/native holds both equal. Closed forms compile into an affine policy by the same entry.
  *
- *   mm_recalibrate   parameters -> a block that exists, in place: no allocation, O(q_max / D)
+ *   mm_recalibrate   parameters -> a block that exists, in place: no allocation, O(q_max / D). With a
+ *                    finite horizon, the row with so much time left: it is in force, whatever time_left a
+ *                    quote asks for, until the next
  *   mm_live_set      the same into the spare of two blocks, then published in one store
  *   mm_live_quote    a quote from the block in force, while another thread may publish
  *
@@ -35,8 +37,8 @@ extern "C" {
 #endif
 
 enum {
-  MM_MODEL_EXACT = 1,             /* Gueant, Lehalle and Fernandez-Tapia, stationary: a table */
-  MM_MODEL_CARTEA_JAIMUNGAL = 2,  /* stationary: a table */
+  MM_MODEL_EXACT = 1,             /* Gueant, Lehalle and Fernandez-Tapia: a row of a table */
+  MM_MODEL_CARTEA_JAIMUNGAL = 2,  /* likewise */
   MM_MODEL_CLOSED_FORM = 3,       /* of the first: affine */
   MM_MODEL_AVELLANEDA_STOIKOV = 4 /* finite horizon: affine in inventory and time */
 };
@@ -57,7 +59,8 @@ typedef struct mm_parameters { /* fields that a model does not know are not read
   double impact;               /* ticks, >= 0 */
   double running_penalty;      /* ticks/(lot s), >= 0 */
   double adverse_selection[2]; /* ticks */
-  double horizon;              /* s, > 0: Avellaneda-Stoikov only */
+  double horizon;              /* s. Tables, >= 0: time left of the row, inf: stationary. A-S, > 0 */
+  double terminal_penalty;     /* ticks/lot, >= 0 */
 } mm_parameters;
 
 static inline void mm_parameters_init(mm_parameters *p, int32_t model) {
@@ -152,8 +155,11 @@ static inline int mm_parameters_check(const mm_parameters *p, const char **wrong
   *wrong = "running_penalty";
   if (!inventory && !(p->running_penalty >= 0 && MM_FINITE(p->running_penalty)))
     return MM_INVALID;
+  *wrong = "terminal_penalty";
+  if (!inventory && !(p->terminal_penalty >= 0 && MM_FINITE(p->terminal_penalty)))
+    return MM_INVALID;
   *wrong = "horizon";
-  if (!arrivals && !(p->horizon > 0))
+  if (!(p->horizon > 0) && !(table && p->horizon == 0))
     return MM_INVALID;
   *wrong = NULL;
   return MM_OK;
@@ -279,7 +285,7 @@ static inline uint64_t mm_recalibration_bytes(const mm_parameters *p) {
   return mm_is_table(p->model) ? mm_table_layout(1, 1, 0, (int32_t)mm_nodes_of(p), &knots_at, &cells_at)
                                : sizeof(mm_policy);
 }
-#define MM_RECALIBRATION_WORK(nodes) (2 * (nodes))
+#define MM_RECALIBRATION_WORK(nodes) (2 * (nodes) + MM_LATTICE_WORK(nodes))
 
 /* What one recalibration leaves for the next: Newton then begins near its end. */
 typedef struct mm_recalibration {
@@ -328,6 +334,54 @@ static inline int mm_recalibration_fits(const mm_parameters *p, const mm_policy 
          block->n_q == (int32_t)mm_nodes_of(p);
 }
 
+/* Differences of the stationary solution, from what the last one left. */
+static inline int mm_stationary_of(const mm_parameters *p, const mm_lattice *lattice, mm_recalibration *state,
+                                   double *x) {
+  const int64_t n = lattice->n;
+  const double *rate = lattice->rate;
+  double lean, bend;
+  mm_reward_of(p, &lean, &bend);
+  mm_lattice_start start;
+  memset(&start, 0, sizeof start);
+  start.concave = 1;
+  start.symmetric = lean == 0 && lattice->up == lattice->down && lattice->k_bid == lattice->k_ask;
+  start.meet = start.best = n / 2;
+  if (lean != 0) { /* the parabola's top, within the lattice */
+    const double top = bend > 0 ? lean / (2 * bend * p->order_size) : lean * INFINITY, half = (double)(n / 2);
+    const int64_t at = n / 2 + (int64_t)(top > half ? half : top < -half ? -half : top);
+    start.best = at;
+    if (at > 0 && rate[at - 1] > rate[start.best])
+      start.best = at - 1;
+    if (at < n - 1 && rate[at + 1] > rate[start.best])
+      start.best = at + 1;
+    start.meet = start.best;
+  }
+  const double half_gain = sqrt(lattice->up) * sqrt(lattice->down);
+  const double guess = 2 * half_gain - sqrt(half_gain * bend * p->order_size);
+  if (state->guess > 0 && guess > 0) /* the meeting node is not kept: the law's peak may have gone far */
+    start.excess = state->excess * (guess / state->guess);
+  int status = mm_lattice_solve(lattice, &start, x);
+  if (status == MM_NO_CONVERGENCE && state->guess > 0) { /* again without the memory */
+    start.meet = start.best;
+    start.excess = 0;
+    status = mm_lattice_solve(lattice, &start, x);
+  }
+  state->excess = start.excess + (rate[start.meet] - rate[start.best]);
+  state->guess = guess;
+  return status;
+}
+
+/* Differences with `horizon` seconds left, from the terminal condition; x is followed by work memory. */
+static inline int mm_row_of(const mm_parameters *p, const mm_lattice *lattice, double *x) {
+  const int64_t n = lattice->n;
+  const double end = p->model == MM_MODEL_CARTEA_JAIMUNGAL ? -p->terminal_penalty : 0;
+  const double own = p->model == MM_MODEL_CARTEA_JAIMUNGAL ? 0 : 0.5 * p->impact / p->order_size;
+  double value = 0, step = 0;
+  for (int64_t i = 0; i < n - 1; ++i)
+    x[i] = (end - own) * (2 * ((double)(i - n / 2) * p->order_size) + p->order_size);
+  return mm_lattice_advance(lattice, p->horizon, 1e-13, x, &value, &step, x + n);
+}
+
 /* Compile `p` into `block`, which stays as it was unless MM_OK is returned. `work`: for a table
  * MM_RECALIBRATION_WORK(nodes) doubles, else it may be NULL. `wrong` names the parameter refused.
  *
@@ -360,39 +414,18 @@ static inline int mm_recalibrate(mm_policy *block, const mm_parameters *p, mm_re
     return MM_OK;
   }
   const int64_t n = block->n_q;
-  double *rate = work, *x = work + n, lean, bend;
+  double *rate = work, *x = work + n;
   mm_lattice lattice;
   mm_sides sides;
   status = mm_problem_of(p, rate, &lattice, &sides, wrong);
   if (status != MM_OK)
     return status;
-  mm_reward_of(p, &lean, &bend);
-  mm_lattice_start start;
-  memset(&start, 0, sizeof start);
-  start.concave = 1;
-  start.symmetric = lean == 0 && lattice.up == lattice.down && lattice.k_bid == lattice.k_ask;
-  start.meet = start.best = n / 2;
-  if (lean != 0) { /* the parabola's top, within the lattice */
-    const double top = bend > 0 ? lean / (2 * bend * p->order_size) : lean * INFINITY, half = (double)(n / 2);
-    const int64_t at = n / 2 + (int64_t)(top > half ? half : top < -half ? -half : top);
-    start.best = at;
-    if (at > 0 && rate[at - 1] > rate[start.best])
-      start.best = at - 1;
-    if (at < n - 1 && rate[at + 1] > rate[start.best])
-      start.best = at + 1;
-    start.meet = start.best;
-  }
-  const double half_gain = sqrt(lattice.up) * sqrt(lattice.down);
-  const double guess = 2 * half_gain - sqrt(half_gain * bend * p->order_size);
-  if (state->guess > 0 && guess > 0) /* the meeting node is not kept: the law's peak may have gone far */
-    start.excess = state->excess * (guess / state->guess);
   *wrong = "gamma";
-  status = mm_lattice_solve(&lattice, &start, x);
-  if (status == MM_NO_CONVERGENCE && state->guess > 0) { /* again without the memory */
-    start.meet = start.best;
-    start.excess = 0;
-    status = mm_lattice_solve(&lattice, &start, x);
-  }
+  mm_recalibration found = *state;
+  if (MM_FINITE(p->horizon))
+    status = mm_row_of(p, &lattice, x);
+  else
+    status = mm_stationary_of(p, &lattice, &found, x);
   if (status != MM_OK)
     return status;
   int sound =
@@ -416,8 +449,7 @@ static inline int mm_recalibrate(mm_policy *block, const mm_parameters *p, mm_re
   block->checksum = 0;
   block->error = 0;
   block->version = version;
-  state->excess = start.excess + (rate[start.meet] - rate[start.best]);
-  state->guess = guess;
+  *state = found;
   *wrong = NULL;
   return MM_OK;
 }
@@ -476,6 +508,21 @@ static inline int mm_live_set(mm_live_policy *live, const mm_parameters *p, cons
   return MM_OK;
 }
 
+/* The block in force, for the writer's own thread. */
+static inline const mm_policy *mm_live_block(const mm_live_policy *live) {
+  return live->block[live->published & 1];
+}
+
+/* Publish a block that was compiled elsewhere, of any shape. The one before the last must stay readable:
+ * a reader may still be at it. */
+static inline void mm_live_publish(mm_live_policy *live, mm_policy *block) {
+  const uint64_t next = live->published + 1;
+  mm_store_release(&live->begun, next);
+  MM_FENCE_RELEASE();
+  live->block[next & 1] = block;
+  mm_store_release(&live->published, next);
+}
+
 /* The block in force, and a ticket that says later whether what was read of it is whole. */
 static inline const mm_policy *mm_live_read(const mm_live_policy *live, uint64_t *ticket) {
   *ticket = mm_load_acquire(&live->published);
@@ -490,12 +537,12 @@ static inline int mm_live_whole(const mm_live_policy *live, uint64_t ticket) {
 /* mm_quote_make from the block in force, in any thread. */
 static inline void mm_live_quote(const mm_live_policy *live, const mm_rules *rules, double reference,
                                  double inventory, int64_t touch_bid, int64_t touch_ask, double shift,
-                                 double target, double time_left, int64_t state, mm_quote *out) {
+                                 double target, double time_left, int64_t state, double age, mm_quote *out) {
   uint64_t ticket;
   do {
     const mm_policy *policy = mm_live_read(live, &ticket);
     mm_quote_make(policy, rules, reference, inventory, touch_bid, touch_ask, shift, target, time_left, state,
-                  out);
+                  age, out);
   } while (MM_UNLIKELY(!mm_live_whole(live, ticket)));
 }
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .quoting import (
         Affine,
         Explanation,
+        FeedAge,
         Limits,
         Obligations,
         Policy,
@@ -49,6 +50,7 @@ __all__ = [
     "Currency",
     "Events",
     "Explanation",
+    "FeedAge",
     "GueantLehalleFernandezTapia",
     "GueantLehalleFernandezTapiaClosedForm",
     "Held",
@@ -101,7 +103,7 @@ _HOMES = {
     "models": "AvellanedaStoikov CarteaJaimungal GueantLehalleFernandezTapia "
     "GueantLehalleFernandezTapiaClosedForm",
     "orders": "Action ActionKind Held OpenOrder Orders Report ReportKind",
-    "quoting": "Affine Explanation Limits Obligations Policy Quote QuoteBuffer Quoter Table Why",
+    "quoting": "Affine Explanation FeedAge Limits Obligations Policy Quote QuoteBuffer Quoter Table Why",
     "replaying": "replay run",
     "results": "Result Results",
     "risk_appetite": "RiskAversion gamma_for",

@@ -2,7 +2,7 @@
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t
 
 from mmcore.book cimport mm_fill, mm_position
-from mmcore.quoting cimport Quoter, mm_policy, mm_rules
+from mmcore.quoting cimport Policy, mm_policy, mm_rules
 
 
 cdef extern from "mmcore/matching.h" nogil:
@@ -99,7 +99,7 @@ cdef class Matching:
     cdef mm_replay c_replay
     cdef mm_events c_events
     cdef object _columns
-    cdef Quoter _quoter
+    cdef Policy _policy
     cdef object _decisions
     cdef object _fills
     cdef object _contexts

@@ -9,7 +9,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.string cimport memset
 
 from mmcore.book cimport mm_fill, mm_i128
-from mmcore.quoting cimport Quoter
+from mmcore.quoting cimport Policy, Quoter
 
 from mmcore.book import FILL
 from mmcore.errors import InvalidArgument, OutOfBounds, Unsupported
@@ -143,7 +143,6 @@ cdef class Matching:
                                   allowed=f"{e.quotes} quotes (1) and {e.trades} trades (2)")
         # the views above end here; the columns themselves must outlive the run
         self._columns = (events.kind, quotes, trades)
-        self._quoter = quoter
         memset(&setup, 0, sizeof(setup))
         setup.interval, setup.latency = interval, latency
         setup.first, setup.last, setup.end = first, last, end
@@ -151,7 +150,8 @@ cdef class Matching:
         setup.time_left, setup.expiry = time_left, expiry
         setup.fee_num, setup.fee_den = fee
         setup.touch, setup.weighted, setup.hidden = touch, weighted, hidden
-        mm_replay_init(&self.c_replay, &setup, quoter.c_policy, &quoter.c_rules,
+        self._policy = quoter.in_force()
+        mm_replay_init(&self.c_replay, &setup, self._policy.c_policy, &quoter.c_rules,
                        events.instrument.negative_prices)
         self._decisions = self._fills = self._contexts = None
         self._room(max(decisions, 1), max(min(e.trades, 1 << 20) if fills is None else fills, 1))

@@ -13,6 +13,7 @@ cdef extern from "mmcore/types.h" nogil:
     const int64_t MM_NO_ASK
     const uint32_t MMCORE_ABI_VERSION
     const int MM_OK
+    const int MM_INVALID
     const int MM_CORRUPT
     const int MM_BID
     const int MM_ASK
@@ -46,6 +47,8 @@ cdef extern from "mmcore/policy.h" nogil:
     const uint32_t MM_WHY_SHIFT
     const uint32_t MM_WHY_TIME
     const uint32_t MM_WHY_APART
+    const uint32_t MM_WHY_STALE
+    const uint32_t MM_WHY_WIDENED
 
     ctypedef struct mm_cell:
         double depth[2]
@@ -92,10 +95,14 @@ cdef extern from "mmcore/quoting.h" nogil:
     const int MM_AT_DEPTH
     const int MM_AT_SHIFT
     const int MM_AT_VOLATILITY
+    const int MM_AT_AGE
+    const int MM_TARGETS
     const int MM_AT_ROUNDING
     const int MM_AT_TOUCH
     const int MM_AT_OBLIGATION
     const int MM_AT_APART
+    const int MM_PRICES
+    const int MM_QUOTE_COLUMNS
 
     ctypedef struct mm_rules:
         double max_position
@@ -104,6 +111,9 @@ cdef extern from "mmcore/quoting.h" nogil:
         int64_t min_size
         int32_t shrink
         int32_t halted
+        double halt_after
+        double widen_after
+        double widen
 
     ctypedef struct mm_quote:
         int64_t price[2]
@@ -118,21 +128,76 @@ cdef extern from "mmcore/quoting.h" nogil:
         ptrdiff_t stride
 
     ctypedef struct mm_trace:
-        double target[4][2]
+        double target[5][2]
         int64_t price[4][2]
         int64_t policy_size[2]
         int64_t limited_size[2]
 
     void mm_quote_make(const mm_policy *policy, const mm_rules *rules, double reference, double inventory,
                        int64_t touch_bid, int64_t touch_ask, double shift, double target,
-                       double time_left, int64_t state, mm_quote *out) noexcept
+                       double time_left, int64_t state, double age, mm_quote *out) noexcept
     void mm_quote_explain(const mm_policy *policy, const mm_rules *rules, double reference, double inventory,
                           int64_t touch_bid, int64_t touch_ask, double shift, double target,
-                          double time_left, int64_t state, mm_quote *out, mm_trace *trace) noexcept
+                          double time_left, int64_t state, double age, mm_quote *out,
+                          mm_trace *trace) noexcept
     void mm_quote_rows(const mm_policy *policy, const mm_rules *rules, ptrdiff_t n, const mm_column *columns,
                        mm_quote *out) noexcept
     double mm_column_double(const mm_column *column, ptrdiff_t i) noexcept
     int64_t mm_column_int64(const mm_column *column, ptrdiff_t i) noexcept
+
+
+cdef extern from "mmcore/recalibration.h" nogil:
+    const int MM_MODEL_EXACT
+    const int MM_MODEL_CARTEA_JAIMUNGAL
+    const int MM_MODEL_CLOSED_FORM
+    const int MM_MODEL_AVELLANEDA_STOIKOV
+    const int MM_EXPONENTIAL
+    const int MM_MEAN_VARIANCE
+
+    ctypedef struct mm_parameters:
+        uint32_t bytes
+        int32_t model
+        int32_t objective
+        int32_t reserved
+        double sigma
+        double A[2]
+        double k[2]
+        double gamma
+        double q_max
+        double order_size
+        double fee[2]
+        double drift
+        double impact
+        double running_penalty
+        double adverse_selection[2]
+        double horizon
+        double terminal_penalty
+
+    ctypedef struct mm_recalibration:
+        double excess
+        double guess
+
+    ctypedef struct mm_live_policy:
+        mm_policy *block[2]
+        uint64_t begun
+        uint64_t published
+        mm_parameters parameters
+        mm_recalibration state
+        double *work
+
+    void mm_parameters_init(mm_parameters *p, int32_t model) noexcept
+    int mm_parameters_check(const mm_parameters *p, const char **wrong) noexcept
+    int64_t mm_nodes_of(const mm_parameters *p) noexcept
+    uint64_t mm_recalibration_bytes(const mm_parameters *p) noexcept
+    size_t MM_RECALIBRATION_WORK(size_t nodes) noexcept
+    int mm_recalibration_begin(const mm_parameters *p, mm_policy *block, uint64_t bytes,
+                               mm_recalibration *state) noexcept
+    int mm_live_set(mm_live_policy *live, const mm_parameters *p, const char **wrong) noexcept
+    void mm_live_publish(mm_live_policy *live, mm_policy *block) noexcept
+    const mm_policy *mm_live_block(const mm_live_policy *live) noexcept
+    void mm_live_quote(const mm_live_policy *live, const mm_rules *rules, double reference,
+                       double inventory, int64_t touch_bid, int64_t touch_ask, double shift,
+                       double target, double time_left, int64_t state, double age, mm_quote *out) noexcept
 
 
 # Exported in __pyx_capi__, for numba and LowLevelCallable.
@@ -140,7 +205,7 @@ cdef uint32_t c_depths(const mm_policy *policy, double inventory, double time_le
                        mm_cell *out) noexcept nogil
 cdef void c_quote_make(const mm_policy *policy, const mm_rules *rules, double reference, double inventory,
                        int64_t touch_bid, int64_t touch_ask, double shift, double target,
-                       double time_left, int64_t state, mm_quote *out) noexcept nogil
+                       double time_left, int64_t state, double age, mm_quote *out) noexcept nogil
 cdef int c_policy_check(const mm_policy *policy, uint64_t nbytes) noexcept nogil
 
 
@@ -171,6 +236,12 @@ cdef class Obligations:
     cdef int64_t check(self, object value, str name, str unit) except -1
 
 
+cdef class FeedAge:
+    cdef double c_halt_after
+    cdef double c_widen_after
+    cdef double c_widen
+
+
 cdef class Quote:
     cdef mm_quote c
     cdef tuple state(self)
@@ -181,14 +252,24 @@ cdef class QuoteBuffer:
 
 
 cdef class Quoter:
-    # c_policy and c_rules may be read without the GIL while the object is alive.
-    cdef const mm_policy *c_policy
+    # mm_live_quote(&quoter.live, &quoter.c_rules, ...) may be called without the GIL while the object is
+    # alive, also while another thread recalibrates in place.
+    cdef mm_live_policy live
     cdef mm_rules c_rules
-    cdef readonly Policy policy
+    cdef mm_policy *block[2]     # of recalibrations in place; NULL before the first
+    cdef void *memory            # of both blocks and the work array
+    cdef Policy _policy          # the last one that was made or asked for
+    cdef Policy _before          # the one before: a reader may still be at it
     cdef readonly object instrument
     cdef readonly object halted
     cdef Limits _limits
     cdef Obligations _obligations
-    cdef readonly object model
+    cdef FeedAge _feed_age
+    cdef object _model
+    cdef dict _changes           # of the model's parameters, since _model was made
+    cdef Policy in_force(self)
+    cdef int read_parameters(self, mm_parameters *p, int kernel) except -1
+    cdef int begin(self, const mm_parameters *p) except -1
+    cdef int recalibrate(self, int kernel, dict changes, object time_left) except -1
     cdef int make(self, mm_quote *out, object reference, object inventory, object bid, object ask,
-                  object shift, object target, object time_left, object state) except -1
+                  object shift, object target, object time_left, object state, object age) except -1

@@ -11,11 +11,12 @@ ticks from the reference price and may be negative: nothing is floored.
 
 :class:`Quoter` turns depths into a quote that may be sent, in one fixed order:
 
-    depths -> shift -> volatility scale -> limits -> passive rounding to ticks
+    depths -> shift -> volatility scale -> age of the data -> limits -> passive rounding to ticks
            -> never cross the touch -> obligations -> bid < ask
 
 With s the reference price, alpha the shift and v the volatility scale, the targets are
-s + alpha - v*delta_bid and s + alpha + v*delta_ask. They are rounded to multiples of 2^-20 ticks
+s + alpha - v*delta_bid and s + alpha + v*delta_ask, further out by w*sqrt(age) where :class:`FeedAge`
+says so. They are rounded to multiples of 2^-20 ticks
 (half to even), then floored (bid) or ceiled (ask), so that noise in the last bits never moves a
 quote by a tick.
 
@@ -46,13 +47,14 @@ from libc.math cimport INFINITY
 from libc.stdint cimport INT64_MAX, INT64_MIN, UINT64_MAX, uintptr_t
 from libc.string cimport memcpy, memset
 
-from mmcore.errors import CapacityError, CorruptError, InvalidArgument
+from mmcore.errors import CapacityError, CorruptError, InvalidArgument, NoConvergence, Unsupported
 
 __all__ = [
     "CELL",
     "QUOTE",
     "Affine",
     "Explanation",
+    "FeedAge",
     "Limits",
     "Obligations",
     "Policy",
@@ -122,6 +124,8 @@ class Why(IntFlag):
     SHIFT = MM_WHY_SHIFT
     TIME = MM_WHY_TIME
     APART = MM_WHY_APART
+    STALE = MM_WHY_STALE
+    WIDENED = MM_WHY_WIDENED
 
     @property
     def words(self):
@@ -151,12 +155,14 @@ _WORDS = {
     Why.SHIFT: "the shift is not finite",
     Why.TIME: "the time left is not a number",
     Why.APART: "bid and ask met and were stepped apart",
+    Why.STALE: "the market data are older than the bound",
+    Why.WIDENED: "the depths were widened for the age of the market data",
 }
 
 
 _ABSENT = (
     Why.REFERENCE | Why.CROSSED | Why.HALTED | Why.NO_STATIONARY | Why.PAST_HORIZON | Why.BEYOND_HORIZON
-    | Why.INVENTORY | Why.STATE | Why.RANGE | Why.SHIFT | Why.TIME
+    | Why.INVENTORY | Why.STATE | Why.RANGE | Why.SHIFT | Why.TIME | Why.STALE
 )
 _ABSENT_SIDE = {
     None: ~Why(0),
@@ -195,9 +201,9 @@ cdef uint32_t c_depths(const mm_policy *policy, double inventory, double time_le
 
 cdef void c_quote_make(const mm_policy *policy, const mm_rules *rules, double reference, double inventory,
                        int64_t touch_bid, int64_t touch_ask, double shift, double target,
-                       double time_left, int64_t state, mm_quote *out) noexcept nogil:
+                       double time_left, int64_t state, double age, mm_quote *out) noexcept nogil:
     mm_quote_make(policy, rules, reference, inventory, touch_bid, touch_ask, shift, target, time_left, state,
-                  out)
+                  age, out)
 
 
 cdef int c_policy_check(const mm_policy *policy, uint64_t nbytes) noexcept nogil:
@@ -978,6 +984,84 @@ cdef class Obligations:
         return f"Obligations(max_spread={self.max_spread}, min_size={self.min_size})"
 
 
+@cython.final
+cdef class FeedAge:
+    """What a quote does when the market data behind it are old: it widens, and then halts.
+
+    The age is an argument of :meth:`Quoter.quote`: seconds since what the reference price was made from.
+    A reference that is `age` seconds old has since moved by sigma*sqrt(age), one standard deviation; so
+    ``widen=sigma`` keeps each depth as far from where the price may be as from where it was.
+
+    Parameters
+    ----------
+    halt_after : float, optional
+        Seconds; older data give no quote, with :attr:`Why.STALE`. None: never.
+    widen_after : float, optional
+        Seconds; older data add ``widen * sqrt(age)`` to both depths, with :attr:`Why.WIDENED`. None: never.
+    widen : float
+        Ticks per square root of a second.
+
+    Notes
+    -----
+    Thread-safety: immutable.
+
+    Examples
+    --------
+    >>> quoter = Quoter(Affine(base=1.5), feed_age=FeedAge(halt_after=2.0, widen_after=0.1, widen=4.0))
+    >>> [quoter.quote(100.5, 0, age=age) for age in (0.05, 0.25)]
+    [Quote(bid=99, ask=102, bid_size=1, ask_size=1), Quote(bid=97, ask=104, bid_size=1, ask_size=1, why=WIDENED)]
+    >>> quoter.quote(100.5, 0, age=3.0).why.words
+    ('the market data are older than the bound',)
+    """
+
+    def __init__(self, halt_after=None, widen_after=None, widen=0.0):
+        self.c_halt_after = _age(halt_after, "halt_after")
+        self.c_widen_after = _age(widen_after, "widen_after")
+        self.c_widen = _finite(widen, "widen", 0.0, "a finite number >= 0 (ticks/sqrt(s))")
+        if (widen_after is None) != (self.c_widen == 0.0):
+            raise refusal("widen", widen, "given together with widen_after, and > 0 then")
+
+    @property
+    def halt_after(self):
+        """Seconds, or None."""
+        return self.c_halt_after or None
+
+    @property
+    def widen_after(self):
+        """Seconds, or None."""
+        return self.c_widen_after or None
+
+    @property
+    def widen(self):
+        """Ticks per square root of a second."""
+        return self.c_widen
+
+    def __eq__(self, other):
+        if not isinstance(other, FeedAge):
+            return NotImplemented
+        return self.__reduce__() == other.__reduce__()
+
+    def __hash__(self):
+        return hash(self.__reduce__())
+
+    def __reduce__(self):
+        return FeedAge, (self.halt_after, self.widen_after, self.widen)
+
+    def __repr__(self):
+        return f"FeedAge(halt_after={self.halt_after}, widen_after={self.widen_after}, widen={self.widen:g})"
+
+
+def _age(value, name):
+    """Seconds, 0.0 for None."""
+    if value is None:
+        return 0.0
+    allowed = "a finite number > 0 (s), or None"
+    number = _finite(value, name, 0.0, allowed)
+    if not number > 0.0:
+        raise refusal(name, value, allowed)
+    return number
+
+
 cdef inline object bid_of(const mm_quote *c):
     return c.price[0] if c.size[0] else None
 
@@ -1170,11 +1254,11 @@ cdef class Columns:
     A number is a column of stride 0. Buffers are held until the object goes.
     """
 
-    cdef mm_column column[8]
-    cdef double number[8]
-    cdef int64_t integer[8]
-    cdef Py_buffer view[8]
-    cdef bint held[8]
+    cdef mm_column column[9]
+    cdef double number[9]
+    cdef int64_t integer[9]
+    cdef Py_buffer view[9]
+    cdef bint held[9]
     cdef list arrays
     cdef int used
     cdef Py_ssize_t n
@@ -1187,7 +1271,7 @@ cdef class Columns:
 
     def __dealloc__(self):
         cdef int i
-        for i in range(8):
+        for i in range(MM_QUOTE_COLUMNS):
             if self.held[i]:
                 PyBuffer_Release(&self.view[i])
 
@@ -1254,7 +1338,7 @@ cdef class Columns:
 
 
 STAGES = (
-    "reference", "depth", "shift", "volatility", "rounding", "touch", "obligation",
+    "reference", "depth", "shift", "volatility", "age", "rounding", "touch", "obligation",
     "bid < ask",
 )
 
@@ -1265,12 +1349,12 @@ cdef dict contributions(const mm_trace *trace, int side):
     cdef double target
     cdef list targets = []
     cdef list prices = []
-    for stage in range(4):
+    for stage in range(MM_TARGETS):
         target = trace.target[stage][side]
         if target != target:
             return {}
         targets.append(min(max(target, 1.0 - MM_POLICY_LIMIT), MM_POLICY_LIMIT - 1.0))
-    for stage in range(4):
+    for stage in range(MM_PRICES):
         if trace.price[stage][side] in (MM_NO_BID, MM_NO_ASK):
             break
         prices.append(trace.price[stage][side])
@@ -1371,6 +1455,99 @@ class Explanation:
         )
 
 
+_KERNELS = {
+    "exact": MM_MODEL_EXACT,
+    "cartea_jaimungal": MM_MODEL_CARTEA_JAIMUNGAL,
+    "closed_form": MM_MODEL_CLOSED_FORM,
+    "avellaneda_stoikov": MM_MODEL_AVELLANEDA_STOIKOV,
+}
+_ROWS = ("exact", "cartea_jaimungal")  # kernels that compile a row of a finite horizon
+_FIXED = ("q_max", "order_size", "horizon", "omega")  # the shape and size of a policy's memory
+_UNREAD = {MM_MODEL_CARTEA_JAIMUNGAL: ("sigma",), MM_MODEL_AVELLANEDA_STOIKOV: ("A",)}
+
+
+cdef Policy _copy(const mm_policy *block, uint64_t version):
+    """An immutable policy of the same numbers, with its checksum."""
+    cdef Policy copy = (Affine if block.kind == MM_AFFINE else Table).__new__(
+        Affine if block.kind == MM_AFFINE else Table
+    )
+    cdef mm_policy *target = copy.allocate(block.bytes)
+    memcpy(target, block, block.bytes)
+    target.version = version
+    copy.seal(target, block.bytes)
+    return copy
+
+
+def _fixed(model, name, value):
+    return refusal(
+        name, value, f"left as it is ({getattr(model, name, None)}): set() keeps the policy's shape, so make "
+        "a new quoter"
+    )
+
+
+def _parameter(model, name):
+    for parameter in model.PARAMETERS:
+        if parameter.name == name:
+            return parameter
+    names = ", ".join([p.name for p in model.PARAMETERS if p.name not in _FIXED])
+    raise refusal(name, None, f"a parameter of {type(model).__name__}: {names}")
+
+
+cdef int put_pair(double *out, object model, str name, object value) except -1:
+    if PyFloat_CheckExact(value):
+        out[0] = out[1] = PyFloat_AS_DOUBLE(value)
+    else:
+        out[0], out[1] = _parameter(model, name).check(value)
+    return 0
+
+
+cdef inline double one(object model, str name, object value) except? -1.0:
+    """A float in place; anything else as the model's constructor takes it. The kernel checks the range."""
+    if PyFloat_CheckExact(value):
+        return PyFloat_AS_DOUBLE(value)
+    return _parameter(model, name).check(value)
+
+
+cdef int put(mm_parameters *p, object model, str name, object value) except -1:
+    """Write a parameter of the model into the kernel's struct."""
+    if name in _UNREAD.get(p.model, ()):  # the kernel does not look at it
+        value = _parameter(model, name).check(value)
+        if value is None:
+            return 0
+    if name == "sigma":
+        p.sigma = one(model, name, value)
+    elif name == "A":
+        put_pair(p.A, model, name, value)
+    elif name == "k":
+        put_pair(p.k, model, name, value)
+    elif name == "gamma":
+        p.gamma = one(model, name, value)
+    elif name == "drift":
+        p.drift = one(model, name, value)
+    elif name == "fee":
+        put_pair(p.fee, model, name, value)
+    elif name == "impact":
+        p.impact = one(model, name, value)
+    elif name == "running_penalty":
+        p.running_penalty = one(model, name, value)
+    elif name == "terminal_penalty":
+        p.terminal_penalty = one(model, name, value)
+    elif name == "adverse_selection":
+        put_pair(p.adverse_selection, model, name, value)
+    elif name == "objective":
+        mean_variance = _parameter(model, name).check(value) == "mean_variance"
+        p.objective = MM_MEAN_VARIANCE if mean_variance else MM_EXPONENTIAL
+    elif name == "q_max":
+        p.q_max = value
+    elif name == "order_size":
+        p.order_size = value
+    elif name == "horizon":
+        p.horizon = value
+    else:
+        _parameter(model, name)  # says what there is
+    return 0
+
+
 @cython.final
 cdef class Quoter:
     """Quotes from a policy, under the market's rules.
@@ -1385,15 +1562,12 @@ cdef class Quoter:
         Bounds on the true inventory.
     obligations : Obligations, optional
         Promises that are checked last.
-
-    Attributes
-    ----------
-    model : object
-        The model that the policy was made from here; None where a policy was given.
+    feed_age : FeedAge, optional
+        What old market data do to the quote.
 
     Notes
     -----
-    Thread-safety: one writer (``halt``, ``resume`` and the settable attributes); any number of
+    Thread-safety: one writer (``set``, ``halt``, ``resume`` and the settable attributes); any number of
     threads may quote.
 
     Examples
@@ -1406,18 +1580,20 @@ cdef class Quoter:
     """
 
     def __cinit__(self, *args, **kwargs):
-        self.c_policy = &EMPTY
+        self.live.block[0] = self.live.block[1] = &EMPTY
         self.c_rules.max_position = INFINITY
         self.c_rules.volatility_scale = 1.0
 
-    def __init__(self, policy, instrument=None, limits=None, obligations=None):
+    def __init__(self, policy, instrument=None, limits=None, obligations=None, feed_age=None):
+        if self._policy is not None:
+            raise TypeError("a quoter is made once: set() changes its parameters")
         if not isinstance(policy, Policy):
             compile_policy = getattr(policy, "policy", None)
             if not callable(compile_policy):
                 raise TypeError(
                     f"policy must be a policy or a model with a method policy(), got {type(policy).__name__}"
                 )
-            self.model = policy
+            self._model = policy
             policy = compile_policy()
             if not isinstance(policy, Policy):
                 raise TypeError(
@@ -1425,9 +1601,176 @@ cdef class Quoter:
                 )
         self.limits = limits
         self.obligations = obligations
-        self.policy = policy
-        self.c_policy = (<Policy>policy).c_policy
+        self.feed_age = feed_age
+        self._policy = policy
+        self.live.block[0] = self.live.block[1] = <mm_policy *>(<Policy>policy).c_policy
         self.instrument = instrument
+
+    def __dealloc__(self):
+        PyMem_Free(self.memory)
+
+    cdef Policy in_force(self):
+        """The policy in force: a copy of its own where the block may be written to again."""
+        cdef const mm_policy *block = mm_live_block(&self.live)
+        if block != self._policy.c_policy and block.version != self._policy.c_policy.version:
+            self._policy = _copy(block, block.version)
+        return self._policy
+
+    @property
+    def policy(self):
+        """The policy in force, immutable: a later :meth:`set` does not change it."""
+        return self.in_force()
+
+    @property
+    def model(self):
+        """The model of the policy in force, with its parameters now; None where a policy was given."""
+        if self._changes:
+            self._model = self._model.replace(**self._changes)
+            self._changes = None
+        return self._model
+
+    def set(self, *, time_left=None, **changes):
+        """Recalibrate: put other parameters of the model in force, on the hot path.
+
+        Stationary exact models and closed forms are compiled in place by ``mmcore/recalibration.h``, in time
+        proportional to ``q_max`` and without an allocation after the first; every other model is compiled
+        anew (``model.replace(...).policy()``), which can take milliseconds and more. Either way the policy
+        is published at once: a quote comes from the old one or from the new one, and says by its
+        ``version`` from which. The shape is fixed: ``q_max``, ``order_size`` and the horizon are refused.
+
+        Parameters
+        ----------
+        time_left : float, optional
+            For an exact model with a finite horizon, in place: put the row with so many seconds left in
+            force. It is quoted whatever time left a quote asks for, until the next call.
+        **changes : float or (bid, ask)
+            Parameters of the model by name: ``sigma``, ``A``, ``k``, ``gamma``, ``drift``, ``fee``, ...
+
+        Raises
+        ------
+        InvalidArgument
+            Names the parameter, its value and what is allowed. The policy in force stays, version and all.
+        Unsupported
+            The quoter was made from a policy, so that there is no model.
+        NoConvergence
+            The numbers are beyond the range of the solver; the policy in force stays.
+
+        Examples
+        --------
+        >>> import mmcore as mm
+        >>> quoter = Quoter(mm.GueantLehalleFernandezTapia(sigma=0.3, A=0.9, k=0.3, gamma=0.01, q_max=30))
+        >>> quoter.quote(100.5, 5), quoter.version
+        (Quote(bid=96, ask=104, bid_size=1, ask_size=1), 1)
+        >>> quoter.set(sigma=0.6, k=(0.25, 0.3))
+        >>> quoter.quote(100.5, 5), quoter.version
+        (Quote(bid=95, ask=104, bid_size=1, ask_size=1), 2)
+        >>> quoter.set(sigma=-1)
+        Traceback (most recent call last):
+        mmcore.errors.InvalidArgument: sigma must be a finite number >= 0 (ticks/sqrt(s)), got -1
+        >>> quoter.version, quoter.model.sigma
+        (2, 0.6)
+        """
+        if self._model is None:
+            raise Unsupported(
+                "this quoter was made from a policy, which has no parameters: make it from a model",
+                argument="self",
+            )
+        kernel = getattr(self._model, "_kernel", None)
+        finite = getattr(self._model, "horizon", None) is not None and kernel in _ROWS
+        if time_left is not None and not finite:
+            raise Unsupported(
+                "time_left puts a row of an exact model with a finite horizon in force, and this is "
+                f"{self._model!r}", argument="time_left", value=time_left,
+            )
+        if kernel is not None and (time_left is not None or not finite):
+            self.recalibrate(_KERNELS[kernel], changes, time_left)
+            return
+        model = self.model
+        if not hasattr(model, "replace"):
+            raise Unsupported(
+                f"{type(model).__name__} has no method replace(), so its parameters can't be set",
+                argument="self",
+            )
+        for name in changes:
+            if name in _FIXED:
+                raise _fixed(model, name, changes[name])
+        model = model.replace(**changes)
+        cdef Policy made = _copy((<Policy?>model.policy()).c_policy, self.version + 1)
+        if self.memory != NULL:
+            for name, value in changes.items():
+                put(&self.live.parameters, model, name, value)
+        self._before, self._policy, self._model = self._policy, made, model
+        mm_live_publish(&self.live, <mm_policy *>made.c_policy)
+
+    cdef int recalibrate(self, int kernel, dict changes, object time_left) except -1:
+        cdef mm_parameters p
+        cdef const char *wrong = NULL
+        cdef int status
+        if self.memory == NULL:
+            self.read_parameters(&p, kernel)
+        else:
+            p = self.live.parameters
+        for name, value in changes.items():
+            if name in _FIXED:
+                raise _fixed(self._model, name, value)
+            put(&p, self._model, name, value)
+        if time_left is not None:
+            p.horizon = _finite(time_left, "time_left", 0.0, f"seconds from 0 to {self._model.horizon:g}")
+            if p.horizon > self._model.horizon:
+                raise refusal("time_left", time_left, f"seconds from 0 to {self._model.horizon:g}")
+        cdef uint64_t next = self.live.published + 1
+        cdef mm_policy *spare = self.live.block[next & 1]
+        status = mm_parameters_check(&p, &wrong)
+        if status == MM_OK:
+            if self.memory == NULL:
+                self.begin(&p)
+            self.live.block[next & 1] = self.block[next & 1]
+            status = mm_live_set(&self.live, &p, &wrong)
+            if status == MM_OK:
+                if changes:
+                    self._changes = {**self._changes, **changes} if self._changes else changes
+                return 0
+            self.live.block[next & 1] = spare
+        if status == MM_INVALID:
+            argument = wrong.decode()
+            value = changes.get(argument, getattr(self._model, argument, None))
+            raise refusal(argument, value, _parameter(self._model, argument).allowed)
+        raise NoConvergence(
+            f"no policy was found for {changes!r}: the numbers are beyond the range of the solver"
+        )
+
+    cdef int read_parameters(self, mm_parameters *p, int kernel) except -1:
+        """All of the model's parameters."""
+        mm_parameters_init(p, kernel)
+        for parameter in self._model.PARAMETERS:
+            value = getattr(self._model, parameter.name)
+            if value is not None:
+                put(p, self._model, parameter.name, value)
+            elif parameter.name == "q_max":
+                p.q_max = INFINITY
+        return 0
+
+    cdef int begin(self, const mm_parameters *p) except -1:
+        """Take the memory of all recalibrations to come."""
+        cdef uint64_t nbytes = mm_recalibration_bytes(p)
+        cdef uint64_t rounded = (nbytes + MM_POLICY_ALIGN - 1) // MM_POLICY_ALIGN * MM_POLICY_ALIGN
+        cdef uint64_t work = 0 if nbytes <= sizeof(mm_policy) else sizeof(double) * MM_RECALIBRATION_WORK(
+            <size_t>mm_nodes_of(p)
+        )
+        cdef uintptr_t at
+        cdef int i
+        cdef void *memory = PyMem_Malloc(2 * rounded + work + MM_POLICY_ALIGN) if nbytes else NULL
+        if memory == NULL:
+            raise CapacityError(f"no memory for two policies of {nbytes} bytes")
+        at = (<uintptr_t>memory + MM_POLICY_ALIGN - 1) // MM_POLICY_ALIGN * MM_POLICY_ALIGN
+        for i in range(2):
+            self.block[i] = <mm_policy *>(at + i * rounded)
+            mm_recalibration_begin(p, self.block[i], nbytes, &self.live.state)
+        self.live.work = <double *>(at + 2 * rounded)
+        self.memory = memory
+        self.live.parameters = p[0]
+        self._before = self._policy
+        return 0
 
     @property
     def limits(self):
@@ -1460,6 +1803,22 @@ cdef class Quoter:
         self.c_rules.min_size = (<Obligations>value).c_min_size
 
     @property
+    def feed_age(self):
+        """The :class:`FeedAge`; settable, None for none."""
+        return self._feed_age
+
+    @feed_age.setter
+    def feed_age(self, value):
+        if value is None:
+            value = FeedAge()
+        if not isinstance(value, FeedAge):
+            raise TypeError(f"feed_age must be mmcore.FeedAge or None, got {type(value).__name__}")
+        self._feed_age = value
+        self.c_rules.halt_after = (<FeedAge>value).c_halt_after
+        self.c_rules.widen_after = (<FeedAge>value).c_widen_after
+        self.c_rules.widen = (<FeedAge>value).c_widen
+
+    @property
     def volatility_scale(self):
         """Factor on the depths, 1 by default: the market's volatility now over the policy's."""
         return self.c_rules.volatility_scale
@@ -1471,7 +1830,7 @@ cdef class Quoter:
     @property
     def version(self):
         """Version of the policy in force; every quote carries it."""
-        return self.c_policy.version
+        return mm_live_block(&self.live).version
 
     def halt(self, reason="halted"):
         """Stop quoting: both sides absent, with :attr:`Why.HALTED`, until :meth:`resume`.
@@ -1492,17 +1851,18 @@ cdef class Quoter:
         self.c_rules.halted = 0
 
     cdef inline int make(self, mm_quote *out, object reference, object inventory, object bid, object ask,
-                         object shift, object target, object time_left, object state) except -1:
-        mm_quote_make(
-            self.c_policy, &self.c_rules,
+                         object shift, object target, object time_left, object state, object age) except -1:
+        mm_live_quote(
+            &self.live, &self.c_rules,
             as_number(reference, "reference"), as_number(inventory, "inventory"),
             as_integer(bid, MM_NO_BID, "bid"), as_integer(ask, MM_NO_ASK, "ask"), as_number(shift, "shift"),
             as_number(target, "target"), as_number(time_left, "time_left"), as_integer(state, 0, "state"),
-            out,
+            as_number(age, "age"), out,
         )
         return 0
 
-    def quote(self, reference, inventory, bid=None, ask=None, shift=0.0, target=0.0, time_left=inf, state=0):
+    def quote(self, reference, inventory, bid=None, ask=None, shift=0.0, target=0.0, time_left=inf, state=0,
+              age=0.0):
         """The quote now.
 
         Parameters
@@ -1522,6 +1882,8 @@ cdef class Quoter:
             Seconds to the horizon; inf reads the stationary policy.
         state : int
             Index of the policy's state.
+        age : float
+            Seconds since the market data that the reference price was made from; see :class:`FeedAge`.
 
         Returns
         -------
@@ -1543,21 +1905,21 @@ cdef class Quoter:
         ('the reference price is not finite',)
         """
         cdef Quote out = Quote.__new__(Quote)
-        self.make(&out.c, reference, inventory, bid, ask, shift, target, time_left, state)
+        self.make(&out.c, reference, inventory, bid, ask, shift, target, time_left, state, age)
         return out
 
     def quote_into(self, QuoteBuffer out not None, reference, inventory, bid=None, ask=None, shift=0.0,
-                   target=0.0, time_left=inf, state=0):
+                   target=0.0, time_left=inf, state=0, age=0.0):
         """:meth:`quote` into a :class:`QuoteBuffer`, without an allocation."""
-        self.make(&out.c, reference, inventory, bid, ask, shift, target, time_left, state)
+        self.make(&out.c, reference, inventory, bid, ask, shift, target, time_left, state, age)
 
     def quote_batch(self, reference, inventory, bid=None, ask=None, shift=0.0, target=0.0, time_left=inf,
-                    state=0, out=None):
-        """Many quotes at once, with the GIL released.
+                    state=0, age=0.0, out=None):
+        """Many quotes at once, from one policy, with the GIL released.
 
         Parameters
         ----------
-        reference, inventory, bid, ask, shift, target, time_left, state : array_like
+        reference, inventory, bid, ask, shift, target, time_left, state, age : array_like
             As in :meth:`quote`; numbers and arrays broadcast against each other. Absent touches in
             an array are the int64 minimum (bid) and maximum (ask).
         out : ndarray of QUOTE, optional
@@ -1583,6 +1945,7 @@ cdef class Quoter:
         columns.add_float(target, "target")
         columns.add_float(time_left, "time_left")
         columns.add_integer(state, 0, "state")
+        columns.add_float(age, "age")
         columns.broadcast()
         if out is None:
             out = np.empty(columns.shape, QUOTE)
@@ -1594,16 +1957,18 @@ cdef class Quoter:
                 f"a contiguous, writable array of shape {columns.shape}"
             )
         cdef Py_buffer view
+        cdef Policy policy = self.in_force()
+        cdef mm_rules rules = self.c_rules
         PyObject_GetBuffer(out, &view, PyBUF_WRITABLE)
         try:
             with nogil:
-                mm_quote_rows(self.c_policy, &self.c_rules, columns.n, columns.column, <mm_quote *>view.buf)
+                mm_quote_rows(policy.c_policy, &rules, columns.n, columns.column, <mm_quote *>view.buf)
         finally:
             PyBuffer_Release(&view)
         return out
 
     def explain(self, reference, inventory, bid=None, ask=None, shift=0.0, target=0.0, time_left=inf,
-                state=0):
+                state=0, age=0.0):
         """Where the prices of :meth:`quote` come from; same arguments.
 
         Returns
@@ -1626,12 +1991,13 @@ cdef class Quoter:
         cdef Quote quote = Quote.__new__(Quote)
         cdef mm_trace trace
         memset(&trace, 0xff, sizeof(trace))  # every target a NaN: a stage not reached
+        cdef Policy policy = self.in_force()
         mm_quote_explain(
-            self.c_policy, &self.c_rules,
+            policy.c_policy, &self.c_rules,
             as_number(reference, "reference"), as_number(inventory, "inventory"),
             as_integer(bid, MM_NO_BID, "bid"), as_integer(ask, MM_NO_ASK, "ask"), as_number(shift, "shift"),
             as_number(target, "target"), as_number(time_left, "time_left"), as_integer(state, 0, "state"),
-            &quote.c, &trace,
+            as_number(age, "age"), &quote.c, &trace,
         )
         sizes = None
         if trace.policy_size[0] >= 0:
@@ -1646,16 +2012,24 @@ cdef class Quoter:
 
     def __reduce__(self):
         return _restore_quoter, (self.policy, self.instrument, self._limits, self._obligations, self.halted,
-                                 self.volatility_scale, self.model)
+                                 self.volatility_scale, self.model, self._feed_age, self._memory())
+
+    def _memory(self):
+        """What the last recalibration in place leaves for the next, whose last bits depend on it."""
+        if self.memory == NULL:
+            return None
+        return self.live.state.excess, self.live.state.guess, self.live.parameters.horizon
 
     def __repr__(self):
-        parts = [repr(self.policy)]
+        parts = [repr(self.in_force())]
         if self.instrument is not None:
             parts.append(getattr(self.instrument, "name", repr(self.instrument)))
         if self._limits != Limits():
             parts.append(f"limits={self._limits!r}")
         if self._obligations != Obligations():
             parts.append(f"obligations={self._obligations!r}")
+        if self._feed_age != FeedAge():
+            parts.append(f"feed_age={self._feed_age!r}")
         if self.volatility_scale != 1.0:
             parts.append(f"volatility_scale={self.volatility_scale:g}")
         if self.halted is not None:
@@ -1663,9 +2037,18 @@ cdef class Quoter:
         return f"Quoter({', '.join(parts)})"
 
 
-def _restore_quoter(policy, instrument, limits, obligations, halted, volatility_scale, model=None):
-    cdef Quoter quoter = Quoter(policy, instrument, limits, obligations)
-    quoter.model = model
+def _restore_quoter(policy, instrument, limits, obligations, halted, volatility_scale, model=None,
+                    feed_age=None, memory=None):
+    cdef Quoter quoter = Quoter(policy, instrument, limits, obligations, feed_age)
+    cdef mm_parameters p
+    quoter._model = model
+    if memory is not None:
+        excess, guess, horizon = memory
+        quoter.read_parameters(&p, _KERNELS[model._kernel])
+        p.horizon = horizon
+        quoter.begin(&p)
+        quoter.live.state.excess = excess
+        quoter.live.state.guess = guess
     quoter.volatility_scale = volatility_scale
     if halted is not None:
         quoter.halt(halted)

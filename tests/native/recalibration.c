@@ -33,11 +33,11 @@ uint64_t version(void) {
 /* n quotes, each at the same place; returns how many are of no policy that was published: version v
  * quotes as the table of v's parity says. */
 int64_t torn(int64_t n, const int64_t *price_of_parity) {
-  mm_rules rules = {INFINITY, 1.0, 0, 0, 0, 0};
+  mm_rules rules = {INFINITY, 1.0, 0, 0, 0, 0, 0, 0, 0};
   mm_quote quote;
   int64_t wrong = 0;
   for (int64_t i = 0; i < n; ++i) {
-    mm_live_quote(&live, &rules, 1e6, 0, MM_NO_BID, MM_NO_ASK, 0, 0, INFINITY, 0, &quote);
+    mm_live_quote(&live, &rules, 1e6, 0, MM_NO_BID, MM_NO_ASK, 0, 0, INFINITY, 0, 0, &quote);
     wrong += quote.price[0] != price_of_parity[quote.version & 1] ||
              quote.price[1] != 2000000 - price_of_parity[quote.version & 1];
   }

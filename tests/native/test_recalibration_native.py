@@ -69,6 +69,7 @@ class Parameters(ctypes.Structure):
         ("running_penalty", ctypes.c_double),
         ("adverse_selection", PAIR),
         ("horizon", ctypes.c_double),
+        ("terminal_penalty", ctypes.c_double),
     )
 
 

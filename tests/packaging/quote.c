@@ -21,7 +21,7 @@ int main(void) {
   policy.slope[MM_BID] = policy.slope[MM_ASK] = 0.25;
   rules.max_position = 10.0;
   rules.volatility_scale = 1.0;
-  mm_quote_make(&policy, &rules, 100.0, 2.0, 99, 101, 0.0, 0.0, 1.0, 0, &quote);
+  mm_quote_make(&policy, &rules, 100.0, 2.0, 99, 101, 0.0, 0.0, 1.0, 0, 0.0, &quote);
   mm_position_init(&position, MM_AVERAGE, 0);
   if (mm_position_fill(&position, NULL, 0, quote.size[MM_BID], quote.price[MM_BID], 0) != MM_OK)
     return 1;

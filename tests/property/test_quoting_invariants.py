@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from quoting_twin import AffineTwin, Cell, Rules, TableTwin, depths, quote
 
-from mmcore.quoting import Affine, Limits, Obligations, QuoteBuffer, Quoter, Table, Why
+from mmcore.quoting import STAGES, Affine, FeedAge, Limits, Obligations, QuoteBuffer, Quoter, Table, Why
 
 pytestmark = pytest.mark.compiled
 
@@ -112,12 +112,20 @@ def rule_sets(draw):
         min_size=draw(st.one_of(st.just(0), st.integers(1, 6))),
         shrink=draw(st.booleans()),
         halted=draw(st.integers(0, 9)) == 0,
+        halt_after=draw(st.sampled_from([0.0, 0.0, 1.0])),
+        **draw(
+            st.sampled_from(
+                [{}, {}, {"widen_after": 0.25, "widen": 2.0}, {"widen_after": 1e-9, "widen": 0.3}]
+            )
+        ),
     )
 
 
 def quoter_of(policy, rules: Rules) -> Quoter:
     limits = Limits(None if math.isinf(rules.max_position) else rules.max_position, rules.shrink)
-    quoter = Quoter(policy, None, limits, Obligations(rules.max_spread or None, rules.min_size or None))
+    obligations = Obligations(rules.max_spread or None, rules.min_size or None)
+    age = FeedAge(rules.halt_after or None, rules.widen_after or None, rules.widen)
+    quoter = Quoter(policy, None, limits, obligations, age)
     quoter.volatility_scale = rules.volatility_scale
     if rules.halted:
         quoter.halt("test")
@@ -143,6 +151,7 @@ rough = {
     "target": st.one_of(st.floats(-4, 4), ODD),
     "time_left": st.one_of(st.floats(-1, 20), ODD),
     "state": st.one_of(st.integers(-1, 3), st.sampled_from([2**62, -(2**62)])),
+    "age": st.one_of(st.floats(-1, 4), ODD),
 }
 
 
@@ -152,6 +161,7 @@ def states(draw):
     market = draw(plain_states)
     market["time_left"] = draw(st.sampled_from([0.0, 0.5, math.inf]))
     market["state"] = 0
+    market["age"] = draw(st.sampled_from([0.0, 0.25, 0.5, 1.0]))
     for name in draw(st.lists(st.sampled_from(sorted(rough)), max_size=2)):
         market[name] = draw(rough[name])
     return market
@@ -205,6 +215,9 @@ def test_twenty_thousand_quotes_equal_the_twin():
                 max_spread=random.choice([0, 0, random.randrange(1, 8)]),
                 min_size=random.choice([0, 0, random.randrange(1, 6)]),
                 shrink=random.random() < 0.5,
+                halt_after=random.choice([0.0, 0.0, 3.0]),
+                widen_after=1.0,
+                widen=random.choice([0.5, 3.0]),
             )
             quoter = quoter_of(policy, rules)
             for _ in range(10):
@@ -218,6 +231,7 @@ def test_twenty_thousand_quotes_equal_the_twin():
                     "target": random.choice([0.0, random.randrange(-3, 4), random.uniform(-3, 3)]),
                     "time_left": random.choice([math.inf, 0.0, random.uniform(0, 12)]),
                     "state": random.randrange(twin.n_states),
+                    "age": random.choice([0.0, 0.0, random.uniform(0, 4)]),
                 }
                 expected = quote(twin, rules, **market)
                 assert content(quoter.quote(**market)) == expected, (twin, rules, market)
@@ -233,6 +247,8 @@ def test_twenty_thousand_quotes_equal_the_twin():
         | Why.TIGHTENED
         | Why.SHRUNK
         | Why.APART
+        | Why.STALE
+        | Why.WIDENED
     )
 
 
@@ -275,7 +291,8 @@ def random_policy(random: Random):
 def test_a_batch_is_its_rows(pair, rules, markets):
     quoter = quoter_of(pair[0], rules)
     columns = {
-        name: [market[name] for market in markets] for name in ("reference", "inventory", "shift", "target")
+        name: [market[name] for market in markets]
+        for name in ("reference", "inventory", "shift", "target", "age")
     }
     columns = {name: np.array(values, dtype=float) for name, values in columns.items()}
     columns["time_left"] = np.array([market["time_left"] for market in markets], dtype=float)
@@ -331,7 +348,7 @@ def test_every_absence_has_a_reason(pair, rules, market):
     q = quoter_of(pair[0], rules).quote(**market)
     both = (
         Why.REFERENCE | Why.CROSSED | Why.HALTED | Why.NO_STATIONARY | Why.PAST_HORIZON | Why.BEYOND_HORIZON
-        | Why.INVENTORY | Why.STATE | Why.RANGE | Why.SHIFT | Why.TIME
+        | Why.INVENTORY | Why.STATE | Why.RANGE | Why.SHIFT | Why.TIME | Why.STALE
     )  # fmt: skip
     if q.bid is None:
         assert q.why & (both | Why.LIMIT_BID | Why.POLICY_BID)
@@ -397,7 +414,7 @@ def test_explanations_add_up_exactly(pair, rules, market):
     explained = quoter_of(pair[0], rules).explain(**market)
     for price, terms in ((explained.quote.bid, explained.bid), (explained.quote.ask, explained.ask)):
         if price is not None:
-            assert len(terms) == 8
+            assert len(terms) == len(STAGES)
             assert sum(map(Fraction, terms.values())) == price
             assert math.fsum(terms.values()) == price
         assert all(math.isfinite(term) for term in terms.values())

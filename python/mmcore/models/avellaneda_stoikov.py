@@ -203,6 +203,10 @@ class AvellanedaStoikov(Model):
         return self.omega is not None
 
     @property
+    def _kernel(self) -> str | None:  # type: ignore[override]
+        return None if self.horizon is None else "avellaneda_stoikov"
+
+    @property
     def _static(self) -> tuple[float, float]:
         size = self.gamma * self.order_size
         return static_half_spread(size, self.k[0]), static_half_spread(size, self.k[1])

@@ -93,6 +93,7 @@ class CarteaJaimungal(ExponentialIntensity):
             doc="volatility of the reference price; the quotes don't depend on it",
         ),
     )  # fmt: skip
+    _kernel = "cartea_jaimungal"
 
     running_penalty: float
     terminal_penalty: float

@@ -134,6 +134,7 @@ class GueantLehalleFernandezTapia(ExponentialIntensity):
     PARAMETERS = (
         SIGMA, INTENSITY, DECAY, GAMMA, Q_MAX, ORDER_SIZE, HORIZON, FEE, DRIFT, IMPACT, OBJECTIVE,
     )  # fmt: skip
+    _kernel = "exact"
 
     sigma: float
     gamma: float
@@ -221,6 +222,7 @@ class GueantLehalleFernandezTapiaClosedForm(Model):
         BOUND,
         ORDER_SIZE, FEE, DRIFT, IMPACT, OBJECTIVE,
     )  # fmt: skip
+    _kernel = "closed_form"
 
     sigma: float
     A: tuple[float, float]

@@ -37,6 +37,8 @@ class Model(ABC):
     """
 
     PARAMETERS: ClassVar[tuple[Parameter, ...]] = ()
+    _kernel: ClassVar[str | None] = None
+    """The model of mmcore/recalibration.h that compiles these parameters in place."""
 
     order_size: int
     horizon: float | None
