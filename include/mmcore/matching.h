@@ -29,14 +29,15 @@
 #include <math.h>
 
 #include "book.h"
+#include "calibration.h"
 #include "quoting.h"
+#include "recalibration.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 enum { MM_EVENT_QUOTE = 1, MM_EVENT_TRADE = 2 }; /* mm_events.kind */
-enum { MM_TRADE_HIDDEN = 1 };                    /* mm_events.flags */
 
 /* Columns in arrival order; `kind` says which set supplies the next row. local times never fall. */
 typedef struct mm_events {
@@ -45,6 +46,7 @@ typedef struct mm_events {
   const int64_t *quote_time, *bid, *ask, *bid_size, *ask_size;
   const int64_t *trade_exchange_time, *trade_time, *price, *size;
   const int32_t *subtick;
+  const int8_t *side;
   const uint8_t *flags;
 } mm_events;
 
@@ -84,8 +86,32 @@ typedef struct mm_fill_context { /* 56 bytes; FILL_CONTEXT in NumPy: what stood 
   int8_t reserved[6];
 } mm_fill_context;
 
+enum { MM_FOLLOW_SIGMA = 1, MM_FOLLOW_A = 2, MM_FOLLOW_K = 4 }; /* mm_follower.parameters */
+
+/* A recalibration that was due; PARAMETERS in NumPy. */
+typedef struct mm_recalibrated {
+  mm_estimate estimate;
+  uint64_t version; /* of the policy in force from then on */
+  int32_t status;   /* MM_OK: set; MM_UNKNOWN: not all identified; else why they were refused */
+  int32_t reserved;
+} mm_recalibrated;
+
+/* Parameters that follow the market: from the window, into the policy, in place. */
+typedef struct mm_follower {
+  mm_rolling rolling;
+  mm_live_policy *live;
+  int64_t next;       /* ns: when the next recalibration is due */
+  int32_t parameters; /* which of them the model has */
+  int32_t row;        /* a finite horizon: the row with so much time left is compiled */
+  int64_t *work;      /* of mm_rolling_estimate */
+  mm_recalibrated *log;
+  int64_t n, capacity;
+  int64_t seen; /* rows of the events */
+} mm_follower;
+
 typedef struct mm_replay {
   mm_replay_setup setup;
+  mm_follower *follower; /* NULL: the policy stays */
   const mm_policy *policy;
   mm_rules rules;
   mm_decision *decisions;
@@ -151,6 +177,37 @@ static inline double mm_replay_reference(const mm_replay *r, const mm_events *e)
     return (double)r->mid2 * 0.5;
   const double bid_size = (double)e->bid_size[r->touch_row], ask_size = (double)e->ask_size[r->touch_row];
   return (double)r->touch_bid + (double)(r->touch_ask - r->touch_bid) * (bid_size / (bid_size + ask_size));
+}
+
+/* Recalibrate as often as was due until `time`, all rows up to which have gone in. */
+static inline void mm_replay_follow(mm_replay *r, int64_t time) {
+  mm_follower *f = r->follower;
+  for (; f->next <= time; f->next += f->rolling.settings.every) {
+    if (MM_UNLIKELY(f->n >= f->capacity))
+      return; /* after the last decision */
+    mm_recalibrated *done = &f->log[f->n++];
+    const char *wrong;
+    memset(done, 0, sizeof *done);
+    mm_rolling_estimate(&f->rolling, f->next, f->work, &done->estimate);
+    done->status = MM_UNKNOWN;
+    if (mm_estimate_whole(&done->estimate)) {
+      mm_parameters p = f->live->parameters;
+      if (f->parameters & MM_FOLLOW_SIGMA)
+        p.sigma = done->estimate.sigma;
+      for (int side = 0; side < 2; ++side) {
+        if (f->parameters & MM_FOLLOW_A)
+          p.A[side] = done->estimate.A[side];
+        if (f->parameters & MM_FOLLOW_K)
+          p.k[side] = done->estimate.k[side];
+      }
+      if (f->row)
+        p.horizon = r->setup.countdown ? (double)(r->setup.expiry - f->next) / 1e9 : r->setup.time_left;
+      done->status = mm_live_set(f->live, &p, &wrong);
+      r->policy = mm_live_block(f->live);
+      r->made = 0;
+    }
+    done->version = r->policy->version;
+  }
 }
 
 /* Quote at `time` from what is known now, and log it as in flight. */
@@ -323,6 +380,19 @@ static inline int mm_replay_on_trade(mm_replay *r, const mm_events *e, int64_t t
   return MM_OK;
 }
 
+/* Let the window see the row under the cursor; once, also when the row is come to again. */
+static inline int mm_replay_watch(mm_replay *r, const mm_events *e, int is_quote, int64_t time) {
+  mm_follower *f = r->follower;
+  if (r->row < f->seen)
+    return MM_OK;
+  f->seen = r->row + 1;
+  const int status =
+      is_quote ? mm_rolling_quote(&f->rolling, time, e->bid[r->quote], e->ask[r->quote])
+               : mm_rolling_trade(&f->rolling, e->trade_exchange_time[r->trade], time, e->price[r->trade],
+                                  e->subtick[r->trade], e->side[r->trade], e->flags[r->trade]);
+  return status == MM_INVALID ? MM_INVALID : MM_OK;
+}
+
 /* Walk the rows up to `stop` (exclusive). MM_CAPACITY: enlarge and call again; other statuses are final. */
 static inline int mm_replay_run(mm_replay *r, const mm_events *e, int64_t stop) {
   const int every_quote = r->setup.interval == 0;
@@ -333,10 +403,17 @@ static inline int mm_replay_run(mm_replay *r, const mm_events *e, int64_t stop) 
     const int is_quote = e->kind[r->row] == MM_EVENT_QUOTE;
     const int64_t time = is_quote ? e->quote_time[r->quote] : e->trade_time[r->trade];
     while (r->next < time) {
+      if (r->follower)
+        mm_replay_follow(r, r->next);
       if (MM_UNLIKELY((status = mm_replay_decide(r, e, r->next)) != MM_OK))
         return status;
       /* no sum may overflow: the last decision is at least one interval before the end */
       r->next = r->next <= r->setup.last - r->setup.interval ? r->next + r->setup.interval : INT64_MAX;
+    }
+    if (r->follower) {
+      mm_replay_follow(r, time - 1);
+      if (MM_UNLIKELY((status = mm_replay_watch(r, e, is_quote, time)) != MM_OK))
+        return status;
     }
     if (is_quote) {
       if (every_quote && MM_UNLIKELY(r->n_decisions >= r->decision_capacity))

@@ -477,14 +477,18 @@ static inline void mm_store_release(uint64_t *at, uint64_t value) {
 
 /* A policy that one thread recalibrates while others quote from it.
  *
- * Two blocks of one shape. The writer fills the spare one and then publishes it by one store; a
+ * Two blocks. The writer fills the spare one and then publishes it by one store; a
  * reader takes the block in force and asks afterwards whether it was written to meanwhile, which
  * needs two recalibrations during one quote: then it reads again. So the writer never waits, and
  * what a reader returns comes from one policy. What decides which memory is read (shape, sizes) never
- * changes, so even a read that is thrown away stays within the block. */
+ * changes in a block, so even a read that is thrown away stays within it.
+ *
+ * To begin, both blocks are those of `memory`, or another policy of the same bounds that shall be quoted
+ * until the first recalibration. */
 typedef struct mm_live_policy {
-  mm_policy *block[2];
-  uint64_t begun, published; /* recalibrations; block[published & 1] is in force */
+  mm_policy *block[2];       /* what is quoted from: block[published & 1] is in force */
+  mm_policy *memory[2];      /* what recalibrations are written to */
+  uint64_t begun, published; /* recalibrations */
   mm_parameters parameters;  /* in force; the writer's */
   mm_recalibration state;
   double *work;
@@ -495,13 +499,15 @@ static inline int mm_live_set(mm_live_policy *live, const mm_parameters *p, cons
   const uint64_t now = live->published, next = now + 1;
   const uint64_t version = live->block[now & 1]->version + 1;
   mm_recalibration state = live->state;
+  mm_policy *spare = live->memory[next & 1];
   mm_store_release(&live->begun, next);
   MM_FENCE_RELEASE(); /* the block is written after `begun` */
-  const int status = mm_recalibrate(live->block[next & 1], p, &state, live->work, version, wrong);
+  const int status = mm_recalibrate(spare, p, &state, live->work, version, wrong);
   if (status != MM_OK) {
     mm_store_release(&live->begun, now);
     return status;
   }
+  live->block[next & 1] = spare;
   mm_store_release(&live->published, next);
   live->parameters = *p;
   live->state = state;

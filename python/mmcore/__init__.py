@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .replaying import replay, run
     from .results import Result, Results
     from .risk_appetite import RiskAversion, gamma_for
+    from .rolling import Estimate, Recalibrate
     from .simulation import SimulatedMarket, simulate
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "CarteaJaimungal",
     "Comparison",
     "Currency",
+    "Estimate",
     "Events",
     "Explanation",
     "FeedAge",
@@ -66,6 +68,7 @@ __all__ = [
     "QuoteBuffer",
     "Quoter",
     "Quotes",
+    "Recalibrate",
     "Report",
     "ReportKind",
     "Result",
@@ -107,6 +110,7 @@ _HOMES = {
     "replaying": "replay run",
     "results": "Result Results",
     "risk_appetite": "RiskAversion gamma_for",
+    "rolling": "Estimate Recalibrate",
     "simulation": "SimulatedMarket simulate",
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}

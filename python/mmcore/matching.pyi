@@ -6,9 +6,11 @@ from typing_extensions import disjoint_base
 
 from .events import Events
 from .quoting import Quoter
+from .rolling import Recalibrate
 
 DECISION: np.dtype[np.void]
 FILL_CONTEXT: np.dtype[np.void]
+PARAMETERS: np.dtype[np.void]
 
 @disjoint_base
 class Matching:
@@ -28,12 +30,15 @@ class Matching:
         touch: bool,
         weighted: bool,
         hidden: bool,
+        recalibrate: Recalibrate | None = None,
         decisions: int = ...,
         fills: int | None = ...,
     ) -> None: ...
+    @property
+    def parameters(self) -> NDArray[np.void] | None: ...
     def run(self, stop: int) -> int: ...
     def finish(
         self,
     ) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.void], dict[str, Any]]: ...
 
-__all__ = ["DECISION", "FILL_CONTEXT", "Matching"]
+__all__ = ["DECISION", "FILL_CONTEXT", "PARAMETERS", "Matching"]

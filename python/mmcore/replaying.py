@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .calibration import Calibration
     from .events import Events
     from .matching import Matching
+    from .rolling import Recalibrate
 
 __all__ = ["REPLAY_PARAMETERS", "RUN_PARAMETERS", "Progress", "default_gamma", "replay", "run"]
 
@@ -201,6 +202,7 @@ def replay(
     reference: str = ...,
     hidden: bool = ...,
     time_left: float | None = ...,
+    recalibrate: Recalibrate | None = ...,
     optimistic: bool = ...,
     progress: Progress | None = ...,
 ) -> Results: ...
@@ -216,6 +218,7 @@ def replay(
     reference: str = ...,
     hidden: bool = ...,
     time_left: float | None = ...,
+    recalibrate: Recalibrate | None = ...,
     optimistic: bool = ...,
     progress: Progress | None = ...,
 ) -> Result: ...
@@ -230,6 +233,7 @@ def replay(
     reference: str = "mid",
     hidden: bool = False,
     time_left: float | None = None,
+    recalibrate: Recalibrate | None = None,
     optimistic: bool = False,
     progress: Progress | None = None,
 ) -> Result | Results:
@@ -257,6 +261,9 @@ def replay(
     time_left : float, optional
         Seconds to the horizon given to each decision. None: infinite where the policy has a
         stationary solution, else counting down to the end of the span.
+    recalibrate : Recalibrate, optional
+        Lets the policy follow the market: sigma, A and k of the quoter's model are put in force again as they
+        were known at each moment, in place, going on from a copy of this object's state.
     optimistic : bool
         Whether to replay under "touch" in the same pass; otherwise :attr:`Result.optimistic` does so when
         it is first asked for.
@@ -304,6 +311,7 @@ def replay(
         "reference": reference,
         "hidden": hidden,
         "time_left": time_left,
+        "recalibrate": recalibrate,
         "optimistic": optimistic,
     }
     if isinstance(quoter, Mapping):
@@ -346,6 +354,7 @@ def _replay(
     reference: str,
     hidden: bool,
     time_left: float | None,
+    recalibrate: Recalibrate | None,
     optimistic: bool,
     progress: Progress | None,
     model: Any = None,
@@ -361,6 +370,7 @@ def _replay(
         "reference": reference,
         "hidden": hidden,
         "time_left": time_left,
+        "recalibrate": recalibrate,
         "model": model,
         "calibration": calibration,
         "sample": sample,
@@ -393,6 +403,7 @@ def _case(
     reference: str,
     hidden: bool,
     time_left: float | None,
+    recalibrate: Recalibrate | None = None,
     model: Any = None,
     calibration: Calibration | None = None,
     sample: str | None = None,
@@ -401,6 +412,7 @@ def _case(
     from .events import Events
     from .matching import Matching
     from .quoting import Quoter
+    from .rolling import Recalibrate
 
     if not isinstance(events, Events):
         raise InvalidArgument(argument="events", value=type(events).__name__, allowed="an Events")
@@ -421,6 +433,10 @@ def _case(
     _CHECK["fill"].check(fill)
     _CHECK["reference"].check(reference)
     _CHECK["hidden"].check(hidden)
+    if recalibrate is not None and not isinstance(recalibrate, Recalibrate):
+        raise InvalidArgument(
+            argument="recalibrate", value=recalibrate, allowed="an mmcore.Recalibrate, or None"
+        )
     rate = _rate(maker_fee)
     span = _span(events, interval_ns)
     if time_left is None:
@@ -445,6 +461,7 @@ def _case(
         touch=fill == "touch",
         weighted=reference == "weighted",
         hidden=hidden,
+        recalibrate=recalibrate,
         decisions=span.decisions,
     )
     described = {
@@ -455,9 +472,11 @@ def _case(
         "reference": reference,
         "hidden": hidden,
         "time_left": None if math.isnan(left) else left if math.isfinite(left) else "inf",
+        **({} if recalibrate is None else {"recalibrate": repr(recalibrate)}),
         **(settings or {}),
     }
     made = {"quoter": quoter, "settings": described, "model": model}
+    made["recalibrate"] = None if recalibrate is None else recalibrate.copy()
     return _Case(matching, span, made | {"calibration": calibration, "sample": sample})
 
 
@@ -484,6 +503,7 @@ def _one_pass(events: Events, cases: Sequence[_Case], progress: Progress | None)
                 decisions=decisions,
                 fills=fills,
                 fill_context=contexts,
+                parameters=case.matching.parameters,
                 totals=Totals(first_time=span.first, end_time=span.end, last_time=span.last_quote, **totals),
                 **case.result,
             )
@@ -497,6 +517,7 @@ def replay_under(rule: str, result: Result, quoter: Any) -> Result:
     arguments = {p.name: settings.pop(p.name) for p in REPLAY_PARAMETERS if p.name in settings}
     if arguments["time_left"] == "inf":
         arguments["time_left"] = math.inf
+    arguments["recalibrate"] = result.recalibrate
     arguments |= {"model": result.model, "calibration": result.calibration, "sample": result.sample}
     case = _case(result.events, quoter, **(arguments | {"fill": rule}), settings=settings)
     return _one_pass(result.events, [case], None)[0]

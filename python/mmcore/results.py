@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from .instruments import Instrument
     from .inventory import InventoryLaw
     from .periods import Periods
+    from .rolling import Recalibrate
 
 __all__ = [
     "HORIZONS",
@@ -429,6 +430,13 @@ class Result:
         or on later data; "fixed parameters": given, and where they come from is not known here.
     optimistic : Result, optional
         The same replay under ``fill="touch"``, where it was made already.
+    parameters : ndarray, optional
+        Where parameters followed the market, one record per recalibration that was due (dtype
+        ``mmcore.matching.PARAMETERS``): ``time`` (ns); ``sigma``, ``A``, ``k`` of (bid, ask) with their standard
+        errors (``sigma_error``, …); ``orders``, ``seconds`` of the window; ``version`` of the policy in force
+        from then on; ``status`` (0 set, below 0 not).
+    recalibrate : Recalibrate, optional
+        How, and from what state.
 
     Notes
     -----
@@ -461,6 +469,8 @@ class Result:
         calibration: Calibration | None = None,
         sample: str = "fixed parameters",
         optimistic: Result | None = None,
+        parameters: NDArray[np.void] | None = None,
+        recalibrate: Recalibrate | None = None,
     ) -> None:
         self.events = events
         self.quoter = quoter
@@ -472,6 +482,8 @@ class Result:
         self.model = model
         self.calibration = calibration
         self.sample = sample
+        self.parameters = parameters
+        self.recalibrate = recalibrate
         # A quoter may be changed after the replay; the optimistic bound is that of the rules as they were.
         self._rules = copy(quoter)
         if optimistic is not None:
@@ -522,6 +534,13 @@ class Result:
     def notes(self) -> list[str]:
         """What a reader should know before using the numbers, in words."""
         found = [self.sample_note] if self.sample == "in-sample" else []
+        if self.parameters is not None and self.recalibrate is not None:
+            done = int(np.count_nonzero(self.parameters["status"] == 0))
+            found.append(
+                f"The parameters followed the market: set {done:,} times of {len(self.parameters):,}, every "
+                f"{self.recalibrate.every:g} s from the {self.recalibrate.window:g} s before; where the window "
+                "did not identify them, those before stayed."
+            )
         law = self._intensity_law
         if law is not None and self._further:
             shares = [f"{math.exp(-k):.0%} ({side})" for side, (_, k) in zip(SIDES, law, strict=True)]

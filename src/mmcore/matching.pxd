@@ -1,11 +1,16 @@
 """The replay kernel: its structs and functions; see ``mmcore/matching.h``."""
-from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from mmcore.book cimport mm_fill, mm_position
-from mmcore.quoting cimport Policy, mm_policy, mm_rules
+from mmcore.quoting cimport Policy, Quoter, mm_live_policy, mm_policy, mm_rules
+from mmcore.rolling cimport Recalibrate, mm_estimate, mm_rolling
 
 
 cdef extern from "mmcore/matching.h" nogil:
+    const int MM_FOLLOW_SIGMA
+    const int MM_FOLLOW_A
+    const int MM_FOLLOW_K
+
     ctypedef struct mm_events:
         int64_t rows
         int64_t quotes
@@ -21,6 +26,7 @@ cdef extern from "mmcore/matching.h" nogil:
         const int64_t *price
         const int64_t *size
         const int32_t *subtick
+        const int8_t *side
         const uint8_t *flags
 
     ctypedef struct mm_replay_setup:
@@ -65,8 +71,27 @@ cdef extern from "mmcore/matching.h" nogil:
         int8_t place
         int8_t complete
 
+    ctypedef struct mm_recalibrated:
+        mm_estimate estimate
+        uint64_t version
+        int32_t status
+        int32_t reserved
+
+    ctypedef struct mm_follower:
+        mm_rolling rolling
+        mm_live_policy *live
+        int64_t next
+        int32_t parameters
+        int32_t row
+        int64_t *work
+        mm_recalibrated *log
+        int64_t n
+        int64_t capacity
+        int64_t seen
+
     ctypedef struct mm_replay:
         mm_replay_setup setup
+        mm_follower *follower
         const mm_policy *policy
         mm_rules rules
         mm_decision *decisions
@@ -100,8 +125,13 @@ cdef class Matching:
     cdef mm_events c_events
     cdef object _columns
     cdef Policy _policy
+    cdef mm_follower c_follower
+    cdef Quoter _quoter          # a private copy, whose policy follows the market
+    cdef Recalibrate _window     # likewise
+    cdef object _recalibrated
     cdef object _decisions
     cdef object _fills
     cdef object _contexts
     cdef bint _busy
+    cdef int _follow(self, Quoter quoter, Recalibrate recalibrate, int64_t first, int64_t last) except -1
     cdef int _room(self, int64_t decisions, int64_t fills) except -1

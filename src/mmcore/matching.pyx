@@ -5,14 +5,16 @@ The rules (one clock, what is in flight, what fills) are those of ``mmcore/match
 """
 import numpy as np
 
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport INT64_MIN, int8_t, int32_t, int64_t, uint8_t
 from libc.string cimport memset
 
 from mmcore.book cimport mm_fill, mm_i128
 from mmcore.quoting cimport Policy, Quoter
+from mmcore.rolling cimport Recalibrate
 
 from mmcore.book import FILL
 from mmcore.errors import InvalidArgument, OutOfBounds, Unsupported
+from mmcore.rolling import ESTIMATE
 
 cdef extern from "mmcore/types.h" nogil:
     enum:
@@ -21,7 +23,7 @@ cdef extern from "mmcore/types.h" nogil:
         MM_UNSUPPORTED
         MM_CAPACITY
 
-__all__ = ["DECISION", "FILL_CONTEXT", "Matching"]
+__all__ = ["DECISION", "FILL_CONTEXT", "PARAMETERS", "Matching"]
 
 DECISION = np.dtype(
     [(name, "<i8") for name in ("time", "live_time")]
@@ -40,7 +42,12 @@ FILL_CONTEXT = np.dtype({
 })
 """NumPy type of what stood around a fill, ``mm_fill_context`` in C."""
 
-if DECISION.itemsize != sizeof(mm_decision) or FILL.itemsize != sizeof(mm_fill):
+PARAMETERS = np.dtype([*((name, ESTIMATE[name]) for name in ESTIMATE.names), ("version", "=u8"),
+                       ("status", "=i4"), ("reserved", "=i4")])
+"""NumPy type of a recalibration, ``mm_recalibrated`` in C: the estimate, the version of the policy in force
+from then on, and a status: 0 set, below 0 not (-5 where the window did not identify all parameters)."""
+
+if PARAMETERS.itemsize != sizeof(mm_recalibrated) or DECISION.itemsize != sizeof(mm_decision) or FILL.itemsize != sizeof(mm_fill):
     raise ImportError("the record types of Python and C differ: build again")
 
 
@@ -92,6 +99,8 @@ cdef class Matching:
         Reference: mid weighted by the sizes.
     hidden : bool
         Whether hidden executions fill too.
+    recalibrate : Recalibrate, optional
+        Lets the policy follow the market, from a copy of its state.
     decisions, fills : int, optional
         Records to make room for at first; by default a fill for each trade, up to a million. Memory
         that is not written to is not taken.
@@ -108,11 +117,12 @@ cdef class Matching:
 
     def __init__(self, events, Quoter quoter not None, *, int64_t interval, int64_t latency, int64_t first,
                  int64_t last, int64_t end, double time_left, int64_t expiry, fee, bint touch, bint weighted,
-                 bint hidden, int64_t decisions=4096, fills=None):
+                 bint hidden, Recalibrate recalibrate=None, int64_t decisions=4096, fills=None):
         cdef mm_replay_setup setup
         cdef mm_events *e = &self.c_events
         cdef const uint8_t[::1] kind = events.kind
         cdef const int32_t[::1] subtick
+        cdef const int8_t[::1] side
         cdef const uint8_t[::1] flags
         if interval < 0 or latency < 0:
             raise InvalidArgument(argument="interval, latency", value=(interval, latency), allowed=">= 0 ns")
@@ -120,7 +130,7 @@ cdef class Matching:
             raise InvalidArgument(argument="first, last, end", value=(first, last, end),
                                   allowed="first <= end and last <= end")
         quotes, trades = events.quotes, events.trades
-        subtick, flags = trades.subtick, trades.flags
+        subtick, side, flags = trades.subtick, trades.side, trades.flags
         e.rows, e.quotes, e.trades = kind.shape[0], len(quotes), len(trades)
         e.kind = &kind[0] if e.rows else NULL
         e.quote_time = _i8("quotes.local_time", quotes.local_time, e.quotes)
@@ -132,9 +142,10 @@ cdef class Matching:
         e.trade_time = _i8("trades.local_time", trades.local_time, e.trades)
         e.price = _i8("trades.price", trades.price, e.trades)
         e.size = _i8("trades.size", trades.size, e.trades)
-        if subtick.shape[0] != e.trades or flags.shape[0] != e.trades:
-            raise InvalidArgument(argument="trades", value=(subtick.shape[0], flags.shape[0]),
+        if not subtick.shape[0] == side.shape[0] == flags.shape[0] == e.trades:
+            raise InvalidArgument(argument="trades", value=(subtick.shape[0], side.shape[0], flags.shape[0]),
                                   allowed=f"columns of length {e.trades}")
+        e.side = &side[0] if e.trades else NULL
         e.subtick = &subtick[0] if e.trades else NULL
         e.flags = &flags[0] if e.trades else NULL
         cdef int64_t n_quotes = int(np.count_nonzero(np.asarray(kind) == 1))
@@ -153,8 +164,56 @@ cdef class Matching:
         self._policy = quoter.in_force()
         mm_replay_init(&self.c_replay, &setup, self._policy.c_policy, &quoter.c_rules,
                        events.instrument.negative_prices)
-        self._decisions = self._fills = self._contexts = None
+        self._decisions = self._fills = self._contexts = self._recalibrated = None
+        if recalibrate is not None:
+            self._follow(quoter, recalibrate, first, last)
         self._room(max(decisions, 1), max(min(e.trades, 1 << 20) if fills is None else fills, 1))
+
+    cdef int _follow(self, Quoter quoter, Recalibrate recalibrate, int64_t first, int64_t last) except -1:
+        """Let the policy of a private copy of the quoter follow the market."""
+        cdef mm_follower *f = &self.c_follower
+        cdef uint8_t[::1] view
+        cdef int64_t every = recalibrate.c.settings.every, origin, turns
+        memset(f, 0, sizeof(mm_follower))
+        self._quoter, self._window = quoter.follower(), recalibrate.copy()
+        model = quoter._model
+        names = [parameter.name for parameter in model.PARAMETERS]
+        f.parameters = (
+            MM_FOLLOW_SIGMA * ("sigma" in names) | MM_FOLLOW_A * ("A" in names) | MM_FOLLOW_K * ("k" in names)
+        )
+        f.row = self.c_events.quotes > 0 and getattr(model, "horizon", None) is not None and model._has_stationary
+        f.live = &self._quoter.live
+        f.rolling = self._window.c
+        f.work = self._window.work
+        origin = f.rolling.origin
+        if origin == INT64_MIN:
+            origin = self.c_events.quote_time[0] if self.c_events.quotes else first
+        if f.rolling.origin != INT64_MIN and self.c_events.rows and (
+            min(self.c_events.quote_time[0], self.c_events.trade_time[0] if self.c_events.trades else first)
+            < f.rolling.now
+        ):
+            raise InvalidArgument(
+                "recalibrate has seen data from within the replayed span: it would look ahead",
+                argument="recalibrate", value=f.rolling.now,
+            )
+        turns = max(-((origin - first) // every), -(-self._window.warmup // every))
+        f.next = origin + turns * every
+        f.capacity = max((last - f.next) // every + 1, 0)
+        self._recalibrated = np.zeros(f.capacity, PARAMETERS)
+        if f.capacity:
+            view = self._recalibrated.view(np.uint8)
+            f.log = <mm_recalibrated *>&view[0]
+        self.c_replay.follower = f
+        return 0
+
+    @property
+    def parameters(self):
+        """The recalibrations so far, one record of dtype :data:`PARAMETERS` each; None where none are made."""
+        if self._recalibrated is None:
+            return None
+        found = self._recalibrated[:self.c_follower.n]
+        found.flags.writeable = False
+        return found
 
     cdef int _room(self, int64_t decisions, int64_t fills) except -1:
         """Move what was logged into arrays of at least these lengths."""

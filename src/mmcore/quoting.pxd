@@ -179,6 +179,7 @@ cdef extern from "mmcore/recalibration.h" nogil:
 
     ctypedef struct mm_live_policy:
         mm_policy *block[2]
+        mm_policy *memory[2]
         uint64_t begun
         uint64_t published
         mm_parameters parameters
@@ -256,8 +257,7 @@ cdef class Quoter:
     # alive, also while another thread recalibrates in place.
     cdef mm_live_policy live
     cdef mm_rules c_rules
-    cdef mm_policy *block[2]     # of recalibrations in place; NULL before the first
-    cdef void *memory            # of both blocks and the work array
+    cdef void *memory            # of recalibrations in place; NULL before the first
     cdef Policy _policy          # the last one that was made or asked for
     cdef Policy _before          # the one before: a reader may still be at it
     cdef readonly object instrument
@@ -268,6 +268,7 @@ cdef class Quoter:
     cdef object _model
     cdef dict _changes           # of the model's parameters, since _model was made
     cdef Policy in_force(self)
+    cdef Quoter follower(self)
     cdef int read_parameters(self, mm_parameters *p, int kernel) except -1
     cdef int begin(self, const mm_parameters *p) except -1
     cdef int recalibrate(self, int kernel, dict changes, object time_left) except -1

@@ -1718,19 +1718,15 @@ cdef class Quoter:
             p.horizon = _finite(time_left, "time_left", 0.0, f"seconds from 0 to {self._model.horizon:g}")
             if p.horizon > self._model.horizon:
                 raise refusal("time_left", time_left, f"seconds from 0 to {self._model.horizon:g}")
-        cdef uint64_t next = self.live.published + 1
-        cdef mm_policy *spare = self.live.block[next & 1]
         status = mm_parameters_check(&p, &wrong)
         if status == MM_OK:
             if self.memory == NULL:
                 self.begin(&p)
-            self.live.block[next & 1] = self.block[next & 1]
             status = mm_live_set(&self.live, &p, &wrong)
-            if status == MM_OK:
-                if changes:
-                    self._changes = {**self._changes, **changes} if self._changes else changes
-                return 0
-            self.live.block[next & 1] = spare
+        if status == MM_OK:
+            if changes:
+                self._changes = {**self._changes, **changes} if self._changes else changes
+            return 0
         if status == MM_INVALID:
             argument = wrong.decode()
             value = changes.get(argument, getattr(self._model, argument, None))
@@ -1738,6 +1734,21 @@ cdef class Quoter:
         raise NoConvergence(
             f"no policy was found for {changes!r}: the numbers are beyond the range of the solver"
         )
+
+    cdef Quoter follower(self):
+        """A copy whose policy other compiled code recalibrates in place."""
+        kernel = getattr(self.model, "_kernel", None)
+        if kernel is None:
+            raise Unsupported(
+                "recalibration in a replay needs a model that is compiled in place (exact models, closed forms, "
+                f"Avellaneda-Stoikov with a horizon), and this is {self._model!r}", argument="recalibrate",
+            )
+        cdef Quoter copy = _restore_quoter(*self.__reduce__()[1])
+        cdef mm_parameters p
+        copy.read_parameters(&p, _KERNELS[kernel])
+        if copy.memory == NULL:
+            copy.begin(&p)
+        return copy
 
     cdef int read_parameters(self, mm_parameters *p, int kernel) except -1:
         """All of the model's parameters."""
@@ -1764,8 +1775,8 @@ cdef class Quoter:
             raise CapacityError(f"no memory for two policies of {nbytes} bytes")
         at = (<uintptr_t>memory + MM_POLICY_ALIGN - 1) // MM_POLICY_ALIGN * MM_POLICY_ALIGN
         for i in range(2):
-            self.block[i] = <mm_policy *>(at + i * rounded)
-            mm_recalibration_begin(p, self.block[i], nbytes, &self.live.state)
+            self.live.memory[i] = <mm_policy *>(at + i * rounded)
+            mm_recalibration_begin(p, self.live.memory[i], nbytes, &self.live.state)
         self.live.work = <double *>(at + 2 * rounded)
         self.memory = memory
         self.live.parameters = p[0]

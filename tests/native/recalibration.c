@@ -9,7 +9,8 @@ uint64_t bytes_of(const mm_parameters *p) {
 
 int begin(const mm_parameters *p, void *first, void *second, uint64_t bytes, double *work) {
   memset(&live, 0, sizeof live);
-  live.block[0] = (mm_policy *)first, live.block[1] = (mm_policy *)second;
+  live.block[0] = live.memory[0] = (mm_policy *)first;
+  live.block[1] = live.memory[1] = (mm_policy *)second;
   live.work = work;
   const int status = mm_recalibration_begin(p, live.block[0], bytes, &live.state);
   return status ? status : mm_recalibration_begin(p, live.block[1], bytes, &live.state);
