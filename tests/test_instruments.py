@@ -3,6 +3,7 @@
 import decimal
 import json
 import math
+import re
 from decimal import Decimal
 from fractions import Fraction
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 import mmcore as mm
 from mmcore.errors import InvalidArgument, OutOfBounds, Unsupported
+from mmcore.instruments import money_places, money_text
 
 BTC = mm.Instrument("BTCUSDT", tick="0.1", lot="0.001", currency=mm.Currency("USDT"))
 
@@ -239,6 +241,30 @@ def test_money_is_exact_whatever_the_decimal_context(tick, lot, n, places):
     with decimal.localcontext(prec=5):
         money = x.money(Fraction(n, 10**places))
     assert Fraction(money) == Fraction(n, 10**places) * Fraction(tick) * Fraction(lot)
+
+
+@given(amount=st.decimals(allow_nan=False, allow_infinity=False, places=12) | st.integers().map(Decimal))
+def test_the_text_of_money_is_exact_without_exponent_and_with_two_decimals_at_least(amount):
+    text = money_text(amount, "+,")
+    assert Fraction(text.replace(",", "")) == Fraction(amount)
+    assert re.fullmatch(r"[+-]?\d{1,3}(,\d{3})*\.(\d\d|\d+[1-9])", text)
+    assert text[0] == ("+" if amount > 0 else "-" if amount < 0 else "0")
+    places = len(text.partition(".")[2])
+    assert money_places(amount, Decimal(0)) == places
+    assert money_text(amount, places=places + 3).replace("-", "") == text.strip("+-").replace(",", "") + "000"
+
+
+@pytest.mark.parametrize("unit", ["0.00000001", "0.01", "1"])
+def test_no_money_is_shown_with_an_exponent(unit):
+    """Decimal writes a zero of eight decimals as 0E-8."""
+    x = mm.Instrument("X", tick="0.1", lot="0.00000001", currency=mm.Currency("USDT", unit=unit))
+    assert repr(x.money(0)) == repr(x.currency.amount(0)) == "Decimal('0.00')"
+    position = mm.Book([x])["X"]
+    assert set(map(repr, position.pnl().values())) == {"Decimal('0.00')"}
+    position.fill(10, 5, fee=3)
+    position.fill(-10, 5, fee=-3)
+    assert set(map(repr, position.pnl().values())) == {"Decimal('0.00')"}
+    assert "0.00 USDT" in repr(position)
 
 
 @pytest.mark.parametrize("lot", ["1", "0.001", "0.00000001"])

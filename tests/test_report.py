@@ -141,14 +141,14 @@ def test_headline_figures_are_the_books_and_add_up_on_the_page(result, page):
     a = result.attribution
     assert (net, spread, inventory, fees) == (a.total, a.spread, a.inventory, a.fees)
     assert net == spread + inventory + fees
-    assert values["Unexplained"] == "0"
+    assert values["Unexplained"] == "0.00"
     assert values["Fills"] == f"{len(result.fills):,}"
 
 
 def test_a_rounded_half_is_shown_in_full():
     # -25.645 shown with two decimals is -25.64, and no longer the sum of 24.32 and -49.97.
     assert numbers.money(Decimal("-25.645"), 3) == "−25.645"
-    assert numbers.money(Decimal("1E-8")) == "0.000000010"
+    assert numbers.money(Decimal("1E-8")) == "0.00000001"
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,32 @@ def test_attribution_adds_up_and_speaks(simulated):
     assert (t.net, t.bought, t.sold) == (position.net, position.bought, position.sold)
     cash = sum(-int(f["qty"]) * int(f["price"]) for f in simulated.fills)
     assert (t.cash, t.fees) == (cash, int(simulated.fills["fee"].sum()))
-    assert str(a).endswith("unexplained 0")
+    assert str(a).endswith("unexplained 0.00 USD")
+
+
+MONEY = r"[+-]?(?:\d{1,3}(?:,\d{3})*|\d+)\.(?:\d\d|\d+[1-9])"
+"""Two decimals, or more that do not end with zeros; no exponent."""
+
+
+def test_money_has_one_form_in_every_view(simulated):
+    """The texts of an amount differ in sign, grouping and column only."""
+    a, c = simulated.attribution, simulated.instrument.currency.name
+    parts = (a.spread, a.inventory, a.fees, a.total, a.unexplained)
+    again = json.loads(json.dumps(simulated.summary()))
+    texts = [again["pnl"][name] for name in ("spread", "inventory", "fees", "total", "unexplained")]
+    assert [Decimal(text) for text in texts] == list(parts)
+    for row in again["by_period"]["rows"]:
+        texts += [text for name, text in row["pnl"].items() if name != "currency"]
+    texts.append(again["drawdown"])
+    said = re.findall(rf"(\S+) {c}\b", repr(simulated))
+    assert [Decimal(text.replace(",", "")) for text in said[:5]] == list(parts)
+    table = str(simulated.by_hour(None)).splitlines()[1:]
+    texts += said + [cell for line in table for cell in line.split()[1:5]]
+    compared = mm.compare(simulated, simulated)
+    texts += [*re.findall(rf"(\S+) {c}\b", repr(compared)), compared.to_dict()["total"]["amount"]]
+    assert len(texts) > 30
+    for text in texts:
+        assert re.fullmatch(MONEY, text), text
 
 
 def test_attribution_against_the_definition(simulated):
@@ -319,19 +344,19 @@ def test_the_summary_is_json_and_every_view_names_the_sample(simulated):
     text = json.dumps(simulated.summary(), allow_nan=False)
     again = json.loads(text)
     assert again["sample"] == "out-of-sample"
-    assert again["pnl"]["unexplained"] == "0"
+    assert again["pnl"]["unexplained"] == "0.00"
     assert Decimal(again["pnl"]["total"]) == simulated.attribution.total
     assert [row["horizon"] for row in again["markouts"]["both"]] == list(HORIZONS)
     for view in (repr(simulated), simulated._repr_html_()):
         assert "out-of-sample" in view
-        assert "unexplained 0" in view
+        assert "unexplained 0.00 " in view
     assert len(str(simulated.markouts()).splitlines()) == 1 + len(HORIZONS)
 
 
 def test_a_replay_without_a_fill_has_a_result_too():
     result = mm.replay(quotes_of([0, 5 * S], [200, 200]), mm.Affine(base=1.0, q_max=1))
     assert result.attribution.total == 0
-    assert str(result.attribution).startswith("spread captured 0 USD")
+    assert str(result.attribution).startswith("spread captured 0.00 USD")
     assert result.drawdown.amount == 0
     assert result.half_life is None
     assert result.sigma_realised == 0.0

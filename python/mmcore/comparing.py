@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InvalidArgument, MissingExtra
+from .instruments import money_text, trimmed
 from .parameters import Parameter
 from .periods import earned
 
@@ -132,16 +133,24 @@ class Comparison:
         if total.low == total.high == 0 and not total.amount:
             return "the same P&L in every block of time: no difference"
         better = "better" if total.amount > 0 else "worse" if total.amount < 0 else "equal"
-        words = f"{better} by {_money(abs(total.amount))} {c}" if total.amount else "equal in total"
+        words = (
+            f"{better} by {money_text(total.amount.copy_abs(), ',')} {c}"
+            if total.amount
+            else "equal in total"
+        )
         if math.isnan(total.low):
             return f"{words}; the span is too short for an interval"
         apart = "the data tell them apart" if total.apart else "the data do not tell them apart"
-        return f"{words}, {100 * self.level:g} % interval {total.low:.4g} to {total.high:.4g}: {apart}"
+        return (
+            f"{words}, {100 * self.level:g} % interval {_about(total.low)} to {_about(total.high)}: {apart}"
+        )
 
     def _cells(self) -> Iterator[tuple[str, str, str]]:
         for d in self.differences:
-            interval = "not estimable" if math.isnan(d.low) else f"{d.low:+.4g} to {d.high:+.4g}"
-            yield d.part, f"{_money(d.amount, '+')} {self.currency}", interval
+            interval = (
+                "not estimable" if math.isnan(d.low) else f"{_about(d.low, '+')} to {_about(d.high, '+')}"
+            )
+            yield d.part, f"{money_text(d.amount, '+,')} {self.currency}", interval
 
     def __repr__(self) -> str:
         lines = [f"  {part}: {amount} ({interval})" for part, amount, interval in self._cells()]
@@ -158,7 +167,7 @@ class Comparison:
         """Return all but the path, JSON-able; exact amounts as decimal strings, no interval as None."""
         found: dict[str, Any] = {
             d.part: {
-                "amount": _money(d.amount).replace(",", ""),
+                "amount": money_text(d.amount),
                 "low": None if math.isnan(d.low) else d.low,
                 "high": None if math.isnan(d.high) else d.high,
                 "apart": d.apart,
@@ -193,9 +202,10 @@ class Comparison:
         return ax
 
 
-def _money(amount: Decimal, style: str = "") -> str:
-    text = format(amount, f"{style},f")
-    return (text.rstrip("0").rstrip(".") if "." in text else text) if amount else "0"
+def _about(amount: float, style: str = "") -> str:
+    """Write an estimated amount of money: three significant digits, two decimals at least."""
+    places = 2 if amount == 0 else max(2, 2 - math.floor(math.log10(abs(amount))))
+    return money_text(Decimal(f"{amount:.{places}f}"), f"{style},")
 
 
 def compare(
@@ -277,7 +287,7 @@ def compare(
     a, b = result.attribution, baseline.attribution
     with localcontext(prec=100):
         differences = tuple(
-            Difference(part, getattr(a, part) - getattr(b, part), *ends[part]) for part in PARTS
+            Difference(part, trimmed(getattr(a, part) - getattr(b, part)), *ends[part]) for part in PARTS
         )
     return Comparison(
         differences,

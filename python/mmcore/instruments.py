@@ -12,6 +12,9 @@ unless a rounding policy is named.
 Floats are accepted where they can only mean a grid point: with n = x / step, abs(n) < 2⁵⁰ and
 abs(n − round(n)) ≤ min(10⁻³, 10⁻⁹ + 8·2⁻⁵³·abs(n)). So ``61700.1`` is a price on a grid of 0.1 although no
 binary fraction equals it, and nothing is ever truncated.
+
+Amounts of money have one form wherever they are shown: exact, without an exponent, with two decimals
+and as many more as the amount has (:func:`money_text`).
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ import numpy as np
 
 from .errors import InvalidArgument, OutOfBounds, Unsupported
 
-__all__ = ["ROUNDINGS", "Currency", "Instrument"]
+__all__ = ["ROUNDINGS", "Currency", "Instrument", "money_places", "money_text"]
 
 ROUNDINGS = ("exact", "floor", "ceil", "nearest")
 """Rounding policies of conversions to the grid; ``"nearest"`` takes halves to even."""
@@ -111,6 +114,58 @@ def _times(amount: int | Fraction, number: Decimal) -> Decimal:
     return _join(int(product * 10**shift), exponent - shift)
 
 
+def trimmed(amount: Decimal) -> Decimal:
+    """Return the same amount of money with two decimals, and more only where they are not zero.
+
+    Examples
+    --------
+    >>> trimmed(Decimal("0E-8")), trimmed(Decimal("2.5000")), trimmed(Decimal("0.1250"))
+    (Decimal('0.00'), Decimal('2.50'), Decimal('0.125'))
+    """
+    n, exponent = _split(amount)
+    while exponent < -2 and n % 10 == 0:
+        n, exponent = n // 10, exponent + 1
+    if exponent > -2:
+        n, exponent = n * 10 ** (exponent + 2), -2
+    return _join(n, exponent)
+
+
+def money_places(*amounts: Decimal) -> int:
+    """Return the decimals with which amounts that stand below each other are exact: two at least.
+
+    Examples
+    --------
+    >>> money_places(Decimal("24.325"), Decimal("-49.97"), Decimal(0))
+    3
+    """
+    return max((-int(trimmed(amount).as_tuple().exponent) for amount in amounts), default=2)
+
+
+def money_text(amount: Decimal, style: str = "", places: int | None = None) -> str:
+    """Write an amount of money: without an exponent, and with two decimals at least.
+
+    Parameters
+    ----------
+    amount : Decimal
+        In currency.
+    style : str
+        "," groups thousands; "+" writes a plus too, except before zero.
+    places : int, optional
+        Decimals, see :func:`money_places`; as many as the amount has when omitted.
+
+    Examples
+    --------
+    >>> money_text(Decimal("-1234.5"), ","), money_text(Decimal("32.2"), "+"), money_text(Decimal(0), "+")
+    ('-1,234.50', '+32.20', '0.00')
+    >>> money_text(Decimal("0.00000031")), money_text(Decimal(12), places=3)
+    ('0.00000031', '12.000')
+    """
+    exact = trimmed(amount)
+    if not exact:
+        style = style.replace("+", "")
+    return format(exact, f"{style}f" if places is None else f"{style}.{places}f")
+
+
 def _count(argument: str, value: object, step: Decimal, rounding: str, noun: str) -> int:
     """How many steps ``value`` is: exactly, or by the rounding policy named."""
     if rounding not in ROUNDINGS:
@@ -182,7 +237,7 @@ class Currency:
     >>> usdt.units("0.1")
     10000000
     >>> usdt.amount(-2000000)
-    Decimal('-0.02000000')
+    Decimal('-0.02')
     """
 
     name: str
@@ -216,7 +271,11 @@ class Currency:
 
     def amount(self, units: int) -> Decimal:
         """Return the money in ``units``, exactly."""
-        return _times(_integer("units", units), self.unit)
+        return trimmed(_times(_integer("units", units), self.unit))
+
+    def text(self, amount: Decimal) -> str:
+        """Write an amount of money as it is shown everywhere: see :func:`money_text`."""
+        return money_text(amount)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able description; :meth:`from_dict` reads it."""
@@ -281,7 +340,7 @@ class Instrument:
     >>> btc.ticks("61700.15", rounding="floor")
     617001
     >>> btc.money(250 * 617001)
-    Decimal('15425.0250')
+    Decimal('15425.025')
     """  # noqa: E501
 
     name: str
@@ -381,7 +440,7 @@ class Instrument:
         """
         self._linear("money")
         amount = tick_lots if isinstance(tick_lots, Fraction) else _integer("tick_lots", tick_lots)
-        return _times(amount, self._tick_value)
+        return trimmed(_times(amount, self._tick_value))
 
     def gamma(self, per_currency: float) -> float:
         """Convert a risk aversion from 1/currency to 1/(tick·lot), the unit of the models.

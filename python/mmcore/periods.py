@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import CapacityError, InvalidArgument
+from .instruments import money_text, trimmed
 from .results import _DIGITS as DIGITS
 from .results import Attribution
 
@@ -104,8 +105,8 @@ def attributed(instrument: Instrument, spread2: int, revaluation2: int, fees: in
     spread, inventory = instrument.money(Fraction(spread2, 2)), instrument.money(Fraction(revaluation2, 2))
     charged = instrument.currency.amount(-fees)
     with localcontext(prec=DIGITS):
-        total = spread + inventory + charged
-    return Attribution(spread, inventory, charged, total, Decimal(0), instrument.currency.name)
+        total = trimmed(spread + inventory + charged)
+    return Attribution(spread, inventory, charged, total, Decimal("0.00"), instrument.currency.name)
 
 
 @dataclass(frozen=True)
@@ -196,14 +197,12 @@ class Periods(Sequence[Period]):
         return {"period": self.period, "offset": self.offset, "rows": [row.to_dict() for row in self.rows]}
 
     def _cells(self) -> Iterator[tuple[str, ...]]:
-        from .results import _plain
-
         yield "from", "total", "spread", "inventory", "fees", "fills", "both sides", "lots held"
         for label, row in zip(self.labels(), self.rows, strict=True):
             parts = (row.pnl.total, row.pnl.spread, row.pnl.inventory, row.pnl.fees)
             both = "-" if math.isnan(row.both) else f"{row.both:.1%}"
             held = f"{row.low:+,} to {row.high:+,}"
-            yield (label, *(_plain(part, "+,") for part in parts), f"{row.fills:,}", both, held)
+            yield (label, *(money_text(part, "+,") for part in parts), f"{row.fills:,}", both, held)
 
     def __str__(self) -> str:
         cells = list(self._cells())

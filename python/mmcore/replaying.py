@@ -301,8 +301,8 @@ def replay(
     >>> result.fills["qty"].tolist(), result.fills["price"].tolist()
     ([1, -1], [99, 101])
     >>> print(result.attribution)
-    spread captured +0.02 USD, inventory revaluation 0 USD, fees 0 USD: total +0.02 USD; unexplained 0
-    """
+    spread captured +0.02 USD, inventory revaluation 0.00 USD, fees 0.00 USD: total +0.02 USD; unexplained 0.00 USD
+    """  # noqa: E501
     settings: dict[str, Any] = {
         "interval": interval,
         "latency": latency,

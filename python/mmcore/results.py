@@ -41,6 +41,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ApproximationWarning, InvalidArgument, UnknownName, Unsupported
+from .instruments import money_text, trimmed
 
 if TYPE_CHECKING:
     from .calibration import Calibration
@@ -122,16 +123,8 @@ class Totals:
     crossed: int
 
 
-def _plain(amount: Decimal, style: str = "") -> str:
-    """Return an exact decimal without exponent and trailing zeros; "0" for zero."""
-    text = format(amount, f"{style}f")
-    if "." in text:
-        text = text.rstrip("0").rstrip(".")
-    return text if amount else "0"
-
-
 def _money(amount: Decimal, currency: str, sign: bool = True) -> str:
-    return f"{_plain(amount, '+,' if sign else ',')} {currency}"
+    return f"{money_text(amount, '+,' if sign else ',')} {currency}"
 
 
 @dataclass(frozen=True)
@@ -157,8 +150,8 @@ class Attribution:
     --------
     >>> from decimal import Decimal as D
     >>> print(Attribution(D("3.50"), D("-1.25"), D("-0.10"), D("2.15"), D(0), "USD"))
-    spread captured +3.5 USD, inventory revaluation -1.25 USD, fees -0.1 USD: total +2.15 USD; unexplained 0
-    """
+    spread captured +3.50 USD, inventory revaluation -1.25 USD, fees -0.10 USD: total +2.15 USD; unexplained 0.00 USD
+    """  # noqa: E501
 
     spread: Decimal
     inventory: Decimal
@@ -169,10 +162,10 @@ class Attribution:
 
     def __str__(self) -> str:
         c = self.currency
-        rest = "0" if not self.unexplained else _money(self.unexplained, c)
         return (
             f"spread captured {_money(self.spread, c)}, inventory revaluation {_money(self.inventory, c)}, "
-            f"fees {_money(self.fees, c)}: total {_money(self.total, c)}; unexplained {rest}"
+            f"fees {_money(self.fees, c)}: total {_money(self.total, c)}; "
+            f"unexplained {_money(self.unexplained, c)}"
         )
 
     @property
@@ -183,7 +176,7 @@ class Attribution:
     def to_dict(self) -> dict[str, str]:
         """Return the amounts as exact decimal strings."""
         names = ("spread", "inventory", "fees", "total", "unexplained")
-        return {name: _plain(getattr(self, name)) for name in names} | {"currency": self.currency}
+        return {name: money_text(getattr(self, name)) for name in names} | {"currency": self.currency}
 
 
 @dataclass(frozen=True)
@@ -570,8 +563,8 @@ class Result:
         inventory = instrument.money(Fraction(t.revaluation2, 2))
         paid = instrument.currency.amount(t.fees)
         with localcontext(prec=_DIGITS):
-            total = instrument.money(t.cash + Fraction(t.net * t.mid2, 2)) - paid
-            unexplained = total - spread - inventory + paid
+            total = trimmed(instrument.money(t.cash + Fraction(t.net * t.mid2, 2)) - paid)
+            unexplained = trimmed(total - spread - inventory + paid)
         return Attribution(
             spread,
             inventory,
@@ -650,8 +643,8 @@ class Result:
         trough = int(np.argmax(np.maximum.accumulate(total) - total))
         peak = int(np.argmax(total[: trough + 1]))
         with localcontext(prec=_DIGITS):
-            amount = self._equity(peak) - self._equity(trough)
-        return Drawdown(max(amount, Decimal(0)), int(time[peak]), int(time[trough]))
+            amount = trimmed(max(self._equity(peak) - self._equity(trough), Decimal(0)))
+        return Drawdown(amount, int(time[peak]), int(time[trough]))
 
     def _equity(self, point: int) -> Decimal:
         """Exact P&L at a point of the drawdown's path: 0 is the start, then the decisions, then the end."""
@@ -1029,7 +1022,7 @@ class Result:
             "pnl": a.to_dict(),
             "pnl_text": str(a),
             "by_period": self.by_hour(None).to_dict(),
-            "drawdown": _plain(self.drawdown.amount),
+            "drawdown": money_text(self.drawdown.amount),
             "presence": asdict(p),
             "fill_rates": [_finite(asdict(rate)) for rate in self.fill_rates],
             "markouts": self.markouts().to_dict(),
@@ -1144,10 +1137,10 @@ class Results(Mapping[Any, Result]):
             levels, _ = result.inventory_histogram()
             yield (
                 str(name),
-                *(_plain(part, "+,") for part in (a.total, a.spread, a.inventory, a.fees)),
+                *(money_text(part, "+,") for part in (a.total, a.spread, a.inventory, a.fees)),
                 f"{len(result.fills):,}",
                 f"{levels[0]:+,} to {levels[-1]:+,}",
-                _plain(result.drawdown.amount, ","),
+                money_text(result.drawdown.amount, ","),
             )
 
     def __str__(self) -> str:

@@ -35,7 +35,6 @@ Examples
 Decimal('0.11')
 """
 
-import decimal
 import enum
 import html
 import operator
@@ -95,7 +94,6 @@ _LEFT = ("instrument", "currency")  # columns of texts in the table
 _LIQUIDITY = {None: 0, "maker": 1, "taker": 2}
 _KINDS = {"new": 0, "bust": 1, "correct": 2}
 _NO_NEGATIVE = "no negative prices (negative_prices=False)"
-_EXACT = decimal.Context(prec=4000, traps=[decimal.Inexact, decimal.InvalidOperation])
 
 
 class Status(enum.IntEnum):
@@ -515,7 +513,7 @@ cdef class Position:
     >>> position.net, position.cash, position.average_cost
     (3, -3003, Fraction(1001, 1))
     >>> position
-    <Position X: +3 lots at 10.01, realised 0.00, fees 0 USD>
+    <Position X: +3 lots at 10.01, realised 0.00, fees 0.00 USD>
     """
 
     cdef _Ledger ledger
@@ -744,7 +742,8 @@ cdef class Position:
         realised, unrealised, fees = now.money("realised"), now.money("unrealised"), now.money("fees")
         net = None
         if unrealised is not None:
-            net = _EXACT.subtract(_EXACT.add(realised, unrealised), fees)
+            paid = now.fees * Fraction(self.instrument.currency.unit) / Fraction(self.instrument.tick_value)
+            net = self.instrument.money(Fraction(now.realised + now.unrealised, SCALE) - paid)
         return {"realised": realised, "unrealised": unrealised, "fees": fees, "net": net}
 
     def state_dict(self):
@@ -762,34 +761,19 @@ cdef class Position:
         )
 
 
-def _plain(number):
-    """Write a Decimal without an exponent and without zeros beyond the second decimal; None as a dash."""
-    if number is None:
-        return "–"
-    text = f"{number:f}"
-    if "." in text:
-        whole, decimals = text.split(".")
-        decimals = decimals.rstrip("0")
-        text = f"{whole}.{decimals:0<2}" if decimals else f"{whole}.00" if number else "0.00"
-    return text
-
-
 def _row(Position position):
     instrument = position.instrument
     average = position.average_cost
     if average is not None:
         # A thousandth of a tick is enough to read; position.average_cost is exact.
-        average = instrument.money(0) + instrument.price(1) * round(average * 1000) / 1000
-    pnl = position.pnl()
+        average = instrument.price(1) * round(average * 1000) / 1000
+    mark = None if position.mark is None else instrument.price(position.mark)
+    amounts = {"average cost": average, "mark": mark, **position.pnl()}
+    text = instrument.currency.text
     return {
         "instrument": instrument.name,
         "position": f"{position.net:+d}" if position.net else "0",
-        "average cost": _plain(average),
-        "mark": _plain(None if position.mark is None else instrument.price(position.mark)),
-        "realised": _plain(pnl["realised"]),
-        "unrealised": _plain(pnl["unrealised"]),
-        "fees": _plain(pnl["fees"]) if pnl["fees"] else "0",
-        "net": _plain(pnl["net"]),
+        **{name: "–" if amount is None else text(amount) for name, amount in amounts.items()},
         "currency": instrument.currency.name,
     }
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..instruments import money_places, money_text
 from .screen import answer, heading, note, number, paragraph, table
 
 if TYPE_CHECKING:
@@ -188,19 +189,17 @@ def _show_fills(result: Result) -> None:
 def _show_profit(result: Result) -> None:
     a = result.attribution
     heading("Profit", f"exact, in {a.currency}" if a.currency else "exact")
-    amounts = _amounts([a.spread, a.inventory, a.fees, a.total])
+    amounts = _amounts([a.spread, a.inventory, a.fees, a.total, a.unexplained])
     words = (
         ("spread captured", "against the mid known at each fill"),
         ("inventory revaluation", "of what was held while the mid moved"),
         ("fees", "negative where paid"),
         ("total", "from the book, which never sees a mid"),
+        ("unexplained", "the total less the three parts"),
     )
     rows = [(name, amount, what) for (name, what), amount in zip(words, amounts, strict=True)]
-    unexplained = f"{a.unexplained.normalize() + 0:f}"
-    rows.append(("unexplained", unexplained, "the total less the three parts"))
     table(["", a.currency or "amount", ""], rows, left=(0, 2))
-    fall = f"{result.drawdown.amount.normalize() + 0:,f}"
-    paragraph(f"Largest fall {fall} {a.currency}.", style="quiet")
+    paragraph(f"Largest fall {money_text(result.drawdown.amount, ',')} {a.currency}.", style="quiet")
     bound = result.optimistic
     if bound is not None:
         paragraph(
@@ -214,10 +213,10 @@ def _show_periods(result: Result) -> None:
     periods = result.by_hour(None)
     heading("By the clock", f"each {_duration(periods.period)}, UTC; adds up to the profit exactly")
     kinds = ("total", "spread", "inventory", "fees")
-    columns = [_amounts([getattr(row.pnl, kind) for row in periods]) for kind in kinds]
+    amounts = iter(_amounts([getattr(row.pnl, kind) for row in periods for kind in kinds]))
     rows = [
-        (label, *amounts, f"{row.fills:,}")
-        for label, row, *amounts in zip(periods.labels(), periods, *columns, strict=True)
+        (label, *(next(amounts) for _ in kinds), f"{row.fills:,}")
+        for label, row in zip(periods.labels(), periods, strict=True)
     ]
     table(["from", "net", "spread", "inventory", "fees", "fills"], rows)
 
@@ -244,9 +243,8 @@ def _telling(model: Any) -> dict[str, Any]:
 
 def _amounts(amounts: Sequence[Decimal]) -> list[str]:
     """Return amounts of money with their signs and equally many decimals, all digits kept."""
-    plain = [amount.normalize() for amount in amounts]
-    places = max(max(0, -int(amount.as_tuple().exponent)) for amount in plain)
-    return [f"{amount:+,.{places}f}" if amount else "0" for amount in plain]
+    places = money_places(*amounts)
+    return [money_text(amount, "+,", places) for amount in amounts]
 
 
 def _duration(seconds: float) -> str:

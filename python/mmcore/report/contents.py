@@ -12,6 +12,7 @@ from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ..instruments import money_places
 from . import numbers as n
 
 if TYPE_CHECKING:
@@ -60,15 +61,11 @@ def _orders(result: Result) -> tuple[int, int]:
 
 
 def places(result: Result) -> int:
-    """Decimals of the P&L: all that its parts have, so that they add up on the page too.
-
-    At least 2, and at most 7 digits in all.
-    """
-    a = result.attribution
-    parts = (a.spread, a.inventory, a.fees, a.total)
-    exact = max(-int(part.normalize().as_tuple().exponent) for part in parts)
-    leading = max(part.adjusted() + 1 if part else 0 for part in parts)
-    return max(2, min(exact, 7 - leading))
+    """Decimals of the money on the page: all that any amount has, so that its parts add up there too."""
+    results = [result] if result.optimistic is None else [result, result.optimistic]
+    parts = [r.attribution for r in results] + [row.pnl for row in result.by_hour(None)]
+    amounts = [amount for a in parts for amount in (a.total, a.spread, a.inventory, a.fees)]
+    return money_places(*amounts, *(r.drawdown.amount for r in results))
 
 
 def tiles(result: Result) -> list[Tile]:
@@ -79,7 +76,6 @@ def tiles(result: Result) -> list[Tile]:
     low, high = _range(result)
     orders, filled = _orders(result)
     presence = result.presence
-    unexplained = cash(a.unexplained) if a.unexplained else "0"
     totals = result.totals
     return [
         Tile("Net P&L", cash(a.total, sign=True), currency, "spread + inventory + fees", _tone(a.total)),
@@ -88,7 +84,7 @@ def tiles(result: Result) -> list[Tile]:
         Tile("Fees", cash(a.fees, sign=True), currency, "− paid, + rebates"),
         Tile(
             "Unexplained",
-            unexplained,
+            cash(a.unexplained),
             currency,
             "P&L of the book less its parts",
             "bad" if a.unexplained else "",
@@ -135,15 +131,16 @@ def verdict(result: Result) -> str:
         return (
             f"{lead}, nothing was filled in {n.span(_length(result))}: there is no profit or loss to explain."
         )
-    moved = f"{'made' if a.total > 0 else 'lost' if a.total < 0 else 'came out at'} {cash(abs(a.total))} {c}"
+    went = "made" if a.total > 0 else "lost" if a.total < 0 else "came out at"
+    moved = f"{went} {cash(a.total.copy_abs())} {c}"
     spread = (
         f"captured {cash(a.spread)} {c} of spread"
         if a.spread >= 0
-        else f"gave away {cash(-a.spread)} {c} of spread"
+        else f"gave away {cash(a.spread.copy_abs())} {c} of spread"
     )
-    drift = f"{'gained' if a.inventory >= 0 else 'lost'} {cash(abs(a.inventory))} {c} on its inventory"
+    drift = f"{'gained' if a.inventory >= 0 else 'lost'} {cash(a.inventory.copy_abs())} {c} on its inventory"
     fees = (
-        f"paid {cash(-a.fees)} {c} in fees"
+        f"paid {cash(a.fees.copy_abs())} {c} in fees"
         if a.fees < 0
         else f"received {cash(a.fees)} {c} in rebates"
         if a.fees > 0

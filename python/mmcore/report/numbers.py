@@ -10,6 +10,8 @@ from decimal import Decimal
 from numbers import Integral
 from typing import Any
 
+from ..instruments import money_text
+
 __all__ = [
     "count",
     "fixed",
@@ -68,27 +70,15 @@ def significant(value: Any, digits: int = 3) -> str:
     return _signed(f"{number:,.{max(0, digits - 1 - exponent)}f}")
 
 
-def money(value: Any, places: int = 2, *, sign: bool = False) -> str:
-    """An amount with grouped thousands; ``sign`` writes a plus too.
-
-    Amounts too small for ``places`` keep two significant digits instead of turning into 0.
+def money(amount: Decimal, places: int | None = None, *, sign: bool = False) -> str:
+    """An amount of money as :func:`mmcore.instruments.money_text` writes it; ``sign`` writes a plus too.
 
     Examples
     --------
-    >>> money(-1234.5), money(12, sign=True), money("0.00031"), money(0)
+    >>> money(Decimal("-1234.5")), money(Decimal(12), sign=True), money(Decimal("0.00031")), money(Decimal(0))
     ('−1,234.50', '+12.00', '0.00031', '0.00')
     """
-    if value is None:
-        return NONE
-    amount = Decimal(str(value))
-    if not amount.is_finite():
-        return NONE
-    if amount and abs(amount) < Decimal(1).scaleb(-places):
-        places = 1 - amount.adjusted()
-    text = f"{amount:,.{places}f}"
-    if sign and amount > 0:
-        text = "+" + text
-    return _signed(text)
+    return _signed(money_text(amount, "+," if sign else ",", places))
 
 
 def fixed(value: Any, places: int = 2, *, sign: bool = False) -> str:
