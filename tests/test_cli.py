@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -130,6 +131,21 @@ class TestReplay:
         assert "report.html" in out
         assert (place / "report.html").stat().st_size > 100_000
         assert max(map(len, out.splitlines())) <= 80
+
+    def test_a_rate_from_a_few_fills_is_no_number(self, call):
+        """Two orders stood at the touch for half a second: the table says for how long, and gives no rate."""
+        found = json.loads(call("replay", "--no-report", "--json")[1])["fill_rates"]
+        out = call("replay", "--no-report")[1]
+        rows = {tuple(line.split()[:2]): line.split()[2:] for line in out.splitlines()}
+        few = [rate for rate in found if 0 < rate["filled"] < 5]
+        assert few
+        for rate in few:
+            orders, filled, share, exposure, unit, per_second, *interval = rows[rate["side"], rate["place"]]
+            assert (orders, filled, share, per_second) == (str(rate["orders"]), str(rate["filled"]), "–", "–")
+            assert float(exposure) == pytest.approx(rate["exposure"], rel=0.01)
+            assert unit == "s"
+            assert len(interval) == 3
+        assert "too few to tell a rate" in out
 
     def test_json_is_json_alone_and_adds_up(self, call):
         code, out, err = call("replay", *SHORT, "--json", "--no-report", "--maker-fee", "-0.0001")
@@ -399,12 +415,16 @@ class TestScreen:
         assert result.exit_code == 0
         assert "\x1b[" not in result.output
 
-    @pytest.mark.parametrize("width", [60, 80, 120])
+    @pytest.mark.parametrize("width", [40, 60, 80, 120])
     def test_widths(self, width):
+        """Whatever the width, no line is longer and no figure is cut or broken."""
         ran = child("replay", *SHORT, "--no-report", env={**os.environ, "COLUMNS": str(width)})
         assert (ran.returncode, ran.stderr) == (0, "")
         assert max(map(len, ran.stdout.splitlines())) <= width
         assert "…" not in ran.stdout
+        wide = child("replay", *SHORT, "--no-report", env={**os.environ, "COLUMNS": "200"}).stdout
+        figures = re.compile(r"\d[\d.,:]*")
+        assert set(figures.findall(ran.stdout)) == set(figures.findall(wide))
 
     def test_as_a_program_of_its_own(self):
         ran = child("calibrate", *SHORT, "--json")

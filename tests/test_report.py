@@ -5,6 +5,7 @@ import copy
 import dataclasses
 import itertools
 import json
+import math
 import re
 import sys
 from decimal import Decimal
@@ -21,6 +22,7 @@ from mmcore import report
 from mmcore.errors import MissingExtra
 from mmcore.report import charts, contents, numbers
 from mmcore.report.thinning import thin
+from mmcore.results import Markout
 
 pytest.importorskip("bokeh")
 
@@ -278,6 +280,48 @@ def test_the_bound_stands_beside_the_result(result, page):
     for outcome in (result, result.optimistic):
         assert numbers.money(outcome.attribution.total, places, sign=True) in cells
         assert numbers.count(len(outcome.fills)) in cells
+
+
+def renderer(chart, name):
+    """Return the columns of one renderer of a chart, and its glyph."""
+    (found,) = (r for r in chart.figure.renderers if r.name == name)
+    return found.data_source.data, found.glyph
+
+
+def test_markouts_without_an_interval_do_not_set_the_scale():
+    nan = math.nan
+    sure = Markout(1.0, 50, 0, 2.0, 1.0, 3.0, 9)
+    few = Markout(60.0, 2, 48, -500.0, nan, nan, 2)
+    none = Markout(300.0, 0, 50, nan, nan, nan, 0)
+    rows = {"all": (sure, few, none), "bid": (sure, few, none), "ask": (sure, sure, none)}
+    chart = charts.markout_chart(charts.Canvas(0, 10**9), rows)
+    low, high = chart.figure.y_range.start, chart.figure.y_range.end
+    assert -1 < low < 0
+    assert 3 < high < 4
+    data, glyph = renderer(chart, "markout-all-few")
+    assert data["mean"].tolist()[0] == -500  # the tooltip tells it
+    assert low < data["y"][0] < 0  # drawn at the edge
+    assert glyph.fill_color is None
+    assert renderer(chart, "markout-all")[0]["mean"].tolist() == [2.0]
+    only_few = charts.markout_chart(charts.Canvas(0, 10**9), dict.fromkeys(rows, (few, few)))
+    assert only_few.figure.y_range.start < -500
+    assert charts.markout_chart(charts.Canvas(0, 10**9), dict.fromkeys(rows, (none,)))
+
+
+def test_rates_from_a_few_fills_do_not_set_the_scale():
+    columns = {
+        "depth": [1.0, 2.0, 3.0], "rate": [0.5, 0.2, 1600.0], "low": [0.4, 0.1, 40.0],
+        "high": [0.6, 0.3, 9000.0], "fitted": [0.5, 0.3, 0.2], "assumed": [0.6, 0.4, 0.3],
+        "fills": [100, 40, 1], "exposure": [200.0, 200.0, 6e-4], "sure": [True, True, False],
+    }  # fmt: skip
+    chart = charts.intensity_chart(charts.Canvas(0, 10**9), "realised", "", "", [("Bid", "bid", columns)])
+    low, high = chart.figure.y_range.start, chart.figure.y_range.end
+    assert (low, high) == pytest.approx((0.1 / 1.15, 0.6 * 1.15))
+    data, glyph = renderer(chart, "realised-bid-few")
+    assert (data["rate"].tolist(), data["exposure"].tolist()) == ([1600.0], [6e-4])
+    assert low < data["y"][0] < high
+    assert glyph.fill_color is None
+    assert renderer(chart, "realised-bid")[0]["y"].tolist() == [0.5, 0.2]
 
 
 def test_without_bokeh_the_error_names_the_extra_and_nothing_is_written(result, monkeypatch, tmp_path):

@@ -13,7 +13,7 @@ import mmcore as mm
 from mmcore.errors import InvalidArgument
 from mmcore.events import NO_ASK, Events, Quotes, Trades
 from mmcore.matching import DECISION, FILL_CONTEXT
-from mmcore.results import HORIZONS, Attribution, Presence, Result, Totals
+from mmcore.results import FEW, HORIZONS, Attribution, Presence, Result, Totals
 
 S = 1_000_000_000
 STOCK = mm.Instrument("XYZ", tick="0.01")
@@ -268,6 +268,8 @@ def test_a_random_walk_has_no_half_life():
 
 def test_fill_rates_and_presence_against_a_walk_over_time(simulated):
     """Each order's life by hand: live from its arrival to its last fill, its successor, or the end."""
+    from scipy.stats import poisson
+
     d, fills, context, end = (
         simulated.decisions, simulated.fills, simulated.fill_context, simulated.totals.end_time,
     )  # fmt: skip
@@ -292,6 +294,15 @@ def test_fill_rates_and_presence_against_a_walk_over_time(simulated):
         assert rate.filled == sum(v[3] > 0 for v in mine)
         assert rate.lots == sum(v[3] for v in mine)
         assert rate.exposure == pytest.approx(sum(v[1] - v[0] for v in mine) / S, rel=1e-12)
+        if rate.exposure:
+            assert poisson.cdf(rate.filled, rate.high * rate.exposure) == pytest.approx(0.025, rel=1e-9)
+            if rate.filled:
+                assert poisson.sf(rate.filled - 1, rate.low * rate.exposure) == pytest.approx(0.025, rel=1e-9)
+            else:
+                assert rate.low == 0
+        else:
+            assert math.isnan(rate.low)
+        assert rate.estimable == (rate.filled >= FEW)
     span = end - simulated.totals.first_time
     for side, other in (("bid", "ask"), ("ask", "bid")):
         shown = sum(v[1] - v[0] for (s, _), v in lives.items() if s == side) / span

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InvalidArgument, MissingExtra, NotIdentified
-from .report.charts import LIGHT
+from .report.charts import LIGHT, markout_range
 from .report.thinning import thin
 
 if TYPE_CHECKING:
@@ -169,11 +169,34 @@ def draw_pnl(result: Result, ax: Any) -> Any:
     return ax
 
 
+def _estimates(
+    ax: Any,
+    x: NDArray[Any],
+    y: NDArray[Any],
+    low: NDArray[Any],
+    high: NDArray[Any],
+    sure: NDArray[np.bool_],
+    limits: tuple[float, float],
+    marker: str,
+    colour: str,
+    label: str,
+) -> None:
+    """Draw estimates with their intervals: those that are not sure hollow, at the edge if beyond it."""
+    for rows, look in (
+        (sure, {"label": label}),
+        (~sure, {"markerfacecolor": "none", "alpha": 0.5, "linewidth": 0.8}),
+    ):
+        at = np.clip(y[rows], *limits)
+        reach = [np.maximum(at - low[rows], 0.0), np.maximum(high[rows] - at, 0.0)]
+        ax.errorbar(x[rows], at, reach, fmt=marker, color=colour, markersize=5, **look)
+
+
 def draw_markouts(result: Result, ax: Any) -> Any:
-    """Mean markouts with 95 % intervals, all fills and by side, ticks per lot."""
+    """Mean markouts with 95 % intervals, all fills and by side, ticks per lot; hollow without an interval."""
     from .report.numbers import seconds
 
     marks = result.markouts()
+    limits = markout_range([*marks.rows, *marks.bid, *marks.ask])
     ax.axhline(0.0, color=LIGHT["muted"], linewidth=0.8)
     for rows, label, colour, marker, shift in (
         (marks.rows, "all fills", LIGHT["ink"], "o", 0.0),
@@ -183,7 +206,8 @@ def draw_markouts(result: Result, ax: Any) -> Any:
         x = np.arange(len(rows)) + shift
         mean = np.array([row.mean for row in rows])
         low, high = np.array([row.low for row in rows]), np.array([row.high for row in rows])
-        ax.errorbar(x, mean, [mean - low, high - mean], fmt=marker, color=colour, markersize=5, label=label)
+        _estimates(ax, x, mean, low, high, np.isfinite(low), limits, marker, colour, label)
+    ax.set_ylim(limits)
     ax.set_xticks(range(len(marks.rows)), [seconds(row.horizon) for row in marks.rows])
     ax.set_xlabel("time after the fill")
     ax.set_ylabel("mean markout, ticks per lot")
@@ -192,27 +216,28 @@ def draw_markouts(result: Result, ax: Any) -> Any:
 
 
 def draw_intensity(result: Result, ax: Any) -> Any:
-    """Fill rates of our orders by depth with exact intervals, what is expected, and (dashed) assumed, 1/s."""
+    """Fill rates of our orders by depth with exact intervals, what is expected, and (dashed) assumed, 1/s.
+
+    Hollow: fewer than :data:`~mmcore.results.FEW` fills.
+    """
+    rows = result.intensity
+    scale = [rate for b in rows for rate in (b.expected, b.assumed) if rate > 0]
+    scale += [rate for b in rows if b.estimable for rate in (b.realised, b.low, b.high)]
+    scale = scale or [b.high for b in rows] or [1.0]
+    limits = (min(scale) / 1.15, max(scale) * 1.15)
     for side, colour, marker in (("bid", LIGHT["bid"], "o"), ("ask", LIGHT["ask"], "s")):
-        bins = [b for b in result.intensity if b.side == side]
-        depth = np.array([b.depth for b in bins])
-        realised = np.array([b.realised for b in bins])
-        limits = [realised - [b.low for b in bins], np.array([b.high for b in bins]) - realised]
-        ax.errorbar(
-            depth,
-            realised,
-            limits,
-            fmt=marker,
-            color=colour,
-            markersize=4,
-            linewidth=1,
-            label=f"{side} orders",
+        bins = [b for b in rows if b.side == side]
+        depth, realised, low, high = (
+            np.array([getattr(b, name) for b in bins]) for name in ("depth", "realised", "low", "high")
         )
+        sure = np.array([b.estimable for b in bins], dtype=bool)
+        _estimates(ax, depth, realised, low, high, sure, limits, marker, colour, f"{side} orders")
         ax.plot(depth, [b.expected for b in bins], color=colour, linewidth=1.4, label=f"{side}, expected")
         ax.plot(depth, [b.assumed for b in bins], color=colour, linewidth=1.0, linestyle="--")
+    ax.set_ylim(limits)
     ax.set_yscale("log", nonpositive="mask")
     ax.set_xlabel("depth from the mid, ticks")
-    ax.set_ylabel("fills per second")
+    ax.set_ylabel("fill rate, 1/s")
     _legend(ax)
     return ax
 

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from .rolling import Recalibrate
 
 __all__ = [
+    "FEW",
     "HORIZONS",
     "PLACES",
     "Attribution",
@@ -71,6 +72,9 @@ HORIZONS = (0.1, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 PLACES = ("inside", "at", "behind")
 """Where an order stood against the touch of its decision: ``place`` 0, 1, 2."""
+
+FEW = 5
+"""Fewer fills than this are too few for a rate: its 95 % interval spans more than a factor of nine."""
 
 SIDES = ("bid", "ask")
 
@@ -247,6 +251,9 @@ class Markouts(Sequence[Markout]):
 class FillRate:
     """How often the orders of one side and place were filled.
 
+    What few fills say of a rate is its interval: below :data:`FEW` the rate itself is too little to tell
+    (:attr:`estimable`).
+
     Parameters
     ----------
     side, place : str
@@ -259,8 +266,8 @@ class FillRate:
         Lots filled.
     exposure : float
         Seconds that such an order was in the market.
-    per_second : float
-        filled / exposure; NaN without exposure.
+    per_second, low, high : float
+        filled / exposure and its exact 95 % Poisson interval; NaN without exposure.
     """
 
     side: str
@@ -271,6 +278,13 @@ class FillRate:
     lots: int
     exposure: float
     per_second: float
+    low: float
+    high: float
+
+    @property
+    def estimable(self) -> bool:
+        """Whether there were enough fills for a rate."""
+        return self.filled >= FEW
 
 
 @dataclass(frozen=True)
@@ -385,6 +399,11 @@ class IntensityBin:
     realised: float
     low: float
     high: float
+
+    @property
+    def estimable(self) -> bool:
+        """Whether there were enough fills for a rate."""
+        return self.fills >= FEW
 
 
 def _finite(row: dict[str, Any]) -> dict[str, Any]:
@@ -830,6 +849,7 @@ class Result:
                         int(o["lots"][mine].sum()),
                         seconds,
                         filled / seconds if seconds else math.nan,
+                        *_poisson(filled, seconds),
                     )
                 )
         return rates
@@ -889,8 +909,6 @@ class Result:
         An order is exposed from the moment it is live until it is first hit or replaced; its depth
         is that of its decision. At most 20 bins a side, each a whole number of ticks wide.
         """
-        from scipy.stats import chi2
-
         o, bins = self._orders, []
         law, further = self._intensity_law, self._further
         for s, side in enumerate(SIDES):
@@ -910,8 +928,6 @@ class Result:
                 here = label == b
                 time, n = float(seconds[here].sum()), int(hit[here].sum())
                 left = float(low + b * width)
-                lower = 0.0 if n == 0 else float(chi2.ppf(0.025, 2 * n)) / 2 / time
-                upper = float(chi2.ppf(0.975, 2 * n + 2)) / 2 / time
                 bins.append(
                     IntensityBin(
                         side,
@@ -923,8 +939,7 @@ class Result:
                         float(np.dot(assumed[here], seconds[here])) / time,
                         float(np.dot(expected[here], seconds[here])) / time,
                         n / time,
-                        lower,
-                        upper,
+                        *_poisson(n, time),
                     )
                 )
         return bins
@@ -1178,6 +1193,16 @@ def _reasons(bits: int, side: str) -> tuple[str, ...]:
     removing |= (Why.LIMIT_BID | Why.POLICY_BID) if side == "bid" else (Why.LIMIT_ASK | Why.POLICY_ASK)
     # one reason for each stretch of time, so that the shares of a side add up to its absence
     return Why(bits & removing).words[:1] or ("no reason given",)
+
+
+def _poisson(n: int, exposure: float) -> tuple[float, float]:
+    """Return the exact 95 % interval of a rate (Garwood 1936) from a count and the time it was counted in."""
+    from scipy.special import chdtri
+
+    if not exposure:
+        return math.nan, math.nan
+    low = float(chdtri(2 * n, 0.975)) / 2 / exposure if n else 0.0
+    return low, float(chdtri(2 * n + 2, 0.025)) / 2 / exposure
 
 
 def _markout(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 import textwrap
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,8 +17,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.box import Box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -51,6 +54,9 @@ _THEME = Theme(
         "progress.elapsed": "dim",
     }
 )
+
+# The blank between a number and what it counts, where no line may end.
+_BEFORE_UNIT = re.compile(r"(?<=\d) (?=(?:d|h|min|s|ms|%|ticks?|lots?|fills|orders|[A-Z]{3,})\b)")
 
 # A line under the head and nothing else.
 _RULED = Box("    \n    \n ── \n    \n    \n    \n    \n    \n")
@@ -102,23 +108,32 @@ def number(value: float | None, digits: int = 4) -> str:
 
 
 def heading(title: str, remark: str = "") -> None:
-    """Print the title of a part, after an empty line."""
+    """Print the title of a part, after an empty line; a remark that does not fit goes below it."""
     answer.print()
-    answer.print(Text.assemble((title, "heading"), (f"   {remark}" if remark else "", "quiet")))
+    if len(title) + len(remark) + 3 <= answer.width:
+        answer.print(Text.assemble((title, "heading"), (f"   {remark}" if remark else "", "quiet")))
+    else:
+        answer.print(Text(title, style="heading"))
+        paragraph(remark, style="quiet")
 
 
-def paragraph(text: str, style: str = "") -> None:
-    """Print text below a heading, indented and wrapped."""
-    for line in textwrap.wrap(text, max(answer.width - 2, 20)):
-        answer.print(Text(f"  {line}", style=style), soft_wrap=True)
+def paragraph(text: str, style: str = "", indent: str = "  ") -> None:
+    """Print text below a heading, indented and wrapped; a number keeps its unit."""
+    for line in _wrapped(text, answer.width - len(indent)):
+        answer.print(Text(f"{indent}{line}", style=style), soft_wrap=True)
 
 
 def note(text: str) -> None:
     """Print what a reader should know before using the numbers."""
-    first, *rest = textwrap.wrap(text, max(answer.width - 8, 20)) or [""]
+    first, *rest = _wrapped(text, answer.width - 8) or [""]
     answer.print(Text.assemble("  ", ("note", "note"), "  ", first), soft_wrap=True)
     for line in rest:
         answer.print(Text(f"        {line}"), soft_wrap=True)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    joined = _BEFORE_UNIT.sub("\N{NO-BREAK SPACE}", text)
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in textwrap.wrap(joined, max(width, 20))]
 
 
 @contextmanager
@@ -137,16 +152,49 @@ def kept_warnings() -> Iterator[list[str]]:
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], left: Sequence[int] = (0,)) -> None:
     """Print a table: numbers to the right, the columns of ``left`` to the left.
 
-    A table wider than the terminal loses no figure: cells wrap.
+    What does not fit the terminal moves closer, breaks its headings, then a text at its end; a table
+    that is wider still becomes one entry a row, each cell behind the name of its column.
     """
-    made = Table(box=_RULED, padding=(0, 1), show_edge=False, pad_edge=False, header_style="quiet")
-    for index, name in enumerate(columns):
-        made.add_column(escape(name), justify="left" if index in left else "right")
+    rows = [tuple(row) for row in rows]
+    cells = [max((cell_len(row[i]) for row in rows), default=0) for i in range(len(columns))]
+    whole = [max(width, cell_len(name)) for width, name in zip(cells, columns, strict=True)]
+    broken = [
+        max(width, *map(cell_len, name.split() or [""])) for width, name in zip(cells, columns, strict=True)
+    ]
+    # A text at the end takes what the other columns leave, down to a width at which it still reads.
+    room = answer.width - 2 - sum(broken[:-1]) - 2 * (len(columns) - 1)
+    texts = [*broken[:-1], room if len(columns) - 1 in left and 20 <= room < broken[-1] else broken[-1]]
+    for gap, widths in ((3, whole), (2, whole), (1, whole), (1, broken), (2, texts)):
+        if 2 + sum(widths) + gap * (len(widths) - 1) <= answer.width:
+            break
+    else:
+        for row in rows:
+            _entry(columns, row)
+        return
+    padding = (0, max(gap - 2, 0), 0, min(gap - 1, 1))  # the box puts a blank between the columns
+    made = Table(box=_RULED, padding=padding, show_edge=False, pad_edge=False, header_style="quiet")
+    for index, (name, width) in enumerate(zip(columns, widths, strict=True)):
+        made.add_column(escape(name), justify="left" if index in left else "right", width=width)
     for row in rows:
         made.add_row(*map(escape, row))
-    from rich.padding import Padding
-
     answer.print(Padding(made, (0, 0, 0, 2), expand=False))
+
+
+def _entry(columns: Sequence[str], row: Sequence[str]) -> None:
+    """Print one row of a table that is too wide: its first cell, and below it the others by name."""
+    name, first = columns[0], row[0]
+    # A heading of one word says what the first cell is; a longer one describes the table.
+    paragraph(f"{name} {first}" if name and " " not in name else first)
+    line = ""
+    for name, cell in zip(columns[1:], row[1:], strict=True):
+        if not cell:
+            continue
+        pair = f"{name} {cell}".strip()
+        if line and len(line) + 2 + len(pair) > answer.width - 4:
+            paragraph(line, indent="    ")
+            line = ""
+        line += f"{'  ' if line else ''}{pair}"
+    paragraph(line, indent="    ")
 
 
 class Stages:

@@ -147,6 +147,8 @@ def _show_sample_quote(result: Result) -> None:
 
 
 def _show_fills(result: Result) -> None:
+    from ..results import FEW
+
     totals = result.totals
     heading(
         "Fills",
@@ -160,19 +162,24 @@ def _show_fills(result: Result) -> None:
         f"{totals.bought:,} lots bought, {totals.sold:,} sold; inventory {totals.net:+,} at the end, "
         f"between {int(levels[0]):+,} and {int(levels[-1]):+,}."
     )
+    rates = [rate for rate in result.fill_rates if rate.orders]
     rows = [
         (
             rate.side,
             rate.place,
             f"{rate.orders:,}",
             f"{rate.filled:,}",
-            "–" if math.isnan(rate.fraction) else f"{rate.fraction:.1%}",
-            number(rate.per_second, 3),
+            f"{rate.fraction:.1%}" if rate.estimable else "–",
+            f"{number(rate.exposure, 3)} s",
+            number(rate.per_second, 3) if rate.estimable else "–",
+            f"{number(rate.low, 3)} to {number(rate.high, 3)}" if rate.exposure else "–",
         )
-        for rate in result.fill_rates
-        if rate.orders
+        for rate in rates
     ]
-    table(["side", "touch", "orders", "filled", "share", "per second"], rows, left=(0, 1))
+    columns = ["side", "touch", "orders", "filled", "share", "in market", "rate, 1/s", "95% interval"]
+    table(columns, rows, left=(0, 1))
+    if not all(rate.estimable for rate in rates):
+        paragraph(f"A dash: fewer than {FEW} fills, too few to tell a rate.", style="quiet")
     paragraph(f"Quoted: {presence.text}.", style="quiet")
     for absence in presence.absences:
         paragraph(f"Absent: {absence}.", style="quiet")

@@ -259,6 +259,7 @@ def _page_data(result: Result, c: Any, start: int) -> dict[str, Any]:
 
 def _calibrated_chart(canvas: Any, result: Result) -> Any:
     """Observed rates and their fit, from the calibration."""
+    from ..results import FEW
     from .charts import intensity_chart
 
     calibration = result.calibration
@@ -278,6 +279,7 @@ def _calibrated_chart(canvas: Any, result: Result) -> Any:
                     "fitted": rows["fitted"],
                     "band_low": rows["fitted_low"],
                     "band_high": rows["fitted_high"],
+                    "sure": rows["count"] >= FEW,
                 },
             )
         )
@@ -287,12 +289,14 @@ def _calibrated_chart(canvas: Any, result: Result) -> Any:
         "Calibrated fill intensity",
         "Rate of market orders that reach each depth, by side, with the fitted curve and its band.",
         groups,
-        "Points: observed, with their intervals. Lines: A·exp(−k·depth) fitted, with its confidence band.",
+        f"Points: observed, with their intervals; hollow: fewer than {FEW} orders, too few to tell. "
+        "Lines: A·exp(−k·depth) fitted, with its confidence band.",
     )
 
 
 def _realised_chart(canvas: Any, result: Result) -> Any:
     """Fill rates of our own orders against what the model assumed."""
+    from ..results import FEW
     from .charts import intensity_chart
 
     groups = []
@@ -311,6 +315,9 @@ def _realised_chart(canvas: Any, result: Result) -> Any:
                     "high": [b.high for b in bins],
                     "fitted": [b.expected for b in bins],
                     "assumed": [b.assumed for b in bins],
+                    "fills": [b.fills for b in bins],
+                    "exposure": [b.exposure for b in bins],
+                    "sure": [b.estimable for b in bins],
                 },
             )
         )
@@ -322,7 +329,8 @@ def _realised_chart(canvas: Any, result: Result) -> Any:
         "Fill rate of our orders",
         "Rate at which our orders were hit by their depth, by side, against what the model lets expect.",
         groups,
-        "Points: realised in this replay, with exact Poisson intervals. Lines: expected under the fill rule; "
+        "Points: realised in this replay, with exact Poisson intervals; hollow: fewer than "
+        f"{FEW} fills, too few to tell. Lines: expected under the fill rule; "
         "dashed: assumed by the model. A fill through needs a trade one tick further than A·exp(−k·depth) "
         "counts, so about exp(−k) of it is expected.",
     )

@@ -437,12 +437,14 @@ def half_spread_chart(canvas: Canvas) -> Chart:
 
 def markout_chart(canvas: Canvas, series: Mapping[str, Sequence[Any]]) -> Chart:
     """Mean markout by horizon with intervals: ``series`` maps "all", "bid", "ask" to rows."""
-    from bokeh.models import HoverTool, NumeralTickFormatter
+    from bokeh.models import NumeralTickFormatter
 
     from .numbers import seconds
 
     horizons = [row.horizon for row in series["all"]]
-    plot = canvas.figure(270, x_range=(-0.5, len(horizons) - 0.5))
+    low, high = markout_range([row for rows in series.values() for row in rows])
+    inset = 0.03 * (high - low)  # so that a marker at the edge is whole
+    plot = canvas.figure(270, x_range=(-0.5, len(horizons) - 0.5), y_range=(low, high))
     _zero(plot)
     looks = {
         "all": ("All fills", "ink", "circle", "dot", 0.0),
@@ -452,31 +454,26 @@ def markout_chart(canvas: Canvas, series: Mapping[str, Sequence[Any]]) -> Chart:
     keys = []
     for name, rows in series.items():
         label, colour, marker, shape, shift = looks[name]
-        source = canvas.static(
-            x=np.arange(len(rows)) + shift,
-            horizon=[seconds(row.horizon) for row in rows],
-            mean=[float(row.mean) for row in rows],
-            low=[float(row.low) for row in rows],
-            high=[float(row.high) for row in rows],
-            n=[int(row.n) for row in rows],
-        )
-        _whiskers(plot, source, "x", colour, f"markout-{name}-interval")
-        dots = plot.scatter(
-            "x", "mean", source=source, marker=marker, size=8, color=LIGHT[colour], name=f"markout-{name}"
-        )
-        plot.add_tools(
-            HoverTool(
-                renderers=[dots],
-                tooltips=card(
-                    [
-                        (label.lower(), "@n fills after @horizon"),
-                        ("mean", "@mean{0,0.00} ticks"),
-                        ("95 %", "@low{0,0.00} to @high{0,0.00}"),
-                    ]
-                ),
-            )
-        )
-        keys.append(Key(label, colour, shape, (f"markout-{name}", f"markout-{name}-interval")))
+        mean = np.array([row.mean for row in rows])
+        columns = {
+            "x": np.arange(len(rows)) + shift,
+            "y": np.clip(mean, low + inset, high - inset),
+            "horizon": np.array([seconds(row.horizon) for row in rows]),
+            "mean": mean,
+            "low": np.array([row.low for row in rows]),
+            "high": np.array([row.high for row in rows]),
+            "n": np.array([row.n for row in rows]),
+        }
+        told = [
+            (label.lower(), "@n{0,0} fills after @horizon"),
+            ("mean", "@mean{0,0.00} ticks"),
+            ("95 %", "@low{0,0.00} to @high{0,0.00}"),
+        ]
+        slug = f"markout-{name}"
+        sure = np.isfinite(columns["low"])
+        _points(canvas, plot, slug, columns, sure, colour, told, marker=marker, size=8)
+        shown = (slug, f"{slug}-interval", f"{slug}-few", f"{slug}-few-interval")
+        keys.append(Key(label, colour, shape, shown))
     plot.xaxis.ticker = list(range(len(horizons)))
     plot.xaxis.major_label_overrides = {i: seconds(h) for i, h in enumerate(horizons)}
     plot.xaxis.axis_label = "time after the fill"
@@ -489,8 +486,18 @@ def markout_chart(canvas: Canvas, series: Mapping[str, Sequence[Any]]) -> Chart:
         plot,
         tuple(keys),
         270,
-        "Above zero the fill was worth it so far. Bars: 95 % intervals, where the data hold enough of them.",
+        "Above zero the fill was worth it so far. Bars: 95 % intervals. Hollow: too few blocks of time for "
+        "an interval; at the edge where the mean lies beyond.",
     )
+
+
+def markout_range(rows: Sequence[Any]) -> tuple[float, float]:
+    """Range of an axis round zero and the markouts that have an interval, or else all of them."""
+    sure = [row for row in rows if not math.isnan(row.low)] or rows
+    ends = np.array([0.0, *(value for row in sure for value in (row.mean, row.low, row.high))])
+    low, high = float(np.nanmin(ends)), float(np.nanmax(ends))
+    room = 0.08 * (high - low) or 1.0
+    return low - room, high + room
 
 
 def intensity_chart(
@@ -504,29 +511,27 @@ def intensity_chart(
     """Fill rates by depth on a logarithmic axis.
 
     ``groups`` lists (label, colour, columns) with columns depth, rate, low, high (the observation
-    and its interval) and fitted, optionally band_low and band_high (of the fit), and assumed, another
-    curve that is drawn dashed. None when there
-    is nothing positive to draw.
+    and its interval) and fitted, optionally band_low and band_high (of the fit), assumed, another
+    curve that is drawn dashed, and with fills and exposure (s) which rates are sure: the others do not set
+    the scale. None when there is nothing positive to draw.
     """
-    from bokeh.models import HoverTool
-
     # A logarithmic axis has no place for a rate of 0: a point there is not drawn, and an interval that
     # reaches down to it ends at the axis.
-    tables = [
-        {
-            key: np.where(np.isfinite(v) & (np.asarray(v) > 0), v, np.nan)
-            if key != "depth"
-            else np.asarray(v)
-            for key, v in columns.items()
-        }
-        for _, _, columns in groups
-    ]
-    drawn = np.concatenate([v for data in tables for key, v in data.items() if key != "depth"])
-    drawn = drawn[np.isfinite(drawn)]
-    if not len(drawn):
+    tables, drawn = [], []
+    for _, _, columns in groups:
+        data = {key: np.asarray(values) for key, values in columns.items()}
+        sure = data.setdefault("sure", np.ones(len(data["depth"]), dtype=bool))
+        for key, values in data.items():
+            if key in ("rate", "low", "high", "fitted", "assumed", "band_low", "band_high"):
+                data[key] = np.where(np.isfinite(values) & (values > 0), values, np.nan)
+                drawn.append(data[key][sure] if key in ("rate", "low", "high") else data[key])
+        tables.append(data)
+    scale = np.concatenate(drawn)
+    scale = scale[np.isfinite(scale)]
+    if not len(scale):
         return None
     depths = np.concatenate([data["depth"] for data in tables])
-    low, high = float(drawn.min()) / 1.15, float(drawn.max()) * 1.15
+    low, high = float(scale.min()) / 1.15, float(scale.max()) * 1.15
     plot = canvas.figure(
         270,
         x_range=(float(depths.min()) - 0.5, float(depths.max()) + 0.5),
@@ -540,7 +545,9 @@ def intensity_chart(
     for i, ((label, colour, _), data) in enumerate(zip(groups, tables, strict=True)):
         data["low"] = np.where(np.isnan(data["low"]) & np.isfinite(data["high"]), low, data["low"])
         shift = (i - (len(groups) - 1) / 2) * 0.16
-        source = canvas.static(x=data["depth"] + shift, **data)
+        inset = (high / low) ** 0.03  # so that a marker at the edge is whole
+        data |= {"x": data["depth"] + shift, "y": np.clip(data["rate"], low * inset, high / inset)}
+        source = canvas.static(**data)
         slug = f"{name}-{label.lower().replace(' ', '-')}"
         if "band_low" in data:
             plot.varea(
@@ -562,35 +569,23 @@ def intensity_chart(
                 line_dash="dashed",
                 name=f"{slug}-assumed",
             )
-        _whiskers(plot, source, "x", colour, f"{slug}-interval")
-        dots = plot.scatter(
-            "x",
-            "rate",
-            source=source,
-            size=7,
-            marker="circle" if i == 0 else "square",
-            color=LIGHT[colour],
-            name=slug,
-        )
-        plot.add_tools(
-            HoverTool(
-                renderers=[dots],
-                tooltips=card(
-                    [
-                        (label, "@depth{0,0.0} ticks"),
-                        ("observed", "@rate{0.0000} /s"),
-                        ("95 %", "@low{0.0000} to @high{0.0000}"),
-                        ("expected" if "assumed" in data else "fitted", "@fitted{0.0000} /s"),
-                        *([("assumed", "@assumed{0.0000} /s")] if "assumed" in data else []),
-                    ]
-                ),
-            )
-        )
+        rate = "@rate{0.0000} 1/s"
+        told = [
+            (label, "@depth{0,0.0} ticks"),
+            ("observed", f"{rate}, @fills{{0,0}} fills in @exposure{{0,0.0}} s" if "fills" in data else rate),
+            ("95 %", "@low{0.0000} to @high{0.0000}"),
+            ("expected" if "assumed" in data else "fitted", "@fitted{0.0000} 1/s"),
+            *([("assumed", "@assumed{0.0000} 1/s")] if "assumed" in data else []),
+        ]
+        marker = "circle" if i == 0 else "square"
+        _points(canvas, plot, slug, data, data["sure"], colour, told, marker=marker, size=7)
         names = tuple(
             f"{slug}{end}"
             for end, column in (
                 ("", "rate"),
                 ("-interval", "rate"),
+                ("-few", "rate"),
+                ("-few-interval", "rate"),
                 ("-fit", "fitted"),
                 ("-band", "band_low"),
                 ("-assumed", "assumed"),
@@ -598,7 +593,7 @@ def intensity_chart(
             if column in data
         )
         keys.append(Key(label, colour, "dot" if i == 0 else "square", names))
-    return Chart(name, title, "per second", description, plot, tuple(keys), 270, note)
+    return Chart(name, title, "1/s", description, plot, tuple(keys), 270, note)
 
 
 def decades(low: float, high: float) -> list[float]:
@@ -686,7 +681,26 @@ def _zero(plot: Any) -> None:
     plot.add_layout(Span(location=0, dimension="width", line_color=LIGHT["axis"], line_width=1))
 
 
-def _whiskers(plot: Any, source: Any, x: str, colour: str, name: str) -> None:
-    plot.segment(
-        x, "low", x, "high", source=source, color=LIGHT[colour], line_width=1.4, alpha=0.7, name=name
-    )
+def _points(
+    canvas: Canvas,
+    plot: Any,
+    name: str,
+    columns: Mapping[str, NDArray[Any]],
+    sure: NDArray[np.bool_],
+    colour: str,
+    told: Sequence[tuple[str, str]],
+    **look: Any,
+) -> None:
+    """Draw estimates at (x, y) with bars from low to high: those that are not ``sure`` hollow and faint."""
+    from bokeh.models import HoverTool
+
+    for slug, rows, filled in ((name, sure, True), (f"{name}-few", ~sure, False)):
+        source = canvas.static(**{key: values[rows] for key, values in columns.items()})
+        bar = {"line_width": 1.4, "alpha": 0.7} if filled else {"line_width": 1.0, "alpha": 0.35}
+        plot.segment(
+            "x", "low", "x", "high", source=source, color=LIGHT[colour], name=f"{slug}-interval", **bar
+        )
+        fill = {} if filled else {"fill_color": None, "line_alpha": 0.8}
+        dots = plot.scatter("x", "y", source=source, color=LIGHT[colour], name=slug, **look, **fill)
+        words = told if filled else [*told, ("", "too few to tell")]
+        plot.add_tools(HoverTool(renderers=[dots], tooltips=card(words)))

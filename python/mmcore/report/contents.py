@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..instruments import money_places
+from ..results import FEW
 from . import numbers as n
 
 if TYPE_CHECKING:
@@ -303,24 +304,28 @@ def inventory_note(result: Result) -> str:
 
 
 def fill_rate_table(result: Result) -> Grid:
-    """Fill rates by side and place."""
+    """Fill rates by side and place, with the time that they were counted in."""
+    rates = [r for r in result.fill_rates if r.orders]
     rows = [
         [
             f"{r.side}, {r.place} the touch",
             n.count(r.orders),
             n.count(r.filled),
-            n.percent(r.fraction),
-            n.count(r.lots),
+            n.percent(r.fraction if r.estimable else None),
             n.span(round(r.exposure * 1e9)) if r.exposure else n.NONE,
-            n.significant(r.per_second),
+            n.significant(r.per_second if r.estimable else None),
+            n.interval(r.low, r.high),
         ]
-        for r in result.fill_rates
+        for r in rates
     ]
+    caption = f"{n.count(len(result.decisions))} decisions, {n.count(result.messages)} order messages."
+    if not all(r.estimable for r in rates):
+        caption += f" A dash: fewer than {FEW} fills, too few to tell a rate."
     return Grid(
         "Fill rates",
-        ("Orders", "Sent", "Filled", "Share", "Lots", "In the market", "Fills per s"),
+        ("Orders", "Sent", "Filled", "Share", "In the market", "Rate, 1/s", "95 % interval"),
         rows,
-        caption=f"{n.count(len(result.decisions))} decisions, {n.count(result.messages)} order messages.",
+        caption=caption,
     )
 
 
