@@ -107,8 +107,10 @@ class TestHelp:
         assert call("--version") == (0, f"mmcore {mmcore.__version__}\n", "")
 
     def test_no_arguments_show_the_help(self, call):
-        _, out, err = call()
-        assert "Commands:" in out + err
+        code, out, err = call()
+        assert (code, err) == (0, "")
+        assert "Commands:" in out
+        assert out == call("--help")[1]
 
 
 class TestReplay:
@@ -370,6 +372,45 @@ class TestErrors:
         assert words in err.splitlines()[0]
         assert len(err.splitlines()) <= 2
         assert "Traceback" not in err
+
+    @pytest.mark.parametrize(
+        ("name", "text", "options", "words", "advice"),
+        [
+            ("f.csv", "ts,b,a\n1,2,3\n", "--tick 1", "f.csv: needs a time", "--columns 'time="),
+            ("f.csv", "time,bid,ask\n1,2,3\n", "", "f.csv: a CSV does not say its tick", "--tick says it"),
+            ("f.csv", "time,bid,ask\nx,2,3\n", "--tick 1", "f.csv, line 2: time: cannot", "--time-format"),
+            ("f.csv", "time,bid,ask\n1,2\n", "--tick 1", "f.csv, line 2: has 2 fields instead", ""),
+            ("f.csv", "time,bid,ask\n1,2,x\n", "--tick 1 --time-format s --date 2024-01-02",
+             "f.csv, line 2: ask: 'x' is not a decimal number", ""),
+            ("f.csv", "time,bid,ask\n2,2,3\n1,2,3\n", "--tick 1 --date 2024-01-02",
+             "f.csv, line 3: time: earlier", "--sort true"),
+            ("f.csv", "", "--tick 1", "f.csv: is empty", ""),
+            ("f.csv", "time,bid,ask\n1,2,3\n", "--tick x",
+             "tick must be an exact decimal > 0, such as 0.01, got 'x'", "see "),
+            ("f.json", "{}", "", "f.json: unknown format; known are lobster", "--format csv --columns"),
+            ("f.gz", '1723161255000000001 {"e":"trade","s":"X","T":17}\n', "",
+             "f.gz, line 1: is not a bookTicker or trade message: its stamp T is 17", ""),
+            ("f.gz", '1723161255000000001 {"e":"trade","s":"X"}\n', "",
+             "f.gz, line 1: is not a bookTicker or trade message: it has no 'm'", ""),
+            ("f.gz", '1723161255000000001 {"e":"trade",\n', "", "its JSON is broken at character 34", ""),
+            ("f.gz", '1723161255000000001 {"e":"trade","s":"XRPUSDT","m":true,"p":"1","q":"1"}\n', "",
+             "the tick and lot of XRPUSDT are not known here", "--tick says it"),
+            ("f.gz", '1723161255000000001 {"stream":"x@depth"}\n', "",
+             "f.gz: no bookTicker or trade message; its messages: 1 of x@depth", ""),
+        ],
+    )  # fmt: skip
+    def test_a_feeds_errors_are_sentences_and_say_which_option_helps(
+        self, call, place, name, text, options, words, advice
+    ):
+        (place / name).write_text(text)
+        code, out, err = call("calibrate", name, *shlex.split(options))
+        assert (code, out) == (2, "")
+        first, *rest = err.splitlines()
+        assert words in first
+        assert len(rest) == bool(advice)
+        assert advice in "".join(rest)
+        # no class names, no dictionaries, no calls: nothing that only a Python programmer reads
+        assert not re.search(r"\b\w+(Error|Exception)\b|\{'|=\w+\(|\w=\{|\bNone\b|\bDecimal\b", err)
 
     def test_a_wrong_configuration_lists_every_fault(self, call, place):
         (place / "bad.toml").write_text("[model]\ngama = 1\n[replay]\nlatency = -1\n")

@@ -167,6 +167,7 @@ DATA = (
     Parameter("date", str, default=None, doc="day from whose midnight the stamps count (lobster, csv)"),
     Parameter("columns", str, default=None, doc="pairs our=theirs such as 'time=ts,bid=b1' (csv)"),
     Parameter("delimiter", str, default=None, doc="one character between the columns (csv)"),
+    Parameter("header", bool, default=True, doc="whether the first line names the columns (csv)"),
     Parameter(
         "time_format",
         str,
@@ -180,6 +181,7 @@ DATA = (
         choices=("exact", "nearest", "floor", "ceil"),
         doc="what becomes of prices off the tick (csv)",
     ),
+    Parameter("sort", bool, default=False, doc="put rows in the order of their stamps (csv)"),
 )
 
 INSTRUMENT = (

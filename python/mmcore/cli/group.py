@@ -68,7 +68,7 @@ class LazyGroup(click.Group):
         **extra: Any,
     ) -> NoReturn:
         """Run, and turn whatever goes wrong into one line on standard error and an exit code."""
-        arguments = list(sys.argv[1:] if args is None else args)
+        arguments = list(sys.argv[1:] if args is None else args) or ["--help"]
         try:
             code = super().main(
                 arguments, prog_name, complete_var, False, windows_expand_args=windows_expand_args, **extra
@@ -123,7 +123,9 @@ def _failure(error: BaseException) -> _Failure | None:
             fields["faults"] = [vars(fault) for fault in faults]
         if isinstance(error, MissingExtra):
             fields["extra"] = error.extra
-        return _Failure(exit_code, str(error), code=error.code, **fields)
+        from .market import ADVICE
+
+        return _Failure(exit_code, str(error), ADVICE.get(error.argument or "", ""), code=error.code, **fields)
     if isinstance(error, OSError):
         name = f"{error.filename}: " if error.filename else ""
         return _Failure(BAD_INPUT, f"{name}{error.strerror}" if error.strerror else str(error), code="file")

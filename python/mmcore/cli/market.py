@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,10 +14,20 @@ from .screen import Stages
 if TYPE_CHECKING:
     from ..events import Events
 
-__all__ = ["Settings", "open_market", "settings_of"]
+__all__ = ["ADVICE", "Settings", "open_market", "settings_of"]
 
 Settings = dict[str, dict[str, Any]]
 """Section → key → value: only what was given."""
+
+ADVICE = {
+    "instrument": "--tick says it (and --lot and --currency, where they are not 1 and USD)",
+    "columns": "--columns 'time=ts,bid=b1,ask=a1' says it: our names = theirs, or the place counted from 0",
+    "format": "for delimited text: --format csv --columns 'time=ts,bid=b1,ask=a1' (our names = theirs)",
+    "time_format": "--time-format says it; --date where the stamps count from midnight",
+    "symbol": "--symbol names it",
+    "sort": "--sort true puts the rows in order",
+}
+"""What to do on the command line about a feed's error, by the argument that would mend it."""
 
 # Options that are not called like the key they set.
 _KEYS = {"path": ("data", "path"), "model": ("model", "name"), "instrument": ("instrument", "name")}
@@ -102,9 +113,9 @@ def open_market(settings: Settings, progress: Stages) -> Events:
     data = dict(settings.get("data", {}))
     path = data.pop("path", None)
     if path is None:
-        for option in ("format", "symbol", "columns"):
-            if data.get(option) is not None:
-                raise click.UsageError(f"--{option} needs a PATH", click.get_current_context(silent=True))
+        if option := next((name for name in data if name != "cache"), None):
+            name = option.replace("_", "-")
+            raise click.UsageError(f"--{name} needs a PATH", click.get_current_context(silent=True))
         from ..simulation import SimulatedMarket
 
         progress.start("simulate")
@@ -113,6 +124,8 @@ def open_market(settings: Settings, progress: Stages) -> Events:
 
     if (columns := data.pop("columns", None)) is not None:
         data["columns"] = dict(_column(pair) for pair in columns.split(","))
+    if data.get("delimiter") == "\\t":
+        data["delimiter"] = "\t"
     return feeds.load(path, instrument=_instrument(settings), progress=progress.start("load"), **data)
 
 
@@ -131,11 +144,18 @@ def _instrument(settings: Settings) -> Any:
     given = dict(settings.get("instrument", {}))
     if not given:
         return None
+    from ..errors import InvalidArgument
     from ..instruments import Currency, Instrument
 
+    context = click.get_current_context(silent=True)
     if "tick" not in given:
-        raise click.UsageError(
-            "an instrument needs its tick: give --tick", click.get_current_context(silent=True)
+        raise click.UsageError("an instrument needs its tick: give --tick", context)
+    try:
+        currency = Currency(given.pop("currency", "USD"))
+        name = Path(settings.get("data", {}).get("path", "DATA")).name.partition(".")[0]
+        return Instrument(given.pop("name", name), currency=currency, **given)
+    except InvalidArgument as error:
+        allowed = "an exact decimal > 0, such as 0.01" if error.argument in ("tick", "lot", "multiplier") else (
+            error.allowed
         )
-    currency = Currency(given.pop("currency", "USD"))
-    return Instrument(given.pop("name", "DATA"), currency=currency, **given)
+        raise click.UsageError(f"{error.argument} must be {allowed}, got {error.value!r}", context) from None

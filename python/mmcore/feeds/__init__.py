@@ -26,7 +26,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,9 +44,11 @@ FORMATS = ("lobster", "binance", "csv", "events")
 """What ``format`` may be."""
 
 # Raised whenever a reader changes what it makes of the same bytes.
-_READERS = 1
+_READERS = 2
 _CAPTURE = re.compile(rb"\d{19} [\[{]")
 _LOBSTER = re.compile(r"(^|_)(message|orderbook)(_\d+)?\.csv(\.gz|\.xz)?$", re.IGNORECASE)
+_CSV = re.compile(r"\.csv(\.gz|\.xz)?$", re.IGNORECASE)
+_CSV_ONLY = frozenset(("columns", "delimiter", "header", "time_format", "sides", "kinds", "rounding", "sort"))
 _log = logging.getLogger(__name__)
 
 
@@ -66,7 +68,8 @@ def load(
         The file; for LOBSTER either file of the pair, their folder, or the part of the names they
         share.
     format : {"lobster", "binance", "csv", "events"}, optional
-        Told from the name and the first bytes when omitted.
+        Told from the name and the first line when omitted. "csv" is what is called so, has our
+        names in its first line, or comes with options that only its reader has.
     instrument : Instrument, optional
         Whose ticks and lots prices and sizes are counted in. LOBSTER has a default (0.01 USD, one
         share), and so have the Binance symbols of :data:`mmcore.feeds.binance.GRIDS`; CSV needs one.
@@ -108,7 +111,7 @@ def load(
 
     source = Path(path)
     if format is None:
-        format = _guess(source)
+        format = _guess(source, options)
     if format not in FORMATS:
         raise InvalidArgument(argument="format", value=format, allowed=f"one of {', '.join(FORMATS)}")
     if format == "events":
@@ -146,8 +149,10 @@ def load(
     return events
 
 
-def _guess(path: Path) -> str:
-    from .text import first_line
+def _guess(path: Path, options: Mapping[str, Any]) -> str:
+    """Tell the format from the name, the first line and the options; refuse what is none of them."""
+    from .csv import looks_like_it
+    from .text import ask, first_line
 
     if not path.exists():
         begins = path.parent.is_dir() and any(f.name.startswith(path.name) for f in path.parent.iterdir())
@@ -159,7 +164,21 @@ def _guess(path: Path) -> str:
     with open(path, "rb") as file:
         if file.read(8) == b"MMEVENTS":
             return "events"
-    return "binance" if _CAPTURE.match(first_line(path)) else "csv"
+    head = first_line(path)
+    if _CAPTURE.match(head):
+        return "binance"
+    if _CSV.search(path.name) or not _CSV_ONLY.isdisjoint(options) or looks_like_it(head):
+        return "csv"
+    ask(
+        path,
+        "unknown format; known are lobster (a folder, or a pair …_message_1.csv and …_orderbook_1.csv), "
+        "binance (a websocket capture), csv (delimited text) and events (what Events.save wrote); of "
+        "delimited text say which column is which"
+        if head
+        else "is empty",
+        "format",
+        'pass format="csv" and columns={"time": …, "bid": …, "ask": …}: our name → theirs',
+    )
 
 
 # ---- the cache

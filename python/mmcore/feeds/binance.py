@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from ..decimals import parse, parse_floor
 from ..errors import InvalidArgument, OutOfBounds
 from ..events import NO_ASK, NO_BID, QUOTE, TRADE, Events, Quotes, Trades
-from .text import Progress, blocks, refuse
+from .text import Progress, ask, blocks, refuse
 
 if TYPE_CHECKING:
     from ..instruments import Instrument
@@ -122,14 +122,15 @@ def read(
                 elif data.get("X", "MARKET") != "MARKET":
                     ignored[f"trade X={data['X']}"] += 1
                 else:
-                    side = {True: -1, False: 1}[data["m"]]
+                    side = _side(data["m"])
                     trade_rows.append((local, exchange, line, data["p"], data["q"], side))
                     kind.append(TRADE)
             except (ValueError, KeyError, TypeError, AttributeError) as error:
-                refuse(path, line, f"is not a bookTicker or trade message ({type(error).__name__}: {error})")
+                refuse(path, line, f"is not a bookTicker or trade message: {_fault(error)}")
             if len(symbols) > 1:
                 names = ", ".join(sorted(symbols))
-                refuse(path, line, f"a second symbol ({names}): name one with symbol=")
+                what = f"a second symbol ({names}): name one"
+                refuse(path, line, what, argument="symbol", advice=f"pass symbol={found!r}")
         if symbols and instrument is None:
             instrument = _instrument(path, *symbols)
         if quote_rows and instrument is not None:
@@ -140,8 +141,9 @@ def read(
             trade_rows.clear()
     if not kind or instrument is None:
         where = f" of {wanted}" if wanted else ""
+        held = ", ".join(f"{count:,} of {name}" for name, count in sorted(ignored.items())) or "nothing"
         raise InvalidArgument(
-            f"{path}: no bookTicker or trade message{where}; it holds {dict(ignored) or 'nothing'}",
+            f"{path}: no bookTicker or trade message{where}; its messages: {held}",
             argument="path",
             value=str(path),
         )
@@ -178,12 +180,11 @@ def _instrument(path: Path, symbol: str) -> Instrument:
     from ..instruments import Currency, Instrument
 
     if symbol not in GRIDS:
-        raise InvalidArgument(
-            f"{path}: the tick and lot of {symbol} are not known here: pass "
-            f"instrument=Instrument({symbol!r}, tick=…, lot=…)",
-            argument="instrument",
-            value=None,
-            allowed="an Instrument",
+        ask(
+            path,
+            f"the tick and lot of {symbol} are not known here: it needs an instrument",
+            "instrument",
+            f"pass instrument=Instrument({symbol!r}, tick=…, lot=…)",
         )
     tick, lot = GRIDS[symbol]
     return Instrument(symbol, tick=tick, lot=lot, currency=Currency("USDT"))
@@ -250,10 +251,26 @@ def _name(head: bytes, path: Path, line: int) -> str:
 
 def _exchange(stamp: int) -> int:
     """Return an exchange's stamp in ns: ms have 13 digits until the year 2286, µs have 16."""
-    if not isinstance(stamp, int):
-        raise ValueError(f"T = {stamp!r} is not an integer")
-    if 10**12 <= stamp < 10**13:
-        return stamp * _MS
-    if 10**15 <= stamp < 10**16:
-        return stamp * 1000
-    raise ValueError(f"T = {stamp} is neither in ms nor in µs")
+    if isinstance(stamp, int) and not isinstance(stamp, bool):
+        if 10**12 <= stamp < 10**13:
+            return stamp * _MS
+        if 10**15 <= stamp < 10**16:
+            return stamp * 1000
+    raise ValueError(f"its stamp T is {json.dumps(stamp)}, neither in ms (13 digits) nor in µs (16 digits)")
+
+
+def _side(maker: Any) -> int:
+    if not isinstance(maker, bool):
+        raise ValueError(f"m, whether the buyer was the maker, is {json.dumps(maker)} and not true or false")
+    return -1 if maker else 1
+
+
+def _fault(error: Exception) -> str:
+    """Say in words what is wrong with a message."""
+    if isinstance(error, KeyError):
+        return f"it has no {error.args[0]!r}"
+    if isinstance(error, json.JSONDecodeError):
+        return f"its JSON is broken at character {error.pos + 21}"  # the stamp and the blank stand before it
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8 text"
+    return str(error) if type(error) is ValueError else "it has another form"

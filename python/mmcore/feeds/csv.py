@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from ..errors import InvalidArgument, UnknownName
 from ..events import NO_ASK, NO_BID, QUOTE, TRADE, Events, Quotes, Trades
-from .text import Progress, Rounding, Rows, first_line, refuse, rows
+from .text import Progress, Rounding, Rows, ask, first_line, refuse, rows
 
 if TYPE_CHECKING:
     from ..instruments import Instrument
@@ -101,8 +101,8 @@ def read(
     progress : callable, optional
         Called with (bytes read, bytes in all).
     columns : mapping, optional
-        Our name → the file's: its header text, or its place counted from 0. Omitted: the columns
-        that carry our names.
+        Our name → the file's: its header text, or its place counted from 0. What is left out is
+        taken from the columns that carry our names.
     delimiter : str
         One character.
     header : bool
@@ -133,12 +133,14 @@ def read(
     """
     (path,) = paths
     if instrument is None:
-        raise InvalidArgument(
-            f"{path}: a CSV does not say its tick and lot: pass instrument=Instrument(name, tick=…, lot=…)",
-            argument="instrument",
-            value=None,
-            allowed="an Instrument",
+        ask(
+            path,
+            "a CSV does not say its tick and lot: it needs an instrument",
+            "instrument",
+            "pass instrument=Instrument(name, tick=…, lot=…)",
         )
+    if len(delimiter) != 1:
+        raise InvalidArgument(argument="delimiter", value=delimiter, allowed="one character")
     side_codes = dict(SIDES if sides is None else sides)
     if any(code not in (-1, 0, 1) for code in side_codes.values()):
         raise InvalidArgument(argument="sides", value=sides, allowed="a mapping to +1, -1 or 0")
@@ -176,7 +178,13 @@ def read(
             before = np.concatenate([stamps[-1][-1:] if stamps else local[:1], local[:-1]])
             if (local < before).any():
                 at = int(np.argmax(local < before))
-                refuse(path, int(block.lines[at]), "time: earlier than the row before it (sort=True sorts)")
+                refuse(
+                    path,
+                    int(block.lines[at]),
+                    "time: earlier than the row before it",
+                    argument="sort",
+                    advice="pass sort=True to put the rows in order",
+                )
         stamps.append(local)
         if "kind" in places:
             kind = np.array(
@@ -218,6 +226,13 @@ def read(
 # ---- which columns
 
 
+def looks_like_it(head: bytes) -> bool:
+    """Whether the first line of a file has our names of columns."""
+    has = set(_head(head, ",")[0])
+    timed = {"time", "local_time", "exchange_time"} & has
+    return bool(timed) and ({"bid", "ask"} <= has or {"price", "size"} <= has)
+
+
 def _head(line: bytes, delimiter: str) -> tuple[list[str], int]:
     text = line.decode("utf-8-sig", "backslashreplace")
     names = [name.strip().strip('"') for name in text.split(delimiter)]
@@ -235,27 +250,28 @@ def _skip(path: Path) -> int:
     return 0
 
 
+_QUOTES = ("bid", "ask", "bid_size", "ask_size")
+_TRADES = ("price", "size", "side")
+
+
 def _places(
     path: Path, names: list[str], width: int, columns: Mapping[str, str | int] | None
 ) -> dict[str, int]:
-    if columns is None:
-        places = {name: names.index(name) for name in COLUMNS if name in names}
-    else:
-        places = {}
-        for name, place in columns.items():
-            if name not in COLUMNS:
-                raise UnknownName(
-                    f"columns: {name!r} is not one of {', '.join(COLUMNS)}{_meant(name, COLUMNS)}"
-                )
-            if isinstance(place, str):
-                if place not in names:
-                    what = f"it has {', '.join(names)}" if names else "without a header, count from 0"
-                    raise UnknownName(f"{path}: no column {place!r}; {what}{_meant(place, names)}")
-                places[name] = names.index(place)
-            elif 0 <= place < width:
-                places[name] = place
-            else:
-                raise UnknownName(f"{path}: no column {place}; it has {width}, counted from 0")
+    """Return the place of each of our columns: those that are mapped, and of the rest what has our name."""
+    mapped: dict[str, int] = {}
+    for name, place in (columns or {}).items():
+        if name not in COLUMNS:
+            raise UnknownName(f"columns: {name!r} is not one of {', '.join(COLUMNS)}{_meant(name, COLUMNS)}")
+        if isinstance(place, str):
+            if place not in names:
+                what = f"it has {', '.join(names)}" if names else "without a header, count from 0"
+                raise UnknownName(f"{path}: no column {place!r}; {what}{_meant(place, names)}")
+            mapped[name] = names.index(place)
+        elif 0 <= place < width:
+            mapped[name] = place
+        else:
+            raise UnknownName(f"{path}: no column {place}; it has {width}, counted from 0")
+    places = mapped | _own(names, mapped)
     has = places.keys()
     quotes, trades = {"bid", "ask"} <= has, {"price", "size"} <= has
     wanted = ""
@@ -268,11 +284,38 @@ def _places(
     elif quotes and trades and "kind" not in has:
         wanted = "kind, to tell its quotes from its trades"
     if wanted:
-        raise UnknownName(
-            f"{path}: needs {wanted}; it has {', '.join(names) or f'{width} columns'}: "
-            f'map them with columns={{"time": …, "bid": …, …}}'
+        has_names = f"its columns are {', '.join(names)}" if names else f"it has {width} columns, counted from 0"
+        ask(
+            path,
+            f"needs {wanted}; {has_names}: say which is which",
+            "columns",
+            'pass columns={"time": …, "bid": …, …}: our name → theirs',
+            UnknownName,
         )
     return places
+
+
+def _own(names: Sequence[str], mapped: Mapping[str, int]) -> dict[str, int]:
+    """Return the columns that carry our names, as far as they agree with what is mapped.
+
+    A column that is mapped has its meaning; stamps that are mapped replace those of the names; and where
+    only quotes, or only trades, are mapped, the file is read as such.
+    """
+    found = {
+        name: place
+        for name in COLUMNS
+        if name in names and name not in mapped and (place := names.index(name)) not in mapped.values()
+    }
+    skip: set[str] = set()
+    if "time" in mapped:
+        skip |= {"local_time", "exchange_time"}
+    elif {"local_time", "exchange_time"} & mapped.keys():
+        skip.add("time")
+    if "kind" not in mapped:
+        quotes, trades = (any(name in mapped for name in group) for group in (_QUOTES, _TRADES))
+        if quotes != trades and "kind" not in found:
+            skip.update(_TRADES if quotes else _QUOTES)
+    return {name: place for name, place in found.items() if name not in skip}
 
 
 def _meant(name: str, names: Sequence[str]) -> str:
@@ -297,8 +340,9 @@ def _guess(block: Rows, name: str, date: str | None) -> str:
         refuse(
             block.path,
             int(block.lines[0]),
-            f"{name}: cannot tell what {text!r} is; pass time_format (s, ms, us, ns, iso or a pattern such "
+            f"{name}: cannot tell what {text!r} is: say its time_format (s, ms, us, ns, iso or a pattern such "
             "as %Y%m%d %H:%M:%S.%f)",
+            argument="time_format",
         )
     return unit
 
@@ -337,7 +381,9 @@ def _time(block: Rows, name: str, time_format: str, date: str | None) -> NDArray
             block.path,
             int(block.lines[at]),
             f"{name}: {block.strings(name)[at]!r} in {time_format!r} lies outside the years 1990 to 2200: "
-            "is the unit right? (date= for stamps that count from midnight)",
+            "is the unit right, or do stamps count from the midnight of a date?",
+            argument="time_format",
+            advice="pass time_format=…, or date=… for stamps that count from midnight",
         )
     return time
 

@@ -83,12 +83,15 @@ def files(path: Path) -> list[Path]:
             if len(sides) == 2:
                 pairs[sides[0]] = sides
     if not pairs:
+        hint = "; of another format name the file, not its folder" if path.is_dir() and found else ""
         raise FileNotFoundError(
-            f"{path}: no LOBSTER pair here; expected …_message_1.csv and …_orderbook_1.csv side by side"
+            f"{path}: no LOBSTER pair here; expected …_message_1.csv and …_orderbook_1.csv side by side{hint}"
         )
     if len(pairs) > 1:
         names = ", ".join(file.name for file in pairs)
-        raise InvalidArgument(f"{path}: holds several days, name one of {names}", argument="path", value=path)
+        raise InvalidArgument(
+            f"{path}: holds several days, name one of {names}", argument="path", value=str(path)
+        )
     return next(iter(pairs.values()))
 
 
@@ -135,7 +138,10 @@ def read(
     unit = instrument.tick * _PER_DOLLAR
     if unit != int(unit) or unit < 1:
         raise InvalidArgument(
-            argument="instrument", value=str(instrument.tick), allowed="a tick that is a multiple of 0.0001"
+            f"{message_path}: LOBSTER's prices are counted in 0.0001: the tick must be a multiple of 0.0001, "
+            f"got {instrument.tick:f}",
+            argument="instrument",
+            value=str(instrument.tick),
         )
     tick = int(unit)
     lot = f"{instrument.lot:f}"

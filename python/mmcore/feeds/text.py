@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..decimals import Fields, parse, parse_floor
 from ..errors import CorruptError, Error, InvalidArgument, OutOfBounds
 
-__all__ = ["Progress", "Rounding", "Rows", "blocks", "first_line", "refuse", "rows"]
+__all__ = ["Progress", "Rounding", "Rows", "ask", "blocks", "first_line", "refuse", "rows"]
 
 Progress = Callable[[int, int], object]
 """Called with the bytes of the file read so far and its size."""
@@ -95,9 +95,31 @@ def first_line(path: Path) -> bytes:
     return b""
 
 
-def refuse(path: Path, line: int, what: str, error: type[Error] = InvalidArgument) -> NoReturn:
-    """Raise an error about a line, counted from 0 here and from 1 for people."""
-    raise error(f"{path}, line {line + 1}: {what}", argument="path", value=str(path), index=line)
+def refuse(
+    path: Path,
+    line: int,
+    what: str,
+    error: type[Error] = InvalidArgument,
+    argument: str = "path",
+    advice: str = "",
+) -> NoReturn:
+    """Raise an error about a line, counted from 0 here and from 1 for people; `advice` as in :func:`ask`."""
+    refused = error(f"{path}, line {line + 1}: {what}", argument=argument, value=str(path), index=line)
+    if advice:
+        refused.add_note(advice)
+    raise refused
+
+
+def ask(
+    path: Path, what: str, argument: str, advice: str, error: type[Error] = InvalidArgument
+) -> NoReturn:
+    """Raise an error about a whole file, which an argument would mend.
+
+    The advice is for Python and stands below the message; the command line has its own.
+    """
+    refused = error(f"{path}: {what}", argument=argument, value=str(path))
+    refused.add_note(advice)
+    raise refused
 
 
 class Rows:
@@ -174,10 +196,11 @@ class Rows:
         """Return what each text stands for."""
         try:
             return [codes[text] for text in texts]
-        except KeyError as error:
+        except KeyError:
             at = next(i for i, text in enumerate(texts) if text not in codes)
-            known = ", ".join(repr(code) for code in codes)
-            refuse(self.path, int(self.lines[rows[at]]), f"{name}: {error.args[0]!r} is not one of {known}")
+            known = ", ".join(dict.fromkeys(code.lower() for code in codes if code))
+            known += ", or empty" if "" in codes else ""
+            refuse(self.path, int(self.lines[rows[at]]), f"{name}: {texts[at]!r} is not one of {known}")
 
 
 def rows(
