@@ -325,7 +325,7 @@ class TestInit:
     def test_files_run_and_are_not_overwritten(self, call, place):
         code, out, err = call("init", "desk", "--model", "cj")
         assert (code, err) == (0, "")
-        assert "mmcore replay --config" in out
+        assert "replay --config" in out
         script = place / "desk" / "strategy.py"
         script.write_text("mine")
         code, _, err = call("init", "desk")
@@ -338,6 +338,61 @@ class TestInit:
     def test_json(self, call):
         found = json.loads(call("init", "desk", "--json")[1])
         assert [os.path.basename(path) for path in found["written"]] == ["mmcore.toml", "strategy.py"]
+
+    def test_the_printed_commands_work_where_the_user_is(self, place):
+        """With no mmcore on the PATH; both do the same, and the page lies beside the configuration."""
+        env = {**os.environ, "PATH": os.defpath}
+        made = subprocess.run(
+            [sys.executable, "-m", "mmcore", "init", "a desk"],
+            capture_output=True, text=True, check=True, env=env,
+        )  # fmt: skip
+        commands = [line.strip() for line in made.stdout.splitlines() if line.startswith("    ")]
+        assert len(commands) == 2
+        said = []
+        for command in commands:
+            ran = subprocess.run(
+                shlex.split(command), capture_output=True, text=True, check=False, env=env, timeout=120
+            )
+            assert (ran.returncode, ran.stderr) == (0, ""), command
+            said.append(ran.stdout)
+        assert (place / "a desk" / "report.html").exists()
+        assert not (place / "report.html").exists()
+        totals = [re.search(r"total +(\S+)", text)[1] for text in said]
+        assert totals[0] == totals[1]
+
+    def test_a_program_is_called_by_its_name_only_where_the_shell_finds_it(self, place, monkeypatch):
+        from mmcore.cli.screen import program
+
+        tool = place / "bin" / "mmcore"
+        tool.parent.mkdir()
+        tool.write_text("#!/bin/sh\n")
+        tool.chmod(0o755)
+        monkeypatch.setattr(sys, "argv", [str(tool)])
+        monkeypatch.setenv("PATH", os.defpath)
+        assert program("mmcore") == [os.path.join("bin", "mmcore")]
+        monkeypatch.setenv("PATH", str(tool.parent))
+        assert program("mmcore") == ["mmcore"]
+        other = place / "other"
+        other.mkdir()
+        monkeypatch.chdir(other)
+        monkeypatch.setenv("PATH", os.defpath)
+        assert program("mmcore") == [str(tool)]
+        monkeypatch.setattr(sys, "argv", ["-c"])
+        assert program("mmcore") == [*program("python"), "-m", "mmcore"]
+
+    def test_data_are_found_from_the_folder_that_is_made(self, call, place):
+        rows = ["time,bid,ask", *(f"{i},{99 + i % 3},{101 + i % 3}" for i in range(100))]
+        (place / "q.csv").write_text("\n".join(rows))
+        assert call("init", "desk", "--data", "q.csv")[0] == 0
+        fixed = ("--sigma", 1, "--A", 1, "--k", 1, "--gamma", 0.1, "--no-report")
+        options = ("--tick", 1, "--date", "2024-01-02", *fixed)
+        code, out, err = call("replay", "--config", "desk/mmcore.toml", *options)
+        assert (code, err) == (0, "")
+        assert "100 quotes" in out
+        assert (place / "desk" / "strategy.py").read_text().count('Path(__file__).parent / "../q.csv"') == 1
+        code, _, err = call("init", "other", "--data", "nothing.csv")
+        assert code == 2
+        assert "--data: nothing.csv: no such file or folder" in err
 
 
 class TestErrors:

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import mmcore
 from mmcore.calibration import calibrate
 from mmcore.configuration import (
     MODELS,
+    SAMPLES,
     ConfigurationError,
     _key_lines,
     load,
@@ -22,7 +24,7 @@ from mmcore.configuration import (
     template,
 )
 from mmcore.errors import InvalidArgument
-from mmcore.replaying import replay, run
+from mmcore.replaying import default_gamma, replay, run
 from mmcore.simulation import SimulatedMarket
 
 
@@ -197,42 +199,129 @@ class TestWriting:
 
     @pytest.mark.parametrize("model", MODELS)
     def test_the_template_with_every_comment_taken_away_is_valid(self, model):
-        """The examples in it are allowed values, except that a text stands empty."""
-        lines = []
-        for line in template(model).splitlines():
-            if line.startswith("# ") and " = " in line and not line.startswith("#  "):
-                name, _, value = line[2:].partition(" = ")
-                if name.isidentifier() and value != '""':
-                    line = line[2:]
-            lines.append(line)
-        found = loads("\n".join(lines))
+        found = loads(uncommented(template(model)))
         given = sum(len(table) for table in found.values.values())
-        total = sum(len(section.parameters) for section in sections(model))
-        texts = sum(
-            p.type is str and not p.choices and p.default is None
-            for s in sections(model)
-            for p in s.parameters
-        )
-        assert given == total - texts
+        assert given == sum(len(section.parameters) for section in sections(model))
+
+    @pytest.mark.parametrize("model", MODELS)
+    def test_every_parameter_without_a_default_has_an_example_and_no_other(self, model):
+        for section in sections(model):
+            examples = SAMPLES.get(section.name, {})
+            for parameter in section.parameters:
+                if parameter.default is None:
+                    assert parameter.check(examples[parameter.name]) not in (None, "")
+                else:
+                    assert parameter.name not in examples
+        assert loads(template(model)).values.keys() >= SAMPLES.keys()
 
     @pytest.mark.filterwarnings("ignore::mmcore.errors.ApproximationWarning")
     @pytest.mark.parametrize("model", MODELS)
-    def test_the_script_runs(self, model, tmp_path, monkeypatch, capsys):
-        path = tmp_path / "strategy.py"
-        # what is tested is the script, not an hour of market
-        path.write_text(
-            script(model).replace("SimulatedMarket(seed=1)", "SimulatedMarket(seed=1, duration=900)")
+    def test_the_examples_belong_together(self, model, tmp_path):
+        """A file with every comment taken away runs on the data that it describes, and on the simulated."""
+        alone = {"data": {"symbol"}, "model": {"horizon"} if model == "as" else set()}
+        text = uncommented(template(model), alone)
+        (tmp_path / "mmcore.toml").write_text(text.replace("duration = 3600.0", "duration = 300.0"))
+        settings = load(tmp_path / "mmcore.toml").values
+        quotes = ["seconds;best_bid;best_ask"]
+        quotes += [f"{i / 2:.1f};1.10{i % 7:03d};1.10{i % 7 + 2:03d}" for i in range(120)]
+        (tmp_path / "quotes.csv").write_text("\n".join(quotes))
+        data = settings["data"]
+        assert data["path"] == str(tmp_path / "quotes.csv")
+        data["columns"] = dict(pair.split("=") for pair in data["columns"].split(","))
+        currency = mmcore.Currency(settings["instrument"].pop("currency"))
+        recorded = mmcore.load(
+            data.pop("path"),
+            instrument=mmcore.Instrument(currency=currency, **settings["instrument"]),
+            **data,
         )
-        monkeypatch.chdir(tmp_path)
-        runpy.run_path(str(path), run_name="__main__")
-        assert "unexplained 0" in capsys.readouterr().out
+        simulated = SimulatedMarket(**settings["simulation"]).events()
+        chosen = settings["model"]
+        del chosen["name"]
+        own = {"q_max", "order_size", "gamma", "sigma", "A", "k"} & chosen.keys()
+        for events in (recorded, simulated):
+            result = run(
+                events,
+                model=MODELS[model],
+                calibration=settings["calibration"],
+                parameters={name: value for name, value in chosen.items() if name not in own},
+                **{name: chosen[name] for name in own},
+                **settings["replay"],
+            )
+            assert len(result.decisions) > 10
+            assert (result.decisions["bid_size"] > 0).mean() > 0.5
+
+    def test_the_examples_of_the_model_are_what_a_run_finds_on_the_simulated_market(self):
+        """σ, A and k are the market's; γ is the one that a run chooses with them, to one digit."""
+        examples = SAMPLES["model"]
+        truth = {p.name: p.default for p in SimulatedMarket.PARAMETERS}
+        assert {name: examples[name] for name in ("sigma", "A", "k")} == {
+            n: truth[n] for n in ("sigma", "A", "k")
+        }
+        gamma = default_gamma(truth["sigma"], truth["A"], truth["k"], 10)
+        assert examples["gamma"] == pytest.approx(gamma, rel=0.1)
+        assert examples["running_penalty"] == pytest.approx(gamma / 2, rel=0.1)
+
+    def test_units_and_bounds_are_plain(self):
+        assert "an integer >= 1 and <= 1000000 (ticks)" in template()
+
+    @pytest.mark.filterwarnings("ignore::mmcore.errors.ApproximationWarning")
+    @pytest.mark.parametrize("model", MODELS)
+    def test_the_script_does_what_the_file_does(self, model, tmp_path, monkeypatch, capsys):
+        """Same parameters, same result, from wherever it runs."""
+        # what is compared does not need an hour of market
+        short = script(model).replace("SimulatedMarket(seed=1)", "SimulatedMarket(seed=1, duration=900)")
+        (tmp_path / "strategy.py").write_text(short)
+        (tmp_path / "mmcore.toml").write_text(template(model, {"simulation": {"duration": 900.0}}))
+        monkeypatch.chdir("/")
+        by_script = runpy.run_path(str(tmp_path / "strategy.py"), run_name="__main__")["result"]
+        assert "unexplained 0.00" in capsys.readouterr().out
+        settings = load(tmp_path / "mmcore.toml").values
+        chosen = settings["model"]
+        by_file = run(
+            SimulatedMarket(**settings["simulation"]).events(),
+            model=MODELS[chosen.pop("name")],
+            maker_fee=0.0,
+            **chosen,
+        )
+        assert by_script.model.parameters == by_file.model.parameters
+        assert by_script.summary() == by_file.summary()
 
     def test_the_script_uses_what_was_given(self):
         text = script("glft", {"data": {"path": "feed.csv"}, "model": {"gamma": 0.02, "q_max": 7}})
         ast.parse(text)
-        assert "mm.load('feed.csv')" in text
+        assert 'mm.load(Path(__file__).parent / "feed.csv")' in text
         assert "gamma=0.02," in text
-        assert "max_position=7" in text
+        assert "q_max=7," in text
+
+
+def uncommented(text, alone=None):
+    """Take the # away from every key, but for those of `alone` (section → names)."""
+    lines, section = [], ""
+    for line in text.splitlines():
+        if line.startswith("["):
+            section = line.strip("[]")
+        name = line.removeprefix("# ").partition(" = ")[0]
+        if line.startswith("# ") and name.isidentifier() and " = " in line:
+            line = line if name in (alone or {}).get(section, ()) else line[2:]
+        lines.append(line)
+    return "\n".join(lines)
+
+
+class TestPaths:
+    def test_relative_paths_count_from_the_folder_of_the_file(self, tmp_path, monkeypatch):
+        (tmp_path / "desk").mkdir()
+        file = tmp_path / "desk" / "mmcore.toml"
+        file.write_text('[data]\npath = "../feeds/x.csv"\n[report]\npath = "out/page.html"\n')
+        monkeypatch.chdir(tmp_path)
+        for name in (file, "desk/mmcore.toml"):
+            found = load(name)
+            assert (tmp_path / found["data"]["path"]).resolve() == tmp_path / "feeds" / "x.csv"
+            assert (tmp_path / found["report"]["path"]).resolve() == tmp_path / "desk" / "out" / "page.html"
+
+    def test_absolute_paths_and_texts_stay(self, tmp_path):
+        (tmp_path / "a.toml").write_text(f"[data]\npath = '{tmp_path / 'x.csv'}'\nsymbol = \"x\"\n")
+        assert load(tmp_path / "a.toml")["data"] == {"path": str(tmp_path / "x.csv"), "symbol": "x"}
+        assert loads('[data]\npath = "x.csv"')["data"]["path"] == "x.csv"
 
 
 class TestOneSource:

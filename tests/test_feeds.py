@@ -503,7 +503,12 @@ def test_csv_sorting_keeps_the_kinds_with_their_rows(tmp_path):
         ("", {}, InvalidArgument, r"rows.csv: is empty"),
         ("\n\n", {}, InvalidArgument, r"rows.csv: is empty"),
         (HEAD, {}, InvalidArgument, r"rows.csv: has no rows"),
-        ("time,bid\n1,2\n", {}, UnknownName, r"needs bid and ask, or price and size; its columns are time, bid: say"),
+        (
+            "time,bid\n1,2\n",
+            {},
+            UnknownName,
+            r"needs bid and ask, or price and size; its columns are time, bid: say",
+        ),
         ("bid,ask\n1,2\n", {}, UnknownName, r"needs a time"),
         ("time,bid,ask,price,size\n", {}, UnknownName, r"needs kind, to tell its quotes from its trades"),
         ("time,kind,bid,ask\n", {}, UnknownName, r"needs bid, ask, price and size, since it has a kind"),
@@ -716,7 +721,7 @@ STAMP = "1723118400"
         # A column that is mapped has one meaning.
         ("time,bid,ask,size", f"{STAMP},1,2,3", {"price": "bid", "ask": "ask", "size": 3}, [], [(100, 3, 0)]),
         # Where only quotes or only trades are mapped, the file is read as such.
-        ("ts,b,a,price,size", f"{STAMP},1,2,9,9", {"time": "ts", "bid": "b", "ask": "a"}, [(100, 200, 1, 1)], []),
+        ("time,b,a,price,size", f"{STAMP},1,2,9,9", {"bid": "b", "ask": "a"}, [(100, 200, 1, 1)], []),
         ("ts,bid,ask,p,size", f"{STAMP},1,2,9,7", {"time": "ts", "price": "p"}, [], [(900, 7, 0)]),
     ],
 )  # fmt: skip

@@ -216,6 +216,45 @@ MODEL = Parameter(
 MEASURED = ("sigma", "A", "k")
 """Parameters of a model that calibration measures when they are not given."""
 
+CHOSEN = {
+    "running_penalty": "when omitted, gamma*sigma^2/2 with the gamma that the other models choose",
+    "omega": "when omitted, chosen so that its skew is that of the exact policy",
+    "fee": "when omitted, maker_fee of the price before the replay",
+}
+"""Parameters of a model that a run chooses when they are not given, and how."""
+
+PATHS = (("data", "path"), ("report", "path"))
+"""Keys that hold a path: a relative one counts from the folder of the file."""
+
+SAMPLES: dict[str, dict[str, Any]] = {
+    # A file of quotes with stamps in seconds after midnight, in another desk's names.
+    "data": {
+        "path": "quotes.csv",
+        "format": "csv",
+        "symbol": "BTCUSDT",
+        "date": "2024-01-02",
+        "columns": "time=seconds,bid=best_bid,ask=best_ask",
+        "delimiter": ";",
+        "time_format": "s",
+        "rounding": "nearest",
+    },
+    "instrument": {"name": "EURUSD", "tick": "0.00001", "lot": "1000", "multiplier": "1", "currency": "USD"},
+    "calibration": {"min_depth": 1.0, "max_depth": 10.0},
+    # The simulated market as it is, and what a run chooses there.
+    "model": {
+        "gamma": 0.009,
+        "sigma": 1.0,
+        "A": 1.0,
+        "k": 0.5,
+        "horizon": 3600.0,
+        "running_penalty": 0.0045,
+        "omega": 0.06,
+        "fee": 0.0,
+    },
+    "replay": {"time_left": 1800.0},
+}
+"""What a file shows for parameters without a default: values that belong together, section → key → value."""
+
 
 def model_class(name: str) -> Any:
     """Return the class of a model by its short name.
@@ -250,6 +289,9 @@ def model_parameters(name: str) -> tuple[Parameter, ...]:
     for parameter in {**chosen, **described}.values():
         if parameter.name in MEASURED:
             words = f"{parameter.doc}; calibrated when omitted"
+            parameter = replace(parameter, default=None, doc=words)
+        elif parameter.name in CHOSEN:
+            words = f"{parameter.doc}; {CHOSEN[parameter.name]}"
             parameter = replace(parameter, default=None, doc=words)
         elif parameter.name in chosen:
             parameter = chosen[parameter.name]
@@ -296,6 +338,8 @@ def sections(model: str = MODEL.default) -> tuple[Section, ...]:
 def load(path: str | os.PathLike[str]) -> Configuration:
     """Read and check a configuration file.
 
+    Relative paths in it count from its own folder, wherever the program runs.
+
     Parameters
     ----------
     path : path-like
@@ -312,7 +356,11 @@ def load(path: str | os.PathLike[str]) -> Configuration:
         text = Path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ConfigurationError(os.fspath(path), [Fault("", f"not UTF-8 text: {error}")]) from None
-    return loads(text, path=os.fspath(path))
+    found = loads(text, path=os.fspath(path))
+    for section, key in PATHS:
+        if key in (table := found.values.get(section, {})):
+            table[key] = os.fspath(Path(path).parent / table[key])
+    return found
 
 
 def loads(text: str, path: str = "mmcore.toml") -> Configuration:
@@ -521,8 +569,9 @@ def template(model: str = MODEL.default, given: Mapping[str, Mapping[str, Any]] 
         "#",
         "#     mmcore replay --config mmcore.toml",
         "#",
-        "# Each key stands with what it means, what is allowed and its default. Take the # away to set it.",
-        "# Options on the command line override this file. Prices in ticks, sizes in lots, times in seconds.",
+        "# Each key stands with what it means, what is allowed and its default: take the # away to set it.",
+        "# A key that is not set by default shows an example. Relative paths count from the folder of this",
+        "# file; options on the command line override it. Prices in ticks, sizes in lots, times in seconds.",
     ]
     for section in sections(model):
         lines += ["", "", f"[{section.name}]", f"# {section.doc}"]
@@ -532,7 +581,8 @@ def template(model: str = MODEL.default, given: Mapping[str, Mapping[str, Any]] 
             if parameter.name in table:
                 lines.append(f"{parameter.name} = {_toml(table[parameter.name])}")
             else:
-                lines.append(f"# {parameter.name} = {_toml(_example(parameter))}")
+                example = SAMPLES.get(section.name, {}).get(parameter.name, parameter.default)
+                lines.append(f"# {parameter.name} = {_toml(example)}")
     return "\n".join(lines) + "\n"
 
 
@@ -541,9 +591,7 @@ def _described(parameter: Parameter) -> list[str]:
     if parameter.type is str and parameter.unit:
         allowed += f" ({parameter.unit})"
     if parameter.default is None:
-        default = "none by default"
-    elif parameter.required:
-        default = "must be given"
+        default = "not set by default"
     else:
         default = f"default {_toml(parameter.default)}"
     doc = in_words(parameter)
@@ -558,25 +606,12 @@ def in_words(parameter: Parameter) -> str:
     Examples
     --------
     >>> in_words(Parameter("depth", float, default=None, doc="largest depth; None adapts it"))
-    'largest depth; when omitted, adapts it'
+    'largest depth; when omitted, it adapts'
     """
-    return re.sub(r"\bNone (?=is |adapts |chooses )", "when omitted, ", parameter.doc)
-
-
-def _example(parameter: Parameter) -> Any:
-    """Return a value that shows how the key is written: its default, or something that is allowed."""
-    if parameter.default is not None and not parameter.required:
-        return parameter.default
-    if parameter.choices:
-        return parameter.choices[0]
-    if parameter.type is bool:
-        return True
-    if parameter.type is str:
-        return ""
-    low = parameter.low if parameter.low != float("-inf") else 0.0
-    if parameter.open_low or parameter.type is float:
-        low = min(low + 1.0, (low + parameter.high) / 2)
-    return parameter.type(low)
+    doc = parameter.doc
+    for python, words in (("None adapts it", "it adapts"), ("None is ", ""), ("None chooses ", "")):
+        doc = doc.replace(python, f"when omitted, {words}")
+    return doc
 
 
 def _toml(value: Any) -> str:
@@ -590,67 +625,87 @@ def _toml(value: Any) -> str:
 
 
 def script(model: str = MODEL.default, given: Mapping[str, Mapping[str, Any]] | None = None) -> str:
-    """Return a short strategy script that uses the public interface, made from the same metadata."""
+    """Return a short strategy script that does what the :func:`template` does, in the public interface."""
     found = {section.name: section for section in sections(model)}
     values = {section: dict(table) for section, table in (given or {}).items()}
-    source = "events = mm.SimulatedMarket(seed=1).events()"
-    if "path" in values.get("data", {}):
-        source = f"events = mm.load({values['data']['path']!r})"
-    chosen = values.get("model", {})
+    cls = MODELS[model]
+    own = {p.name for p in model_class(model).PARAMETERS}
 
-    def keyword(section: str, name: str, fallback: Any) -> str:
+    def argument(section: str, name: str) -> list[str]:
         parameter = found[section][name]
-        value = values.get(section, {}).get(name, fallback)
+        value = values.get(section, {}).get(name, parameter.default)
         unit = f" ({parameter.unit})" if parameter.unit else ""
-        return f"    {name}={_toml(value)},  # {re.split('[,;]', parameter.doc)[0]}{unit}"
+        line = f"    {name}={_toml(value) if isinstance(value, str) else repr(value)},"
+        words = f"# {parameter.doc}{unit}"
+        if len(line) + 2 + len(words) <= 100:
+            return [f"{line}  {words}"]
+        return [*textwrap.wrap(words, 100, initial_indent="    ", subsequent_indent="    # "), line]
 
-    own = {p.name: p for p in model_class(model).PARAMETERS}
-    wanted = {"q_max": 10, "order_size": 1, **{p.name: _example(p) for p in own.values() if p.required}}
-    wanted |= {"gamma": 0.001, "running_penalty": 0.001, "omega": 0.05}
-    arguments = []
-    for name, parameter in own.items():
-        shown = parameter.required or name in ("q_max", "order_size", "omega", "running_penalty")
-        if name in MEASURED or not (shown or name in chosen):
-            continue
-        value = chosen.get(name, wanted[name])
-        unit = f" ({parameter.unit})" if parameter.unit else ""
-        arguments.append(f"    {name}={value!r},  # {parameter.doc}{unit}")
-    limit = chosen.get("q_max", wanted["q_max"])
+    def arguments(section: str, *names: str) -> list[str]:
+        return [line for name in names for line in argument(section, name)]
+
+    events = ["events = mm.SimulatedMarket(seed=1).events()"]
+    imports = ["import mmcore as mm"]
+    if "path" in values.get("data", {}):
+        path = Path(values["data"]["path"])
+        place = _toml(path.as_posix())
+        if not path.is_absolute():
+            place = f"Path(__file__).parent / {place}"
+            imports = ["from pathlib import Path", "", *imports]
+        events = [f"events = mm.load({place})"]
+    averse = [name for name in ("gamma", "running_penalty") if name in own]
+    halved = [f"{name}=result.model.{name} / 2" for name in averse]
+    halved += ["omega=result.model.omega"] if "omega" in own else []
+    run_names = ("q_max", "order_size", *(name for name in ("gamma",) if name in own))
+    others = {
+        name: value
+        for name, value in values.get("model", {}).items()
+        if name not in ("name", *run_names, *MEASURED)
+    }
+    measured = [name for name in MEASURED if name in values.get("model", {})]
     return "\n".join(
         [
-            '"""A market maker in a few lines: change the numbers and run it again."""',
+            '"""A market maker in a few lines: change the numbers and run it again.',
             "",
-            "import mmcore as mm",
+            "As it stands it does what `mmcore replay --config mmcore.toml` does beside it.",
+            '"""',
+            "",
+            *imports,
             "",
             '# What is traded: a market made by code, or your own data: mm.load("path")',
-            source,
-            "before, after = events.split(0.25)",
+            *events,
             "",
-            "# Volatility and fill intensity, with their errors, on the first quarter only",
-            "calibration = mm.calibrate(before)",
-            "print(calibration)",
-            "",
-            "# The model is solved into a policy that the quoter reads",
-            "model = calibration.model(",
-            f"    mm.{MODELS[model]},",
-            *arguments,
+            "# How the market is replayed",
+            "rules = dict(",
+            *arguments("replay", "interval", "latency", "fill", "maker_fee"),
             ")",
-            f"quoter = mm.Quoter(model, events.instrument, limits=mm.Limits(max_position={limit!r}))",
             "",
-            "# One quote at the first mid, with each step explained",
-            "mid = after.mid2[0] / 2",
-            "print(quoter.explain(mid, 0))",
-            "",
-            "# The rest of the market, against this quoter",
-            "result = mm.replay(",
-            "    after,",
-            "    quoter,",
-            keyword("replay", "interval", 1.0),
-            keyword("replay", "latency", 0.0),
-            keyword("replay", "fill", "through"),
-            keyword("replay", "maker_fee", 0.0),
+            "# Calibrate on the first part, solve the model, and replay the rest against its quotes",
+            "result = mm.run(",
+            "    events,",
+            f"    model=mm.{cls},",
+            *arguments("replay", "train"),
+            *arguments("model", *run_names, *measured),
+            f"    parameters={others!r},  # others of the model, by name",
+            "    **rules,",
             ")",
+            "print(result.calibration)",
+            "print(result.model)",
+            "",
+            "# One quote, with each step explained",
+            'print(result.quoter.explain(float(result.decisions["reference"][0]), 0))',
             "print(result)",
+            "",
+            "# The same market against a quoter of your own: here the model, half as averse to inventory",
+            "bolder = result.calibration.model(",
+            f"    mm.{cls},",
+            f"    {', '.join(halved)},",
+            "    q_max=result.model.q_max,",
+            "    order_size=result.model.order_size,",
+            ")",
+            "quoter = mm.Quoter(bolder, events.instrument, limits=result.quoter.limits)",
+            "other = mm.replay(result.events, quoter, **rules)",
+            'print("Half as averse:", mm.compare(other, result))',
             "",
         ]
     )

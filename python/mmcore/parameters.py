@@ -94,10 +94,11 @@ class Parameter:
             return "a text"
         noun = "an integer" if self.type is int else "a finite number"
         bounds = []
+        form = ".0f" if self.type is int else "g"
         if self.low != -math.inf:
-            bounds.append(f"{'>' if self.open_low else '>='} {self.low:g}")
+            bounds.append(f"{'>' if self.open_low else '>='} {self.low:{form}}")
         if self.high != math.inf:
-            bounds.append(f"{'<' if self.open_high else '<='} {self.high:g}")
+            bounds.append(f"{'<' if self.open_high else '<='} {self.high:{form}}")
         phrase = " ".join([noun, " and ".join(bounds)]).strip()
         if self.pair:
             phrase += ", or a pair (bid, ask) of such"

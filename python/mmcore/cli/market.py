@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..configuration import MODEL, Configuration, ConfigurationError, Fault, load, loads, sections
+from ..configuration import MODEL, REPORT, Configuration, ConfigurationError, Fault, load, loads, sections
 from .screen import Stages
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ Settings = dict[str, dict[str, Any]]
 """Section → key → value: only what was given."""
 
 ADVICE = {
-    "instrument": "--tick says it (and --lot and --currency, where they are not 1 and USD)",
+    "instrument": "--tick says it, or tick below [instrument] of a configuration (and lot and currency, "
+    "where they are not 1 and USD)",
     "columns": "--columns 'time=ts,bid=b1,ask=a1' says it: our names = theirs, or the place counted from 0",
     "format": "for delimited text: --format csv --columns 'time=ts,bid=b1,ask=a1' (our names = theirs)",
     "time_format": "--time-format says it; --date where the stamps count from midnight",
@@ -57,6 +59,9 @@ def settings_of(config: str | None, changes: tuple[str, ...], given: dict[str, A
     settings: Settings = {}
     if config is not None:
         settings = {name: dict(table) for name, table in load(config).values.items()}
+        # The page stands beside the file, as it would if the file gave the default.
+        page = Path(config).with_name({p.name: p.default for p in REPORT}["path"])
+        settings.setdefault("report", {}).setdefault("path", os.fspath(page))
     model = given.get("model") or settings.get("model", {}).get("name", MODEL.default)
     for change in changes:
         for name, table in _change(change, model).values.items():
@@ -155,7 +160,9 @@ def _instrument(settings: Settings) -> Any:
         name = Path(settings.get("data", {}).get("path", "DATA")).name.partition(".")[0]
         return Instrument(given.pop("name", name), currency=currency, **given)
     except InvalidArgument as error:
-        allowed = "an exact decimal > 0, such as 0.01" if error.argument in ("tick", "lot", "multiplier") else (
-            error.allowed
+        allowed = (
+            "an exact decimal > 0, such as 0.01"
+            if error.argument in ("tick", "lot", "multiplier")
+            else (error.allowed)
         )
         raise click.UsageError(f"{error.argument} must be {allowed}, got {error.value!r}", context) from None

@@ -24,6 +24,10 @@ __all__ = [
 ]
 
 
+_LAST = "Output"
+"""The group that stands last in the help, and holds ``--help`` itself."""
+
+
 class Value(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4 only
     """The value of one parameter: converted and checked by the parameter itself."""
 
@@ -88,9 +92,12 @@ class Command(click.Command):
         """Write the options, group by group."""
         groups: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
+            # The text above says what an argument is.
+            record = None if isinstance(parameter, click.Argument) else parameter.get_help_record(ctx)
             if record is not None:
-                groups.setdefault(getattr(parameter, "group", "Output"), []).append(record)
+                groups.setdefault(getattr(parameter, "group", _LAST), []).append(record)
+        if _LAST in groups:
+            groups[_LAST] = groups.pop(_LAST)
         for name, records in groups.items():
             with formatter.section(name):
                 formatter.write_dl(records, col_max=26)

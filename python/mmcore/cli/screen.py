@@ -9,7 +9,10 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import re
+import shutil
+import sys
 import textwrap
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -35,6 +38,7 @@ __all__ = [
     "number",
     "paragraph",
     "print_json",
+    "program",
     "stages",
     "table",
 ]
@@ -87,6 +91,22 @@ def _jsonable(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     return str(value)
+
+
+def program(name: str) -> list[str]:
+    """Return the words that start ``mmcore``, or this ``python``, from where the user is.
+
+    The name alone where the shell finds this very program by it, else its path. A virtual environment's
+    interpreter is often a link to the system's, so links are not followed.
+    """
+    path = sys.executable if name == "python" else sys.argv[0]
+    if name == "mmcore" and not (os.path.isfile(path) and os.path.basename(path).startswith(name)):
+        return [*program("python"), "-m", "mmcore"]
+    found = shutil.which(name)
+    if found is not None and os.path.abspath(found) == os.path.abspath(path):
+        return [name]
+    near = os.path.relpath(path) if os.path.abspath(path).startswith(os.getcwd() + os.sep) else path
+    return [near]
 
 
 def number(value: float | None, digits: int = 4) -> str:

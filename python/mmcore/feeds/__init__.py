@@ -152,7 +152,7 @@ def load(
 def _guess(path: Path, options: Mapping[str, Any]) -> str:
     """Tell the format from the name, the first line and the options; refuse what is none of them."""
     from .csv import looks_like_it
-    from .text import ask, first_line
+    from .text import asking, first_line
 
     if not path.exists():
         begins = path.parent.is_dir() and any(f.name.startswith(path.name) for f in path.parent.iterdir())
@@ -169,13 +169,13 @@ def _guess(path: Path, options: Mapping[str, Any]) -> str:
         return "binance"
     if _CSV.search(path.name) or not _CSV_ONLY.isdisjoint(options) or looks_like_it(head):
         return "csv"
-    ask(
+    if not head:
+        raise InvalidArgument(f"{path}: is empty", argument="path", value=str(path))
+    raise asking(
         path,
         "unknown format; known are lobster (a folder, or a pair …_message_1.csv and …_orderbook_1.csv), "
         "binance (a websocket capture), csv (delimited text) and events (what Events.save wrote); of "
-        "delimited text say which column is which"
-        if head
-        else "is empty",
+        "delimited text say which column is which",
         "format",
         'pass format="csv" and columns={"time": …, "bid": …, "ask": …}: our name → theirs',
     )

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from ..decimals import parse, parse_floor
 from ..errors import InvalidArgument, OutOfBounds
 from ..events import NO_ASK, NO_BID, QUOTE, TRADE, Events, Quotes, Trades
-from .text import Progress, ask, blocks, refuse
+from .text import Progress, asking, blocks, refuse
 
 if TYPE_CHECKING:
     from ..instruments import Instrument
@@ -180,7 +180,7 @@ def _instrument(path: Path, symbol: str) -> Instrument:
     from ..instruments import Currency, Instrument
 
     if symbol not in GRIDS:
-        ask(
+        raise asking(
             path,
             f"the tick and lot of {symbol} are not known here: it needs an instrument",
             "instrument",

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from ..errors import InvalidArgument, UnknownName
 from ..events import NO_ASK, NO_BID, QUOTE, TRADE, Events, Quotes, Trades
-from .text import Progress, Rounding, Rows, ask, first_line, refuse, rows
+from .text import Progress, Rounding, Rows, asking, first_line, refuse, rows
 
 if TYPE_CHECKING:
     from ..instruments import Instrument
@@ -133,7 +133,7 @@ def read(
     """
     (path,) = paths
     if instrument is None:
-        ask(
+        raise asking(
             path,
             "a CSV does not say its tick and lot: it needs an instrument",
             "instrument",
@@ -284,8 +284,10 @@ def _places(
     elif quotes and trades and "kind" not in has:
         wanted = "kind, to tell its quotes from its trades"
     if wanted:
-        has_names = f"its columns are {', '.join(names)}" if names else f"it has {width} columns, counted from 0"
-        ask(
+        has_names = (
+            f"its columns are {', '.join(names)}" if names else f"it has {width} columns, counted from 0"
+        )
+        raise asking(
             path,
             f"needs {wanted}; {has_names}: say which is which",
             "columns",
@@ -340,8 +342,8 @@ def _guess(block: Rows, name: str, date: str | None) -> str:
         refuse(
             block.path,
             int(block.lines[0]),
-            f"{name}: cannot tell what {text!r} is: say its time_format (s, ms, us, ns, iso or a pattern such "
-            "as %Y%m%d %H:%M:%S.%f)",
+            f"{name}: cannot tell what {text!r} is: say its time_format (s, ms, us, ns, iso or a pattern "
+            "such as %Y%m%d %H:%M:%S.%f)",
             argument="time_format",
         )
     return unit

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..decimals import Fields, parse, parse_floor
 from ..errors import CorruptError, Error, InvalidArgument, OutOfBounds
 
-__all__ = ["Progress", "Rounding", "Rows", "ask", "blocks", "first_line", "refuse", "rows"]
+__all__ = ["Progress", "Rounding", "Rows", "asking", "blocks", "first_line", "refuse", "rows"]
 
 Progress = Callable[[int, int], object]
 """Called with the bytes of the file read so far and its size."""
@@ -103,23 +103,21 @@ def refuse(
     argument: str = "path",
     advice: str = "",
 ) -> NoReturn:
-    """Raise an error about a line, counted from 0 here and from 1 for people; `advice` as in :func:`ask`."""
+    """Raise an error about a line, counted from 0 here and from 1 for people; advice as in :func:`asking`."""
     refused = error(f"{path}, line {line + 1}: {what}", argument=argument, value=str(path), index=line)
     if advice:
         refused.add_note(advice)
     raise refused
 
 
-def ask(
-    path: Path, what: str, argument: str, advice: str, error: type[Error] = InvalidArgument
-) -> NoReturn:
-    """Raise an error about a whole file, which an argument would mend.
+def asking(path: Path, what: str, argument: str, advice: str, error: type[Error] = InvalidArgument) -> Error:
+    """Return an error about a whole file, which an argument would mend.
 
     The advice is for Python and stands below the message; the command line has its own.
     """
     refused = error(f"{path}: {what}", argument=argument, value=str(path))
     refused.add_note(advice)
-    raise refused
+    return refused
 
 
 class Rows:

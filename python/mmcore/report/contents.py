@@ -452,6 +452,7 @@ def calibration_table(result: Result) -> Grid | None:
 def settings_table(result: Result) -> Grid:
     """The arguments of the replay, explained by their own descriptions."""
     from ..calibration import PARAMETERS
+    from ..configuration import in_words
     from ..replaying import REPLAY_PARAMETERS, RUN_PARAMETERS
 
     described = {p.name: p for p in (*PARAMETERS, *RUN_PARAMETERS, *REPLAY_PARAMETERS)}
@@ -459,7 +460,7 @@ def settings_table(result: Result) -> Grid:
     for name, value in result.settings.items():
         parameter = described.get(name)
         unit = f" {parameter.unit}" if parameter and parameter.unit and value is not None else ""
-        rows.append([name, n.plain(value) + unit, parameter.doc if parameter else ""])
+        rows.append([name, n.plain(value) + unit, in_words(parameter) if parameter else ""])
     instrument = result.instrument
     rows += [
         ["tick", f"{instrument.tick} {instrument.currency.name}", "smallest step of a price"],
