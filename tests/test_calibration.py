@@ -482,7 +482,7 @@ def test_one_side_alone_does_not_pass_for_both():
 
 
 def test_a_market_one_tick_wide_is_said_to_be_beyond_the_model():
-    assert any("spread is one tick 100% of the time" in n for n in mm.calibrate(still(10, spread=1)).notes)
+    assert any("spread is one tick 100 % of the time" in n for n in mm.calibrate(still(10, spread=1)).notes)
     assert not any("one tick" in n for n in mm.calibrate(still(10, spread=2)).notes)
 
 
@@ -603,7 +603,7 @@ def test_the_table_is_readable_and_to_dict_is_json(known):
     assert text.startswith(
         "Calibration of simulated market, seed 2 over 3,600 s by Poisson maximum likelihood"
     )
-    for word in ("sigma", "A_bid", "k_ask", "ticks/sqrt(s)", "1/tick", "95% interval", "±"):
+    for word in ("sigma", "A_bid", "k_ask", "ticks/√s", "1/tick", "95 % interval", "±"):
         assert word in text
         assert word in known._repr_html_()
     plain = json.loads(json.dumps(known.to_dict(), allow_nan=False))

@@ -251,7 +251,7 @@ class TestCalibrate:
         code, out, err = call("calibrate")
         assert (code, err) == (0, "")
         assert "±" in out
-        assert "95% interval" in out
+        assert "95 % interval" in out
 
     def test_json(self, call):
         found = json.loads(call("calibrate", "--json")[1])
@@ -400,7 +400,7 @@ class TestErrors:
         ("arguments", "words"),
         [
             ("qoute", "'qoute' is not a command; did you mean quote?"),
-            ("quote --gamma -1", "--gamma must be a finite number >= 0 (1/(tick lot)), got '-1'"),
+            ("quote --gamma -1", "--gamma must be a finite number >= 0 (1/(tick·lot)), got '-1'"),
             ("replay --fill tuch", "--fill must be one of 'through', 'touch', got 'tuch'"),
             ("replay --q-max 2.5", "--q-max must be an integer >= 1 (lots), got '2.5'"),
             ("replay --A 1,2,3", "--A must be"),
@@ -521,6 +521,13 @@ class TestScreen:
         wide = child("replay", *SHORT, "--no-report", env={**os.environ, "COLUMNS": "200"}).stdout
         figures = re.compile(r"\d[\d.,:]*")
         assert set(figures.findall(ran.stdout)) == set(figures.findall(wide))
+
+    @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+    def test_a_terminal_that_cannot_write_greek_is_no_error(self, encoding):
+        env = {**os.environ, "PYTHONIOENCODING": encoding}
+        for arguments in (("calibrate", *SHORT), ("calibrate", *SHORT, "--json"), ("replay", "--help")):
+            ran = child(*arguments, env=env, encoding=encoding, errors="replace")
+            assert (ran.returncode, ran.stderr) == (0, ""), ran.stderr
 
     def test_as_a_program_of_its_own(self):
         ran = child("calibrate", *SHORT, "--json")

@@ -87,7 +87,7 @@ MARKET = (
         doc="decay of that rate with the depth",
     ),
     Parameter(
-        "sigma", float, default=None, low=0.0, unit="ticks/sqrt(s)",
+        "sigma", float, default=None, low=0.0, unit="ticks/√s",
         doc="volatility of the reference price; needed for the P&L only",
     ),
     Parameter("fee", float, default=0.0, pair=True, unit="ticks per lot", doc="fee of a maker's fill"),
@@ -132,7 +132,7 @@ def inventory_law(
         A quote at depth d is filled at the rate A exp(-k d); 1/s and 1/tick. ``A[0]`` is the rate of sell
         market orders.
     sigma : float, optional
-        ticks/sqrt(s); needed for :meth:`InventoryLaw.pnl_std` only.
+        ticks/√s; needed for :meth:`InventoryLaw.pnl_std` only.
     fee, drift, impact, adverse_selection
         As in the models; they enter the P&L only.
     q_max : float, optional
@@ -404,7 +404,7 @@ class InventoryLaw:
 
     @cached_property
     def _pay(self) -> tuple[Floats, Floats, Floats, Floats]:
-        """Pay of a fill on each side (tick lots), of the time between (per s), its squared jumps."""
+        """Pay of a fill on each side (tick·lots), of the time between (per s), its squared jumps."""
         m, q, size = self.market, self.inventories, self.order_size
         (fee_bid, fee_ask), (down, up) = m["fee"], m["adverse_selection"]
         bid = size * (np.nan_to_num(self.bid) - fee_bid) - (q + size) * (m["impact"] + down)
@@ -417,33 +417,33 @@ class InventoryLaw:
 
     @cached_property
     def _income(self) -> Floats:
-        """Mean pay per second at each inventory, tick lots."""
+        """Mean pay per second at each inventory, tick·lots."""
         bid, ask, between, _ = self._pay
         income: Floats = self.rates[0] * bid + self.rates[1] * ask + between
         return income
 
     @cached_property
     def gain(self) -> float:
-        """Expected P&L, tick lots per second: depths less fees, impact, adverse selection, plus drift."""
+        """Expected P&L, tick·lots/s: depths less fees, impact, adverse selection, plus drift."""
         bid, ask, between, _ = self._pay
         # the law first: at the ends of a wide lattice rates are astronomical and probabilities vanish
         return float((self.pmf * self.rates[0]) @ bid + (self.pmf * self.rates[1]) @ ask + self.pmf @ between)
 
     @property
     def price_risk(self) -> float:
-        """Standard deviation of the inventory's revaluation, tick lots per sqrt(s): sigma sqrt(E q^2)."""
+        """Standard deviation of the inventory's revaluation, tick·lots/√s: sigma sqrt(E q^2)."""
         sigma = self.market["sigma"]
         if sigma is None:
             raise InvalidArgument(
-                "the P&L's risk needs sigma (ticks/sqrt(s)), which was not given", argument="sigma"
+                "the P&L's risk needs sigma (ticks/√s), which was not given", argument="sigma"
             )
         return float(sigma) * math.sqrt(self.mean_square)
 
     def pnl_std(self, seconds: float) -> float:
-        """Standard deviation of the P&L over some seconds, started from the law; tick lots.
+        """Standard deviation of the P&L over some seconds, started from the law; tick·lots.
 
         Price moves on the inventory held, and the randomness of what fills earn, with its autocorrelation.
-        ``Instrument.money`` turns tick lots into currency.
+        ``Instrument.money`` turns tick·lots into currency.
 
         Parameters
         ----------
@@ -531,9 +531,9 @@ class InventoryLaw:
             rows.append(
                 ("relaxation time", f"{_span(self.relaxation_time)}; half-life {_span(self.half_life)}")
             )
-        rows.append(("expected P&L", f"{self.gain * 3600:.4g} tick lots per hour"))
+        rows.append(("expected P&L", f"{self.gain * 3600:.4g} tick·lots per hour"))
         if self.market["sigma"] is not None:
-            rows.append(("its deviation", f"{self.pnl_std(3600.0):.4g} tick lots over an hour"))
+            rows.append(("its deviation", f"{self.pnl_std(3600.0):.4g} tick·lots over an hour"))
         return rows
 
     def __repr__(self) -> str:

@@ -6,8 +6,8 @@ constructors, the errors, ``--help``, the commented configuration of ``mmcore in
 A model lists its parameters in a tuple::
 
     PARAMETERS = (
-        Parameter("sigma", float, unit="ticks/sqrt(s)", low=0.0, doc="volatility of the mid price"),
-        Parameter("gamma", float, unit="1/(tick lot)", low=0.0, doc="risk aversion"),
+        Parameter("sigma", float, unit="ticks/√s", low=0.0, doc="volatility of the mid price"),
+        Parameter("gamma", float, unit="1/(tick·lot)", low=0.0, doc="risk aversion"),
     )
 
 and checks what it was given with :meth:`Parameter.check`.

@@ -200,7 +200,7 @@ class Periods(Sequence[Period]):
         yield "from", "total", "spread", "inventory", "fees", "fills", "both sides", "lots held"
         for label, row in zip(self.labels(), self.rows, strict=True):
             parts = (row.pnl.total, row.pnl.spread, row.pnl.inventory, row.pnl.fees)
-            both = "-" if math.isnan(row.both) else f"{row.both:.1%}"
+            both = "-" if math.isnan(row.both) else f"{100 * row.both:.1f} %"
             held = f"{row.low:+,} to {row.high:+,}"
             yield (label, *(money_text(part, "+,") for part in parts), f"{row.fills:,}", both, held)
 

@@ -110,10 +110,10 @@ RUN_PARAMETERS = (
         float,
         None,
         low=0.0,
-        unit="1/(tick lot)",
+        unit="1/(tick·lot)",
         doc="risk aversion; None chooses the one whose stationary inventory has standard deviation q_max/4",
     ),
-    Parameter("sigma", float, None, low=0.0, open_low=True, unit="ticks/sqrt(s)", doc="None: calibrated"),
+    Parameter("sigma", float, None, low=0.0, open_low=True, unit="ticks/√s", doc="None: calibrated"),
     Parameter("A", float, None, low=0.0, open_low=True, unit="1/s", pair=True, doc="None: calibrated"),
     Parameter("k", float, None, low=0.0, open_low=True, unit="1/tick", pair=True, doc="None: calibrated"),
 )

@@ -316,12 +316,12 @@ class Presence:
         Examples
         --------
         >>> Presence(0.9, 0.0625, 0.0375, 0.0).text
-        'both sides 90.0%, one 10.0%, none 0.0%'
+        'both sides 90.0 %, one 10.0 %, none 0.0 %'
         """
         shares = [self.both, self.bid + self.ask, self.none]
         tenths = [round(1000 * share) for share in shares]
         tenths[shares.index(max(shares))] += 1000 - sum(tenths)  # rounded apart they may miss 100 %
-        both, one, none = (f"{n / 10:.1f}%" for n in tenths)
+        both, one, none = (f"{n / 10:.1f} %" for n in tenths)
         return f"both sides {both}, one {one}, none {none}"
 
     @property
@@ -331,7 +331,7 @@ class Presence:
         Examples
         --------
         >>> Presence(0.75, 0.25, 0.0, 0.0, {}, {}, {"lost, late": 0.05, "filled": 0.2}).absences
-        ['the ask 25.0% of the time: filled 20.0%; lost, late 5.0%']
+        ['the ask 25.0 % of the time: filled 20.0 %; lost, late 5.0 %']
         """
         lines = []
         for side, there, reasons in (
@@ -340,8 +340,8 @@ class Presence:
         ):
             shown = sorted(((r, s) for r, s in reasons.items() if s >= 0.0005), key=lambda rs: -rs[1])
             if shown:
-                words = "; ".join(f"{reason} {share:.1%}" for reason, share in shown)
-                lines.append(f"the {side} {max(1 - there, 0.0):.1%} of the time: {words}")
+                words = "; ".join(f"{reason} {100 * share:.1f} %" for reason, share in shown)
+                lines.append(f"the {side} {100 * max(1 - there, 0.0):.1f} % of the time: {words}")
         return lines
 
 
@@ -555,7 +555,7 @@ class Result:
             )
         law = self._intensity_law
         if law is not None and self._further:
-            shares = [f"{math.exp(-k):.0%} ({side})" for side, (_, k) in zip(SIDES, law, strict=True)]
+            shares = [f"{100 * math.exp(-k):.0f} % ({side})" for side, (_, k) in zip(SIDES, law, strict=True)]
             found.append(
                 "Fills need a trade through our price, one tick further, while the intensity assumed is that "
                 f"of orders which reach it: about exp(-k) = {shares[0]} and {shares[1]} of it is expected."

@@ -7,7 +7,7 @@ r"""Risk aversion from what a trader can say: how much inventory, for how long, 
 ``inventory=50, probability=0.95``      within +-50 lots for 95 % of the time
 ``std=25``                              standard deviation of the inventory, lots
 ``half_life=1800``                      the inventory forgets half of a deviation in half an hour
-``pnl_std=5000, over=3600``             standard deviation of the P&L over an hour, tick lots
+``pnl_std=5000, over=3600``             standard deviation of the P&L over an hour, tick·lots
 ``spread=8``                            ask less bid at zero inventory, ticks
 =====================================  ===========================================================
 
@@ -66,7 +66,7 @@ TARGETS = (
         doc="time in which the inventory forgets half of a deviation",
     ),
     Parameter(
-        "pnl_std", float, default=None, low=0.0, open_low=True, unit="tick lots",
+        "pnl_std", float, default=None, low=0.0, open_low=True, unit="tick·lots",
         doc="standard deviation of the P&L over the given time",
     ),
     Parameter(
@@ -84,7 +84,7 @@ _STEPS = 33
 
 
 class RiskAversion(float):
-    """A risk aversion, 1/(tick lot), that knows what it was chosen for; otherwise a float.
+    """A risk aversion, 1/(tick·lot), that knows what it was chosen for; otherwise a float.
 
     Attributes
     ----------
@@ -123,7 +123,7 @@ class RiskAversion(float):
     def __repr__(self) -> str:
         law = repr(self.law)
         own = [f"note: {note}" for note in self.notes if note not in self.law.notes]
-        return "\n".join([f"gamma = {float(self):.4g} per tick lot, for {self.target}", law, *own])
+        return "\n".join([f"gamma = {float(self):.4g} per tick·lot, for {self.target}", law, *own])
 
     def __str__(self) -> str:
         return float.__repr__(self)
@@ -131,7 +131,7 @@ class RiskAversion(float):
     def _repr_html_(self) -> str:
         own = "".join(f"<li>{note}</li>" for note in self.notes if note not in self.law.notes)
         return (
-            f"<div><p><b>&gamma; = {float(self):.4g}</b> per tick lot, for {self.target}</p></div>"
+            f"<div><p><b>&gamma; = {float(self):.4g}</b> per tick·lot, for {self.target}</p></div>"
             + self.law._repr_html_()
             + (f"<ul>{own}</ul>" if own else "")
         )
@@ -164,7 +164,7 @@ def gamma_for(
     half_life : float
         Time in which the autocorrelation of the inventory falls to one half, seconds.
     pnl_std, over : float
-        Standard deviation of the P&L, tick lots (a currency amount divided by
+        Standard deviation of the P&L, tick·lots (a currency amount divided by
         ``float(instrument.tick_value)``), over a time in seconds.
     spread : float
         Ask less bid at zero inventory, ticks.
@@ -281,8 +281,8 @@ def _pnl_std(target: float, over: float, **_: Any) -> _Aim:
         "pnl_std",
         math.log(target),
         partial(_of_law, lambda law: law.pnl_std(over)),
-        f"a P&L with a standard deviation of {target:g} tick lots over {over:g} s",
-        lambda value: f"{math.exp(value):.4g} tick lots",
+        f"a P&L with a standard deviation of {target:g} tick·lots over {over:g} s",
+        lambda value: f"{math.exp(value):.4g} tick·lots",
     )
 
 

@@ -77,7 +77,7 @@ class SimulatedMarket:
     Parameters
     ----------
     sigma : float
-        Volatility of the mid, ticks/sqrt(s).
+        Volatility of the mid, ticks/√s.
     A : float or (bid, ask)
         Rate at which a quote at the mid would be reached, 1/s. The bid's is that of sell orders.
     k : float or (bid, ask)
@@ -120,9 +120,7 @@ class SimulatedMarket:
     """
 
     PARAMETERS = (
-        Parameter(
-            "sigma", float, default=1.0, low=0.0, unit="ticks/sqrt(s)", doc="volatility of the mid price"
-        ),
+        Parameter("sigma", float, default=1.0, low=0.0, unit="ticks/√s", doc="volatility of the mid price"),
         Parameter(
             "A",
             float,
@@ -487,7 +485,7 @@ class Experiment:
         Parameters
         ----------
         gamma : float
-            Risk aversion, 1/(tick lot).
+            Risk aversion, 1/(tick·lot).
         """
         if gamma == 0.0:
             return _mean(self.captured)
@@ -549,7 +547,7 @@ def _deviation(sample: Floats) -> Estimate:
 
 
 SIMULATE_PARAMETERS = (
-    Parameter("sigma", float, low=0.0, unit="ticks/sqrt(s)", doc="volatility of the mid price"),
+    Parameter("sigma", float, low=0.0, unit="ticks/√s", doc="volatility of the mid price"),
     Parameter(
         "A", float, low=0.0, open_low=True, unit="1/s", pair=True, doc="rate of fills of a quote at the mid"
     ),
@@ -599,7 +597,7 @@ def simulate(
         ``depths(inventory, time_left)``. Depths in ticks are used as they are: negative ones too.
         Each fill is ``policy.order_size`` lots, 1 where there is none.
     sigma : float
-        Volatility, ticks/sqrt(s).
+        Volatility, ticks/√s.
     A, k : float or (bid, ask)
         Fill rate ``A exp(-k depth)``, 1/s and 1/tick.
     horizon : float

@@ -27,7 +27,7 @@ Examples
 <Status.OK: 0>
 <Status.OK: 0>
 >>> book.mark("X", 1004)
->>> position.realised, position.unrealised          # 1e-9 tick lot
+>>> position.realised, position.unrealised          # 1e-9 tick·lot
 (4333333333, 6666666667)
 >>> position.fill(-2, 1004)
 <Status.OK: 0>
@@ -490,7 +490,7 @@ cdef object _refusal(_Ledger ledger, int status, const mm_fill *f, tuple names, 
         )
     return OutOfBounds(
         f"{at}{f.qty} lots of {name} at {f.price} ticks, fee {f.fee}: the totals would leave their bounds "
-        "(|net|, bought, sold < 2**63; |cash|, |mark*net|, |cost| < 2**96 tick lot)",
+        "(|net|, bought, sold < 2**63; |cash|, |mark*net|, |cost| < 2**96 tick·lot)",
         argument="qty", value=(f.qty, f.price), allowed="a fill within the bounds", index=index,
     )
 
@@ -620,8 +620,8 @@ cdef class Position:
             )
         if status != MM_OK:
             raise OutOfBounds(
-                f"mark={ticks} values {self.state.net} lots at 2**96 tick lot or more",
-                argument="mark", value=ticks, allowed="a value below 2**96 tick lot",
+                f"mark={ticks} values {self.state.net} lots at 2**96 tick·lot or more",
+                argument="mark", value=ticks, allowed="a value below 2**96 tick·lot",
             )
 
     @property

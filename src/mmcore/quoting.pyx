@@ -582,7 +582,7 @@ cdef class Affine(Policy):
     slope : float or (float, float)
         Ticks per lot.
     base_rate, slope_rate : float or (float, float)
-        Change per second of time left: ticks/s and ticks/(lot s).
+        Change per second of time left: ticks/s and ticks/(lot·s).
     q_max : float
         Inventory bound, lots: a multiple of ``order_size``, or inf.
     order_size : float
@@ -653,7 +653,7 @@ cdef class Affine(Policy):
 
     @property
     def slope_rate(self):
-        """Change of the slope per second of time left, ticks/(lot s)."""
+        """Change of the slope per second of time left, ticks/(lot·s)."""
         return self.c_policy.slope_rate[0], self.c_policy.slope_rate[1]
 
     def __repr__(self):

@@ -21,7 +21,7 @@ from mmcore.errors import ConflictError, InvalidArgument, OutOfBounds
 
 pytestmark = pytest.mark.compiled
 
-BOUND = 2**96  # tick lot
+BOUND = 2**96  # tick·lot
 SCALE = 10**9
 INT64 = range(-(2**63), 2**63)
 EDGES = [

@@ -1,7 +1,7 @@
 r"""Volatility and fill intensity from market data, with errors and the courage to say "not identified".
 
 **The problem.** Every model of this package needs three numbers of a market: the volatility sigma of
-the mid price (ticks/sqrt(s)) and, per side, the scale A (1/s) and decay k (1/tick) of the rate at
+the mid price (ticks/√s) and, per side, the scale A (1/s) and decay k (1/tick) of the rate at
 which a quote at depth d from the mid is filled, ``lambda(d) = A exp(-k d)``. ``A_bid`` is the rate of
 *sell* market orders, which fill our bid.
 

@@ -267,8 +267,9 @@ def _notes(
         notes.append("both sides pooled are identified: models with one A and k for both sides can be built")
     if sample["one_tick_share"] >= ONE_TICK_SHARE:
         notes.append(
-            f"the spread is one tick {sample['one_tick_share']:.0%} of the time: prices there do not move "
-            "continuously and fills depend on the queue, which a model of continuous depths does not describe"
+            f"the spread is one tick {100 * sample['one_tick_share']:.0f} % of the time: prices there do not "
+            "move continuously and fills depend on the queue, which a model of continuous depths does not "
+            "describe"
         )
     for fit in fits[:2]:
         if (
@@ -291,9 +292,9 @@ def _notes(
         )
     if sample["market_orders"] and sample["at_or_inside_mid"] > 0.01 * sample["market_orders"]:
         notes.append(
-            f"{sample['at_or_inside_mid'] / sample['market_orders']:.0%} of the market orders trade at or "
-            "inside the mid before them: quotes and trades of this feed are out of step, so the reaches are "
-            "measured from a stale mid"
+            f"{100 * sample['at_or_inside_mid'] / sample['market_orders']:.0f} % of the market orders trade "
+            "at or inside the mid before them: quotes and trades of this feed are out of step, so the "
+            "reaches are measured from a stale mid"
         )
     if sample["unknown_side"]:
         cure = "" if settings["method"] == "window" else "; method='window' needs no side"

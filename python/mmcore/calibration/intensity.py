@@ -135,7 +135,7 @@ def _judge(k: float, error: float, deepest: float, level: float, adaptive: bool)
     """Why k is not identified, or None."""
     z = normal_quantile(level)
     if not k - z * error > 0:
-        return f"k = {k:.3g} ± {error:.2g} per tick is not above zero at the {level:.0%} level"
+        return f"k = {k:.3g} ± {error:.2g} per tick is not above zero at the {100 * level:g} % level"
     if k * deepest < 1:
         todo = "the sample is too short" if adaptive else "raise max_depth"
         return (

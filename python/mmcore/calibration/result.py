@@ -95,7 +95,7 @@ class Calibration:
 
     @property
     def sigma(self) -> float | None:
-        """Volatility, ticks/sqrt(s); None when not identified."""
+        """Volatility, ticks/√s; None when not identified."""
         return self.volatility.sigma
 
     @property
@@ -296,7 +296,7 @@ class Calibration:
         errors = self.standard_errors
         rows = []
         for name, value, unit in (
-            ("sigma", self.sigma, "ticks/sqrt(s)"),
+            ("sigma", self.sigma, "ticks/√s"),
             ("A_bid", self.A[0], "1/s"),
             ("A_ask", self.A[1], "1/s"),
             ("k_bid", self.k[0], "1/tick"),
@@ -369,7 +369,7 @@ class Calibration:
         return cells
 
     def __repr__(self) -> str:
-        level = f"{self.settings['level']:.0%} interval"
+        level = f"{100 * self.settings['level']:g} % interval"
         cells = [("", "value", "error", level, "unit"), *self._cells()]
         widths = [max(len(row[i]) for row in cells) for i in range(5)]
         lines = [self._heading()]
@@ -380,7 +380,7 @@ class Calibration:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        level = f"{self.settings['level']:.0%} interval"
+        level = f"{100 * self.settings['level']:g} % interval"
         head = "".join(f"<th>{c}</th>" for c in ("", "value", "error", level, "unit"))
         body = "".join(
             "<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in self._cells()

@@ -22,9 +22,9 @@ class Volatility:
     Attributes
     ----------
     sigma : float or None
-        ticks/sqrt(s); None when not identified (no increments, or a mid that never moved).
+        ticks/√s; None when not identified (no increments, or a mid that never moved).
     standard_error : float or None
-        Of ``sigma``, ticks/sqrt(s), robust to fat tails and to clustering.
+        Of ``sigma``, ticks/√s, robust to fat tails and to clustering.
     log_variance : float or None
         Sum of squared log returns over the same increments (realised variance, not annualised); None
         where a mid is not positive.

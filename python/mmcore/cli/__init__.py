@@ -7,6 +7,7 @@ output holds the answer alone, and with ``--json`` nothing but JSON.
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -37,5 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(2)
     from .group import mmcore
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Where the terminal cannot write σ, it shows another sign instead of failing.
+            stream.reconfigure(errors="replace")
     mmcore.main(args=arguments, prog_name="mmcore")
     raise AssertionError("unreachable")  # a click group leaves by sys.exit

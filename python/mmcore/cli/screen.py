@@ -60,7 +60,7 @@ _THEME = Theme(
 )
 
 # The blank between a number and what it counts, where no line may end.
-_BEFORE_UNIT = re.compile(r"(?<=\d) (?=(?:d|h|min|s|ms|%|ticks?|lots?|fills|orders|[A-Z]{3,})\b)")
+_BEFORE_UNIT = re.compile(r"(?<=\d) (?=%|(?:d|h|min|s|ms|ticks?|lots?|fills|orders|[A-Z]{3,})\b)")
 
 # A line under the head and nothing else.
 _RULED = Box("    \n    \n ── \n    \n    \n    \n    \n    \n")
@@ -74,7 +74,7 @@ errors = Console(stderr=True, theme=_THEME, highlight=False, emoji=False)
 
 def print_json(value: Any) -> None:
     """Print one JSON document, and nothing else; what is not finite becomes null."""
-    print(json.dumps(_jsonable(value), indent=2, ensure_ascii=False, allow_nan=False))
+    print(json.dumps(_jsonable(value), indent=2, allow_nan=False))
 
 
 def _jsonable(value: Any) -> Any:

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["show_calibration", "show_explanation", "show_market", "show_policy", "show_replay"]
 
-UNITS = {"sigma": "ticks/√s", "A": "1/s", "k": "1/tick"}
-
 
 def show_market(events: Events) -> None:
     """Say what the data are."""
@@ -44,15 +42,15 @@ def show_calibration(calibration: Calibration, remark: str = "") -> None:
     level = calibration.settings["level"]
     heading("Calibration", remark or f"{_duration(seconds)}, method {calibration.method}")
     rows = []
-    for name, value, error, low, high, _ in calibration.table():
+    for name, value, error, low, high, unit in calibration.table():
         kind, _, side = name.partition("_")
         words = {"sigma": "volatility σ", "A": f"fill rate A, {side}", "k": f"decay k, {side}"}[kind]
         if value is None or low is None or high is None:
-            rows.append((words, "not identified", "", "", UNITS[kind]))
+            rows.append((words, "not identified", "", "", unit))
             continue
         uncertain = "" if error is None else f"± {number(error, 2)}"
-        rows.append((words, number(value), uncertain, f"{number(low)} to {number(high)}", UNITS[kind]))
-    table(["", "value", "error", f"{level:.0%} interval", "unit"], rows, left=(0, 2, 4))
+        rows.append((words, number(value), uncertain, f"{number(low)} to {number(high)}", unit))
+    table(["", "value", "error", f"{100 * level:g} % interval", "unit"], rows, left=(0, 2, 4))
     for words in calibration.notes:
         note(words)
 
@@ -107,14 +105,14 @@ def show_replay(
 ) -> None:
     """Show a finished replay, from the data to where the report is."""
     show_market(events)
-    share = result.settings.get("train")
+    share = result.settings.get("train") or 1.0
     found = result.calibration
     if found is not None:
         seconds = (found.end_time - found.start_time) / 1e9
         part = (
             "the span that is replayed"
             if result.sample == "in-sample"
-            else f"the first {share:.0%} of the data"
+            else f"the first {100 * share:g} % of the data"
         )
         show_calibration(found, f"{part}, {_duration(seconds)}, method {found.method}")
     show_policy(result.model, result.quoter, name, notes)
@@ -169,14 +167,14 @@ def _show_fills(result: Result) -> None:
             rate.place,
             f"{rate.orders:,}",
             f"{rate.filled:,}",
-            f"{rate.fraction:.1%}" if rate.estimable else "–",
+            f"{100 * rate.fraction:.1f} %" if rate.estimable else "–",
             f"{number(rate.exposure, 3)} s",
             number(rate.per_second, 3) if rate.estimable else "–",
             f"{number(rate.low, 3)} to {number(rate.high, 3)}" if rate.exposure else "–",
         )
         for rate in rates
     ]
-    columns = ["side", "touch", "orders", "filled", "share", "in market", "rate, 1/s", "95% interval"]
+    columns = ["side", "touch", "orders", "filled", "share", "in market", "rate, 1/s", "95 % interval"]
     table(columns, rows, left=(0, 1))
     if not all(rate.estimable for rate in rates):
         paragraph(f"A dash: fewer than {FEW} fills, too few to tell a rate.", style="quiet")
@@ -235,7 +233,7 @@ def _show_markouts(result: Result) -> None:
         interval = "not estimable" if math.isnan(row.low) else f"{row.low:+.2f} to {row.high:+.2f}"
         mean = "–" if math.isnan(row.mean) else f"{row.mean:+.2f}"
         rows.append((f"{row.horizon:g} s", f"{row.n:,}", f"{row.missing:,}", mean, interval))
-    table(["after", "fills", "no mid", "mean", "95% interval"], rows, left=())
+    table(["after", "fills", "no mid", "mean", "95 % interval"], rows, left=())
 
 
 def _telling(model: Any) -> dict[str, Any]:

@@ -55,11 +55,11 @@ class AvellanedaStoikov(Model):
     Parameters
     ----------
     sigma : float
-        Volatility of the reference price, ticks/sqrt(s), >= 0.
+        Volatility of the reference price, ticks/√s, >= 0.
     k : float or (bid, ask)
         Decay of the fill intensity with the depth, 1/tick, > 0.
     gamma : float
-        Risk aversion, 1/(tick lot), >= 0.
+        Risk aversion, 1/(tick·lot), >= 0.
     horizon : float, optional
         End of trading, seconds away. Either this or ``omega``.
     omega : float, optional

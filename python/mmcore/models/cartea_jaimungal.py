@@ -37,7 +37,7 @@ class CarteaJaimungal(ExponentialIntensity):
         Market orders arrive at the rate A (1/s) and fill a quote at depth d with probability exp(-k d);
         ``A[0]`` is the rate of sell orders, which fill our bid.
     running_penalty : float
-        phi, ticks/(lot s), >= 0.
+        phi, ticks/(lot·s), >= 0.
     terminal_penalty : float
         alpha, ticks/lot, >= 0.
     adverse_selection : float or (bid, ask)
@@ -52,7 +52,7 @@ class CarteaJaimungal(ExponentialIntensity):
     fee : float or (bid, ask)
         Fee of a maker's fill, ticks per lot.
     sigma : float, optional
-        Volatility, ticks/sqrt(s); kept for simulations, the quotes don't depend on it.
+        Volatility, ticks/√s; kept for simulations, the quotes don't depend on it.
 
     Raises
     ------
@@ -72,7 +72,7 @@ class CarteaJaimungal(ExponentialIntensity):
         INTENSITY,
         DECAY,
         Parameter(
-            "running_penalty", float, default=0.0, low=0.0, unit="ticks/(lot s)",
+            "running_penalty", float, default=0.0, low=0.0, unit="ticks/(lot·s)",
             doc="penalty on the squared inventory while it is held",
         ),
         Parameter(
@@ -89,7 +89,7 @@ class CarteaJaimungal(ExponentialIntensity):
         HORIZON,
         FEE,
         Parameter(
-            "sigma", float, default=None, low=0.0, unit="ticks/sqrt(s)",
+            "sigma", float, default=None, low=0.0, unit="ticks/√s",
             doc="volatility of the reference price; the quotes don't depend on it",
         ),
     )  # fmt: skip

@@ -14,7 +14,7 @@ and :math:`z` solves on the lattice :math:`q_i = (i - N)\Delta`, with :math:`x_i
 where a term that would leave :math:`\pm q_{max}` is dropped. :math:`c` is the static half-spread,
 :math:`s` what a fill costs (fee, impact, adverse selection; ticks per lot), and
 :math:`U = (A_b C_b / k_b) e^{-k_b s_b}`. Models differ in :math:`r, c, C, s, a` and :math:`z(0)` only. For
-an exponential utility with curvature :math:`\xi` (1/(tick lot)) and :math:`x = \xi\Delta/k`,
+an exponential utility with curvature :math:`\xi` (1/(tick·lot)) and :math:`x = \xi\Delta/k`,
 
 .. math:: c = \frac{\ln(1+x)}{\xi\Delta}, \qquad C = (1+x)^{-(1+1/x)} = \frac{e^{-\ln(1+x)/x}}{1+x},
 
@@ -133,7 +133,7 @@ class ExponentialIntensity(Model):
     @property
     @abstractmethod
     def _curvature(self) -> float:
-        """Curvature of the utility of each fill, 1/(tick lot)."""
+        """Curvature of the utility of each fill, 1/(tick·lot)."""
 
     @property
     @abstractmethod
@@ -261,7 +261,7 @@ class ExponentialIntensity(Model):
 
     @property
     def gain(self) -> float:
-        """Growth of :meth:`value` far from the horizon, tick lots per second."""
+        """Growth of :meth:`value` far from the horizon, tick·lots/s."""
         return self.order_size * self._stationary()[1]
 
     @property

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["GueantLehalleFernandezTapia", "GueantLehalleFernandezTapiaClosedForm"]
 
-SIGMA = Parameter("sigma", float, low=0.0, unit="ticks/sqrt(s)", doc="volatility of the reference price")
+SIGMA = Parameter("sigma", float, low=0.0, unit="ticks/√s", doc="volatility of the reference price")
 INTENSITY = Parameter(
     "A",
     float,
@@ -47,7 +47,7 @@ INTENSITY = Parameter(
 DECAY = Parameter(
     "k", float, low=0.0, open_low=True, unit="1/tick", pair=True, doc="decay of that rate with the depth"
 )
-GAMMA = Parameter("gamma", float, low=0.0, unit="1/(tick lot)", doc="risk aversion")
+GAMMA = Parameter("gamma", float, low=0.0, unit="1/(tick·lot)", doc="risk aversion")
 Q_MAX = Parameter("q_max", int, default=50, low=1, unit="lots", doc="largest position, long or short")
 BOUND = Parameter(
     "q_max",
@@ -94,12 +94,12 @@ class GueantLehalleFernandezTapia(ExponentialIntensity):
     Parameters
     ----------
     sigma : float
-        Volatility of the reference price, ticks/sqrt(s), >= 0.
+        Volatility of the reference price, ticks/√s, >= 0.
     A, k : float or (bid, ask)
         A quote at depth d is filled at the rate A exp(-k d); 1/s and 1/tick, > 0. ``A[0]`` is the rate of
         sell market orders, which fill our bid.
     gamma : float
-        Risk aversion, 1/(tick lot), >= 0; see :meth:`mmcore.Instrument.gamma`.
+        Risk aversion, 1/(tick·lot), >= 0; see :meth:`mmcore.Instrument.gamma`.
     q_max : int
         Largest position, lots; a multiple of ``order_size``.
     order_size : int

@@ -416,7 +416,6 @@ def model_table(result: Result) -> Grid | None:
 
 
 SYMBOLS = {"sigma": "σ, volatility", "A": "A, fill intensity at the mid", "k": "k, decay with depth"}
-UNITS = {"ticks/sqrt(s)": "ticks/√s"}
 
 
 def calibration_table(result: Result) -> Grid | None:
@@ -434,7 +433,7 @@ def calibration_table(result: Result) -> Grid | None:
                 "not identified" if value is None else n.significant(value, 4),
                 n.NONE if error is None else f"± {n.significant(error, 2)}",
                 n.interval(low, high),
-                UNITS.get(unit, unit),
+                unit,
             ]
         )
     level = n.percent(calibration.settings["level"], 0)
