@@ -279,7 +279,7 @@ def model_parameters(name: str) -> tuple[Parameter, ...]:
     """
     from .replaying import RUN_PARAMETERS
 
-    chosen = {p.name: p for p in RUN_PARAMETERS if p.name not in ("model", "train")}
+    chosen = {p.name: p for p in RUN_PARAMETERS if p.name != "model"}
     own = {p.name: p for p in model_class(name).PARAMETERS}
     if "gamma" not in own:
         del chosen["gamma"]
@@ -313,10 +313,9 @@ def sections(model: str = MODEL.default) -> tuple[Section, ...]:
     ['data', 'instrument', 'simulation', 'calibration', 'model', 'replay', 'report']
     """
     from . import calibration
-    from .replaying import REPLAY_PARAMETERS, RUN_PARAMETERS
+    from .replaying import REPLAY_PARAMETERS, WALK_PARAMETERS
     from .simulation import SimulatedMarket
 
-    train = tuple(p for p in RUN_PARAMETERS if p.name == "train")
     return (
         Section("data", "The market data to replay.", DATA),
         Section(
@@ -327,7 +326,7 @@ def sections(model: str = MODEL.default) -> tuple[Section, ...]:
         ),
         Section("calibration", "How volatility and fill intensity are measured.", calibration.PARAMETERS),
         Section("model", "The model that is solved for quotes.", (MODEL, *model_parameters(model))),
-        Section("replay", "How the market is replayed.", (*train, *REPLAY_PARAMETERS)),
+        Section("replay", "How the market is replayed.", (*WALK_PARAMETERS, *REPLAY_PARAMETERS)),
         Section("report", "The page that is written at the end.", REPORT),
     )
 
@@ -684,7 +683,7 @@ def script(model: str = MODEL.default, given: Mapping[str, Mapping[str, Any]] | 
             "result = mm.run(",
             "    events,",
             f"    model=mm.{cls},",
-            *arguments("replay", "train"),
+            *arguments("replay", "train", "recalibrate"),
             *arguments("model", *run_names, *measured),
             f"    parameters={others!r},  # others of the model, by name",
             "    **rules,",

@@ -42,7 +42,15 @@ if TYPE_CHECKING:
     from .matching import Matching
     from .rolling import Recalibrate
 
-__all__ = ["REPLAY_PARAMETERS", "RUN_PARAMETERS", "Progress", "default_gamma", "replay", "run"]
+__all__ = [
+    "REPLAY_PARAMETERS",
+    "RUN_PARAMETERS",
+    "WALK_PARAMETERS",
+    "Progress",
+    "default_gamma",
+    "replay",
+    "run",
+]
 
 Progress = Callable[[int, int], object]
 """``progress(done, total)`` in rows of the events; called now and then, and at the end."""
@@ -90,10 +98,7 @@ REPLAY_PARAMETERS = (
 )
 """The arguments of :func:`replay`, by name."""
 
-RUN_PARAMETERS = (
-    Parameter(
-        "model", str, "GueantLehalleFernandezTapia", doc="class in mmcore.models that makes the policy"
-    ),
+WALK_PARAMETERS = (
     Parameter(
         "train",
         float,
@@ -102,6 +107,22 @@ RUN_PARAMETERS = (
         high=1.0,
         open_low=True,
         doc="share of the time to calibrate on; the rest is replayed; 1 calibrates and replays the same span",
+    ),
+    Parameter(
+        "recalibrate",
+        float,
+        60.0,
+        low=0.0,
+        unit="s",
+        doc="time between recalibrations during the replay, each from as much data before it as the first; 0 "
+        "keeps the first parameters, as do given ones, train = 1 and a model that is not compiled in place",
+    ),
+)
+"""The arguments of :func:`run` that say what the parameters may know, by name."""
+
+RUN_PARAMETERS = (
+    Parameter(
+        "model", str, "GueantLehalleFernandezTapia", doc="class in mmcore.models that makes the policy"
     ),
     Parameter("q_max", int, 10, low=1, unit="lots", doc="largest inventory, a multiple of order_size"),
     Parameter("order_size", int, 1, low=1, unit="lots", doc="size of every order"),
@@ -117,9 +138,9 @@ RUN_PARAMETERS = (
     Parameter("A", float, None, low=0.0, open_low=True, unit="1/s", pair=True, doc="None: calibrated"),
     Parameter("k", float, None, low=0.0, open_low=True, unit="1/tick", pair=True, doc="None: calibrated"),
 )
-"""The arguments of :func:`run` besides those of :func:`replay`, by name."""
+"""The other arguments of :func:`run`, by name."""
 
-_CHECK = {p.name: p for p in (*REPLAY_PARAMETERS, *RUN_PARAMETERS)}
+_CHECK = {p.name: p for p in (*REPLAY_PARAMETERS, *WALK_PARAMETERS, *RUN_PARAMETERS)}
 _MOST_DECISIONS = 50_000_000  # 112 bytes each
 _SHARED_ROWS = 1 << 13  # of the events, about 400 kB
 _NS = 1_000_000_000
@@ -607,11 +628,30 @@ def _model_class(name: Any) -> Any:
     return found
 
 
+def _follower(found: Calibration, before: Events, every: float) -> Recalibrate | None:
+    """Recalibrate every so often from as much data as the first calibration had, and from those at first.
+
+    None where that was made by another method than the window's.
+    """
+    from .rolling import Recalibrate
+
+    if found.method != "poisson":
+        return None
+    seconds = (before.end_time - before.start_time) / _NS
+    every = min(every, seconds)
+    window = every * max(int(seconds / every), 1)
+    one_sided = not (found.bid.identified and found.ask.identified)
+    follow = Recalibrate(every, window, every, pooled=one_sided, calibration=found)
+    follow.observe(before)
+    return follow
+
+
 def run(
     events: Events,
     *,
     model: str | type = "GueantLehalleFernandezTapia",
     train: float = 0.25,
+    recalibrate: float | Recalibrate = 60.0,
     q_max: int = 10,
     order_size: int = 1,
     gamma: float | None = None,
@@ -633,9 +673,10 @@ def run(
 ) -> Result:
     """Do the whole main job: calibrate, make the policy, replay, and the optimistic bound beside it.
 
-    The default calibrates on the first quarter of the time and replays the rest, so that nothing was
-    known that could not have been: sample "out-of-sample". ``train=1`` calibrates and replays the same
-    span, labelled "in-sample" wherever the result is shown. With `sigma`, `A` and `k` all given
+    The default walks forward: it calibrates on the first quarter of the time and replays the rest, while
+    sigma, A and k are put in force again every minute from as much data before it. Nothing is known that
+    could not have been: sample "out-of-sample". ``train=1`` calibrates and replays the same span, labelled
+    "in-sample" wherever the result is shown. With `sigma`, `A` and `k` all given
     nothing is calibrated and everything is replayed: "fixed parameters".
 
     Parameters
@@ -646,6 +687,9 @@ def run(
         A class of :mod:`mmcore.models` or its name.
     train : float
         Share of the time to calibrate on, in (0, 1].
+    recalibrate : float or Recalibrate
+        Seconds between recalibrations during the replay; 0 keeps the first parameters, and so do given ones,
+        ``train=1`` and a model that is not compiled in place.
     q_max, order_size : int
         Lots; q_max a multiple of order_size. It is also the position limit, unless `limits` says
         otherwise.
@@ -691,6 +735,7 @@ def run(
     from .calibration import calibrate
     from .events import Events
     from .quoting import Limits, Quoter
+    from .rolling import Recalibrate
 
     if not isinstance(events, Events):
         raise InvalidArgument(argument="events", value=type(events).__name__, allowed="an Events")
@@ -764,6 +809,14 @@ def run(
             at = both[-1] if sample == "out-of-sample" else both[0]
             wanted.setdefault("fee", float(rate) * float(known.quotes.mid2[at]) / 2.0)
     made = cls(**wanted) if found is None else found.model(cls, **wanted)
+    if isinstance(recalibrate, Recalibrate):
+        follow = recalibrate
+    else:
+        every = _CHECK["recalibrate"].check(recalibrate)
+        free = all(checked[name] is None for name in ("sigma", "A", "k"))
+        follow = None
+        if every and free and found is not None and before is not None and sample == "out-of-sample":
+            follow = _follower(found, before, every) if made._kernel is not None else None
     if limits is None:
         limits = Limits(max_position=checked["q_max"])
     quoter = Quoter(made, events.instrument, limits=limits, obligations=obligations)
@@ -777,6 +830,7 @@ def run(
         reference=reference,
         hidden=hidden,
         time_left=time_left,
+        recalibrate=follow,
         optimistic=fill != "touch",
         progress=progress,
         model=made,

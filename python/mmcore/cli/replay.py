@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..configuration import MODELS
-from ..replaying import REPLAY_PARAMETERS, RUN_PARAMETERS
+from ..replaying import REPLAY_PARAMETERS, RUN_PARAMETERS, WALK_PARAMETERS
 from .options import (
     Command,
     Option,
@@ -32,8 +32,7 @@ mmcore replay --model cj --interval 2 --latency 0.005 --no-report
 mmcore replay --maker-fee 0.0001 --json --no-report
 """
 
-_TRAIN = tuple(p for p in RUN_PARAMETERS if p.name == "train")
-_RUN = tuple(p.name for p in RUN_PARAMETERS if p.name not in ("model", "train"))
+_RUN = tuple(p.name for p in RUN_PARAMETERS if p.name != "model")
 
 
 @click.command(
@@ -44,7 +43,7 @@ _RUN = tuple(p.name for p in RUN_PARAMETERS if p.name not in ("model", "train"))
 )
 @data_options
 @model_options(run=True)
-@parameter_options((*_TRAIN, *REPLAY_PARAMETERS), "Replay")
+@parameter_options((*WALK_PARAMETERS, *REPLAY_PARAMETERS), "Replay")
 @config_options
 @click.option(
     "--report",
