@@ -24,7 +24,7 @@ from mmcore.configuration import (
     template,
 )
 from mmcore.errors import InvalidArgument
-from mmcore.replaying import default_gamma, replay, run
+from mmcore.replaying import REPLAY_PARAMETERS, default_gamma, replay, run
 from mmcore.simulation import SimulatedMarket
 
 
