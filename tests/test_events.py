@@ -39,7 +39,7 @@ def same(a, b):
 @st.composite
 def tables(draw):
     def stamps(n):
-        return np.sort(draw(hnp.arrays(np.int64, n, elements=st.integers(-(2**62), 2**62))))
+        return np.sort(draw(hnp.arrays(np.int64, n, elements=st.integers(-(2**62), 2**62 - 1))))
 
     def column(n, low, high):
         return draw(hnp.arrays(np.int64, n, elements=st.integers(low, high)))
@@ -48,12 +48,12 @@ def tables(draw):
     prices = {}
     for side, absent in (("bid", NO_BID), ("ask", NO_ASK)):
         missing = draw(hnp.arrays(np.bool_, n))
-        prices[side] = np.where(missing, absent, column(n, -(2**61), 2**61))
+        prices[side] = np.where(missing, absent, column(n, -(2**60), 2**60))
         prices[f"{side}_size"] = np.where(missing, 0, column(n, 1, 2**62))
     quotes = Quotes(stamps(n), exchange_time=column(n, -(2**63), 2**63 - 1), **prices)
     trades = Trades(
         stamps(m),
-        price=column(m, -(2**61), 2**61),
+        price=column(m, -(2**60), 2**60),
         size=column(m, 1, 2**63 - 1),
         side=column(m, -1, 1),
         subtick=column(m, 0, 999_999),
@@ -127,7 +127,7 @@ def test_integer_columns_are_taken_without_a_copy():
         ({"bid": [1]}, r"bid must be as long as local_time \(2\), got 1"),
         ({"bid": [[1], [2]]}, "bid must be one-dimensional"),
         ({"bid": np.array([1, 2**63], dtype=np.uint64)}, r"bid\[1\] must be within the range of int64"),
-        ({"ask": [9, 2**61 + 1]}, r"ask\[1\] must be within ±2\*\*61"),
+        ({"ask": [9, 2**60 + 1]}, r"ask\[1\] must be within ±2\*\*60"),
         ({"bid_size": [1, 0]}, r"bid_size\[1\] must be > 0 lots where the side is present"),
         ({"bid_size": [1, -1]}, r"bid_size\[1\] must be > 0"),
         ({"bid": [NO_BID, 2], "bid_size": [1, 1]}, r"bid_size\[0\] must be"),
@@ -137,6 +137,16 @@ def test_wrong_quotes_are_refused(kw, what):
     good = {"local_time": [1, 2], "bid": [5, 5], "ask": [6, 6]}
     with pytest.raises(InvalidArgument, match=what):
         Quotes(**(good | kw))
+
+
+def test_a_span_beyond_int64_is_refused():
+    """Its duration would wrap round; stamps alone may be any int64."""
+    one, other = Quotes([-(2**63)], [5], [6]), Quotes([2**63 - 1], [5], [6])
+    assert Events(STOCK, None, one).start_time == -(2**63)
+    assert Events(STOCK, None, other).end_time == 2**63 - 1
+    message = rf"local_time must be less than 2\*\*63 ns .* after the first stamp, {-(2**63)}, got 0"
+    with pytest.raises(InvalidArgument, match=message):
+        Events(STOCK, None, one, Trades([0], [5], [1]))
 
 
 @pytest.mark.parametrize(

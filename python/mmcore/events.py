@@ -63,7 +63,7 @@ NO_ASK = 2**63 - 1
 SUBTICKS = 1_000_000
 """``trades.subtick`` counts in 1/SUBTICKS of a tick."""
 
-_PRICE_LIMIT = 2**61  # bid + ask stays far from the ends of int64
+_PRICE_LIMIT = 2**60  # twice a price less bid + ask stays within int64
 
 Int64Array = NDArray[np.int64]
 
@@ -211,7 +211,7 @@ class Quotes(_Columns):
                 side,
                 price,
                 ~missing & ((price > _PRICE_LIMIT) | (price < -_PRICE_LIMIT)),
-                "within ±2**61 ticks, or the value of an absent side",
+                "within ±2**60 ticks, or the value of an absent side",
             )
             if size is None:
                 column = _frozen((~missing).astype("<i8"))
@@ -328,7 +328,7 @@ class Trades(_Columns):
             "flags": _integers("flags", flags, "|u1", n),
         }
         column = columns["price"]
-        _refuse("price", column, (column > _PRICE_LIMIT) | (column < -_PRICE_LIMIT), "within ±2**61 ticks")
+        _refuse("price", column, (column > _PRICE_LIMIT) | (column < -_PRICE_LIMIT), "within ±2**60 ticks")
         _refuse("size", columns["size"], columns["size"] <= 0, "> 0 lots")
         _refuse("side", columns["side"], (columns["side"] < -1) | (columns["side"] > 1), "-1, 0 or +1")
         column = columns["subtick"]
@@ -378,8 +378,8 @@ class Events:
     Raises
     ------
     InvalidArgument
-        The columns contradict each other: lengths, a stamp that falls, a price that the instrument
-        does not have.
+        The columns contradict each other: lengths, a stamp that falls, a span of 292 years, a price that
+        the instrument does not have.
 
     Notes
     -----
@@ -415,6 +415,13 @@ class Events:
         for what, rows in (("quotes", quotes), ("trades", trades)):
             time = rows.local_time
             _refuse(f"{what}.local_time", time[1:], time[1:] < time[:-1], "no earlier than the row before it")
+        ends = [int(rows.local_time[at]) for rows in (quotes, trades) if len(rows) for at in (0, -1)]
+        if ends and max(ends) - min(ends) >= 2**63:
+            raise InvalidArgument(
+                argument="local_time",
+                value=max(ends),
+                allowed=f"less than 2**63 ns (292 years) after the first stamp, {min(ends)}",
+            )
         if not instrument.negative_prices:
             _refuse("quotes.bid", quotes.bid, (quotes.bid <= 0) & (quotes.bid != NO_BID), "> 0 ticks")
             _refuse("quotes.ask", quotes.ask, quotes.ask <= 0, "> 0 ticks")

@@ -126,6 +126,50 @@ def test_reach_is_what_its_definition_says(feed):
     assert calibration.sample["at_or_inside_mid"] == sum(reach <= 0 for _, reach in orders)
 
 
+def brute_depths(feed, way, depth):
+    """Orders seen to reach a depth, and the ns in which it lay at or behind the touch, on the grid."""
+    stops, current, seconds, count = [], None, 0, 0
+    quotes = [i for i, row in enumerate(feed) if row[1] == "q"]
+
+    def touch(until):  # of the last good two-sided quote: half spread and mid
+        found = None
+        for _, what, *rest in feed[:until]:
+            if what == "q":
+                bid, ask = rest
+                if bid == NO_BID or ask == NO_ASK:
+                    found = None
+                elif bid <= ask:
+                    found = Fraction(ask - bid, 2), Fraction(bid + ask, 2)
+        return found
+
+    def shows(state):
+        return state is not None and state[0] <= depth and (depth - state[0]).denominator == 1
+
+    for here, after in itertools.pairwise(quotes):
+        seconds += (feed[after][0] - feed[here][0]) * shows(touch(here + 1))
+    for i, (_, what, *rest) in enumerate(feed):
+        if what == "q" or rest[4] & HIDDEN:
+            continue
+        price = rest[0] + Fraction(rest[1], SUBTICKS)
+        if current is None or current[:2] != (rest[3], rest[2]):
+            current = (rest[3], rest[2])
+            stops.append([rest[2], price, touch(i)])
+        elif rest[2] * price > rest[2] * stops[-1][1]:
+            stops[-1][1] = price
+    for side, price, state in stops:
+        count += side == way and shows(state) and side * (price - state[1]) >= depth
+    return count, seconds
+
+
+@given(rows())
+def test_rates_behind_the_touch_are_what_their_definition_says(feed):
+    calibration = mm.calibrate(events(feed), min_depth=0.5)
+    for fit, way in ((calibration.bid, -1), (calibration.ask, 1)):
+        expected = [brute_depths(feed, way, Fraction(d)) for d in fit.depths]
+        assert fit.counts.tolist() == [count for count, _ in expected]
+        np.testing.assert_allclose(fit.rates, [n / (ns / 1e9) for n, ns in expected], rtol=1e-14)
+
+
 @given(rows(), st.sampled_from([0.5, 1.0, 2.0]))
 def test_windows_are_what_their_definition_says(feed, window):
     calibration = mm.calibrate(events(feed), "window", window=window)

@@ -22,19 +22,33 @@ one side; its *reach* is how far its extreme price lies from the mid in force be
 ``method="poisson"`` (default)
     maximum likelihood of Poisson counts. Quotes can only stand on ticks, so an order seen at reach d
     would have filled every quote up to d and none at d + 1: reaches live on the lattice of whole ticks
-    from the mid, or half ticks when the mid lies between two ticks, and the counts on that lattice are
-    independent Poisson variables with means ``T_h A (e^{-kd} - e^{-k(d+1)})``, where T_h is the time the
-    mid spent at that parity. The smallest depth used is ``min_depth`` and everything at or beyond
-    ``max_depth`` is one open cell. Given the number of orders, each step from one depth to the next is a
-    Bernoulli trial: with F stops and S continuations, k = ln(1 + F/S), which is the geometric estimate
-    (treating floored reaches as continuous is wrong by 17 % at k = 0.3). Its bias, +1/(n-1) for small
-    samples, is removed exactly (to a term (1 - e^-k)^F) by k = 1/(S+1) + ... + 1/(S+F-1). A is the number
-    of orders over ``sum_h T_h e^{-k d_h}``, with d_h the smallest lattice depth. Least
-    squares on logarithms of the counts has twice the standard deviation.
+    from the mid, or half ticks when the mid lies between two ticks. Nothing is seen nearer than the touch:
+    an order that stops there says that it reaches the half spread h of its moment and no more, and a depth
+    has been exposed only while it lay at or behind the touch. With T_h the time at each half spread, the
+    orders that come at half spread h and reach d >= h are independent Poisson variables with means
+    ``T_h A (e^{-kd} - e^{-k(d+1)})``. Time at different half spreads thus tells k as well: the nearer the
+    touch, the more orders come. The smallest depth used is ``min_depth``, which stands for the touch where
+    that is nearer; everything at or beyond ``max_depth`` is one open cell, and time at which the touch
+    leaves no tick before it is not used, nor are its orders.
+
+    Given the number N of orders, each step from one depth to the next is a Bernoulli trial. With F stops,
+    S continuations and the orders' starts d_i, the maximum lies at
+
+        k = ln(1 + F/S*),   S* = S + sum_i d_i - N D(k),   D(k) = sum_h T_h h e^{-kh} / W(k),
+        W(k) = sum_h T_h e^{-kh},
+
+    where D is the mean start that is due: S* is how many ticks the orders go beyond it. At one half spread
+    that is the geometric estimate (treating floored reaches as continuous is wrong by 17 % at k = 0.3). Its
+    bias, +1/(n-1) for small samples, is removed exactly (to a term (1 - e^-k)^F) by the sum of 1/(S* + i)
+    over i = 1 ... F-1 instead of the logarithm; where starts vary, what is left of the bias to first order
+    (Cox & Snell 1968) is corrected in S* as well. A is ``N / W(k)``. Least squares on logarithms of the
+    counts has twice the standard deviation.
 ``method="reach"``
     N(d) = orders with reach >= d, lambda(d) = N(d) / T, and a least-squares line through ln lambda on
     whole ticks. Counts at different depths are nested, not independent: their covariance,
-    ``cov(ln N(d), ln N(d')) = 1/N(d)`` for d <= d', is carried into the errors.
+    ``cov(ln N(d), ln N(d')) = 1/N(d)`` for d <= d', is carried into the errors. T is all the time: inside
+    the spread this is the rate at which orders that trade anyway would have met the quote, which is less
+    than ``A exp(-k d)``.
 ``method="window"``
     for each window (g, g + W] a hit at d is a visible trade *strictly* beyond the mid at g by d ticks;
     lambda = -ln(1 - hits/n) / W and the same line, with the covariance of nested binomials. This is the
@@ -51,7 +65,7 @@ excludes zero *and* 1/k, the depth around which every model would quote, lies wi
 fitted; otherwise the curve is too flat on that range and both A (its value at depth 0) and k are None.
 The range therefore adapts to the market under ``"poisson"``: ``max_depth=None`` is the depth that only a
 fraction e^-2 of the orders reach, ``min_depth=None`` the half spread of the narrowest hundredth of the time,
-at least 1 tick (inside the spread every order reaches the touch, whatever k is). The other methods use
+at least 1 tick (nearer depths are seen too seldom to speak for the market). The other methods use
 their definition's 1 to 10 ticks. A poor fit, clustered arrivals and a market whose spread is nearly always
 one tick do not void the numbers but are said in ``notes``.
 

@@ -9,9 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InvalidArgument
-from ..events import SUBTICKS
-from .intensity import Intensity, Windows, blocks_of, fit_poisson, fit_reach, fit_window, on_lattice
-from .market import Bools, Ints, MarketOrders, Mids, weighted_quantile
+from .intensity import (
+    Intensity,
+    Range,
+    Windows,
+    blocks_of,
+    fit_poisson,
+    fit_reach,
+    fit_window,
+    nearest,
+    on_lattice,
+)
+from .market import Bools, Exposure, Floats, Ints, MarketOrders, Mids
 from .options import OPTION
 from .result import Calibration
 from .sigma import Volatility, volatility_of
@@ -20,6 +29,8 @@ if TYPE_CHECKING:
     from ..events import Events
 
 SIDES = ("bid", "ask")
+MAX_DEPTHS = 1000
+"""Most depths to which the line of methods "reach" and "window" is fitted."""
 ONE_TICK_SHARE = 0.8
 """Share of time with a spread of one tick from which a market counts as one tick wide."""
 
@@ -109,10 +120,9 @@ def calibrate(
     mids = Mids.of(events)
     orders = MarketOrders.of(events, mids)
     sigma = volatility_of(mids, settings["sigma_interval"])
-    durations = np.where(mids.defined, mids.durations, 0)
-    open_time = int(durations.sum())
+    open_time = int(mids.clock[-1])
     undefined = mids.span - open_time
-    one_tick = int(durations[mids.spread == 1].sum()) / max(open_time, 1)
+    one_tick = int(mids.durations[mids.spread == 1].sum()) / max(open_time, 1)
     sample: dict[str, Any] = {
         "seconds": mids.span / 1e9,
         "seconds_without_mid": undefined / 1e9,
@@ -125,8 +135,10 @@ def calibrate(
         "without_mid": orders.without_mid,
         "hidden_trades": orders.hidden,
     }
+    if method != "window":
+        sample["clustering"] = None
     if method == "poisson":
-        fits = _poisson_fits(orders, mids, durations, settings, sample)
+        fits = _poisson_fits(orders, mids, settings, sample)
     else:
         fits = _line_fits(events, orders, mids, open_time, settings, sample)
     if not sample["trades"]:
@@ -154,21 +166,21 @@ def calibrate(
 
 
 def _poisson_fits(
-    orders: MarketOrders, mids: Mids, durations: Ints, settings: dict[str, Any], sample: dict[str, Any]
+    orders: MarketOrders, mids: Mids, settings: dict[str, Any], sample: dict[str, Any]
 ) -> list[Intensity]:
     """Fit each side and both; put the range of depths that was used into the settings."""
     low2, high = settings["min_depth"], settings["max_depth"]
+    exposure = Exposure.of(mids)
     if low2 is None:
-        # Inside the spread every order goes at least to the touch: depths nearer than the half spread ever
-        # is (but for a hundredth of the time) say nothing of the decay.
-        low2 = max(2, weighted_quantile(mids.spread, durations, 0.01))
+        # Nearer depths lie behind the touch less than a hundredth of the time: too seldom to speak for it.
+        low2 = max(2, exposure.quantile(0.01))
         if high is not None:
             low2 = min(low2, math.floor(2 * high) - 2)
     else:
         low2 = math.ceil(2 * low2)
-    depth = on_lattice(orders.reach, orders.parity)
+    depth = on_lattice(orders.reach, orders.touch)
     if high is None:
-        far = depth[depth >= low2]
+        far = depth[depth >= nearest(orders.touch, low2)]
         # The order at the quantile is the last one that is seen to stop: the range ends one tick beyond it,
         # else the range, being chosen by the sample, would bias k downwards.
         last = int(np.quantile(far, -math.expm1(-2), method="higher")) if far.size else low2
@@ -176,25 +188,29 @@ def _poisson_fits(
     else:
         high2 = math.floor(2 * high)
     settings["min_depth"], settings["max_depth"] = low2 / 2, high2 / 2
+    sample["inside_touch"] = int(np.count_nonzero(depth < orders.touch))
     masks = _by_side(orders)
-    block, blocks = _order_blocks(orders, mids, depth >= low2, settings, sample)
-    odd = (mids.mid2 & 1) == 1
-    by_parity = int(durations[~odd].sum()) / 1e9, int(durations[odd].sum()) / 1e9
-    return [
+    span = Range(low2, high2, exposure)
+    used = span.reached(depth, orders.touch)
+    block, edges = _order_blocks(orders, mids, used, settings)
+    fits = [
         fit_poisson(
             side,
-            orders.reach[mask],
-            orders.parity[mask],
+            depth[mask],
+            orders.touch[mask],
             block[mask],
-            blocks,
-            (by_parity[0] * share, by_parity[1] * share),
-            low2,
-            high2,
+            edges if settings["errors"] == "clustered" else edges[:0],
+            span,
+            sides,
             settings["level"],
             high is None,
         )
-        for side, mask, share in zip((*SIDES, "pooled"), masks, (1, 1, 2), strict=True)
+        for side, mask, sides in zip((*SIDES, "pooled"), masks, (1, 1, 2), strict=True)
     ]
+    if edges.size and (estimate := fits[2].estimate) is not None:
+        due = exposure.integral(span.relative_rate(estimate[1]), edges)
+        sample["clustering"] = _clustering(block[used], due)
+    return fits
 
 
 def _line_fits(
@@ -207,14 +223,25 @@ def _line_fits(
 ) -> list[Intensity]:
     """Fit each side and both by D1 or D2, on the whole ticks of the range."""
     low, high = settings["min_depth"] or 1.0, settings["max_depth"] or 10.0
-    depths = np.arange(math.ceil(low), max(math.floor(high), math.ceil(low)) + 1, dtype=np.int64)
+    first, last = math.ceil(low), max(math.floor(high), math.ceil(low))
+    if last - first >= MAX_DEPTHS:
+        raise InvalidArgument(
+            argument="max_depth",
+            value=high,
+            allowed=f"at most {first + MAX_DEPTHS - 1} ticks: {MAX_DEPTHS} whole ticks from min_depth on, "
+            f"each of which method={settings['method']!r} fits",
+        )
+    depths = np.arange(first, last + 1, dtype=np.int64)
     settings["min_depth"], settings["max_depth"] = float(depths[0]), float(depths[-1])
     level = settings["level"]
     sides = (*SIDES, "pooled")
     if settings["method"] == "reach":
-        block, blocks = _order_blocks(
-            orders, mids, orders.reach >= 2 * SUBTICKS * depths[0], settings, sample
-        )
+        used = orders.reach >= 2 * depths[0]
+        block, edges = _order_blocks(orders, mids, used, settings)
+        blocks = 0
+        if edges.size:
+            sample["clustering"] = _clustering(block[used], np.diff(edges))
+            blocks = edges.size - 1 if settings["errors"] == "clustered" else 0
         return [
             fit_reach(side, orders.reach[mask], block[mask], blocks, depths, share * open_time / 1e9, level)
             for side, mask, share in zip(sides, _by_side(orders), (1, 1, 2), strict=True)
@@ -236,26 +263,28 @@ def _by_side(orders: MarketOrders) -> tuple[Bools, Bools, Bools]:
 
 
 def _order_blocks(
-    orders: MarketOrders, mids: Mids, used: Bools, settings: dict[str, Any], sample: dict[str, Any]
-) -> tuple[Ints, int]:
-    """Cut the time with a defined mid into equal blocks: each order's block, and how many.
+    orders: MarketOrders, mids: Mids, used: Bools, settings: dict[str, Any]
+) -> tuple[Ints, Ints]:
+    """Cut the time with a defined mid into equal blocks: each order's block, and the edges of the blocks.
 
-    Puts the ratio of variance to mean of the orders per block (1 for Poisson arrivals) into the sample.
+    No edges, and ``settings["errors"]`` is independent, where there are too few orders to measure clusters.
     """
     fewest = min(int(np.count_nonzero(used & mask)) for mask in _by_side(orders)[:2])
     blocks = blocks_of(fewest)
-    sample["clustering"] = None
     if not blocks:
         settings["errors"] = "independent"
-        return np.zeros(orders.time.size, np.int64), 0
-    clock = mids.open_time(orders.time)
-    edges = np.arange(1, blocks, dtype=np.int64) * (int(mids.open_time(np.array([mids.last]))[0]) // blocks)
-    block = np.searchsorted(edges, clock, side="right").astype(np.int64)
-    counts = np.bincount(block[used], minlength=blocks)
-    sample["clustering"] = float(counts.var(ddof=1) / counts.mean())
-    if settings["errors"] == "independent":
-        return np.zeros(orders.time.size, np.int64), 0
-    return block, blocks
+        return np.zeros(orders.time.size, np.int64), np.zeros(0, np.int64)
+    total = int(mids.clock[-1])
+    edges = np.append(np.arange(blocks, dtype=np.int64) * (total // blocks), total)
+    return np.searchsorted(edges[1:-1], mids.open_time(orders.time), side="right").astype(np.int64), edges
+
+
+def _clustering(block: Ints, due: Floats) -> float:
+    """Variance of the orders per block over that of Poisson counts, whose means are as `due`."""
+    due = due / due.sum() * block.size
+    counts = np.bincount(block, minlength=due.size)[due > 0]
+    due = due[due > 0]
+    return float(np.sum((counts - due) ** 2 / due)) / max(due.size - 1, 1)
 
 
 def _notes(
@@ -296,6 +325,8 @@ def _notes(
             "at or inside the mid before them: quotes and trades of this feed are out of step, so the "
             "reaches are measured from a stale mid"
         )
+    if inside := sample.get("inside_touch", 0):
+        notes.append(f"{inside} market orders trade inside the spread before them and are left out")
     if sample["unknown_side"]:
         cure = "" if settings["method"] == "window" else "; method='window' needs no side"
         notes.append(f"{sample['unknown_side']} market orders of unknown side are left out{cure}")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..events import HIDDEN, SUBTICKS
-from .market import Floats, Ints, Mids, nanoseconds
+from ..events import HIDDEN
+from .market import Bools, Exposure, Floats, Ints, Mids, half_ticks_beyond, nanoseconds
 
 if TYPE_CHECKING:
     from ..events import Events
@@ -23,12 +24,16 @@ ORDERS_PER_BLOCK = 5
 """Orders (or windows) that a block holds on average, at least."""
 MAX_POINTS = 60
 """Most depths at which observed rates are listed."""
+MAX_CELLS = 1000
+"""Most cells between which the chi-square tells how far orders walk."""
+LARGEST_LOG = 700.0
+"""Largest logarithm that A and the ends of its interval may have: a float holds e^709."""
 NO_TIME = "no span of time with both a bid and an ask is long enough"
 
 
 def normal_quantile(level: float) -> float:
     """Two-sided normal quantile of a confidence level."""
-    return NormalDist().inv_cdf(0.5 + level / 2)
+    return NormalDist().inv_cdf(min(0.5 + level / 2, 1 - 2**-53))  # the largest float below 1
 
 
 @dataclass(frozen=True)
@@ -189,52 +194,131 @@ def _between_blocks(counts: Floats, shares: Floats) -> Floats:
     return np.asarray(excess.T @ excess * (blocks / (blocks - 1)))
 
 
-def on_lattice(reach: Ints, parity: Ints) -> Ints:
-    """Reach in half ticks, floored to the depths at which a quote can stand."""
-    floored = reach // SUBTICKS
-    return floored - ((floored ^ parity) & 1)
+def on_lattice(reach: Ints, touch: Ints) -> Ints:
+    """Reach in half ticks, rounded down to a whole number of ticks from the touch: where quotes stand."""
+    return reach - ((reach ^ touch) & 1)
+
+
+def nearest(touch: Ints, low2: int) -> Ints:
+    """Smallest depth, `low2` or more half ticks, at or behind a touch so many half ticks from the mid."""
+    depth: Ints = np.maximum(touch, low2 + ((low2 ^ touch) & 1))
+    return depth
+
+
+@dataclass(frozen=True)
+class Range:
+    """The depths that are fitted, in half ticks, and the time in which they are observed."""
+
+    low2: int
+    high2: int
+    exposure: Exposure
+
+    @cached_property
+    def first(self) -> Ints:
+        """Smallest depth of the range that is observed under each spread of the exposure."""
+        return nearest(self.exposure.spread, self.low2)
+
+    @cached_property
+    def observed(self) -> Bools:
+        """Spreads that leave a tick of the range behind the touch, and lasted."""
+        return (self.first + 2 <= self.high2) & (self.exposure.seconds > 0)
+
+    def reached(self, depth: Ints, touch: Ints) -> Bools:
+        """Which orders reach a depth of the range while it is observed."""
+        start = nearest(touch, self.low2)
+        return (depth >= start) & np.isin(start, self.first[self.observed])
+
+    def relative_rate(self, k: float) -> Floats:
+        """Rate under each spread over that at the smallest depth observed; 0 where nothing is."""
+        beyond = (self.first - self.first[self.observed].min(initial=2**62)) / 2
+        return np.exp(-k * np.where(self.observed, beyond, math.inf))
+
+
+@dataclass(frozen=True)
+class Starts:
+    """Depths from which on orders are observed, in ticks beyond the nearest of them, and how long each."""
+
+    nearest: float
+    beyond: Floats
+    seconds: Floats
+
+    def moments(self, k: float) -> tuple[float, float, float, float]:
+        """``sum(seconds exp(-k beyond))``; mean, variance and third moment of ``beyond`` in it."""
+        weight = self.seconds * np.exp(-k * self.beyond)
+        total = float(weight.sum())
+        centre = float(weight @ self.beyond) / total
+        off = self.beyond - centre
+        return total, centre, float(weight @ off**2) / total, float(weight @ off**3) / total
+
+
+def harmonic(after: float, terms: int) -> float:
+    """Sum of 1/(after + i) for i = 1 to ``terms``, real ``after`` > -1."""
+    from scipy.special import psi
+
+    if after < 100:
+        return float(psi(after + terms + 1) - psi(after + 1))
+    low, high = after + 0.5, after + terms + 0.5  # psi(x + 1/2) = ln x + 1/(24 x^2) - 7/(960 x^4) + ...
+    return math.log1p(terms / low) + (low**-2 - high**-2) / -24 + 7 * (low**-4 - high**-4) / 960
+
+
+def decay(starts: Starts, orders: int, stops: int, ticks: float) -> float:
+    """k, from the ticks that all orders together go beyond the nearest start, its bias removed."""
+    from scipy.optimize import brentq
+
+    def excess(k: float) -> float:
+        _, centre, variance, third = starts.moments(k)
+        within = stops / (4 * math.sinh(k / 2) ** 2)
+        bias = orders * (third - variance / math.tanh(k / 2)) / (2 * (orders * variance + within))
+        steps = ticks - orders * centre + bias
+        return k - harmonic(steps, stops - 1) if steps > -1 else -math.inf
+
+    low = high = 1.0
+    while excess(low) > 0:
+        low /= 2
+    while excess(high) < 0:
+        high *= 2
+    while excess(low) == -math.inf:
+        middle = (low + high) / 2
+        low, high = (middle, high) if excess(middle) < 0 else (low, middle)
+    return float(brentq(excess, low, high, xtol=1e-300, rtol=4 * np.finfo(np.float64).eps))
 
 
 def fit_poisson(
     side: str,
-    reach: Ints,
-    parity: Ints,
+    depth: Ints,
+    touch: Ints,
     block: Ints,
-    blocks: int,
-    exposure: tuple[float, float],
-    low2: int,
-    high2: int,
+    edges: Ints,
+    span: Range,
+    sides: int,
     level: float,
     adaptive: bool,
 ) -> Intensity:
-    """Maximum likelihood on the lattice; depths in half ticks, exposure in s by parity of the mid."""
-    depth = on_lattice(reach, parity)
-    start = [low2 + ((low2 ^ h) & 1) for h in (0, 1)]
-    cells = [max((high2 - start[h]) // 2, 0) for h in (0, 1)]
-    orders = stops = steps = points = 0
-    hist: list[Floats] = []
-    by_block = np.zeros((max(blocks, 1), 3))  # orders, stops, trials
-    for h in (0, 1):
-        chosen = (parity == h) & (depth >= start[h])
-        d = depth[chosen]
-        if not cells[h] or not exposure[h] > 0:
-            hist.append(np.zeros(0))
-            continue
-        walked = np.minimum((d - start[h]) // 2, cells[h])
-        hist.append(np.bincount(walked, minlength=cells[h] + 1).astype(np.float64))
-        orders += int(d.size)
-        stops += int(np.count_nonzero(walked < cells[h]))
-        steps += int(walked.sum())
-        points += int(np.count_nonzero(hist[h]))
-        if blocks:
-            stopped = walked < cells[h]
-            for column, weight in enumerate((np.ones(d.size), stopped, walked + stopped)):
-                by_block[:, column] += np.bincount(block[chosen], weights=weight, minlength=blocks)
+    """Maximum likelihood on the lattice; depths in half ticks.
 
-    listed = _listed_depths(low2, high2, exposure)
-    time = np.array(exposure)[listed & 1]
+    `edges` are those of the blocks of time, empty when the errors take orders as independent; `sides` is
+    how many sides of the market the orders come from.
+    """
+    exposure, low2, high2 = span.exposure, span.low2, span.high2
+    chosen = span.reached(depth, touch)
+    start = nearest(touch[chosen], low2)
+    room = (high2 - start) // 2
+    walked = np.minimum((depth[chosen] - start) // 2, room)
+    orders, stops = int(start.size), int(np.count_nonzero(walked < room))
+
+    depths, place = np.unique(span.first[span.observed], return_inverse=True)
+    held = np.zeros(depths.size)
+    np.add.at(held, place, sides * exposure.seconds[span.observed])
+    starts = Starts(depths[0] / 2 if depths.size else 0.0, (depths - depths[:1]) / 2, held)
+
+    listed = _listed_depths(span)
+    time = sides * exposure.at(listed)
     counts = np.array(
-        [np.count_nonzero((parity == (d2 & 1)) & (depth >= d2)) for d2 in listed.tolist()], dtype=np.int64
+        [
+            np.count_nonzero((touch <= d2) & (depth >= d2) & (((touch ^ d2) & 1) == 0))
+            for d2 in listed.tolist()
+        ],
+        dtype=np.int64,
     )
     low, high = _poisson_limits(counts, level)
     result: dict[str, Any] = {
@@ -244,60 +328,56 @@ def fit_poisson(
         "rates": counts / time,
         "low": low / time,
         "high": high / time,
-        "exposure": sum(exposure),
-        "points": points,
+        "exposure": float(held.sum()),
+        "points": int(np.unique(start + 2 * walked).size),
         "orders": orders,
     }
+    ticks = float(np.sum(start / 2 - starts.nearest)) + float(walked.sum(dtype=np.float64))
     reason = None
-    if not sum(exposure) > 0:
+    if not exposure.seconds.sum() > 0:
         reason = NO_TIME
-    elif orders == 0:
+    elif not np.any(depth >= nearest(touch, low2)):
         reason = f"no market order reaches a depth of {low2 / 2:g} (ticks from the mid)"
-    elif steps == 0:
+    elif not orders:
+        reason = (
+            f"no market order comes while the touch lies within {high2 / 2 - 1:g} ticks of the mid; "
+            "raise max_depth"
+        )
+    elif ticks == 0:
         reason = "every market order reaches the same depth only"
     elif stops == 0:
         reason = f"every market order reaches {high2 / 2:g} ticks or more: no decay is seen; raise max_depth"
     elif stops == 1:
         reason = "one market order alone stops within the depths fitted"
     if reason is not None:
-        return Intensity(
-            A=None,
-            k=None,
-            estimate=None,
-            covariance=None,
-            chi_square=0.0,
-            degrees_of_freedom=0,
-            reason=reason,
-            **result,
-        )
+        return _nothing(reason, result)
 
-    k = float(np.sum(1 / np.arange(steps + stops - 1, steps, -1)))
-    decay = -math.expm1(-k)
-    variance = decay * decay * math.exp(k) / stops
-    weights = [exposure[h] * math.exp(-k * start[h] / 2) if cells[h] else 0.0 for h in (0, 1)]
-    seconds = sum(weights)
-    centre = sum(w * start[h] / 2 for h, w in enumerate(weights)) / seconds
-    # E exp(centre * k) exceeds exp(centre * E k) by this factor
-    A = orders / seconds * math.exp(-0.5 * centre * centre * variance)
-    log_a_by_k = np.array([[1.0, centre], [0.0, 1.0]])  # how ln A and k move with ln(orders) and k
+    k = decay(starts, orders, stops, ticks)
+    weight, centre, spread, _ = starts.moments(k)
+    variance = 1 / (orders * spread + stops / (4 * math.sinh(k / 2) ** 2))
+    lever = starts.nearest + centre
+    # E exp(lever * k) / weight(k) exceeds its value at E k by the last term
+    log_a = math.log(orders / weight) + starts.nearest * k - 0.5 * (lever**2 - spread) * variance
+    log_a_by_k = np.array([[1.0, lever], [0.0, 1.0]])  # how ln A and k move with ln(orders) and k
     covariance = log_a_by_k @ np.diag([1 / orders, variance]) @ log_a_by_k.T
-    if blocks:
-        share = stops / (stops + steps)
-        influence = np.column_stack(
-            [by_block[:, 0] / orders, (by_block[:, 1] - share * by_block[:, 2]) / steps]
-        )
-        shares = np.full(blocks, 1 / blocks)
-        covariance = log_a_by_k @ _between_blocks(influence, shares) @ log_a_by_k.T
+    if edges.size:
+        score = np.where(walked < room, 1 / math.expm1(k), 0.0) - walked - (start / 2 - lever)
+        due = span.relative_rate(k) * sides / weight
+        between = _influence_between_blocks(block[chosen], score, due, span, lever, edges, variance)
+        covariance = log_a_by_k @ between @ log_a_by_k.T
 
-    chi_square, degrees = 0.0, -1
-    for h in (0, 1):
-        n = float(hist[h].sum())
-        if n > 0:
-            survival = np.exp(-k * np.arange(cells[h] + 1))
-            expected = n * np.append(survival[:-1] * decay, survival[-1])
-            statistic, kept = _chi_square(hist[h], expected)
-            chi_square += statistic
-            degrees += kept - 1
+    error = normal_quantile(level) * math.sqrt(covariance[0, 0])
+    if abs(log_a) + error > LARGEST_LOG:
+        return _nothing(
+            f"the touch, {lever:.4g} ticks from the mid, is too far away to tell A, the rate at the mid",
+            result,
+        )
+    A = math.exp(log_a)
+    arrived = np.bincount(np.searchsorted(depths, start), minlength=depths.size).astype(np.float64)
+    statistics = (
+        _chi_square(arrived, orders / weight * starts.seconds * np.exp(-k * starts.beyond)),
+        _chi_square(*_walks(walked, room, k)),
+    )
     reason = _judge(k, math.sqrt(covariance[1, 1]), high2 / 2, level, adaptive)
     given = reason is None
     return Intensity(
@@ -305,19 +385,69 @@ def fit_poisson(
         k=k if given else None,
         estimate=(A, k),
         covariance=covariance,
-        chi_square=chi_square,
-        degrees_of_freedom=max(degrees, 0),
+        chi_square=sum(statistic for statistic, _ in statistics),
+        degrees_of_freedom=max(sum(kept - 1 for _, kept in statistics) - 1, 0),
         reason=reason,
         **result,
     )
 
 
-def _listed_depths(low2: int, high2: int, exposure: tuple[float, float]) -> Ints:
-    """Depths to list, in half ticks: where the mid spent a hundredth of the time, evenly thinned."""
-    total = sum(exposure)
-    d2 = np.arange(low2, high2 + 1, dtype=np.int64)
-    d2 = d2[np.array(exposure)[d2 & 1] > 0.01 * total] if total > 0 else d2[:0]
-    return d2[:: max(1, -(-d2.size // MAX_POINTS))]
+def _influence_between_blocks(
+    block: Ints, score: Floats, due: Floats, span: Range, lever: float, edges: Ints, variance: float
+) -> Floats:
+    """Covariance of (ln orders, k) from how the orders of each block differ from what its spreads let expect.
+
+    `due` is the part of the orders expected in a second under each spread, `score` each order's
+    derivative of the log-likelihood by k.
+    """
+    blocks, orders = edges.size - 1, block.size
+    came = np.bincount(block, minlength=blocks) / orders
+    scored = orders * span.exposure.integral(due * (span.first / 2 - lever), edges)
+    scored = scored + np.bincount(block, weights=score, minlength=blocks)
+    influence = np.column_stack([came - span.exposure.integral(due, edges), scored * variance])
+    return _between_blocks(influence, np.full(blocks, 1 / blocks))
+
+
+def _walks(walked: Ints, room: Ints, k: float) -> tuple[Floats, Floats]:
+    """Orders that walk so many ticks on from their start, and how many are expected to, by cells."""
+    longest = int(room.max())
+    cells = np.append(np.arange(0, longest, -(-longest // MAX_CELLS)), longest)
+    seen = walked.size - np.searchsorted(np.sort(walked), cells)
+    could = walked.size - np.searchsorted(np.sort(room), cells)
+    return -np.diff(seen, append=0).astype(np.float64), -np.diff(could * np.exp(-k * cells), append=0.0)
+
+
+def _listed_depths(span: Range) -> Ints:
+    """Depths to list, in half ticks: those observed a hundredth of the time, evenly thinned."""
+    exposure, high2 = span.exposure, span.high2
+    total = float(exposure.seconds.sum())
+    first = []
+    for parity in (0, 1):
+        same = (exposure.spread & 1) == parity
+        long_enough = np.flatnonzero(np.cumsum(exposure.seconds[same]) > 0.01 * total)
+        if long_enough.size:
+            first.append(int(span.first[same][long_enough[0]]))
+    if not first:
+        return np.zeros(0, np.int64)
+    both = max(first) if len(first) == 2 else high2 + 1  # from here on the mid is seen at both parities
+    parts = range(min(first), min(both, high2 + 1), 2), range(both, high2 + 1)
+    step = max(1, -(-(len(parts[0]) + len(parts[1])) // MAX_POINTS))
+    here = list(parts[0][::step])
+    return np.array(here + list(parts[1][(-len(parts[0])) % step :: step]), dtype=np.int64)
+
+
+def _nothing(reason: str, result: dict[str, Any]) -> Intensity:
+    """Make the fit that gives no numbers."""
+    return Intensity(
+        A=None,
+        k=None,
+        estimate=None,
+        covariance=None,
+        chi_square=0.0,
+        degrees_of_freedom=0,
+        reason=reason,
+        **result,
+    )
 
 
 def _fit_line(
@@ -361,16 +491,7 @@ def _fit_line(
     elif counts[usable][0] == counts[usable][-1]:
         reason = "all counts are equal: no decay is seen"
     if reason is not None:
-        return Intensity(
-            A=None,
-            k=None,
-            estimate=None,
-            covariance=None,
-            chi_square=0.0,
-            degrees_of_freedom=0,
-            reason=reason,
-            **result,
-        )
+        return _nothing(reason, result)
     centred = d - d.mean()
     slope_row = centred / (centred @ centred)
     level_row = 1 / d.size - d.mean() * slope_row
@@ -402,7 +523,7 @@ def fit_reach(
 ) -> Intensity:
     """D1: orders that reach each depth, over the time."""
     by_block = np.stack(
-        [np.bincount(block[reach >= 2 * SUBTICKS * d], minlength=max(blocks, 1)) for d in depths.tolist()],
+        [np.bincount(block[reach >= 2 * d], minlength=max(blocks, 1)) for d in depths.tolist()],
         axis=1,
     )
     counts = by_block.sum(axis=0).astype(np.int64)
@@ -490,16 +611,15 @@ class Windows:
         use = ((np.asarray(trades.flags) & HIDDEN) == 0) & (index >= 0) & (index < cells)
         use[use] = defined[index[use]]
         index = index[use]
-        distance = 2 * np.asarray(trades.price, dtype=np.int64)[use] - mid2[index]
-        distance = distance * SUBTICKS + 2 * np.asarray(trades.subtick)[use].astype(np.int64)
+        below, above = half_ticks_beyond(mid2[index], events, use)
         hits = np.zeros((2, max(blocks, 1), depths.size), np.int64)
         if index.size:
             start = np.flatnonzero(np.concatenate([[True], np.diff(index) != 0]))
             where = block[index[start]]
-            for side, sign in enumerate((-1, 1)):
-                farthest = np.maximum.reduceat(sign * distance, start)
+            for side, beyond in enumerate((-below, above)):
+                farthest = np.maximum.reduceat(beyond, start)
                 for j, d in enumerate(depths.tolist()):
-                    hit = where[farthest > 2 * SUBTICKS * d]
+                    hit = where[farthest > 2 * d]
                     hits[side, :, j] = np.bincount(hit, minlength=max(blocks, 1))
         return cls(hits, shares, count, int(cells - count))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,8 @@ MAX_GRID = 20_000_000
 
 
 def nanoseconds(seconds: float) -> int:
-    return max(1, round(seconds * 1e9))
+    """At least 1, and no longer than the longest span of int64 stamps needs."""
+    return max(1, round(min(seconds * 1e9, 2.0**62)))
 
 
 @dataclass(frozen=True)
@@ -72,10 +74,17 @@ class Mids:
         """From the first to the last quote, ns."""
         return self.last - self.first
 
-    @property
+    @cached_property
     def durations(self) -> Ints:
-        """How long each kept row was in force, ns."""
-        return np.diff(self.time, append=np.int64(self.last)) if self.time.size else self.time
+        """How long each kept row gave the mid, ns; 0 where it leaves it undefined."""
+        if not self.time.size:
+            return self.time
+        return np.where(self.defined, np.diff(self.time, append=np.int64(self.last)), 0)
+
+    @cached_property
+    def clock(self) -> Ints:
+        """Time with a defined mid before each kept row, and in all, ns."""
+        return np.concatenate([np.zeros(1, np.int64), np.cumsum(self.durations, dtype=np.int64)])
 
     def grid(self, seconds: float, argument: str) -> Ints:
         """Times ``first + j * seconds`` up to the last quote, ns.
@@ -103,31 +112,72 @@ class Mids:
 
     def open_time(self, points: Ints) -> Ints:
         """Time with a defined mid from the first quote to each point, ns."""
-        lasting = np.where(self.defined, self.durations, 0)
-        until = np.concatenate([np.zeros(1, np.int64), np.cumsum(lasting, dtype=np.int64)])
         row = np.searchsorted(self.time, points, side="right") - 1
-        inside = np.clip(points - self.time[row], 0, lasting[row])
-        return np.where(row >= 0, until[row] + inside, 0)
+        inside = np.clip(points - self.time[row], 0, self.durations[row])
+        return np.where(row >= 0, self.clock[row] + inside, 0)
 
-    def before(self, rows_of_feed: Ints) -> tuple[Ints, Bools]:
-        """Mid in force after so many quote rows of the feed, and whether there is one."""
+    def before(self, rows_of_feed: Ints) -> tuple[Ints, Ints, Bools]:
+        """Mid and spread in force after so many quote rows of the feed, and whether there are any."""
         row = self.kept_until[rows_of_feed] - 1
         if not self.time.size:
-            return np.zeros(row.size, np.int64), np.zeros(row.size, np.bool_)
-        return self.mid2[row], self.defined[row] & (row >= 0)
+            return np.zeros(row.size, np.int64), np.zeros(row.size, np.int64), np.zeros(row.size, np.bool_)
+        return self.mid2[row], self.spread[row], self.defined[row] & (row >= 0)
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """The time with a defined mid, by the spread of the moment.
+
+    The spread in ticks is the distance of the touch from the mid in half ticks, and nothing is observed
+    nearer than the touch.
+    """
+
+    spread: Ints  # distinct, ascending
+    seconds: Floats
+    row: Ints  # each kept row of the quotes: place of its spread
+    clock: Ints
+
+    @classmethod
+    def of(cls, mids: Mids) -> Exposure:
+        spread, row = np.unique(mids.spread, return_inverse=True)
+        held = np.zeros(spread.size, np.int64)
+        np.add.at(held, row, mids.durations)
+        return cls(spread, held / 1e9, row, mids.clock)
+
+    def at(self, depth: Ints) -> Floats:
+        """Seconds in which a quote could stand at each depth (half ticks) and be seen to be reached."""
+        seconds = np.zeros(depth.size)
+        for parity in (0, 1):
+            same, wanted = (self.spread & 1) == parity, (depth & 1) == parity
+            until = np.concatenate([[0.0], np.cumsum(self.seconds[same])])
+            seconds[wanted] = until[np.searchsorted(self.spread[same], depth[wanted], side="right")]
+        return seconds
+
+    def quantile(self, probability: float) -> int:
+        """Smallest spread that is not exceeded in this part of the time; 0 without any time."""
+        until = np.cumsum(self.seconds)
+        if not (until.size and until[-1] > 0):
+            return 0
+        return int(self.spread[np.searchsorted(until, probability * until[-1])])
+
+    def integral(self, density: Floats, edges: Ints) -> Floats:
+        """Integrate a density (1/s) that depends on the spread between successive times of the clock."""
+        until = np.concatenate([[0.0], np.cumsum(np.diff(self.clock) / 1e9 * density[self.row])])
+        return np.diff(np.interp(edges, self.clock, until))
 
 
 @dataclass(frozen=True)
 class MarketOrders:
     """Market orders: when, which side, and how far they reach from the mid before them.
 
-    ``reach`` is exact, in millionths of half a tick; ``parity`` is that of the mid in half ticks.
+    ``reach`` is in half ticks, rounded down; ``touch`` is the distance of the touch before them in half
+    ticks, which is the spread in ticks.
     """
 
     time: Ints
     side: Ints
     reach: Ints
-    parity: Ints
+    touch: Ints
     total: int
     inside: int
     unknown_side: int
@@ -145,38 +195,35 @@ class MarketOrders:
         side = np.asarray(trades.side)[visible].astype(np.int64)
         # An order begins wherever stamp or side changes: the same stamp and side again, after a trade
         # on the other side, is a new order.
-        start = np.flatnonzero(np.concatenate([[True], (np.diff(stamp) != 0) | (np.diff(side) != 0)]))
+        start = np.flatnonzero(np.concatenate([[True], (stamp[1:] != stamp[:-1]) | (np.diff(side) != 0)]))
         if not side.size:
             none = np.zeros(0, np.int64)
             return cls(none, none, none, none, 0, 0, 0, 0, hidden)
-        mid2, has_mid = mids.before(quotes_before)
-        anchor = np.repeat(mid2[start], np.diff(start, append=side.size))
-        twice = 2 * np.asarray(trades.price, dtype=np.int64)[visible]
-        below = 2 * np.asarray(trades.subtick)[visible].astype(np.int64)
-        has_mid = np.asarray(has_mid[start])
-        distance = np.where(np.repeat(has_mid, np.diff(start, append=side.size)), twice - anchor, 0)
-        reach = np.maximum.reduceat(side * (distance * SUBTICKS + below), start)
+        mid2, touch, has_mid = mids.before(quotes_before[start])
+        anchor = np.repeat(mid2, np.diff(start, append=side.size))
+        least, most = half_ticks_beyond(anchor, events, visible)
+        reach = np.maximum.reduceat(np.where(side > 0, least, -most), start)
+        beyond_mid = np.maximum.reduceat(np.where(side > 0, most, -least), start) > 0
         time = np.asarray(trades.local_time, dtype=np.int64)[visible][start]
-        side, parity = side[start], mid2[start] & 1
+        side = side[start]
         unknown = side == 0
         use = ~unknown & has_mid
         return cls(
             time[use],
             side[use],
             reach[use],
-            parity[use],
+            touch[use],
             int(np.count_nonzero(~unknown)),
-            int(np.count_nonzero(reach[use] <= 0)),
+            int(np.count_nonzero(~beyond_mid[use])),
             int(np.count_nonzero(unknown)),
             int(np.count_nonzero(~unknown & ~has_mid)),
             hidden,
         )
 
 
-def weighted_quantile(values: Ints, weights: Ints, probability: float) -> int:
-    """Smallest value at or below which this part of the weight lies; 0 without any."""
-    if not int(weights.sum()) > 0:
-        return 0
-    order = np.argsort(values, kind="stable")
-    total = np.cumsum(weights[order])
-    return int(values[order][np.searchsorted(total, probability * total[-1])])
+def half_ticks_beyond(mid2: Ints, events: Events, rows: Bools) -> tuple[Ints, Ints]:
+    """How far these trades lie above each mid, in half ticks: rounded down, and rounded up."""
+    trades = events.trades
+    whole = 2 * np.asarray(trades.price, dtype=np.int64)[rows] - mid2
+    rest = 2 * np.asarray(trades.subtick, dtype=np.int64)[rows]
+    return whole + rest // SUBTICKS, whole - (-rest // SUBTICKS)

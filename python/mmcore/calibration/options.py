@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from ..parameters import Parameter
 
+MAX_DEPTH = 1e12
+"""Largest depth that can be asked for, ticks."""
+
 PARAMETERS = (
     Parameter(
         "method",
@@ -33,6 +36,7 @@ PARAMETERS = (
         float,
         default=None,
         low=0.5,
+        high=MAX_DEPTH,
         unit="ticks",
         doc="smallest depth from the mid that enters the fit; None adapts it to the market (1 for 'reach' "
         "and 'window')",
@@ -42,6 +46,7 @@ PARAMETERS = (
         float,
         default=None,
         low=1.5,
+        high=MAX_DEPTH,
         unit="ticks",
         doc="largest depth that enters the fit; None adapts it to the market (10 for 'reach' and 'window')",
     ),
