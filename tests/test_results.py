@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import tracemalloc
 from decimal import Decimal
 from fractions import Fraction
 
@@ -227,8 +228,40 @@ def test_the_histogram_weighs_by_time():
     events = quotes_of([0, 10 * S], [200, 200])
     result = made(events, [(1 * S, 2, 99), (4 * S, -3, 101), (9 * S, 1, 99)], end=10 * S)
     levels, share = result.inventory_histogram()
-    assert levels.tolist() == [-1, 0, 1, 2]
-    assert share.tolist() == [0.5, 0.2, 0.0, 0.3]
+    assert levels.tolist() == [-1, 0, 2]
+    assert share.tolist() == [0.5, 0.2, 0.3]
+
+
+def test_the_histogram_takes_memory_by_the_fills_not_by_the_lots():
+    """A coin counted in lots of 1e-8 is held in hundreds of millions of them."""
+    fills = [(1 * S, 7 * 10**12, 99), (4 * S, -9 * 10**12, 101), (9 * S, 3, 99)]
+    result = made(quotes_of([0, 10 * S], [200, 200]), fills, end=10 * S)
+    tracemalloc.start()
+    levels, share = result.inventory_histogram()
+    middles, bars, width = result.inventory_bars()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1_000_000
+    assert levels.tolist() == [-2 * 10**12, -2 * 10**12 + 3, 0, 7 * 10**12]
+    assert share.tolist() == [0.5, 0.1, 0.1, 0.3]
+    mean = 0.3 * 7e12 - 0.6 * 2e12
+    assert len(bars) <= 400
+    assert bars.sum() == pytest.approx(1.0, rel=1e-12)
+    assert float(middles @ bars) == pytest.approx(mean, abs=width)
+    (whole,) = result.by_hour(100.0)
+    assert whole.mean == pytest.approx(mean, rel=1e-12)
+
+
+@pytest.mark.parametrize("most", [400, 3, 2, 1])
+def test_bars_hold_the_time_of_their_levels(most):
+    events = quotes_of([0, 10 * S], [200, 200])
+    result = made(events, [(1 * S, 4, 99), (4 * S, -6, 101), (9 * S, 2, 99)], end=10 * S)  # 0, 4, -2, 0
+    middles, bars, width = result.inventory_bars(most)
+    levels, share = result.inventory_histogram()
+    expected = {400: (2, [-2, 0, 2, 4]), 3: (4, [-1, 3]), 2: (4, [-1, 3]), 1: (8, [1])}[most]
+    assert (width, middles.tolist()) == expected
+    for middle, bar in zip(middles, bars, strict=True):
+        assert bar == pytest.approx(share[np.abs(levels - middle) < width / 2].sum(), abs=1e-15)
 
 
 def ehrenfest(rng, n, rate, seconds):

@@ -561,6 +561,11 @@ class InventoryLaw:
         part = slice(int(seen[0]), int(seen[-1]) + 1)
         return self.inventories[part], self.pmf[part]
 
+    def bars(self, width: float) -> tuple[Floats, Floats]:
+        """The same as shares of bars ``width`` lots wide, to be drawn over them; at least a step wide."""
+        inventories, share = self.shown
+        return inventories, share * max(1.0, width / self.order_size)
+
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the share of time at each inventory, and the central 95 %.
 

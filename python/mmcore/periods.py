@@ -242,9 +242,10 @@ def by_period(result: Result, period: float | None = 3600.0, offset: float = 0.0
     both, either = _present(result, edges)
     quoted = np.diff(np.minimum(edges, t.end_time))
     time, inventory = result.inventory_path
-    held = np.append(0, np.cumsum(inventory[:-1] * np.diff(time)))
+    lots = inventory.astype(np.float64)  # lots times ns leave int64 where lots are small
+    held = np.append(0.0, np.cumsum(lots[:-1] * np.diff(time)))
     at = np.searchsorted(time, edges, "right") - 1
-    area = held[at] + inventory[at] * (edges - time[at])
+    area = held[at] + lots[at] * (edges - time[at])
     rows = []
     for i in range(len(edges) - 1):
         step = {name: int(column[i + 1]) - int(column[i]) for name, column in vars(e).items()}

@@ -251,11 +251,11 @@ def draw_calibration(result: Result, ax: Any) -> Any:
 
 def draw_histogram(result: Result, ax: Any) -> Any:
     """Share of time at each inventory, and what the model's fill rates predict in the long run."""
-    levels, share = result.inventory_histogram()
-    ax.bar(levels, share, width=0.86, color=LIGHT["inventory"], label="replay")
+    middles, share, width = result.inventory_bars()
+    ax.bar(middles, share, width=0.86 * width, color=LIGHT["inventory"], label="replay")
     law = result.inventory_law
     if law is not None:
-        q, predicted = law.shown
+        q, predicted = law.bars(width)
         ax.plot(
             q,
             predicted,

@@ -724,17 +724,29 @@ class Result:
         return time, np.append(0, self.fill_context["inventory"]).astype(np.int64)
 
     def inventory_histogram(self) -> tuple[Int64Array, FloatArray]:
-        """Return each inventory from the smallest to the largest held, and its share of the time.
+        """Return each inventory that was held, ascending, and its share of the time.
 
         The time runs from the first decision to the end of quoting.
         """
         time, inventory = self.inventory_path
         held = np.diff(np.append(time, self.totals.end_time)).astype(np.float64)
-        low = int(inventory.min())
-        weight = np.bincount(inventory - low, weights=held)
-        levels = np.arange(low, low + len(weight), dtype=np.int64)
+        levels, level = np.unique(inventory, return_inverse=True)
+        weight = np.bincount(level, weights=held)
         total = float(weight.sum())
         return levels, weight / total if total else np.where(levels == inventory[-1], 1.0, 0.0)
+
+    def inventory_bars(self, most: int = 400) -> tuple[FloatArray, FloatArray, int]:
+        """Return the histogram as bars to draw: their middles, their shares of the time and their width.
+
+        One bar for each step of the inventory, lots; where that makes more than ``most``, a bar for each
+        equal number of steps.
+        """
+        levels, share = self.inventory_histogram()
+        low, high = int(levels[0]), int(levels[-1])
+        step = int(np.gcd.reduce(np.diff(levels))) or 1
+        width = step * -(-((high - low) // step + 1) // most)
+        bars = np.bincount((levels - low) // width, weights=share).astype(np.float64)
+        return low + (width - step) / 2 + width * np.arange(len(bars), dtype=np.float64), bars, width
 
     @cached_property
     def half_life(self) -> float | None:

@@ -87,11 +87,14 @@ def page(result: Result) -> str:
     marks = result.markouts()
     markouts = c.markout_chart(canvas, {"all": marks.rows, "bid": marks.bid, "ask": marks.ask})
     law = result.inventory_law
+    middles, share, width = result.inventory_bars()
     histogram = c.histogram_chart(
         canvas,
-        *result.inventory_histogram(),
+        middles,
+        share,
+        width,
         contents.inventory_note(result),
-        None if law is None else law.shown,
+        None if law is None else law.bars(width),
     )
     fitted, realised = _calibrated_chart(canvas, result), _realised_chart(canvas, result)
     grids = contents.tables(result)

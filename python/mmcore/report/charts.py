@@ -615,6 +615,7 @@ def histogram_chart(
     canvas: Canvas,
     inventory: ArrayLike,
     share: ArrayLike,
+    width: float,
     note: str = "",
     predicted: tuple[ArrayLike, ArrayLike] | None = None,
 ) -> Chart:
@@ -622,7 +623,6 @@ def histogram_chart(
     from bokeh.models import HoverTool, NumeralTickFormatter
 
     q, s = np.asarray(inventory, float), np.asarray(share, float)
-    width = float(np.min(np.diff(q))) if len(q) > 1 else 1.0
     plot = canvas.figure(270)
     source = canvas.static(q=q, share=s)
     bars = plot.vbar(
