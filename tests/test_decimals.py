@@ -219,6 +219,32 @@ def test_a_column_of_names():
         fields.codes(0, {"buy": 1, "sell": -1})
 
 
+@pytest.mark.parametrize("values", [None, 5, 1.5, np.array(1)])
+def test_what_is_no_sequence_is_refused(values):
+    with pytest.raises(InvalidArgument, match="values must be a sequence of decimal texts"):
+        parse(values)
+
+
+def test_a_sequence_that_lies_about_its_length_is_read_to_its_end():
+    class Sequence(list):
+        def __len__(self):
+            return 1
+
+    assert parse(Sequence(["1"] * 1000)).tolist() == [1] * 1000
+
+
+def test_half_of_a_surrogate_pair_is_no_number():
+    with pytest.raises(InvalidArgument, match=r"row 1: '\\ud800' is not a decimal number"):
+        parse(["1", "\ud800"])
+
+
+@pytest.mark.parametrize("columns", [2**40, 2**62])
+def test_more_columns_than_the_text_has_fields_take_no_memory(columns):
+    with pytest.raises(InvalidArgument, match=f"line 1: has 2 fields instead of {columns}"):
+        Fields(b"1,2\n3,4\n5,6\n7,8", columns)
+    assert len(Fields(b"", columns)) == 0
+
+
 def test_a_column_that_does_not_exist():
     with pytest.raises(InvalidArgument, match="column"):
         Fields(b"1,2\n", 2).integers(2)

@@ -115,6 +115,11 @@ def test_lobster_without_a_date(tmp_path):
     assert dated.start_time == MIDNIGHT + 34200017459617
     with pytest.raises(InvalidArgument, match="date must be a day"):
         mm.load(tmp_path / "message.csv", date="21.6.2012")
+    for day in ("9999-12-31", 20120621):
+        with pytest.raises(InvalidArgument, match=r"date must be a day .* 2007 to 2200"):
+            mm.load(tmp_path / "message.csv", date=day)
+    with pytest.raises(InvalidArgument, match=r"tick must be a multiple of 0.0001, less than 2\*\*63"):
+        mm.load(tmp_path / "message.csv", instrument=mm.Instrument("XYZ", tick="1e40"))
 
 
 def test_lobster_midnight_agrees_with_the_zone_database():
@@ -211,7 +216,7 @@ def test_lobster_long_files_are_read_in_pieces(tmp_path, monkeypatch):
 
 def ticker(local, bid="99.90", ask="100.00", stamp=1723161256310, symbol="COIN", sizes=("1.500", "0.001")):
     data = {"e": "bookTicker", "u": 1, "s": symbol, "b": bid, "B": sizes[0], "a": ask, "A": sizes[1]}
-    return line(local, f"{symbol.lower()}@bookTicker", data | {"T": stamp, "E": stamp + 1})
+    return line(local, f"{str(symbol).lower()}@bookTicker", data | {"T": stamp, "E": stamp + 1})
 
 
 def trade(local, price="100.00", size="0.250", maker=False, stamp=1723161256310, symbol="COIN", **extra):
@@ -323,7 +328,17 @@ def test_binance_microseconds_and_no_stamp(tmp_path):
         ((ticker(1)[:-9],), r"line 1: .* message: its JSON is broken at character \d+$"),
         ((ticker(1).replace('"b"', '"x"'),), r"line 1: is not a bookTicker or trade message: it has no 'b'$"),
         ((trade(1, maker="yes"),), r'line 1: .* m, whether the buyer was the maker, is "yes"'),
-        (("1723161255000000001 " + '{"e":"trade","s":[]}',), r"line 1: .* message: it has another form$"),
+        (("1723161255000000001 " + '{"stream":"x@trade","data":5}',), r"line 1: .* message: it has another form$"),
+        ((ticker(1), ticker(2, symbol=None)), r"line 2: .* its symbol s is null and not a text"),
+        ((ticker(1), ticker(2, "\ud800")), r"line 2: bid: '\\ud800' is not a decimal number"),
+        ((ticker(1), ticker(2, "-1.0")), r"line 2: bid: is negative"),
+        ((ticker(1), ticker(2, "200000000000000000")), r"line 2: bid: 2000000000000000000 ticks is beyond"),
+        ((ticker(1), ticker(2, stamp=9999999999999)), r"line 2: .*neither in ms .* nor in µs"),
+        (
+            (ticker(1), "9999999999999999999 " + ticker(1)[20:]),
+            r"line 2: local stamp 9{19} is beyond the year",
+        ),
+        ((ticker(1), ticker(2)[:20] + '{"u":' + "[" * 100_000), r"line 2: .* its JSON is nested without end"),
         ((trade(1, size="0.000"),), r"line 1: size: an execution of nothing"),
         ((trade(1, price="0.0"),), r"line 1: price: an execution at no price"),
         (("1723161255000000001 [1]", "1723161255000000002 oops"), r"line 2: has no JSON message"),
@@ -549,6 +564,39 @@ def test_csv_sorting_keeps_the_kinds_with_their_rows(tmp_path):
             InvalidArgument,
             r"line 2: .* not a stamp of the form iso",
         ),
+        (
+            HEAD + "2024-01-01T00:00:00Z,1,2\n9999-12-31T23:59:59Z,1,2\n",
+            {},
+            InvalidArgument,
+            r"rows.csv, line 3: time: '9999-12-31T23:59:59Z' in 'iso' lies outside the years 1990 to 2200",
+        ),
+        (HEAD + "0001-01-01 00:00:00,1,2\n", {}, BAD, r"line 2: time: .* outside the years 1990 to 2200"),
+        (HEAD + "31.12.9999,1,2\n", {"time_format": "%d.%m.%Y"}, BAD, r"line 2: time: .* 1990 to 2200"),
+        (HEAD + "1,1,2\n", {"time_format": "%Y%Y"}, BAD, r"line 2: .* not a stamp of the form %Y%Y"),
+        (HEAD + "9999-12-31,1,2\n", {"time_format": "%Y-%m-%d", "date": "2024-08-08"}, BAD, r"1700 to 2200"),
+        (HEAD + "4000000000,1,2\n", {"date": "2199-01-01"}, BAD, r"line 2: time: .* outside the years 1700"),
+        (
+            HEAD + "34200,1,2\n",
+            {"date": "9999-12-31"},
+            InvalidArgument,
+            r"date must be a day .* 1700 to 2200",
+        ),
+        (HEAD + "34200,1,2\n", {"date": 20240808}, InvalidArgument, r"date must be a day such as"),
+        (HEAD + "1723118400,2e16,2\n", {}, BAD, r"line 2: bid: 2000000000000000000 ticks is beyond"),
+        ("time,price,size\n1723118400,2e16,1\n", {}, BAD, r"line 2: price: .* ticks is beyond"),
+        (HEAD, {"columns": ["time"]}, InvalidArgument, r"columns must be a mapping"),
+        (HEAD, {"columns": {"time": None}}, InvalidArgument, r"columns\['time'\] must be a header text or a"),
+        (HEAD, {"columns": {"time": 0.5}}, InvalidArgument, r"columns\['time'\] must be .* got 0.5"),
+        (HEAD, {"columns": {0: 0}}, UnknownName, r"columns: 0 is not one of time"),
+        (HEAD, {"delimiter": ""}, InvalidArgument, r"delimiter must be one character, got ''"),
+        (HEAD, {"delimiter": None}, InvalidArgument, r"delimiter must be one character, got None"),
+        (HEAD, {"header": np.array([1, 2])}, InvalidArgument, r"header must be True or False"),
+        (HEAD, {"time_format": 5}, InvalidArgument, r"time_format must be"),
+        (HEAD, {"sides": 5}, InvalidArgument, r"sides must be a mapping"),
+        (HEAD, {"kinds": 5}, InvalidArgument, r"kinds must be a mapping"),
+        (HEAD, {"kinds": {"x": []}}, InvalidArgument, r"kinds must be a mapping"),
+        (HEAD, {"rounding": 5}, InvalidArgument, r"rounding must be one of"),
+        (HEAD, {"sort": None}, InvalidArgument, r"sort must be True or False"),
         ("time,price,size\n1723118400,1,0\n", {}, BAD, r"line 2: size: is not above 0"),
         ("time,price,size\n1723118400,0,1\n", {}, BAD, r"line 2: price: is not above 0"),
         (
@@ -580,6 +628,24 @@ def test_csv_sorting_keeps_the_kinds_with_their_rows(tmp_path):
 def test_csv_refusals_name_file_and_line(tmp_path, text, kw, error, what):
     with pytest.raises(error, match=what):
         mm.load(csv_file(tmp_path, text), **({"format": "csv", "instrument": STOCK} | kw))
+
+
+@pytest.mark.parametrize(
+    ("path", "kw", "what"),
+    [
+        (None, {}, "path must be a path, got None"),
+        (b"rows.csv", {}, "path must be a path"),
+        ("rows.csv", {"format": []}, "format must be one of lobster"),
+        ("rows.csv", {"instrument": "XYZ"}, "instrument must be an Instrument or None, got 'XYZ'"),
+        ("rows.csv", {"instrument": STOCK, "cache": np.array([])}, "cache must be True or False"),
+        ("rows.csv", {"instrument": STOCK, "progress": 5}, "progress must be a function"),
+        ("rows.csv", {"format": "binance", "symbol": 5}, "symbol must be a text or None, got 5"),
+    ],
+)
+def test_an_argument_of_a_wrong_type_is_refused_by_name(tmp_path, path, kw, what):
+    csv_file(tmp_path, HEAD + "1723118400,1,2\n")
+    with pytest.raises(InvalidArgument, match=what):
+        mm.load(tmp_path / path if isinstance(path, str) else path, **kw)
 
 
 def test_csv_lines_are_counted_across_pieces(tmp_path, monkeypatch):

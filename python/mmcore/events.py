@@ -63,7 +63,8 @@ NO_ASK = 2**63 - 1
 SUBTICKS = 1_000_000
 """``trades.subtick`` counts in 1/SUBTICKS of a tick."""
 
-_PRICE_LIMIT = 2**60  # twice a price less bid + ask stays within int64
+PRICE_LIMIT = 2**60
+"""Largest price, ticks: twice a price less bid + ask stays within int64."""
 
 Int64Array = NDArray[np.int64]
 
@@ -210,7 +211,7 @@ class Quotes(_Columns):
             _refuse(
                 side,
                 price,
-                ~missing & ((price > _PRICE_LIMIT) | (price < -_PRICE_LIMIT)),
+                ~missing & ((price > PRICE_LIMIT) | (price < -PRICE_LIMIT)),
                 "within ±2**60 ticks, or the value of an absent side",
             )
             if size is None:
@@ -328,7 +329,7 @@ class Trades(_Columns):
             "flags": _integers("flags", flags, "|u1", n),
         }
         column = columns["price"]
-        _refuse("price", column, (column > _PRICE_LIMIT) | (column < -_PRICE_LIMIT), "within ±2**60 ticks")
+        _refuse("price", column, (column > PRICE_LIMIT) | (column < -PRICE_LIMIT), "within ±2**60 ticks")
         _refuse("size", columns["size"], columns["size"] <= 0, "> 0 lots")
         _refuse("side", columns["side"], (columns["side"] < -1) | (columns["side"] > 1), "-1, 0 or +1")
         column = columns["subtick"]

@@ -60,9 +60,9 @@ cdef int decimal(
     return mm_decimal(text, text + size, grid, ticks, subtick)
 
 
-cdef mm_grid _grid(object step, str rounding) except *:
+cdef mm_grid _grid(object step, object rounding) except *:
     cdef mm_grid grid
-    if rounding not in _ROUNDINGS:
+    if not isinstance(rounding, str) or rounding not in _ROUNDINGS:
         raise InvalidArgument(argument="rounding", value=rounding, allowed="one of " + ", ".join(_ROUNDINGS))
     if isinstance(step, float):
         raise InvalidArgument(argument="step", value=step, allowed="a decimal string, not a float")
@@ -113,7 +113,10 @@ cdef _parse_objects(
             text = PyBytes_AS_STRING(item)
             size = PyBytes_GET_SIZE(item)
         elif isinstance(item, str):
-            text = PyUnicode_AsUTF8AndSize(item, &size)
+            try:
+                text = PyUnicode_AsUTF8AndSize(item, &size)
+            except UnicodeEncodeError:  # half of a surrogate pair
+                raise _refusal(MM_INVALID, row, item, step) from None
         else:
             raise InvalidArgument(
                 argument="values", index=row, value=item,
@@ -126,13 +129,17 @@ cdef _parse_objects(
         row += 1
 
 
-cdef tuple _parsed(object values, object step, str rounding):
+cdef tuple _parsed(object values, object step, object rounding):
     cdef mm_grid grid = _grid(step, rounding)
     if isinstance(values, (str, bytes)):
         raise InvalidArgument(argument="values", value=values, allowed="a sequence of decimal texts")
-    if isinstance(values, np.ndarray):
-        values = values.tolist()
-    n = len(values)
+    try:
+        values = values.tolist() if isinstance(values, np.ndarray) else list(values)
+        n = len(values)
+    except TypeError:
+        raise InvalidArgument(
+            argument="values", value=values, allowed="a sequence of decimal texts"
+        ) from None
     ticks = np.empty(n, dtype=np.int64)
     subticks = np.empty(n, dtype=np.int32)
     _parse_objects(values, step, &grid, ticks, subticks)
@@ -255,9 +262,11 @@ cdef class Fields:
             raise InvalidArgument(argument="delimiter", value=delimiter, allowed="one ASCII character")
         separator = <char>ord(delimiter)
         capacity = text.count(b"\n") + 1
+        # Rows are whole when the next one begins, so that no more fields are noted than the text has.
+        fields = max(1, min(<object>capacity * columns, capacity + text.count(delimiter.encode())))
         lines = np.empty(capacity, dtype=np.int64)
-        starts = np.empty(capacity * columns, dtype=np.int64)
-        stops = np.empty(capacity * columns, dtype=np.int64)
+        starts = np.empty(fields, dtype=np.int64)
+        stops = np.empty(fields, dtype=np.int64)
         line_of = lines
         with nogil:
             result = mm_fields(
@@ -288,7 +297,7 @@ cdef class Fields:
         return PyBytes_FromStringAndSize(
             PyBytes_AS_STRING(self.text) + self._starts[at], self._stops[at] - self._starts[at])
 
-    cdef tuple _numbers(self, int64_t column, object step, str rounding):
+    cdef tuple _numbers(self, int64_t column, object step, object rounding):
         cdef mm_grid grid = _grid(step, rounding)
         cdef const char *base = PyBytes_AS_STRING(self.text)
         cdef int64_t row = 0, at

@@ -107,12 +107,18 @@ def load(
     """
     import inspect
 
+    from ..instruments import Instrument
     from . import binance, csv, lobster
+    from .text import expect
 
+    expect("path", path, (str, os.PathLike), "a path")
+    expect("instrument", instrument, (Instrument, type(None)), "an Instrument or None")
+    expect("cache", cache, bool, "True or False")
+    expect("progress", progress, (Callable, type(None)), "a function of (bytes read, bytes in all), or None")
     source = Path(path)
     if format is None:
         format = _guess(source, options)
-    if format not in FORMATS:
+    if not isinstance(format, str) or format not in FORMATS:
         raise InvalidArgument(argument="format", value=format, allowed=f"one of {', '.join(FORMATS)}")
     if format == "events":
         if options or instrument is not None:

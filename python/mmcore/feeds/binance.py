@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from ..decimals import parse, parse_floor
 from ..errors import InvalidArgument, OutOfBounds
 from ..events import NO_ASK, NO_BID, QUOTE, TRADE, Events, Quotes, Trades
-from .text import Progress, asking, blocks, refuse
+from .text import Progress, asking, blocks, expect, refuse, refuse_prices
 
 if TYPE_CHECKING:
     from ..instruments import Instrument
@@ -77,6 +77,7 @@ def read(
         instrument; names file and line.
     """
     (path,) = paths
+    expect("symbol", symbol, (str, type(None)), "a text or None")
     wanted = symbol.upper() if symbol else None
     ignored: Counter[str] = Counter()
     symbols: set[str] = set()
@@ -95,6 +96,10 @@ def read(
             if not (record[:19].isdigit() and record[19:20] == b" "):
                 refuse(path, line, "does not start with a local stamp of 19 digits (ns) and a blank")
             local = int(record[:19])
+            if local >= 2**63:
+                refuse(
+                    path, line, f"local stamp {local} is beyond the year 2262, the last that int64 ns hold"
+                )
             if local < last:
                 refuse(path, line, f"local stamp {local} is earlier than {last} before it")
             last = local
@@ -110,6 +115,8 @@ def read(
                     ignored[_name(head, path, line)] += 1
                     continue
                 found = data["s"]
+                if not isinstance(found, str):
+                    raise ValueError(f"its symbol s is {json.dumps(found)} and not a text")
                 if wanted is not None and found != wanted:
                     ignored[f"{found} {event}"] += 1
                     continue
@@ -125,7 +132,7 @@ def read(
                     side = _side(data["m"])
                     trade_rows.append((local, exchange, line, data["p"], data["q"], side))
                     kind.append(TRADE)
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 refuse(path, line, f"is not a bookTicker or trade message: {_fault(error)}")
             if len(symbols) > 1:
                 names = ", ".join(sorted(symbols))
@@ -215,6 +222,10 @@ def _quotes(path: Path, rows: list[tuple[Any, ...]], instrument: Instrument) -> 
     for name, place, absent in (("bid", 3, NO_BID), ("ask", 5, NO_ASK)):
         price = _column(path, rows, place, name, instrument.tick)
         size = _column(path, rows, place + 1, f"{name} size", instrument.lot)
+        lines = [row[2] for row in rows]
+        refuse_prices(path, lines, name, price)
+        if (price < 0).any() or (size < 0).any():
+            refuse(path, lines[int(np.argmax((price < 0) | (size < 0)))], f"{name}: is negative")
         missing = (size == 0) | (price == 0)
         part[name] = np.where(missing, absent, price)
         part[f"{name}_size"] = np.where(missing, 0, size)
@@ -224,6 +235,7 @@ def _quotes(path: Path, rows: list[tuple[Any, ...]], instrument: Instrument) -> 
 def _trades(path: Path, rows: list[tuple[Any, ...]], instrument: Instrument) -> dict[str, NDArray[Any]]:
     price, subtick = _column(path, rows, 3, "price", instrument.tick, floor=True)
     size = _column(path, rows, 4, "size", instrument.lot)
+    refuse_prices(path, [row[2] for row in rows], "price", price)
     for wrong, what in (
         ((price < 0) | ((price == 0) & (subtick == 0)), "price: an execution at no price"),
         (size <= 0, "size: an execution of nothing"),
@@ -250,11 +262,11 @@ def _name(head: bytes, path: Path, line: int) -> str:
 
 
 def _exchange(stamp: int) -> int:
-    """Return an exchange's stamp in ns: ms have 13 digits until the year 2286, µs have 16."""
+    """Return an exchange's stamp in ns: ms have 13 digits, µs 16, until int64 ns end in the year 2262."""
     if isinstance(stamp, int) and not isinstance(stamp, bool):
-        if 10**12 <= stamp < 10**13:
+        if 10**12 <= stamp < 2**63 // _MS:
             return stamp * _MS
-        if 10**15 <= stamp < 10**16:
+        if 10**15 <= stamp < 2**63 // 1000:
             return stamp * 1000
     raise ValueError(f"its stamp T is {json.dumps(stamp)}, neither in ms (13 digits) nor in µs (16 digits)")
 
@@ -273,4 +285,6 @@ def _fault(error: Exception) -> str:
         return f"its JSON is broken at character {error.pos + 21}"  # the stamp and the blank stand before it
     if isinstance(error, UnicodeDecodeError):
         return "it is not UTF-8 text"
+    if isinstance(error, RecursionError):
+        return "its JSON is nested without end"
     return str(error) if type(error) is ValueError else "it has another form"

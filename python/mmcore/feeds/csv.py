@@ -17,20 +17,21 @@ Our names of columns and what they hold:
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from datetime import date as Date
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InvalidArgument, UnknownName
 from ..events import NO_ASK, NO_BID, QUOTE, TRADE, Events, Quotes, Trades
-from .text import Progress, Rounding, Rows, asking, first_line, refuse, rows
+from .text import Progress, Rounding, Rows, asking, expect, first_line, refuse, refuse_prices, rows
 
 if TYPE_CHECKING:
     from ..instruments import Instrument
@@ -69,6 +70,8 @@ _DIGITS = {10: "s", 13: "ms", 16: "us", 19: "ns"}
 _ISO = re.compile(
     r"(\d{4}-\d\d-\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?\s*(Z|[+-]\d\d(?::?\d\d)?)?"
 )
+_TIME_FORMATS = '"s", "ms", "us", "ns", "iso" or a pattern such as "%Y%m%d %H:%M:%S.%f"'
+_DATES = 'a day such as "2012-06-21", in the years 1700 to 2200'
 _EPOCH = Date(1970, 1, 1)
 _DAY = 86_400 * 10**9
 _EARLIEST = (Date(1990, 1, 1) - _EPOCH).days * _DAY
@@ -132,6 +135,17 @@ def read(
         A column that is not there.
     """
     (path,) = paths
+    expect("columns", columns, (Mapping, type(None)), "a mapping of our names to the file's, or None")
+    expect("delimiter", delimiter, str, "one character")
+    if len(delimiter) != 1:
+        raise InvalidArgument(argument="delimiter", value=delimiter, allowed="one character")
+    expect("header", header, bool, "True or False")
+    expect("time_format", time_format, (str, type(None)), _TIME_FORMATS)
+    expect("date", date, (str, type(None)), _DATES)
+    expect("sides", sides, (Mapping, type(None)), "a mapping to +1, -1 or 0")
+    expect("kinds", kinds, (Mapping, type(None)), 'a mapping to "quote" or "trade"')
+    expect("rounding", rounding, str, "one of 'exact', 'floor', 'ceil', 'nearest'")
+    expect("sort", sort, bool, "True or False")
     if instrument is None:
         raise asking(
             path,
@@ -139,15 +153,13 @@ def read(
             "instrument",
             "pass instrument=Instrument(name, tick=…, lot=…)",
         )
-    if len(delimiter) != 1:
-        raise InvalidArgument(argument="delimiter", value=delimiter, allowed="one character")
     side_codes = dict(SIDES if sides is None else sides)
     if any(code not in (-1, 0, 1) for code in side_codes.values()):
         raise InvalidArgument(argument="sides", value=sides, allowed="a mapping to +1, -1 or 0")
     kind_codes = dict(KINDS)
     if kinds is not None:
         codes = {"quote": QUOTE, "trade": TRADE}
-        if any(what not in codes for what in kinds.values()):
+        if not all(isinstance(what, str) and what in codes for what in kinds.values()):
             raise InvalidArgument(argument="kinds", value=kinds, allowed='a mapping to "quote" or "trade"')
         kind_codes = {text: codes[what] for text, what in kinds.items()}
 
@@ -261,14 +273,18 @@ def _places(
     mapped: dict[str, int] = {}
     for name, place in (columns or {}).items():
         if name not in COLUMNS:
-            raise UnknownName(f"columns: {name!r} is not one of {', '.join(COLUMNS)}{_meant(name, COLUMNS)}")
+            known = ", ".join(COLUMNS)
+            raise UnknownName(f"columns: {name!r} is not one of {known}{_meant(str(name), COLUMNS)}")
         if isinstance(place, str):
             if place not in names:
                 what = f"it has {', '.join(names)}" if names else "without a header, count from 0"
                 raise UnknownName(f"{path}: no column {place!r}; {what}{_meant(place, names)}")
             mapped[name] = names.index(place)
-        elif 0 <= place < width:
-            mapped[name] = place
+        elif isinstance(place, bool) or not hasattr(place, "__index__"):
+            allowed = "a header text or a place counted from 0"
+            raise InvalidArgument(argument=f"columns[{name!r}]", value=place, allowed=allowed)
+        elif 0 <= operator.index(place) < width:
+            mapped[name] = operator.index(place)
         else:
             raise UnknownName(f"{path}: no column {place}; it has {width}, counted from 0")
     places = mapped | _own(names, mapped)
@@ -350,6 +366,21 @@ def _guess(block: Rows, name: str, date: str | None) -> str:
 
 
 def _time(block: Rows, name: str, time_format: str, date: str | None) -> NDArray[np.int64]:
+    midnight, earliest, latest, years = 0, _EARLIEST, _LATEST, "1990 to 2200"
+    if date is not None:
+        midnight, earliest, years = _midnight(date), (Date(1700, 1, 1) - _EPOCH).days * _DAY, "1700 to 2200"
+    earliest, latest = max(earliest - midnight, -(2**63)), min(latest - midnight, 2**63 - 1)
+
+    def beyond(row: int) -> NoReturn:
+        refuse(
+            block.path,
+            int(block.lines[row]),
+            f"{name}: {block.strings(name)[row]!r} in {time_format!r} lies outside the years {years}: is the "
+            "unit right, or do stamps count from the midnight of a date?",
+            argument="time_format",
+            advice="pass time_format=…, or date=… for stamps that count from midnight",
+        )
+
     if time_format in _UNITS:
         time = block.integers(name, _UNITS[time_format])
     elif time_format == "iso" or "%" in time_format:
@@ -358,36 +389,33 @@ def _time(block: Rows, name: str, time_format: str, date: str | None) -> NDArray
         days: dict[str, int] = {}
         for row, text in enumerate(texts):
             try:
-                time[row] = _iso(text, days) if time_format == "iso" else _pattern(text, time_format)
-            except ValueError:
+                stamp = _iso(text, days) if time_format == "iso" else _pattern(text, time_format)
+            except (ValueError, re.error):
                 refuse(
                     block.path,
                     int(block.lines[row]),
                     f"{name}: {text!r} is not a stamp of the form {time_format}",
                 )
+            if not earliest <= stamp <= latest:  # which int64 may not hold
+                beyond(row)
+            time[row] = stamp
     else:
-        raise InvalidArgument(
-            argument="time_format",
-            value=time_format,
-            allowed='"s", "ms", "us", "ns", "iso" or a pattern such as "%Y%m%d %H:%M:%S.%f"',
-        )
-    if date is not None:
-        try:
-            return time + (Date.fromisoformat(date) - _EPOCH).days * _DAY
-        except ValueError:
-            raise InvalidArgument(argument="date", value=date, allowed='a day such as "2012-06-21"') from None
-    wrong = (time < _EARLIEST) | (time > _LATEST)
+        raise InvalidArgument(argument="time_format", value=time_format, allowed=_TIME_FORMATS)
+    wrong = (time < earliest) | (time > latest)
     if wrong.any():
-        at = int(np.argmax(wrong))
-        refuse(
-            block.path,
-            int(block.lines[at]),
-            f"{name}: {block.strings(name)[at]!r} in {time_format!r} lies outside the years 1990 to 2200: "
-            "is the unit right, or do stamps count from the midnight of a date?",
-            argument="time_format",
-            advice="pass time_format=…, or date=… for stamps that count from midnight",
-        )
-    return time
+        beyond(int(np.argmax(wrong)))
+    return time + midnight
+
+
+def _midnight(date: str) -> int:
+    """Return ns from the epoch to midnight of a day."""
+    try:
+        day = Date.fromisoformat(date)
+    except ValueError:
+        raise InvalidArgument(argument="date", value=date, allowed=_DATES) from None
+    if not 1700 <= day.year <= 2200:
+        raise InvalidArgument(argument="date", value=date, allowed=_DATES)
+    return (day - _EPOCH).days * _DAY
 
 
 def _iso(text: str, days: dict[str, int]) -> int:
@@ -459,6 +487,7 @@ def _quotes(
                 refuse(block.path, int(block.lines[at]), f"{side}_size: is negative")
         else:
             size = np.ones(len(which), dtype=np.int64)
+        refuse_prices(block.path, block.lines[which], side, price)
         part[side] = np.where(absent, none, price)
         part[f"{side}_size"] = np.where(absent, 0, size)
     return part
@@ -475,6 +504,7 @@ def _trades(
     sizing: Rounding = "nearest" if rounding == "nearest" else "exact"
     price, subtick = _numbers(block, "price", which, instrument.tick, keep)
     size = _numbers(block, "size", which, instrument.lot, sizing)[0]
+    refuse_prices(block.path, block.lines[which], "price", price)
     wrong = [(size <= 0, "size: is not above 0")]
     if not instrument.negative_prices:
         wrong.append(((price < 0) | ((price == 0) & (subtick == 0)), "price: is not above 0"))

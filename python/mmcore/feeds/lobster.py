@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from ..errors import InvalidArgument, Unsupported
 from ..events import HIDDEN, NO_ASK, NO_BID, QUOTE, SUBTICKS, TRADE, Events, Quotes, Trades
-from .text import Progress, first_line, refuse, rows
+from .text import Progress, expect, first_line, refuse, refuse_prices, rows
 
 if TYPE_CHECKING:
     from ..instruments import Instrument
@@ -45,6 +45,7 @@ _PER_DOLLAR = 10_000
 _MESSAGE = {"time": 0, "type": 1, "order_id": 2, "size": 3, "price": 4, "direction": 5}
 _BOOK = {"ask": 0, "ask_size": 1, "bid": 2, "bid_size": 3}
 _DAY = 86_400 * 10**9
+_DATES = 'a day such as "2012-06-21", in the years 2007 to 2200'
 _LOCAL = "one clock: the exchange's stamps stand for ours too"
 
 
@@ -130,16 +131,17 @@ def read(
     from ..instruments import Instrument
 
     message_path, book_path = paths
+    expect("date", date, (str, type(None)), _DATES)
     named = _NAME.match(message_path.name)
     if date is None and named:
         date = named["date"]
     if instrument is None:
         instrument = Instrument(named["stock"].upper() if named else "LOBSTER", tick="0.01", lot="1")
     unit = instrument.tick * _PER_DOLLAR
-    if unit != int(unit) or unit < 1:
+    if unit != int(unit) or not 1 <= unit < 2**63:
         raise InvalidArgument(
             f"{message_path}: LOBSTER's prices are counted in 0.0001: the tick must be a multiple of 0.0001, "
-            f"got {instrument.tick:f}",
+            f"less than 2**63 of them, got {instrument.tick:f}",
             argument="instrument",
             value=str(instrument.tick),
         )
@@ -174,6 +176,7 @@ def read(
         ):
             if wrong.any():
                 refuse(message_path, int(block.lines[np.argmax(wrong)]), what)
+        refuse_prices(message_path, block.lines, "price", np.where(traded, part["price"] // tick, 0))
         last = int(stamps[-1])
         parts.append(part)
     if not parts:
@@ -197,6 +200,7 @@ def read(
                     int(block.lines[at]),
                     f"{side}: {part[side][at]} (USD/10000) is not a multiple of the tick {instrument.tick:f}",
                 )
+            refuse_prices(book_path, block.lines, side, np.where(absent, 0, part[side] // tick))
             part[side] = np.where(absent, NO_BID if side == "bid" else NO_ASK, part[side] // tick)
             part[f"{side}_size"][absent] = 0
         parts.append(part)
@@ -273,7 +277,9 @@ def _midnight(date: str) -> int:
     try:
         day = Date.fromisoformat(date)
     except ValueError:
-        raise InvalidArgument(argument="date", value=date, allowed='a day such as "2012-06-21"') from None
+        raise InvalidArgument(argument="date", value=date, allowed=_DATES) from None
+    if day.year > 2200:
+        raise InvalidArgument(argument="date", value=date, allowed=_DATES)
     if day.year < 2007:
         raise Unsupported(f"LOBSTER before 2007 ({date}): summer time followed another rule")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import lzma
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NoReturn, cast
 
@@ -14,8 +14,20 @@ from numpy.typing import NDArray
 
 from ..decimals import Fields, parse, parse_floor
 from ..errors import CorruptError, Error, InvalidArgument, OutOfBounds
+from ..events import PRICE_LIMIT
 
-__all__ = ["Progress", "Rounding", "Rows", "asking", "blocks", "first_line", "refuse", "rows"]
+__all__ = [
+    "Progress",
+    "Rounding",
+    "Rows",
+    "asking",
+    "blocks",
+    "expect",
+    "first_line",
+    "refuse",
+    "refuse_prices",
+    "rows",
+]
 
 Progress = Callable[[int, int], object]
 """Called with the bytes of the file read so far and its size."""
@@ -118,6 +130,20 @@ def asking(path: Path, what: str, argument: str, advice: str, error: type[Error]
     refused = error(f"{path}: {what}", argument=argument, value=str(path))
     refused.add_note(advice)
     return refused
+
+
+def refuse_prices(path: Path, lines: Sequence[int] | NDArray[np.int64], name: str, ticks: Any) -> None:
+    """Refuse the first price that no table of events holds; `lines` are those of the prices, from 0."""
+    beyond = (ticks > PRICE_LIMIT) | (ticks < -PRICE_LIMIT)
+    if np.any(beyond):
+        at = int(np.argmax(beyond))
+        refuse(path, int(lines[at]), f"{name}: {int(ticks[at])} ticks is beyond ±2**60: is the tick right?")
+
+
+def expect(argument: str, value: object, kind: Any, allowed: str) -> None:
+    """Refuse an argument that is not of this type (or one of these types), by name."""
+    if not isinstance(value, kind):
+        raise InvalidArgument(argument=argument, value=value, allowed=allowed)
 
 
 class Rows:
