@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -411,6 +412,7 @@ class TestErrors:
             ("replay --set simulation.sede=3", "did you mean simulation.seed?"),
             ("replay --set nonsense", "--set must be SECTION.KEY=VALUE, got 'nonsense'"),
             ("replay --report nowhere/report.html", "--report must be in a folder that exists"),
+            ("replay --report .", "--report must be a file, not a folder, got '.'"),
             ("replay --report a.html --no-report", "exclude each other"),
             ("replay --symbol BTCUSDT", "--symbol needs a PATH"),
             ("replay --config none.toml", "none.toml: No such file"),
@@ -477,6 +479,14 @@ class TestErrors:
         assert error["code"] == "configuration"
         assert [fault["line"] for fault in error["faults"]] == [2, 4]
 
+    def test_a_report_in_the_place_of_a_folder_is_refused_before_the_work(self, call, place, monkeypatch):
+        (place / "out").mkdir()
+        monkeypatch.setattr("mmcore.replaying.run", None)
+        code, _, err = call("replay", *SHORT, "--report", "out")
+        assert code == 2
+        assert "--report must be a file, not a folder, got 'out'" in err
+        assert [path.name for path in place.iterdir()] == ["out"]
+
     def test_our_own_faults_are_not_hidden(self, monkeypatch):
         from mmcore.cli import calibrate
 
@@ -503,6 +513,54 @@ class TestErrors:
         assert ran.returncode == 2
         assert "mmcore-quoting[report]" in ran.stderr
         assert "Traceback" not in ran.stderr
+
+
+QUOTE = ("quote", "--sigma", "1", "--A", "1", "--k", "0.3", "--gamma", "0.001", "--reference", "100.5")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes end no program there")
+class TestPipes:
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("--help",),
+            ("calibrate", "--help"),
+            ("--version",),
+            ("calibrate", *SHORT),
+            ("calibrate", *SHORT, "--json"),
+            QUOTE,
+        ],
+    )
+    @pytest.mark.parametrize("unbuffered", ["", "1"])
+    def test_a_reader_that_leaves_ends_the_program_without_a_word(self, arguments, unbuffered):
+        ours, theirs = os.pipe()
+        os.close(ours)
+        env = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+        code = "from mmcore.cli import main; main()"
+        ran = subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            stdout=theirs, stderr=subprocess.PIPE, check=False, env=env, text=True, timeout=120,
+        )  # fmt: skip
+        os.close(theirs)
+        assert ran.stderr == ""
+        assert ran.returncode == -signal.SIGPIPE  # 141 to a shell
+
+    @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is full")
+    @pytest.mark.parametrize("arguments", [("--help",), ("calibrate", *SHORT, "--json"), QUOTE])
+    def test_an_output_that_cannot_be_written_is_one_line(self, arguments):
+        code = "from mmcore.cli import main; main()"
+        with open("/dev/full", "w") as full:
+            ran = subprocess.run(
+                [sys.executable, "-c", code, *arguments],
+                stdout=full, stderr=subprocess.PIPE, check=False, text=True, timeout=120,
+            )  # fmt: skip
+        assert ran.stderr == "error: No space left on device\n"
+        assert ran.returncode == 2
+
+    def test_the_signal_is_as_it_was_when_a_caller_goes_on(self, call):
+        before = signal.getsignal(signal.SIGPIPE)
+        assert call("--version")[0] == 0
+        assert signal.getsignal(signal.SIGPIPE) == before
 
 
 class TestScreen:

@@ -19,7 +19,7 @@ from hypothesis import given
 
 import mmcore as mm
 from mmcore import report
-from mmcore.errors import MissingExtra
+from mmcore.errors import InvalidArgument, MissingExtra
 from mmcore.report import charts, contents, numbers
 from mmcore.report.thinning import thin
 from mmcore.results import Markout
@@ -343,6 +343,17 @@ def test_a_report_that_fails_leaves_the_old_one(result, monkeypatch, tmp_path):
         report.write_report(result, path)
     assert [p.name for p in Path(tmp_path).iterdir()] == ["report.html"]
     assert path.read_text() == "yesterday"
+
+
+def test_a_folder_is_no_place_for_a_report(result, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "page", None)  # refused before the page is made
+    for place, allowed in (
+        (tmp_path, "a file, not a folder"),
+        (tmp_path / "no" / "r", "in a folder that exists"),
+    ):
+        with pytest.raises(InvalidArgument, match=f"path must be {allowed}, got"):
+            result.report(place)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_contrast_of_lines_and_text():

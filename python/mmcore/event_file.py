@@ -29,13 +29,13 @@ import struct
 import zlib
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import CorruptError
+from .files import replacing
 
 __all__ = ["MAGIC", "VERSION", "read", "write"]
 
@@ -67,9 +67,6 @@ def write(
     TypeError
         Something that JSON cannot hold.
     """
-    import tempfile
-
-    target = Path(path)
     blocks = {name: np.ascontiguousarray(column) for name, column in columns.items()}
     entries = []
     at = 0
@@ -89,17 +86,11 @@ def write(
     head = _HEAD.pack(MAGIC, VERSION, zlib.crc32(text), len(text), body + at)
     head += struct.pack("<I", zlib.crc32(head))
 
-    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write((head + text).ljust(body, b"\0"))
-            for block in blocks.values():
-                file.write(block.data)
-                file.write(bytes(-block.nbytes % _ALIGN))
-        os.replace(temporary, target)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with replacing(path) as file:
+        file.write((head + text).ljust(body, b"\0"))
+        for block in blocks.values():
+            file.write(block.data)
+            file.write(bytes(-block.nbytes % _ALIGN))
 
 
 def read(

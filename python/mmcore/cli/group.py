@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import MutableMapping, Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import click
@@ -73,11 +74,14 @@ class LazyGroup(click.Group):
             code = super().main(
                 arguments, prog_name, complete_var, False, windows_expand_args=windows_expand_args, **extra
             )
+            if sys.stdout is not None:
+                sys.stdout.flush()
         except BaseException as error:
             failure = _failure(error)
             if failure is None:
                 raise
             code = _tell(failure, as_json="--json" in arguments)
+        _settle()
         sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -104,10 +108,6 @@ def _failure(error: BaseException) -> _Failure | None:
         return _Failure(BAD_INPUT, error.format_message(), code="usage")
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
         return _Failure(130, "interrupted", code="interrupted")
-    if isinstance(error, BrokenPipeError):
-        # The reader (head, a pager) left: nothing more can be written, which is no error.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _Failure(0, "")
     if isinstance(error, Error):
         exit_code = ANSWER_IS_NO if isinstance(error, NotIdentified) else BAD_INPUT
         fields: dict[str, Any] = {
@@ -143,8 +143,18 @@ def _tell(failure: _Failure, as_json: bool) -> int:
             errors.print(f"[quiet]{_escaped(failure.hint)}[/]", soft_wrap=True)
         if as_json:
             fields: MutableMapping[str, Any] = {**failure.fields, "message": failure.message}
-            print(json.dumps({"error": fields}, default=str))
+            with suppress(OSError):  # the failure may be that of standard output itself
+                print(json.dumps({"error": fields}, default=str), flush=True)
     return failure.exit_code
+
+
+def _settle() -> None:
+    """Let what standard output still holds go out, or nowhere: no failure at the very end can be caught."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _escaped(text: str) -> str:

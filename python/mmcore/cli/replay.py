@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..configuration import MODELS
+from ..files import unwritable
 from ..replaying import REPLAY_PARAMETERS, RUN_PARAMETERS, WALK_PARAMETERS
 from .options import (
     Command,
@@ -131,9 +132,8 @@ def _page(settings: dict[str, Any], report: str | None, no_report: bool) -> Path
     if report is None and not settings.get("enabled", True):
         return None
     page = Path(report or settings.get("path", "report.html"))
-    if not page.parent.is_dir():
-        # Found out now, not after the replay.
+    if allowed := unwritable(page):  # found out now, not after the replay
         raise click.UsageError(
-            f"--report must be in a folder that exists, got '{page}'", click.get_current_context(silent=True)
+            f"--report must be {allowed}, got '{page}'", click.get_current_context(silent=True)
         )
     return page

@@ -12,17 +12,16 @@ Needs the extra ``report`` (Bokeh and Jinja2).
 from __future__ import annotations
 
 import json
-import os
 from decimal import Decimal
 from importlib.resources import files
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import MissingExtra
+from ..errors import InvalidArgument, MissingExtra
+from ..files import replacing, unwritable
 from . import numbers as n
 
 if TYPE_CHECKING:
@@ -43,16 +42,18 @@ def write_report(result: Result, path: str | PathLike[str]) -> None:
 
     Raises
     ------
+    InvalidArgument
+        ``path`` is a folder, or in one that does not exist or cannot be written.
     MissingExtra
         Bokeh is not installed: ``pip install 'mmcore-quoting[report]'``.
     OSError
-        The file cannot be written.
+        Writing fails; nothing is left behind.
     """
-    path = Path(path)
-    text = page(result)
-    new = path.with_name(path.name + ".part")
-    new.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(new, path)
+    if allowed := unwritable(path):
+        raise InvalidArgument(argument="path", value=str(path), allowed=allowed)
+    text = page(result).encode()
+    with replacing(path) as file:
+        file.write(text)
 
 
 def page(result: Result) -> str:
