@@ -1,7 +1,7 @@
 /* mmcore/calibration.h - volatility and fill intensity over a window that moves with the market.
  *
- * Rows go in as they come (mm_rolling_quote, mm_rolling_trade); at any time mm_rolling_estimate says what
- * the last `window` of them tells. Time is cut into buckets of equal length, and each keeps integers that are
+ * Rows go in as they come (mm_rolling_quote, mm_rolling_trade). At the end of every bucket, once warm, what
+ * the window tells is estimated and kept as `latest`; mm_rolling_estimate does so at any other time. Time is cut into buckets of equal length, and each keeps integers that are
  * enough for the estimates, so that the window's sums are exact: what leaves takes away what it brought.
  *
  * Volatility: sigma^2 = sum of squared moves of the mid on a grid of time / (time of those moves).
@@ -37,6 +37,7 @@ enum { MM_TRADE_HIDDEN = 1 }; /* flags of a trade: against a hidden order */
 typedef struct mm_rolling_settings {
   int64_t every;   /* ns: length of a bucket, > 0 */
   int64_t buckets; /* of the window, >= 1 */
+  int64_t warmup;  /* ns of data before the first estimate is made, >= 0 */
   int64_t grid;    /* ns between the mids whose moves make sigma, > 0 */
   int64_t nearest; /* half ticks from the mid, >= 1: the range of depths stands in for a nearer touch */
   int64_t deepest; /* half ticks, >= nearest + 2: so far an order is followed */
@@ -64,9 +65,25 @@ enum {
 typedef struct mm_rolling_order { /* the market order under way: trades of one stamp and side */
   int64_t stamp, mid2, touch;     /* touch: half ticks from the mid, which is the spread in ticks */
   int64_t reach; /* farthest so far, half ticks on the lattice of quotes; INT64_MIN: from no mid */
-  int32_t side;  /* 1 bought, -1 sold, 0: none under way */
+  int32_t side;   /* 1 bought, -1 sold, 0: not known */
+  int32_t begun;  /* 0: no trade was seen yet */
+  int32_t counted; /* with the bucket in which it came; trades that it goes on with are not followed */
   int32_t reserved;
 } mm_rolling_order;
+
+enum { MM_IDENTIFIED_SIGMA = 1, MM_IDENTIFIED_BID = 2, MM_IDENTIFIED_ASK = 4 }; /* mm_estimate.identified */
+
+typedef struct mm_estimate { /* ESTIMATE in NumPy */
+  int64_t time;              /* ns: the window ends here */
+  double sigma, sigma_error; /* ticks/sqrt(s), and its standard error */
+  double A[2], k[2];         /* 1/s, 1/tick */
+  double A_error[2], k_error[2];
+  double covariance[2]; /* of A and k */
+  double seconds;       /* with depths of the range observed */
+  int64_t orders[2];
+  int32_t identified; /* MM_IDENTIFIED_ bits: where a bit is missing the numbers are NaN or mean little */
+  int32_t blocks;     /* of time between which the errors were measured; 0: as of independent orders */
+} mm_estimate;
 
 typedef struct mm_rolling {
   mm_rolling_settings settings;
@@ -84,6 +101,10 @@ typedef struct mm_rolling {
   int64_t *total;    /* MM_ROLLING_WIDTH(deepest): of the window */
   int64_t *ring;     /* buckets times that */
   int64_t *blocks;   /* mm_rolling_blocks + 1 times that: the last is under way */
+  int64_t *work;     /* that: of an estimate */
+  int64_t due;       /* ns: when the next estimate is made */
+  int64_t made;      /* estimates, so far */
+  mm_estimate latest;
 } mm_rolling;
 
 static inline int64_t mm_rolling_per_block(const mm_rolling_settings *s) {
@@ -95,20 +116,21 @@ static inline int64_t mm_rolling_blocks(const mm_rolling_settings *s) {
   return s->buckets / mm_rolling_per_block(s);
 }
 
-/* int64s that the caller must give: the total, the ring, the blocks. 0: the settings are not allowed. */
+/* int64s that the caller must give: the total, the ring, the blocks, work. 0: the settings are not allowed. */
 static inline int64_t mm_rolling_words(const mm_rolling_settings *s) {
   if (s->every <= 0 || s->buckets < 1 || s->buckets > 1 << 24 || s->grid <= 0 || s->nearest < 1 ||
       s->deepest < s->nearest + 2 || s->deepest > 1 << 20 || s->every > (INT64_MAX >> 2) / (s->buckets + 1) ||
-      s->grid > INT64_MAX >> 2)
+      s->grid > INT64_MAX >> 2 || s->warmup < 0 || s->warmup > INT64_MAX >> 2)
     return 0;
-  return MM_ROLLING_WIDTH(s->deepest) * (s->buckets + mm_rolling_blocks(s) + 2);
+  return MM_ROLLING_WIDTH(s->deepest) * (s->buckets + mm_rolling_blocks(s) + 3);
 }
 
 static inline void mm_rolling_place(mm_rolling *r, int64_t *words) {
   const int64_t width = MM_ROLLING_WIDTH(r->settings.deepest);
   r->total = words;
   r->ring = words + width;
-  r->blocks = words + width * (r->settings.buckets + 1);
+  r->blocks = r->ring + width * r->settings.buckets;
+  r->work = r->blocks + width * (mm_rolling_blocks(&r->settings) + 1);
 }
 
 static inline int mm_rolling_init(mm_rolling *r, const mm_rolling_settings *settings, int64_t *words) {
@@ -138,8 +160,39 @@ static inline void mm_rolling_add(mm_rolling *r, int64_t column, int64_t amount)
   r->total[column] += amount;
 }
 
+/* The smallest depth of the range, in half ticks, that is at or behind such a touch. */
+static inline int64_t mm_rolling_start(const mm_rolling_settings *s, int64_t touch) {
+  return touch >= s->nearest ? touch : s->nearest + ((s->nearest ^ touch) & 1);
+}
+
+/* What the order under way adds to orders, stops and reach; its side, or -1 for nothing. */
+static inline int mm_rolling_counts(const mm_rolling *r, int64_t counts[3]) {
+  const mm_rolling_settings *s = &r->settings;
+  const mm_rolling_order *o = &r->order;
+  if (o->side == 0 || o->counted || o->touch > s->deepest)
+    return -1;
+  const int64_t start = mm_rolling_start(s, o->touch), end = s->deepest - ((s->deepest ^ start) & 1);
+  if (start > s->deepest - 2 || o->reach < start)
+    return -1;
+  counts[0] = 1;
+  counts[1] = o->reach < end;
+  counts[2] = o->reach < end ? o->reach : end;
+  return o->side < 0 ? MM_BID : MM_ASK; /* sell orders fill our bid */
+}
+
+/* The order under way counts with the running bucket. */
+static inline void mm_rolling_close(mm_rolling *r) {
+  int64_t counts[3];
+  const int side = mm_rolling_counts(r, counts);
+  if (side >= 0)
+    for (int i = 0; i < 3; ++i)
+      mm_rolling_add(r, 2 * i + side, counts[i]);
+  r->order.counted = 1;
+}
+
 /* End the running bucket; the oldest leaves the window. */
 static inline void mm_rolling_turn(mm_rolling *r) {
+  mm_rolling_close(r);
   int64_t *row = mm_rolling_row(r, ++r->bucket);
   const int64_t width = MM_ROLLING_WIDTH(r->settings.deepest);
   for (int64_t i = 0; i < width; ++i) {
@@ -148,11 +201,6 @@ static inline void mm_rolling_turn(mm_rolling *r) {
   }
   if (r->bucket % r->per_block == 0)
     memset(mm_rolling_block(r, r->bucket / r->per_block), 0, (size_t)width * sizeof *row);
-}
-
-/* The smallest depth of the range, in half ticks, that is at or behind such a touch. */
-static inline int64_t mm_rolling_start(const mm_rolling_settings *s, int64_t touch) {
-  return touch >= s->nearest ? touch : s->nearest + ((s->nearest ^ touch) & 1);
 }
 
 /* The mid at a grid point. MM_OVERFLOW: a move whose square leaves the range; it is left out. */
@@ -184,7 +232,8 @@ static inline int mm_rolling_advance(mm_rolling *r, int64_t until, int settled) 
     return MM_INVALID;
   if ((until - r->origin) / s->every - r->bucket > s->buckets + 1) { /* a gap longer than the window */
     const int64_t bucket = (until - r->origin) / s->every - s->buckets - 1;
-    memset(r->total, 0, (size_t)mm_rolling_words(s) * sizeof *r->total);
+    memset(r->total, 0, (size_t)mm_rolling_words(s) * sizeof *r->total); /* and all behind it */
+    r->order.counted = 1;
     r->bucket = bucket;
     r->now = r->origin + bucket * s->every;
     if (r->next_grid < r->now) {
@@ -208,98 +257,7 @@ static inline int mm_rolling_advance(mm_rolling *r, int64_t until, int settled) 
   }
 }
 
-/* What the order under way adds to orders, stops and reach; its side, or -1 for nothing. */
-static inline int mm_rolling_counts(const mm_rolling *r, int64_t counts[3]) {
-  const mm_rolling_settings *s = &r->settings;
-  const mm_rolling_order *o = &r->order;
-  if (o->side == 0 || o->touch > s->deepest)
-    return -1;
-  const int64_t start = mm_rolling_start(s, o->touch), end = s->deepest - ((s->deepest ^ start) & 1);
-  if (start > s->deepest - 2 || o->reach < start)
-    return -1;
-  counts[0] = 1;
-  counts[1] = o->reach < end;
-  counts[2] = o->reach < end ? o->reach : end;
-  return o->side < 0 ? MM_BID : MM_ASK; /* sell orders fill our bid */
-}
-
-static inline void mm_rolling_close(mm_rolling *r) {
-  int64_t counts[3];
-  const int side = mm_rolling_counts(r, counts);
-  if (side >= 0)
-    for (int i = 0; i < 3; ++i)
-      mm_rolling_add(r, 2 * i + side, counts[i]);
-  r->order.side = 0;
-}
-
-static inline void mm_rolling_begin(mm_rolling *r, int64_t time) {
-  if (r->origin == INT64_MIN)
-    r->origin = r->now = r->next_grid = time;
-}
-
-/* A quote: the touch in ticks, MM_NO_BID and MM_NO_ASK where absent. `time` never falls: MM_INVALID. A
- * crossed quote is refused and counted, and the last good one stays. */
-static inline int mm_rolling_quote(mm_rolling *r, int64_t time, int64_t bid, int64_t ask) {
-  const int64_t limit = (int64_t)1 << 60;
-  mm_rolling_begin(r, time);
-  const int status = mm_rolling_advance(r, time, 0);
-  if (status == MM_INVALID)
-    return status;
-  if (bid > ask) {
-    r->crossed++;
-    return status;
-  }
-  r->open = bid > -limit && ask < limit && bid < limit && ask > -limit;
-  r->mid2 = r->open ? bid + ask : 0;
-  r->touch = r->open ? ask - bid : 0;
-  r->start = mm_rolling_start(&r->settings, r->touch);
-  return status;
-}
-
-/* A trade at `price` ticks and `subtick` millionths; side 1 bought, -1 sold, 0 not known. Trades of one
- * exchange stamp and side are one market order; quotes between them are not looked at. */
-static inline int mm_rolling_trade(mm_rolling *r, int64_t stamp, int64_t time, int64_t price, int32_t subtick,
-                                   int32_t side, uint8_t flags) {
-  const int64_t far = (int64_t)1 << 40;
-  mm_rolling_order *o = &r->order;
-  if (r->origin == INT64_MIN)
-    return MM_OK; /* nothing is known of the market yet */
-  const int status = mm_rolling_advance(r, time, 0);
-  if (status == MM_INVALID || (flags & MM_TRADE_HIDDEN))
-    return status;
-  if (o->side == 0 || o->stamp != stamp || o->side != side) {
-    mm_rolling_close(r);
-    o->stamp = stamp;
-    o->side = side;
-    o->mid2 = r->mid2;
-    o->touch = r->open ? r->touch : INT64_MAX;
-    o->reach = INT64_MIN;
-  }
-  const int64_t away = 2 * price - o->mid2;
-  if (o->touch != INT64_MAX && side != 0 && away < far && away > -far) {
-    const int64_t reach = side * (away * MM_SUBTICKS + 2 * (int64_t)subtick);
-    int64_t depth = reach / MM_SUBTICKS - (reach % MM_SUBTICKS < 0);
-    depth -= (depth ^ o->touch) & 1; /* down to where a quote can stand */
-    o->reach = depth > o->reach ? depth : o->reach;
-  }
-  return status;
-}
-
 /* ---- what the window tells ---- */
-
-enum { MM_IDENTIFIED_SIGMA = 1, MM_IDENTIFIED_BID = 2, MM_IDENTIFIED_ASK = 4 }; /* mm_estimate.identified */
-
-typedef struct mm_estimate { /* ESTIMATE in NumPy */
-  int64_t time;              /* ns: the window ends here */
-  double sigma, sigma_error; /* ticks/sqrt(s), and its standard error */
-  double A[2], k[2];         /* 1/s, 1/tick */
-  double A_error[2], k_error[2];
-  double covariance[2]; /* of A and k */
-  double seconds;       /* with depths of the range observed */
-  int64_t orders[2];
-  int32_t identified; /* MM_IDENTIFIED_ bits: where a bit is missing the numbers are NaN or mean little */
-  int32_t blocks;     /* of time between which the errors were measured; 0: as of independent orders */
-} mm_estimate;
 
 #define MM_ESTIMATE_LEVEL 1.959963984540054 /* standard errors of a 95 % interval */
 
@@ -508,12 +466,12 @@ static inline void mm_rolling_volatility(const mm_rolling *r, const int64_t *sum
   e->identified |= MM_IDENTIFIED_SIGMA;
 }
 
-/* Estimates from the window that ends at `time`, all rows up to which have gone in. `work` holds
- * MM_ROLLING_WIDTH(deepest) int64s. MM_INVALID: time has passed already. */
-static inline int mm_rolling_estimate(mm_rolling *r, int64_t time, int64_t *work, mm_estimate *e) {
+/* Estimates from the window that ends at `time`, all rows up to which have gone in. MM_INVALID: time has
+ * passed already. */
+static inline int mm_rolling_measure(mm_rolling *r, int64_t time, mm_estimate *e) {
   const mm_rolling_settings *s = &r->settings;
   const int64_t width = MM_ROLLING_WIDTH(s->deepest);
-  int64_t counts[3];
+  int64_t counts[3], *work = r->work;
   const int status = mm_rolling_advance(r, time, 1);
   memset(e, 0, sizeof *e);
   if (status == MM_INVALID)
@@ -543,6 +501,88 @@ static inline int mm_rolling_estimate(mm_rolling *r, int64_t time, int64_t *work
     mm_rolling_side(r, MM_ASK, 1, work, past - 1, n, e);
   }
   return MM_OK;
+}
+
+/* Make the estimates that were due until `time`, all rows up to which have gone in; of those that a silence
+ * longer than the window skipped over, the last. */
+static inline void mm_rolling_make(mm_rolling *r, int64_t time) {
+  const mm_rolling_settings *s = &r->settings;
+  if (r->origin == INT64_MIN || r->due > time)
+    return;
+  if ((time - r->due) / s->every > s->buckets)
+    r->due += (time - r->due) / s->every * s->every;
+  for (; r->due <= time; r->due += s->every)
+    r->made += mm_rolling_measure(r, r->due, &r->latest) == MM_OK;
+}
+
+/* What the window that ends at `time` tells, all rows up to which have gone in. MM_INVALID: time has passed
+ * already. */
+static inline int mm_rolling_estimate(mm_rolling *r, int64_t time, mm_estimate *e) {
+  mm_rolling_make(r, time);
+  return mm_rolling_measure(r, time, e);
+}
+
+/* ---- rows ---- */
+
+static inline void mm_rolling_begin(mm_rolling *r, int64_t time) {
+  const int64_t every = r->settings.every;
+  if (r->origin != INT64_MIN)
+    return;
+  r->origin = r->now = r->next_grid = time;
+  r->due = time + (r->settings.warmup + every - 1) / every * every;
+  r->due += r->due == time ? every : 0;
+}
+
+/* A quote: the touch in ticks, MM_NO_BID and MM_NO_ASK where absent. `time` never falls: MM_INVALID. A
+ * crossed quote is refused and counted, and the last good one stays. */
+static inline int mm_rolling_quote(mm_rolling *r, int64_t time, int64_t bid, int64_t ask) {
+  const int64_t limit = (int64_t)1 << 60;
+  mm_rolling_begin(r, time);
+  mm_rolling_make(r, time - 1);
+  const int status = mm_rolling_advance(r, time, 0);
+  if (status == MM_INVALID)
+    return status;
+  if (bid > ask) {
+    r->crossed++;
+    return status;
+  }
+  r->open = bid > -limit && ask < limit && bid < limit && ask > -limit;
+  r->mid2 = r->open ? bid + ask : 0;
+  r->touch = r->open ? ask - bid : 0;
+  r->start = mm_rolling_start(&r->settings, r->touch);
+  return status;
+}
+
+/* A trade at `price` ticks and `subtick` millionths; side 1 bought, -1 sold, 0 not known. Trades of one
+ * exchange stamp and side are one market order; quotes between them are not looked at. */
+static inline int mm_rolling_trade(mm_rolling *r, int64_t stamp, int64_t time, int64_t price, int32_t subtick,
+                                   int32_t side, uint8_t flags) {
+  const int64_t far = (int64_t)1 << 40;
+  mm_rolling_order *o = &r->order;
+  if (r->origin == INT64_MIN)
+    return MM_OK; /* nothing is known of the market yet */
+  mm_rolling_make(r, time - 1);
+  const int status = mm_rolling_advance(r, time, 0);
+  if (status == MM_INVALID || (flags & MM_TRADE_HIDDEN))
+    return status;
+  if (!o->begun || o->stamp != stamp || o->side != side) {
+    mm_rolling_close(r);
+    o->begun = 1;
+    o->counted = 0;
+    o->stamp = stamp;
+    o->side = side;
+    o->mid2 = r->mid2;
+    o->touch = r->open ? r->touch : INT64_MAX;
+    o->reach = INT64_MIN;
+  }
+  const int64_t away = 2 * price - o->mid2;
+  if (o->touch != INT64_MAX && side != 0 && away < far && away > -far) {
+    const int64_t reach = side * (away * MM_SUBTICKS + 2 * (int64_t)subtick);
+    int64_t depth = reach / MM_SUBTICKS - (reach % MM_SUBTICKS < 0);
+    depth -= (depth ^ o->touch) & 1; /* down to where a quote can stand */
+    o->reach = depth > o->reach ? depth : o->reach;
+  }
+  return status;
 }
 
 /* Is all that a quote needs identified? */

@@ -100,10 +100,9 @@ typedef struct mm_recalibrated {
 typedef struct mm_follower {
   mm_rolling rolling;
   mm_live_policy *live;
-  int64_t next;       /* ns: when the next recalibration is due */
+  int64_t used;       /* estimates made when one was last put in force */
   int32_t parameters; /* which of them the model has */
   int32_t row;        /* a finite horizon: the row with so much time left is compiled */
-  int64_t *work;      /* of mm_rolling_estimate */
   mm_recalibrated *log;
   int64_t n, capacity;
   int64_t seen; /* rows of the events */
@@ -179,41 +178,44 @@ static inline double mm_replay_reference(const mm_replay *r, const mm_events *e)
   return (double)r->touch_bid + (double)(r->touch_ask - r->touch_bid) * (bid_size / (bid_size + ask_size));
 }
 
-/* Recalibrate as often as was due until `time`, all rows up to which have gone in. */
+/* Put the latest estimate in force, all rows up to `time` having gone in; nothing where there is no newer. */
 static inline void mm_replay_follow(mm_replay *r, int64_t time) {
   mm_follower *f = r->follower;
-  for (; f->next <= time; f->next += f->rolling.settings.every) {
-    if (MM_UNLIKELY(f->n >= f->capacity))
-      return; /* after the last decision */
-    mm_recalibrated *done = &f->log[f->n++];
-    const char *wrong;
-    memset(done, 0, sizeof *done);
-    mm_rolling_estimate(&f->rolling, f->next, f->work, &done->estimate);
-    done->status = MM_UNKNOWN;
-    if (mm_estimate_whole(&done->estimate)) {
-      mm_parameters p = f->live->parameters;
-      if (f->parameters & MM_FOLLOW_SIGMA)
-        p.sigma = done->estimate.sigma;
-      for (int side = 0; side < 2; ++side) {
-        if (f->parameters & MM_FOLLOW_A)
-          p.A[side] = done->estimate.A[side];
-        if (f->parameters & MM_FOLLOW_K)
-          p.k[side] = done->estimate.k[side];
-      }
-      if (f->row)
-        p.horizon = r->setup.countdown ? (double)(r->setup.expiry - f->next) / 1e9 : r->setup.time_left;
-      done->status = mm_live_set(f->live, &p, &wrong);
-      r->policy = mm_live_block(f->live);
-      r->made = 0;
+  const char *wrong;
+  mm_rolling_make(&f->rolling, time);
+  if (f->rolling.made == f->used || MM_UNLIKELY(f->n >= f->capacity))
+    return;
+  f->used = f->rolling.made;
+  const mm_estimate *e = &f->rolling.latest;
+  mm_recalibrated *done = &f->log[f->n++];
+  memset(done, 0, sizeof *done);
+  done->estimate = *e;
+  done->status = MM_UNKNOWN;
+  if (mm_estimate_whole(e)) {
+    mm_parameters p = f->live->parameters;
+    if (f->parameters & MM_FOLLOW_SIGMA)
+      p.sigma = e->sigma;
+    for (int side = 0; side < 2; ++side) {
+      if (f->parameters & MM_FOLLOW_A)
+        p.A[side] = e->A[side];
+      if (f->parameters & MM_FOLLOW_K)
+        p.k[side] = e->k[side];
     }
-    done->version = r->policy->version;
+    if (f->row)
+      p.horizon = r->setup.countdown ? (double)(r->setup.expiry - time) / 1e9 : r->setup.time_left;
+    done->status = mm_live_set(f->live, &p, &wrong);
+    r->policy = mm_live_block(f->live);
+    r->made = 0;
   }
+  done->version = r->policy->version;
 }
 
 /* Quote at `time` from what is known now, and log it as in flight. */
 static inline int mm_replay_decide(mm_replay *r, const mm_events *e, int64_t time) {
   if (MM_UNLIKELY(r->n_decisions >= r->decision_capacity))
     return MM_CAPACITY;
+  if (r->follower)
+    mm_replay_follow(r, time);
   const mm_replay_setup *setup = &r->setup;
   const int64_t net = r->position.net;
   const double reference = mm_replay_reference(r, e);
@@ -403,18 +405,13 @@ static inline int mm_replay_run(mm_replay *r, const mm_events *e, int64_t stop) 
     const int is_quote = e->kind[r->row] == MM_EVENT_QUOTE;
     const int64_t time = is_quote ? e->quote_time[r->quote] : e->trade_time[r->trade];
     while (r->next < time) {
-      if (r->follower)
-        mm_replay_follow(r, r->next);
       if (MM_UNLIKELY((status = mm_replay_decide(r, e, r->next)) != MM_OK))
         return status;
       /* no sum may overflow: the last decision is at least one interval before the end */
       r->next = r->next <= r->setup.last - r->setup.interval ? r->next + r->setup.interval : INT64_MAX;
     }
-    if (r->follower) {
-      mm_replay_follow(r, time - 1);
-      if (MM_UNLIKELY((status = mm_replay_watch(r, e, is_quote, time)) != MM_OK))
-        return status;
-    }
+    if (r->follower && MM_UNLIKELY((status = mm_replay_watch(r, e, is_quote, time)) != MM_OK))
+      return status;
     if (is_quote) {
       if (every_quote && MM_UNLIKELY(r->n_decisions >= r->decision_capacity))
         return MM_CAPACITY;

@@ -80,10 +80,9 @@ cdef extern from "mmcore/matching.h" nogil:
     ctypedef struct mm_follower:
         mm_rolling rolling
         mm_live_policy *live
-        int64_t next
+        int64_t used
         int32_t parameters
         int32_t row
-        int64_t *work
         mm_recalibrated *log
         int64_t n
         int64_t capacity

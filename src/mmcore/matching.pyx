@@ -173,7 +173,7 @@ cdef class Matching:
         """Let the policy of a private copy of the quoter follow the market."""
         cdef mm_follower *f = &self.c_follower
         cdef uint8_t[::1] view
-        cdef int64_t every = recalibrate.c.settings.every, origin, turns
+        cdef int64_t every = recalibrate.c.settings.every
         memset(f, 0, sizeof(mm_follower))
         self._quoter, self._window = quoter.follower(), recalibrate.copy()
         model = quoter._model
@@ -183,11 +183,7 @@ cdef class Matching:
         )
         f.row = self.c_events.quotes > 0 and getattr(model, "horizon", None) is not None and model._has_stationary
         f.live = &self._quoter.live
-        f.rolling = self._window.c
-        f.work = self._window.work
-        origin = f.rolling.origin
-        if origin == INT64_MIN:
-            origin = self.c_events.quote_time[0] if self.c_events.quotes else first
+        f.rolling, f.used = self._window.c, self._window.used
         if f.rolling.origin != INT64_MIN and self.c_events.rows and (
             min(self.c_events.quote_time[0], self.c_events.trade_time[0] if self.c_events.trades else first)
             < f.rolling.now
@@ -196,9 +192,7 @@ cdef class Matching:
                 "recalibrate has seen data from within the replayed span: it would look ahead",
                 argument="recalibrate", value=f.rolling.now,
             )
-        turns = max(-((origin - first) // every), -(-self._window.warmup // every))
-        f.next = origin + turns * every
-        f.capacity = max((last - f.next) // every + 1, 0)
+        f.capacity = (last - first) // every + 2
         self._recalibrated = np.zeros(f.capacity, PARAMETERS)
         if f.capacity:
             view = self._recalibrated.view(np.uint8)

@@ -14,18 +14,12 @@ cdef extern from "mmcore/calibration.h" nogil:
     ctypedef struct mm_rolling_settings:
         int64_t every
         int64_t buckets
+        int64_t warmup
         int64_t grid
         int64_t nearest
         int64_t deepest
         int32_t pooled
         int32_t reserved
-
-    ctypedef struct mm_rolling:
-        mm_rolling_settings settings
-        int64_t origin
-        int64_t now
-        int64_t crossed
-        int64_t *total
 
     ctypedef struct mm_estimate:
         int64_t time
@@ -41,14 +35,23 @@ cdef extern from "mmcore/calibration.h" nogil:
         int32_t identified
         int32_t blocks
 
-    int64_t MM_ROLLING_WIDTH(int64_t deepest) noexcept
+    ctypedef struct mm_rolling:
+        mm_rolling_settings settings
+        int64_t origin
+        int64_t now
+        int64_t crossed
+        int64_t *total
+        int64_t made
+        mm_estimate latest
+
     int64_t mm_rolling_words(const mm_rolling_settings *settings) noexcept
     int mm_rolling_init(mm_rolling *rolling, const mm_rolling_settings *settings, int64_t *words) noexcept
     void mm_rolling_place(mm_rolling *rolling, int64_t *words) noexcept
     int mm_rolling_quote(mm_rolling *rolling, int64_t time, int64_t bid, int64_t ask) noexcept
     int mm_rolling_trade(mm_rolling *rolling, int64_t stamp, int64_t time, int64_t price, int32_t subtick,
                          int32_t side, uint8_t flags) noexcept
-    int mm_rolling_estimate(mm_rolling *rolling, int64_t time, int64_t *work, mm_estimate *out) noexcept
+    void mm_rolling_make(mm_rolling *rolling, int64_t time) noexcept
+    int mm_rolling_estimate(mm_rolling *rolling, int64_t time, mm_estimate *out) noexcept
     int mm_estimate_whole(const mm_estimate *estimate) noexcept
 
 
@@ -56,7 +59,7 @@ cdef extern from "mmcore/calibration.h" nogil:
 cdef int rolling_quote(mm_rolling *rolling, int64_t time, int64_t bid, int64_t ask) noexcept nogil
 cdef int rolling_trade(mm_rolling *rolling, int64_t stamp, int64_t time, int64_t price, int32_t subtick,
                        int32_t side, uint8_t flags) noexcept nogil
-cdef int rolling_estimate(mm_rolling *rolling, int64_t time, int64_t *work, mm_estimate *out) noexcept nogil
+cdef int rolling_estimate(mm_rolling *rolling, int64_t time, mm_estimate *out) noexcept nogil
 
 
 cdef class Estimate:
@@ -68,11 +71,8 @@ cdef class Recalibrate:
     # One writer.
     cdef mm_rolling c
     cdef int64_t *words          # of the window
-    cdef int64_t *work           # of one estimate
-    cdef int64_t warmup
-    cdef int64_t last            # when the last update was due, counted in `every` from the origin
+    cdef int64_t used            # estimates made when one was last put in force
     cdef readonly double sigma_interval
     cdef int begin(self, mm_rolling_settings settings) except -1
     cdef int take(self, int status, int64_t time) except -1
     cdef Estimate estimate_at(self, int64_t time)
-    cdef int64_t turn(self, int64_t time) noexcept

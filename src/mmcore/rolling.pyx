@@ -63,8 +63,8 @@ cdef int rolling_trade(mm_rolling *rolling, int64_t stamp, int64_t time, int64_t
     return mm_rolling_trade(rolling, stamp, time, price, subtick, side, flags)
 
 
-cdef int rolling_estimate(mm_rolling *rolling, int64_t time, int64_t *work, mm_estimate *out) noexcept nogil:
-    return mm_rolling_estimate(rolling, time, work, out)
+cdef int rolling_estimate(mm_rolling *rolling, int64_t time, mm_estimate *out) noexcept nogil:
+    return mm_rolling_estimate(rolling, time, out)
 
 
 def _seconds(value, name, low=0.0):
@@ -75,7 +75,7 @@ def _seconds(value, name, low=0.0):
         number = float(value)
     except (TypeError, ValueError, OverflowError):
         raise InvalidArgument(argument=name, value=value, allowed=allowed) from None
-    if not (1e-9 <= number <= 1e9) and not (low > 0.0 and number == low):
+    if not (1e-9 <= number <= 1e9 and number >= low):
         raise InvalidArgument(argument=name, value=value, allowed=allowed + ", from 1e-9 to 1e9")
     return number
 
@@ -108,9 +108,17 @@ cdef int64_t as_ticks(object value, int64_t absent, str name) except? -1:
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} must be an integer number of ticks, or None, got {value!r}")
     number = value.__index__()
+    if number == absent:
+        return absent
     if not -LIMIT < number < LIMIT:
         raise InvalidArgument(argument=name, value=value, allowed="ticks within 2^60, or None")
     return number
+
+
+def _given(price):
+    if price is None:
+        raise TypeError("price must be an integer number of ticks, got None")
+    return price
 
 
 @cython.final
@@ -283,17 +291,16 @@ cdef class Recalibrate:
         s.nearest = _half_ticks(min_depth, "min_depth", 0.5)
         s.deepest = _half_ticks(max_depth, "max_depth", 0.5 * s.nearest + 1)
         s.pooled = pooled
-        self.warmup = round(warmup * NS)
+        s.warmup = round(warmup * NS)
         self.begin(s[0])
 
     cdef int begin(self, mm_rolling_settings settings) except -1:
         """An empty window of these settings."""
-        cdef int64_t words = mm_rolling_words(&settings), work = MM_ROLLING_WIDTH(settings.deepest)
+        cdef int64_t words = mm_rolling_words(&settings)
         PyMem_Free(self.words)
-        self.words = <int64_t *>PyMem_Malloc((words + work) * sizeof(int64_t)) if words else NULL
+        self.words = <int64_t *>PyMem_Malloc(words * sizeof(int64_t)) if words else NULL
         if self.words == NULL:
-            raise CapacityError(f"no memory for {settings.buckets} buckets of {work} numbers")
-        self.work = self.words + words
+            raise CapacityError(f"no memory for a window of {words} numbers")
         mm_rolling_init(&self.c, &settings, self.words)
         return 0
 
@@ -313,7 +320,7 @@ cdef class Recalibrate:
     @property
     def warm(self):
         """Seconds of data before the first."""
-        return self.warmup / NS
+        return self.c.settings.warmup / NS
 
     @property
     def min_depth(self):
@@ -380,7 +387,7 @@ cdef class Recalibrate:
         if isinstance(subtick, bool) or not hasattr(subtick, "__index__") or not 0 <= subtick < 1_000_000:
             raise InvalidArgument(argument="subtick", value=subtick, allowed="an integer from 0 to 999999")
         self.take(
-            mm_rolling_trade(&self.c, stamp, t, as_ticks(price, MM_NO_BID, "price"), subtick, side,
+            mm_rolling_trade(&self.c, stamp, t, as_ticks(_given(price), MM_NO_BID, "price"), subtick, side,
                              MM_TRADE_HIDDEN if hidden else 0), t
         )
 
@@ -427,7 +434,7 @@ cdef class Recalibrate:
 
     cdef Estimate estimate_at(self, int64_t time):
         cdef Estimate found = Estimate.__new__(Estimate)
-        self.take(mm_rolling_estimate(&self.c, time, self.work, &found.c), time)
+        self.take(mm_rolling_estimate(&self.c, time, &found.c), time)
         return found
 
     def estimate(self, time):
@@ -444,9 +451,6 @@ cdef class Recalibrate:
         """
         return self.estimate_at(as_stamp(time, "time"))
 
-    cdef int64_t turn(self, int64_t time) noexcept:
-        return (time - self.c.origin) // self.c.settings.every
-
     def update(self, Quoter quoter not None, time):
         """Put new parameters in force when they are due.
 
@@ -460,7 +464,8 @@ cdef class Recalibrate:
         Returns
         -------
         Estimate or None
-            None when nothing was due. Where the window does not identify all of them (see
+            What was put in force: made at the end of the last `every` seconds that are full. None when there is
+        none that is newer than the last. Where the window does not identify all of them (see
             :attr:`Estimate.identified`) nothing is set: the parameters in force stay.
 
         Raises
@@ -469,17 +474,14 @@ cdef class Recalibrate:
             The quoter refused the numbers: the parameters in force stay.
         """
         cdef int64_t t = as_stamp(time, "time")
-        cdef int64_t turn
-        if self.c.origin == INT64_MIN or t - self.c.origin < self.warmup:
+        mm_rolling_make(&self.c, t)
+        if self.c.made == self.used:
             return None
-        turn = self.turn(t)
-        if turn == self.last:
-            return None
-        self.last = turn
-        cdef Estimate found = self.estimate_at(t)
+        self.used = self.c.made
+        cdef Estimate found = Estimate.__new__(Estimate)
+        found.c = self.c.latest
         if mm_estimate_whole(&found.c):
-            wanted = _wanted(quoter)
-            quoter.set(**{name: getattr(found, name) for name in wanted})
+            quoter.set(**{name: getattr(found, name) for name in _wanted(quoter)})
         return found
 
     def copy(self):
@@ -489,8 +491,8 @@ cdef class Recalibrate:
         memcpy(other.words, self.words, mm_rolling_words(&self.c.settings) * sizeof(int64_t))
         other.c = self.c
         mm_rolling_place(&other.c, other.words)
-        other.warmup, other.sigma_interval = self.warmup, self.sigma_interval
-        other.last = self.last
+        other.sigma_interval = self.sigma_interval
+        other.used = self.used
         return other
 
     def __repr__(self):
