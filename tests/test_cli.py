@@ -414,7 +414,12 @@ class TestErrors:
             ("replay --report nowhere/report.html", "--report must be in a folder that exists"),
             ("replay --report .", "--report must be a file, not a folder, got '.'"),
             ("replay --report a.html --no-report", "exclude each other"),
-            ("replay --symbol BTCUSDT", "--symbol needs a PATH"),
+            ("replay --symbol BTCUSDT", "--symbol needs a PATH, or path below [data]"),
+            (
+                "calibrate --min-depth 5 --max-depth 2",
+                "max_depth must be at least min_depth + 1 = 6 ticks, got 2.0",
+            ),
+            ("calibrate ''", "path must be a file or a folder, got ''"),
             ("replay --config none.toml", "none.toml: No such file"),
             ("calibrate none.csv", "none.csv"),
             ("calibrate --methd x", "--methd"),

@@ -63,7 +63,7 @@ class TestReading:
     def test_a_file_that_is_no_text(self, tmp_path):
         path = tmp_path / "desk.toml"
         path.write_bytes(b"\xff\xfe\x00")
-        with pytest.raises(ConfigurationError, match="not UTF-8"):
+        with pytest.raises(ConfigurationError, match="not UTF-8 text: byte 1 is 0xff"):
             load(path)
 
     def test_a_missing_file(self, tmp_path):
@@ -108,7 +108,15 @@ class TestFaults:
     @pytest.mark.parametrize(
         ("text", "words"),
         [
-            ("gamma = 1", "[gamma] stands outside of the sections"),
+            ("gamma = 1", "line 1: gamma stands outside of the sections; it belongs below [model]"),
+            ("sigma = 1", "it belongs below [simulation] or [model]"),
+            ("zzz = 1", "zzz stands outside of the sections; there are data, instrument"),
+            (
+                '[model]\nname = "cj"\ngamma = 1',
+                "not a key of [model] for cj, but for glft, glft-closed-form, as",
+            ),
+            ("[model]\nomega = 1", "model.omega is not a key of [model] for glft, but for as"),
+            ("[replay]\nlatency = inf", "replay.latency must be a finite number >= 0 (s), got inf"),
             ("model = 3", "model must be a section, written [model], got 3"),
             ("[model]\nzzzz = 1", "model.zzzz is not a key of [model]; there are name, q_max"),
             ("[model]\ngamma = true", "got true"),

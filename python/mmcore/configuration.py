@@ -354,7 +354,8 @@ def load(path: str | os.PathLike[str]) -> Configuration:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise ConfigurationError(os.fspath(path), [Fault("", f"not UTF-8 text: {error}")]) from None
+        what = f"not UTF-8 text: byte {error.start + 1} is 0x{error.object[error.start]:02x}"
+        raise ConfigurationError(os.fspath(path), [Fault("", what)]) from None
     found = loads(text, path=os.fspath(path))
     for section, key in PATHS:
         if key in (table := found.values.get(section, {})):
@@ -398,8 +399,14 @@ def loads(text: str, path: str = "mmcore.toml") -> Configuration:
     for key, table in document.items():
         line = lines.get((key,))
         if key not in known:
-            what = "is not a section" if isinstance(table, Mapping) else "stands outside of the sections"
-            faults.append(_unknown(key, f"[{key}] {what}", line, known, "[{}]"))
+            homes = [f"[{s.name}]" for s in known.values() if any(p.name == key for p in s.parameters)]
+            if isinstance(table, Mapping):
+                faults.append(_unknown(key, f"[{key}] is not a section", line, known, "[{}]"))
+            elif homes:
+                what = f"{key} stands outside of the sections; it belongs below {' or '.join(homes)}"
+                faults.append(Fault(key, what, line))
+            else:
+                faults.append(_unknown(key, f"{key} stands outside of the sections", line, known, "[{}]"))
         elif not isinstance(table, Mapping):
             faults.append(Fault(key, f"{key} must be a section, written [{key}], got {_shown(table)}", line))
         else:
@@ -429,6 +436,10 @@ def _check_section(
         except KeyError:
             what = f"{key} is not a key of [{section.name}]"
             names = [p.name for p in section.parameters]
+            if section.name == "model" and (owners := _owners(name)):
+                chosen = table.get("name", MODEL.default)
+                faults.append(Fault(key, f"{what} for {chosen}, but for {', '.join(owners)}", line))
+                continue
             faults.append(_unknown(key, what, line, names, section.name + ".{}"))
             continue
         try:
@@ -442,6 +453,11 @@ def _check_section(
                 meant = repr(close[0]) if close else None
             faults.append(Fault(key, f"{key} must be {allowed}, got {_shown(value)}", line, meant))
     return checked
+
+
+def _owners(name: str) -> list[str]:
+    """Return the models that have a parameter of this name."""
+    return [model for model in MODELS if any(p.name == name for p in model_parameters(model))]
 
 
 def _unknown(key: str, what: str, line: int | None, names: Iterable[str], form: str) -> Fault:
@@ -468,7 +484,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, Decimal):
-        return str(value)
+        return str(value if value.is_finite() else float(value))
     if isinstance(value, list):
         return "[" + ", ".join(map(_shown, value)) + "]"
     if isinstance(value, Mapping):

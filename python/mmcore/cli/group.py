@@ -125,9 +125,8 @@ def _failure(error: BaseException) -> _Failure | None:
             fields["extra"] = error.extra
         from .market import ADVICE
 
-        return _Failure(
-            exit_code, str(error), ADVICE.get(error.argument or "", ""), code=error.code, **fields
-        )
+        message = str(error).replace(", or None", "")  # Python's way to leave an option out
+        return _Failure(exit_code, message, ADVICE.get(error.argument or "", ""), code=error.code, **fields)
     if isinstance(error, OSError):
         name = f"{error.filename}: " if error.filename else ""
         return _Failure(BAD_INPUT, f"{name}{error.strerror}" if error.strerror else str(error), code="file")

@@ -120,7 +120,10 @@ def open_market(settings: Settings, progress: Stages) -> Events:
     if path is None:
         if option := next((name for name in data if name != "cache"), None):
             name = option.replace("_", "-")
-            raise click.UsageError(f"--{name} needs a PATH", click.get_current_context(silent=True))
+            raise click.UsageError(
+                f"--{name} needs a PATH, or path below [data] of a configuration",
+                click.get_current_context(silent=True),
+            )
         from ..simulation import SimulatedMarket
 
         progress.start("simulate")

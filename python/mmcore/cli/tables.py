@@ -58,7 +58,9 @@ def show_calibration(calibration: Calibration, remark: str = "") -> None:
 def show_policy(model: Any, quoter: Any, name: str, notes: Sequence[str] = ()) -> None:
     """Show the parameters of a model and its depths at some inventories."""
     heading("Policy", f"{type(model).__name__} (--model {name})")
-    paragraph(", ".join(f"{name} {_value(value)}" for name, value in _telling(model).items()))
+    units = {p.name: p.unit for p in model.PARAMETERS}
+    told = (f"{name} {_value(value)} {units[name]}".strip() for name, value in _telling(model).items())
+    paragraph(", ".join(told))
     policy = quoter.policy
     time_left = math.inf if policy.stationary else policy.horizon
     at = _inventories(policy.q_max, policy.order_size)
@@ -72,11 +74,11 @@ def show_policy(model: Any, quoter: Any, name: str, notes: Sequence[str] = ()) -
                 _depth(bid),
                 _depth(ask),
                 f"{bid + ask:.2f}" if both else "–",
-                f"{(ask - bid) / 2:+.2f}" if both else "–",
+                _signed((ask - bid) / 2) if both else "–",
             )
         )
     table(["inventory", "bid depth", "ask depth", "spread", "centre"], rows, left=())
-    finite = "" if policy.stationary else f", {number(time_left)} s before the horizon"
+    finite = "" if policy.stationary else f", {time_left:g} s before the horizon"
     paragraph(f"Depths in ticks from the reference price{finite}.", style="quiet")
     for words in notes:
         note(words)
@@ -84,7 +86,7 @@ def show_policy(model: Any, quoter: Any, name: str, notes: Sequence[str] = ()) -
 
 def show_explanation(explanation: Any, asked: Mapping[str, Any]) -> None:
     """Show a quote and the contribution of each step, which add up to its prices."""
-    given = ", ".join(f"{name.replace('_', ' ')} {_value(value)}" for name, value in asked.items() if value)
+    given = ", ".join(f"{name.replace('_', ' ')} {value:.15g}" for name, value in asked.items() if value)
     heading("One quote, explained", given)
     rows = []
     size = (str(explanation.quote.bid_size), str(explanation.quote.ask_size))
@@ -230,8 +232,8 @@ def _show_markouts(result: Result) -> None:
     heading("Markouts", "ticks per lot after a fill; > 0 means it still paid")
     rows = []
     for row in result.markouts():
-        interval = "not estimable" if math.isnan(row.low) else f"{row.low:+.2f} to {row.high:+.2f}"
-        mean = "–" if math.isnan(row.mean) else f"{row.mean:+.2f}"
+        interval = "not estimable" if math.isnan(row.low) else f"{_signed(row.low)} to {_signed(row.high)}"
+        mean = _signed(row.mean)
         rows.append((f"{row.horizon:g} s", f"{row.n:,}", f"{row.missing:,}", mean, interval))
     table(["after", "fills", "no mid", "mean", "95 % interval"], rows, left=())
 
@@ -271,7 +273,15 @@ def _inventories(q_max: float, order_size: float) -> list[float]:
 
 
 def _depth(depth: float | None) -> str:
-    return "–" if depth is None or math.isnan(depth) else f"{depth:.2f}"
+    return "–" if depth is None or math.isnan(depth) else f"{depth:z.2f}"
+
+
+def _signed(value: float) -> str:
+    """Return a number with its sign and two decimals; zero has none."""
+    if math.isnan(value):
+        return "–"
+    text = f"{value:+z.2f}"
+    return "0.00" if text == "+0.00" else text
 
 
 def _value(value: Any) -> str:

@@ -115,6 +115,8 @@ def load(
     expect("instrument", instrument, (Instrument, type(None)), "an Instrument or None")
     expect("cache", cache, bool, "True or False")
     expect("progress", progress, (Callable, type(None)), "a function of (bytes read, bytes in all), or None")
+    if not os.fspath(path):
+        raise InvalidArgument(argument="path", value=path, allowed="a file or a folder")
     source = Path(path)
     if format is None:
         format = _guess(source, options)
