@@ -171,7 +171,7 @@ def test_calibration_notes_come_first(result):
     note = "one tick wide: the continuous model does not describe it"
     warned = copy.copy(result)
     warned.calibration = dataclasses.replace(result.calibration, notes=[note])
-    assert contents.notes(warned)[0] == f"Calibration: {note}"
+    assert contents.notes(warned)[0] == f"Calibration: {note}."
 
 
 def test_charts_and_tables_speak_to_those_who_do_not_see_them(page):

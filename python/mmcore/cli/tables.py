@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..instruments import money_places, money_text
+from ..report.numbers import seconds, span
 from .screen import answer, heading, note, number, paragraph, table
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ def show_market(events: Events) -> None:
     heading(f"{events.instrument.name}", s["name"] if s["name"] != events.instrument.name else "")
     start, end = (datetime.fromtimestamp(t / 1e9, UTC) for t in (events.start_time, events.end_time))
     same_day = start.date() == end.date()
-    span = f"{start:%Y-%m-%d %H:%M:%S} to {end:{'' if same_day else '%Y-%m-%d '}%H:%M:%S} UTC"
-    words = f"{s['quotes']:,} quotes, {s['trades']:,} trades, {span} ({_duration(s['seconds'])})"
+    when = f"{start:%Y-%m-%d %H:%M:%S} to {end:{'' if same_day else '%Y-%m-%d '}%H:%M:%S} UTC"
+    words = f"{s['quotes']:,} quotes, {s['trades']:,} trades, {when} ({span(round(s['seconds'] * 1e9))})"
     if s["spread"]:
         wide = s["spread"]["time_weighted"]
         words += f", spread {number(wide if wide is not None else s['spread']['mean'], 3)} ticks on average"
@@ -38,9 +39,11 @@ def show_market(events: Events) -> None:
 
 def show_calibration(calibration: Calibration, remark: str = "") -> None:
     """Show the calibrated parameters with their errors and intervals."""
-    seconds = (calibration.end_time - calibration.start_time) / 1e9
     level = calibration.settings["level"]
-    heading("Calibration", remark or f"{_duration(seconds)}, method {calibration.method}")
+    heading(
+        "Calibration",
+        remark or f"{span(calibration.end_time - calibration.start_time)}, method {calibration.method}",
+    )
     rows = []
     for name, value, error, low, high, unit in calibration.table():
         kind, _, side = name.partition("_")
@@ -110,13 +113,12 @@ def show_replay(
     share = result.settings.get("train") or 1.0
     found = result.calibration
     if found is not None:
-        seconds = (found.end_time - found.start_time) / 1e9
         part = (
             "the span that is replayed"
             if result.sample == "in-sample"
             else f"the first {100 * share:g} % of the data"
         )
-        show_calibration(found, f"{part}, {_duration(seconds)}, method {found.method}")
+        show_calibration(found, f"{part}, {span(found.end_time - found.start_time)}, method {found.method}")
     show_policy(result.model, result.quoter, name, notes)
     _show_sample_quote(result)
     _show_fills(result)
@@ -218,7 +220,7 @@ def _show_profit(result: Result) -> None:
 
 def _show_periods(result: Result) -> None:
     periods = result.by_hour(None)
-    heading("By the clock", f"each {_duration(periods.period)}, UTC; adds up to the profit exactly")
+    heading("By the clock", f"each {seconds(periods.period)}, UTC; adds up to the profit exactly")
     kinds = ("total", "spread", "inventory", "fees")
     amounts = iter(_amounts([getattr(row.pnl, kind) for row in periods for kind in kinds]))
     rows = [
@@ -234,7 +236,7 @@ def _show_markouts(result: Result) -> None:
     for row in result.markouts():
         interval = "not estimable" if math.isnan(row.low) else f"{_signed(row.low)} to {_signed(row.high)}"
         mean = _signed(row.mean)
-        rows.append((f"{row.horizon:g} s", f"{row.n:,}", f"{row.missing:,}", mean, interval))
+        rows.append((seconds(row.horizon), f"{row.n:,}", f"{row.missing:,}", mean, interval))
     table(["after", "fills", "no mid", "mean", "95 % interval"], rows, left=())
 
 
@@ -252,17 +254,6 @@ def _amounts(amounts: Sequence[Decimal]) -> list[str]:
     """Return amounts of money with their signs and equally many decimals, all digits kept."""
     places = money_places(*amounts)
     return [money_text(amount, "+,", places) for amount in amounts]
-
-
-def _duration(seconds: float) -> str:
-    """Return a span in the units in which people say it."""
-    whole = round(seconds)
-    if whole < 120:
-        return f"{seconds:.3g} s"
-    hours, rest = divmod(whole, 3600)
-    minutes, left = divmod(rest, 60)
-    parts = [f"{hours} h" if hours else "", f"{minutes} min" if minutes else "", f"{left} s" if left else ""]
-    return " ".join(part for part in parts if part)
 
 
 def _inventories(q_max: float, order_size: float) -> list[float]:

@@ -194,7 +194,7 @@ def notes(result: Result) -> list[str]:
     found: list[str] = []
     calibration = result.calibration
     if calibration is not None:
-        found.extend(f"Calibration: {note}" for note in calibration.notes)
+        found.extend(f"Calibration: {note}." for note in calibration.notes)
     found.extend(result.notes)
     if len(result.fills) < FEW_FILLS:
         found.append(f"Only {n.count(len(result.fills))} fills: averages and rates below say little.")

@@ -125,16 +125,17 @@ def seconds(value: Any) -> str:
 
     Examples
     --------
-    >>> seconds(0.1), seconds(60), seconds(300), seconds(0.0005)
-    ('0.1 s', '1 min', '5 min', '0.5 ms')
+    >>> seconds(0.1), seconds(60), seconds(3600), seconds(0.0005)
+    ('0.1 s', '1 min', '1 h', '0.5 ms')
     """
     number = float(value)
     if math.isinf(number):
         return "∞"
     if 0 < abs(number) < 0.01:
         return f"{number * 1000:g} ms"
-    if number >= 60 and number % 60 == 0:
-        return f"{number / 60:g} min"
+    for size, unit in ((3600, "h"), (60, "min")):
+        if number >= size and number % size == 0:
+            return f"{number / size:g} {unit}"
     return f"{number:g} s"
 
 
