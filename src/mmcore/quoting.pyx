@@ -1017,7 +1017,7 @@ cdef class FeedAge:
     def __init__(self, halt_after=None, widen_after=None, widen=0.0):
         self.c_halt_after = _age(halt_after, "halt_after")
         self.c_widen_after = _age(widen_after, "widen_after")
-        self.c_widen = _finite(widen, "widen", 0.0, "a finite number >= 0 (ticks/sqrt(s))")
+        self.c_widen = _finite(widen, "widen", 0.0, "a finite number >= 0 (ticks/√s)")
         if (widen_after is None) != (self.c_widen == 0.0):
             raise refusal("widen", widen, "given together with widen_after, and > 0 then")
 
@@ -1666,7 +1666,7 @@ cdef class Quoter:
         (Quote(bid=95, ask=104, bid_size=1, ask_size=1), 2)
         >>> quoter.set(sigma=-1)
         Traceback (most recent call last):
-        mmcore.errors.InvalidArgument: sigma must be a finite number >= 0 (ticks/sqrt(s)), got -1
+        mmcore.errors.InvalidArgument: sigma must be a finite number >= 0 (ticks/√s), got -1
         >>> quoter.version, quoter.model.sigma
         (2, 0.6)
         """

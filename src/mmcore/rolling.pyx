@@ -140,7 +140,7 @@ cdef class Estimate:
 
     @property
     def sigma(self):
-        """Volatility of the mid, ticks/sqrt(s); None when it did not move."""
+        """Volatility of the mid, ticks/√s; None when it did not move."""
         return self.c.sigma if self.c.identified & MM_IDENTIFIED_SIGMA else None
 
     @property
@@ -155,7 +155,7 @@ cdef class Estimate:
 
     @property
     def sigma_error(self):
-        """Standard error of sigma, ticks/sqrt(s); None when not identified."""
+        """Standard error of sigma, ticks/√s; None when not identified."""
         return self.c.sigma_error if self.c.identified & MM_IDENTIFIED_SIGMA else None
 
     @property
