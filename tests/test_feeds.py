@@ -328,7 +328,10 @@ def test_binance_microseconds_and_no_stamp(tmp_path):
         ((ticker(1)[:-9],), r"line 1: .* message: its JSON is broken at character \d+$"),
         ((ticker(1).replace('"b"', '"x"'),), r"line 1: is not a bookTicker or trade message: it has no 'b'$"),
         ((trade(1, maker="yes"),), r'line 1: .* m, whether the buyer was the maker, is "yes"'),
-        (("1723161255000000001 " + '{"stream":"x@trade","data":5}',), r"line 1: .* message: it has another form$"),
+        (
+            ("1723161255000000001 " + '{"stream":"x@trade","data":5}',),
+            r"line 1: .* message: it has another form$",
+        ),
         ((ticker(1), ticker(2, symbol=None)), r"line 2: .* its symbol s is null and not a text"),
         ((ticker(1), ticker(2, "\ud800")), r"line 2: bid: '\\ud800' is not a decimal number"),
         ((ticker(1), ticker(2, "-1.0")), r"line 2: bid: is negative"),

@@ -719,7 +719,7 @@ def script(model: str = MODEL.default, given: Mapping[str, Mapping[str, Any]] | 
             "    order_size=result.model.order_size,",
             ")",
             "quoter = mm.Quoter(bolder, events.instrument, limits=result.quoter.limits)",
-            "other = mm.replay(result.events, quoter, **rules)",
+            "other = mm.replay(result.events, quoter, recalibrate=result.recalibrate, **rules)",
             'print("Half as averse:", mm.compare(other, result))',
             "",
         ]

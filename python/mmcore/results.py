@@ -444,9 +444,9 @@ class Result:
         The same replay under ``fill="touch"``, where it was made already.
     parameters : ndarray, optional
         Where parameters followed the market, one record per recalibration that was due (dtype
-        ``mmcore.matching.PARAMETERS``): ``time`` (ns); ``sigma``, ``A``, ``k`` of (bid, ask) with their standard
-        errors (``sigma_error``, …); ``orders``, ``seconds`` of the window; ``version`` of the policy in force
-        from then on; ``status`` (0 set, below 0 not).
+        ``mmcore.matching.PARAMETERS``): ``time`` (ns); ``sigma``, ``A``, ``k`` of (bid, ask) with their
+        standard errors (``sigma_error``, …); ``orders``, ``seconds`` of the window; ``version`` of the
+        policy in force from then on; ``status`` (0 set, below 0 not).
     recalibrate : Recalibrate, optional
         How, and from what state.
 
@@ -550,8 +550,8 @@ class Result:
             done = int(np.count_nonzero(self.parameters["status"] == 0))
             found.append(
                 f"The parameters followed the market: set {done:,} times of {len(self.parameters):,}, every "
-                f"{self.recalibrate.every:g} s from the {self.recalibrate.window:g} s before; where the window "
-                "did not identify them, those before stayed."
+                f"{self.recalibrate.every:g} s from the {self.recalibrate.window:g} s before; where the "
+                "window did not identify them, those before stayed."
             )
         law = self._intensity_law
         if law is not None and self._further:
