@@ -1,0 +1,274 @@
+"""A market maker that runs all day: a feed, a desk and a venue, with a kill switch and a saved state.
+
+    python examples/live.py                                # a simulated capture, as fast as it goes
+    python examples/live.py capture.gz --speed 1           # a recorded websocket capture at real speed
+    python examples/live.py capture.gz --state desk.state  # resumes where it was stopped
+
+The feed is a task of its own and hands its rows over through a bounded queue: where the desk is slower, the
+feed waits. Between rows it tells the time, so that the desk sees its data grow old and halts. Ctrl-C, SIGTERM
+or a loss limit throw the kill switch: no quotes any more, every order canceled, the state saved. The venue is a
+paper one, which answers at once and fills what a trade goes through; put yours in its place.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import mmcore as mm
+
+SMALL = os.environ.get("MMCORE_EXAMPLE") == "small"
+HEARTBEAT = 100_000_000  # ns: how often a quiet feed tells the time
+MOST_WAITING = 1000  # rows
+WARM = 60.0  # s: of data before the first quote
+LOSS_LIMIT = -5_000  # ticks times lots
+
+
+class PaperVenue:
+    """Answers at once; a trade strictly through an order fills it."""
+
+    def __init__(self, resting: dict[int, tuple[str, int, int]] | None = None) -> None:
+        self.resting = dict(resting or {})  # order id: side, price, whole size
+
+    def send(self, action: mm.Action) -> mm.Report:
+        """Take a message; return the report on it."""
+        if action.kind is mm.ActionKind.CANCEL:
+            gone = self.resting.pop(action.order_id, None)
+            return mm.Report("canceled" if gone else "cancel_rejected", action.order_id)
+        new = action.kind is mm.ActionKind.NEW
+        if not new and action.order_id not in self.resting:
+            return mm.Report("amend_rejected", action.order_id)
+        self.resting[action.order_id] = (action.side, action.price, action.size)
+        return mm.Report("accepted" if new else "amended", action.order_id)
+
+    def trade(self, price: int) -> list[tuple[int, str, int, int]]:
+        """Return the orders that a trade at ``price`` fills: id, side, price, size."""
+        through = [
+            (order, *what)
+            for order, what in self.resting.items()
+            if (price < what[1] if what[0] == "bid" else price > what[1])
+        ]
+        for order, *_ in through:
+            del self.resting[order]
+        return through
+
+
+class Desk:
+    """Everything that decides, and all of the state: what `save` writes is what `resume` goes on from."""
+
+    def __init__(self, instrument: mm.Instrument, model: mm.GueantLehalleFernandezTapia) -> None:
+        self.venue = PaperVenue()
+        self.book = mm.Book([instrument])
+        self.orders = mm.Orders(
+            instrument,
+            min_life=50_000_000,
+            hysteresis=1,
+            messages=[(50, 10**9), (1000, 60 * 10**9)],
+            max_exposure=model.q_max,
+        )
+        self.quoter = mm.Quoter(
+            model,
+            instrument,
+            limits=mm.Limits(max_position=model.q_max),
+            feed_age=mm.FeedAge(halt_after=2.0, widen_after=0.5, widen=model.sigma),
+        )
+        self.recalibrate = mm.Recalibrate(every=1.0, window=300.0, warmup=WARM, max_depth=10.0)
+        self.state = {"row": 0, "heard": 0, "bid": None, "ask": None, "fills": 0, "stale": 0}
+        self.quote = mm.QuoteBuffer()
+
+    @property
+    def name(self) -> str:
+        """The instrument's name."""
+        return self.book.instruments[0].name
+
+    def on_quote(self, now: int, bid: int | None, ask: int | None) -> None:
+        """See the market move, and answer."""
+        self.recalibrate.on_quote(now, bid, ask)
+        self.state |= {"heard": now, "bid": bid, "ask": ask}
+        self.act(now)
+
+    def on_trade(self, now: int, exchange_time: int, price: int, side: int) -> None:
+        """See a trade, which may be ours."""
+        self.recalibrate.on_trade(now, price, side, exchange_time=exchange_time)
+        for order, way, at, size in self.venue.trade(price):
+            left = size - sum(o.filled for o in self.orders.working if o.order_id == order)
+            self.state["fills"] += 1
+            self.book.fill(
+                self.name, left if way == "bid" else -left, at, time=exchange_time, receive_time=now,
+                order_id=order, id=self.state["fills"], liquidity="maker",
+            )  # fmt: skip
+            self.orders.on_report(mm.Report("fill", order, filled=size))
+
+    def act(self, now: int) -> None:
+        """From what is known to the orders that stand."""
+        bid, ask = self.state["bid"], self.state["ask"]
+        self.recalibrate.update(self.quoter, now)
+        two_sided = bid is not None and ask is not None
+        reference = (bid + ask) / 2 if two_sided and self.warm else float("nan")
+        age = (now - self.state["heard"]) / 1e9
+        self.quoter.quote_into(self.quote, reference, self.orders.position, bid, ask, age=age)
+        self.state["stale"] += mm.Why.STALE in self.quote.why
+        self.send(self.orders.target(self.quote, now, bid, ask))
+        if two_sided and self.book[self.name].net:
+            self.book.mark(self.name, (bid + ask) // 2)
+
+    def send(self, actions: tuple[mm.Action, ...]) -> None:
+        """Send messages in their order, and take in what the venue says."""
+        for action in actions:
+            self.orders.on_report(self.venue.send(action))
+
+    @property
+    def warm(self) -> bool:
+        """Whether parameters of this market have been put in force."""
+        return self.quoter.version > 1
+
+    @property
+    def profit(self) -> float:
+        """Ticks times lots, at the mark."""
+        position = self.book[self.name]
+        return (position.realised + (position.unrealised or 0)) / 1e9
+
+    def kill(self, why: str, now: int) -> None:
+        """Stop quoting and leave nothing in the market."""
+        self.quoter.halt(why)
+        while self.orders.working:
+            actions = self.orders.cancel_all(now)
+            if not actions:  # the budget of messages is spent: a cancel is due when it is not
+                now += 10_000_000
+            self.send(actions)
+
+    def save(self, path: Path) -> None:
+        """Write everything, whole or not at all."""
+        mm.save(
+            path, book=self.book, orders=self.orders, quoter=self.quoter, recalibrate=self.recalibrate,
+            resting=self.venue.resting, state=self.state,
+        )  # fmt: skip
+
+    @classmethod
+    def resume(cls, path: Path) -> "Desk":
+        """Go on from what was saved."""
+        found = mm.restore(path, book=mm.Book, orders=mm.Orders, quoter=mm.Quoter, recalibrate=mm.Recalibrate)
+        desk = cls.__new__(cls)
+        desk.book, desk.orders, desk.quoter = found["book"], found["orders"], found["quoter"]
+        desk.recalibrate, desk.state = found["recalibrate"], found["state"]
+        desk.venue, desk.quote = PaperVenue(found["resting"]), mm.QuoteBuffer()
+        desk.quoter.resume()
+        return desk
+
+
+async def feed(events: mm.Events, begin: int, speed: float) -> AsyncIterator[tuple]:
+    """Give the rows from ``begin`` on as a websocket would: row, time and content; the time when it is quiet.
+
+    Where a side of the market is absent, its price is None. ``speed`` 0 does not wait.
+    """
+    quotes, trades = events.quotes, events.trades
+    kind = events.kind.tolist()
+    q = kind[:begin].count(1)
+    t = begin - q
+    first = last = None
+    start = time.monotonic()
+    for row in range(begin, len(kind)):
+        is_quote = kind[row] == 1
+        now = int(quotes.local_time[q] if is_quote else trades.local_time[t])
+        first = now if first is None else first
+        last = now if last is None else last
+        while last + HEARTBEAT < now:
+            last += HEARTBEAT
+            yield row, last, ()
+        last = now
+        if speed:
+            await asyncio.sleep(max(0.0, (now - first) / 1e9 / speed - (time.monotonic() - start)))
+        if is_quote:
+            touch = int(quotes.bid[q]), int(quotes.ask[q])
+            there = int(quotes.bid_size[q]), int(quotes.ask_size[q])
+            yield row, now, tuple(p if n else None for p, n in zip(touch, there, strict=True))
+            q += 1
+        else:
+            yield row, now, (int(trades.exchange_time[t]), int(trades.price[t]), int(trades.side[t]))
+            t += 1
+
+
+async def produce(rows: AsyncIterator[tuple], queue: asyncio.Queue) -> None:
+    """Put the rows into the queue; where it is full, wait for the desk."""
+    async for item in rows:
+        await queue.put(item)
+    await queue.put(None)
+
+
+async def run(desk: Desk, events: mm.Events, speed: float = 0.0, most: int | None = None) -> str:
+    """Let the desk run until the feed ends, the kill switch is thrown or ``most`` rows are done: say which."""
+    queue: asyncio.Queue = asyncio.Queue(MOST_WAITING)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError, RuntimeError):  # no such signals here
+            loop.add_signal_handler(number, stop.set)
+    producer = asyncio.create_task(produce(feed(events, desk.state["row"], speed), queue))
+    done, why, now, widest = 0, "the feed ended", 0, 0
+    try:
+        while (item := await queue.get()) is not None:
+            row, now, content = item
+            if len(content) == 2:
+                desk.on_quote(now, *content)
+            elif content:
+                desk.on_trade(now, *content)
+            else:
+                desk.act(now)
+            if content:
+                desk.state["row"], done = row + 1, done + 1
+            widest = max(widest, queue.qsize())
+            if stop.is_set():
+                why = "stopped"
+                break
+            if desk.profit < LOSS_LIMIT:
+                why = f"the loss passed {-LOSS_LIMIT:,} ticks x lots"
+                break
+            if done == most:
+                return "paused"
+    finally:
+        producer.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await producer
+    desk.kill(why, now)
+    print(f"{done:,} rows, at most {widest:,} waiting: {why}")
+    return why
+
+
+def main() -> None:
+    """Read the arguments and run."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("capture", nargs="?", help="a recorded feed; a simulated one by default")
+    parser.add_argument("--speed", type=float, default=0.0, help="times real speed; 0: as fast as it goes")
+    parser.add_argument("--state", type=Path, help="where the state is saved, and resumed from")
+    given = parser.parse_args()
+    if given.capture:
+        events = mm.load(given.capture)
+    else:
+        events = mm.SimulatedMarket(duration=120.0 if SMALL else 900.0, seed=1).events()
+    if given.state and given.state.exists():
+        desk = Desk.resume(given.state)
+        print(f"resumed at row {desk.state['row']:,}")
+    else:
+        # A guess to begin with: nothing is quoted before parameters of this market are in force.
+        desk = Desk(
+            events.instrument,
+            mm.GueantLehalleFernandezTapia(sigma=1.0, A=1.0, k=0.5, gamma=0.001, q_max=20),
+        )
+    began = time.perf_counter()
+    asyncio.run(run(desk, events, given.speed))
+    took = time.perf_counter() - began
+    if given.state:
+        desk.save(given.state)
+    print(
+        f"{took:.1f} s, parameters of version {desk.quoter.version:,}, {desk.orders.sent:,} messages, "
+        f"{desk.state['fills']:,} fills, {desk.state['stale']:,} quotes withheld for old data"
+    )
+    print(desk.book)
+
+
+if __name__ == "__main__":
+    main()
