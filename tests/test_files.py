@@ -1,48 +1,133 @@
-"""Files appear whole or not at all."""
+"""A file is whole or not there: what was there before survives every failure, and nothing else is left."""
 
+import builtins
 import errno
+import io
 import os
+import stat
 import sys
 
 import pytest
 
 from mmcore.files import replacing, unwritable
 
+posix = pytest.mark.skipif(os.name == "nt", reason="permissions and folders of POSIX")
 
-def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path):
-    path = tmp_path / "page"
-    path.write_bytes(b"old")
 
-    def interrupted():
+class Failure(Exception):
+    pass
+
+
+def test_the_new_file_takes_the_old_ones_place(tmp_path):
+    path = tmp_path / "state"
+    for content in (b"old", b"newer"):
         with replacing(path) as file:
-            file.write(b"half")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        interrupted()
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
+            file.write(content)
+            assert not path.exists() or path.read_bytes() == b"old"
+        assert path.read_bytes() == content
+        assert os.listdir(tmp_path) == ["state"]
 
 
-def test_a_disk_that_fills_up_leaves_nothing(tmp_path, monkeypatch):
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
+@pytest.mark.parametrize("error", [Failure, KeyboardInterrupt])
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("step", ["write", "flush", "fsync", "copymode", "replace"])
+def test_a_failure_at_any_step_leaves_what_was_there(tmp_path, monkeypatch, step, there, error):
+    path = tmp_path / "state"
+    if there:
+        path.write_bytes(b"old")
 
-    monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(OSError, match="No space left"), replacing(tmp_path / "page") as file:
-        file.write(b"new")
-    assert list(tmp_path.iterdir()) == []
+    def fail(*_):
+        raise error
+
+    if step == "replace":
+        monkeypatch.setattr(os, "replace", fail)
+    elif step == "fsync":
+        monkeypatch.setattr(os, "fsync", fail)
+    elif step == "copymode":
+        monkeypatch.setattr("shutil.copymode", fail)
+    elif step == "flush":  # the disk is full when the buffer goes there
+
+        class Full(io.BufferedWriter):
+            flush = fail
+
+        monkeypatch.setattr(builtins, "open", lambda name, mode: Full(io.FileIO(name, "x")))
+
+    def write():
+        with replacing(path) as file:
+            file.write(b"new")
+            if step == "write":
+                raise error
+
+    with pytest.raises(error):
+        write()
+    monkeypatch.undo()
+    assert os.listdir(tmp_path) == (["state"] if there else [])
+    assert not there or path.read_bytes() == b"old"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
-def test_a_link_stays_a_link(tmp_path):
-    (tmp_path / "kept").mkdir()
-    link = tmp_path / "page"
-    link.symlink_to(tmp_path / "kept" / "page")
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught, replacing(tmp_path / "none" / "state"):
+        pass
+    assert caught.value.filename == str(tmp_path / "none" / "state")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError), replacing(tmp_path / "folder"):
+        pass
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+@posix
+def test_permissions_stay_and_links_are_followed(tmp_path):
+    path, link = tmp_path / "state", tmp_path / "link"
+    path.write_bytes(b"old")
+    path.chmod(0o640)
+    link.symlink_to(path)
     with replacing(link) as file:
         file.write(b"new")
     assert link.is_symlink()
-    assert (tmp_path / "kept" / "page").read_bytes() == b"new"
+    assert path.read_bytes() == b"new"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    with replacing(tmp_path / "fresh") as file:
+        file.write(b"new")
+    (tmp_path / "plain").write_bytes(b"")
+    assert (tmp_path / "fresh").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+@posix
+def test_file_and_folder_reach_the_disk_in_the_right_order(tmp_path, monkeypatch):
+    steps = []
+    real = {"fsync": os.fsync, "replace": os.replace}
+
+    def fsync(handle):
+        steps.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else os.fstat(handle).st_size)
+        real["fsync"](handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", lambda *names: (steps.append("renamed"), real["replace"](*names)))
+    with replacing(tmp_path / "state") as file:
+        file.write(b"12345")
+    assert steps == [5, "renamed", "folder"]
+
+
+@posix
+@pytest.mark.parametrize(("error", "raises"), [("EINVAL", False), ("EIO", True)])
+def test_a_file_system_without_folders_on_disk_is_no_failure_but_a_broken_disk_is(
+    tmp_path, monkeypatch, error, raises
+):
+    real = os.fsync
+
+    def fsync(handle):
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(getattr(errno, error), error)
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    if raises:
+        with pytest.raises(OSError, match="EIO"), replacing(tmp_path / "state") as file:
+            file.write(b"new")
+    else:
+        with replacing(tmp_path / "state") as file:
+            file.write(b"new")
+    assert (tmp_path / "state").read_bytes() == b"new"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no /dev/null")
@@ -53,24 +138,9 @@ def test_what_is_no_file_is_written_as_it_is():
     assert not os.path.isfile(os.devnull)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="modes are another thing there")
-def test_a_new_file_has_the_mode_of_any_new_file(tmp_path):
-    with replacing(tmp_path / "page"):
-        pass
-    (tmp_path / "other").touch()
-    assert (tmp_path / "page").stat().st_mode == (tmp_path / "other").stat().st_mode
-
-
 def test_what_cannot_be_written_is_known_before(tmp_path, monkeypatch):
     assert unwritable(tmp_path) == "a file, not a folder"
     assert unwritable(tmp_path / "no" / "page") == "in a folder that exists"
     assert unwritable(tmp_path / "page") is None
     monkeypatch.setattr(os, "access", lambda *_: False)
     assert unwritable(tmp_path / "page") == "in a folder that can be written"
-
-
-def test_a_folder_in_the_way_is_left_alone(tmp_path):
-    (tmp_path / "page").mkdir()
-    with pytest.raises(OSError), replacing(tmp_path / "page") as file:
-        file.write(b"new")
-    assert [p.name for p in tmp_path.iterdir()] == ["page"]

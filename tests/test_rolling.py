@@ -22,7 +22,9 @@ def market(rows, trades, end):
     """Events of quotes (time in ms, bid, ask) and trades (time in ms, price, side, stamp in ms, hidden)."""
     rows = [*rows, (end, *rows[-1][1:])]
     quotes = Quotes(
-        local_time=[t * 1_000_000 for t, _, _ in rows], bid=[b for _, b, _ in rows], ask=[a for _, _, a in rows]
+        local_time=[t * 1_000_000 for t, _, _ in rows],
+        bid=[b for _, b, _ in rows],
+        ask=[a for _, _, a in rows],
     )
     made = Trades(
         local_time=[t[0] * 1_000_000 for t in trades],
@@ -70,7 +72,10 @@ def both(events, **options):
     span = int(events.end_time - events.start_time)
     window = Recalibrated(events, span, **options)
     found = mm.calibrate(
-        events, min_depth=options["min_depth"], max_depth=options["max_depth"], sigma_interval=0.5,
+        events,
+        min_depth=options["min_depth"],
+        max_depth=options["max_depth"],
+        sigma_interval=0.5,
         errors="independent",
     )
     return window, found
@@ -109,7 +114,9 @@ def test_a_window_over_everything_says_what_calibrate_says(events, depths):
 def test_long_samples_agree_too(pooled):
     events = mm.SimulatedMarket(sigma=1.0, A=1.0, k=0.5, duration=3600.0, seed=4).events()
     every = (events.end_time - events.start_time) / S
-    recalibrate = mm.Recalibrate(every, every, sigma_interval=0.5, min_depth=1.0, max_depth=8.0, pooled=pooled)
+    recalibrate = mm.Recalibrate(
+        every, every, sigma_interval=0.5, min_depth=1.0, max_depth=8.0, pooled=pooled
+    )
     recalibrate.observe(events)
     row = recalibrate.estimate(int(events.end_time)).record()
     found = mm.calibrate(events, min_depth=1.0, max_depth=8.0, errors="independent")
@@ -150,7 +157,10 @@ def test_what_left_the_window_left_no_trace(events, buckets, jump):
         else:
             if started:
                 short.on_trade(
-                    time, int(t.price[j]), int(t.side[j]), exchange_time=int(t.exchange_time[j]),
+                    time,
+                    int(t.price[j]),
+                    int(t.side[j]),
+                    exchange_time=int(t.exchange_time[j]),
                     hidden=bool(t.flags[j]),
                 )
             j += 1
@@ -214,7 +224,8 @@ def test_replay_and_a_live_loop_are_the_same():
             estimates.append(found.record())
         quotes.append(quoter.quote(d["reference"], d["inventory"], int(d["touch_bid"]), int(d["touch_ask"])))
     assert [(x.bid, x.ask) for x in quotes] == [
-        (int(d["bid"]) if d["bid_size"] else None, int(d["ask"]) if d["ask_size"] else None) for d in decisions
+        (int(d["bid"]) if d["bid_size"] else None, int(d["ask"]) if d["ask_size"] else None)
+        for d in decisions
     ]
     parameters = result.parameters
     assert len(parameters) >= 55
@@ -251,7 +262,8 @@ def test_parameters_follow_a_market_that_changes():
     shift = int(a.end_time) - int(b.start_time) + 1
     q, t = b.quotes, b.trades
     later = mm.Events(
-        b.instrument, b.kind,
+        b.instrument,
+        b.kind,
         Quotes(local_time=q.local_time + shift, bid=q.bid, ask=q.ask),
         Trades(local_time=t.local_time + shift, price=t.price, size=t.size, side=t.side, subtick=t.subtick),
     )

@@ -1,8 +1,9 @@
 /* mmcore/calibration.h - volatility and fill intensity over a window that moves with the market.
  *
  * Rows go in as they come (mm_rolling_quote, mm_rolling_trade). At the end of every bucket, once warm, what
- * the window tells is estimated and kept as `latest`; mm_rolling_estimate does so at any other time. Time is cut into buckets of equal length, and each keeps integers that are
- * enough for the estimates, so that the window's sums are exact: what leaves takes away what it brought.
+ * the window tells is estimated and kept as `latest`; mm_rolling_estimate does so at any other time. Time is
+ * cut into buckets of equal length, and each keeps integers that are enough for the estimates, so that the
+ * window's sums are exact: what leaves takes away what it brought.
  *
  * Volatility: sigma^2 = sum of squared moves of the mid on a grid of time / (time of those moves).
  *
@@ -64,9 +65,9 @@ enum {
 
 typedef struct mm_rolling_order { /* the market order under way: trades of one stamp and side */
   int64_t stamp, mid2, touch;     /* touch: half ticks from the mid, which is the spread in ticks */
-  int64_t reach; /* farthest so far, half ticks on the lattice of quotes; INT64_MIN: from no mid */
-  int32_t side;   /* 1 bought, -1 sold, 0: not known */
-  int32_t begun;  /* 0: no trade was seen yet */
+  int64_t reach;   /* farthest so far, half ticks on the lattice of quotes; INT64_MIN: from no mid */
+  int32_t side;    /* 1 bought, -1 sold, 0: not known */
+  int32_t begun;   /* 0: no trade was seen yet */
   int32_t counted; /* with the bucket in which it came; trades that it goes on with are not followed */
   int32_t reserved;
 } mm_rolling_order;
@@ -116,7 +117,8 @@ static inline int64_t mm_rolling_blocks(const mm_rolling_settings *s) {
   return s->buckets / mm_rolling_per_block(s);
 }
 
-/* int64s that the caller must give: the total, the ring, the blocks, work. 0: the settings are not allowed. */
+/* int64s that the caller must give: the total, the ring, the blocks, work. 0: the settings are not allowed.
+ */
 static inline int64_t mm_rolling_words(const mm_rolling_settings *s) {
   if (s->every <= 0 || s->buckets < 1 || s->buckets > 1 << 24 || s->grid <= 0 || s->nearest < 1 ||
       s->deepest < s->nearest + 2 || s->deepest > 1 << 20 || s->every > (INT64_MAX >> 2) / (s->buckets + 1) ||

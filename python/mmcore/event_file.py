@@ -54,7 +54,7 @@ def write(
     Parameters
     ----------
     path : path-like
-        Where to; the file is written beside it and renamed.
+        Where to.
     described : mapping
         What JSON can hold.
     columns : mapping of str to ndarray

@@ -1,24 +1,20 @@
-"""Files that appear whole or not at all.
-
->>> import pathlib, tempfile
->>> with tempfile.TemporaryDirectory() as folder:
-...     path = pathlib.Path(folder, "page.html")
-...     with replacing(path) as file:
-...         _ = file.write(b"whole")
-...     path.read_bytes(), unwritable(folder)
-(b'whole', 'a file, not a folder')
-"""
+"""Files that are whole or not there: written beside their place, brought to the disk, then renamed."""
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 __all__ = ["replacing", "unwritable"]
+
+_NO_SYNC = (errno.EACCES, errno.EBADF, errno.EINVAL, errno.ENOTSUP)
+"""What file systems say that cannot bring a folder to the disk."""
 
 
 def unwritable(path: str | os.PathLike[str]) -> str | None:
@@ -41,31 +37,68 @@ def unwritable(path: str | os.PathLike[str]) -> str | None:
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Give a file to write, which takes the place of ``path`` at the end of the block.
+    """Open a file that takes the place of ``path`` when the block ends without an error.
 
-    It stands beside it until then. When the block fails nothing is left of it, and what was at ``path``
-    stays. What is no file, such as a terminal or a pipe, is written as it is.
+    What was at ``path`` stays until then, and stays for good where the block or the disk fails; nothing else
+    is left behind. A power cut leaves the old file or the new one. The new one has the old one's
+    permissions; a link is followed. What is no file, such as a terminal or a pipe, is written as it is.
 
     Parameters
     ----------
     path : path-like
-        Where to; a link is followed.
+        The file to write.
 
     Raises
     ------
     OSError
         The place cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "numbers")
+    ...     with replacing(path) as file:
+    ...         _ = file.write(b"1 2 3")
+    ...     path.read_bytes(), os.listdir(folder)
+    (b'1 2 3', ['numbers'])
     """
-    target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file() and not target.is_dir():
+    target = os.path.realpath(path)
+    if os.path.exists(target) and not os.path.isfile(target) and not os.path.isdir(target):
         with open(target, "wb") as file:
             yield file
         return
-    beside = target.with_name(f".mmcore-{secrets.token_hex(8)}")
+    folder, name = os.path.split(target)
+    temporary = os.path.join(folder, f".{name}.{secrets.token_hex(4)}")
     try:
-        with open(beside, "xb") as file:
+        file = open(temporary, "xb")  # noqa: SIM115 - closed below, and a failure to open names the caller's path
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+    try:
+        with file:
+            with suppress(FileNotFoundError):
+                shutil.copymode(target, temporary)
             yield file
-        os.replace(beside, target)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
     except BaseException:
-        beside.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
         raise
+    if os.name != "nt":  # where a folder is no file
+        _sync_folder(folder)
+
+
+def _sync_folder(folder: str) -> None:
+    """Bring the renaming itself to the disk."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
