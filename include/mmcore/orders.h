@@ -890,7 +890,7 @@ static inline int mm_orders_reconcile(mm_orders *o, const mm_open_order *list, i
 /* The saved state: this header, then `capacity` send times. */
 typedef struct mm_orders_block {
   uint32_t magic, abi;
-  uint64_t bytes, checksum; /* of the whole block; FNV-1a of what follows the header's three fields */
+  uint64_t bytes, checksum; /* of the whole block; mm_checksum of what follows */
   mm_orders orders;         /* its `ring` is NULL */
 } mm_orders_block;
 
@@ -899,11 +899,8 @@ static inline uint64_t mm_orders_bytes(const mm_orders *o) {
 }
 
 static inline uint64_t mm_orders_checksum(const mm_orders_block *block, uint64_t bytes) {
-  const unsigned char *byte = (const unsigned char *)block;
-  uint64_t hash = 0xcbf29ce484222325u;
-  for (uint64_t i = offsetof(mm_orders_block, orders); i < bytes; ++i)
-    hash = (hash ^ byte[i]) * 0x100000001b3u;
-  return hash;
+  const uint64_t from = offsetof(mm_orders_block, orders);
+  return mm_checksum(MM_CHECKSUM_START, (const unsigned char *)block + from, bytes - from);
 }
 
 /* Write mm_orders_bytes(o) bytes; `block` is aligned to 8. */

@@ -64,7 +64,7 @@ typedef struct mm_cell { /* 32 bytes, half a cache line */
 
 typedef struct mm_policy {
   uint32_t magic, abi;
-  uint64_t bytes, checksum, version; /* whole block; FNV-1a of all but the checksum; caller's version */
+  uint64_t bytes, checksum, version; /* whole block; of all but the checksum; caller's version */
   int32_t kind;                      /* MM_AFFINE, MM_TABLE */
   int32_t flags;                     /* MM_STATIONARY */
   double q_max, order_size;          /* lots; q_max may be +inf for affine */
@@ -88,18 +88,11 @@ static inline const mm_cell *mm_policy_cells(const mm_policy *policy) {
   return (const mm_cell *)((const char *)policy + policy->cells_at);
 }
 
-/* FNV-1a of the block without its checksum. Each step is a bijection of the hash, so any change
- * within one byte is certain to show. */
+/* Of the whole block without its checksum. */
 static inline uint64_t mm_policy_checksum(const mm_policy *policy) {
   const unsigned char *byte = (const unsigned char *)policy;
   const size_t from = offsetof(mm_policy, checksum), to = from + sizeof policy->checksum;
-  const size_t end = (size_t)policy->bytes;
-  uint64_t hash = 0xcbf29ce484222325u;
-  for (size_t i = 0; i < from; ++i)
-    hash = (hash ^ byte[i]) * 0x100000001b3u;
-  for (size_t i = to; i < end; ++i)
-    hash = (hash ^ byte[i]) * 0x100000001b3u;
-  return hash;
+  return mm_checksum(mm_checksum(MM_CHECKSUM_START, byte, from), byte + to, policy->bytes - to);
 }
 
 /* Bytes of a table's block, and where its parts stand; 0 when that overflows. */

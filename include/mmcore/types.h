@@ -1,4 +1,5 @@
-/* mmcore/types.h - what every kernel shares: status codes, 128-bit integers, absent sides.
+/* mmcore/types.h - what every kernel shares: status codes, 128-bit integers, absent sides,
+ * checksums.
  *
  * All kernels are header-only C11 (also valid C++17): static inline, no allocation, no errno, no
  * Python. Prices are int64 ticks, sizes int64 lots, times int64 ns; models use doubles in ticks,
@@ -54,6 +55,19 @@ typedef struct mm_i128 {
   uint64_t lo;
   int64_t hi;
 } mm_i128;
+
+/* ---- checksums of blocks of bytes ---- */
+
+#define MM_CHECKSUM_START 0xcbf29ce484222325u
+
+/* FNV-1a, to be continued with what comes next. Each step is a bijection of the hash, so any change within
+ * one byte is certain to show. */
+static inline uint64_t mm_checksum(uint64_t hash, const void *from, uint64_t bytes) {
+  const unsigned char *byte = (const unsigned char *)from;
+  for (uint64_t i = 0; i < bytes; ++i)
+    hash = (hash ^ byte[i]) * 0x100000001b3u;
+  return hash;
+}
 
 #ifdef __cplusplus
 }
