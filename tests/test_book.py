@@ -1,8 +1,10 @@
 """Books and positions: what each door accepts, refuses and returns."""
 
+import contextlib
 import copy
 import doctest
 import pickle
+import struct
 import sys
 import threading
 from decimal import Decimal
@@ -10,11 +12,14 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import mmcore as mm
 import mmcore.book
 from mmcore.errors import (
     ConflictError,
+    CorruptError,
     Error,
     InvalidArgument,
     OutOfBounds,
@@ -570,11 +575,273 @@ def test_objects_cannot_be_made_half(book):
     for make in (mm.Position, lambda: mm.Position.__new__(mm.Position), lambda: mm.Book.__new__(mm.Book)):
         with pytest.raises(TypeError):
             make()
-    for thing in (book, book["X"]):
-        with pytest.raises(TypeError):
-            pickle.dumps(thing)
-        with pytest.raises(TypeError):
-            copy.copy(thing)
+    with pytest.raises(TypeError):
+        pickle.dumps(book["X"])
+    with pytest.raises(TypeError):
+        copy.copy(book["X"])
+
+
+# ---- as bytes ----
+
+BOOK_HEADER = 64  # bytes, as docs/saving.md has it; then 120 for each position
+START = 24  # what the checksum covers begins here
+
+
+def checksum(block):
+    """FNV-1a, as published: offset basis and prime of 64 bits."""
+    value = 0xCBF29CE484222325
+    for byte in block[START:]:
+        value = (value ^ byte) * 0x100000001B3 % 2**64
+    return value
+
+
+def resealed(block, at, layout, value):
+    changed = bytearray(block)
+    struct.pack_into(f"<{layout}", changed, at, value)
+    struct.pack_into("<Q", changed, 16, checksum(changed))
+    return bytes(changed)
+
+
+def busy(cost, history):
+    book = mm.Book(
+        [instrument("X"), instrument("S", negative_prices=True)],
+        cost=cost,
+        history=history,
+        currencies=[mm.Currency("BNB")],
+    )
+    ids = iter("abcdefg") if history == "full" else iter([None] * 7)
+    for qty, price in [(3, 1000), (2, 1001), (-4, 1005), (-2, 1004)]:
+        book.fill("X", qty, price, fee=2, id=next(ids), time=qty, reference="r", order_id=7)
+    book.fill("S", -2, -5, fee=7, fee_currency="BNB", id=next(ids), liquidity="maker")
+    book.fill("S", -1, 3, fee=-1)
+    book.mark("X", 1003)
+    return book
+
+
+BUSY = [(cost, history) for cost in ("average", "fifo") for history in ("full", "none")]
+
+
+@pytest.mark.parametrize(("cost", "history"), BUSY)
+def test_a_saved_book_is_the_book(cost, history):
+    book = busy(cost, history)
+    others = [
+        mm.Book.from_bytes(memoryview(bytearray(book.to_bytes())), book.instruments, book.currencies),
+        pickle.loads(pickle.dumps(book)),
+        copy.copy(book),
+    ]
+    for other in others:
+        assert other.to_bytes() == book.to_bytes()
+        assert other.snapshot() == book.snapshot()
+        assert (other.cost, other.currencies, repr(other)) == (book.cost, book.currencies, repr(book))
+    assert others[0].history.tobytes() == book.history.tobytes()
+    for b in (book, *others):
+        b["X"].fill(3, 999)
+        b.apply(b.records(qty=[1, -6, 2], price=[1000, 1001, 999]))
+        b.mark("S", -7)
+    assert all(other.snapshot() == book.snapshot() for other in others)
+    assert others[0]["X"] is not others[1]["X"]
+
+
+@pytest.mark.parametrize("cost", ["average", "fifo"])
+def test_a_saved_book_knows_its_ids(cost):
+    book = busy(cost, "full")
+    other = mm.Book.from_bytes(book.to_bytes(), book.instruments, book.currencies)
+    fill = {"fee": 2, "id": "a", "time": 3, "reference": "r", "order_id": 7}
+    assert other.fill("X", 3, 1000, **fill) is mm.Status.DUPLICATE
+    refused(ConflictError, other, other.fill, "X", 3, 1001, **fill)
+    assert other.fill("X", -3, 1000, **fill) is mm.Status.OK  # another side, another id
+    with pytest.raises(Unsupported):
+        pickle.loads(pickle.dumps(busy(cost, "none"))).fill("X", 1, 1000, id="a")
+
+
+def test_an_empty_book_is_saved_too():
+    for cost, history in BUSY:
+        book = mm.Book([instrument()], cost=cost, history=history)
+        assert pickle.loads(pickle.dumps(book)).snapshot() == book.snapshot()
+
+
+@pytest.mark.parametrize(("cost", "history"), BUSY)
+def test_any_changed_bit_and_any_cut_of_a_saved_book_is_refused(cost, history):
+    book = busy(cost, history)
+    block = book.to_bytes()
+    for bit in range(8 * len(block)):
+        changed = bytearray(block)
+        changed[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(CorruptError):
+            mm.Book.from_bytes(changed, book.instruments, book.currencies)
+    for cut in [block[:n] for n in range(len(block))] + [block + b"\0"]:
+        with pytest.raises(CorruptError):
+            mm.Book.from_bytes(cut, book.instruments, book.currencies)
+
+
+def test_what_is_no_saved_book_or_another_is_named():
+    book = busy("fifo", "full")
+    block = book.to_bytes()
+    with pytest.raises(CorruptError, match="MMCB"):
+        mm.Book.from_bytes(b"x" * 100, book.instruments)
+    with pytest.raises(CorruptError, match="version 2"):
+        mm.Book.from_bytes(resealed(block, 4, "I", 2), book.instruments)
+    with pytest.raises(TypeError):
+        mm.Book.from_bytes("text", book.instruments)
+    x, s = book.instruments
+    for instruments, currencies in [
+        ([s, x], book.currencies),
+        ([x], book.currencies),
+        ([x, s, instrument("Y")], book.currencies),
+        ([x, instrument("S")], book.currencies),  # no negative prices
+        ([x, instrument("Y", negative_prices=True)], book.currencies),
+        ([x, s], ()),
+        ([x, s], [mm.Currency("ETH")]),
+    ]:
+        with pytest.raises(InvalidArgument, match="instruments must be those of the book that was saved"):
+            mm.Book.from_bytes(block, instruments, currencies)
+
+
+# Offsets in mm_position: net 0, cash 8, cost 24, fees 40, mark 56, bought 64, sold 72, fills 80,
+# lots_head 88, lots_tail 96, lots_used 104, method 112, flags 116.
+@pytest.mark.parametrize(("cost", "history"), BUSY)
+@pytest.mark.parametrize(
+    ("at", "layout", "value"),
+    [
+        (32, "i", 0),
+        (32, "i", -1),
+        (32, "i", 2**31 - 1),
+        (36, "i", 0),
+        (36, "i", 32768),
+        (36, "i", -1),
+        (40, "i", 2),
+        (44, "i", 2),
+        (48, "q", -1),
+        (48, "q", 2**62),
+        (56, "q", -1),
+        (56, "q", 2**63 - 1),
+        (BOOK_HEADER + 0, "q", 7),
+        (BOOK_HEADER + 0, "q", -(2**63)),
+        (BOOK_HEADER + 16, "q", 2**32),  # cash of 2^96
+        (BOOK_HEADER + 32, "q", 0),  # the cost of a long for a short at prices above 0
+        (BOOK_HEADER + 56, "q", 0),
+        (BOOK_HEADER + 56, "q", -3),
+        (BOOK_HEADER + 120 + 56, "q", 5),  # a mark that was never set
+        (BOOK_HEADER + 64, "q", -1),
+        (BOOK_HEADER + 64, "q", 4),
+        (BOOK_HEADER + 72, "q", 2**63 - 1),
+        (BOOK_HEADER + 80, "q", -1),
+        (BOOK_HEADER + 80, "q", 2**63 - 1),
+        (BOOK_HEADER + 80, "q", 100),
+        (BOOK_HEADER + 88, "q", 1),
+        (BOOK_HEADER + 96, "q", -1),
+        (BOOK_HEADER + 96, "q", 2**40),
+        (BOOK_HEADER + 104, "q", 1),
+        (BOOK_HEADER + 112, "i", 7),
+        (BOOK_HEADER + 116, "i", 7),
+        (BOOK_HEADER + 116, "i", 3),  # negative prices, which the instrument has not
+        (BOOK_HEADER + 116, "i", 0),
+        (BOOK_HEADER + 240, "q", 5),  # fees in the own currency, which belong into the position
+    ],
+)
+def test_a_right_checksum_over_a_wrong_book_is_still_refused(cost, history, at, layout, value):
+    book = busy(cost, history)
+    changed = resealed(book.to_bytes(), at, layout, value)
+    with pytest.raises(CorruptError):
+        mm.Book.from_bytes(changed, book.instruments, book.currencies)
+
+
+@pytest.mark.parametrize(("cost", "history"), BUSY)
+def test_a_flat_position_has_no_cost(cost, history):
+    book = mm.Book([instrument()], cost=cost, history=history)
+    for qty in (5, -5):
+        book["X"].fill(qty, 1000)
+    with pytest.raises(CorruptError):
+        mm.Book.from_bytes(resealed(book.to_bytes(), BOOK_HEADER + 24, "q", 1), book.instruments)
+
+
+def test_wrong_lots_are_refused_under_a_right_checksum():
+    book = mm.Book([instrument()], cost="fifo", history="none")
+    for qty in (5, 4, -3):
+        book["X"].fill(qty, 1000)
+    block, at = book.to_bytes(), BOOK_HEADER + 120 + 16
+    assert struct.unpack_from("<4q", block, at) == (5, 1000, 4, 1000)
+    for where, layout, value in [
+        (at, "q", 6),
+        (at, "q", -5),
+        (at, "q", 3),  # no more than what is closed of it
+        (at, "q", -(2**63)),
+        (at + 8, "q", 1001),
+        (at + 8, "q", 0),
+        (at + 8, "q", -(2**63)),
+        (at + 16, "q", 0),
+        (BOOK_HEADER + 104, "q", 2),
+        (BOOK_HEADER + 104, "q", -1),
+        (BOOK_HEADER + 104, "q", 2**63 - 1),
+    ]:
+        with pytest.raises(CorruptError):
+            mm.Book.from_bytes(resealed(block, where, layout, value), book.instruments)
+
+
+@pytest.mark.parametrize("cost", ["average", "fifo"])
+def test_a_history_that_leads_elsewhere_is_refused(cost):
+    """Every field of every record counts, but for when and as what it reached us."""
+    book = busy(cost, "full")
+    block = book.to_bytes()
+    n = len(book.history)
+    for row in range(n):
+        for name in mm.FILL.names:
+            at = len(block) - (n - row) * mm.FILL.itemsize + mm.FILL.fields[name][1]
+            layout = {"i8": "q", "i4": "i", "i2": "h", "i1": "b"}.get(mm.FILL[name].str[1:], "b")
+            (old,) = struct.unpack_from(f"<{layout}", block, at)
+            for new in {old + 1, 3, 0, -1, 99} - {old}:
+                changed = resealed(block, at, layout, new)
+                try:
+                    other = mm.Book.from_bytes(changed, book.instruments, book.currencies)
+                except CorruptError:
+                    continue
+                # A changed id, stamp or note leads to the same positions, and is kept as it is.
+                assert name in (
+                    "time",
+                    "receive_time",
+                    "order_id",
+                    "id",
+                    "reference",
+                    "liquidity",
+                    "reserved",
+                )
+                assert other.to_bytes() == changed
+    start, rows = block[: len(block) - n * 96], block[len(block) - n * 96 :]
+    twice = resealed(start + rows[:96] * 2 + rows[192:], 0, "I", 0x42434D4D)
+    with pytest.raises(CorruptError, match="contradicts itself"):
+        mm.Book.from_bytes(twice, book.instruments, book.currencies)
+
+
+EDGES = st.sampled_from([0, 1, 2, 5, 2**31, 2**32, 2**62, 2**63 - 1, 2**63, 2**64 - 1])
+
+
+@pytest.mark.parametrize(("cost", "history"), BUSY)
+@given(
+    changes=st.lists(st.tuples(st.integers(4, 60), EDGES | st.integers(0, 2**64 - 1)), min_size=1, max_size=3)
+)
+def test_whatever_passes_the_check_can_be_booked_to(cost, history, changes):
+    """Words changed anywhere under a right checksum: refused, or a book like any other."""
+    book = busy(cost, history)
+    block = bytearray(book.to_bytes())
+    for word, value in changes:
+        struct.pack_into("<Q", block, 8 * (word % (len(block) // 8)), value)
+    struct.pack_into("<Q", block, 8, len(block))
+    block = resealed(block, 0, "I", 0x42434D4D)
+    try:
+        other = mm.Book.from_bytes(block, book.instruments, book.currencies)
+    except (CorruptError, InvalidArgument):
+        return
+    assert other.to_bytes() == block
+    for name in other:
+        for qty, price in [(1, 1000), (-1, 1001), (2**40, 7), (-(2**41), 9), (2**62, 3), (-(2**62), 5)]:
+            with contextlib.suppress(OutOfBounds):
+                other[name].fill(qty, price, fee=2**62)
+        position = other[name]
+        with contextlib.suppress(OutOfBounds):
+            other.mark(name, 1000)
+            assert position.realised + position.unrealised == SCALE * (position.cash + 1000 * position.net)
+        assert position.net == position.bought - position.sold
+        assert repr(other)
 
 
 def test_errors_are_the_errors_of_python_too(book):

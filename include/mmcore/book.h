@@ -16,6 +16,8 @@
 #ifndef MMCORE_BOOK_H
 #define MMCORE_BOOK_H
 
+#include <stddef.h>
+
 #include "int128.h"
 
 #ifdef __cplusplus
@@ -399,6 +401,209 @@ static inline int64_t mm_book_apply(mm_book *book, const mm_fill *records, int64
       return i;
   }
   return n;
+}
+
+/* ---- as bytes ---- */
+
+#define MM_BOOK_MAGIC 0x42434d4du /* "MMCB" as little-endian bytes */
+
+/* A saved book: this header, then the positions, pools[instrument * n_currencies + currency], the open lots
+ * of each FIFO queue in turn, and the history. */
+typedef struct mm_book_block {
+  uint32_t magic, abi;
+  uint64_t bytes, checksum; /* of the whole block; mm_checksum of what follows */
+  uint64_t names;           /* the caller's: tells these instruments and currencies from others */
+  int32_t n_instruments, n_currencies;
+  int32_t method, keeps_history;
+  int64_t n_lots, n_history;
+} mm_book_block;
+
+typedef struct mm_book_parts {
+  const mm_position *positions;
+  const mm_i128 *pools;
+  const mm_lot *lots;
+  const mm_fill *history;
+} mm_book_parts;
+
+static inline mm_book_parts mm_book_block_parts(const mm_book_block *b) {
+  mm_book_parts parts;
+  parts.positions = (const mm_position *)(const void *)(b + 1);
+  parts.pools = (const mm_i128 *)(const void *)(parts.positions + b->n_instruments);
+  parts.lots = (const mm_lot *)(const void *)(parts.pools + (int64_t)b->n_instruments * b->n_currencies);
+  parts.history = (const mm_fill *)(const void *)(parts.lots + b->n_lots);
+  return parts;
+}
+
+static inline uint64_t mm_book_block_bytes(const mm_book_block *b) {
+  const uint64_t n = (uint64_t)b->n_instruments;
+  return sizeof *b + n * (sizeof(mm_position) + (uint64_t)b->n_currencies * sizeof(mm_i128)) +
+         (uint64_t)b->n_lots * sizeof(mm_lot) + (uint64_t)b->n_history * sizeof(mm_fill);
+}
+
+static inline uint64_t mm_book_checksum(const mm_book_block *b) {
+  const uint64_t from = offsetof(mm_book_block, names);
+  return mm_checksum(MM_CHECKSUM_START, (const unsigned char *)b + from, b->bytes - from);
+}
+
+/* The header but the checksum; its `bytes` says how many mm_book_save writes. */
+static inline mm_book_block mm_book_header(const mm_book *book, uint64_t names) {
+  mm_book_block b;
+  memset(&b, 0, sizeof b);
+  b.magic = MM_BOOK_MAGIC;
+  b.abi = MMCORE_ABI_VERSION;
+  b.names = names;
+  b.n_instruments = book->n_instruments;
+  b.n_currencies = book->n_currencies;
+  b.method = book->positions[0].method;
+  b.keeps_history = book->history != NULL;
+  b.n_history = book->history ? book->n_history : 0;
+  for (int32_t i = 0; i < b.n_instruments; ++i)
+    b.n_lots += book->positions[i].lots_tail - book->positions[i].lots_head;
+  b.bytes = mm_book_block_bytes(&b);
+  return b;
+}
+
+static inline unsigned char *mm_put(unsigned char *at, const void *from, int64_t n, size_t size) {
+  if (n > 0)
+    memcpy(at, from, (size_t)n * size);
+  return at + (size_t)n * size;
+}
+
+/* Write mm_book_header(book, names).bytes bytes; `block` is aligned to 8. */
+static inline void mm_book_save(const mm_book *book, uint64_t names, mm_book_block *block) {
+  const int32_t n = book->n_instruments;
+  unsigned char *at = (unsigned char *)(block + 1);
+  *block = mm_book_header(book, names);
+  for (int32_t i = 0; i < n; ++i) {
+    mm_position p = book->positions[i];
+    p.lots_tail -= p.lots_head;
+    p.lots_head = 0;
+    at = mm_put(at, &p, 1, sizeof p);
+  }
+  at = mm_put(at, book->pools, (int64_t)n * book->n_currencies, sizeof *book->pools);
+  for (int32_t i = 0; i < n; ++i) {
+    const mm_position *p = &book->positions[i];
+    if (p->lots_tail > p->lots_head)
+      at = mm_put(at, book->lots[i] + p->lots_head, p->lots_tail - p->lots_head, sizeof(mm_lot));
+  }
+  if (book->history)
+    mm_put(at, book->history, book->n_history, sizeof *book->history);
+  block->checksum = mm_book_checksum(block);
+}
+
+static inline int mm_price_sound(const mm_position *p, int64_t price) {
+  return price != INT64_MIN && (price > 0 || (p->flags & MM_NEGATIVE_PRICES));
+}
+
+/* Do the lots of a FIFO queue add up to the position and its cost? */
+static inline int mm_lots_sound(const mm_position *p, const mm_lot *lots) {
+  mm_i128 value = mm_i128_of(0);
+  int64_t net = 0;
+  if (p->lots_head != 0 || p->lots_used < 0 || (p->lots_used > 0 && p->lots_tail == 0))
+    return 0;
+  for (int64_t i = 0; i < p->lots_tail; ++i) {
+    const int64_t used = i == 0 ? p->lots_used : 0;
+    const int64_t sign = p->net < 0 ? -1 : 1;
+    const mm_i128 whole = mm_i128_mul(lots[i].qty, lots[i].price);
+    int64_t left;
+    if (lots[i].qty == INT64_MIN || lots[i].qty * sign <= used || !mm_price_sound(p, lots[i].price) ||
+        !mm_value_fits(whole))
+      return 0;
+    left = lots[i].qty - sign * used;
+    if (mm_add_i64(net, left, &net) || mm_i128_add_checked(value, mm_i128_mul(left, lots[i].price), &value))
+      return 0;
+  }
+  return net == p->net && !mm_i128_scale_checked(value, MM_COST_SCALE, &value) &&
+         mm_i128_cmp(value, p->cost) == 0;
+}
+
+/* Is it a state that fills can lead to, as far as it can be told without them? */
+static inline int mm_position_sound(const mm_position *p, const mm_lot *lots, int32_t method) {
+  if (p->method != method || (p->flags & ~(MM_HAS_MARK | MM_NEGATIVE_PRICES)) || p->bought < 0 ||
+      p->sold < 0 || p->net != p->bought - p->sold || p->fills < 0 ||
+      (uint64_t)p->fills > (uint64_t)p->bought + (uint64_t)p->sold || p->fills > INT64_MAX / 2 ||
+      !mm_value_fits(p->cash) || !mm_cost_fits(p->cost))
+    return 0;
+  if (p->net == 0 ? !mm_i128_zero(p->cost)
+                  : !(p->flags & MM_NEGATIVE_PRICES) && mm_i128_negative(p->cost) != (p->net < 0))
+    return 0;
+  if (p->flags & MM_HAS_MARK ? !mm_price_sound(p, p->mark) || !mm_value_fits(mm_i128_mul(p->net, p->mark))
+                             : p->mark != 0)
+    return 0;
+  if (method == MM_AVERAGE)
+    return p->lots_head == 0 && p->lots_tail == 0 && p->lots_used == 0;
+  return mm_lots_sound(p, lots);
+}
+
+/* Is a block of `bytes` bytes, aligned to 8, one that mm_book_save wrote? It tells all but whether the
+ * history leads to the positions, which mm_book_load finds out. */
+static inline int mm_book_block_check(const mm_book_block *b, uint64_t bytes) {
+  mm_book_parts parts;
+  int64_t lots = 0, fills = 0;
+  if (bytes < sizeof *b || b->magic != MM_BOOK_MAGIC || b->abi != MMCORE_ABI_VERSION || b->bytes != bytes ||
+      b->checksum != mm_book_checksum(b))
+    return MM_CORRUPT;
+  if (b->n_instruments < 1 || b->n_currencies < 1 || b->n_currencies > INT16_MAX || b->n_lots < 0 ||
+      (uint64_t)b->n_lots > bytes || b->n_history < 0 || (uint64_t)b->n_history > bytes ||
+      (b->method != MM_AVERAGE && b->method != MM_FIFO) || (b->keeps_history != 0 && b->keeps_history != 1) ||
+      (b->n_history > 0 && !b->keeps_history) || bytes != mm_book_block_bytes(b))
+    return MM_CORRUPT;
+  parts = mm_book_block_parts(b);
+  for (int32_t i = 0; i < b->n_instruments; ++i) {
+    const mm_position *p = &parts.positions[i];
+    if (p->lots_tail < 0 || p->lots_tail > b->n_lots - lots ||
+        (b->keeps_history && p->fills > b->n_history - fills) ||
+        !mm_position_sound(p, parts.lots + lots, b->method))
+      return MM_CORRUPT;
+    lots += p->lots_tail;
+    fills += b->keeps_history ? p->fills : 0;
+  }
+  return lots == b->n_lots && fills == b->n_history ? MM_OK : MM_CORRUPT;
+}
+
+/* Resume from a checked block. `book` is as new and for the same instruments, with room: for the history,
+ * and in the queues for all fills of the instrument, or for its open lots where no history is kept.
+ *
+ * A history is booked anew: the positions must come out as saved. MM_CORRUPT: they do not, or the book is
+ * for something else; the book is then to be thrown away. */
+static inline int mm_book_load(const mm_book_block *b, mm_book *book) {
+  const mm_book_parts parts = mm_book_block_parts(b);
+  const int64_t n_pools = (int64_t)b->n_instruments * b->n_currencies;
+  const mm_lot *lots = parts.lots;
+  if (b->n_instruments != book->n_instruments || b->n_currencies != book->n_currencies ||
+      b->keeps_history != (book->history != NULL))
+    return MM_CORRUPT;
+  for (int64_t k = 0; k < b->n_history; ++k)
+    if (mm_book_fill(book, &parts.history[k]) != MM_OK)
+      return MM_CORRUPT;
+  for (int32_t i = 0; i < b->n_instruments; ++i) {
+    const mm_position *saved = &parts.positions[i];
+    const mm_i128 *own = &parts.pools[(int64_t)i * b->n_currencies + book->currency[i]];
+    mm_position *p = &book->positions[i];
+    if (saved->method != p->method || ((saved->flags ^ p->flags) & MM_NEGATIVE_PRICES) ||
+        !mm_i128_zero(*own) || saved->lots_tail > book->lots_capacity[i])
+      return MM_CORRUPT;
+    if (b->keeps_history) {
+      mm_position_compact(p, book->lots[i]);
+      if (((saved->flags & MM_HAS_MARK) && mm_position_mark(p, saved->mark) != MM_OK) ||
+          memcmp(p, saved, sizeof *p) != 0 ||
+          (p->lots_tail > 0 && memcmp(book->lots[i], lots, (size_t)p->lots_tail * sizeof *lots) != 0))
+        return MM_CORRUPT;
+    } else {
+      *p = *saved;
+      if (p->lots_tail > 0)
+        memcpy(book->lots[i], lots, (size_t)p->lots_tail * sizeof *lots);
+    }
+    lots += saved->lots_tail;
+  }
+  if (b->keeps_history)
+    return memcmp(book->pools, parts.pools, (size_t)n_pools * sizeof *parts.pools) == 0 &&
+                   (b->n_history == 0 ||
+                    memcmp(book->history, parts.history, (size_t)b->n_history * sizeof(mm_fill)) == 0)
+               ? MM_OK
+               : MM_CORRUPT;
+  memcpy(book->pools, parts.pools, (size_t)n_pools * sizeof *parts.pools);
+  return MM_OK;
 }
 
 #ifdef __cplusplus

@@ -4,7 +4,7 @@ The functions below are also in ``mmcore.book.__pyx_capi__`` for numba and other
 ``mmcore/book.h``. A status below 0 means refused and unchanged.
 """
 
-from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint64_t
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint32_t, uint64_t
 
 
 cdef extern from "mmcore/types.h" nogil:
@@ -20,6 +20,9 @@ cdef extern from "mmcore/types.h" nogil:
     int MM_UNSUPPORTED
     int MM_UNKNOWN
     int MM_CAPACITY
+    uint32_t MMCORE_ABI_VERSION
+    uint64_t MM_CHECKSUM_START
+    uint64_t mm_checksum(uint64_t hash, const void *at, uint64_t bytes)
 
 
 cdef extern from "mmcore/book.h" nogil:
@@ -33,6 +36,7 @@ cdef extern from "mmcore/book.h" nogil:
     int MM_UNSPECIFIED
     int MM_MAKER
     int MM_TAKER
+    uint32_t MM_BOOK_MAGIC
 
     ctypedef struct mm_position:
         int64_t net
@@ -82,6 +86,25 @@ cdef extern from "mmcore/book.h" nogil:
         int64_t *slots
         int64_t n_slots
 
+    ctypedef struct mm_book_block:
+        uint32_t magic
+        uint32_t abi
+        uint64_t bytes
+        uint64_t checksum
+        uint64_t names
+        int32_t n_instruments
+        int32_t n_currencies
+        int32_t method
+        int32_t keeps_history
+        int64_t n_lots
+        int64_t n_history
+
+    ctypedef struct mm_book_parts:
+        const mm_position *positions
+        const mm_i128 *pools
+        const mm_lot *lots
+        const mm_fill *history
+
     void mm_position_init(mm_position *p, int32_t method, int negative_prices)
     int mm_position_fill(
         mm_position *p, mm_lot *lots, int64_t capacity, int64_t qty, int64_t price, int64_t fee
@@ -96,6 +119,11 @@ cdef extern from "mmcore/book.h" nogil:
     int mm_book_fill(mm_book *book, const mm_fill *record)
     int64_t mm_book_apply(mm_book *book, const mm_fill *records, int64_t n, int stop, int8_t *status)
     void mm_book_undo(mm_book *book, int64_t n, const mm_position *positions, const mm_i128 *pools)
+    mm_book_parts mm_book_block_parts(const mm_book_block *block)
+    mm_book_block mm_book_header(const mm_book *book, uint64_t names)
+    void mm_book_save(const mm_book *book, uint64_t names, mm_book_block *block)
+    int mm_book_block_check(const mm_book_block *block, uint64_t bytes)
+    int mm_book_load(const mm_book_block *block, mm_book *book)
 
 
 cdef void position_init(mm_position *p, int32_t method, int negative_prices) noexcept nogil

@@ -42,10 +42,19 @@ from fractions import Fraction
 
 import numpy as np
 
-from mmcore.errors import CapacityError, ConflictError, InvalidArgument, OutOfBounds, UnknownName, Unsupported
+from mmcore.errors import (
+    CapacityError,
+    ConflictError,
+    CorruptError,
+    InvalidArgument,
+    OutOfBounds,
+    UnknownName,
+    Unsupported,
+)
 
 cimport cython
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
 from cpython.pythread cimport (
     PyThread_acquire_lock,
@@ -381,6 +390,7 @@ cdef class _Ledger:
         memcpy(copy.c.pools, self.c.pools + <size_t>first * self.c.n_currencies,
                <size_t>n * self.c.n_currencies * sizeof(mm_i128))
         copy.c.n_history = self.c.n_history
+        copy.c.history = self.c.history
         copy.history_array = self.history_array
         copy.keeps_history = self.keeps_history
         for i in range(n):
@@ -1184,6 +1194,102 @@ cdef class Book:
         cdef _Ledger now = self.ledger.copy(0, len(self.names))
         states = {name: _state(now, i, self.currencies) for i, name in enumerate(self.names)}
         return Snapshot(self.cost, states, now.history())
+
+    cdef uint64_t names_checksum(self):
+        """Tell these instruments and currencies, and their order, from others."""
+        texts = [f"{i.name}\0{i.currency.name}\0{bool(i.negative_prices)}" for i in self.instruments]
+        cdef bytes text = "\0".join([*texts, *[c.name for c in self.currencies]]).encode()
+        return mm_checksum(MM_CHECKSUM_START, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+
+    def to_bytes(self):
+        """The whole state but instruments and currencies as bytes, with magic, version, size and checksum.
+
+        Examples
+        --------
+        >>> import mmcore as mm
+        >>> book = mm.Book([mm.Instrument("X", tick="0.01")])
+        >>> book.fill("X", 2, 1000, id="a1")
+        <Status.OK: 0>
+        >>> again = mm.Book.from_bytes(book.to_bytes(), book.instruments)
+        >>> again.fill("X", 2, 1000, id="a1"), again.snapshot() == book.snapshot()
+        (<Status.DUPLICATE: 1>, True)
+        """
+        cdef uint64_t names = self.names_checksum()
+        cdef _Ledger now = self.ledger.copy(0, len(self.names))
+        cdef Py_ssize_t nbytes = mm_book_header(&now.c, names).bytes
+        cdef bytes block = PyBytes_FromStringAndSize(NULL, nbytes)
+        mm_book_save(&now.c, names, <mm_book_block *>PyBytes_AS_STRING(block))
+        return block
+
+    @classmethod
+    def from_bytes(cls, block, instruments, currencies=()):
+        """Return the book that :meth:`to_bytes` wrote: it goes on exactly from there.
+
+        A history is booked anew, and must lead to the positions that were saved.
+
+        Parameters
+        ----------
+        block : bytes-like
+            The whole block; it is copied.
+        instruments, currencies : iterable of Instrument, iterable of Currency
+            Those of the book that was saved, in its order.
+
+        Raises
+        ------
+        CorruptError
+            When magic, version, size, checksum or content is wrong: a cut, changed or newer block.
+        InvalidArgument
+            Other instruments or currencies than those saved.
+        """
+        cdef Py_buffer view
+        cdef mm_book_block *copy
+        cdef mm_book_parts parts
+        cdef Book book
+        cdef size_t nbytes
+        cdef int32_t i
+        cdef int status
+        PyObject_GetBuffer(block, &view, PyBUF_SIMPLE)
+        nbytes = <size_t>view.len
+        copy = <mm_book_block *>malloc(max(nbytes, sizeof(mm_book_block)))
+        if copy != NULL:
+            memcpy(copy, view.buf, nbytes)
+        PyBuffer_Release(&view)
+        if copy == NULL:
+            raise CapacityError(f"no memory for {nbytes} bytes")
+        try:
+            if nbytes < sizeof(mm_book_block):
+                least = sizeof(mm_book_block)
+                raise CorruptError(f"a saved book has at least {least} bytes, got {nbytes}: cut")
+            if copy.magic != MM_BOOK_MAGIC:
+                raise CorruptError("this is no saved book: the first four bytes are not 'MMCB'")
+            if copy.abi != MMCORE_ABI_VERSION:
+                raise CorruptError(f"a book of version {copy.abi}; this build reads {MMCORE_ABI_VERSION}")
+            if mm_book_block_check(copy, nbytes) != MM_OK:
+                raise CorruptError("the saved book is cut or changed: size, checksum or content is wrong")
+            book = Book(instruments, "fifo" if copy.method == MM_FIFO else "average",
+                        "full" if copy.keeps_history else "none", currencies)
+            if copy.names != book.names_checksum():
+                raise InvalidArgument(
+                    argument="instruments", value=[*book.names, *[c.name for c in book.currencies]],
+                    allowed="those of the book that was saved, in its order, with its currencies",
+                )
+            if copy.keeps_history:
+                book.ledger.reserve_history(copy.n_history)
+            parts = mm_book_block_parts(copy)
+            for i in range(copy.n_instruments):
+                book.ledger.reserve_lots(
+                    i, parts.positions[i].fills if copy.keeps_history else parts.positions[i].lots_tail
+                )
+            with nogil:
+                status = mm_book_load(copy, &book.ledger.c)
+            if status != MM_OK:
+                raise CorruptError("the saved book contradicts itself: its fills give other positions")
+            return book
+        finally:
+            free(copy)
+
+    def __reduce__(self):
+        return Book.from_bytes, (self.to_bytes(), self.instruments, self.currencies)
 
     def table(self):
         """Return what ``repr`` shows: a list with a dict of texts for each instrument.
