@@ -817,7 +817,9 @@ EDGES = st.sampled_from([0, 1, 2, 5, 2**31, 2**32, 2**62, 2**63 - 1, 2**63, 2**6
 
 @pytest.mark.parametrize(("cost", "history"), BUSY)
 @given(
-    changes=st.lists(st.tuples(st.integers(4, 60), EDGES | st.integers(0, 2**64 - 1)), min_size=1, max_size=3)
+    changes=st.lists(
+        st.tuples(st.integers(4, 130), EDGES | st.integers(0, 2**64 - 1)), min_size=1, max_size=3
+    )
 )
 def test_whatever_passes_the_check_can_be_booked_to(cost, history, changes):
     """Words changed anywhere under a right checksum: refused, or a book like any other."""

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .results import Result, Results
     from .risk_appetite import RiskAversion, gamma_for
     from .rolling import Estimate, Recalibrate
+    from .saving import restore, save
     from .simulation import SimulatedMarket, simulate
 
 __all__ = [
@@ -87,7 +88,9 @@ __all__ = [
     "inventory_law",
     "load",
     "replay",
+    "restore",
     "run",
+    "save",
     "simulate",
 ]
 
@@ -111,6 +114,7 @@ _HOMES = {
     "results": "Result Results",
     "risk_appetite": "RiskAversion gamma_for",
     "rolling": "Estimate Recalibrate",
+    "saving": "restore save",
     "simulation": "SimulatedMarket simulate",
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}

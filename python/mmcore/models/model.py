@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import html
 import math
+import warnings
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Self, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import InvalidArgument, MissingExtra
+from ..errors import ApproximationWarning, InvalidArgument, MissingExtra
 from ..parameters import Parameter
 
 if TYPE_CHECKING:
@@ -269,9 +269,17 @@ class Model(ABC):
     def __hash__(self) -> int:
         return hash((type(self), *self.parameters.values()))
 
+    @classmethod
+    def _restored(cls, parameters: dict[str, Any], calibration: Calibration | None) -> Self:
+        """Return the model of these parameters; of approximations it warned when it was first made."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ApproximationWarning)
+            made = cls(**parameters)
+        made._keep_calibration(calibration)
+        return made
+
     def __reduce__(self) -> tuple[Any, ...]:
-        state = None if self.calibration is None else {"_calibration": self.calibration}
-        return functools.partial(type(self), **self.parameters), (), state
+        return type(self)._restored, (self.parameters, self.calibration)
 
     def _shown(self) -> dict[str, Any]:
         """The parameters that differ from their defaults."""
