@@ -61,7 +61,7 @@ class Kind(NamedTuple):
     home : str
         The module of mmcore that has the class.
     parts : str
-        Names of the attributes that are its state; ``block`` stands for ``to_bytes()``.
+        Names of its parts: of the arguments of its pickle, of its attributes where it has none of its own.
     maker : str
         What takes the parts and makes the object, a name in ``home``; the class itself where empty.
     version : int
@@ -83,8 +83,11 @@ KINDS = {
     "Table": Kind("quoting", "block", "Table.from_bytes"),
     "Limits": Kind("quoting", "max_position shrink"),
     "Obligations": Kind("quoting", "max_spread min_size"),
+    "FeedAge": Kind("quoting", "halt_after widen_after widen"),
     "Quoter": Kind(
-        "quoting", "policy instrument limits obligations halted volatility_scale model", "_restore_quoter"
+        "quoting",
+        "policy instrument limits obligations halted volatility_scale model feed_age memory",
+        "_restore_quoter",
     ),
     "Calibration": Kind(
         "calibration",
@@ -137,9 +140,10 @@ def save(path: str | os.PathLike[str], /, **objects: Any) -> None:
         The file; an existing one is replaced.
     **objects
         What to save, by name: :class:`Book`, :class:`Orders`, :class:`Quoter` and its parts (policies,
-        models, :class:`Limits`, :class:`Obligations`), :class:`Calibration`, :class:`Instrument`,
-        :class:`Currency`, and plain values for the state of a strategy: None, bool, int, float, str, bytes,
-        Decimal, NumPy arrays and scalars without Python objects, and tuples, lists and dicts of all these.
+        models, :class:`Limits`, :class:`Obligations`, :class:`FeedAge`), :class:`Calibration`,
+        :class:`Instrument`, :class:`Currency`, and plain values for the state of a strategy: None, bool,
+        int, float, str, bytes, Decimal, NumPy arrays and scalars without Python objects, and tuples, lists
+        and dicts of all these.
         What is one object in several places is one again when restored.
 
     Raises
@@ -322,10 +326,10 @@ class _Writer:
         kind = _kind(cls.__name__)
         if kind is None or getattr(_home(kind), cls.__name__) is not cls:
             raise InvalidArgument(argument=where, value=cls, allowed=_ALLOWED)
-        parts = {
-            part: self.value(thing.to_bytes() if part == "block" else getattr(thing, part), f"{where}.{part}")
-            for part in kind.parts.split()
-        }
+        names = kind.parts.split()
+        own = cls.__reduce__ is not object.__reduce__
+        state = thing.__reduce__()[1] if own else [getattr(thing, name) for name in names]
+        parts = {name: self.value(part, f"{where}.{name}") for name, part in zip(names, state, strict=True)}
         return cls.__name__, kind.version, parts
 
     def _array(self, thing: Any, where: str) -> tuple[str, int, dict[str, Any]]:

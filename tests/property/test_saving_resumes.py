@@ -18,7 +18,10 @@ from hypothesis import strategies as st
 import mmcore as mm
 from mmcore.errors import Error
 
-pytestmark = pytest.mark.compiled
+pytestmark = [
+    pytest.mark.compiled,
+    pytest.mark.filterwarnings("ignore::mmcore.errors.ApproximationWarning"),  # of parameters set on the way
+]
 
 NAMES = ("X", "S")
 
@@ -38,7 +41,7 @@ class Session:
     STEPS = (
         *["fill", "target"] * 2,
         *["quote", "report"] * 3,
-        *["batch", "mark", "cancel_all", "reconcile", "settings"],
+        *["batch", "mark", "cancel_all", "reconcile", "settings", "recalibrate"],
     )
 
     def __init__(self, book, orders, quoter, strategy):
@@ -57,7 +60,15 @@ class Session:
             self.book.to_bytes(),
             self.orders.to_bytes(),
             self.quoter.policy.to_bytes(),
-            repr([self.quoter, self.quoter.model, self.orders, self.book.snapshot().to_dict()]),
+            repr(
+                [
+                    self.quoter,
+                    self.quoter.__reduce__()[1:],
+                    self.quoter.version,
+                    self.orders,
+                    self.book.snapshot().to_dict(),
+                ]
+            ),
             {k: v.tobytes() if isinstance(v, np.ndarray) else repr(v) for k, v in self.strategy.items()},
         )
 
@@ -102,15 +113,15 @@ class Session:
         s["past"][r.randrange(len(s["past"]))] = s["reference"]
         ticks = int(s["reference"])
         touch = {"bid": ticks - r.randint(0, 2), "ask": ticks + r.randint(1, 3)}
-        return self.quoter.quote(
-            s["reference"], self.orders.position, **touch, shift=s["past"].mean() - s["reference"], state=0
-        ), touch
+        shift, age = s["past"].mean() - s["reference"], r.choice([0.0, 0.0, 0.3, 5.0])
+        return self.quoter.quote(s["reference"], self.orders.position, **touch, shift=shift, age=age), touch
 
     def quote(self):
         r = self.random
         odd = {"time_left": r.choice([float("inf"), 0.5, -1.0]), "target": r.choice([0.0, 2.5])}
         explained = answer(self.quoter.explain, self.strategy["reference"], r.uniform(-9, 9), **odd)
-        return repr(self.wanted()), explained
+        quote, touch = self.wanted()
+        return repr(quote), quote.version, touch, explained
 
     def target(self):
         quote, touch = self.wanted()
@@ -135,12 +146,19 @@ class Session:
         listed = [tuple(order)[:5] for order in self.orders.working if order.filled < order.size]
         return answer(self.orders.reconcile, listed, self.orders.position, self.strategy["now"])
 
+    def recalibrate(self):
+        r = self.random
+        changes = {name: r.choice([0.3, 0.5, 0.7]) for name in r.sample(["sigma", "k", "A", "gamma"], 2)}
+        left = {"time_left": r.uniform(0.0, 2.0)} if r.random() < 0.2 else {}
+        return answer(self.quoter.set, **changes, **left), self.quoter.version
+
     def settings(self):
         r = self.random
         if r.random() < 0.4:
             self.quoter.halt("checked") if self.quoter.halted is None else self.quoter.resume()
         self.quoter.volatility_scale = r.choice([1.0, 0.7, 1.0 / 3.0])
         self.quoter.limits = mm.Limits(r.choice([None, 3, 4.5]), shrink=r.random() < 0.5)
+        self.quoter.feed_age = r.choice([None, mm.FeedAge(2.0), mm.FeedAge(3.0, 0.1, 0.8)])
         self.quoter.obligations = mm.Obligations(
             max_spread=r.choice([None, 2, 5]), min_size=r.choice([None, 2])
         )
