@@ -127,6 +127,21 @@ def test_a_bad_value_is_named_and_leaves_the_policy_in_force(model, name, value)
     assert quoter.version == before[1] + 1
 
 
+@pytest.mark.parametrize(
+    ("model", "name"), [(CARTEA, "gamma"), (EXACT, "running_penalty"), (CLOSED, "horizon")]
+)
+def test_a_parameter_of_another_model_is_refused(model, name):
+    """Though the kernels, which share a struct, know it."""
+    quoter = mm.Quoter(model)
+    with pytest.raises(InvalidArgument, match=name):
+        quoter.set(A=1.5, **{name: 0.1})
+    assert (quoter.version, quoter.model) == (1, model)
+    finite = mm.Quoter(model.replace(horizon=9.0) if model is CARTEA else FINITE)
+    with pytest.raises(InvalidArgument, match=name):
+        finite.set(time_left=3.0, **{name: 0.1})
+    assert finite.version == 1
+
+
 def test_numbers_beyond_the_solver_leave_the_policy_in_force():
     quoter = mm.Quoter(EXACT)
     for change in ({"fee": 1e6}, {"sigma": 1e200}):

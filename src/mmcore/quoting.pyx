@@ -1510,6 +1510,8 @@ cdef inline double one(object model, str name, object value) except? -1.0:
 
 cdef int put(mm_parameters *p, object model, str name, object value) except -1:
     """Write a parameter of the model into the kernel's struct."""
+    if name not in model.__dict__:  # though kernels of other models may have it
+        _parameter(model, name)
     if name in _UNREAD.get(p.model, ()):  # the kernel does not look at it
         value = _parameter(model, name).check(value)
         if value is None:
