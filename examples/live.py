@@ -1,7 +1,8 @@
 """A market maker that runs all day: a feed, a desk and a venue, with a kill switch and a saved state.
 
     python examples/live.py                                # a simulated capture, as fast as it goes
-    python examples/live.py capture.gz --speed 1           # a recorded websocket capture at real speed
+    python examples/live.py capture.gz --max-depth 80      # a recorded websocket capture; depths in ticks
+    python examples/live.py capture.gz --speed 1           # at real speed
     python examples/live.py capture.gz --state desk.state  # resumes where it was stopped
 
 The feed is a task of its own and hands its rows over through a bounded queue: where the desk is slower, the
@@ -60,7 +61,9 @@ class PaperVenue:
 class Desk:
     """Everything that decides, and all of the state: what `save` writes is what `resume` goes on from."""
 
-    def __init__(self, instrument: mm.Instrument, model: mm.GueantLehalleFernandezTapia) -> None:
+    def __init__(
+        self, instrument: mm.Instrument, model: mm.GueantLehalleFernandezTapia, max_depth: float = 10.0
+    ) -> None:
         self.venue = PaperVenue()
         self.book = mm.Book([instrument])
         self.orders = mm.Orders(
@@ -76,7 +79,7 @@ class Desk:
             limits=mm.Limits(max_position=model.q_max),
             feed_age=mm.FeedAge(halt_after=2.0, widen_after=0.5, widen=model.sigma),
         )
-        self.recalibrate = mm.Recalibrate(every=1.0, window=300.0, warmup=WARM, max_depth=10.0)
+        self.recalibrate = mm.Recalibrate(every=1.0, window=300.0, warmup=WARM, max_depth=max_depth)
         self.state = {"row": 0, "heard": 0, "bid": None, "ask": None, "fills": 0, "stale": 0}
         self.quote = mm.QuoteBuffer()
 
@@ -243,6 +246,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("capture", nargs="?", help="a recorded feed; a simulated one by default")
     parser.add_argument("--speed", type=float, default=0.0, help="times real speed; 0: as fast as it goes")
+    parser.add_argument("--max-depth", type=float, default=10.0, help="how far orders are followed, ticks")
     parser.add_argument("--state", type=Path, help="where the state is saved, and resumed from")
     given = parser.parse_args()
     if given.capture:
@@ -257,6 +261,7 @@ def main() -> None:
         desk = Desk(
             events.instrument,
             mm.GueantLehalleFernandezTapia(sigma=1.0, A=1.0, k=0.5, gamma=0.001, q_max=20),
+            given.max_depth,
         )
     began = time.perf_counter()
     asyncio.run(run(desk, events, given.speed))
