@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import mmcore as mm
-from mmcore import models, quoting, saving
+from mmcore import models, quoting, rolling, saving
 from mmcore.errors import ApproximationWarning, CorruptError, InvalidArgument, UnknownName, Unsupported
 
 DOC = Path(__file__).resolve().parents[1] / "docs" / "saving.md"
@@ -82,7 +82,7 @@ def same(a, b):
         return a.dtype == b.dtype and a.tobytes() == b.tobytes()
     if dataclasses.is_dataclass(a):
         return all(same(getattr(a, f.name), getattr(b, f.name)) for f in dataclasses.fields(a))
-    if isinstance(a, quoting.Quoter):
+    if isinstance(a, (mm.Quoter, mm.Recalibrate)):
         return same(a.__reduce__()[1], b.__reduce__()[1])
     if isinstance(a, models.model.Model):
         return same(a.parameters, b.parameters) and same(a.calibration, b.calibration)
@@ -332,6 +332,10 @@ def objects_of_all_kinds(calibration, book):
     yield from (mm.Limits(), mm.Limits(7.5, shrink=True), mm.Obligations(), mm.Obligations(4, 10))
     yield from (mm.FeedAge(), mm.FeedAge(halt_after=2.0, widen_after=0.1, widen=0.7))
     yield from (mm.Affine(base=(1.5, 1.25), slope=0.1, slope_rate=0.01, horizon=60.0, version=2**64 - 1),)
+    window = mm.Recalibrate(every=1.0, window=60.0, sigma_interval=0.5, calibration=calibration)
+    window.on_quote(10**18, 99, 101)
+    window.on_trade(10**18 + 10**9, 99, -1)
+    yield window
     for model in models_of_all_kinds(calibration):
         yield model
         yield model.policy()
@@ -362,7 +366,8 @@ def test_every_part_of_a_class_is_named(calibration):
         if dataclasses.is_dataclass(cls):
             fields = [f.name for f in dataclasses.fields(cls) if not f.name.startswith("_")]
             assert kind.parts.split() == fields, name
-    assert saving.KINDS["Quoter"].parts.split() == [*inspect.signature(quoting._restore_quoter).parameters]
+    for name, maker in [("Quoter", quoting._restore_quoter), ("Recalibrate", rolling._restore_recalibrate)]:
+        assert saving.KINDS[name].parts.split() == [*inspect.signature(maker).parameters]
     for thing in (mm.Limits(3, True), mm.Obligations(4, 10), mm.FeedAge(2.0, 0.1, 0.7)):
         parts = saving.KINDS[type(thing).__name__].parts.split()
         assert thing.__reduce__()[1] == tuple(getattr(thing, part) for part in parts)

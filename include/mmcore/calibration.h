@@ -24,6 +24,7 @@
 #define MMCORE_CALIBRATION_H
 
 #include <math.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "types.h"
@@ -590,6 +591,121 @@ static inline int mm_rolling_trade(mm_rolling *r, int64_t stamp, int64_t time, i
 /* Is all that a quote needs identified? */
 static inline int mm_estimate_whole(const mm_estimate *e) {
   return e->identified == (MM_IDENTIFIED_SIGMA | MM_IDENTIFIED_BID | MM_IDENTIFIED_ASK);
+}
+
+/* ---- as bytes ---- */
+
+#define MM_ROLLING_MAGIC 0x52434d4du /* "MMCR" as little-endian bytes */
+#define MM_ROLLING_TIME ((int64_t)1 << 62)
+
+/* A saved window: this header, then the int64s of total, ring and blocks. */
+typedef struct mm_rolling_saved {
+  uint32_t magic, abi;
+  uint64_t bytes, checksum; /* of the whole block; mm_checksum of what follows */
+  mm_rolling rolling;       /* its pointers are NULL */
+} mm_rolling_saved;
+
+/* int64s that are saved: all but the work memory. */
+static inline int64_t mm_rolling_counted(const mm_rolling_settings *s) {
+  return mm_rolling_words(s) - MM_ROLLING_WIDTH(s->deepest);
+}
+
+static inline uint64_t mm_rolling_bytes(const mm_rolling_settings *s) {
+  return sizeof(mm_rolling_saved) + (uint64_t)mm_rolling_counted(s) * sizeof(int64_t);
+}
+
+static inline uint64_t mm_rolling_checksum(const mm_rolling_saved *block, uint64_t bytes) {
+  const uint64_t from = offsetof(mm_rolling_saved, rolling);
+  return mm_checksum(MM_CHECKSUM_START, (const unsigned char *)block + from, bytes - from);
+}
+
+/* Write mm_rolling_bytes(&r->settings) bytes; `block` is aligned to 8. */
+static inline void mm_rolling_save(const mm_rolling *r, mm_rolling_saved *block) {
+  mm_rolling *saved = &block->rolling;
+  memset(block, 0, sizeof *block);
+  block->magic = MM_ROLLING_MAGIC;
+  block->abi = MMCORE_ABI_VERSION;
+  block->bytes = mm_rolling_bytes(&r->settings);
+  *saved = *r;
+  saved->total = saved->ring = saved->blocks = saved->work = NULL;
+  memcpy(block + 1, r->total, (size_t)mm_rolling_counted(&r->settings) * sizeof *r->total);
+  block->checksum = mm_rolling_checksum(block, block->bytes);
+}
+
+static inline int mm_rolling_within(int64_t value, int64_t limit) {
+  return value <= limit && value >= -limit;
+}
+
+static inline int mm_rolling_flag(int32_t value) {
+  return value == 0 || value == 1;
+}
+
+/* Are the counts of the buckets those of the window, and within what sums can hold? */
+static inline int mm_rolling_counts_sound(const mm_rolling *r) {
+  const int64_t width = MM_ROLLING_WIDTH(r->settings.deepest), most = INT64_MAX >> 1;
+  const int64_t *running = mm_rolling_block(r, r->bucket / r->per_block);
+  const int64_t n = mm_rolling_counted(&r->settings);
+  for (int64_t i = 0; i < n; ++i)
+    if (r->total[i] < 0 || (r->total[i] > most && i % width != MM_ROLLING_SQUARES))
+      return 0;
+  for (int64_t i = 0; i < width; ++i) {
+    int64_t left = r->total[i];
+    for (int64_t b = 0; b < r->settings.buckets; ++b) {
+      if (r->ring[b * width + i] > left)
+        return 0;
+      left -= r->ring[b * width + i];
+    }
+    if (left != 0 || running[i] > r->total[i])
+      return 0;
+  }
+  return 1;
+}
+
+/* Is it a state that rows lead to, as far as it can be told? Nothing that passes makes the functions here
+ * leave their memory or the range of their integers. */
+static inline int mm_rolling_sound(const mm_rolling *r) {
+  const mm_rolling_settings *s = &r->settings;
+  const mm_rolling_order *o = &r->order;
+  const int64_t price = (int64_t)1 << 61;
+  if (r->per_block != mm_rolling_per_block(s) || !mm_rolling_flag(s->pooled) || r->crossed < 0 ||
+      r->made < 0 || r->bucket < 0 || !mm_rolling_flag(r->open) || !mm_rolling_flag(r->grid_open) ||
+      !mm_rolling_within(r->mid2, price) || !mm_rolling_within(r->grid_mid2, price) || r->touch < 0 ||
+      r->touch > price || (r->open ? r->start != mm_rolling_start(s, r->touch) : r->touch != 0))
+    return 0;
+  if (!mm_rolling_flag(o->begun) || !mm_rolling_flag(o->counted) || !mm_rolling_within(o->side, o->begun) ||
+      !mm_rolling_within(o->mid2, price) || o->touch < 0 || (o->touch > price && o->touch != INT64_MAX) ||
+      (o->reach != INT64_MIN && !mm_rolling_within(o->reach, (int64_t)1 << 42)))
+    return 0;
+  if (r->origin == INT64_MIN) {
+    if (r->now != INT64_MIN || r->bucket != 0 || r->open || o->begun)
+      return 0;
+  } else if (r->origin < -MM_ROLLING_TIME / 2 || r->now < r->origin || r->now > MM_ROLLING_TIME ||
+             r->bucket > (r->now - r->origin) / s->every || r->bucket < (r->now - r->origin - 1) / s->every ||
+             r->next_grid < r->now || r->next_grid - r->now > s->grid || r->due < r->now ||
+             r->due - r->now > s->warmup + 2 * s->every || (r->due - r->origin) % s->every != 0) {
+    return 0;
+  }
+  return mm_rolling_counts_sound(r);
+}
+
+/* Is a block of `bytes` bytes, aligned to 8, one that mm_rolling_save wrote? */
+static inline int mm_rolling_saved_check(mm_rolling_saved *block, uint64_t bytes) {
+  if (bytes < sizeof *block || block->magic != MM_ROLLING_MAGIC || block->abi != MMCORE_ABI_VERSION ||
+      block->bytes != bytes || block->checksum != mm_rolling_checksum(block, bytes) ||
+      mm_rolling_words(&block->rolling.settings) == 0 || bytes != mm_rolling_bytes(&block->rolling.settings))
+    return MM_CORRUPT;
+  mm_rolling r = block->rolling;
+  if (r.total || r.ring || r.blocks || r.work)
+    return MM_CORRUPT;
+  mm_rolling_place(&r, (int64_t *)(void *)(block + 1));
+  return mm_rolling_sound(&r) ? MM_OK : MM_CORRUPT;
+}
+
+/* Resume from a checked block; `words` holds mm_rolling_words(&block->rolling.settings) int64s. */
+static inline void mm_rolling_load(const mm_rolling_saved *block, mm_rolling *r, int64_t *words) {
+  *r = block->rolling;
+  memcpy(words, block + 1, (size_t)mm_rolling_counted(&r->settings) * sizeof *words);
+  mm_rolling_place(r, words);
 }
 
 #ifdef __cplusplus

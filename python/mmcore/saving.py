@@ -41,7 +41,7 @@ from typing import Any, Literal, NamedTuple, NoReturn
 import numpy as np
 
 from .errors import CorruptError, InvalidArgument, UnknownName, Unsupported
-from .whole_file import replacing
+from .files import replacing
 
 __all__ = ["FORMAT", "KINDS", "Kind", "restore", "save"]
 
@@ -89,6 +89,7 @@ KINDS = {
         "policy instrument limits obligations halted volatility_scale model feed_age memory",
         "_restore_quoter",
     ),
+    "Recalibrate": Kind("rolling", "block used sigma_interval", "_restore_recalibrate"),
     "Calibration": Kind(
         "calibration",
         "method volatility bid ask pooled notes sample settings start_time end_time name instrument",
@@ -140,10 +141,10 @@ def save(path: str | os.PathLike[str], /, **objects: Any) -> None:
         The file; an existing one is replaced.
     **objects
         What to save, by name: :class:`Book`, :class:`Orders`, :class:`Quoter` and its parts (policies,
-        models, :class:`Limits`, :class:`Obligations`, :class:`FeedAge`), :class:`Calibration`,
-        :class:`Instrument`, :class:`Currency`, and plain values for the state of a strategy: None, bool,
-        int, float, str, bytes, Decimal, NumPy arrays and scalars without Python objects, and tuples, lists
-        and dicts of all these.
+        models, :class:`Limits`, :class:`Obligations`, :class:`FeedAge`), :class:`Recalibrate`,
+        :class:`Calibration`, :class:`Instrument`, :class:`Currency`, and plain values for the state of a
+        strategy: None, bool, int, float, str, bytes, Decimal, NumPy arrays and scalars without Python
+        objects, and tuples, lists and dicts of all these.
         What is one object in several places is one again when restored.
 
     Raises

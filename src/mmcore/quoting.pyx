@@ -2058,7 +2058,7 @@ def _restore_quoter(policy, instrument, limits, obligations, halted, volatility_
     if memory is not None:
         excess, guess, horizon = memory
         quoter.read_parameters(&p, _KERNELS[model._kernel])
-        p.horizon = horizon
+        p.horizon = _time(horizon, "horizon")
         quoter.begin(&p)
         quoter.live.state.excess = excess
         quoter.live.state.guess = guess

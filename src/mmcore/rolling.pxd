@@ -1,6 +1,6 @@
 """The cimport API of mmcore.rolling: estimates over a window that moves with the market."""
 
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 from mmcore.quoting cimport Quoter
 
@@ -44,6 +44,13 @@ cdef extern from "mmcore/calibration.h" nogil:
         int64_t made
         mm_estimate latest
 
+    ctypedef struct mm_rolling_saved:
+        uint32_t magic
+        uint32_t abi
+        uint64_t bytes
+        uint64_t checksum
+        mm_rolling rolling
+
     int64_t mm_rolling_words(const mm_rolling_settings *settings) noexcept
     int mm_rolling_init(mm_rolling *rolling, const mm_rolling_settings *settings, int64_t *words) noexcept
     void mm_rolling_place(mm_rolling *rolling, int64_t *words) noexcept
@@ -52,6 +59,10 @@ cdef extern from "mmcore/calibration.h" nogil:
                          int32_t side, uint8_t flags) noexcept
     void mm_rolling_make(mm_rolling *rolling, int64_t time) noexcept
     int mm_rolling_estimate(mm_rolling *rolling, int64_t time, mm_estimate *out) noexcept
+    uint64_t mm_rolling_bytes(const mm_rolling_settings *settings) noexcept
+    void mm_rolling_save(const mm_rolling *rolling, mm_rolling_saved *block) noexcept
+    int mm_rolling_saved_check(mm_rolling_saved *block, uint64_t bytes) noexcept
+    void mm_rolling_load(const mm_rolling_saved *block, mm_rolling *rolling, int64_t *words) noexcept
     int mm_estimate_whole(const mm_estimate *estimate) noexcept
 
 

@@ -17,9 +17,11 @@ True
 
 import numpy as np
 
-from mmcore.errors import CapacityError, InvalidArgument, Unsupported
+from mmcore.errors import CapacityError, CorruptError, InvalidArgument, Unsupported
 
 cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport INT64_MIN
 from libc.string cimport memcpy
@@ -495,6 +497,12 @@ cdef class Recalibrate:
         other.used = self.used
         return other
 
+    def __reduce__(self):
+        cdef Py_ssize_t nbytes = mm_rolling_bytes(&self.c.settings)
+        cdef bytes block = PyBytes_FromStringAndSize(NULL, nbytes)
+        mm_rolling_save(&self.c, <mm_rolling_saved *>PyBytes_AS_STRING(block))
+        return _restore_recalibrate, (block, self.used, self.sigma_interval)
+
     def __repr__(self):
         return (
             f"Recalibrate(every={self.every:g}, window={self.window:g}, warmup={self.warm:g}, "
@@ -514,3 +522,27 @@ def _wanted(Quoter quoter):
         )
     names = {parameter.name for parameter in known}
     return tuple([name for name in ALL if name in names])
+
+
+def _restore_recalibrate(block, int64_t used, double sigma_interval):
+    cdef Py_buffer view
+    cdef mm_rolling_saved *copy
+    cdef Recalibrate made = Recalibrate()
+    cdef size_t nbytes
+    PyObject_GetBuffer(block, &view, PyBUF_SIMPLE)
+    nbytes = <size_t>view.len
+    copy = <mm_rolling_saved *>PyMem_Malloc(nbytes)
+    if copy != NULL:
+        memcpy(copy, view.buf, nbytes)
+    PyBuffer_Release(&view)
+    if copy == NULL:
+        raise CapacityError(f"no memory for {nbytes} bytes")
+    try:
+        if mm_rolling_saved_check(copy, nbytes) != MM_OK or not 0 <= used <= copy.rolling.made:
+            raise CorruptError("the saved window is cut or changed: size, checksum or content is wrong")
+        made.begin(copy.rolling.settings)
+        mm_rolling_load(copy, &made.c, made.words)
+    finally:
+        PyMem_Free(copy)
+    made.used, made.sigma_interval = used, sigma_interval
+    return made

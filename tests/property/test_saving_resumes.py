@@ -41,18 +41,20 @@ class Session:
     STEPS = (
         *["fill", "target"] * 2,
         *["quote", "report"] * 3,
-        *["batch", "mark", "cancel_all", "reconcile", "settings", "recalibrate"],
+        *["market"] * 4,
+        *["batch", "mark", "cancel_all", "reconcile", "settings", "set", "update"],
     )
 
-    def __init__(self, book, orders, quoter, strategy):
-        self.book, self.orders, self.quoter, self.strategy = book, orders, quoter, strategy
+    def __init__(self, book, orders, quoter, window, strategy):
+        self.book, self.orders, self.quoter, self.window = book, orders, quoter, window
+        self.strategy = strategy
         self.random = random.Random()
         self.random.setstate(strategy["random"])
 
     @property
     def parts(self):
         self.strategy["random"] = self.random.getstate()
-        return {"book": self.book, "orders": self.orders, "quoter": self.quoter, "strategy": self.strategy}
+        return {name: getattr(self, name) for name in ("book", "orders", "quoter", "window", "strategy")}
 
     def state(self):
         """Everything, to the last bit."""
@@ -64,6 +66,7 @@ class Session:
                 [
                     self.quoter,
                     self.quoter.__reduce__()[1:],
+                    self.window.__reduce__()[1:],
                     self.quoter.version,
                     self.orders,
                     self.book.snapshot().to_dict(),
@@ -146,7 +149,26 @@ class Session:
         listed = [tuple(order)[:5] for order in self.orders.working if order.filled < order.size]
         return answer(self.orders.reconcile, listed, self.orders.position, self.strategy["now"])
 
-    def recalibrate(self):
+    def market(self):
+        """Quotes and trades of others, for the window from which parameters are estimated."""
+        r, s = self.random, self.strategy
+        for _ in range(20):
+            s["now"] += r.choice([0, 1, 10**8, 10**8, 10**9, 10**11 if r.random() < 0.05 else 0])
+            bid, spread = 1000 + r.randint(-3, 3), r.choice([0, 1, 1, 2, 3, -1])
+            if r.random() < 0.7:
+                self.window.on_quote(s["now"], r.choice([bid, bid, bid, None]), bid + spread)
+            else:
+                side = r.choice([-1, 0, 1])
+                price = bid + side * r.choice([0, 1, 1, 2, 3, 5])
+                self.window.on_trade(s["now"], price, side, subtick=r.choice([0, 0, 500_000]))
+        return self.window.time
+
+    def update(self):
+        found = answer(self.window.update, self.quoter, self.strategy["now"])
+        told = self.window.estimate(self.strategy["now"]).record().tobytes()
+        return found, self.quoter.version, told
+
+    def set(self):
         r = self.random
         changes = {name: r.choice([0.3, 0.5, 0.7]) for name in r.sample(["sigma", "k", "A", "gamma"], 2)}
         left = {"time_left": r.uniform(0.0, 2.0)} if r.random() < 0.2 else {}
@@ -183,6 +205,9 @@ def started(seed, cost, history, policy, messages):
         mm.Book([x, s], cost=cost, history=history, currencies=[mm.Currency("BNB", unit="1E-18")]),
         mm.Orders(x, messages=messages, max_exposure=9, min_life=20),
         mm.Quoter(policy, x),
+        mm.Recalibrate(
+            every=2.0, window=seed % 3 * 100 + 20.0, warmup=10.0, max_depth=8.0, pooled=seed % 2 == 0
+        ),
         {
             "random": random.Random(seed).getstate(),
             "reference": 1000.5,
@@ -213,7 +238,7 @@ def test_a_resumed_session_goes_on_as_if_nothing_had_been(
         path = Path(folder, "session.state")
         mm.save(path, **original.parts)
         state = original.state()
-        resumed = Session(**mm.restore(path, book=mm.Book, orders=mm.Orders, quoter=mm.Quoter, strategy=dict))
+        resumed = Session(**mm.restore(path, book=mm.Book, quoter=mm.Quoter, strategy=dict))
     assert original.state() == resumed.state() == state  # saving itself changes nothing
     for _ in range(after):
         assert original.step() == resumed.step()
@@ -228,5 +253,5 @@ def test_the_steps_reach_what_they_are_for():
         for _ in range(300):
             seen.update(str(session.step()).replace("(", " ").replace("'", " ").split())
     errors = {"ConflictError", "Unsupported", "OutOfBounds", "UnknownName", "InvalidArgument"}
-    words = errors | {"<Status.DUPLICATE:", "NEW", "AMEND", "CANCEL"}
+    words = errors | {"<Status.DUPLICATE:", "NEW", "AMEND", "CANCEL", "Estimate"}
     assert words <= seen, words - seen
