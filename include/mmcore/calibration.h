@@ -98,7 +98,6 @@ typedef struct mm_rolling {
   int32_t grid_open, open; /* was the mid defined at the last grid point; is it now */
   mm_rolling_order order;
   int64_t crossed;   /* quotes refused */
-  double last_k[2];  /* where the next search begins */
   int64_t per_block; /* buckets */
   int64_t *total;    /* MM_ROLLING_WIDTH(deepest): of the window */
   int64_t *ring;     /* buckets times that */
@@ -390,8 +389,8 @@ static inline void mm_rolling_clusters(const mm_rolling *r, int side, int sides,
   out[2] = by * (square[2] - mean[1] * mean[1] * share) * per * per;
 }
 
-/* One side, or with `sides` 2 both pooled, from the window's sums. */
-static inline void mm_rolling_side(mm_rolling *r, int side, int sides, const int64_t *sum, int64_t newest,
+/* One side, or with `sides` 2 both pooled, from the window's sums: of nothing else, so that no history shows. */
+static inline void mm_rolling_side(const mm_rolling *r, int side, int sides, const int64_t *sum, int64_t newest,
                                    int64_t n, mm_estimate *e) {
   const mm_rolling_settings *s = &r->settings;
   const double none = (double)NAN;
@@ -417,9 +416,8 @@ static inline void mm_rolling_side(mm_rolling *r, int side, int sides, const int
   d.orders = (double)orders;
   d.stops = stops;
   d.ticks = 0.5 * (double)(reach - orders * first);
-  if (mm_decay_solve(&d, r->last_k[side], &k) != MM_OK)
+  if (mm_decay_solve(&d, log1p((double)stops / d.ticks), &k) != MM_OK)
     return;
-  r->last_k[side] = k;
   const double lever = 0.5 * (double)first + d.centre, variance = 1 / mm_decay_information(&d, k);
   double of_n = 1 / d.orders, both = 0, of_k = variance;
   if (n) {
