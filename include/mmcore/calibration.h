@@ -321,9 +321,10 @@ static inline double mm_decay_excess(mm_decay *d, double k, double *slope) {
   return k - mm_harmonic(steps, d->stops - 1);
 }
 
-/* Newton's steps, kept within a bracket. */
-static inline int mm_decay_solve(mm_decay *d, double guess, double *k) {
-  double low = 0, high = INFINITY, at = guess > 0 && guess < 1e3 ? guess : 1, slope = 1;
+/* Newton's steps, kept within a bracket. A handful of orders can have several solutions: always from 1, as
+ * the estimator in Python. */
+static inline int mm_decay_solve(mm_decay *d, double *k) {
+  double low = 0, high = INFINITY, at = 1, slope = 1;
   for (int i = 0; i < 300; ++i) {
     const double off = mm_decay_excess(d, at, &slope);
     if (off < 0)
@@ -416,7 +417,7 @@ static inline void mm_rolling_side(const mm_rolling *r, int side, int sides, con
   d.orders = (double)orders;
   d.stops = stops;
   d.ticks = 0.5 * (double)(reach - orders * first);
-  if (mm_decay_solve(&d, log1p((double)stops / d.ticks), &k) != MM_OK)
+  if (mm_decay_solve(&d, &k) != MM_OK)
     return;
   const double lever = 0.5 * (double)first + d.centre, variance = 1 / mm_decay_information(&d, k);
   double of_n = 1 / d.orders, both = 0, of_k = variance;
