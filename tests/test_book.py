@@ -346,6 +346,9 @@ def test_rebates_and_other_currencies_have_their_own_pools():  # fault 19
         book.fill("X", 1, 1000, fee=3, id="own") is mm.Status.DUPLICATE
     )  # naming its own currency is the same
     refused(UnknownName, book, book.fill, "X", 1, 1000, fee=1, fee_currency="EUR")
+    cents = mm.Currency("BNB", unit="0.01")
+    error = refused(InvalidArgument, book, book.fill, "X", 1, 1000, fee=1, fee_currency=cents)
+    assert str(error) == f"fee_currency must be {bnb!r} here, got {cents!r}"
     refused(UnknownName, book, book.apply, book.records(qty=1, price=1, fee_currency=2))
     fills = book.records(qty=[1, 1, 0], price=5, fee=[1, 2, 4], fee_currency=[1, -1, 1])
     refused(InvalidArgument, book, book.apply, fills)  # pools are undone too
@@ -461,6 +464,13 @@ def test_the_history_is_a_view_that_nobody_can_write_or_see_change(book):
     kept = history.copy()
     with pytest.raises(ValueError, match="read-only"):
         history["qty"] = 0
+    for view in (history, history.view(np.uint8), history["qty"], history[1:], book.snapshot().history):
+        while isinstance(view, np.ndarray):  # and whatever it is a view of
+            with pytest.raises(ValueError, match="cannot set WRITEABLE"):
+                view.flags.writeable = True
+            view = view.base
+        assert memoryview(view).readonly
+        assert memoryview(memoryview(view).obj).readonly
     for i in range(5, 500):
         book["X"].fill(1, 1000 + i, id=i)
     with pytest.raises(InvalidArgument):

@@ -53,7 +53,7 @@ from mmcore.errors import (
 )
 
 cimport cython
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
 from cpython.pythread cimport (
@@ -257,6 +257,27 @@ def _column(name, values):
 # ---- the memory of a book ----
 
 @cython.final
+cdef class _Records:
+    """Owns the memory of a history and shows it read-only: no array over it can be made writeable."""
+
+    cdef mm_fill *data
+    cdef int64_t capacity
+
+    def __cinit__(self, int64_t capacity):
+        self.data = NULL if capacity < 1 else <mm_fill *>calloc(<size_t>capacity, sizeof(mm_fill))
+        if self.data == NULL:
+            size = capacity * <object>sizeof(mm_fill)
+            raise CapacityError(f"no memory for a history of {capacity} fills ({size} bytes)")
+        self.capacity = capacity
+
+    def __dealloc__(self):
+        free(self.data)
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        PyBuffer_FillInfo(view, self, self.data, self.capacity * sizeof(mm_fill), 1, flags)
+
+
+@cython.final
 cdef class _Ledger:
     """Owns the structs. Positions and the book share it, so neither has to keep the other alive."""
 
@@ -340,21 +361,17 @@ cdef class _Ledger:
         """Make room for `extra` records, and for their ids at a load of at most one half."""
         cdef int64_t n = self.c.n_history, capacity, n_slots, at, i
         cdef int64_t *slots
-        cdef unsigned char[::1] raw
+        cdef _Records records
         if n + extra > self.c.history_capacity:
             capacity = max(2 * self.c.history_capacity, n + extra)
-            try:
-                array = np.zeros(capacity, FILL)
-            except MemoryError:
-                message = f"no memory for a history of {capacity} fills ({capacity * 96} bytes)"
-                raise CapacityError(message) from None
-            raw = array.view(np.uint8)
+            records = _Records(capacity)
+            array = np.frombuffer(records, FILL)
             if self.busy or n != self.c.n_history:  # the allocation let another thread in, which books
                 self.settle()
                 return self.reserve_history(extra)
             if n:
-                memcpy(&raw[0], self.c.history, <size_t>n * sizeof(mm_fill))
-            self.c.history = <mm_fill *>&raw[0]
+                memcpy(records.data, self.c.history, <size_t>n * sizeof(mm_fill))
+            self.c.history = records.data
             self.c.history_capacity = capacity
             self.history_array = array
         if 2 * (n + extra) > self.c.n_slots:
@@ -970,7 +987,10 @@ cdef class Book:
             return -1
         name = getattr(currency, "name", currency)
         for i, known in enumerate(self.currencies):
-            if known.name == name:
+            if isinstance(name, str) and known.name == name:
+                # Fees are integers of the unit: those of another unit would be booked by a power of ten off.
+                if name is not currency and known != currency:
+                    raise InvalidArgument(argument="fee_currency", value=currency, allowed=f"{known!r} here")
                 return i
         listed = ", ".join(c.name for c in self.currencies)
         raise UnknownName(argument="fee_currency", value=currency, allowed=f"None or one of {listed}")

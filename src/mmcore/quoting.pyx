@@ -1093,11 +1093,15 @@ cdef str quote_html(const mm_quote *c):
     )
 
 
-def _restore_quote(tuple state):
+def _restore_quote(state):
     cdef Quote quote = Quote.__new__(Quote)
-    quote.c.price[0], quote.c.price[1] = state[0], state[1]
-    quote.c.size[0], quote.c.size[1] = state[2], state[3]
-    quote.c.take, quote.c.version, quote.c.why = state[4], state[5], state[6]
+    try:
+        bid, ask, bid_size, ask_size, take, version, why = [number.__index__() for number in state]
+        quote.c.price[0], quote.c.price[1] = bid, ask
+        quote.c.size[0], quote.c.size[1] = bid_size, ask_size
+        quote.c.take, quote.c.version, quote.c.why = take, version, why
+    except (AttributeError, TypeError, ValueError, OverflowError):
+        raise CorruptError(f"a pickled quote holds seven integers, got {state!r}") from None
     return quote
 
 
@@ -1614,6 +1618,8 @@ cdef class Quoter:
     cdef Policy in_force(self):
         """The policy in force: a copy of its own where the block may be written to again."""
         cdef const mm_policy *block = mm_live_block(&self.live)
+        if self._policy is None:
+            raise TypeError("this quoter has no policy: it was made without its constructor")
         if block != self._policy.c_policy and block.version != self._policy.c_policy.version:
             self._policy = _copy(block, block.version)
         return self._policy
