@@ -1,5 +1,5 @@
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import IntFlag
 from typing import Any, Protocol, Self, SupportsFloat, SupportsIndex, final
 
@@ -92,6 +92,14 @@ class Policy:
     def depths_batch(
         self, inventory: ArrayLike, time_left: ArrayLike = ..., state: ArrayLike = 0
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        time_left: float | Sequence[float] | None = None,
+        side: str | None = None,
+        state: int = 0,
+    ) -> Any: ...
     def _repr_html_(self) -> str: ...
 
 @final
@@ -204,6 +212,9 @@ class Quote:
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
     def _repr_html_(self) -> str: ...
+    def plot(
+        self, ax: Any = None, *, bid: SupportsIndex | None = None, ask: SupportsIndex | None = None
+    ) -> Any: ...
 
 @final
 class QuoteBuffer:
@@ -242,6 +253,7 @@ class Explanation:
     ) -> None: ...
     def rows(self) -> list[tuple[str, str, str]]: ...
     def _repr_html_(self) -> str: ...
+    def plot(self, ax: Any = None) -> Any: ...
 
 @final
 class Quoter:

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from .instruments import Instrument
     from .inventory import InventoryLaw
     from .periods import Periods
+    from .quoting import Explanation
     from .rolling import Recalibrate
 
 __all__ = [
@@ -1075,6 +1076,37 @@ class Result:
         from .report import write_report
 
         write_report(self, path)
+
+    def explain(self, time: int) -> Explanation:
+        """Return why the quote was there: what each stage contributed to it, by the policy in force then.
+
+        Parameters
+        ----------
+        time : int
+            ns. The decision explained is the last whose quote was live by then.
+
+        Returns
+        -------
+        Explanation
+            As :meth:`mmcore.Quoter.explain` makes it, from what the decision knew; its quote is that decision's.
+
+        Raises
+        ------
+        InvalidArgument
+            Before the first quote, or after the end of quoting.
+
+        Examples
+        --------
+        >>> import mmcore as mm
+        >>> events = mm.SimulatedMarket(duration=60.0, seed=1).events()
+        >>> result = mm.replay(events, mm.Affine(base=2.0, slope=0.25, q_max=5))
+        >>> why = result.explain(result.totals.first_time + 30_000_000_000)
+        >>> why.quote.bid == sum(why.bid.values())
+        True
+        """
+        from .explaining import explain
+
+        return explain(self, time)
 
     def plot(self, what: str = "pnl", ax: Any = None) -> Any:
         """Draw with matplotlib (extra ``plot``); see :func:`mmcore.plots.plot_result` for `what`."""

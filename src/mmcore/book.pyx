@@ -787,6 +787,36 @@ cdef class Position:
             f"realised {row['realised']}{unrealised}, fees {row['fees']} {row['currency']}>"
         )
 
+    def _repr_html_(self):
+        return _html([_row(self.frozen())], f"Position, {self.fills} fill{'' if self.fills == 1 else 's'}")
+
+    def plot(self, ax=None):
+        """Draw the fills of the book's history at their prices, the average cost and the mark.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure when omitted.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Raises
+        ------
+        MissingExtra
+            matplotlib is not installed (extra ``plot``).
+        """
+        from mmcore.plots import plot_position
+
+        return plot_position(self, ax)
+
+    @property
+    def _history(self):
+        """The fills booked so far in this instrument, as the book keeps them."""
+        history = self.ledger.history()
+        return history[history["instrument"] == self.index]
+
 
 def _row(Position position):
     instrument = position.instrument
@@ -1337,15 +1367,39 @@ cdef class Book:
         return "\n".join(lines)
 
     def _repr_html_(self):
-        rows = self.table()
+        return _html(self.table(), self._title())
 
-        def line(tag, cells):
-            side = {k: "left" if k in _LEFT else "right" for k in cells}
-            return "<tr>" + "".join(
-                f'<{tag} style="text-align:{side[k]}">{html.escape(v)}</{tag}>' for k, v in cells.items()
-            ) + "</tr>"
+    def plot(self, ax=None):
+        """Draw realised and unrealised P&L and fees by instrument, and their sum.
 
-        head = line("th", {k: k for k in rows[0]})
-        body = "".join(line("td", row) for row in rows)
-        caption = f"<caption>{self._title()}</caption>"
-        return f"<table>{caption}<thead>{head}</thead><tbody>{body}</tbody></table>"
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure when omitted.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Raises
+        ------
+        MissingExtra
+            matplotlib is not installed (extra ``plot``).
+        """
+        from mmcore.plots import plot_book
+
+        return plot_book(self, ax)
+
+
+def _html(rows, title):
+    """The rows of a book's table, each a dict of texts."""
+    def line(tag, cells):
+        side = {k: "left" if k in _LEFT else "right" for k in cells}
+        return "<tr>" + "".join(
+            f'<{tag} style="text-align:{side[k]}">{html.escape(v)}</{tag}>' for k, v in cells.items()
+        ) + "</tr>"
+
+    head = line("th", {k: k for k in rows[0]})
+    body = "".join([line("td", row) for row in rows])
+    caption = f"<caption>{html.escape(title)}</caption>"
+    return f"<table>{caption}<thead>{head}</thead><tbody>{body}</tbody></table>"

@@ -31,7 +31,6 @@ what reason. Everything computes with + - * / and integers only and gives the sa
 """
 
 from enum import IntFlag
-from fractions import Fraction
 from html import escape
 from math import frexp
 
@@ -540,6 +539,38 @@ cdef class Policy:
                 to_bid[i] = cell.depth[0]
                 to_ask[i] = cell.depth[1]
         return bid, ask
+
+    def plot(self, ax=None, *, time_left=None, side=None, state=0):
+        """Draw the depths of bid and ask against inventory.
+
+        A policy that changes with the time left is drawn at several of them, later ones paler; or, for one
+        side, as a map of depth over time left and inventory.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure when omitted.
+        time_left : float or sequence of float, optional
+            Seconds to the horizon; by default the stationary depths, or a few times left.
+        side : {"bid", "ask"}, optional
+            Draw the map of this side's depth.
+        state : int
+            Index of the table's state.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Raises
+        ------
+        MissingExtra
+            matplotlib is not installed (extra ``plot``).
+        InvalidArgument
+            `side` is neither "bid" nor "ask", or the map is asked of a policy that does not change with time.
+        """
+        from mmcore.plots import plot_policy
+
+        return plot_policy(self, ax, time_left, side, state)
 
     def _sample(self):
         """Inventories worth showing: the bounds, half-way and around zero."""
@@ -1181,6 +1212,29 @@ cdef class Quote:
     def _repr_html_(self):
         return quote_html(&self.c)
 
+    def plot(self, ax=None, *, bid=None, ask=None):
+        """Draw a ladder: the sizes at the prices of both sides, and the market's touch where it is given.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure when omitted.
+        bid, ask : int, optional
+            The market's touch, ticks.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Raises
+        ------
+        MissingExtra
+            matplotlib is not installed (extra ``plot``).
+        """
+        from mmcore.plots import plot_quote
+
+        return plot_quote(self, ax, bid, ask)
+
 
 @cython.final
 cdef class QuoteBuffer:
@@ -1365,10 +1419,11 @@ cdef dict contributions(const mm_trace *trace, int side):
     # 2^-20 ticks, or coarser for prices beyond 2^32, so that every difference fits a double. (A depth
     # beyond all prices that a volatility scale of 0 undoes is held to 2^52 above.)
     exponent = frexp(max([abs(number) for number in targets + prices]))[1]
-    unit = Fraction(2) ** max(-20, exponent - 52)
-    stages = [round(Fraction(target) / unit) * unit for target in targets] + prices
+    # Multiples of a power of two, below 2^53 of them, are exact in doubles, and so are their differences.
+    unit = 2.0 ** max(-20, exponent - 52)
+    stages = [round(target / unit) * unit for target in targets] + [float(price) for price in prices]
     terms = [stages[0]] + [after - before for before, after in zip(stages, stages[1:], strict=False)]
-    return {name: float(term) for name, term in zip(STAGES, terms, strict=False)}
+    return dict(zip(STAGES, terms, strict=False))
 
 
 class Explanation:
@@ -1457,6 +1512,27 @@ class Explanation:
             f"<tbody>{rows}</tbody></table>"
             + take + (f"<ul>{reasons}</ul>" if reasons else "")
         )
+
+    def plot(self, ax=None):
+        """Draw the contributions as a waterfall: from the reference price, stage by stage, to both prices.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure when omitted.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Raises
+        ------
+        MissingExtra
+            matplotlib is not installed (extra ``plot``).
+        """
+        from mmcore.plots import plot_explanation
+
+        return plot_explanation(self, ax)
 
 
 _KERNELS = {

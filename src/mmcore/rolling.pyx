@@ -17,7 +17,7 @@ True
 
 import numpy as np
 
-from mmcore.errors import CapacityError, CorruptError, InvalidArgument, Unsupported
+from mmcore.errors import CapacityError, CorruptError, InvalidArgument, NotIdentified, Unsupported
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
@@ -214,6 +214,46 @@ cdef class Estimate:
             )
         ])
         return f"Estimate(sigma {shown(self.sigma, self.sigma_error)}; {sides})"
+
+    def _repr_html_(self):
+        def row(name, value, error, unit):
+            cells = ("not identified", "") if value is None else (f"{value:.4g}", f"± {error:.2g}")
+            return f"<tr><th>{name}</th><td>{cells[0]}</td><td>{cells[1]}</td><td>{unit}</td></tr>"
+
+        rows = row("sigma", self.sigma, self.sigma_error, "ticks/√s")
+        for name, values, errors, unit in (
+            ("A", self.A, self.A_error, "1/s"), ("k", self.k, self.k_error, "1/tick")
+        ):
+            for side, value, error in zip(("bid", "ask"), values, errors, strict=True):
+                rows += row(f"{name}, {side}", value, error, unit)
+        orders = f"{self.orders[0]:,} and {self.orders[1]:,} orders of sellers and buyers, {self.seconds:,.0f} s"
+        head = "<tr><th></th><th>value</th><th>error</th><th>unit</th></tr>"
+        return f"<table><caption>Estimate from {orders}</caption><thead>{head}</thead><tbody>{rows}</tbody></table>"
+
+    def plot(self, ax=None, *, min_depth=0.0, max_depth=None):
+        """Draw the fill intensities A·exp(-k·depth) of both sides with their 95 % bands.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure when omitted.
+        min_depth, max_depth : float
+            Range of depths, ticks; by default to where the steeper curve has fallen to a twentieth.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Raises
+        ------
+        MissingExtra
+            matplotlib is not installed (extra ``plot``).
+        NotIdentified
+            Neither side is identified.
+        """
+        from mmcore.plots import plot_estimate
+
+        return plot_estimate(self, ax, min_depth, max_depth)
 
 
 @cython.final
@@ -485,6 +525,35 @@ cdef class Recalibrate:
         if mm_estimate_whole(&found.c):
             quoter.set(**{name: getattr(found, name) for name in _wanted(quoter)})
         return found
+
+    def _repr_html_(self):
+        from html import escape
+
+        text = f"<p><code>{escape(repr(self))}</code></p>"
+        return text if self.time is None else text + self.estimate(self.time)._repr_html_()
+
+    def plot(self, ax=None):
+        """Draw what the window tells now: :meth:`Estimate.plot` over the range of depths that is fitted.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure when omitted.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Raises
+        ------
+        MissingExtra
+            matplotlib is not installed (extra ``plot``).
+        NotIdentified
+            Nothing is identified, or no data have gone in.
+        """
+        if self.time is None:
+            raise NotIdentified("no data have gone in: nothing is known of sigma, A and k")
+        return self.estimate(self.time).plot(ax, min_depth=self.min_depth, max_depth=self.max_depth)
 
     def copy(self):
         """Return an object that goes on from the same state."""

@@ -2,8 +2,9 @@
 
 :func:`write_report` puts together what the modules beside it make: the words and tables
 (:mod:`.contents`, in the units and forms of :mod:`.numbers`), the charts (:mod:`.charts`: Bokeh on a
-canvas, drawn by ``page.js`` from packed tables that are thinned to the pixels on the screen), and the
-page around them (``page.jinja``, ``page.css``). The page carries a content security policy that
+canvas, drawn by ``page.js`` from packed tables that are thinned to the pixels on the screen), the parameters
+that followed the market (:mod:`.parameters`), why each quote was there (:mod:`.explanations`), and the page
+around them (``page.jinja``, ``page.css``). The page carries a content security policy that
 forbids every request, so that it works, and stays private, wherever it is opened.
 
 Needs the extra ``report`` (Bokeh and Jinja2).
@@ -66,7 +67,7 @@ def page(result: Result) -> str:
         raise MissingExtra("a report", "report") from None
     from .. import __version__
     from . import charts as c
-    from . import contents
+    from . import contents, explanations, parameters
 
     totals = result.totals
     start = int(totals.first_time)
@@ -85,6 +86,10 @@ def page(result: Result) -> str:
         c.pnl_chart(canvas, _money_places(result), contents.places(result), currency),
         c.half_spread_chart(canvas),
     ]
+    followed, followed_tables = parameters.charts(canvas, result)
+    timed += followed
+    explained = explanations.embedded(result)
+    why = None if explained is None else explanations.chart(canvas)
     marks = result.markouts()
     markouts = c.markout_chart(canvas, {"all": marks.rows, "bid": marks.bid, "ask": marks.ask})
     law = result.inventory_law
@@ -131,7 +136,8 @@ def page(result: Result) -> str:
         },
     ]
     document = Document()
-    for chart in [*timed, *(p for s in sections for p in s["parts"] if isinstance(p, c.Chart))]:
+    shown = [*timed, *parts(why), *(p for s in sections for p in s["parts"] if isinstance(p, c.Chart))]
+    for chart in shown:
         chart.figure.name = f"chart-{chart.name}"
         document.add_root(chart.figure)
 
@@ -150,8 +156,11 @@ def page(result: Result) -> str:
         notes=contents.notes(result),
         bound=grids["bound"],
         timed=timed,
+        why=why,
         sections=sections,
-        page_data=_script_json(_page_data(result, c, start)),
+        page_data=_script_json(
+            _page_data(result, c, start, followed_tables) | {"why": explained, "places": places}
+        ),
         charts_data=_script_json(document.to_json(deferred=False)),
         bokeh=Resources(mode="inline", components=["bokeh"]).js_raw,
         css=(here / "page.css").read_text(encoding="utf-8"),
@@ -198,7 +207,8 @@ def _extended(values: NDArray[Any], value: int | None = None) -> NDArray[Any]:
     return np.append(values, values[-1:] if value is None else value)
 
 
-def _page_data(result: Result, c: Any, start: int) -> dict[str, Any]:
+def _page_data(result: Result, c: Any, start: int, more: list[Any]) -> dict[str, Any]:
+    """Return what the page draws against time: tables, and which figure shows which; ``more`` tables too."""
     instrument = result.instrument
     tick = float(instrument.tick)
     quotes, d, fills = result.events.quotes, result.decisions, result.fills
@@ -248,7 +258,8 @@ def _page_data(result: Result, c: Any, start: int) -> dict[str, Any]:
             },
         ),
     ]
-    views = [c.View(name, name) for name in ("market", "quotes", "spreads", "inventory", "pnl")]
+    tables += more
+    views = [c.View(table.name, table.name) for table in tables]
     for name, mine in (("buys", fills["qty"] > 0), ("sells", fills["qty"] < 0)):
         columns = {"price": (fills["price"][mine], tick), "lots": (np.abs(fills["qty"][mine]), 1.0)}
         tables.append(c.Table(name, fills["receive_time"][mine], columns))

@@ -200,7 +200,8 @@ class Canvas:
         plot.axis.axis_label_text_font_size = "12px"
         plot.grid.grid_line_color = LIGHT["grid"]
         plot.xgrid.grid_line_color = None
-        plot.yaxis.ticker.desired_num_ticks = 5 if height < 240 else 7
+        if hasattr(plot.yaxis[0].ticker, "desired_num_ticks"):  # categories have as many as they are
+            plot.yaxis.ticker.desired_num_ticks = 5 if height < 240 else 7
         return plot
 
     def against_time(self, height: int, places: int) -> Any:
@@ -211,6 +212,7 @@ class Canvas:
             DataRange1d,
             DatetimeTickFormatter,
             NumeralTickFormatter,
+            Span,
         )
 
         plot = self.figure(
@@ -222,6 +224,9 @@ class Canvas:
         )
         zoom = BoxZoomTool(dimensions="width")
         plot.add_tools(zoom, CrosshairTool(overlay=self.crosshair))
+        # The moment that is explained; page.js places it.
+        look = {"line_color": LIGHT["ink"], "line_dash": "dashed", "line_alpha": 0.7}
+        plot.add_layout(Span(dimension="height", name="moment", location=0, visible=False, **look))
         plot.toolbar.active_drag = zoom
         plot.xaxis.ticker.desired_num_ticks = 6
         # Spelt out: Bokeh's own choice changes from version to version.

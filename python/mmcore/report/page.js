@@ -212,17 +212,189 @@
     });
   }
 
+  // --- why was the quote there? ------------------------------------------------------------------
+  // The columns of page.why are Quoter.explain's own numbers; here they are added up and shown.
+  async function unpack({ data, rows, columns }) {
+    const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+    const planes = new Uint8Array(await new Response(stream).arrayBuffer());
+    const table = {};
+    columns.forEach((name, c) => {
+      const octets = new Uint8Array(8 * rows);
+      for (let b = 0; b < 8; b++) for (let i = 0; i < rows; i++) octets[8 * i + b] = planes[(8 * c + b) * rows + i];
+      table[name] = new Float64Array(octets.buffer);
+    });
+    for (const name of ["t", "until", "filledbid", "filledask"]) table[name] = table[name].map((t) => t + page.start);
+    return table;
+  }
+
+  const number = (value, digits, sign) =>
+    value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits, signDisplay: sign ? "exceptZero" : "auto" }).replace("-", "−");
+  const stamp = (ms) => new Date(ms).toISOString().slice(11, 23);
+  const element = (name, text, type) => Object.assign(document.createElement(name), { textContent: text, className: type ?? "" });
+  const byId = (id) => document.getElementById(id);
+
+  function explainer(why, table) {
+    const { t, until } = table;
+    const at = (name, row) => (name in table ? table[name][row] : 0);
+    const present = (name, row) => !Number.isNaN(at(name, row));
+    let [moment, row] = [0, 0];
+
+    // Stages that were reached on a side, with what they contribute; of a price only what was left of it.
+    function terms(side) {
+      const found = [];
+      for (const stage of why.stages) {
+        const priced = !["reference", "depth", "shift", "volatility", "age"].includes(stage);
+        if (!present(`depth${side}`, row) || (priced && !present(`rounding${side}`, row))) break;
+        found.push([stage, at(stage + side, row)]);
+      }
+      return found;
+    }
+
+    function draw(both, shown) {
+      const offset = { bid: 0.2, ask: -0.2 };
+      const stages = [...shown, "quote"];
+      doc.get_model_by_name("why-stages").setv({ factors: [...stages].reverse() });
+      const reference = (both.bid[0] ?? both.ask[0] ?? ["reference", NaN])[1];
+      for (const side of ["bid", "ask"]) {
+        const bars = { y: [], left: [], right: [], stage: [], term: [], after: [] };
+        const links = { x: [], top: [], bottom: [] };
+        const ends = { x: [], y: [], price: [] };
+        let price = 0;
+        let before = null;
+        for (const [stage, term] of both[side]) {
+          if (!shown.includes(stage)) continue;
+          const from = price;
+          price += term;
+          const y = [stage, offset[side]];
+          if (before != null) {
+            for (const [key, value] of Object.entries({ y, left: Math.min(from, price) - reference, right: Math.max(from, price) - reference, stage, term, after: price })) bars[key].push(value);
+            for (const [key, value] of Object.entries({ x: from - reference, top: before, bottom: y })) links[key].push(value);
+          }
+          before = y;
+        }
+        if (present(`rounding${side}`, row) && before != null) {
+          const y = ["quote", offset[side]];
+          for (const [key, value] of Object.entries({ x: price - reference, top: before, bottom: y })) links[key].push(value);
+          for (const [key, value] of Object.entries({ x: price - reference, y, price })) ends[key].push(value);
+        }
+        for (const [name, data] of Object.entries({ "": bars, "-links": links, "-quote": ends })) doc.get_model_by_name(`data-why-${side}${name}`).data = data;
+      }
+      const touch = ["touchbid", "touchask"].map((name) => at(name, row) - reference).filter((x) => !Number.isNaN(x));
+      doc.get_model_by_name("data-why-touch").data = {
+        x: touch, top: touch.map(() => [stages[0], 0.4]), bottom: touch.map(() => ["quote", -0.4]),
+      };
+    }
+
+    function tell(both, shown) {
+      const body = byId("why-table").tBodies[0];
+      body.replaceChildren();
+      const line = (name, values, meaning, type) => {
+        const tr = element("tr", "", type);
+        const head = element("th", name);
+        head.scope = "row";
+        tr.append(head, ...values, element("td", meaning, "text wrap"));
+        body.append(tr);
+      };
+      const cell = (value, text) => {
+        const td = element("td", "", value === 0 ? "zero" : "");
+        td.append(Object.assign(element("data", text), { value: String(value) }));
+        return td;
+      };
+      const none = () => element("td", "");
+      for (const stage of shown) {
+        const values = ["bid", "ask"].map((side) => {
+          const found = both[side].find(([name]) => name === stage);
+          return found ? cell(found[1], number(found[1], 4, stage !== "reference")) : none();
+        });
+        line(stage, values, why.meanings[stage]);
+      }
+      const prices = ["bid", "ask"].map((side) => (present(`rounding${side}`, row) ? both[side].reduce((sum, [, term]) => sum + term, 0) : null));
+      line("quote, ticks", prices.map((p) => (p == null ? element("td", "absent") : cell(p, number(p, 0)))), "the price sent", "last");
+      line("quote", prices.map((p) => element("td", p == null ? "" : number(p * why.tick, page.places))), "the same in currency");
+      const [bid, ask] = why.cases[at("case", row)].sizes;
+      line("size, lots", [bid, ask].map((size) => element("td", number(size, 0))), "");
+      const touch = ["touchbid", "touchask"].map((name) => at(name, row));
+      line("market, ticks", touch.map((p) => element("td", Number.isNaN(p) ? "absent" : number(p, 0))), "the touch then");
+      const reasons = [...why.cases[at("case", row)].reasons];
+      for (const side of ["bid", "ask"]) {
+        if (at(`lost${side}`, row)) reasons.push(`the ${side} was lost in flight: the side was filled meanwhile`);
+        if (present(`filled${side}`, row)) reasons.push(`the ${side} was filled at ${stamp(at(`filled${side}`, row))}`);
+      }
+      byId("why-reasons").replaceChildren(...reasons.map((text) => element("li", text)));
+      const [since, values] = why.policies.rows[at("policy", row)];
+      const known = why.policies.names.flatMap(([name, unit], i) => (values[i] == null ? [] : [`${name} ${values[i].join(" / ")} ${unit}`]));
+      const said = [`The quote live at ${stamp(moment)} went live at ${stamp(t[row])} and stood until ${stamp(until[row])}, at an inventory of ${number(at("inventory", row), 0, true)} lots.`];
+      if (moment >= until[row] && row + 1 < t.length) {
+        said[0] = `Of ${number(why.of, 0)} decisions ${number(t.length, 0)} are explained, and the one live at ${stamp(moment)} is not among them: this is the one before it, live from ${stamp(t[row])} to ${stamp(until[row])}, at an inventory of ${number(at("inventory", row), 0, true)} lots.`;
+      }
+      if (known.length) said.push(`Parameters in force${since == null ? "" : ` since ${stamp(page.start + since)}`}: ${known.join(", ")}.`);
+      byId("why-said").textContent = said.join(" ");
+    }
+
+    function show(time) {
+      [moment, row] = [time, search(t, time, true) - 1];
+      const both = { bid: terms("bid"), ask: terms("ask") };
+      const shown = why.stages.filter((stage) => ["reference", "depth"].includes(stage)
+        || ["bid", "ask"].some((side) => both[side].some(([name, term]) => name === stage && term !== 0)));
+      draw(both, shown);
+      tell(both, shown);
+      byId("why-moment").value = stamp(time);
+      byId("why-moment").setAttribute("aria-invalid", "false");
+      byId("why-go").textContent = `Why at ${stamp(time)}?`;
+      for (const mark of marks) mark.setv({ location: time, visible: true });
+    }
+
+    function ask(time) {
+      if (time >= t[0] && time <= last) return show(time);
+      byId("why-moment").setAttribute("aria-invalid", "true");
+      byId("why-said").textContent = `There were quotes from ${stamp(t[0])} to ${stamp(last)}: type a moment between, as hours:minutes:seconds${last - first > 86_400_000 ? " after the day, 2012-06-21 13:30:00" : ""}.`;
+    }
+
+    // Hours, minutes and seconds of the day that is shown; a day before them where there are several.
+    function parse(said) {
+      const found = /^\s*(?:(\d{4}-\d\d-\d\d)[ T])?(\d{1,2}):(\d{1,2})(?::(\d{1,2}(?:\.\d*)?))?\s*$/.exec(said);
+      if (!found) return NaN;
+      const [, date, hours, minutes, seconds] = found;
+      const midnight = Date.parse(`${date ?? new Date(moment).toISOString().slice(0, 10)}T00:00:00Z`);
+      const within = midnight + 3_600_000 * Number(hours) + 60_000 * Number(minutes);
+      return Math.round(1000 * (within + 1000 * Number(seconds ?? 0))) / 1000;
+    }
+
+    const filled = (i) => present("filledbid", i) || present("filledask", i);
+    const next = (step, fits) => {
+      for (let i = row + step; i >= 0 && i < t.length; i += step) if (fits(i)) return show(t[i]);
+    };
+    const steps = { "-1": () => next(-1, () => true), 1: () => next(1, () => true), "-fill": () => next(-1, filled), fill: () => next(1, filled) };
+    for (const button of document.querySelectorAll("[data-step]")) button.addEventListener("click", steps[button.dataset.step]);
+    byId("why-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      ask(parse(byId("why-moment").value));
+    });
+    byId("why-go").addEventListener("click", () => byId("why").scrollIntoView());
+    const marks = [...new Set(doc.roots().flatMap((root) => [...root.references()]))].filter((model) => model.name === "moment");
+    for (const chart of document.querySelectorAll(".chart.timed")) {
+      doc.get_model_by_name(chart.id).on_event("tap", (event) => ask(Math.min(Math.max(event.x, t[0]), last)));
+    }
+    show(t[Math.max(0, t.findIndex((_, i) => filled(i)))]);
+  }
+
   // --- paint -------------------------------------------------------------------------------------
   // A finger that drags scrolls the page; there the buttons zoom.
   if (window.matchMedia("(pointer: coarse)").matches) {
     for (const root of doc.roots()) root.toolbar.active_drag = null;
   }
   draw();
+  const explained = page.why == null ? null : unpack(page.why).then((table) => explainer(page.why, table)).catch((error) => {
+    document.getElementById("why-said").textContent = `The quotes can't be explained in this browser: ${error.message}`;
+    console.error(error);
+  });
   await Bokeh.embed.add_document_standalone(
     doc,
     document.body,
     doc.roots().map((root) => document.getElementById(root.name)),
   );
+  await explained;
   requestAnimationFrame(() => requestAnimationFrame(() => {
     document.documentElement.dataset.painted = String(Math.round(performance.now()));
   }));
