@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import InvalidArgument, MissingExtra
+from .errors import InvalidArgument
 from .instruments import money_text, trimmed
 from .parameters import Parameter
 from .periods import earned
@@ -186,20 +186,9 @@ class Comparison:
         MissingExtra
             matplotlib is not installed.
         """
-        if ax is None:
-            try:
-                import matplotlib.pyplot as plt
-            except ImportError:
-                raise MissingExtra("plotting a comparison", "plot") from None
-            _, ax = plt.subplots(layout="constrained")
-        time = self.times.astype("datetime64[ns]")
-        ax.axhline(0.0, color="0.5", linewidth=0.8)
-        ax.plot(time, self.path, color="black", linewidth=1.4)
-        if not math.isnan(self.total.low):
-            ax.vlines(time[-1], self.total.low, self.total.high, color="tab:blue", linewidth=3)
-        ax.set_ylabel(f"difference of the net P&L, {self.currency}")
-        ax.set_xlabel("UTC")
-        return ax
+        from .plots import plot_comparison
+
+        return plot_comparison(self, ax)
 
 
 def _about(amount: float, style: str = "") -> str:

@@ -38,7 +38,9 @@ def explain(result: Result, time: int) -> Explanation:
     """Explain the decision whose quote was the last to go live by `time`; see :meth:`Result.explain`."""
     live = result.decisions["live_time"]
     end = result.totals.end_time
-    allowed = "ns, an integer" + (f" from {live[0]} to {end}" if len(live) else "; this replay has no decisions")
+    allowed = "ns, an integer" + (
+        f" from {live[0]} to {end}" if len(live) else "; this replay has no decisions"
+    )
     if isinstance(time, bool) or not hasattr(time, "__index__"):
         raise InvalidArgument(argument="time", value=time, allowed=allowed)
     row = int(np.searchsorted(live, time, "right")) - 1

@@ -59,7 +59,6 @@ from .errors import (
     ApproximationWarning,
     CapacityError,
     InvalidArgument,
-    MissingExtra,
     Unsupported,
 )
 from .parameters import Parameter
@@ -579,24 +578,9 @@ class InventoryLaw:
         MissingExtra
             matplotlib is not installed (extra ``plot``).
         """
-        try:
-            import matplotlib.pyplot as plt
-        except ImportError:
-            raise MissingExtra("plot()", "plot") from None
-        if ax is None:
-            ax = plt.subplots()[1]
-        low, high = self.interval()
-        q, pmf = self.shown
-        ax.fill_between(q, pmf, step="mid", color="tab:blue", alpha=0.25, linewidth=0)
-        ax.step(q, pmf, where="mid", color="tab:blue", label="stationary law")
-        ax.axvline(low, color="gray", linestyle="--", linewidth=1, label="central 95 %")
-        ax.axvline(high, color="gray", linestyle="--", linewidth=1)
-        ax.set_ylim(bottom=0.0)
-        ax.set_xlabel("inventory (lots)")
-        ax.set_ylabel("share of time")
-        ax.set_title(f"relaxation time {_span(self.relaxation_time)}", fontsize="medium")
-        ax.legend()
-        return ax
+        from .plots import plot_law
+
+        return plot_law(self, ax)
 
 
 class _Reader:

@@ -1,8 +1,10 @@
-"""Static pictures of a result with matplotlib (extra ``plot``).
+"""Static pictures with matplotlib (extra ``plot``): all of them are drawn here.
 
 :func:`plot_result` is what :meth:`mmcore.results.Result.plot` calls; the functions behind it are
-``PLOTS``, by name. Each draws on the given axes, or on a new figure, and returns the axes; it never
-shows, saves or styles anything else, so that pictures go into any notebook, paper or layout.
+``PLOTS``, by name. The other ``plot_…`` are what the ``plot`` of a policy, quote, explanation, book, position,
+calibration, estimate, comparison or inventory law calls. Each draws on the given axes, or on a new figure, and
+returns the axes; it never shows, saves or styles anything else, so that pictures go into any notebook, paper or
+layout.
 
 Values are the result's own. Long series are thinned to the pixels of a wide screen
 (:mod:`mmcore.report.thinning`): the picture is the same, and a day draws at once.
@@ -10,7 +12,8 @@ Values are the result's own. Long series are thinned to the pixels of a wide scr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +25,29 @@ from .report.charts import LIGHT, markout_range
 from .report.thinning import thin
 
 if TYPE_CHECKING:
+    from .book import Book, Position
+    from .calibration import Calibration
+    from .comparing import Comparison
+    from .inventory import InventoryLaw
+    from .models.model import Model
+    from .quoting import Explanation, Policy, Quote
     from .results import Result
+    from .rolling import Estimate
 
-__all__ = ["PLOTS", "plot_result"]
+__all__ = [
+    "PLOTS",
+    "plot_book",
+    "plot_calibration",
+    "plot_comparison",
+    "plot_estimate",
+    "plot_explanation",
+    "plot_law",
+    "plot_model",
+    "plot_policy",
+    "plot_position",
+    "plot_quote",
+    "plot_result",
+]
 
 BUCKETS = 1600
 
@@ -39,7 +62,9 @@ def plot_result(result: Result, what: str = "pnl", ax: Any = None) -> Any:
     what : str
         "mid" (mid, our quotes, fills), "inventory", "pnl" (its parts over time), "markouts",
         "intensity" (fill rates of our orders against the model's), "calibration" (the fit),
-        "histogram" (time at each inventory), "spreads" (our half-spread against the market's).
+        "histogram" (time at each inventory), "spreads" (our half-spread against the market's),
+        "parameters" (sigma, A and k that followed the market with 95 % bands, and the half-spread that they
+        imply: one panel each, within the axes).
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure when omitted.
 
@@ -54,7 +79,7 @@ def plot_result(result: Result, what: str = "pnl", ax: Any = None) -> Any:
     InvalidArgument
         `what` is none of these.
     NotIdentified
-        "calibration" of a result without one.
+        "calibration" of a result without one; "parameters" where nothing followed the market.
     """
     draw = PLOTS.get(what)
     if draw is None:
@@ -69,6 +94,10 @@ def _axes(ax: Any) -> Any:
         raise MissingExtra("a plot", "plot") from None
     if ax is None:
         _, ax = plt.subplots(layout="constrained")
+    return _framed(ax)
+
+
+def _framed(ax: Any) -> Any:
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis="y", color=LIGHT["grid"], linewidth=0.8)
     ax.set_axisbelow(True)
@@ -97,9 +126,12 @@ def _steps(ax: Any, time: NDArray[np.int64], values: NDArray[np.float64], **look
     ax.step(_dates(time[rows]), values[rows], where="post", **look)
 
 
-def _legend(ax: Any) -> None:
+def _legend(ax: Any, title: str = "") -> None:
     # Outside the data: with "best", matplotlib searches every point for a free place.
-    ax.legend(frameon=False, fontsize="small", ncols=3, loc="lower left", bbox_to_anchor=(0.0, 1.0))
+    ax.legend(
+        title=title, title_fontsize="small", alignment="left",
+        frameon=False, fontsize="small", ncols=3, loc="lower left", bbox_to_anchor=(0.0, 1.0),
+    )  # fmt: skip
 
 
 def _absent(prices: NDArray[Any], sizes: NDArray[Any]) -> NDArray[np.float64]:
@@ -246,7 +278,7 @@ def draw_calibration(result: Result, ax: Any) -> Any:
     """Draw the calibration's own picture: observed rates by depth, and the fits with their bands."""
     if result.calibration is None:
         raise NotIdentified("this result has no calibration: its parameters were given")
-    return result.calibration.plot(ax)
+    return plot_calibration(result.calibration, ax)
 
 
 def draw_histogram(result: Result, ax: Any) -> Any:
@@ -266,6 +298,11 @@ def draw_histogram(result: Result, ax: Any) -> Any:
             label="predicted, long run",
         )
         _legend(ax)
+    return _shares(ax)
+
+
+def _shares(ax: Any) -> Any:
+    """Label the axes of a law of the inventory."""
     ax.set_xlabel("inventory, lots")
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set_ylabel("share of time")
@@ -289,6 +326,38 @@ def draw_spreads(result: Result, ax: Any) -> Any:
     return ax
 
 
+def draw_parameters(result: Result, ax: Any) -> Any:
+    """Sigma, A and k in force with 95 % bands, and the half-spread that they imply, a panel each."""
+    from .report.parameters import TITLES, paths
+
+    found = paths(result)
+    if not found:
+        raise NotIdentified("in this result no parameters followed the market: see recalibrate")
+    ax.set_axis_off()
+    height = 1.0 / len(found)
+    for i, path in enumerate(found):
+        title, unit = TITLES[path.name]
+        panel = _framed(ax.inset_axes((0.0, 1.0 - (i + 0.85) * height, 1.0, 0.72 * height)))
+        for side, steps in path.sides.items():
+            colour = LIGHT[side or ("spread" if path.name == "implied" else "ink")]
+            rows = thin(path.time, [steps.value, steps.low, steps.high], BUCKETS)
+            time = _dates(path.time[rows])
+            panel.fill_between(
+                time, steps.low[rows], steps.high[rows], step="post", color=colour, alpha=0.16, linewidth=0
+            )
+            panel.step(time, steps.value[rows], where="post", color=colour, linewidth=1.2, label=side)
+        panel.set_title(f"{title}, {unit}", fontsize="small", loc="left")
+        _against_time(panel, path.time)
+        if i + 1 < len(found):
+            panel.set_xlabel("")
+            panel.tick_params(labelbottom=False)
+        if len(path.sides) > 1:
+            panel.legend(
+                frameon=False, fontsize="small", ncols=2, loc="lower right", bbox_to_anchor=(1, 0.94)
+            )
+    return ax
+
+
 PLOTS: dict[str, Callable[[Result, Any], Any]] = {
     "mid": draw_mid,
     "inventory": draw_inventory,
@@ -298,5 +367,365 @@ PLOTS: dict[str, Callable[[Result, Any], Any]] = {
     "calibration": draw_calibration,
     "histogram": draw_histogram,
     "spreads": draw_spreads,
+    "parameters": draw_parameters,
 }
 """What can be drawn, by name."""
+
+
+# ---- policies and quotes
+
+
+def plot_policy(
+    policy: Policy,
+    ax: Any = None,
+    time_left: float | Sequence[float] | None = None,
+    side: str | None = None,
+    state: int = 0,
+) -> Any:
+    """Draw the depths of a policy; see :meth:`mmcore.Policy.plot`."""
+    ax = _axes(ax)
+    inventory = _inventories(policy.q_max, policy.order_size)
+    if side is not None:
+        return _depth_map(policy, ax, inventory, side, state)
+    times = _times_left(policy, state) if time_left is None else np.atleast_1d(time_left).astype(float).tolist()
+    return _depths(ax, inventory, [(tau, *policy.depths_batch(inventory, tau, state)) for tau in times])
+
+
+def plot_model(model: Model, ax: Any = None, time_left: float = math.inf) -> Any:
+    """Draw the depths of a model at one time left; see :meth:`mmcore.models.model.Model.plot`."""
+    ax = _axes(ax)
+    inventory = _inventories(getattr(model, "q_max", None) or math.inf, model.order_size)
+    bid, ask = model.depths(inventory, time_left)
+    return _depths(ax, inventory, [(time_left, bid, ask)], type(model).__name__)
+
+
+def _inventories(q_max: float, order_size: float) -> NDArray[np.float64]:
+    """At most 401 inventories from bound to bound, in whole orders; ten orders where nothing bounds it."""
+    bound = q_max if math.isfinite(q_max) else 10 * order_size
+    step = max(1.0, bound // order_size // 200) * order_size
+    right = np.arange(0.0, bound + 1.0, step)
+    return np.concatenate([-right[:0:-1], right])
+
+
+def _changes(policy: Policy) -> bool:
+    """Whether the depths depend on a finite time left."""
+    knots = getattr(policy, "time_left", None)
+    if knots is not None:
+        return len(knots) > 1
+    return any(getattr(policy, "base_rate", (0.0,))) or any(getattr(policy, "slope_rate", (0.0,)))
+
+
+def _longest(policy: Policy) -> float:
+    """A finite time left that shows a policy well: its last knot, or its horizon, or a second."""
+    knots = getattr(policy, "time_left", None)
+    if knots is not None and len(knots):
+        return float(knots[-1])
+    return policy.horizon if math.isfinite(policy.horizon) else 1.0
+
+
+def _times_left(policy: Policy, state: int) -> list[float]:
+    """The end, the longest time left, and between them where a third and two thirds of the way are done."""
+    last = math.inf if policy.stationary else _longest(policy)
+    if not _changes(policy):
+        return [last]
+    inventory = _inventories(policy.q_max, policy.order_size)
+    times = np.append(np.linspace(0.0, _longest(policy), 401), last)
+    depths = np.array(policy.depths_batch(inventory[:, None], times[None, :], state))
+    moved = np.nanmax(np.abs(depths - depths[:, :, :1]), axis=(0, 1))
+    between = [float(times[np.argmax(moved >= share * moved[-1])]) for share in (1 / 3, 2 / 3)]
+    return list(dict.fromkeys([0.0, *between, last]))
+
+
+def _depths(
+    ax: Any, inventory: NDArray[np.float64], curves: list[tuple[float, Any, Any]], title: str = ""
+) -> Any:
+    """Draw bid and ask depth against inventory; of several times left the first is the darkest."""
+    ax.axhline(0.0, color=LIGHT["muted"], linewidth=0.8)
+    for i, (tau, bid, ask) in enumerate(curves):
+        alpha = 1.0 - 0.75 * i / max(len(curves) - 1, 1)
+        when = "" if len(curves) == 1 else ", stationary" if math.isinf(tau) else f", {tau:g} s left"
+        for side, depth, marker in (("bid", bid, "o"), ("ask", ask, "s")):
+            look: dict[str, Any] = {"marker": marker, "markersize": 3} if len(inventory) <= 101 else {}
+            ax.plot(
+                inventory, depth, color=LIGHT[side], alpha=alpha, linewidth=1.3, label=side + when, **look
+            )
+    ax.set_xlabel("inventory, lots")
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.set_ylabel("depth from the reference price, ticks")
+    if len(curves) == 1 and math.isfinite(curves[0][0]):
+        title += f"{', ' if title else ''}{curves[0][0]:g} s left"
+    _legend(ax, title)
+    return ax
+
+
+def _depth_map(policy: Policy, ax: Any, inventory: NDArray[np.float64], side: str, state: int) -> Any:
+    """Draw the depth of one side over time left and inventory."""
+    if side not in ("bid", "ask"):
+        raise InvalidArgument(argument="side", value=side, allowed="'bid', 'ask' or None")
+    if not _changes(policy):
+        allowed = "None: this policy does not change with the time left, so plot() shows all of it"
+        raise InvalidArgument(argument="side", value=side, allowed=allowed)
+    times = np.linspace(0.0, _longest(policy), 201)
+    depth = policy.depths_batch(inventory[:, None], times[None, :], state)[side == "ask"]
+    ax.grid(visible=False)
+    picture = ax.pcolormesh(times, inventory, depth, shading="nearest", cmap="viridis")
+    ax.figure.colorbar(picture, ax=ax, label=f"{side} depth from the reference price, ticks")
+    ax.set_xlabel("time left, s")
+    ax.set_ylabel("inventory, lots")
+    ax.yaxis.get_major_locator().set_params(integer=True)
+    return ax
+
+
+def plot_quote(quote: Quote, ax: Any = None, bid: Any = None, ask: Any = None) -> Any:
+    """Draw a quote as a ladder; see :meth:`mmcore.Quote.plot`."""
+    ax = _axes(ax)
+    ax.axvline(0.0, color=LIGHT["muted"], linewidth=0.8)
+    largest = max(quote.bid_size, quote.ask_size, 1)
+    for side, price, size, sign in (
+        ("bid", quote.bid, quote.bid_size, -1),
+        ("ask", quote.ask, quote.ask_size, 1),
+    ):
+        if price is None:
+            continue
+        ax.barh(price, sign * size, height=0.7, color=LIGHT[side], label=f"our {side}")
+        words = f"{price:,}"
+        ax.text(sign * 0.5 * size, price, words, ha="center", va="center", color="white", fontsize="small")
+    for name, touch in (("market bid", bid), ("market ask", ask)):
+        if touch is not None:
+            ax.axhline(touch, color=LIGHT["touch"], linewidth=1.4, linestyle="--", zorder=0)
+            ax.text(
+                1.3 * largest, touch, name, ha="right", va="bottom", color=LIGHT["muted"], fontsize="small"
+            )
+    seen = [float(p) for p in (quote.bid, quote.ask, bid, ask) if p is not None]
+    if seen:
+        ax.set_ylim(min(seen) - 1.2, max(seen) + 1.2)
+    ax.set_xlim(-1.35 * largest, 1.35 * largest)
+    ax.xaxis.set_major_locator(_whole())
+    ax.xaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
+    ax.yaxis.set_major_locator(_whole())
+    ax.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    ax.set_xlabel("size, lots")
+    ax.set_ylabel("price, ticks")
+    if quote.why.words:
+        ax.set_title("\n".join(quote.why.words), fontsize="small")
+    return ax
+
+
+def _whole() -> Any:
+    from matplotlib.ticker import MaxNLocator
+
+    make: Any = MaxNLocator
+    return make(integer=True, nbins=8)
+
+
+def plot_explanation(explanation: Explanation, ax: Any = None) -> Any:
+    """Draw an explanation as a waterfall; see :meth:`mmcore.Explanation.plot`."""
+    from .quoting import STAGES
+
+    ax = _axes(ax)
+    sides = {"bid": explanation.bid, "ask": explanation.ask}
+    shown = [
+        stage
+        for stage in STAGES
+        if stage in ("reference", "depth") or any(t.get(stage) for t in sides.values())
+    ]
+    place = {stage: i for i, stage in enumerate([*shown, "quote"])}
+    reference = next((terms["reference"] for terms in sides.values() if terms), math.nan)
+    for (side, terms), shift, price in zip(sides.items(), (-0.2, 0.2), explanation.quote, strict=True):
+        at, before = 0.0, None
+        for stage in [s for s in shown if s in terms]:
+            y = place[stage] + shift
+            if before is not None:
+                term = terms[stage]
+                ax.plot([at, at], [before, y], color=LIGHT[side], linewidth=0.8)
+                ax.barh(y, term, left=at, height=0.34, color=LIGHT[side])
+                _beside(ax, at + max(term, 0.0), y, f"{term:+.4g}", side)
+                at += term
+            before = y
+        if price is not None and before is not None:
+            y = place["quote"] + shift
+            ax.plot([at, at], [before, y], color=LIGHT[side], linewidth=0.8)
+            ax.plot(at, y, "D", color=LIGHT[side], markersize=7, label=side)
+            _beside(ax, at, y, f"{price:,}", side)
+    ax.axvline(0.0, color=LIGHT["muted"], linewidth=0.8, zorder=0)
+    ax.grid(visible=False, axis="y")
+    ax.grid(axis="x", color=LIGHT["grid"], linewidth=0.8)
+    ax.set_ylim(len(place) - 0.4, -0.6)
+    ax.set_yticks(list(place.values()), list(place))
+    ax.use_sticky_edges = False
+    ax.margins(x=0.15)
+    ax.set_xlabel(f"ticks from the reference price, {reference:,.6g}")
+    ax.set_ylabel("stage of the quote")
+    _legend(ax, "\n".join(explanation.reasons))
+    return ax
+
+
+def _beside(ax: Any, x: float, y: float, text: str, side: str) -> None:
+    ax.annotate(
+        text, (x, y), (6, 0), textcoords="offset points", va="center", fontsize="small", color=LIGHT[side]
+    )
+
+
+# ---- the inventory law
+
+
+def plot_law(law: InventoryLaw, ax: Any = None) -> Any:
+    """Draw the share of time at each inventory; see :meth:`mmcore.InventoryLaw.plot`."""
+    ax = _axes(ax)
+    low, high = law.interval()
+    q, share = law.shown
+    inside = (q >= low) & (q <= high)
+    for rows, alpha, label in (
+        (inside, 0.85, f"95 % of the time, {low:g} to {high:g} lots"),
+        (~inside, 0.35, "beyond"),
+    ):
+        if rows.any():
+            width = 0.86 * law.order_size
+            ax.bar(q[rows], share[rows], width=width, color=LIGHT["inventory"], alpha=alpha, label=label)
+    _legend(ax, f"Standard deviation {law.std:.3g} lots")
+    return _shares(ax)
+
+
+# ---- the book
+
+
+def plot_book(book: Book, ax: Any = None) -> Any:
+    """Draw the P&L of each instrument; see :meth:`mmcore.Book.plot`."""
+    ax = _axes(ax)
+    names = list(book)
+    parts = {"realised": "spread", "unrealised": "inventory", "fees": "fees"}
+    found = [book[name].pnl() for name in names]
+    ax.axhline(0.0, color=LIGHT["muted"], linewidth=0.8)
+    for i, (part, colour) in enumerate(parts.items()):
+        sign = -1.0 if part == "fees" else 1.0  # paid fees pull the P&L down
+        known = [(at, sign * float(pnl[part])) for at, pnl in enumerate(found) if pnl[part] is not None]
+        x = [at + 0.26 * (i - 1) for at, _ in known]
+        ax.bar(x, [y for _, y in known], width=0.24, color=LIGHT[colour], label=part)
+    net = [(at, float(pnl["net"])) for at, pnl in enumerate(found) if pnl["net"] is not None]
+    ax.plot([at for at, _ in net], [y for _, y in net], "D", color=LIGHT["ink"], markersize=6, label="net")
+    currencies = {instrument.currency.name for instrument in book.instruments}
+    one = len(currencies) == 1
+    labels = [i.name if one else f"{i.name}, {i.currency.name}" for i in book.instruments]
+    ax.set_xticks(range(len(names)), labels)
+    ax.set_xlabel("instrument")
+    ax.set_ylabel(f"P&L, {currencies.pop()}" if one else "P&L, each in its own currency")
+    _legend(ax)
+    return ax
+
+
+def plot_position(position: Position, ax: Any = None) -> Any:
+    """Draw a position's fills, its average cost and its mark; see :meth:`mmcore.Position.plot`."""
+    ax = _axes(ax)
+    instrument = position.instrument
+    tick = float(instrument.price(1))
+    fills = _standing(position._history)  # type: ignore[attr-defined]
+    timed = bool(len(fills) and (fills["time"] > 0).all())
+    x = _dates(fills["time"]) if timed else np.arange(1, len(fills) + 1)
+    for mine, colour, marker, label in (
+        (fills["qty"] > 0, LIGHT["bid"], "^", "buys"),
+        (fills["qty"] < 0, LIGHT["ask"], "v", "sells"),
+    ):
+        if mine.any():
+            ax.scatter(x[mine], fills["price"][mine] * tick, s=30, marker=marker, color=colour, label=label)
+    for ticks, style, name in ((position.average_cost, "-", "average cost"), (position.mark, "--", "mark")):
+        if ticks is not None:
+            ax.axhline(float(ticks) * tick, color=LIGHT["ink"], linestyle=style, linewidth=1.2, label=name)
+    if timed:
+        _against_time(ax, fills["time"])
+    else:
+        ax.set_xlabel("fill")
+        ax.xaxis.set_major_locator(_whole())
+    ax.set_ylabel(f"price, {instrument.currency.name}")
+    pnl = position.pnl()
+    net = (
+        "no mark"
+        if pnl["net"] is None
+        else f"net P&L {instrument.currency.text(pnl['net'])} {instrument.currency.name}"
+    )
+    ax.yaxis.get_major_formatter().set_useOffset(False)
+    _legend(ax, f"{instrument.name}: {position.net:+,} lots, {net}")
+    return ax
+
+
+def _standing(history: NDArray[np.void]) -> NDArray[np.void]:
+    """Return the fills that stand: of each id the last record, none that was busted."""
+    last = {bytes(row["id"]): i for i, row in enumerate(history) if row["id"]}
+    kept = [i for i, row in enumerate(history) if row["kind"] != 1 and last.get(bytes(row["id"]), i) == i]
+    return history[kept]
+
+
+# ---- what calibration found
+
+
+def plot_calibration(calibration: Calibration, ax: Any = None) -> Any:
+    """Draw observed rates and their fits; see :meth:`mmcore.Calibration.plot`."""
+    ax = _axes(ax)
+    for fit, row, marker in (
+        (calibration.bid, calibration.rates[0], "o"),
+        (calibration.ask, calibration.rates[1], "s"),
+    ):
+        colour = LIGHT[fit.side]
+        # a limit can be zero or infinite: the logarithmic axis shows the others
+        seen = row[(row["observed"] > 0) & np.isfinite(row["observed"])]
+        top = np.where(np.isfinite(seen["high"]), seen["high"], seen["observed"])
+        bars = np.array([seen["observed"] - seen["low"], top - seen["observed"]])
+        ax.errorbar(
+            seen["depth"], seen["observed"], bars, fmt=marker, markersize=4, linewidth=1.0, color=colour,
+            label=f"{fit.side}, observed",
+        )  # fmt: skip
+        if fit.estimate is not None and row.size:
+            label = f"{fit.side}, fitted" + ("" if fit.identified else ", not identified")
+            style = "-" if fit.identified else ":"
+            ax.plot(row["depth"], row["fitted"], style, color=colour, linewidth=1.4, label=label)
+            ax.fill_between(
+                row["depth"], row["fitted_low"], row["fitted_high"], color=colour, alpha=0.16, linewidth=0
+            )
+    ax.set_yscale("log", nonpositive="mask")
+    ax.set_xlabel("depth from the mid, ticks")
+    ax.set_ylabel("fill rate, 1/s")
+    _legend(ax, calibration._heading().replace(" by ", "\nby "))
+    return ax
+
+
+def plot_estimate(estimate: Estimate, ax: Any = None, min_depth: Any = 0.0, max_depth: Any = None) -> Any:
+    """Draw fill intensities with their bands; see :meth:`mmcore.Estimate.plot`."""
+    from .calibration.intensity import normal_quantile
+
+    known = [s for s in (0, 1) if estimate.A[s] is not None]
+    if not known:
+        raise NotIdentified("neither side of this estimate is identified: there is no intensity to draw")
+    ax = _axes(ax)
+    record, z = estimate.record(), normal_quantile(0.95)
+    far = (
+        math.log(20.0) / max(float(record["k"][s]) for s in known) if max_depth is None else float(max_depth)
+    )
+    depth = np.linspace(float(min_depth), far, 101)
+    for s in known:
+        side = ("bid", "ask")[s]
+        a, k = float(record["A"][s]), float(record["k"][s])
+        rate = a * np.exp(-k * depth)
+        # of ln A - k*depth, from the covariance of A and k
+        variance = (record["A_error"][s] / a) ** 2 + (depth * record["k_error"][s]) ** 2
+        error = np.sqrt(np.maximum(variance - 2 * depth * record["covariance"][s] / a, 0.0))
+        ax.plot(depth, rate, color=LIGHT[side], linewidth=1.4, label=f"{side}, fitted")
+        low, high = rate * np.exp(-z * error), rate * np.exp(z * error)
+        ax.fill_between(depth, low, high, color=LIGHT[side], alpha=0.16, linewidth=0)
+    ax.set_yscale("log", nonpositive="mask")
+    ax.set_xlabel("depth from the mid, ticks")
+    ax.set_ylabel("fill rate, 1/s")
+    known_sigma = estimate.sigma is not None
+    _legend(ax, f"σ {estimate.sigma:.4g} ± {estimate.sigma_error:.2g} ticks/√s" if known_sigma else "")
+    return ax
+
+
+def plot_comparison(comparison: Comparison, ax: Any = None) -> Any:
+    """Draw the difference of two results over time; see :meth:`mmcore.Comparison.plot`."""
+    ax = _axes(ax)
+    ax.axhline(0.0, color=LIGHT["muted"], linewidth=0.8)
+    _steps(ax, comparison.times, comparison.path, color=LIGHT["ink"], linewidth=1.4)
+    if not math.isnan(comparison.total.low):
+        end = _dates(comparison.times[-1:])
+        ax.vlines(end, comparison.total.low, comparison.total.high, color=LIGHT["bid"], linewidth=3)
+    _against_time(ax, comparison.times)
+    ax.set_ylabel(f"difference of the net P&L, {comparison.currency}")
+    return ax

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import MissingExtra, NotIdentified
+from ..errors import NotIdentified
 from .intensity import Intensity, normal_quantile
 from .market import Floats
 from .options import OPTION
@@ -408,41 +408,6 @@ class Calibration:
         MissingExtra
             matplotlib is not installed.
         """
-        if ax is None:
-            try:
-                import matplotlib.pyplot as plt
-            except ImportError:
-                raise MissingExtra("plotting a calibration", "plot") from None
-            _, ax = plt.subplots(layout="constrained")
-        for fit, row, colour, marker in (
-            (self.bid, self.rates[0], "tab:blue", "o"),
-            (self.ask, self.rates[1], "tab:orange", "s"),
-        ):
-            # a limit can be zero or infinite: the logarithmic axis shows the others
-            shown = (row["observed"] > 0) & np.isfinite(row["observed"])
-            seen = row[shown]
-            top = np.where(np.isfinite(seen["high"]), seen["high"], seen["observed"])
-            bars = np.array([seen["observed"] - seen["low"], top - seen["observed"]])
-            ax.errorbar(
-                seen["depth"],
-                seen["observed"],
-                yerr=bars,
-                fmt=marker,
-                ms=4,
-                lw=1,
-                color=colour,
-                label=fit.side,
-            )
-            if fit.estimate is not None and row.size:
-                style = "-" if fit.identified else ":"
-                label = f"{fit.side} fit" if fit.identified else f"{fit.side} fit, not identified"
-                ax.plot(row["depth"], row["fitted"], style, color=colour, lw=1.5, label=label)
-                ax.fill_between(
-                    row["depth"], row["fitted_low"], row["fitted_high"], color=colour, alpha=0.2, lw=0
-                )
-        ax.set_yscale("log")
-        ax.set_xlabel("depth from the mid (ticks)")
-        ax.set_ylabel("fills per second")
-        ax.set_title(self._heading().replace(" by ", "\nby "), fontsize="medium")
-        ax.legend()
-        return ax
+        from ..plots import plot_calibration
+
+        return plot_calibration(self, ax)

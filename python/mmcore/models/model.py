@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import ApproximationWarning, InvalidArgument, MissingExtra
+from ..errors import ApproximationWarning, InvalidArgument
 from ..parameters import Parameter
 
 if TYPE_CHECKING:
@@ -211,30 +211,11 @@ class Model(ABC):
         MissingExtra
             matplotlib is not installed (extra ``plot``).
         """
-        try:
-            import matplotlib.pyplot as plt
-        except ImportError:
-            raise MissingExtra("plot()", "plot") from None
-        if ax is None:
-            ax = plt.subplots()[1]
+        from ..plots import plot_model
+
         if not self._has_stationary and math.isinf(time_left):
             time_left = self.horizon or 0.0
-        q = self._shown_inventory()
-        bid, ask = self.depths(q, time_left)
-        ax.plot(q, ask, marker=".", color="tab:red", label="ask")
-        ax.plot(q, bid, marker=".", color="tab:blue", label="bid")
-        ax.axhline(0.0, color="gray", linewidth=0.5)
-        ax.set_xlabel("inventory (lots)")
-        ax.set_ylabel("depth from the reference price (ticks)")
-        ax.set_title(type(self).__name__)
-        ax.legend()
-        return ax
-
-    def _shown_inventory(self) -> Floats:
-        bound = getattr(self, "q_max", None) or 10 * self.order_size
-        step = max(1, bound // self.order_size // 200) * self.order_size
-        right = np.arange(0, bound + 1, step, dtype=float)
-        return np.concatenate([-right[:0:-1], right])
+        return plot_model(self, ax, time_left)
 
     def _check_place(self, inventory: Any, time_left: Any) -> tuple[Floats, Floats]:
         """Both as float arrays of one shape, or raise."""

@@ -75,8 +75,8 @@ def embedded(result: Result) -> dict[str, Any] | None:
         "t": (live[rows] - start) / 1e6,
         "until": (live[rows + 1] - start) / 1e6,
         "inventory": d["inventory"][rows].astype(np.float64),
-        "touchbid": _price(d["touch_bid"][rows]),
-        "touchask": _price(d["touch_ask"][rows]),
+        "marketbid": _price(d["touch_bid"][rows]),
+        "marketask": _price(d["touch_ask"][rows]),
         "policy": in_force(result, d["time"][rows]).astype(np.float64),
         "case": np.empty(len(rows)),
     }
@@ -102,6 +102,7 @@ def embedded(result: Result) -> dict[str, Any] | None:
                 del columns[column]
     return {
         "of": len(d),
+        "latency": float(result.settings["latency"]) * 1e3,
         "tick": float(result.instrument.tick),
         "stages": [stage for stage in STAGES if stage + SIDES[0] in columns],
         "meanings": MEANINGS | {"reference": _reference(result)},
@@ -165,7 +166,7 @@ def _pair(value: Any) -> list[float] | None:
 
 def chart(canvas: Any) -> Any:
     """The waterfall: from the reference price, stage by stage, to the quotes. The page fills it."""
-    from bokeh.models import DataRange1d, FactorRange, HoverTool
+    from bokeh.models import FactorRange, HoverTool, Range1d
 
     from .charts import LIGHT, Chart, Key, card
 
@@ -173,7 +174,7 @@ def chart(canvas: Any) -> Any:
     plot = canvas.figure(
         300,
         left=92,
-        x_range=DataRange1d(range_padding=0.08),
+        x_range=Range1d(name="why-ticks"),
         y_range=FactorRange(factors=stages[::-1], name="why-stages"),
     )
     plot.xaxis.axis_label = "ticks from the reference price"
@@ -190,10 +191,20 @@ def chart(canvas: Any) -> Any:
         bars = canvas.source(f"why-{side}", "y", "left", "right", "stage", "term", "after")
         links = canvas.source(f"why-{side}-links", "x", "top", "bottom")
         ends = canvas.source(f"why-{side}-quote", "x", "y", "price")
-        plot.segment("x", "top", "x", "bottom", source=links, line_width=1, alpha=0.6, name=f"why-{side}-link", **look)
-        drawn = plot.hbar("y", left="left", right="right", height=0.3, source=bars, name=f"why-{side}-bars", **look)
-        marker = plot.scatter("x", "y", source=ends, size=11, name=f"why-{side}-end", marker="diamond", **look)
-        told = [(side, "@stage"), ("contribution", "@term{+0,0.[000000]} ticks"), ("price so far", "@after{0,0.[000000]} ticks")]
+        plot.segment(
+            "x", "top", "x", "bottom", source=links, line_width=1, alpha=0.6, name=f"why-{side}-link", **look
+        )
+        drawn = plot.hbar(
+            "y", left="left", right="right", height=0.3, source=bars, name=f"why-{side}-bars", **look
+        )
+        marker = plot.scatter(
+            "x", "y", source=ends, size=11, name=f"why-{side}-end", marker="diamond", **look
+        )
+        told = [
+            (side, "@stage"),
+            ("contribution", "@term{+0,0.[000000]} ticks"),
+            ("price so far", "@after{0,0.[000000]} ticks"),
+        ]
         plot.add_tools(HoverTool(renderers=[drawn], tooltips=card(told)))
         plot.add_tools(HoverTool(renderers=[marker], tooltips=card([(side, "@price{0,0} ticks")])))
     return Chart(

@@ -256,6 +256,7 @@
       const stages = [...shown, "quote"];
       doc.get_model_by_name("why-stages").setv({ factors: [...stages].reverse() });
       const reference = (both.bid[0] ?? both.ask[0] ?? ["reference", NaN])[1];
+      const drawn = [];
       for (const side of ["bid", "ask"]) {
         const bars = { y: [], left: [], right: [], stage: [], term: [], after: [] };
         const links = { x: [], top: [], bottom: [] };
@@ -266,6 +267,7 @@
           if (!shown.includes(stage)) continue;
           const from = price;
           price += term;
+          drawn.push(price - reference);
           const y = [stage, offset[side]];
           if (before != null) {
             for (const [key, value] of Object.entries({ y, left: Math.min(from, price) - reference, right: Math.max(from, price) - reference, stage, term, after: price })) bars[key].push(value);
@@ -280,10 +282,14 @@
         }
         for (const [name, data] of Object.entries({ "": bars, "-links": links, "-quote": ends })) doc.get_model_by_name(`data-why-${side}${name}`).data = data;
       }
-      const touch = ["touchbid", "touchask"].map((name) => at(name, row) - reference).filter((x) => !Number.isNaN(x));
+      const touch = ["marketbid", "marketask"].map((name) => at(name, row) - reference).filter((x) => !Number.isNaN(x));
       doc.get_model_by_name("data-why-touch").data = {
         x: touch, top: touch.map(() => [stages[0], 0.4]), bottom: touch.map(() => ["quote", -0.4]),
       };
+      drawn.push(...touch);
+      const [low, high] = [Math.min(0, ...drawn), Math.max(0, ...drawn)];
+      const room = 0.06 * (high - low) || 1;
+      doc.get_model_by_name("why-ticks").setv({ start: low - room, end: high + room });
     }
 
     function tell(both, shown) {
@@ -314,7 +320,7 @@
       line("quote", prices.map((p) => element("td", p == null ? "" : number(p * why.tick, page.places))), "the same in currency");
       const [bid, ask] = why.cases[at("case", row)].sizes;
       line("size, lots", [bid, ask].map((size) => element("td", number(size, 0))), "");
-      const touch = ["touchbid", "touchask"].map((name) => at(name, row));
+      const touch = ["marketbid", "marketask"].map((name) => at(name, row));
       line("market, ticks", touch.map((p) => element("td", Number.isNaN(p) ? "absent" : number(p, 0))), "the touch then");
       const reasons = [...why.cases[at("case", row)].reasons];
       for (const side of ["bid", "ask"]) {
@@ -323,10 +329,11 @@
       }
       byId("why-reasons").replaceChildren(...reasons.map((text) => element("li", text)));
       const [since, values] = why.policies.rows[at("policy", row)];
-      const known = why.policies.names.flatMap(([name, unit], i) => (values[i] == null ? [] : [`${name} ${values[i].join(" / ")} ${unit}`]));
-      const said = [`The quote live at ${stamp(moment)} went live at ${stamp(t[row])} and stood until ${stamp(until[row])}, at an inventory of ${number(at("inventory", row), 0, true)} lots.`];
-      if (moment >= until[row] && row + 1 < t.length) {
-        said[0] = `Of ${number(why.of, 0)} decisions ${number(t.length, 0)} are explained, and the one live at ${stamp(moment)} is not among them: this is the one before it, live from ${stamp(t[row])} to ${stamp(until[row])}, at an inventory of ${number(at("inventory", row), 0, true)} lots.`;
+      const known = why.policies.names.flatMap(([name, unit], i) => (values[i] == null ? [] : [`${name} ${values[i].join(" (bid) and ")}${values[i].length > 1 ? " (ask)" : ""} ${unit}`]));
+      const decided = why.latency ? `, decided at ${stamp(t[row] - why.latency)}` : "";
+      const said = [`Live from ${stamp(t[row])} to ${stamp(until[row])}${decided}, at an inventory of ${number(at("inventory", row), 0, true)} lots.`];
+      if (moment >= until[row] && t.length < why.of) {
+        said.unshift(`${number(t.length, 0)} of ${number(why.of, 0)} decisions are explained, and the one live at ${stamp(moment)} is not among them; this is the one before it.`);
       }
       if (known.length) said.push(`Parameters in force${since == null ? "" : ` since ${stamp(page.start + since)}`}: ${known.join(", ")}.`);
       byId("why-said").textContent = said.join(" ");

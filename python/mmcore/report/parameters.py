@@ -36,7 +36,7 @@ TITLES = {
     "sigma": ("Volatility, σ", "ticks/√s"),
     "A": ("Fill intensity at the mid, A", "1/s"),
     "k": ("Decay of the fill intensity, k", "1/tick"),
-    "implied": ("Half-spread that they imply at zero inventory", "ticks"),
+    "implied": ("Implied half-spread at zero inventory", "ticks"),
 }
 """Title and unit of each path."""
 
@@ -216,10 +216,15 @@ def _readable(plot: Any) -> None:
 
 
 def _note(result: Result, path: Path) -> str:
+    if path.name == "sigma":
+        return (
+            "The number in force, with the 95 % band of its estimate; before the first recalibration the model's "
+            "own, without a band."
+        )
     if path.name != "implied":
         return ""
     done = int(np.count_nonzero(result.parameters["status"] == 0)) if result.parameters is not None else 0
-    text = "Band: what the errors of the parameters leave open, 95 %."
+    text = "Of the policy in force; its 95 % band is what the errors of σ, A and k leave open."
     if done > SOLVES:
         text += f" Made anew for {SOLVES} of {done:,} recalibrations."
     return text
