@@ -1,12 +1,12 @@
 """Why a quote of a replay was there: its decision made again, by the policy that was in force then.
 
-A replay logs what each decision knew (reference price, touch, inventory) and, where parameters followed the
-market, every recalibration. That is enough to explain any of them afterwards: the policy is recalibrated as it
-was then, and :meth:`mmcore.Quoter.explain` says what each stage contributed.
+A replay logs what each decision knew (reference price, touch, inventory) and, where parameters followed
+the market, every recalibration. That is enough to explain any of them afterwards: the policy is
+recalibrated as it was then, and :meth:`mmcore.Quoter.explain` says what each stage contributed.
 
-Recalibrations are retraced one after another, so that the policy has the same bits as in the replay. Where they
-are many, only those are made again that are asked for; Newton's method then begins elsewhere, and depths may
-differ in the last bits (by about 10⁻¹² of a depth).
+Recalibrations are retraced one after another, so that the policy has the same bits as in the replay. Where
+they are many, only those are made again that are asked for; Newton's method then begins elsewhere, and
+depths may differ in the last bits (by about 10⁻¹² of a depth).
 """
 
 from __future__ import annotations
@@ -148,18 +148,31 @@ def quoters(result: Result, wanted: ArrayLike) -> Iterator[tuple[int, Quoter]]:
         steps = wanted
     names = followed(result)
     asked = set(wanted.tolist())
-    # An exact model with a finite horizon is recalibrated row by row: with the time left at that moment.
-    by_row = getattr(result.model, "horizon", None) is not None and result.model._kernel in (
-        "exact",
-        "cartea_jaimungal",
-    )
+    # An exact model with a finite horizon is recalibrated row by row: with the time left at that moment, or
+    # for ever as if it had none.
+    exact = result.model._kernel in ("exact", "cartea_jaimungal")
+    by_row = exact and getattr(result.model, "horizon", None) is not None
     left = time_left(result, result.parameters["time"][steps])
+    if by_row and math.isinf(left[0]):
+        by_row, quoter = False, _for_ever(quoter)
     for row, seconds in zip(steps.tolist(), left.tolist(), strict=True):
         known = result.parameters[row]
         values = {name: _value(known[name]) for name in names}
         quoter.set(**values, **({"time_left": seconds} if by_row else {}))
         if row in asked:
             yield row, quoter
+
+
+def _for_ever(quoter: Quoter) -> Quoter:
+    """Return a quoter with the same rules of the same model without its horizon."""
+    from .quoting import Quoter
+
+    model = quoter.model.replace(horizon=None)
+    made = Quoter(model, quoter.instrument, quoter.limits, quoter.obligations, quoter.feed_age)
+    made.volatility_scale = quoter.volatility_scale
+    if quoter.halted is not None:
+        made.halt(quoter.halted)
+    return made
 
 
 def _value(value: Any) -> Any:
