@@ -34,8 +34,9 @@ def test_every_plot_draws_on_the_axes_it_is_given(result, ax, what):
     before = plt.get_fignums()
     assert result.plot(what, ax=ax) is ax
     assert plt.get_fignums() == before
-    assert ax.has_data()
-    assert ax.get_ylabel()
+    for panel in ax.child_axes or [ax]:
+        assert panel.has_data()
+        assert panel.get_ylabel() or panel.get_title(loc="left")
     ax.figure.canvas.draw()  # labels and ticks are made only now
 
 
@@ -100,3 +101,198 @@ def test_without_a_model_nothing_is_predicted(result, ax):
     assert alone.inventory_law is None
     alone.plot("histogram", ax=ax)
     assert not ax.get_lines()
+
+
+# ---- everything else that people look at
+
+MODEL = mm.GueantLehalleFernandezTapia(sigma=0.3, A=0.9, k=0.3, gamma=0.01, q_max=20)
+FINITE = MODEL.replace(horizon=600.0)
+
+
+@pytest.fixture(scope="module")
+def window():
+    recalibrate = mm.Recalibrate(every=10.0, window=600.0, warmup=300.0)
+    recalibrate.observe(mm.SimulatedMarket(duration=600.0, seed=1).events())
+    return recalibrate
+
+
+@pytest.fixture(scope="module")
+def book():
+    usdt = mm.Currency("USDT")
+    book = mm.Book(
+        [
+            mm.Instrument("BTCUSDT", tick="0.1", lot="0.001", currency=usdt),
+            mm.Instrument("ETHUSDT", tick="0.01", lot="0.01", currency=usdt),
+        ]
+    )
+    book.fill("BTCUSDT", 250, 617_001, fee=1_000_000, id="a")
+    book.fill("BTCUSDT", -100, 617_010, id="b")
+    book.mark("BTCUSDT", 617_005)
+    return book
+
+
+def explanation():
+    quoter = mm.Quoter(MODEL, obligations=mm.Obligations(max_spread=6))
+    quoter.volatility_scale = 1.5
+    return quoter.explain(10_000.5, 3, bid=10_000, ask=10_001, shift=0.7)
+
+
+def shown(result, window, book):
+    """Everything with a picture, by name."""
+    return {
+        "table": MODEL.policy(),
+        "table over time": FINITE.policy(),
+        "affine": mm.Affine(base=1.5, slope=0.1),
+        "model": MODEL,
+        "quote": mm.Quoter(MODEL).quote(10_000.5, 3),
+        "absent quote": mm.Quoter(MODEL).quote(float("nan"), 3),
+        "explanation": explanation(),
+        "absent explanation": mm.Quoter(MODEL).explain(float("nan"), 3),
+        "law": MODEL.inventory_law(),
+        "book": book,
+        "position": book["BTCUSDT"],
+        "empty position": book["ETHUSDT"],
+        "calibration": result.calibration,
+        "window": window,
+        "estimate": window.estimate(window.time),
+        "comparison": mm.compare(result, result),
+    }
+
+
+NAMES = ["table", "table over time", "affine", "model", "quote", "absent quote", "explanation",
+         "absent explanation", "law", "book", "position", "empty position", "calibration", "window", "estimate",
+         "comparison"]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_people_look_at_draws_on_the_axes_it_is_given(result, window, book, ax, name):
+    from matplotlib import pyplot as plt
+
+    before = plt.get_fignums()
+    assert shown(result, window, book)[name].plot(ax) is ax
+    assert plt.get_fignums() == before
+    assert ax.get_xlabel()
+    assert ax.get_ylabel()
+    ax.figure.canvas.draw()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_people_look_at_is_html_in_a_notebook_and_plain_without_matplotlib(
+    result, window, book, name, monkeypatch
+):
+    thing = shown(result, window, book)[name]
+    assert "<table>" in thing._repr_html_()
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(MissingExtra, match=r"mmcore-quoting\[plot\]"):
+        thing.plot()
+
+
+def lines(ax):
+    return {line.get_label(): line for line in ax.get_lines()}
+
+
+def test_a_policy_shows_its_depths(ax):
+    policy = MODEL.policy()
+    policy.plot(ax)
+    inventory = np.arange(-20.0, 21.0)
+    for side, depth in zip(("bid", "ask"), policy.depths_batch(inventory), strict=True):
+        np.testing.assert_array_equal(lines(ax)[side].get_xdata(), inventory)
+        np.testing.assert_array_equal(lines(ax)[side].get_ydata(), depth)
+
+
+def test_a_policy_that_changes_with_time_shows_it(ax):
+    policy = FINITE.policy()
+    policy.plot(ax)
+    drawn = lines(ax)
+    assert {"bid, 0 s left", "bid, stationary"} < drawn.keys()
+    np.testing.assert_array_equal(
+        drawn["ask, 0 s left"].get_ydata(), policy.depths_batch(np.arange(-20.0, 21.0), 0.0)[1]
+    )
+    ax.clear()
+    policy.plot(ax, time_left=[2.0, 10.0])
+    assert {label for label in lines(ax) if label.startswith("bid")} == {"bid, 2 s left", "bid, 10 s left"}
+
+
+def test_a_map_shows_one_side_over_time_left_and_inventory(ax):
+    policy = FINITE.policy()
+    policy.plot(ax, side="ask")
+    (mesh,) = ax.collections
+    inventory, times = np.arange(-20.0, 21.0), np.linspace(0.0, policy.time_left[-1], 201)
+    expected = policy.depths_batch(inventory[:, None], times[None, :])[1]
+    np.testing.assert_array_equal(np.ma.filled(mesh.get_array(), np.nan).reshape(expected.shape), expected)
+    with pytest.raises(InvalidArgument, match="'bid', 'ask' or None"):
+        policy.plot(ax, side="both")
+    with pytest.raises(InvalidArgument, match="does not change"):
+        MODEL.policy().plot(ax, side="bid")
+
+
+def test_a_waterfall_ends_at_the_quote(ax):
+    why = explanation()
+    why.plot(ax)
+    for side, price in zip(("bid", "ask"), why.quote, strict=True):
+        assert lines(ax)[side].get_xdata()[0] == price - 10_000.5
+    steps = sorted(bar.get_width() for bar in ax.patches)
+    expected = [
+        term
+        for terms in (why.bid, why.ask)
+        for stage, term in terms.items()
+        if stage != "reference" and (why.bid[stage] or why.ask[stage])
+    ]
+    np.testing.assert_allclose(steps, sorted(expected))
+
+
+def test_a_ladder_shows_sizes_at_prices(ax):
+    quote = mm.Quoter(MODEL).quote(10_000.5, 3)
+    quote.plot(ax, bid=10_000, ask=10_001)
+    bars = [(bar.get_y() + bar.get_height() / 2, bar.get_width()) for bar in ax.patches]
+    assert bars == [(quote.bid, -quote.bid_size), (quote.ask, quote.ask_size)]
+    assert {"market bid", "market ask"} < {text.get_text() for text in ax.texts}
+
+
+def test_the_bars_of_a_law_are_its_shares(ax):
+    law = MODEL.inventory_law()
+    law.plot(ax)
+    assert sum(bar.get_height() for bar in ax.patches) == pytest.approx(1.0, abs=1e-4)
+    low, high = law.interval()
+    inside = [bar for bar in ax.patches if low <= bar.get_x() + bar.get_width() / 2 <= high]
+    assert sum(bar.get_height() for bar in inside) >= 0.95
+
+
+def test_a_book_shows_its_money(book, ax):
+    book.plot(ax)
+    pnl = book["BTCUSDT"].pnl()
+    heights = [bar.get_height() for bar in ax.patches]
+    for part, sign in (("realised", 1), ("unrealised", 1), ("fees", -1)):
+        assert sign * float(pnl[part]) in heights
+    assert lines(ax)["net"].get_ydata()[0] == float(pnl["net"])
+
+
+def test_an_estimates_band_is_that_of_random_draws(window, ax):
+    estimate = window.estimate(window.time)
+    estimate.plot(ax, max_depth=8.0)
+    record = estimate.record()
+    rng = np.random.default_rng(3)
+    for s, band in enumerate(ax.collections):
+        a, k = rng.multivariate_normal(
+            [record["A"][s], record["k"][s]],
+            [
+                [record["A_error"][s] ** 2, record["covariance"][s]],
+                [record["covariance"][s], record["k_error"][s] ** 2],
+            ],
+            20_000,
+        ).T
+        edge = band.get_paths()[0].vertices
+        at = edge[np.isclose(edge[:, 0], 4.0)][:, 1]
+        spread = np.std(np.log(a) - 4.0 * k)
+        assert np.log(at.max() / at.min()) == pytest.approx(2 * 1.96 * spread, rel=0.03)
+
+
+def test_a_window_without_data_has_nothing_to_draw():
+    with pytest.raises(NotIdentified, match="no data"):
+        mm.Recalibrate().plot()
+
+
+def test_parameters_that_did_not_follow_have_no_path(ax):
+    events = mm.SimulatedMarket(duration=60.0, seed=1).events()
+    with pytest.raises(NotIdentified, match="recalibrate"):
+        mm.replay(events, mm.Affine(base=2.0)).plot("parameters", ax=ax)

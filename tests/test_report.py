@@ -8,6 +8,7 @@ import json
 import math
 import re
 import sys
+import zlib
 from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
@@ -20,7 +21,8 @@ from hypothesis import given
 import mmcore as mm
 from mmcore import report
 from mmcore.errors import InvalidArgument, MissingExtra
-from mmcore.report import charts, contents, numbers
+from mmcore.explaining import explanations as explained
+from mmcore.report import charts, contents, explanations, numbers, parameters
 from mmcore.report.thinning import thin
 from mmcore.results import Markout
 
@@ -371,3 +373,138 @@ def test_contrast_of_lines_and_text():
         for colour, background in zip(pair, ("#ffffff", "#14181d"), strict=True):
             if name not in ("grid", "axis", "touch"):
                 assert contrast(colour, background) >= 4.5, (name, colour)
+
+
+# ---- why the quotes were there
+
+
+def columns(packed):
+    """Decode the embedded explanations, independently of page.js."""
+    octets = np.frombuffer(zlib.decompress(base64.b64decode(packed["data"])), np.uint8)
+    planes = octets.reshape(len(packed["columns"]), 8, packed["rows"])
+    values = np.ascontiguousarray(planes.transpose(0, 2, 1)).view("<f8")[..., 0]
+    return dict(zip(packed["columns"], values, strict=True))
+
+
+def test_every_decision_is_explained_with_the_quoters_own_numbers(result, page):
+    packed = json.loads(page.scripts["page-data"])["why"]
+    table = columns(packed)
+    d = result.decisions
+    assert packed["rows"] == packed["of"] == len(d)
+    np.testing.assert_array_equal(table["inventory"], d["inventory"])
+    start = result.totals.first_time
+    assert np.abs(table["t"] * 1e6 - (d["live_time"] - start)).max() < 1  # ns
+    for row, why in explained(result, np.arange(0, len(d), 29)):
+        for side, terms in (("bid", why.bid), ("ask", why.ask)):
+            for stage in packed["stages"]:
+                assert table[stage + side][row] == pytest.approx(
+                    terms.get(stage, math.nan), abs=0, nan_ok=True
+                )
+            assert all(term == 0 for stage, term in terms.items() if stage not in packed["stages"])
+        case = packed["cases"][int(table["case"][row])]
+        assert case == {
+            "reasons": list(why.reasons),
+            "sizes": [why.quote.bid_size, why.quote.ask_size],
+        }
+    for side, sign in (("bid", 1), ("ask", -1)):
+        filled = np.unique(result.fill_context["decision"][result.fills["qty"] * sign > 0])
+        np.testing.assert_array_equal(np.flatnonzero(np.isfinite(table[f"filled{side}"])), filled)
+
+
+def test_the_policies_in_force_are_told_with_their_parameters(result, page):
+    packed = json.loads(page.scripts["page-data"])["why"]
+    policy = columns(packed)["policy"].astype(int)
+    assert len(np.unique(policy)) > 3
+    for row in np.unique(policy):
+        since, values = packed["policies"]["rows"][str(row)]
+        if row < 0:
+            assert since is None
+            continue
+        known = result.parameters[row]
+        assert since == pytest.approx((known["time"] - result.totals.first_time) / 1e6)
+        assert values[0] == pytest.approx([known["sigma"]], rel=1e-4)
+        assert values[1] == pytest.approx(known["A"].tolist(), rel=1e-4)
+
+
+def test_of_many_decisions_those_behind_fills_and_even_ones_are_explained(result, monkeypatch):
+    monkeypatch.setattr(explanations, "MOMENTS", 120)
+    rows = explanations.chosen(result)
+    filled = np.unique(result.fill_context["decision"])
+    assert len(filled) > 60
+    assert 120 <= len(rows) <= 240
+    assert (np.diff(rows) > 0).all()
+    assert np.isin(rows, filled).sum() >= min(len(filled), 120)
+    assert np.diff(rows).max() < len(result.decisions) / 20
+    packed = explanations.embedded(result)
+    assert (packed["rows"], packed["of"]) == (len(rows), len(result.decisions))
+
+
+def test_every_stage_has_its_words():
+    from mmcore.quoting import STAGES
+
+    assert tuple(explanations.MEANINGS) == STAGES
+
+
+# ---- parameters that followed the market
+
+
+def test_parameter_paths_are_what_was_in_force(result, page):
+    done = result.parameters[result.parameters["status"] == 0]
+    assert len(done) > 5
+    found = {path.name: path for path in parameters.paths(result)}
+    assert list(found) == ["sigma", "A", "k", "implied"]
+    sigma = found["sigma"].sides[""]
+    assert sigma.value[1:-1].tolist() == done["sigma"].tolist()
+    assert sigma.value[0] == result.model.sigma
+    assert math.isnan(sigma.low[0])
+    z = 1.959963984540054
+    for i, side in enumerate(("bid", "ask")):
+        a, k = found["A"].sides[side], found["k"].sides[side]
+        assert a.value[1:-1].tolist() == done["A"][:, i].tolist()
+        error = done["A_error"][:, i] / done["A"][:, i]
+        np.testing.assert_allclose(np.log(a.high[1:-1] / a.low[1:-1]), 2 * z * error, rtol=1e-9)
+        np.testing.assert_allclose(k.high[1:-1] - k.low[1:-1], 2 * z * done["k_error"][:, i], rtol=1e-9)
+    for name, path in found.items():
+        assert len(path.time) == len(next(iter(path.sides.values())).value)
+        assert (np.diff(path.time) >= 0).all()
+        for side, steps in path.sides.items():
+            np.testing.assert_allclose(drawn(page, name, f"value{side}"), steps.value, rtol=1e-6)
+
+
+def test_the_implied_half_spread_is_the_models_and_its_band_that_of_random_draws(result):
+    done = result.parameters[result.parameters["status"] == 0]
+    implied = parameters.paths(result)[-1].sides[""]
+    now = done[len(done) // 2]
+    at = 1 + len(done) // 2
+
+    def half(sigma, a, k):
+        return result.model.replace(sigma=sigma, A=tuple(a), k=tuple(k)).half_spread
+
+    assert implied.value[at] == pytest.approx(half(now["sigma"], now["A"], now["k"]), rel=1e-10)
+    rng = np.random.default_rng(5)
+    sides = [
+        rng.multivariate_normal(
+            [now["A"][i], now["k"][i]],
+            [[now["A_error"][i] ** 2, now["covariance"][i]], [now["covariance"][i], now["k_error"][i] ** 2]],
+            800,
+        )
+        for i in (0, 1)
+    ]
+    sigma = rng.normal(now["sigma"], now["sigma_error"], 800)
+    found = [half(s, (b[0], a[0]), (b[1], a[1])) for s, b, a in zip(sigma, *sides, strict=True)]
+    error = (implied.high[at] - implied.low[at]) / (2 * 1.959963984540054)
+    # Of 800 draws a standard deviation has a relative error of 2.5 %; the rest is curvature.
+    assert error == pytest.approx(np.std(found, ddof=1), rel=0.12)
+
+
+def test_many_recalibrations_are_made_anew_at_even_ones(result, monkeypatch):
+    monkeypatch.setattr(parameters, "SOLVES", 4)
+    whole, few = parameters.paths(result)[0], parameters.paths(result)[-1]
+    assert len(few.time) == 4 + 2
+    assert np.isin(few.time, whole.time).all()
+
+
+def test_without_recalibration_there_are_no_paths(events):
+    fixed = replay(events)
+    assert parameters.paths(fixed) == []
+    assert parameters.charts(charts.Canvas(0, 10**9), fixed) == ([], [])

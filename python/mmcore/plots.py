@@ -128,6 +128,9 @@ def _steps(ax: Any, time: NDArray[np.int64], values: NDArray[np.float64], **look
 
 def _legend(ax: Any, title: str = "") -> None:
     # Outside the data: with "best", matplotlib searches every point for a free place.
+    if not ax.get_legend_handles_labels()[0]:
+        ax.set_title(title, fontsize="small", loc="left")
+        return
     ax.legend(
         title=title, title_fontsize="small", alignment="left",
         frameon=False, fontsize="small", ncols=3, loc="lower left", bbox_to_anchor=(0.0, 1.0),
@@ -618,7 +621,7 @@ def plot_position(position: Position, ax: Any = None) -> Any:
     ax = _axes(ax)
     instrument = position.instrument
     tick = float(instrument.price(1))
-    fills = _standing(position._history)  # type: ignore[attr-defined]
+    fills = position._history  # type: ignore[attr-defined]
     timed = bool(len(fills) and (fills["time"] > 0).all())
     x = _dates(fills["time"]) if timed else np.arange(1, len(fills) + 1)
     for mine, colour, marker, label in (
@@ -645,13 +648,6 @@ def plot_position(position: Position, ax: Any = None) -> Any:
     ax.yaxis.get_major_formatter().set_useOffset(False)
     _legend(ax, f"{instrument.name}: {position.net:+,} lots, {net}")
     return ax
-
-
-def _standing(history: NDArray[np.void]) -> NDArray[np.void]:
-    """Return the fills that stand: of each id the last record, none that was busted."""
-    last = {bytes(row["id"]): i for i, row in enumerate(history) if row["id"]}
-    kept = [i for i, row in enumerate(history) if row["kind"] != 1 and last.get(bytes(row["id"]), i) == i]
-    return history[kept]
 
 
 # ---- what calibration found

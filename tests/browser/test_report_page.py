@@ -104,7 +104,7 @@ def test_every_chart_is_painted_in_the_readers_colours(tab, whole_job, width, sc
     tab.emulate(width, 1000, scheme)
     tab.open(whole_job)
     ink = tab.run(INK)
-    assert len(ink) == 8
+    assert len(ink) == 13
     for name, chart in ink.items():
         assert chart["drawn"] > 1000, name
         # Dark ink on a light page and the other way round: nothing is drawn in the page's own shade.
@@ -265,4 +265,134 @@ def test_it_prints(tab, whole_job, scheme):
     tab.emulate(scheme=scheme, media="print")
     assert tab.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert tab.run("getComputedStyle(document.querySelector('.zoom')).display") == "none"
+    assert tab.complaints == []
+
+
+# ---- why was the quote there?
+
+SAID = "document.getElementById('why-said').textContent"
+
+
+def explained(tab):
+    """What the page tells of its moment: contributions by side and stage, prices, reasons."""
+    rows = tab.run("""[...document.querySelectorAll("#why-table tbody tr")].map((tr) => [
+      tr.cells[0].textContent, ...[1, 2].map((i) => tr.cells[i].querySelector("data")?.value ?? tr.cells[i].textContent)
+    ])""")
+    reasons = tab.run("[...document.querySelectorAll('#why-reasons li')].map((li) => li.textContent)")
+    return {name: (bid, ask) for name, bid, ask in rows}, reasons
+
+
+def type_moment(tab, text):
+    tab.run(f"document.getElementById('why-moment').value = {text!r}")
+    tab.run("document.getElementById('why-ask').click()")
+
+
+def clock(ns):
+    return np.datetime_as_string(np.datetime64(int(ns), "ns"), unit="us")[11:]
+
+
+def agrees(tab, result, ns):
+    """The page tells of a moment what Python does, to the last bit."""
+    why = result.explain(ns)
+    told, reasons = explained(tab)
+    for i, (terms, price) in enumerate(zip((why.bid, why.ask), why.quote, strict=True)):
+        for stage, term in terms.items():
+            if stage in told:
+                assert float(told[stage][i]) == term, stage
+            else:
+                assert term == 0, stage
+        assert told["quote, ticks"][i] == ("absent" if price is None else str(price))
+    assert told["size, lots"] == (f"{why.quote.bid_size:,}", f"{why.quote.ask_size:,}")
+    assert reasons[: len(why.reasons)] == list(why.reasons)
+    return told
+
+
+@pytest.mark.browser
+def test_any_moment_typed_is_explained_as_python_does(tab, whole_job, run_result):
+    tab.open(whole_job)
+    assert (run_result.parameters["status"] == 0).any()
+    n = len(run_result.decisions)
+    for row in (0, n // 10, n // 3, n // 2, n - n // 5, n - 1):
+        ns = int(run_result.decisions["live_time"][row]) + 250_000_000
+        type_moment(tab, clock(ns))
+        agrees(tab, run_result, ns)
+        held = run_result.decisions["inventory"][row]
+        assert f"at an inventory of {held:+d} lots".replace("+0", "0").replace("-", "−") in tab.run(SAID)
+        done = run_result.parameters["time"][run_result.parameters["status"] == 0]
+        since = done[done <= run_result.decisions["time"][row]]
+        assert ("in force since" in tab.run(SAID)) is (len(since) > 0)
+        if len(since):
+            assert f"in force since {clock(since[-1])[:12]}" in tab.run(SAID)
+    assert tab.complaints == []
+
+
+@pytest.mark.browser
+def test_the_waterfall_leads_to_the_quotes(tab, whole_job, run_result):
+    tab.open(whole_job)
+    d = run_result.decisions
+    row = int(np.flatnonzero((d["bid_size"] > 0) & (d["ask_size"] > 0))[40])
+    type_moment(tab, clock(d["live_time"][row] + 1_000_000))
+    why = run_result.explain(int(d["live_time"][row]))
+    for side, terms in (("bid", why.bid), ("ask", why.ask)):
+        bars = tab.run(
+            f'(({{left, right, term, stage}}) => ({{left, right, term, stage}}))({MODEL}("data-why-{side}").data)'
+        )
+        assert bars["term"] == [terms[stage] for stage in bars["stage"]]
+        np.testing.assert_allclose(np.subtract(bars["right"], bars["left"]), np.abs(bars["term"]))
+        (end,) = tab.run(f'Array.from({MODEL}("data-why-{side}-quote").data.x)')
+        assert end == d[side][row] - d["reference"][row]
+        assert tab.run(f'Array.from({MODEL}("data-why-{side}-quote").data.price)') == [d[side][row]]
+    touch = tab.run(f'Array.from({MODEL}("data-why-touch").data.x)')
+    assert touch == [d["touch_bid"][row] - d["reference"][row], d["touch_ask"][row] - d["reference"][row]]
+
+
+@pytest.mark.browser
+def test_a_click_on_a_chart_asks_why(tab, whole_day, day):
+    tab.open(whole_day)
+    start, end = tab.run(RANGE)
+    before = tab.run(SAID)
+    tab.run("document.getElementById('chart-inventory').scrollIntoView({block: 'center'})")
+    box = "document.getElementById('chart-inventory').getBoundingClientRect()"
+    x, y, width, height = tab.run(f"(({{x, y, width, height}}) => [x, y, width, height])({box})")
+    for kind in ("mousePressed", "mouseReleased"):
+        at = {"x": x + 0.6 * width, "y": y + height / 2}
+        tab.call("Input.dispatchMouseEvent", type=kind, button="left", buttons=1, clickCount=1, **at)
+    tab.wait(f"{SAID} !== {before!r}")
+    assert tab.run(RANGE) == [start, end]
+    mark = "[...Bokeh.documents.at(-1).roots()[0].references()].find((m) => m.name === 'moment')"
+    moment = tab.run(f"{mark}.location")
+    assert 0.5 < (moment - start) / (end - start) < 0.65
+    agrees(tab, day, round(moment * 1e6))
+    tab.run("document.getElementById('why-go').click()")
+    assert 0 <= tab.run("document.getElementById('why').getBoundingClientRect().top") < 200
+
+
+@pytest.mark.browser
+def test_steps_go_from_decision_to_decision_and_from_fill_to_fill(tab, whole_job, run_result):
+    tab.open(whole_job)
+    d = run_result.decisions
+    filled = np.unique(run_result.fill_context["decision"])
+    shown = "document.getElementById('why-moment').value"
+    assert tab.run(shown) == clock(d["live_time"][filled[0]])[:12]
+    assert any("filled at" in reason for reason in explained(tab)[1])
+    step = "document.querySelector('[data-step=\"{}\"]').click()"
+    tab.run(step.format("fill"))
+    assert tab.run(shown) == clock(d["live_time"][filled[1]])[:12]
+    tab.run(step.format("1"))
+    assert tab.run(shown) == clock(d["live_time"][filled[1] + 1])[:12]
+    tab.run(step.format("-fill"))
+    tab.run(step.format("-fill"))
+    tab.run(step.format("-fill"))
+    assert tab.run(shown) == clock(d["live_time"][filled[0]])[:12]
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("text", ["noon", "", "25", "00:00:01", "23:59:59"])
+def test_a_moment_without_quotes_is_told_not_guessed(tab, whole_job, text):
+    tab.open(whole_job)
+    table = explained(tab)
+    type_moment(tab, text)
+    assert tab.run("document.getElementById('why-moment').getAttribute('aria-invalid')") == "true"
+    assert "There were quotes from" in tab.run(SAID)
+    assert explained(tab) == table
     assert tab.complaints == []

@@ -360,12 +360,14 @@
 
     // Hours, minutes and seconds of the day that is shown; a day before them where there are several.
     function parse(said) {
-      const found = /^\s*(?:(\d{4}-\d\d-\d\d)[ T])?(\d{1,2}):(\d{1,2})(?::(\d{1,2}(?:\.\d*)?))?\s*$/.exec(said);
+      const found = /^\s*(?:(\d{4}-\d\d-\d\d)[ T])?(\d{1,2}):(\d{1,2})(?::(\d{1,2}(?:\.(\d*))?))?\s*$/.exec(said);
       if (!found) return NaN;
-      const [, date, hours, minutes, seconds] = found;
+      const [, date, hours, minutes, seconds, fraction] = found;
       const midnight = Date.parse(`${date ?? new Date(moment).toISOString().slice(0, 10)}T00:00:00Z`);
       const within = midnight + 3_600_000 * Number(hours) + 60_000 * Number(minutes);
-      return Math.round(1000 * (within + 1000 * Number(seconds ?? 0))) / 1000;
+      // Stamps on the page are cut to milliseconds: one that is typed is all of its last digit.
+      const digits = fraction?.length ?? 0;
+      return within + 1000 * Number(seconds ?? 0) + (digits < 3 ? 0 : 999 / 10 ** digits);
     }
 
     const filled = (i) => present("filledbid", i) || present("filledask", i);
@@ -374,9 +376,10 @@
     };
     const steps = { "-1": () => next(-1, () => true), 1: () => next(1, () => true), "-fill": () => next(-1, filled), fill: () => next(1, filled) };
     for (const button of document.querySelectorAll("[data-step]")) button.addEventListener("click", steps[button.dataset.step]);
-    byId("why-form").addEventListener("submit", (event) => {
-      event.preventDefault();
-      ask(parse(byId("why-moment").value));
+    const asked = () => ask(parse(byId("why-moment").value));
+    byId("why-ask").addEventListener("click", asked);
+    byId("why-moment").addEventListener("keydown", (event) => {
+      if (event.key === "Enter") asked();
     });
     byId("why-go").addEventListener("click", () => byId("why").scrollIntoView());
     const marks = [...new Set(doc.roots().flatMap((root) => [...root.references()]))].filter((model) => model.name === "moment");

@@ -183,7 +183,7 @@ def charts(canvas: Any, result: Result) -> tuple[list[Any], list[Any]]:
             low, high = f"low{side}", f"high{side}"
             look = {"color": LIGHT[colour], "source": source}
             plot.varea_step("t", low, high, step_mode="after", alpha=0.16, name=f"{slug}-band", **look)
-            plot.step("t", f"value{side}", mode="after", line_width=1.4, name=slug, **look)
+            plot.step("t", f"value{side}", mode="after", line_width=1.8, name=slug, **look)
             keys.append(Key(side.capitalize() or "In force", colour, "line", (slug, f"{slug}-band")))
             told += [
                 (side or "in force", f"@value{side}{{0,0.[0000]}} {unit}"),
