@@ -87,6 +87,16 @@ def test_every_decision_made_again_is_the_one_that_was_logged(events, case):
         assert (result.parameters["status"] == 0).sum() > 20
 
 
+@pytest.mark.realdata
+def test_every_decision_of_a_real_day_is_explained_with_its_quote(shared):
+    result = mm.run(mm.load(shared / "data" / "lobster_amzn"))
+    d = result.decisions
+    assert (result.parameters["status"] == 0).sum() > 250
+    for row, why in explanations(result, np.arange(len(d))):
+        assert tuple(why.quote) == logged(result, row)
+        assert why.quote.why == d["why"][row]
+
+
 def test_it_is_the_explanation_of_the_model_in_force(followed):
     d, parameters = followed.decisions, followed.parameters
     rows = np.linspace(0, len(d) - 1, 25).astype(int)
@@ -108,7 +118,7 @@ def test_it_is_the_explanation_of_the_model_in_force(followed):
 
 def test_of_many_recalibrations_only_those_asked_for_are_made_again(followed, monkeypatch):
     rows = np.arange(0, len(followed.decisions), 37)
-    whole = {row: why for row, why in explanations(followed, rows)}
+    whole = dict(explanations(followed, rows))
     monkeypatch.setattr(explaining, "RETRACED", 2)
     for row, why in explanations(followed, rows):
         for found, expected in ((why.bid, whole[row].bid), (why.ask, whole[row].ask)):

@@ -160,8 +160,8 @@ def shown(result, window, book):
 
 
 NAMES = ["table", "table over time", "affine", "model", "quote", "absent quote", "explanation",
-         "absent explanation", "law", "book", "position", "empty position", "calibration", "window", "estimate",
-         "comparison"]  # fmt: skip
+         "absent explanation", "law", "book", "position", "empty position", "calibration", "window",
+         "estimate", "comparison"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -50,7 +50,7 @@ import html
 import math
 import warnings
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -62,9 +62,6 @@ from .errors import (
     Unsupported,
 )
 from .parameters import Parameter
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 __all__ = ["MARKET", "InventoryLaw", "inventory_law"]
 
@@ -565,7 +562,7 @@ class InventoryLaw:
         inventories, share = self.shown
         return inventories, share * max(1.0, width / self.order_size)
 
-    def plot(self, ax: Axes | None = None) -> Axes:
+    def plot(self, ax: Any = None) -> Any:
         """Draw the share of time at each inventory, and the central 95 %.
 
         Parameters

@@ -1,10 +1,10 @@
 """Static pictures with matplotlib (extra ``plot``): all of them are drawn here.
 
 :func:`plot_result` is what :meth:`mmcore.results.Result.plot` calls; the functions behind it are
-``PLOTS``, by name. The other ``plot_…`` are what the ``plot`` of a policy, quote, explanation, book, position,
-calibration, estimate, comparison or inventory law calls. Each draws on the given axes, or on a new figure, and
-returns the axes; it never shows, saves or styles anything else, so that pictures go into any notebook, paper or
-layout.
+``PLOTS``, by name. The other ``plot_…`` are what the ``plot`` of a policy, model, quote, explanation, book,
+position, calibration, estimate, comparison or inventory law calls. Each draws on the given axes, or on a
+new figure, and returns the axes; it never shows, saves or styles anything else, so that pictures go into
+any notebook, paper or layout.
 
 Values are the result's own. Long series are thinned to the pixels of a wide screen
 (:mod:`mmcore.report.thinning`): the picture is the same, and a day draws at once.
@@ -390,7 +390,9 @@ def plot_policy(
     inventory = _inventories(policy.q_max, policy.order_size)
     if side is not None:
         return _depth_map(policy, ax, inventory, side, state)
-    times = _times_left(policy, state) if time_left is None else np.atleast_1d(time_left).astype(float).tolist()
+    times = (
+        _times_left(policy, state) if time_left is None else np.atleast_1d(time_left).astype(float).tolist()
+    )
     return _depths(ax, inventory, [(tau, *policy.depths_batch(inventory, tau, state)) for tau in times])
 
 
@@ -597,15 +599,17 @@ def plot_book(book: Book, ax: Any = None) -> Any:
     ax = _axes(ax)
     names = list(book)
     parts = {"realised": "spread", "unrealised": "inventory", "fees": "fees"}
-    found = [book[name].pnl() for name in names]
+    found = [
+        {part: math.nan if value is None else float(value) for part, value in book[name].pnl().items()}
+        for name in names
+    ]
     ax.axhline(0.0, color=LIGHT["muted"], linewidth=0.8)
     for i, (part, colour) in enumerate(parts.items()):
         sign = -1.0 if part == "fees" else 1.0  # paid fees pull the P&L down
-        known = [(at, sign * float(pnl[part])) for at, pnl in enumerate(found) if pnl[part] is not None]
-        x = [at + 0.26 * (i - 1) for at, _ in known]
-        ax.bar(x, [y for _, y in known], width=0.24, color=LIGHT[colour], label=part)
-    net = [(at, float(pnl["net"])) for at, pnl in enumerate(found) if pnl["net"] is not None]
-    ax.plot([at for at, _ in net], [y for _, y in net], "D", color=LIGHT["ink"], markersize=6, label="net")
+        x = np.arange(len(names)) + 0.26 * (i - 1)
+        ax.bar(x, [sign * pnl[part] for pnl in found], width=0.24, color=LIGHT[colour], label=part)
+    net = [pnl["net"] for pnl in found]
+    ax.plot(range(len(net)), net, "D", color=LIGHT["ink"], markersize=6, label="net")
     currencies = {instrument.currency.name for instrument in book.instruments}
     one = len(currencies) == 1
     labels = [i.name if one else f"{i.name}, {i.currency.name}" for i in book.instruments]

@@ -1088,7 +1088,7 @@ class Result:
         Returns
         -------
         Explanation
-            As :meth:`mmcore.Quoter.explain` makes it, from what the decision knew; its quote is that decision's.
+            Made by :meth:`mmcore.Quoter.explain` from what the decision knew; its quote is the one logged.
 
         Raises
         ------

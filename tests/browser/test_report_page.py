@@ -276,7 +276,8 @@ SAID = "document.getElementById('why-said').textContent"
 def explained(tab):
     """What the page tells of its moment: contributions by side and stage, prices, reasons."""
     rows = tab.run("""[...document.querySelectorAll("#why-table tbody tr")].map((tr) => [
-      tr.cells[0].textContent, ...[1, 2].map((i) => tr.cells[i].querySelector("data")?.value ?? tr.cells[i].textContent)
+      tr.cells[0].textContent,
+      ...[1, 2].map((i) => tr.cells[i].querySelector("data")?.value ?? tr.cells[i].textContent)
     ])""")
     reasons = tab.run("[...document.querySelectorAll('#why-reasons li')].map((li) => li.textContent)")
     return {name: (bid, ask) for name, bid, ask in rows}, reasons
@@ -335,7 +336,8 @@ def test_the_waterfall_leads_to_the_quotes(tab, whole_job, run_result):
     why = run_result.explain(int(d["live_time"][row]))
     for side, terms in (("bid", why.bid), ("ask", why.ask)):
         bars = tab.run(
-            f'(({{left, right, term, stage}}) => ({{left, right, term, stage}}))({MODEL}("data-why-{side}").data)'
+            "(({left, right, term, stage}) => ({left, right, term, stage}))"
+            f'({MODEL}("data-why-{side}").data)'
         )
         assert bars["term"] == [terms[stage] for stage in bars["stage"]]
         np.testing.assert_allclose(np.subtract(bars["right"], bars["left"]), np.abs(bars["term"]))

@@ -15,8 +15,6 @@ from ..errors import ApproximationWarning, InvalidArgument
 from ..parameters import Parameter
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from ..calibration import Calibration
     from ..inventory import InventoryLaw
     from ..quoting import Affine, Table
@@ -196,7 +194,7 @@ class Model(ABC):
     def _keep_calibration(self, calibration: Calibration | None) -> None:
         self.__dict__["_calibration"] = calibration
 
-    def plot(self, ax: Axes | None = None, time_left: float = math.inf) -> Axes:
+    def plot(self, ax: Any = None, time_left: float = math.inf) -> Any:
         """Draw both depths against inventory.
 
         Parameters

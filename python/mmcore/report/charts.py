@@ -212,8 +212,8 @@ class Canvas:
             DataRange1d,
             DatetimeTickFormatter,
             NumeralTickFormatter,
-            Span,
         )
+        from bokeh.models.annotations import Span
 
         plot = self.figure(
             height,
@@ -225,8 +225,9 @@ class Canvas:
         zoom = BoxZoomTool(dimensions="width")
         plot.add_tools(zoom, CrosshairTool(overlay=self.crosshair))
         # The moment that is explained; page.js places it.
-        look = {"line_color": LIGHT["ink"], "line_dash": "dashed", "line_alpha": 0.7}
-        plot.add_layout(Span(dimension="height", name="moment", location=0, visible=False, **look))
+        moment = Span(dimension="height", line_color=LIGHT["ink"], line_dash="dashed", name="moment")
+        moment.update(location=0, line_alpha=0.7, visible=False)
+        plot.add_layout(moment)
         plot.toolbar.active_drag = zoom
         plot.xaxis.ticker.desired_num_ticks = 6
         # Spelt out: Bokeh's own choice changes from version to version.

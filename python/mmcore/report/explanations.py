@@ -1,9 +1,8 @@
 """Why the quotes were there: each decision explained, so that the page can tell of any moment.
 
 The numbers are those of :meth:`mmcore.Quoter.explain`, of each decision by the policy then in force
-(:mod:`mmcore.explaining`): the page only adds them up and shows them. They are embedded as columns of doubles,
-compressed (zlib, which browsers read), and read when the page is painted already; so they stay exact, and a day
-of them stays small.
+(:mod:`mmcore.explaining`): the page only adds them up and shows them. They are embedded as columns of
+doubles, compressed (zlib, which browsers read): so they stay exact, and a day of them takes 200 kB.
 """
 
 from __future__ import annotations
@@ -46,8 +45,8 @@ MEANINGS = {
 def chosen(result: Result) -> NDArray[np.intp]:
     """Return the decisions to explain: all, or those behind fills and evenly chosen others.
 
-    Where parameters followed the market each other policy costs a solution, so that fewer are explained of more
-    than :data:`mmcore.explaining.RETRACED` policies.
+    Where parameters followed the market each policy costs a solution: of more policies than
+    :data:`mmcore.explaining.RETRACED` fewer decisions are explained.
     """
     n = len(result.decisions)
     policies = len(np.unique(in_force(result, result.decisions["time"])))
@@ -211,7 +210,7 @@ def chart(canvas: Any) -> Any:
         "why",
         "Why was the quote there?",
         "ticks",
-        "Waterfall from the reference price to the bid and the ask: what each stage contributed to the price.",
+        "Waterfall from the reference price to the bid and the ask: what each stage contributed.",
         plot,
         (
             Key("Bid", "bid", "square", ("why-bid-bars", "why-bid-link", "why-bid-end")),

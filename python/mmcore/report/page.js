@@ -230,7 +230,9 @@
 
   const number = (value, digits, sign) =>
     value.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits, signDisplay: sign ? "exceptZero" : "auto" }).replace("-", "−");
-  const stamp = (ms) => new Date(ms).toISOString().slice(11, 23);
+  // To the millisecond, cut; with the day where there are several. Half a microsecond mends the double.
+  const day = (ms) => new Date(ms).toISOString().slice(0, 10);
+  const stamp = (ms) => new Date(Math.floor(ms + 5e-4)).toISOString().slice(day(first) === day(last) ? 11 : 0, 23).replace("T", " ");
   const element = (name, text, type) => Object.assign(document.createElement(name), { textContent: text, className: type ?? "" });
   const byId = (id) => document.getElementById(id);
 
@@ -355,7 +357,7 @@
     function ask(time) {
       if (time >= t[0] && time <= last) return show(time);
       byId("why-moment").setAttribute("aria-invalid", "true");
-      byId("why-said").textContent = `There were quotes from ${stamp(t[0])} to ${stamp(last)}: type a moment between, as hours:minutes:seconds${last - first > 86_400_000 ? " after the day, 2012-06-21 13:30:00" : ""}.`;
+      byId("why-said").textContent = `There were quotes from ${stamp(t[0])} to ${stamp(last)}: type a moment between, as hours:minutes:seconds${day(first) === day(last) ? "" : ", after the day where it is another"}.`;
     }
 
     // Hours, minutes and seconds of the day that is shown; a day before them where there are several.
@@ -363,7 +365,7 @@
       const found = /^\s*(?:(\d{4}-\d\d-\d\d)[ T])?(\d{1,2}):(\d{1,2})(?::(\d{1,2}(?:\.(\d*))?))?\s*$/.exec(said);
       if (!found) return NaN;
       const [, date, hours, minutes, seconds, fraction] = found;
-      const midnight = Date.parse(`${date ?? new Date(moment).toISOString().slice(0, 10)}T00:00:00Z`);
+      const midnight = Date.parse(`${date ?? day(moment)}T00:00:00Z`);
       const within = midnight + 3_600_000 * Number(hours) + 60_000 * Number(minutes);
       // Stamps on the page are cut to milliseconds: one that is typed is all of its last digit.
       const digits = fraction?.length ?? 0;

@@ -1,10 +1,10 @@
 """How the parameters followed the market: sigma, A and k in force over time, and the half-spread they imply.
 
 The 95 % intervals are those of :meth:`mmcore.Calibration.intervals`: of sigma and A on the logarithm, of k
-plain. The half-spread at zero inventory is that of the policy in force; its error is carried from the estimate's
-by the delta method (:meth:`mmcore.Calibration.quote_interval`): gradients by central differences in ln sigma,
-ln A and ln k, the covariance of A and k within a side, sides and sigma independent of each other (one pair of
-A and k where they were pooled).
+plain. The half-spread at zero inventory is that of the policy in force; the errors of the estimate are
+carried to it by the delta method, as :meth:`mmcore.Calibration.quote_interval` does: gradients by central
+differences in ln sigma, ln A and ln k, the covariance of A and k within a side, sides and sigma independent
+of each other (one pair of A and k where they were pooled).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Steps:
-    """A number in force and its 95 % interval; NaN where it has none. The last entry repeats the one before."""
+    """A number in force and its 95 % interval, NaN where it has none; the last entry is said twice."""
 
     value: Floats
     low: Floats
@@ -218,8 +218,8 @@ def _readable(plot: Any) -> None:
 def _note(result: Result, path: Path) -> str:
     if path.name == "sigma":
         return (
-            "The number in force, with the 95 % band of its estimate; before the first recalibration the model's "
-            "own, without a band."
+            "The number in force, with the 95 % band of its estimate; before the first recalibration the "
+            "model's own, without a band."
         )
     if path.name != "implied":
         return ""
