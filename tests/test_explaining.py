@@ -126,7 +126,7 @@ def test_of_many_recalibrations_only_those_asked_for_are_made_again(followed, mo
                 assert abs(found[stage] - expected[stage]) <= QUANTUM
 
 
-def test_a_recalibration_is_in_force_from_its_own_moment_on(followed):
+def test_an_estimate_is_in_force_from_its_own_moment_on(followed):
     parameters = followed.parameters
     done = np.flatnonzero(parameters["status"] == 0)
     at = parameters["time"][done[3]]

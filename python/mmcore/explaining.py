@@ -104,10 +104,7 @@ def in_force(result: Result, times: ArrayLike) -> NDArray[np.intp]:
     if result.parameters is None:
         return np.full(times.shape, FIRST)
     done = np.flatnonzero(result.parameters["status"] == 0)
-    # A decision on the clock comes after a recalibration of the same moment; one that a quote brings about
-    # comes before it, since another row may yet bear the same stamp.
-    side: Any = "right" if float(result.settings["interval"]) else "left"
-    return np.append(done, FIRST)[np.searchsorted(result.parameters["time"][done], times, side) - 1]
+    return np.append(done, FIRST)[np.searchsorted(result.parameters["time"][done], times, "right") - 1]
 
 
 def followed(result: Result) -> tuple[str, ...]:
@@ -152,7 +149,9 @@ def quoters(result: Result, wanted: ArrayLike) -> Iterator[tuple[int, Quoter]]:
     # for ever as if it had none.
     exact = result.model._kernel in ("exact", "cartea_jaimungal")
     by_row = exact and getattr(result.model, "horizon", None) is not None
-    left = time_left(result, result.parameters["time"][steps])
+    # An estimate is put in force by the first decision at or after it.
+    decided = np.append(result.decisions["time"], result.totals.end_time)
+    left = time_left(result, decided[np.searchsorted(decided[:-1], result.parameters["time"][steps])])
     if by_row and math.isinf(left[0]):
         by_row, quoter = False, _for_ever(quoter)
     for row, seconds in zip(steps.tolist(), left.tolist(), strict=True):
