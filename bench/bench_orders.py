@@ -19,19 +19,20 @@ from .harness import Row, compare
 FLAGS = ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden", "-shared", "-fPIC"]
 
 
-def kernels() -> ctypes.CDLL:
-    """Return bench/orders_loops.c as a library, built with the flags of mmcore itself."""
-    source, place = Path(__file__).with_name("orders_loops.c"), Path("build/bench")
+def kernels(name: str) -> ctypes.CDLL:
+    """Return bench/NAME.c as a library, built with the flags of mmcore itself."""
+    source, place = Path(__file__).with_name(f"{name}.c"), Path("build/bench")
     place.mkdir(parents=True, exist_ok=True)
-    library = (place / "orders_loops.so").resolve()
+    library = (place / f"{name}.so").resolve()
     compiler = os.environ.get("CC") or shutil.which("cc") or "gcc"
-    subprocess.run([compiler, *FLAGS, f"-I{mm.get_include()}", str(source), "-o", str(library)], check=True)
+    include = f"-I{mm.get_include()}"
+    subprocess.run([compiler, *FLAGS, include, str(source), "-o", str(library), "-lm"], check=True)
     return ctypes.CDLL(str(library))
 
 
 def in_c() -> list[Row]:
     """The kernel by itself; an operation is one target, with the reports on what it sends."""
-    library = kernels()
+    library = kernels("orders_loops")
 
     def loop(name: str) -> Callable[[int], object]:
         function = getattr(library, f"loop_{name}")
