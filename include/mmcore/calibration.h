@@ -390,9 +390,10 @@ static inline void mm_rolling_clusters(const mm_rolling *r, int side, int sides,
   out[2] = by * (square[2] - mean[1] * mean[1] * share) * per * per;
 }
 
-/* One side, or with `sides` 2 both pooled, from the window's sums: of nothing else, so that no history shows. */
-static inline void mm_rolling_side(const mm_rolling *r, int side, int sides, const int64_t *sum, int64_t newest,
-                                   int64_t n, mm_estimate *e) {
+/* One side, or with `sides` 2 both pooled, from the window's sums: of nothing else, so that no history shows.
+ */
+static inline void mm_rolling_side(const mm_rolling *r, int side, int sides, const int64_t *sum,
+                                   int64_t newest, int64_t n, mm_estimate *e) {
   const mm_rolling_settings *s = &r->settings;
   const double none = (double)NAN;
   int64_t orders = 0, stops = 0, reach = 0, first = 0, last = s->deepest - 2;

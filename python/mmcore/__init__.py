@@ -5,6 +5,7 @@ from pathlib import Path as _Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .assumptions import Sensitivity, sensitivity
     from .book import FILL, Book, Position, Snapshot, Status
     from .calibration import Calibration, calibrate
     from .comparing import Comparison, compare
@@ -75,6 +76,7 @@ __all__ = [
     "Result",
     "Results",
     "RiskAversion",
+    "Sensitivity",
     "SimulatedMarket",
     "Snapshot",
     "Status",
@@ -91,6 +93,7 @@ __all__ = [
     "restore",
     "run",
     "save",
+    "sensitivity",
     "simulate",
 ]
 
@@ -115,6 +118,7 @@ _HOMES = {
     "risk_appetite": "RiskAversion gamma_for",
     "rolling": "Estimate Recalibrate",
     "saving": "restore save",
+    "assumptions": "Sensitivity sensitivity",
     "simulation": "SimulatedMarket simulate",
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}

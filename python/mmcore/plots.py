@@ -25,6 +25,7 @@ from .report.charts import LIGHT, markout_range
 from .report.thinning import thin
 
 if TYPE_CHECKING:
+    from .assumptions import Sensitivity
     from .book import Book, Position
     from .calibration import Calibration
     from .comparing import Comparison
@@ -715,6 +716,22 @@ def plot_estimate(estimate: Estimate, ax: Any = None, min_depth: Any = 0.0, max_
     ax.set_ylabel("fill rate, 1/s")
     known_sigma = estimate.sigma is not None
     _legend(ax, f"σ {estimate.sigma:.4g} ± {estimate.sigma_error:.2g} ticks/√s" if known_sigma else "")
+    return ax
+
+
+def plot_sensitivity(found: Sensitivity, ax: Any = None) -> Any:
+    """Draw the total against the latency; see :meth:`mmcore.Sensitivity.plot`."""
+    ax = _axes(ax)
+    fees = list(dict.fromkeys(row.maker_fee for row in found))
+    for fee in fees:
+        rows = [row for row in found if row.maker_fee == fee]
+        label = f"maker fee {fee * 10_000:g} bp" if fee else "no fee"
+        ax.plot([r.latency for r in rows], [float(r.total) for r in rows], marker="o", label=label)
+    ax.axhline(0.0, color="gray", linewidth=0.5)
+    ax.set_xscale("symlog", linthresh=min([r.latency for r in found if r.latency > 0] or [1.0]))
+    ax.set_xlabel("latency, s")
+    ax.set_ylabel(f"total, {found[0].result.instrument.currency.name}")
+    _legend(ax)
     return ax
 
 

@@ -342,6 +342,24 @@ def replay(
     return _replay(events, quoter, **settings, progress=progress)
 
 
+def replay_each(
+    events: Events,
+    quoter: Any,
+    changes: Sequence[Mapping[str, Any]],
+    settings: Mapping[str, Any],
+    progress: Progress | None,
+) -> list[Result]:
+    """Replay one quoter under several settings, arguments of :func:`replay`, in one pass."""
+    known = {p.name: p.default for p in REPLAY_PARAMETERS} | {"recalibrate": None}
+    for name in settings:
+        if name not in known:
+            raise InvalidArgument(
+                argument="settings", value=name, allowed=f"arguments of replay: {', '.join(known)}"
+            )
+    cases = [_case(events, quoter, **{**known, **settings, **change}) for change in changes]
+    return _one_pass(events, cases, progress)
+
+
 def _replay_all(
     events: Events, quoters: dict[Any, Any], settings: dict[str, Any], progress: Progress | None
 ) -> Results:
