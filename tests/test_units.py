@@ -15,7 +15,7 @@ UNITS = {
 }  # fmt: skip
 """Every unit of a parameter: one spelling each."""
 
-OTHERWISE = r"sqrt\(s\)|\btick lots?\b|\(lot s\)|ticks·lots|\d%|:\.?\d?%}"
+OTHERWISE = r"sqrt\(s\)|\btick lots\b|(?:\/\(|per |\d )tick lot\b|\(lot s\)|ticks·lots|\d%|:\.?\d?%}"
 """Spellings of those, and of a percentage, that are not used."""
 
 
