@@ -336,7 +336,7 @@ def test_what_people_see(monkeypatch):
     assert "relaxation time" in repr(law)
     assert "<table>" in law._repr_html_()
     axes = law.plot()
-    assert axes.get_xlabel() == "inventory (lots)"
+    assert axes.get_xlabel() == "inventory, lots"
     assert law.plot(axes) is axes
     plt.close(axes.figure)
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.pyplot", None)

@@ -728,7 +728,7 @@ def test_a_model_draws_itself(model):
     import matplotlib.pyplot as plt
 
     ax = model.plot()
-    assert ax.get_xlabel() == "inventory (lots)"
+    assert ax.get_xlabel() == "inventory, lots"
     assert len(ax.lines) == 3
     assert model.plot(ax) is ax
     plt.close("all")

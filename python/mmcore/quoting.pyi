@@ -12,6 +12,7 @@ __all__ = [
     "QUOTE",
     "Affine",
     "Explanation",
+    "FeedAge",
     "Limits",
     "Obligations",
     "Policy",

@@ -226,9 +226,12 @@ cdef class Estimate:
         ):
             for side, value, error in zip(("bid", "ask"), values, errors, strict=True):
                 rows += row(f"{name}, {side}", value, error, unit)
-        orders = f"{self.orders[0]:,} and {self.orders[1]:,} orders of sellers and buyers, {self.seconds:,.0f} s"
+        sold, bought = self.orders
+        caption = f"Estimate from {sold:,} orders of sellers and {bought:,} of buyers, {self.seconds:,.0f} s"
         head = "<tr><th></th><th>value</th><th>error</th><th>unit</th></tr>"
-        return f"<table><caption>Estimate from {orders}</caption><thead>{head}</thead><tbody>{rows}</tbody></table>"
+        return (
+            f"<table><caption>{caption}</caption><thead>{head}</thead><tbody>{rows}</tbody></table>"
+        )
 
     def plot(self, ax=None, *, min_depth=0.0, max_depth=None):
         """Draw the fill intensities A·exp(-k·depth) of both sides with their 95 % bands.
