@@ -824,7 +824,7 @@ def test_the_picture_draws_whatever_was_found(events, method):
 
     axes = mm.calibrate(events, method).plot()
     axes.figure.canvas.draw()
-    assert axes.get_xlabel() == "depth from the mid (ticks)"
+    assert axes.get_xlabel() == "depth from the mid, ticks"
     plt.close(axes.figure)
 
 
