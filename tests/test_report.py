@@ -272,6 +272,14 @@ def test_a_replay_without_fills_has_a_report(events, tmp_path):
     assert "nothing was filled" in page.texts["verdict"][0]
 
 
+def test_every_setting_is_explained_and_shown_without_python(result):
+    rows = contents.settings_table(result).rows
+    assert {row[0] for row in rows} >= set(result.settings)
+    for name, value, meaning in rows:
+        assert meaning, name
+        assert not re.search(r"None|\w\(|\w=", value + meaning), (value, meaning)
+
+
 def test_an_optimistic_replay_says_so(events):
     assert any("optimistic bound" in note for note in contents.notes(replay(events, fill="touch")))
 

@@ -548,11 +548,13 @@ class Result:
         """What a reader should know before using the numbers, in words."""
         found = [self.sample_note] if self.sample == "in-sample" else []
         if self.parameters is not None and self.recalibrate is not None:
+            from .report.numbers import seconds, span
+
+            every, window = seconds(self.recalibrate.every), span(round(self.recalibrate.window * 1e9))
             done = int(np.count_nonzero(self.parameters["status"] == 0))
             found.append(
                 f"The parameters followed the market: set {done:,} times of {len(self.parameters):,}, every "
-                f"{self.recalibrate.every:g} s from the {self.recalibrate.window:g} s before; where the "
-                "window did not identify them, those before stayed."
+                f"{every} from the {window} before; where the window did not identify them, those before stayed."
             )
         law = self._intensity_law
         if law is not None and self._further:

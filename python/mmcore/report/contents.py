@@ -452,13 +452,16 @@ def settings_table(result: Result) -> Grid:
     """The arguments of the replay, explained by their own descriptions."""
     from ..calibration import PARAMETERS
     from ..configuration import in_words
-    from ..replaying import REPLAY_PARAMETERS, RUN_PARAMETERS
+    from ..replaying import REPLAY_PARAMETERS, RUN_PARAMETERS, WALK_PARAMETERS
 
-    described = {p.name: p for p in (*PARAMETERS, *RUN_PARAMETERS, *REPLAY_PARAMETERS)}
+    described = {p.name: p for p in (*PARAMETERS, *WALK_PARAMETERS, *RUN_PARAMETERS, *REPLAY_PARAMETERS)}
     rows = []
     for name, value in result.settings.items():
         parameter = described.get(name)
         unit = f" {parameter.unit}" if parameter and parameter.unit and value is not None else ""
+        if name == "recalibrate" and (rolling := result.recalibrate) is not None:
+            value = f"every {n.seconds(rolling.every)} from the {n.span(round(rolling.window * 1e9))} before"
+            unit = ""
         rows.append([name, n.plain(value) + unit, in_words(parameter) if parameter else ""])
     instrument = result.instrument
     rows += [
