@@ -14,6 +14,7 @@ import re
 import struct
 import subprocess
 import sys
+import time
 from decimal import Decimal
 from pathlib import Path
 
@@ -415,6 +416,25 @@ def test_a_fresh_process_goes_on(path, book):
     )
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.strip() == str(here["out"])
+
+
+def test_a_process_that_is_killed_while_it_saves_leaves_a_whole_state(path):
+    program = (
+        "import mmcore as mm, sys, itertools, numpy as np\n"
+        "for i in itertools.count():\n"
+        "    mm.save(sys.argv[1], count=i, numbers=np.full(300_000, i))\n"
+        "    if i == 1: print('begun', flush=True)"
+    )
+    last = 0
+    for delay in (0.0, 0.02, 0.07, 0.15):
+        with subprocess.Popen([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE) as process:
+            assert process.stdout.readline() == b"begun" + os.linesep.encode()
+            time.sleep(delay)
+            process.kill()
+        state = mm.restore(path, count=int)
+        assert (state["numbers"] == state["count"]).all()
+        last = max(last, state["count"])
+    assert last > 1  # it was saved more than once before it was killed
 
 
 # ---- refused files ----
