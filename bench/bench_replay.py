@@ -58,6 +58,9 @@ def rows() -> dict[str, list[Row]]:
 
         return work
 
+    orders = mm.Orders(max_exposure=20)
+    budgets = [(50, 10**9), (1000, 60 * 10**9)]
+    calm = mm.Orders(max_exposure=20, hysteresis=2, min_life=10**9, messages=budgets)
     cases = {
         "one pass of NumPy (max of each column)": scan,
         "every 5 s, table": case(table, interval=5.0),
@@ -66,6 +69,11 @@ def rows() -> dict[str, list[Row]]:
         "every 1 s, table, latency 50 ms, touch": case(table, interval=1.0, latency=0.05, fill="touch"),
         "every 10 ms, table (2.3 M decisions)": case(table, interval=0.01),
         "every quote, table (0.8 M decisions)": case(table, interval=0.0),
+        "every 1 s, table, orders": case(table, interval=1.0, orders=orders),
+        "every 1 s, table, orders, latency 50 ms": case(table, interval=1.0, latency=0.05, orders=orders),
+        "every quote, table, orders": case(table, interval=0.0, orders=orders),
+        "every quote, table, orders, latency 50 ms": case(table, interval=0.0, latency=0.05, orders=orders),
+        "every quote, table, orders that hold back": case(table, interval=0.0, orders=calm),
     }
     found = compare(cases, floor="one pass of NumPy (max of each column)", operations=1, rounds=15, per=ROWS)
     for row in found:

@@ -7,8 +7,8 @@
 
 The feed is a task of its own and hands its rows over through a bounded queue: where the desk is slower, the
 feed waits. Between rows it tells the time, so that the desk sees its data grow old and halts. Ctrl-C, SIGTERM
-or a loss limit throw the kill switch: no quotes any more, every order canceled, the state saved. The venue is a
-paper one, which answers at once and fills what a trade goes through; put yours in its place.
+or a loss limit throw the kill switch: no quotes any more, every order canceled, the state saved. The venue is
+a paper one, which answers at once and fills what a trade goes through; put yours in its place.
 """
 
 import argparse
@@ -203,7 +203,7 @@ async def produce(rows: AsyncIterator[tuple], queue: asyncio.Queue) -> None:
 
 
 async def run(desk: Desk, events: mm.Events, speed: float = 0.0, most: int | None = None) -> str:
-    """Let the desk run until the feed ends, the kill switch is thrown or ``most`` rows are done: say which."""
+    """Let the desk run until the feed ends, it is stopped or ``most`` rows are done: say which."""
     queue: asyncio.Queue = asyncio.Queue(MOST_WAITING)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -60,6 +60,7 @@ class Twin:
         self.suspect = set()
         self.counts = {"late": 0, "duplicates": 0, "unknown": 0, "strays": 0}
         self.held = [set(), set()]
+        self.due = None  # when a wait of the last target ends, ns
 
     # ---- what stands ----
 
@@ -78,7 +79,21 @@ class Twin:
         return sum(not x.cancelling for side in (0, 1) for x in self.orders(side))
 
     def affords(self, need):
-        return all(sum(t > self.now - window for t in self.times) + need <= n for n, window in self.messages)
+        """Whether so many messages may be sent; if not, the wait is for the last budget that frees them."""
+        free = []
+        for n, window in self.messages:
+            moments = [self.now, *(t + window for t in self.times)]
+            able = [
+                m for m in moments if m >= self.now and sum(t > m - window for t in self.times) + need <= n
+            ]
+            free.append(min(able, default=FOREVER))
+        if max(free, default=self.now) > self.now:
+            self.wait(max(free))
+            return False
+        return True
+
+    def wait(self, until):
+        self.due = until if self.due is None else min(self.due, until)
 
     # ---- sending ----
 
@@ -90,6 +105,7 @@ class Twin:
         need = 1
         if x.cancel_sent is not None:
             if self.now - x.cancel_sent < self.timeout:
+                self.wait(x.cancel_sent + self.timeout)
                 return self.held[side].add("PENDING")
             need += sum(not y.cancelling and y is not x for s in (0, 1) for y in self.orders(s))
         if not self.affords(need):
@@ -105,6 +121,7 @@ class Twin:
         if self.bars[side]:
             barred, until = self.bars[side]
             if self.now < until and (barred is None or self.meet(side, price, barred)):
+                self.wait(until)
                 held.add("REJECTED")
         return held
 
@@ -149,10 +166,15 @@ class Twin:
                     self.held[side].add("HYSTERESIS")
                 return self.cancel(side, x) if breaks and overdue else None
         if not urgent and self.now - x.born < self.min_life:
+            self.wait(x.born + self.min_life)
             return self.held[side].add("LIFE")
         if unanswered:
-            return self.cancel(side, x) if urgent or overdue else self.held[side].add("PENDING")
+            if urgent or overdue:
+                return self.cancel(side, x)
+            self.wait(x.sent + self.timeout)
+            return self.held[side].add("PENDING")
         if not self.amend and x.cancel_sent is not None and self.now - x.cancel_sent < self.timeout:
+            self.wait(x.cancel_sent + self.timeout)
             return self.held[side].add("PENDING")
         stays = price == x.at and self.amend and not crosses
         held = set() if stays else self.forbidden(side, price)
@@ -173,7 +195,7 @@ class Twin:
         return self.send(AMEND, side, x)
 
     def target(self, bid, ask, bid_size, ask_size, now, touch_bid=None, touch_ask=None):
-        self.now, self.actions, self.held = now, [], [set(), set()]
+        self.now, self.actions, self.held, self.due = now, [], [set(), set()], None
         price, size, touch = (bid, ask), (bid_size, ask_size), (touch_ask, touch_bid)
         standing = [x.at for x in self.orders(0) if not x.cancelling]
         first = 1 if standing and bid_size and bid > max(standing) else 0

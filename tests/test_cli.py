@@ -222,6 +222,33 @@ class TestReplay:
         )
         assert by_set["pnl"] == changed["pnl"]
 
+    def test_orders_by_option_and_by_configuration(self, call, place):
+        options = ("--hysteresis", 1, "--min-life", 0.5, "--messages", "5/1, 100/60", "--max-exposure", 4)
+        code, out, err = call("replay", *SHORT, *options, "--no-report", "--json")
+        assert (code, err) == (0, "")
+        found = json.loads(out)
+        orders = mmcore.Orders(
+            hysteresis=1, min_life=10**9 // 2, messages=[(5, 10**9), (100, 60 * 10**9)], max_exposure=4
+        )
+        events = mmcore.SimulatedMarket(duration=300).events()
+        assert found["orders"] == mmcore.run(events, orders=orders).summary()["orders"]
+        assert found["settings"]["messages"] == "5/1, 100/60"
+        config = place / "orders.toml"
+        config.write_text(
+            "[simulation]\nduration = 300\n"
+            '[orders]\nhysteresis = 1\nmin_life = 0.5\nmessages = "5/1, 100/60"\nmax_exposure = 4\n'
+        )
+        same = json.loads(call("replay", "--config", config, "--no-report", "--json")[1])
+        assert (same["orders"], same["pnl"]) == (found["orders"], found["pnl"])
+        code, out, _ = call("replay", *SHORT, *options, "--no-report")
+        assert code == 0
+        assert "\nOrder messages" in out
+        assert f"{found['messages']:,}" in out
+        assert max(map(len, out.splitlines())) <= 80
+        code, _, err = call("replay", *SHORT, "--messages", "many", "--no-report")
+        assert code == 2
+        assert "messages must be budgets n/seconds" in err
+
     def test_report_of_the_configuration(self, call, place):
         config = place / "mine.toml"
         config.write_text('[simulation]\nduration = 300\n[report]\npath = "mine.html"\n')

@@ -1,4 +1,4 @@
-"""The example of a running desk: stopped and resumed it is the desk that was never stopped; it can be killed."""
+"""The example of a running desk: stopped and resumed it is the desk that was never stopped."""
 
 import asyncio
 import importlib.util

@@ -15,7 +15,7 @@ matplotlib.use("agg")
 
 @pytest.fixture(scope="module")
 def result():
-    return mm.run(mm.SimulatedMarket(duration=900.0, seed=7).events())
+    return mm.run(mm.SimulatedMarket(duration=900.0, seed=7).events(), orders={"hysteresis": 1})
 
 
 @pytest.fixture
@@ -80,6 +80,22 @@ def test_given_parameters_have_no_calibration_to_draw(ax):
     outcome = mm.replay(events, mm.Quoter(mm.Affine(base=(2.0, 2.0))))
     with pytest.raises(NotIdentified, match="no calibration"):
         outcome.plot("calibration", ax=ax)
+
+
+def test_without_orders_there_are_no_messages_to_draw(result, ax):
+    plain = mm.replay(result.events, mm.Affine(base=3.0, q_max=5))
+    for what in ("messages", "life"):
+        with pytest.raises(NotIdentified, match="without orders"):
+            plain.plot(what, ax=ax)
+
+
+def test_every_message_is_in_its_minute_and_every_order_in_the_histogram(result, ax):
+    result.plot("messages", ax=ax)
+    (line,) = ax.get_lines()
+    assert line.get_ydata()[:-1].sum() == result.messages
+    ax.clear()
+    result.plot("life", ax=ax)
+    assert sum(bar.get_height() for bar in ax.patches) == len(result.order_life.seconds)
 
 
 def test_without_matplotlib_the_error_names_the_extra(result, monkeypatch):

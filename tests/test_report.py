@@ -264,6 +264,27 @@ def test_thinning_draws_the_same_envelope(gaps, buckets, random):
             assert np.nanmax(values[mine]) == np.nanmax(values[rows])
 
 
+def test_a_replay_with_orders_shows_what_stood_its_messages_and_their_lives(events, tmp_path):
+    outcome = replay(events, orders={"hysteresis": 1, "max_exposure": 5}, latency=0.3)
+    outcome.report(tmp_path / "orders.html")
+    page = Page((tmp_path / "orders.html").read_text(encoding="utf-8"))
+    charts_drawn = {a["id"] for _, a in page.elements if a.get("role") == "img"}
+    assert {"chart-messages", "chart-life"} <= charts_drawn
+    assert drawn(page, "messages", "sent")[:-1].sum() == outcome.messages
+    counts = outcome.message_counts
+    assert counts.rejected["amend"] + counts.rejected["new"] > 0
+    for number in (counts.new, counts.amend, counts.cancel, *counts.rejected.values()):
+        assert numbers.count(number) in page.texts["td"]
+    assert any(str(outcome.order_life) in text for text in page.texts["small"])
+    time = drawn(page, "quotes", "t") * 1e6 + json.loads(page.scripts["page-data"])["start"] * 1e6
+    bid = drawn(page, "quotes", "bid") / float(outcome.instrument.tick)
+    stood = outcome.standing
+    for row in range(0, len(time) - 1, 11):
+        moment = (time[row] + time[row + 1]) / 2
+        prices = stood.price[(stood.side == 0) & (stood.start < moment) & (stood.end > moment)]
+        assert bid[row] == pytest.approx(prices.max()) if len(prices) else np.isnan(bid[row])
+
+
 def test_a_replay_without_fills_has_a_report(events, tmp_path):
     outcome = replay(events, depth=10_000.0)
     assert len(outcome.fills) == 0

@@ -1,4 +1,4 @@
-"""Recalibrate: the window's estimates are calibrate's, exact however long it runs; live and replay are one."""
+"""Recalibrate: the window's estimates are calibrate's, however long it runs; live and replay are one."""
 
 import math
 import pickle

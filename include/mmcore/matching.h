@@ -16,6 +16,14 @@
  * trade at our price fills up to its size, as if we stood first in the queue: the optimistic
  * bound. The side of the trade is not asked.
  *
+ * With `venue` (venue.h) a decision's quote goes through mm_orders instead: messages arrive `latency` after
+ * they were sent, answers and fills are known another `latency` later, and that position is the inventory
+ * decided for. Orders are looked at at each decision, and with the quote of the last one again when an
+ * answer comes and when a wait is over. That quote is out of date once a fill is known or the touch has
+ * reached it: then the next decision looks again. At one moment: rows, then what arrives at the venue, then
+ * what becomes known, then the decision. A decision after a quote row does not wait for later rows of its
+ * stamp; its messages do.
+ *
  * Profit is split as it arises, in half tick*lots (twice the mid is an integer): spread2 grows by
  * qty*(mid2 - 2*price) at a fill, revaluation2 by net*(change of mid2) at a quote. The book never
  * sees a mid, so that the two sums and the book check each other.
@@ -32,6 +40,7 @@
 #include "calibration.h"
 #include "quoting.h"
 #include "recalibration.h"
+#include "venue.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -68,7 +77,7 @@ typedef struct mm_decision { /* 112 bytes; DECISION in NumPy */
   double reference; /* ticks; NaN: no mid */
   int64_t touch_bid, touch_ask;
   int64_t bid, ask, bid_size, ask_size;
-  int64_t inventory;             /* lots, before it */
+  int64_t inventory;             /* lots, before it; with orders: as far as it is known */
   int64_t spread2, revaluation2; /* half tick*lots, so far */
   int64_t fees;                  /* currency units, so far */
   uint32_t why;
@@ -79,7 +88,7 @@ typedef struct mm_fill_context { /* 56 bytes; FILL_CONTEXT in NumPy: what stood 
   int64_t touch_bid, touch_ask;  /* known then */
   int64_t mid2;                  /* the last known bid + ask */
   int64_t inventory;             /* after it */
-  int64_t decision;              /* whose order it was */
+  int64_t decision;              /* in force: whose order it was, without orders */
   int64_t trade;                 /* row of the trades */
   int8_t place;                  /* against the touch of that decision: 0 inside, 1 at, 2 behind */
   int8_t complete;               /* nothing of the order is left */
@@ -137,7 +146,11 @@ typedef struct mm_replay {
   double made_reference;
   int64_t made_inventory, made_bid, made_ask;
   int32_t made;
-  int32_t aging; /* the quote depends on how old the market's is */
+  int32_t aging;   /* the quote depends on how old the market's is */
+  mm_venue *venue; /* NULL: each decision's quote replaces what stands */
+  uint16_t *held;  /* with orders, of each decision: MM_HELD_… of its bid and its ask */
+  int64_t heard;   /* cursor of the fills: known to us */
+  int64_t wake;    /* nothing happens by itself before */
 } mm_replay;
 
 #define MM_MONEY_LIMIT ((int64_t)1 << 61)
@@ -163,7 +176,7 @@ static inline void mm_replay_init(mm_replay *r, const mm_replay_setup *setup, co
   r->policy = policy;
   r->rules = *rules;
   r->aging = rules->halt_after > 0 || rules->widen_after > 0;
-  r->next = setup->interval > 0 && setup->first <= setup->last ? setup->first : INT64_MAX;
+  r->next = r->wake = setup->interval > 0 && setup->first <= setup->last ? setup->first : INT64_MAX;
   r->touch_bid = r->live_price[MM_BID] = r->sent_price[MM_BID] = MM_NO_BID;
   r->touch_ask = r->live_price[MM_ASK] = r->sent_price[MM_ASK] = MM_NO_ASK;
   mm_position_init(&r->position, MM_AVERAGE, negative_prices);
@@ -217,7 +230,7 @@ static inline int mm_replay_decide(mm_replay *r, const mm_events *e, int64_t tim
   if (r->follower)
     mm_replay_follow(r, time);
   const mm_replay_setup *setup = &r->setup;
-  const int64_t net = r->position.net;
+  const int64_t net = r->venue ? r->venue->orders.position : r->position.net;
   const double reference = mm_replay_reference(r, e);
   mm_quote *q = &r->quote_made;
   if (!r->made || setup->countdown || r->aging || reference != r->made_reference ||
@@ -250,7 +263,7 @@ static inline int mm_replay_decide(mm_replay *r, const mm_events *e, int64_t tim
   d->fees = r->fees;
   d->why = q->why;
   d->lost = 0;
-  for (int side = 0; side < 2; ++side) {
+  for (int side = 0; side < 2 && !r->venue; ++side) {
     if (q->price[side] != r->sent_price[side] || q->size[side] != r->sent_size[side]) {
       r->sent_price[side] = q->price[side];
       r->sent_size[side] = q->size[side];
@@ -280,9 +293,9 @@ static inline void mm_replay_arrive(mm_replay *r, int64_t time) {
   }
 }
 
-/* Fill `lots` of what rests on `side`, by the trade under the cursor. */
-static inline int mm_replay_hit(mm_replay *r, const mm_events *e, int side, int64_t lots) {
-  const int64_t price = r->live_price[side];
+/* Book and log a fill of `lots` at `price`, by the trade under the cursor; `left` of the order is left. */
+static inline int mm_replay_fill(mm_replay *r, const mm_events *e, int side, int64_t lots, int64_t price,
+                                 int64_t order_id, int64_t left) {
   const int64_t qty = side == MM_BID ? lots : -lots;
   const mm_decision *d = &r->decisions[r->live_decision];
   int64_t fee = 0, spread2 = r->spread2, fees = r->fees;
@@ -299,8 +312,6 @@ static inline int mm_replay_hit(mm_replay *r, const mm_events *e, int side, int6
     return status;
   r->spread2 = spread2;
   r->fees = fees;
-  r->live_left[side] -= lots;
-  r->decided_at_fill[side] = r->n_decisions;
 
   mm_fill *f = &r->fills[r->n_fills];
   memset(f, 0, sizeof *f);
@@ -309,7 +320,7 @@ static inline int mm_replay_hit(mm_replay *r, const mm_events *e, int side, int6
   f->qty = qty;
   f->price = price;
   f->fee = fee;
-  f->order_id = 2 * r->live_decision + side + 1;
+  f->order_id = order_id;
   f->fee_currency = -1;
   f->liquidity = MM_MAKER;
   mm_fill_context *c = &r->contexts[r->n_fills++];
@@ -322,13 +333,23 @@ static inline int mm_replay_hit(mm_replay *r, const mm_events *e, int side, int6
   c->decision = r->live_decision;
   c->trade = r->trade;
   c->place = better > 0 ? 0 : better == 0 ? 1 : 2;
-  c->complete = r->live_left[side] == 0;
+  c->complete = left == 0;
+  return MM_OK;
+}
 
+/* Fill `lots` of what rests on `side`, by the trade under the cursor. */
+static inline int mm_replay_hit(mm_replay *r, const mm_events *e, int side, int64_t lots) {
+  const int64_t price = r->live_price[side], left = r->live_left[side] - lots;
   const int64_t none = side == MM_BID ? MM_NO_BID : MM_NO_ASK;
-  if (c->complete)
+  const int status = mm_replay_fill(r, e, side, lots, price, 2 * r->live_decision + side + 1, left);
+  if (MM_UNLIKELY(status != MM_OK))
+    return status;
+  r->live_left[side] = left;
+  r->decided_at_fill[side] = r->n_decisions;
+  if (!left)
     r->live_price[side] = none;
   /* What we expect to rest from now on: what is in flight will be refused. */
-  r->sent_size[side] = r->pending < r->n_decisions ? 0 : r->live_left[side];
+  r->sent_size[side] = r->pending < r->n_decisions ? 0 : left;
   r->sent_price[side] = r->sent_size[side] ? price : none;
   return MM_OK;
 }
@@ -361,12 +382,42 @@ static inline int mm_replay_on_quote(mm_replay *r, const mm_events *e) {
   return MM_OK;
 }
 
+/* What rests on one side at the venue: better prices first, then older orders. */
+static inline int mm_replay_hit_side(mm_replay *r, const mm_events *e, int side, int64_t time) {
+  mm_venue *v = r->venue;
+  const int64_t price = e->price[r->trade];
+  const int32_t subtick = e->subtick[r->trade];
+  int64_t size = e->size[r->trade]; /* what a trade at our price may fill */
+  int at = 0;
+  while (at < v->count[side]) {
+    const mm_resting *x = &v->resting[side][at];
+    const int64_t left = x->size - x->filled;
+    int64_t lots = left;
+    int status;
+    if (side == MM_BID ? price >= x->price : price < x->price || (price == x->price && subtick == 0)) {
+      if (!r->setup.touch || price != x->price || subtick != 0 || !size)
+        break;
+      lots = size < left ? size : left;
+      size -= lots;
+    }
+    if (MM_UNLIKELY((status = mm_replay_fill(r, e, side, lots, x->price, x->order_id, left - lots)) != MM_OK))
+      return status;
+    at += mm_venue_fill(v, side, at, lots, time) > 0;
+    r->wake = INT64_MIN; /* the news of it is on its way */
+  }
+  return MM_OK;
+}
+
 static inline int mm_replay_on_trade(mm_replay *r, const mm_events *e, int64_t time) {
   const int64_t i = r->trade;
   if ((e->flags[i] & MM_TRADE_HIDDEN) && !r->setup.hidden)
     return MM_OK;
   if (r->pending < r->n_decisions)
     mm_replay_arrive(r, time);
+  if (r->venue) {
+    const int status = mm_replay_hit_side(r, e, MM_BID, time);
+    return status == MM_OK ? mm_replay_hit_side(r, e, MM_ASK, time) : status;
+  }
   /* Whole ticks are rounded down: a trade is below our bid when its ticks are, and above our ask when
    * its ticks are or when it stands between our tick and the next. Absent sides compare false. */
   const int64_t price = e->price[i], bid = r->live_price[MM_BID], ask = r->live_price[MM_ASK];
@@ -380,6 +431,110 @@ static inline int mm_replay_on_trade(mm_replay *r, const mm_events *e, int64_t t
     return mm_replay_hit(r, e, side, e->size[i] < left ? e->size[i] : left);
   }
   return MM_OK;
+}
+
+/* ---- what happens between the rows ---- */
+
+/* When we know of the next fill; INT64_MAX: we know of all. */
+static inline int64_t mm_replay_fill_time(const mm_replay *r) {
+  return r->heard < r->n_fills ? r->fills[r->heard].receive_time + r->venue->latency : INT64_MAX;
+}
+
+/* Hear what is known first: a fill before an answer, since a trade comes before what arrives with it. */
+static inline int mm_replay_hear(mm_replay *r, int64_t fill, int64_t answer) {
+  if (answer < fill)
+    return mm_venue_hear(r->venue, answer);
+  const mm_fill *f = &r->fills[r->heard++];
+  return mm_venue_hear_fill(r->venue, f->order_id, f->qty > 0 ? f->qty : -f->qty,
+                            f->qty > 0 ? MM_BID : MM_ASK);
+}
+
+static inline int mm_replay_look(mm_replay *r, int64_t time) {
+  const int64_t last = r->n_decisions - 1;
+  const mm_orders *o = &r->venue->orders;
+  if (MM_UNLIKELY(r->venue->n_messages > r->venue->message_capacity - MM_ORDERS_ACTIONS))
+    return MM_CAPACITY;
+  const int status =
+      mm_venue_look(r->venue, &r->quote_made, r->touch_bid, r->touch_ask, time, last, r->messages);
+  if (r->decisions[last].time == time) {
+    r->held[2 * last + MM_BID] = (uint16_t)o->held[MM_BID];
+    r->held[2 * last + MM_ASK] = (uint16_t)o->held[MM_ASK];
+  }
+  return status;
+}
+
+/* Is there no room for what a decision logs? */
+static inline int mm_replay_full(const mm_replay *r) {
+  return r->n_decisions >= r->decision_capacity ||
+         (r->venue && r->venue->n_messages > r->venue->message_capacity - MM_ORDERS_ACTIONS);
+}
+
+/* Decide at `time`, knowing all that is known by then. */
+static inline int mm_replay_decision(mm_replay *r, const mm_events *e, int64_t time) {
+  int status = MM_OK;
+  if (!r->venue)
+    return mm_replay_decide(r, e, time);
+  if (MM_UNLIKELY(mm_replay_full(r)))
+    return MM_CAPACITY;
+  while (MM_LIKELY(status == MM_OK)) {
+    const int64_t fill = mm_replay_fill_time(r), answer = mm_venue_answer_time(r->venue);
+    if (fill > time && answer > time)
+      break;
+    status = mm_replay_hear(r, fill, answer);
+  }
+  if (status == MM_OK)
+    status = mm_replay_decide(r, e, time);
+  if (MM_UNLIKELY(status != MM_OK))
+    return status;
+  r->venue->stale = 0;
+  r->wake = INT64_MIN;
+  return mm_replay_look(r, time);
+}
+
+/* The decision of the grid that is next. */
+static inline int mm_replay_next(mm_replay *r, const mm_events *e) {
+  const int status = mm_replay_decision(r, e, r->next);
+  if (MM_UNLIKELY(status != MM_OK))
+    return status;
+  /* no sum may overflow: the last decision is at least one interval before the end */
+  r->next = r->next <= r->setup.last - r->setup.interval ? r->next + r->setup.interval : INT64_MAX;
+  return MM_OK;
+}
+
+/* All that happens by itself before `time`, and before the orders are pulled. */
+static inline int mm_replay_advance(mm_replay *r, const mm_events *e, int64_t time) {
+  mm_venue *v = r->venue;
+  int status = MM_OK;
+  if (!v) {
+    while (status == MM_OK && r->next < time)
+      status = mm_replay_next(r, e);
+    r->wake = r->next;
+    return status;
+  }
+  if (time > r->setup.end)
+    time = r->setup.end;
+  while (MM_LIKELY(status == MM_OK)) {
+    const int64_t fill = mm_replay_fill_time(r), answer = mm_venue_answer_time(v);
+    const int64_t arrival = mm_venue_arrival(v), known = fill < answer ? fill : answer;
+    const int64_t ours = r->next < v->look ? r->next : v->look;
+    if (arrival < time && arrival <= known && arrival <= ours)
+      status = mm_venue_arrive(v, r->touch_bid, r->touch_ask);
+    else if (known < time && known <= ours)
+      status = mm_replay_hear(r, fill, answer);
+    else if (ours < time)
+      status = r->next <= v->look ? mm_replay_next(r, e) : mm_replay_look(r, v->look);
+    else {
+      r->wake = arrival < known ? arrival : known;
+      r->wake = ours < r->wake ? ours : r->wake;
+      return MM_OK;
+    }
+  }
+  return status;
+}
+
+/* The most that one trade may add to the fills. */
+static inline int64_t mm_replay_fills_of_a_trade(const mm_replay *r) {
+  return r->venue ? 2 * MM_ORDERS_SLOTS : 1;
 }
 
 /* Let the window see the row under the cursor; once, also when the row is come to again. */
@@ -398,32 +553,29 @@ static inline int mm_replay_watch(mm_replay *r, const mm_events *e, int is_quote
 /* Walk the rows up to `stop` (exclusive). MM_CAPACITY: enlarge and call again; other statuses are final. */
 static inline int mm_replay_run(mm_replay *r, const mm_events *e, int64_t stop) {
   const int every_quote = r->setup.interval == 0;
+  const int64_t fills = mm_replay_fills_of_a_trade(r);
   int status;
   if (stop > e->rows)
     stop = e->rows;
   for (; r->row < stop; ++r->row) {
     const int is_quote = e->kind[r->row] == MM_EVENT_QUOTE;
     const int64_t time = is_quote ? e->quote_time[r->quote] : e->trade_time[r->trade];
-    while (r->next < time) {
-      if (MM_UNLIKELY((status = mm_replay_decide(r, e, r->next)) != MM_OK))
-        return status;
-      /* no sum may overflow: the last decision is at least one interval before the end */
-      r->next = r->next <= r->setup.last - r->setup.interval ? r->next + r->setup.interval : INT64_MAX;
-    }
+    if (r->wake < time && MM_UNLIKELY((status = mm_replay_advance(r, e, time)) != MM_OK))
+      return status;
     if (r->follower && MM_UNLIKELY((status = mm_replay_watch(r, e, is_quote, time)) != MM_OK))
       return status;
     if (is_quote) {
-      if (every_quote && MM_UNLIKELY(r->n_decisions >= r->decision_capacity))
+      if (every_quote && MM_UNLIKELY(mm_replay_full(r)))
         return MM_CAPACITY;
       const int64_t crossed = r->crossed;
       if (MM_UNLIKELY((status = mm_replay_on_quote(r, e)) != MM_OK))
         return status;
       if (every_quote && r->crossed == crossed && time >= r->setup.first && time <= r->setup.last &&
-          MM_UNLIKELY((status = mm_replay_decide(r, e, time)) != MM_OK))
+          MM_UNLIKELY((status = mm_replay_decision(r, e, time)) != MM_OK))
         return status;
       ++r->quote;
     } else {
-      if (MM_UNLIKELY(r->n_fills >= r->fill_capacity))
+      if (MM_UNLIKELY(r->n_fills > r->fill_capacity - fills))
         return MM_CAPACITY;
       if (time <= r->setup.end && MM_UNLIKELY((status = mm_replay_on_trade(r, e, time)) != MM_OK))
         return status;
@@ -436,6 +588,8 @@ static inline int mm_replay_run(mm_replay *r, const mm_events *e, int64_t stop) 
 /* After the last row: what was live before the end took effect, though no trade came to show it. */
 static inline void mm_replay_finish(mm_replay *r) {
   mm_replay_arrive(r, r->setup.end);
+  if (r->venue)
+    mm_venue_pull(r->venue, r->setup.end);
 }
 
 #ifdef __cplusplus

@@ -310,9 +310,10 @@ def sections(model: str = MODEL.default) -> tuple[Section, ...]:
     Examples
     --------
     >>> [section.name for section in sections()]
-    ['data', 'instrument', 'simulation', 'calibration', 'model', 'replay', 'report']
+    ['data', 'instrument', 'simulation', 'calibration', 'model', 'replay', 'orders', 'report']
     """
     from . import calibration
+    from .messages import ORDERS_PARAMETERS
     from .replaying import REPLAY_PARAMETERS, WALK_PARAMETERS
     from .simulation import SimulatedMarket
 
@@ -327,6 +328,11 @@ def sections(model: str = MODEL.default) -> tuple[Section, ...]:
         Section("calibration", "How volatility and fill intensity are measured.", calibration.PARAMETERS),
         Section("model", "The model that is solved for quotes.", (MODEL, *model_parameters(model))),
         Section("replay", "How the market is replayed.", (*WALK_PARAMETERS, *REPLAY_PARAMETERS)),
+        Section(
+            "orders",
+            "Any key here replays the order messages too: which are sent, when, and how the venue answers.",
+            ORDERS_PARAMETERS,
+        ),
         Section("report", "The page that is written at the end.", REPORT),
     )
 

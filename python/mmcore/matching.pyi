@@ -5,11 +5,14 @@ from numpy.typing import NDArray
 from typing_extensions import disjoint_base
 
 from .events import Events
+from .orders import Orders
 from .quoting import Quoter
 from .rolling import Recalibrate
 
 DECISION: np.dtype[np.void]
 FILL_CONTEXT: np.dtype[np.void]
+MESSAGE: np.dtype[np.void]
+STANDING: np.dtype[np.void]
 PARAMETERS: np.dtype[np.void]
 
 @disjoint_base
@@ -31,6 +34,7 @@ class Matching:
         weighted: bool,
         hidden: bool,
         recalibrate: Recalibrate | None = None,
+        orders: Orders | None = ...,
         decisions: int = ...,
         fills: int | None = ...,
     ) -> None: ...
@@ -39,6 +43,12 @@ class Matching:
     def run(self, stop: int) -> int: ...
     def finish(
         self,
-    ) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.void], dict[str, Any]]: ...
+    ) -> tuple[
+        NDArray[np.void],
+        NDArray[np.void],
+        NDArray[np.void],
+        dict[str, Any],
+        tuple[NDArray[np.void], NDArray[np.void], NDArray[np.uint16]] | None,
+    ]: ...
 
-__all__ = ["DECISION", "FILL_CONTEXT", "PARAMETERS", "Matching"]
+__all__ = ["DECISION", "FILL_CONTEXT", "MESSAGE", "PARAMETERS", "STANDING", "Matching"]

@@ -239,7 +239,8 @@ def by_period(result: Result, period: float | None = 3600.0, offset: float = 0.0
     edges = np.concatenate([[t.first_time], inner, [t.last_time]]).astype(np.int64)
 
     e = earned(result, edges)
-    both, either = _present(result, edges)
+    bid, ask, either = (covered.until(edges) for covered in result.standing.covered)
+    both = bid + ask - either
     quoted = np.diff(np.minimum(edges, t.end_time))
     time, inventory = result.inventory_path
     lots = inventory.astype(np.float64)  # lots times ns leave int64 where lots are small
@@ -271,18 +272,3 @@ def by_period(result: Result, period: float | None = 3600.0, offset: float = 0.0
             )
         )
     return Periods(tuple(rows), float(period), float(offset), result.events.name)
-
-
-def _present(result: Result, times: Int64Array) -> tuple[Int64Array, Int64Array]:
-    """Return for how long (ns) both sides, and at least one side, had been in the market by each time."""
-    if not len(result.decisions):
-        return np.zeros_like(times), np.zeros_like(times)
-    live = np.minimum(result.decisions["live_time"], result.totals.end_time)
-    window = np.searchsorted(live, times, "right") - 1
-    inside = np.where(window >= 0, times - live[np.maximum(window, 0)], 0)
-    found = []
-    bid, ask = result._held
-    for held in (np.minimum(bid, ask), np.maximum(bid, ask)):
-        before = np.append(0, np.cumsum(held))[np.maximum(window, 0)]
-        found.append(before + np.where(window >= 0, np.minimum(inside, held[np.maximum(window, 0)]), 0))
-    return found[0], found[1]

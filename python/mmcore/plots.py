@@ -21,8 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InvalidArgument, MissingExtra, NotIdentified
-from .report.charts import LIGHT, markout_range
+from .messages import per_minute
+from .report.charts import LIGHT, life_histogram, markout_range
 from .report.thinning import thin
+from .standing import quoted
 
 if TYPE_CHECKING:
     from .assumptions import Sensitivity
@@ -65,7 +67,8 @@ def plot_result(result: Result, what: str = "pnl", ax: Any = None) -> Any:
         "intensity" (fill rates of our orders against the model's), "calibration" (the fit),
         "histogram" (time at each inventory), "spreads" (our half-spread against the market's),
         "parameters" (sigma, A and k that followed the market with 95 % bands, and the half-spread that they
-        imply: one panel each, within the axes).
+        imply: one panel each, within the axes), "messages" (order messages by the minute), "life" (how long
+        orders were in the market).
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure when omitted.
 
@@ -80,7 +83,8 @@ def plot_result(result: Result, what: str = "pnl", ax: Any = None) -> Any:
     InvalidArgument
         `what` is none of these.
     NotIdentified
-        "calibration" of a result without one; "parameters" where nothing followed the market.
+        "calibration" of a result without one; "parameters" where nothing followed the market; "messages" and
+        "life" of one without orders.
     """
     draw = PLOTS.get(what)
     if draw is None:
@@ -145,7 +149,7 @@ def _absent(prices: NDArray[Any], sizes: NDArray[Any]) -> NDArray[np.float64]:
 def draw_mid(result: Result, ax: Any) -> Any:
     """Mid price with our quotes and fills, in currency."""
     tick = float(result.instrument.tick)
-    quotes, d, fills = result.events.quotes, result.decisions, result.fills
+    quotes, ours, fills = result.events.quotes, quoted(result), result.fills
     low = max(0, int(np.searchsorted(quotes.local_time, result.totals.first_time, "right")) - 1)
     high = int(np.searchsorted(quotes.local_time, result.totals.end_time, "right"))
     time = np.asarray(quotes.local_time[low:high])
@@ -153,8 +157,9 @@ def draw_mid(result: Result, ax: Any) -> Any:
     market_ask = _absent(quotes.ask[low:high], quotes.ask_size[low:high])
     _steps(ax, time, (market_bid + market_ask) / 2 * tick, color=LIGHT["ink"], linewidth=1.0, label="mid")
     for side, colour in (("bid", LIGHT["bid"]), ("ask", LIGHT["ask"])):
-        ours = _absent(d[side], d[f"{side}_size"]) * tick
-        _steps(ax, d["live_time"], ours, color=colour, linewidth=0.8, alpha=0.8, label=f"our {side}")
+        _steps(
+            ax, ours["time"], ours[side] * tick, color=colour, linewidth=0.8, alpha=0.8, label=f"our {side}"
+        )
     for mine, colour, marker, label in (
         (fills["qty"] > 0, LIGHT["bid"], "^", "buys"),
         (fills["qty"] < 0, LIGHT["ask"], "v", "sells"),
@@ -316,15 +321,11 @@ def _shares(ax: Any) -> Any:
 
 def draw_spreads(result: Result, ax: Any) -> Any:
     """Half of our spread and half of the market's over time, ticks."""
-    d = result.decisions
-    bid, ask = _absent(d["bid"], d["bid_size"]), _absent(d["ask"], d["ask_size"])
-    touch_bid, touch_ask = d["touch_bid"].astype(np.float64), d["touch_ask"].astype(np.float64)
-    market = np.where(
-        (np.abs(touch_bid) < 2**62) & (np.abs(touch_ask) < 2**62), touch_ask - touch_bid, np.nan
-    )
-    _steps(ax, d["live_time"], market / 2, color=LIGHT["touch"], linewidth=1.0, label="market")
-    _steps(ax, d["live_time"], (ask - bid) / 2, color=LIGHT["bid"], linewidth=1.2, label="ours")
-    _against_time(ax, d["live_time"])
+    ours = quoted(result)
+    market, mine = ours["touch_ask"] - ours["touch_bid"], ours["ask"] - ours["bid"]
+    _steps(ax, ours["time"], market / 2, color=LIGHT["touch"], linewidth=1.0, label="market")
+    _steps(ax, ours["time"], mine / 2, color=LIGHT["bid"], linewidth=1.2, label="ours")
+    _against_time(ax, ours["time"])
     ax.set_ylabel("half-spread, ticks")
     _legend(ax)
     return ax
@@ -362,6 +363,37 @@ def draw_parameters(result: Result, ax: Any) -> Any:
     return ax
 
 
+def draw_messages(result: Result, ax: Any) -> Any:
+    """Order messages sent in each minute."""
+    _with_orders(result)
+    minutes, sent = per_minute(result)
+    time = np.append(minutes, result.totals.end_time)
+    _steps(ax, time, np.append(sent, sent[-1]).astype(np.float64), color=LIGHT["ink"], linewidth=1.0)
+    ax.set_ylim(bottom=0)
+    _against_time(ax, time)
+    ax.set_ylabel("messages in each minute")
+    return ax
+
+
+def draw_life(result: Result, ax: Any) -> Any:
+    """How long orders were in the market, on a logarithmic axis."""
+    lives = _with_orders(result)
+    if len(lives):
+        edges, count = life_histogram(lives)
+        ax.bar(edges[:-1], count, np.diff(edges), align="edge", color=LIGHT["inventory"])
+    ax.set_xscale("log")
+    ax.set_xlabel("time in the market, s")
+    ax.set_ylabel("orders")
+    return ax
+
+
+def _with_orders(result: Result) -> NDArray[np.float64]:
+    life = result.order_life
+    if life is None:
+        raise NotIdentified("this result has no order messages: it was replayed without orders")
+    return life.seconds
+
+
 PLOTS: dict[str, Callable[[Result, Any], Any]] = {
     "mid": draw_mid,
     "inventory": draw_inventory,
@@ -372,6 +404,8 @@ PLOTS: dict[str, Callable[[Result, Any], Any]] = {
     "histogram": draw_histogram,
     "spreads": draw_spreads,
     "parameters": draw_parameters,
+    "messages": draw_messages,
+    "life": draw_life,
 }
 """What can be drawn, by name."""
 

@@ -17,6 +17,9 @@ What is assumed, so that a result means something:
   ``fill="touch"``: besides, a trade at our price fills up to its size, as if nobody stood before us:
   the optimistic bound. The side of a trade is not asked. We are a small participant: our orders
   change neither quotes nor trades.
+- **What is sent.** With ``orders`` a decision's quote goes through :class:`mmcore.Orders`, and its messages
+  to a venue: they arrive `latency` later, and answers and fills are known another `latency` later.
+  A decision's inventory is the one that is known. See docs/replay.md.
 
 :func:`run` is the whole job: calibrate on the first part of the data, make the policy, replay the
 rest, and the optimistic bound beside it.
@@ -33,6 +36,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from .errors import CapacityError, InvalidArgument, NotIdentified, UnknownName
+from .messages import OrderLog, fresh_orders, settings_of
 from .parameters import Parameter
 from .results import Result, Results, Totals
 
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
     from .calibration import Calibration
     from .events import Events
     from .matching import Matching
+    from .orders import Orders
     from .rolling import Recalibrate
 
 __all__ = [
@@ -224,6 +229,7 @@ def replay(
     hidden: bool = ...,
     time_left: float | None = ...,
     recalibrate: Recalibrate | None = ...,
+    orders: Orders | Mapping[str, Any] | None = ...,
     optimistic: bool = ...,
     progress: Progress | None = ...,
 ) -> Results: ...
@@ -240,6 +246,7 @@ def replay(
     hidden: bool = ...,
     time_left: float | None = ...,
     recalibrate: Recalibrate | None = ...,
+    orders: Orders | Mapping[str, Any] | None = ...,
     optimistic: bool = ...,
     progress: Progress | None = ...,
 ) -> Result: ...
@@ -255,6 +262,7 @@ def replay(
     hidden: bool = False,
     time_left: float | None = None,
     recalibrate: Recalibrate | None = None,
+    orders: Orders | Mapping[str, Any] | None = None,
     optimistic: bool = False,
     progress: Progress | None = None,
 ) -> Result | Results:
@@ -285,6 +293,10 @@ def replay(
     recalibrate : Recalibrate, optional
         Lets the policy follow the market: sigma, A and k of the quoter's model are put in force again as they
         were known at each moment, in place, going on from a copy of this object's state.
+    orders : Orders or mapping, optional
+        What turns quotes into messages: its settings are used, by fresh orders without a position, and it
+        stays as it is. Or :data:`mmcore.messages.ORDERS_PARAMETERS` by name, with times in seconds. None:
+        each decision replaces what stands, at no cost.
     optimistic : bool
         Whether to replay under "touch" in the same pass; otherwise :attr:`Result.optimistic` does so when
         it is first asked for.
@@ -333,6 +345,7 @@ def replay(
         "hidden": hidden,
         "time_left": time_left,
         "recalibrate": recalibrate,
+        "orders": orders,
         "optimistic": optimistic,
     }
     if isinstance(quoter, Mapping):
@@ -350,7 +363,7 @@ def replay_each(
     progress: Progress | None,
 ) -> list[Result]:
     """Replay one quoter under several settings, arguments of :func:`replay`, in one pass."""
-    known = {p.name: p.default for p in REPLAY_PARAMETERS} | {"recalibrate": None}
+    known = {p.name: p.default for p in REPLAY_PARAMETERS} | {"recalibrate": None, "orders": None}
     for name in settings:
         if name not in known:
             raise InvalidArgument(
@@ -394,6 +407,7 @@ def _replay(
     hidden: bool,
     time_left: float | None,
     recalibrate: Recalibrate | None,
+    orders: Orders | Mapping[str, Any] | None,
     optimistic: bool,
     progress: Progress | None,
     model: Any = None,
@@ -410,6 +424,7 @@ def _replay(
         "hidden": hidden,
         "time_left": time_left,
         "recalibrate": recalibrate,
+        "orders": orders,
         "model": model,
         "calibration": calibration,
         "sample": sample,
@@ -429,6 +444,7 @@ class _Case:
     matching: Matching
     span: _Span
     result: dict[str, Any]
+    orders: Orders | None
 
 
 def _case(
@@ -443,6 +459,7 @@ def _case(
     hidden: bool,
     time_left: float | None,
     recalibrate: Recalibrate | None = None,
+    orders: Orders | Mapping[str, Any] | None = None,
     model: Any = None,
     calibration: Calibration | None = None,
     sample: str | None = None,
@@ -477,6 +494,7 @@ def _case(
             argument="recalibrate", value=recalibrate, allowed="an mmcore.Recalibrate, or None"
         )
     rate = _rate(maker_fee)
+    own = fresh_orders(orders, events.instrument)
     span = _span(events, interval_ns)
     if time_left is None:
         left = math.inf if quoter.policy.stationary else math.nan
@@ -501,6 +519,7 @@ def _case(
         weighted=reference == "weighted",
         hidden=hidden,
         recalibrate=recalibrate,
+        orders=own,
         decisions=span.decisions,
     )
     described = {
@@ -512,11 +531,12 @@ def _case(
         "hidden": hidden,
         "time_left": None if math.isnan(left) else left if math.isfinite(left) else "inf",
         **({} if recalibrate is None else {"recalibrate": repr(recalibrate)}),
+        **({} if own is None else settings_of(own)),
         **(settings or {}),
     }
     made = {"quoter": quoter, "settings": described, "model": model}
     made["recalibrate"] = None if recalibrate is None else recalibrate.copy()
-    return _Case(matching, span, made | {"calibration": calibration, "sample": sample})
+    return _Case(matching, span, made | {"calibration": calibration, "sample": sample}, own)
 
 
 def _one_pass(events: Events, cases: Sequence[_Case], progress: Progress | None) -> list[Result]:
@@ -534,7 +554,7 @@ def _one_pass(events: Events, cases: Sequence[_Case], progress: Progress | None)
             progress(end, total)
     results = []
     for case in cases:
-        decisions, fills, contexts, totals = case.matching.finish()
+        decisions, fills, contexts, totals, logs = case.matching.finish()
         span = case.span
         results.append(
             Result(
@@ -544,6 +564,7 @@ def _one_pass(events: Events, cases: Sequence[_Case], progress: Progress | None)
                 fill_context=contexts,
                 parameters=case.matching.parameters,
                 totals=Totals(first_time=span.first, end_time=span.end, last_time=span.last_quote, **totals),
+                order_log=None if case.orders is None or logs is None else OrderLog(case.orders, *logs),
                 **case.result,
             )
         )
@@ -556,7 +577,7 @@ def replay_under(rule: str, result: Result, quoter: Any) -> Result:
     arguments = {p.name: settings.pop(p.name) for p in REPLAY_PARAMETERS if p.name in settings}
     if arguments["time_left"] == "inf":
         arguments["time_left"] = math.inf
-    arguments["recalibrate"] = result.recalibrate
+    arguments |= {"recalibrate": result.recalibrate, "orders": result.orders}
     arguments |= {"model": result.model, "calibration": result.calibration, "sample": result.sample}
     case = _case(result.events, quoter, **(arguments | {"fill": rule}), settings=settings)
     return _one_pass(result.events, [case], None)[0]
@@ -687,6 +708,7 @@ def run(
     reference: str = "mid",
     hidden: bool = False,
     time_left: float | None = None,
+    orders: Orders | Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Result:
     """Do the whole main job: calibrate, make the policy, replay, and the optimistic bound beside it.
@@ -721,7 +743,7 @@ def run(
         Arguments of :func:`mmcore.calibrate` by name: ``{"method": "reach"}``.
     limits, obligations : optional
         For the quoter.
-    interval, latency, fill, maker_fee, reference, hidden, time_left, progress
+    interval, latency, fill, maker_fee, reference, hidden, time_left, orders, progress
         See :func:`replay`.
 
     Returns
@@ -849,6 +871,7 @@ def run(
         hidden=hidden,
         time_left=time_left,
         recalibrate=follow,
+        orders=orders,
         optimistic=fill != "touch",
         progress=progress,
         model=made,

@@ -48,9 +48,12 @@ if TYPE_CHECKING:
     from .events import Events
     from .instruments import Instrument
     from .inventory import InventoryLaw
+    from .messages import MessageCounts, OrderLife, OrderLog
+    from .orders import Orders
     from .periods import Periods
     from .quoting import Explanation
     from .rolling import Recalibrate
+    from .standing import Pieces, Standing
 
 __all__ = [
     "FEW",
@@ -258,9 +261,10 @@ class FillRate:
     Parameters
     ----------
     side, place : str
-        "bid" or "ask"; "inside", "at" or "behind" the touch at the order's decision.
+        "bid" or "ask"; "inside", "at" or "behind" the touch of the decision in force.
     orders, filled : int
-        Orders that went live, and those filled (wholly or in part).
+        Orders that were there, and those filled there (wholly or in part). One that outlives its decision
+        counts at each place where the market leaves it.
     fraction : float
         filled / orders; NaN without orders.
     lots : int
@@ -425,15 +429,15 @@ class Result:
     decisions : ndarray
         One record per decision (dtype ``DECISION``): ``time``, ``live_time`` (ns); ``reference``;
         ``touch_bid``, ``touch_ask``, ``bid``, ``ask``, ``bid_size``, ``ask_size``; ``inventory``
-        before it; ``why`` (bits ``MM_WHY_…`` of ``mmcore/policy.h``); ``lost`` (bit 0: the bid, bit 1:
-        the ask was lost in flight); cumulative ``spread2``, ``revaluation2`` (half tick·lots), ``fees``
-        (currency units).
+        before it (with ``orders``: as far as it was known); ``why`` (bits ``MM_WHY_…`` of
+        ``mmcore/policy.h``); ``lost`` (bit 0: the bid, bit 1: the ask was lost in flight); cumulative
+        ``spread2``, ``revaluation2`` (half tick·lots), ``fees`` (currency units).
     fills : ndarray
         Fill records (dtype ``mmcore.FILL``); ``time`` is the exchange's stamp, ``receive_time`` ours.
     fill_context : ndarray
         One record per fill: ``touch_bid``, ``touch_ask`` known at the fill, ``mid2``, ``inventory``
-        after it, ``decision`` (row of `decisions`), ``place`` (0 inside, 1 at, 2 behind the touch of
-        that decision), ``complete`` (1 when nothing of the order was left).
+        after it, ``decision`` (row of `decisions`: the one in force), ``place`` (0 inside, 1 at, 2 behind
+        the touch of that decision), ``complete`` (1 when nothing of the order was left).
     totals : Totals
         Where it ended.
     model, calibration : optional
@@ -450,6 +454,8 @@ class Result:
         policy in force from then on; ``status`` (0 set, below 0 not).
     recalibrate : Recalibrate, optional
         How, and from what state.
+    order_log : OrderLog, optional
+        Where it was replayed with ``orders``: messages, what stood at the venue, and what held sides back.
 
     Notes
     -----
@@ -484,6 +490,7 @@ class Result:
         optimistic: Result | None = None,
         parameters: NDArray[np.void] | None = None,
         recalibrate: Recalibrate | None = None,
+        order_log: OrderLog | None = None,
     ) -> None:
         self.events = events
         self.quoter = quoter
@@ -497,6 +504,7 @@ class Result:
         self.sample = sample
         self.parameters = parameters
         self.recalibrate = recalibrate
+        self.order_log = order_log
         # A quoter may be changed after the replay; the optimistic bound is that of the rules as they were.
         self._rules = copy(quoter)
         if optimistic is not None:
@@ -554,7 +562,7 @@ class Result:
             done = int(np.count_nonzero(self.parameters["status"] == 0))
             found.append(
                 f"The parameters followed the market: set {done:,} times of {len(self.parameters):,}, every "
-                f"{every} from the {window} before; where the window did not identify them, those before stayed."
+                f"{every} from the {window} before; where it did not identify them, those before stayed."
             )
         law = self._intensity_law
         if law is not None and self._further:
@@ -803,65 +811,72 @@ class Result:
     # ---- orders
 
     @cached_property
-    def _orders(self) -> dict[str, NDArray[Any]]:
-        """Return one entry per order that went live: side, decision, depth, place, seconds live, …"""
-        d, end = self.decisions, self.totals.end_time
-        live = d["live_time"]
-        until = np.minimum(np.append(live[1:], end), end)
-        columns: dict[str, list[NDArray[Any]]] = {}
-        for s, side in enumerate(SIDES):
-            sign = 1 - 2 * s
-            there = (live < end) & (d[f"{side}_size"] > 0) & ((d["lost"] >> s) & 1 == 0)
-            mine = (self.fills["qty"] * sign) > 0
-            rows = self.fill_context["decision"][mine]
-            lots = np.bincount(rows, self.fills["qty"][mine] * sign, minlength=len(d)).astype(np.int64)
-            last = until.copy()
-            done = rows[self.fill_context["complete"][mine] == 1]
-            last[done] = self.fills["receive_time"][mine][self.fill_context["complete"][mine] == 1]
-            first = last.copy()  # the first fill, where there was one
-            np.minimum.at(first, rows, self.fills["receive_time"][mine])
-            at = np.flatnonzero(there)
-            price, touch = d[side][at], d[f"touch_{side}"][at]
-            new = {
-                "side": np.full(len(at), s),
-                "decision": at,
-                "depth": sign * (d["reference"][at] - price),
-                "place": 1 - sign * np.sign(np.where(touch == price, 0, np.where(price > touch, 1, -1))),
-                "seconds": (last[at] - live[at]) / 1e9,
-                "seconds_unfilled": (first[at] - live[at]) / 1e9,
-                "lots": lots[at],
-            }
-            for name, column in new.items():
-                columns.setdefault(name, []).append(column)
-        return {name: np.concatenate(parts) for name, parts in columns.items()}
+    def standing(self) -> Standing:
+        """What stood in the market: one row for each order at a price."""
+        from .standing import standing
+
+        return standing(self)
 
     @cached_property
-    def _held(self) -> tuple[Int64Array, Int64Array]:
-        """Return for how long (ns) the bid and the ask of each decision were in the market."""
-        o, found = self._orders, []
-        for s in range(len(SIDES)):
-            mine, held = o["side"] == s, np.zeros(len(self.decisions), dtype=np.int64)
-            held[o["decision"][mine]] = np.rint(o["seconds"][mine] * 1e9).astype(np.int64)
-            found.append(held)
-        return found[0], found[1]
+    def _pieces(self) -> Pieces:
+        """What stood, by the decision in force."""
+        from .standing import pieces
+
+        return pieces(self)
+
+    @property
+    def orders(self) -> Orders | None:
+        """The orders it was replayed with, as before the first message; None without."""
+        return None if self.order_log is None else self.order_log.orders
+
+    @property
+    def message_log(self) -> NDArray[np.void]:
+        """One record per order message, in the order sent (dtype ``mmcore.matching.MESSAGE``).
+
+        ``time``, ``live_time`` (ns: sent, at the venue), ``order_id``, ``price``, ``size`` (the whole one),
+        ``decision`` (row of `decisions`, the last one then), ``revision``, ``kind``
+        (:class:`~mmcore.orders.ActionKind`), ``side`` (0 bid, 1 ask), ``answer``
+        (:class:`~mmcore.orders.ReportKind`; 0: none before the end), ``reason`` (1: post-only). Empty without
+        ``orders``.
+        """
+        from .matching import MESSAGE
+
+        return np.zeros(0, dtype=MESSAGE) if self.order_log is None else self.order_log.messages
+
+    @cached_property
+    def message_counts(self) -> MessageCounts | None:
+        """The messages by kind, and how many were rejected; None without ``orders``."""
+        from .messages import message_counts
+
+        return None if self.order_log is None else message_counts(self.order_log)
+
+    @cached_property
+    def order_life(self) -> OrderLife | None:
+        """How long orders were in the market; None without ``orders``."""
+        from .messages import order_life
+
+        return None if self.order_log is None else order_life(self)
 
     @cached_property
     def fill_rates(self) -> list[FillRate]:
-        """Fill rates by side and by place against the touch of the order's decision."""
-        o, rates = self._orders, []
+        """Fill rates by side and by place against the touch of the decision in force."""
+        p, rates = self._pieces, []
         for s, side in enumerate(SIDES):
-            for p, place in enumerate(PLACES):
-                mine = (o["side"] == s) & (o["place"] == p)
-                orders, filled = int(mine.sum()), int((o["lots"][mine] > 0).sum())
-                seconds = float(o["seconds"][mine].sum())
+            for place, name in enumerate(PLACES):
+                mine = (p.side == s) & (p.place == place)
+                orders, filled = (
+                    len(np.unique(p.order_id[mine])),
+                    len(np.unique(p.order_id[mine & (p.lots > 0)])),
+                )
+                seconds = float(p.seconds[mine].sum())
                 rates.append(
                     FillRate(
                         side,
-                        place,
+                        name,
                         orders,
                         filled,
                         filled / orders if orders else math.nan,
-                        int(o["lots"][mine].sum()),
+                        int(p.lots[mine].sum()),
                         seconds,
                         filled / seconds if seconds else math.nan,
                         *_poisson(filled, seconds),
@@ -872,66 +887,31 @@ class Result:
     @cached_property
     def presence(self) -> Presence:
         """Share of time with quotes in the market, and the reasons for the rest."""
-        d, first, end = self.decisions, self.totals.first_time, self.totals.end_time
-        span = end - first
-        if span <= 0 or not len(d):
-            return Presence(0.0, 0.0, 0.0, 1.0)
-        live = np.minimum(d["live_time"], end)
-        window = np.append(live[1:], end) - live
-        held = dict(zip(SIDES, self._held, strict=True))
-        o = self._orders
-        why_absent: dict[str, dict[str, int]] = {}
-        for s, side in enumerate(SIDES):
-            mine = o["side"] == s
-            absent = why_absent.setdefault(side, {})
-            placed = np.zeros(len(d), dtype=bool)
-            placed[o["decision"][mine]] = True
-            void = (d["lost"] >> s) & 1 == 1
-            absent["not yet live"] = int(live[0]) - first
-            absent["filled, until the next decision"] = int((window - held[side])[placed].sum())
-            absent["lost in flight: the side was filled meanwhile"] = int(window[void & ~placed].sum())
-            silent = ~placed & ~void
-            for bits in np.unique(d["why"][silent]):
-                here = int(window[silent & (d["why"] == bits)].sum())
-                for reason in _reasons(int(bits), side):
-                    absent[reason] = absent.get(reason, 0) + here
-        both = int(np.minimum(held["bid"], held["ask"]).sum())
-        bid, ask = int(held["bid"].sum()) - both, int(held["ask"].sum()) - both
-        shares = {
-            side: {reason: time / span for reason, time in absent.items() if time}
-            for side, absent in why_absent.items()
-        }
-        either = dict.fromkeys([*shares["bid"], *shares["ask"]])
-        return Presence(
-            both / span,
-            bid / span,
-            ask / span,
-            (span - both - bid - ask) / span,
-            {r: (shares["bid"].get(r, 0.0) + shares["ask"].get(r, 0.0)) / 2 for r in either},
-            shares["bid"],
-            shares["ask"],
-        )
+        from .standing import presence
+
+        return presence(self)
 
     @property
     def messages(self) -> int:
-        """Order messages sent: a side whose integer price or size changes counts one."""
+        """Order messages sent; without ``orders`` a side whose integer price or size changes counts one."""
         return sum(self.totals.messages)
 
     @cached_property
     def intensity(self) -> list[IntensityBin]:
         """Fill intensity by posted depth, with exact Poisson intervals, against A·exp(-k·depth).
 
-        An order is exposed from the moment it is live until it is first hit or replaced; its depth
-        is that of its decision. At most 20 bins a side, each a whole number of ticks wide.
+        An order is exposed from the moment it is live until it is first hit or replaced, and anew with each
+        decision that comes into force, from whose reference its depth counts. At most 20 bins a side, each a
+        whole number of ticks wide.
         """
-        o, bins = self._orders, []
+        p, bins = self._pieces, []
         law, further = self._intensity_law, self._further
         for s, side in enumerate(SIDES):
-            mine = (o["side"] == s) & (o["seconds_unfilled"] > 0)
+            mine = (p.side == s) & (p.unfilled > 0)
             if not mine.any():
                 continue
-            depth, seconds = o["depth"][mine], o["seconds_unfilled"][mine]
-            hit = o["lots"][mine] > 0
+            depth, seconds = p.depth[mine], p.unfilled[mine]
+            hit = p.lots[mine] > 0
             low = math.floor(float(depth.min()))
             width = max(1, math.ceil((float(depth.max()) - low + 0.5) / 20))
             label = np.floor((depth - low) / width).astype(np.int64)
@@ -1038,6 +1018,7 @@ class Result:
             "trades": len(self.events.trades),
             "decisions": len(self.decisions),
             "messages": self.messages,
+            "orders": None,
             "fills": len(self.fills),
             "bought": t.bought,
             "sold": t.sold,
@@ -1062,6 +1043,8 @@ class Result:
             "settings": self.settings,
             "optimistic": None,
         }
+        if self.message_counts is not None and self.order_life is not None:
+            out["orders"] = {"messages": asdict(self.message_counts), "life": self.order_life.to_dict()}
         if self.optimistic is not None:
             bound = self.optimistic
             out["optimistic"] = {
@@ -1126,6 +1109,8 @@ class Result:
                 "span",
                 f"{self.duration:,.3f} s, {len(self.decisions):,} decisions, {self.messages:,} messages",
             ),
+            *([] if self.orders is None else [("messages", str(self.message_counts))]),
+            *([] if self.orders is None else [("order life", str(self.order_life))]),
             ("fills", f"{len(self.fills):,} ({t.bought:,} lots bought, {t.sold:,} sold), rule {self.fill!r}"),
             ("inventory", f"{t.net:+,} lots at the end, within [{levels[0]:+,}, {levels[-1]:+,}]"),
             ("P&L", str(self.attribution)),
@@ -1217,28 +1202,6 @@ class Results(Mapping[Any, Result]):
         top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
         rows = "".join("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>" for row in body)
         return f"<table><tr>{top}</tr>{rows}</table>"
-
-
-def _reasons(bits: int, side: str) -> tuple[str, ...]:
-    """Return why a side of a quote was absent, in words: only the bits that remove that side."""
-    from .quoting import Why
-
-    removing = (
-        Why.REFERENCE
-        | Why.CROSSED
-        | Why.HALTED
-        | Why.NO_STATIONARY
-        | Why.PAST_HORIZON
-        | Why.BEYOND_HORIZON
-        | Why.INVENTORY
-        | Why.STATE
-        | Why.RANGE
-        | Why.SHIFT
-        | Why.TIME
-    )
-    removing |= (Why.LIMIT_BID | Why.POLICY_BID) if side == "bid" else (Why.LIMIT_ASK | Why.POLICY_ASK)
-    # one reason for each stretch of time, so that the shares of a side add up to its absence
-    return Why(bits & removing).words[:1] or ("no reason given",)
 
 
 def _poisson(n: int, exposure: float) -> tuple[float, float]:

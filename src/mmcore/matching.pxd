@@ -1,9 +1,48 @@
 """The replay kernel: its structs and functions; see ``mmcore/matching.h``."""
-from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from mmcore.book cimport mm_fill, mm_position
+from mmcore.orders cimport mm_orders_settings
 from mmcore.quoting cimport Policy, Quoter, mm_live_policy, mm_policy, mm_rules
 from mmcore.rolling cimport Recalibrate, mm_estimate, mm_rolling
+
+
+cdef extern from "mmcore/venue.h" nogil:
+    const int64_t MM_ORDERS_ACTIONS
+
+    ctypedef struct mm_message:
+        int64_t time
+        int64_t live_time
+        int64_t order_id
+        int64_t price
+        int64_t size
+        int64_t decision
+        int32_t revision
+        int8_t kind
+        int8_t side
+        int8_t answer
+        int8_t reason
+
+    ctypedef struct mm_standing:
+        int64_t time
+        int64_t end_time
+        int64_t order_id
+        int64_t price
+        int64_t size
+        int64_t decision
+        int32_t side
+        int32_t reserved
+
+    ctypedef struct mm_venue:
+        mm_message *messages
+        int64_t n_messages
+        int64_t message_capacity
+        mm_standing *standing
+        int64_t n_standing
+        int64_t standing_capacity
+
+    int mm_venue_init(mm_venue *v, const mm_orders_settings *settings, int64_t latency,
+                      int64_t *ring) noexcept
 
 
 cdef extern from "mmcore/matching.h" nogil:
@@ -109,7 +148,10 @@ cdef extern from "mmcore/matching.h" nogil:
         int64_t fees
         int64_t crossed
         mm_position position
+        mm_venue *venue
+        uint16_t *held
 
+    int64_t mm_replay_fills_of_a_trade(const mm_replay *r) noexcept
     void mm_replay_init(mm_replay *r, const mm_replay_setup *setup, const mm_policy *policy,
                         const mm_rules *rules, int negative_prices) noexcept
     int mm_replay_run(mm_replay *r, const mm_events *e, int64_t stop) noexcept
@@ -122,6 +164,7 @@ cdef int replay_run(mm_replay *r, const mm_events *e, int64_t stop) noexcept nog
 cdef class Matching:
     cdef mm_replay c_replay
     cdef mm_events c_events
+    cdef mm_venue c_venue
     cdef object _columns
     cdef Policy _policy
     cdef mm_follower c_follower
@@ -131,6 +174,12 @@ cdef class Matching:
     cdef object _decisions
     cdef object _fills
     cdef object _contexts
+    cdef object _ring
+    cdef object _messages
+    cdef object _standing
+    cdef object _held
     cdef bint _busy
     cdef int _follow(self, Quoter quoter, Recalibrate recalibrate, int64_t first, int64_t last) except -1
     cdef int _room(self, int64_t decisions, int64_t fills) except -1
+    cdef int _room_of_orders(self, int64_t messages, int64_t standing) except -1
+    cdef int _enlarge(self) except -1

@@ -5,11 +5,12 @@ The rules (one clock, what is in flight, what fills) are those of ``mmcore/match
 """
 import numpy as np
 
-from libc.stdint cimport INT64_MIN, int8_t, int32_t, int64_t, uint8_t
+from libc.stdint cimport INT64_MIN, int8_t, int32_t, int64_t, uint8_t, uint16_t
 from libc.string cimport memset
 
 from mmcore.book cimport mm_fill, mm_i128
-from mmcore.quoting cimport Policy, Quoter
+from mmcore.orders cimport MM_TIME_LIMIT, Orders, mm_orders_ring
+from mmcore.quoting cimport Quoter
 from mmcore.rolling cimport Recalibrate
 
 from mmcore.book import FILL
@@ -23,7 +24,7 @@ cdef extern from "mmcore/types.h" nogil:
         MM_UNSUPPORTED
         MM_CAPACITY
 
-__all__ = ["DECISION", "FILL_CONTEXT", "PARAMETERS", "Matching"]
+__all__ = ["DECISION", "FILL_CONTEXT", "MESSAGE", "PARAMETERS", "STANDING", "Matching"]
 
 DECISION = np.dtype(
     [(name, "<i8") for name in ("time", "live_time")]
@@ -47,7 +48,22 @@ PARAMETERS = np.dtype([*((name, ESTIMATE[name]) for name in ESTIMATE.names), ("v
 """NumPy type of a recalibration, ``mm_recalibrated`` in C: the estimate, the version of the policy in force
 from then on, and a status: 0 set, below 0 not (-5 where the window did not identify all parameters)."""
 
-if PARAMETERS.itemsize != sizeof(mm_recalibrated) or DECISION.itemsize != sizeof(mm_decision) or FILL.itemsize != sizeof(mm_fill):
+MESSAGE = np.dtype(
+    [(name, "<i8") for name in ("time", "live_time", "order_id", "price", "size", "decision")]
+    + [("revision", "<i4")]
+    + [(name, "|i1") for name in ("kind", "side", "answer", "reason")]
+)
+"""NumPy type of an order message, ``mm_message`` in C."""
+
+STANDING = np.dtype(
+    [(name, "<i8") for name in ("time", "end_time", "order_id", "price", "size", "decision")]
+    + [("side", "<i4"), ("reserved", "<i4")]
+)
+"""NumPy type of what stood at the venue, ``mm_standing`` in C."""
+
+if (DECISION.itemsize != sizeof(mm_decision) or FILL.itemsize != sizeof(mm_fill)
+        or PARAMETERS.itemsize != sizeof(mm_recalibrated)
+        or MESSAGE.itemsize != sizeof(mm_message) or STANDING.itemsize != sizeof(mm_standing)):
     raise ImportError("the record types of Python and C differ: build again")
 
 
@@ -72,6 +88,14 @@ def _bytes(records):
 
 def _copied(records, n):
     return _bytes(records)[:n].copy().reshape(-1).view(records.dtype)
+
+
+def _moved(records, n, capacity, dtype):
+    """Return room for `capacity` records, the first `n` of which are those there were."""
+    array = np.empty(capacity, dtype=dtype)
+    if n:
+        _bytes(array)[:n] = _bytes(records)[:n]
+    return array
 
 
 cdef class Matching:
@@ -101,9 +125,11 @@ cdef class Matching:
         Whether hidden executions fill too.
     recalibrate : Recalibrate, optional
         Lets the policy follow the market, from a copy of its state.
+    orders : Orders, optional
+        Whose settings turn the quotes into messages; it is only read. None: each quote replaces what stands.
     decisions, fills : int, optional
-        Records to make room for at first; by default a fill for each trade, up to a million. Memory
-        that is not written to is not taken.
+        Records to make room for at first; by default a fill for each trade, up to a million. With orders
+        also two messages a decision, up to two millions. Memory that is not written to is not taken.
 
     Raises
     ------
@@ -117,8 +143,10 @@ cdef class Matching:
 
     def __init__(self, events, Quoter quoter not None, *, int64_t interval, int64_t latency, int64_t first,
                  int64_t last, int64_t end, double time_left, int64_t expiry, fee, bint touch, bint weighted,
-                 bint hidden, Recalibrate recalibrate=None, int64_t decisions=4096, fills=None):
+                 bint hidden, Recalibrate recalibrate=None, Orders orders=None, int64_t decisions=4096,
+                 fills=None):
         cdef mm_replay_setup setup
+        cdef int64_t[::1] ring
         cdef mm_events *e = &self.c_events
         cdef const uint8_t[::1] kind = events.kind
         cdef const int32_t[::1] subtick
@@ -165,8 +193,21 @@ cdef class Matching:
         mm_replay_init(&self.c_replay, &setup, self._policy.c_policy, &quoter.c_rules,
                        events.instrument.negative_prices)
         self._decisions = self._fills = self._contexts = self._recalibrated = None
+        self._messages = self._standing = self._held = None
         if recalibrate is not None:
             self._follow(quoter, recalibrate, first, last)
+        if orders is not None:
+            if first < 0 or end > MM_TIME_LIMIT:
+                raise InvalidArgument(argument="events", value=(first, end),
+                                      allowed="between 0 and 2^62 ns, where orders can be timed")
+            self._ring = np.zeros(max(mm_orders_ring(&orders.c.settings), 1), dtype=np.int64)
+            ring = self._ring
+            if mm_venue_init(&self.c_venue, &orders.c.settings, latency, &ring[0]) != MM_OK:
+                raise InvalidArgument(argument="timeout", value=orders.c.settings.timeout,
+                                      allowed=f"at least {2 * latency} ns: an answer takes 2 * latency")
+            self.c_replay.venue = &self.c_venue
+            messages = min(2 * max(decisions, 1), 1 << 21) + MM_ORDERS_ACTIONS
+            self._room_of_orders(messages, messages)
         self._room(max(decisions, 1), max(min(e.trades, 1 << 20) if fills is None else fills, 1))
 
     cdef int _follow(self, Quoter quoter, Recalibrate recalibrate, int64_t first, int64_t last) except -1:
@@ -179,14 +220,15 @@ cdef class Matching:
         model = quoter._model
         names = [parameter.name for parameter in model.PARAMETERS]
         f.parameters = (
-            MM_FOLLOW_SIGMA * ("sigma" in names) | MM_FOLLOW_A * ("A" in names) | MM_FOLLOW_K * ("k" in names)
+            MM_FOLLOW_SIGMA * ("sigma" in names) | MM_FOLLOW_A * ("A" in names)
+            | MM_FOLLOW_K * ("k" in names)
         )
-        f.row = self.c_events.quotes > 0 and getattr(model, "horizon", None) is not None and model._has_stationary
+        f.row = getattr(model, "horizon", None) is not None and model._has_stationary
         f.live = &self._quoter.live
         f.rolling, f.used = self._window.c, self._window.used
         if f.rolling.origin != INT64_MIN and self.c_events.rows and (
-            min(self.c_events.quote_time[0], self.c_events.trade_time[0] if self.c_events.trades else first)
-            < f.rolling.now
+            min(self.c_events.quote_time[0] if self.c_events.quotes else first,
+                self.c_events.trade_time[0] if self.c_events.trades else first) < f.rolling.now
         ):
             raise InvalidArgument(
                 "recalibrate has seen data from within the replayed span: it would look ahead",
@@ -202,7 +244,7 @@ cdef class Matching:
 
     @property
     def parameters(self):
-        """The recalibrations so far, one record of dtype :data:`PARAMETERS` each; None where none are made."""
+        """The recalibrations so far, one record of dtype :data:`PARAMETERS` each; None: none are made."""
         if self._recalibrated is None:
             return None
         found = self._recalibrated[:self.c_follower.n]
@@ -212,24 +254,51 @@ cdef class Matching:
     cdef int _room(self, int64_t decisions, int64_t fills) except -1:
         """Move what was logged into arrays of at least these lengths."""
         cdef uint8_t[::1] view
+        cdef uint16_t[:, ::1] held
         cdef mm_replay *r = &self.c_replay
         if decisions > r.decision_capacity:
-            array = np.empty(decisions, dtype=DECISION)
-            if r.n_decisions:
-                _bytes(array)[:r.n_decisions] = _bytes(self._decisions)[:r.n_decisions]
-            view = array.view(np.uint8)
+            self._decisions = _moved(self._decisions, r.n_decisions, decisions, DECISION)
+            view = self._decisions.view(np.uint8)
             r.decisions, r.decision_capacity = <mm_decision *>&view[0], decisions
-            self._decisions = array
+            if r.venue != NULL:
+                array = np.empty((decisions, 2), dtype=np.uint16)
+                array[:r.n_decisions] = self._held[:r.n_decisions] if r.n_decisions else 0
+                self._held = held = array
+                r.held = &held[0, 0]
         if fills > r.fill_capacity:
-            records, contexts = np.empty(fills, dtype=FILL), np.empty(fills, dtype=FILL_CONTEXT)
-            if r.n_fills:
-                _bytes(records)[:r.n_fills] = _bytes(self._fills)[:r.n_fills]
-                _bytes(contexts)[:r.n_fills] = _bytes(self._contexts)[:r.n_fills]
-            view = records.view(np.uint8)
+            self._fills = _moved(self._fills, r.n_fills, fills, FILL)
+            self._contexts = _moved(self._contexts, r.n_fills, fills, FILL_CONTEXT)
+            view = self._fills.view(np.uint8)
             r.fills = <mm_fill *>&view[0]
-            view = contexts.view(np.uint8)
+            view = self._contexts.view(np.uint8)
             r.contexts, r.fill_capacity = <mm_fill_context *>&view[0], fills
-            self._fills, self._contexts = records, contexts
+        return 0
+
+    cdef int _room_of_orders(self, int64_t messages, int64_t standing) except -1:
+        cdef uint8_t[::1] view
+        cdef mm_venue *v = &self.c_venue
+        if messages > v.message_capacity:
+            self._messages = _moved(self._messages, v.n_messages, messages, MESSAGE)
+            view = self._messages.view(np.uint8)
+            v.messages, v.message_capacity = <mm_message *>&view[0], messages
+        if standing > v.standing_capacity:
+            self._standing = _moved(self._standing, v.n_standing, standing, STANDING)
+            view = self._standing.view(np.uint8)
+            v.standing, v.standing_capacity = <mm_standing *>&view[0], standing
+        return 0
+
+    cdef int _enlarge(self) except -1:
+        """Double what is full, or nearly: a step may log several records."""
+        cdef mm_replay *r = &self.c_replay
+        cdef mm_venue *v = &self.c_venue
+        cdef int64_t fills = mm_replay_fills_of_a_trade(r)
+        self._room(2 * r.decision_capacity if r.n_decisions >= r.decision_capacity else 0,
+                   2 * r.fill_capacity + fills if r.n_fills > r.fill_capacity - fills else 0)
+        if r.venue != NULL:
+            self._room_of_orders(
+                2 * v.message_capacity if v.n_messages > v.message_capacity - MM_ORDERS_ACTIONS else 0,
+                2 * v.standing_capacity if v.n_standing >= v.standing_capacity else 0,
+            )
         return 0
 
     def run(self, int64_t stop):
@@ -253,8 +322,7 @@ cdef class Matching:
                     status = replay_run(r, &self.c_events, stop)
                 if status != MM_CAPACITY:
                     break
-                self._room(2 * r.decision_capacity if r.n_decisions >= r.decision_capacity else 0,
-                           2 * r.fill_capacity if r.n_fills >= r.fill_capacity else 0)
+                self._enlarge()
         finally:
             self._busy = False
         if status == MM_UNSUPPORTED:
@@ -270,7 +338,11 @@ cdef class Matching:
         return r.row
 
     def finish(self):
-        """Let what was in flight before the end take effect; returns (decisions, fills, contexts, totals)."""
+        """Let what was in flight before the end take effect.
+
+        Returns (decisions, fills, contexts, totals, logs): of orders, `logs` holds the messages, what stood,
+        and what held the sides of each decision back; it is None without orders.
+        """
         cdef mm_replay *r = &self.c_replay
         if r.row != self.c_events.rows:
             raise InvalidArgument(f"only {r.row} of {self.c_events.rows} rows were replayed", argument="self")
@@ -289,6 +361,10 @@ cdef class Matching:
         }
         found = [self._decisions[:r.n_decisions], _copied(self._fills, r.n_fills),
                  _copied(self._contexts, r.n_fills)]
-        for array in found:
+        logs = None
+        if r.venue != NULL:
+            logs = (self._messages[:r.venue.n_messages], self._standing[:r.venue.n_standing],
+                    self._held[:r.n_decisions])
+        for array in (*found, *(logs or ())):
             array.flags.writeable = False
-        return (*found, totals)
+        return (*found, totals, logs)

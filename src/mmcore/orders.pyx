@@ -842,6 +842,25 @@ cdef class Orders:
         return Held(self.c.held[0]), Held(self.c.held[1])
 
     @property
+    def due(self):
+        """When :meth:`target` is to be asked again although nothing has changed, ns; None: not by itself.
+
+        A wait ends then: for ``min_life``, a budget, ``timeout`` or ``retry``. After messages, and where the
+        touch holds a side back, it is now.
+
+        Examples
+        --------
+        >>> orders = Orders(min_life=100)
+        >>> for order in orders.target((99, None, 1, 0), now=0):
+        ...     _ = orders.on_report(Report("accepted", order.order_id))
+        >>> orders.target((98, None, 1, 0), now=1), orders.due
+        ((), 100)
+        """
+        if self.c.due > MM_TIME_LIMIT:
+            return None
+        return max(self.c.due, self.c.now, 0)
+
+    @property
     def sent(self):
         """Messages so far."""
         return self.c.messages
@@ -903,6 +922,21 @@ cdef class Orders:
     def amend(self):
         """Whether the venue amends orders."""
         return bool(self.c.settings.amend)
+
+    @property
+    def settings(self):
+        """The arguments that make orders of the same settings, without orders and position.
+
+        Examples
+        --------
+        >>> orders = Orders(hysteresis=1, max_exposure=3)
+        >>> _ = orders.target((99, 102, 1, 1), now=0)
+        >>> fresh = Orders(**orders.settings)
+        >>> fresh.max_exposure, fresh.sent
+        (3, 0)
+        """
+        names = ("min_life", "hysteresis", "messages", "max_exposure", "amend", "timeout", "retry")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def next_id(self):

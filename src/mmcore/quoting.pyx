@@ -1039,8 +1039,8 @@ cdef class FeedAge:
     Examples
     --------
     >>> quoter = Quoter(Affine(base=1.5), feed_age=FeedAge(halt_after=2.0, widen_after=0.1, widen=4.0))
-    >>> [quoter.quote(100.5, 0, age=age) for age in (0.05, 0.25)]
-    [Quote(bid=99, ask=102, bid_size=1, ask_size=1), Quote(bid=97, ask=104, bid_size=1, ask_size=1, why=WIDENED)]
+    >>> [tuple(quoter.quote(100.5, 0, age=age)) for age in (0.05, 0.25)]
+    [(99, 102), (97, 104)]
     >>> quoter.quote(100.5, 0, age=3.0).why.words
     ('the market data are older than the bound',)
     """
@@ -1824,8 +1824,9 @@ cdef class Quoter:
         kernel = getattr(self.model, "_kernel", None)
         if kernel is None:
             raise Unsupported(
-                "recalibration in a replay needs a model that is compiled in place (exact models, closed forms, "
-                f"Avellaneda-Stoikov with a horizon), and this is {self._model!r}", argument="recalibrate",
+                "recalibration in a replay needs a model that is compiled in place (exact models, closed "
+                f"forms, Avellaneda-Stoikov with a horizon), and this is {self._model!r}",
+                argument="recalibrate",
             )
         cdef Quoter copy = _restore_quoter(*self.__reduce__()[1])
         cdef mm_parameters p

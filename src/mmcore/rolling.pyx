@@ -314,7 +314,8 @@ cdef class Recalibrate:
         every, window = _seconds(every, "every"), _seconds(window, "window")
         buckets = round(window / every)
         if buckets < 1 or abs(buckets * every - window) > 1e-9 * window:
-            raise InvalidArgument(argument="window", value=window, allowed=f"a multiple of every={every:g} (s)")
+            raise InvalidArgument(argument="window", value=window,
+                                  allowed=f"a multiple of every={every:g} (s)")
         if buckets > 1_000_000:
             raise InvalidArgument(argument="window", value=window,
                                   allowed=f"at most a million times every={every:g} (s)")
@@ -471,7 +472,8 @@ cdef class Recalibrate:
                     q += 1
                 else:
                     time = tt[t]
-                    status = mm_rolling_trade(&self.c, stamp[t], time, price[t], subtick[t], side[t], flags[t])
+                    status = mm_rolling_trade(&self.c, stamp[t], time, price[t], subtick[t], side[t],
+                                              flags[t])
                     t += 1
                 if status == MM_INVALID:
                     break
@@ -509,8 +511,8 @@ cdef class Recalibrate:
         Returns
         -------
         Estimate or None
-            What was put in force: made at the end of the last `every` seconds that are full. None when there is
-        none that is newer than the last. Where the window does not identify all of them (see
+            What was put in force: made at the end of the last full `every` seconds. None when there is none
+            newer than the last. Where the window does not identify all of them (see
             :attr:`Estimate.identified`) nothing is set: the parameters in force stay.
 
         Raises

@@ -75,7 +75,7 @@ def whole_day(day, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def run_result():
     """Return a whole job: calibration, model, replay and the optimistic bound."""
-    return mm.run(mm.SimulatedMarket(duration=1200.0, seed=3).events())
+    return mm.run(mm.SimulatedMarket(duration=1200.0, seed=3).events(), orders={"hysteresis": 1})
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_every_chart_is_painted_in_the_readers_colours(tab, whole_job, width, sc
     tab.emulate(width, 1000, scheme)
     tab.open(whole_job)
     ink = tab.run(INK)
-    assert len(ink) == 13
+    assert len(ink) == 15
     for name, chart in ink.items():
         assert chart["drawn"] > 1000, name
         # Dark ink on a light page and the other way round: nothing is drawn in the page's own shade.

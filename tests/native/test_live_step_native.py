@@ -27,8 +27,9 @@ int main(void) {
   const int64_t whole = loop_estimate(20);
   loop_step(500000);
   counts(out);
-  printf("%d %ld %ld %lld %lld %lld %lld %lld %lld\\n", failed, begun, allocations - begun, (long long)refused,
-         (long long)whole, (long long)out[0], (long long)out[1], (long long)out[2], (long long)out[3]);
+  printf("%d %ld %ld %lld %lld %lld %lld %lld %lld\\n", failed, begun, allocations - begun,
+         (long long)refused, (long long)whole, (long long)out[0], (long long)out[1], (long long)out[2],
+         (long long)out[3]);
   return 0;
 }
 """

@@ -10,6 +10,7 @@ import click
 
 from ..configuration import MODELS
 from ..files import unwritable
+from ..messages import ORDERS_PARAMETERS
 from ..replaying import REPLAY_PARAMETERS, RUN_PARAMETERS, WALK_PARAMETERS
 from .options import (
     Command,
@@ -31,6 +32,7 @@ mmcore replay
 mmcore replay --seed 7 --gamma 0.01 --q-max 20 --report seven.html
 mmcore replay --model cj --interval 2 --latency 0.005 --no-report
 mmcore replay --maker-fee 0.0001 --json --no-report
+mmcore replay --latency 0.01 --hysteresis 1 --min-life 0.5 --messages 20/1 --max-exposure 10
 """
 
 _RUN = tuple(p.name for p in RUN_PARAMETERS if p.name != "model")
@@ -45,6 +47,7 @@ _RUN = tuple(p.name for p in RUN_PARAMETERS if p.name != "model")
 @data_options
 @model_options(run=True)
 @parameter_options((*WALK_PARAMETERS, *REPLAY_PARAMETERS), "Replay")
+@parameter_options(ORDERS_PARAMETERS, "Orders (any of these replays the order messages too)")
 @config_options
 @click.option(
     "--report",
@@ -85,6 +88,7 @@ def command(
             model=MODELS[name],
             calibration=settings.get("calibration"),
             parameters={key: value for key, value in model.items() if key not in _RUN},
+            orders=settings.get("orders"),
             progress=_Replaying(progress),
             **{key: value for key, value in model.items() if key in _RUN},
             **settings.get("replay", {}),

@@ -122,6 +122,7 @@ def show_replay(
     show_policy(result.model, result.quoter, name, notes)
     _show_sample_quote(result)
     _show_fills(result)
+    _show_messages(result)
     _show_profit(result)
     _show_periods(result)
     _show_markouts(result)
@@ -193,6 +194,20 @@ def _show_fills(result: Result) -> None:
         )
     for words in result.notes:
         note(words)
+
+
+def _show_messages(result: Result) -> None:
+    counts, life = result.message_counts, result.order_life
+    if counts is None or life is None:
+        return
+    minutes = result.duration / 60
+    heading("Order messages", f"{result.messages:,}, {number(result.messages / minutes, 3)} a minute")
+    rows = [
+        (kind, f"{sent:,}", f"{counts.rejected[kind]:,}")
+        for kind, sent in (("new", counts.new), ("amend", counts.amend), ("cancel", counts.cancel))
+    ]
+    table(["", "sent", "rejected"], rows)
+    paragraph(f"{str(life)[0].upper()}{str(life)[1:]}.", style="quiet")
 
 
 def _show_profit(result: Result) -> None:

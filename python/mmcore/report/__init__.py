@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 
 from ..errors import InvalidArgument, MissingExtra
 from ..files import replacing, unwritable
+from ..messages import per_minute
+from ..standing import quoted
 from . import numbers as n
 
 if TYPE_CHECKING:
@@ -86,6 +88,9 @@ def page(result: Result) -> str:
         c.pnl_chart(canvas, _money_places(result), contents.places(result), currency),
         c.half_spread_chart(canvas),
     ]
+    life = result.order_life
+    if life is not None:
+        timed.append(c.messages_chart(canvas))
     followed, followed_tables = parameters.charts(canvas, result)
     timed += followed
     explained = explanations.embedded(result)
@@ -122,6 +127,18 @@ def page(result: Result) -> str:
             "wide": True,
             "parts": parts(fitted, grids["calibration"], realised, grids["fill_rates"]),
         },
+        *(
+            []
+            if life is None
+            else [
+                {
+                    "title": "Orders",
+                    "text": "",
+                    "wide": True,
+                    "parts": parts(c.life_chart(canvas, life.seconds, str(life)), grids["messages"]),
+                }
+            ]
+        ),
         {
             "title": "Inventory and presence",
             "text": "",
@@ -198,10 +215,6 @@ def _money_places(result: Result) -> int:
     return 0 if not largest else min(8, max(0, 2 - largest.adjusted()))
 
 
-def _absent(prices: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.float64]:
-    return np.where(np.asarray(sizes) > 0, np.asarray(prices, dtype=np.float64), np.nan)
-
-
 def _extended(values: NDArray[Any], value: int | None = None) -> NDArray[Any]:
     """Append ``value``, or the last of ``values`` again: a step is drawn as far as its end."""
     return np.append(values, values[-1:] if value is None else value)
@@ -211,7 +224,7 @@ def _page_data(result: Result, c: Any, start: int, more: list[Any]) -> dict[str,
     """Return what the page draws against time: tables, and which figure shows which; ``more`` tables too."""
     instrument = result.instrument
     tick = float(instrument.tick)
-    quotes, d, fills = result.events.quotes, result.decisions, result.fills
+    quotes, fills = result.events.quotes, result.fills
     here = slice(
         max(0, int(np.searchsorted(quotes.local_time, result.totals.first_time, "right")) - 1),
         int(np.searchsorted(quotes.local_time, result.totals.end_time, "right")),
@@ -219,17 +232,13 @@ def _page_data(result: Result, c: Any, start: int, more: list[Any]) -> dict[str,
     one = np.asarray(quotes.bid_size[here]) > 0, np.asarray(quotes.ask_size[here]) > 0
     market_bid = np.where(one[0], np.asarray(quotes.bid[here], np.float64), np.nan)
     market_ask = np.where(one[1], np.asarray(quotes.ask[here], np.float64), np.nan)
-    bid, ask = _absent(d["bid"], d["bid_size"]), _absent(d["ask"], d["ask_size"])
-    seen = (
-        np.abs(d["touch_bid"].astype(np.float64)) < 2**62,
-        np.abs(d["touch_ask"].astype(np.float64)) < 2**62,
-    )
-    touch_bid = np.where(seen[0], d["touch_bid"].astype(np.float64), np.nan)
-    touch_ask = np.where(seen[1], d["touch_ask"].astype(np.float64), np.nan)
+    ours = quoted(result)
+    bid, ask = ours["bid"], ours["ask"]
+    touch_bid, touch_ask = ours["touch_bid"], ours["touch_ask"]
     path = result.pnl_path
     inventory_time, inventory = result.inventory_path
     end = int(result.totals.end_time)
-    live = _extended(d["live_time"], end)
+    live = _extended(ours["time"], end)
     tables = [
         c.Table(
             "market",
@@ -258,6 +267,9 @@ def _page_data(result: Result, c: Any, start: int, more: list[Any]) -> dict[str,
             },
         ),
     ]
+    if result.orders is not None:
+        minutes, sent = per_minute(result)
+        tables.append(c.Table("messages", _extended(minutes, end), {"sent": (_extended(sent), 1.0)}))
     tables += more
     views = [c.View(table.name, table.name) for table in tables]
     for name, mine in (("buys", fills["qty"] > 0), ("sells", fills["qty"] < 0)):

@@ -441,6 +441,83 @@ def half_spread_chart(canvas: Canvas) -> Chart:
     )
 
 
+def messages_chart(canvas: Canvas) -> Chart:
+    """Order messages sent in each minute."""
+    plot = canvas.against_time(190, 0)
+    source = canvas.source("messages", "sent")
+    plot.step("t", "sent", source=source, mode="after", color=LIGHT["ink"], line_width=1.2, name="messages")
+    plot.y_range.start = 0
+    canvas.hover(plot, source, "sent", [("messages", "@sent{0,0}")])
+    return Chart(
+        "messages",
+        "Order messages",
+        "in each minute",
+        "Number of order messages sent in each minute.",
+        plot,
+        height=190,
+    )
+
+
+def life_chart(canvas: Canvas, seconds: ArrayLike, note: str = "") -> Chart | None:
+    """Histogram of how long orders lived, on a logarithmic axis; None without orders."""
+    from bokeh.models import HoverTool
+
+    lives = np.asarray(seconds, float)
+    if not len(lives):
+        return None
+    edges, count = life_histogram(lives)
+    plot = canvas.figure(270, x_axis_type="log", x_range=(edges[0], edges[-1]))
+    source = canvas.static(left=edges[:-1], right=edges[1:], count=count)
+    bars = plot.quad(
+        left="left",
+        right="right",
+        top="count",
+        bottom=0,
+        source=source,
+        color=LIGHT["inventory"],
+        line_color=None,
+        alpha=0.85,
+        name="life",
+    )
+    plot.y_range.start = 0
+    plot.xaxis.axis_label = "time in the market, s"
+    plot.xaxis.ticker = ticks = decades(edges[0], edges[-1])
+    plot.xaxis.major_label_overrides = {tick: f"{tick:g}" for tick in ticks}
+    plot.add_tools(
+        HoverTool(
+            renderers=[bars],
+            tooltips=card(
+                [("lived", "@left{0.[000000]} to @right{0.[000000]} s"), ("orders", "@count{0,0}")]
+            ),
+        )
+    )
+    return Chart(
+        "life",
+        "Life of an order",
+        "orders",
+        "Histogram of how long orders were in the market, from their arrival to their end.",
+        plot,
+        height=270,
+        note=note + ".",
+    )
+
+
+def life_histogram(seconds: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Count lives in four bins a decade, those below 1 µs in the first; returns edges (s) and counts.
+
+    Examples
+    --------
+    >>> edges, count = life_histogram(np.array([0.0, 1.5, 2.0]))
+    >>> float(edges[0]), int(count[0]), int(count.sum())
+    (1e-06, 1, 3)
+    """
+    lives = np.maximum(seconds, 1e-6)
+    low, high = math.floor(4 * math.log10(lives.min())), math.floor(4 * math.log10(lives.max())) + 1
+    edges = 10.0 ** (np.arange(low, high + 1) / 4)
+    count, _ = np.histogram(np.clip(lives, edges[0], np.nextafter(edges[-1], 0)), edges)
+    return edges, count
+
+
 def markout_chart(canvas: Canvas, series: Mapping[str, Sequence[Any]]) -> Chart:
     """Mean markout by horizon with intervals: ``series`` maps "all", "bid", "ask" to rows."""
     from bokeh.models import NumeralTickFormatter

@@ -12,6 +12,8 @@ from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..instruments import money_places
 from ..results import FEW
 from . import numbers as n
@@ -57,8 +59,8 @@ def _range(result: Result) -> tuple[int, int]:
 
 
 def _orders(result: Result) -> tuple[int, int]:
-    rates = result.fill_rates
-    return sum(r.orders for r in rates), sum(r.filled for r in rates)
+    """Orders that were in the market, and those of them that were hit."""
+    return len(np.unique(result.standing.order_id)), len(np.unique(result.fills["order_id"]))
 
 
 def places(result: Result) -> int:
@@ -319,6 +321,8 @@ def fill_rate_table(result: Result) -> Grid:
         for r in rates
     ]
     caption = f"{n.count(len(result.decisions))} decisions, {n.count(result.messages)} order messages."
+    if result.orders is not None:
+        caption += " An order counts at each place where the market leaves it."
     if not all(r.estimable for r in rates):
         caption += f" A dash: fewer than {FEW} fills, too few to tell a rate."
     return Grid(
@@ -326,6 +330,33 @@ def fill_rate_table(result: Result) -> Grid:
         ("Orders", "Sent", "Filled", "Share", "In the market", "Rate, 1/s", "95 % interval"),
         rows,
         caption=caption,
+    )
+
+
+def message_table(result: Result) -> Grid | None:
+    """Order messages by kind, and what the venue refused."""
+    counts, life = result.message_counts, result.order_life
+    if counts is None or life is None:
+        return None
+    rows = [
+        [
+            kind,
+            n.count(sent),
+            n.count(counts.rejected[kind]),
+            n.percent(counts.rejected[kind] / sent if sent else None),
+        ]
+        for kind, sent in (("new", counts.new), ("amend", counts.amend), ("cancel", counts.cancel))
+    ]
+    minutes = (result.totals.end_time - result.totals.first_time) / 60e9
+    fills = (
+        f", {n.significant(result.messages / len(result.fills))} for each fill" if len(result.fills) else ""
+    )
+    late = f" {n.count(counts.unanswered)} did not arrive before the end." if counts.unanswered else ""
+    return Grid(
+        "Order messages",
+        ("Kind", "Sent", "Rejected", "Share"),
+        rows,
+        caption=f"{n.significant(result.messages / minutes)} messages a minute{fills}.{late}",
     )
 
 
@@ -452,9 +483,11 @@ def settings_table(result: Result) -> Grid:
     """The arguments of the replay, explained by their own descriptions."""
     from ..calibration import PARAMETERS
     from ..configuration import in_words
+    from ..messages import ORDERS_PARAMETERS
     from ..replaying import REPLAY_PARAMETERS, RUN_PARAMETERS, WALK_PARAMETERS
 
-    described = {p.name: p for p in (*PARAMETERS, *WALK_PARAMETERS, *RUN_PARAMETERS, *REPLAY_PARAMETERS)}
+    lists = (PARAMETERS, WALK_PARAMETERS, RUN_PARAMETERS, REPLAY_PARAMETERS, ORDERS_PARAMETERS)
+    described = {p.name: p for some in lists for p in some}
     rows = []
     for name, value in result.settings.items():
         parameter = described.get(name)
@@ -478,6 +511,7 @@ def tables(result: Result) -> dict[str, Grid | None]:
         "periods": period_table(result),
         "markouts": markout_table(result),
         "fill_rates": fill_rate_table(result),
+        "messages": message_table(result),
         "presence": presence_table(result),
         "bound": bound_table(result),
         "calibration": calibration_table(result),
