@@ -1,6 +1,7 @@
 """The equation on the inventory lattice, against oracles that share nothing with the kernel."""
 
 import math
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
@@ -251,6 +252,91 @@ def test_nothing_but_numbers_leaves(lattice, scaled_time):
     assert step > 0
 
 
+@pytest.mark.parametrize("tau", [1e-9, 1e-4, 2.0])
+@pytest.mark.parametrize("steepness", [20.0, 90.0, 400.0, 1500.0, 40_000.0])
+def test_a_start_however_steep(steepness, tau):
+    """A terminal penalty: k x falls by `steepness` over the lattice, so rates begin at e^steepness."""
+    n = 9
+    lattice = Lattice(parabola(0.3, n, 0.1), up=0.7, down=0.4, k_bid=2.0, k_ask=2.0)
+    start = -steepness / 4.0 * (np.arange(n - 1) - 3.5) / 3.5
+    x, middle, _ = lattice.evolve(start, [tau])
+    expected, value = exact_differences(lattice, start, tau)
+    np.testing.assert_allclose(x[0], expected, rtol=2e-13, atol=2e-12)
+    assert middle[0] == pytest.approx(value, rel=1e-12, abs=2e-12)
+
+
+def test_a_start_that_falls_and_rises_steeply():
+    """The best nodes are not in the middle, and worst ones lie between good ones."""
+    lattice = Lattice(parabola(0.3, 7, 0.1), up=0.7, down=0.4, k_bid=2.0, k_ask=2.0)
+    start = np.array([500.0, -300.0, -250.0, 650.0, -900.0, 0.5])
+    for tau in (1e-6, 1.0):
+        x, middle, _ = lattice.evolve(start, [tau])
+        expected, value = exact_differences(lattice, start, tau)
+        np.testing.assert_allclose(x[0], expected, rtol=2e-13, atol=2e-12)
+        assert middle[0] == pytest.approx(value, rel=1e-12, abs=2e-12)
+
+
+@pytest.mark.parametrize(("steepness", "k_ask"), [(30.0, 0.1), (60.0, 20.0), (300.0, 0.7)])
+def test_a_steep_start_with_unequal_sides(steepness, k_ask):
+    """Against Radau in the logarithm of time, in which the exponents of rates add up to moderate numbers."""
+    n, up, down, k_bid = 7, 0.8, 1.7, 1.1
+    rate = parabola(0.07, n, -0.1)
+    start = -steepness / max(k_bid, k_ask) * (np.arange(n - 1) - 2.5) / 2.5
+
+    def slope(s, z):  # dz/ds, s = ln tau
+        x = np.diff(z)
+        out = rate * math.exp(s)
+        out[:-1] += up * np.exp(s + k_bid * x)
+        out[1:] += down * np.exp(s - k_ask * x)
+        return out
+
+    z = np.concatenate([[0.0], np.cumsum(start)])
+    z -= z[n // 2]
+    times = np.array([1e-5, 0.3, 15.0])
+    with np.errstate(over="ignore", invalid="ignore"):  # in steps that it tries and gives up
+        found = solve_ivp(
+            slope, (-steepness - 30.0, math.log(times[-1])), z, "Radau", np.log(times), rtol=1e-9, atol=1e-10
+        ).y.T
+    lattice = Lattice(rate, up=up, down=down, k_bid=k_bid, k_ask=k_ask)
+    x, middle, _ = lattice.evolve(start, times)
+    k = max(k_bid, k_ask)
+    np.testing.assert_allclose(k * x, k * np.diff(found), rtol=1e-7, atol=1e-6)
+    np.testing.assert_allclose(middle, found[:, n // 2], rtol=1e-7, atol=1e-6 / k)
+    for row, tau in enumerate(times):  # what was skipped at the start depends on the first time asked for
+        alone = lattice.evolve(start, [tau])
+        np.testing.assert_allclose(k * alone[0][0], k * x[row], rtol=1e-12, atol=2e-12)
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs an alarm")
+def test_a_long_solution_can_be_interrupted():
+    class Interrupted(Exception):
+        pass
+
+    def interrupt(*_):
+        raise Interrupted
+
+    n = 20_001
+    lattice = Lattice(parabola(1.0, n), up=1.0, down=1.0, k_bid=1.0, k_ask=1.0)
+    depth = np.zeros((2, n))
+    calls = (
+        lambda: lattice.evolve(np.linspace(300.0, -300.0, n - 1), [86_400.0]),
+        lambda: evaluate(
+            lattice.rate, A=(1, 1), k=(1, 1), cost=(0, 0), curvature=1.0, times=[0, 86_400.0], bid=depth,
+            ask=depth, start=np.zeros(n),
+        ),
+    )  # fmt: skip
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for call in calls:
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            with pytest.raises(Interrupted) as caught:
+                call()
+            assert "lattice.pyx" in str(caught.traceback[-2].path)  # raised inside, not when it was over
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def test_stopping_on_the_way_changes_nothing():
     lattice = Lattice(parabola(0.03, 31), up=1.0, down=2.0, k_bid=1.0, k_ask=0.5)
     whole = lattice.evolve(np.zeros(30), [50.0])[0][-1]
@@ -306,6 +392,78 @@ def test_any_depths_against_a_general_purpose_integrator(curvature):
         tolerance=1e-11,
     )
     np.testing.assert_allclose(found, z, rtol=0, atol=1e-9)
+
+
+def exact_value(rate, A, k, cost, c, tau, bid, ask, start):
+    """Return z by the matrix exponential in hundreds of digits; z' is affine in z, or in e^(-c z)."""
+    n = len(rate)
+    with mp.workdps(600):
+        c, tau = mp.mpf(c), mp.mpf(tau)
+        M, v = mp.zeros(n + 1, n + 1), mp.ones(n + 1, 1)
+        for i in range(n):
+            v[i] = mp.exp(-c * start[i]) if c else mp.mpf(start[i])
+            M[i, i if c else n] = -c * mp.mpf(rate[i]) if c else mp.mpf(rate[i])
+            for side, j, depth in ((0, i + 1, bid[i]), (1, i - 1, ask[i])):
+                if 0 <= j < n:
+                    fills = A[side] * mp.exp(-mp.mpf(k[side]) * depth)
+                    M[i, i] -= fills
+                    M[i, j] += fills * mp.exp(-c * (mp.mpf(depth) - cost[side]))
+                    if not c:
+                        M[i, n] += fills * (mp.mpf(depth) - cost[side])
+        squarings = int(mp.ceil(mp.log(mp.norm(M * tau, 1), 2))) + 40
+        term = power = mp.eye(n + 1)
+        for j in range(1, 55):
+            term = term * (M * tau / mp.mpf(2) ** squarings) / j
+            power += term
+        for _ in range(squarings):
+            power = power * power
+        v = power * v
+        return np.array([float(-mp.log(v[i]) / c if c else v[i]) for i in range(n)])
+
+
+@pytest.mark.parametrize("curvature", [0.0, 0.1, 5.0])
+@pytest.mark.parametrize(
+    ("base", "slope"), [(1.0, 12.0), (1.0, -12.0), (-30.0, 0.0), (100.0, 20.0), (2.0, -0.5)]
+)
+def test_extreme_depths_against_the_matrix_exponential(base, slope, curvature):
+    """Fills from e^-150 to e^70 per second, losses of hundreds of ticks, a steep terminal penalty."""
+    q = np.arange(-2.0, 3.0)
+    rate, bid, ask = -0.2 * q * q + 0.05 * q, base + slope * q, base - slope * q
+    market = {"A": (0.9, 1.3), "k": (1.5, 0.4), "cost": (0.1, -0.2)}
+    for penalty, tau in ((0.0, 1.0), (20.0, 50.0)):
+        start = -penalty * q * q
+        found = evaluate(
+            rate, **market, curvature=curvature, times=[0.0, tau], bid=[bid, bid], ask=[ask, ask], start=start
+        )
+        expected = exact_value(rate, *market.values(), curvature, tau, bid, ask, start)
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_a_node_that_is_left_at_once():
+    """Depths that cross the spread by thousands of ticks: rates beyond the range of numbers."""
+    q = np.arange(-3.0, 4.0)
+    market = {"A": (1.0, 1.0), "k": (1.5, 1.5), "cost": (0.0, 0.0)}
+
+    def value(end, curvature):
+        bid = np.where(q == -3, end, 1.0)
+        ask = np.where(q == 3, end, 1.0)
+        return evaluate(
+            -0.1 * q * q, **market, curvature=curvature, times=[0, 9.0], bid=[bid, bid], ask=[ask, ask],
+            start=np.zeros(7),
+        )  # fmt: skip
+
+    for curvature in (0.0, 0.01):
+        z = value(-2000.0, curvature)
+        np.testing.assert_allclose(z[-1], z[-2] - 2000.0, rtol=1e-9)  # it pays the depth and is gone
+        # a pay of -400 ticks is as quick to all that matters: the rest differs by what the fills then cost
+        assert np.isfinite(z).all()
+        assert value(-400.0, curvature)[-1] > z[-1]
+    to_and_fro = np.full((2, 7), -2000.0)  # at e^3000 a second
+    with pytest.raises(NoConvergence, match="from time left 0 s"):
+        evaluate(
+            np.zeros(7), **market, curvature=0.0, times=[0, 1], bid=to_and_fro, ask=to_and_fro,
+            start=np.zeros(7),
+        )  # fmt: skip
 
 
 # -- refusals ------------------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@
  *   mm_lattice_stationary   tau = infinity: dz/dtau = gain at every node. A recursion from both ends
  *                           that meets where the stationary law peaks, and Newton on the gain; O(n).
  *   mm_lattice_advance      from one tau to a later one: extrapolated linearly implicit Euler under
- *                           error control; one tri-diagonal solve a substep.
+ *                           error control; one tri-diagonal solve a substep. mm_quoted_advance is its
+ *                           twin for depths that are given.
  *
  * Why in x: the sum over z grows without bound and reaches thousands (in units of 1/k) at the ends of
  * a wide lattice, so z[i+1] - z[i] would lose the digits that quotes are made of. The equation of x
@@ -40,10 +41,6 @@ typedef struct mm_lattice {
   double up, down;     /* ticks/s, > 0: the Hamiltonian's factor on the bid and the ask side */
   double k_bid, k_ask; /* 1/tick, > 0 */
 } mm_lattice;
-
-#define MM_LATTICE_COLUMNS 8
-/* Doubles of work memory that mm_lattice_advance needs for n nodes. */
-#define MM_LATTICE_WORK(n) ((MM_LATTICE_COLUMNS + 6) * (n))
 
 static inline int mm_lattice_valid(const mm_lattice *p) {
   if (p->n < 2 || !(p->up > 0 && p->down > 0 && p->k_bid > 0 && p->k_ask > 0) ||
@@ -293,60 +290,111 @@ static inline int mm_lattice_stationary(const mm_lattice *p, double *x, double *
   return isfinite(worst) ? MM_OK : MM_NO_CONVERGENCE;
 }
 
-/* The fluxes across one difference: upwards out of its lower node, downwards out of its upper. Each times its
- * k is the Jacobian's entry. */
-static inline void mm_lattice_flux(const mm_lattice *p, double x, double *above, double *below) {
-  if (p->k_bid == p->k_ask) {
-    double e = exp(p->k_bid * x);
-    *above = p->up * e;
-    *below = p->down / e;
-  } else {
-    *above = p->up * exp(p->k_bid * x);
-    *below = p->down * exp(-p->k_ask * x);
-  }
+/* Finite time left, for two equations: the optimum's (mm_lattice), and what given depths are worth
+ * (mm_quoted, below). Both are a conservation law of x: dx[i]/dtau = f[i+1] - f[i], f[i] the rate of
+ * node i plus the flux up over the difference above it plus the flux down over the one below. */
+
+#define MM_LATTICE_COLUMNS 10
+/* Doubles of work memory that mm_lattice_advance and mm_quoted_advance need for n nodes. */
+#define MM_LATTICE_WORK(n) ((MM_LATTICE_COLUMNS + 15) * (n))
+/* They return after about so many substeps of one node: a tenth of a second. */
+#define MM_LATTICE_BLOCK (INT64_C(1) << 22)
+
+/* An equation at the start of a step. When the difference moves by d, and s seconds later, the flux up
+ * has grown by
+ *
+ *   gain (e^(-k speed s) - 1) + e^(-k speed s) slope (e^(bend y) - 1) / bend,   y = d + speed s,
+ *
+ * and the flux down by the same with its own numbers and -d. Everything is a change from the start of
+ * the step, with its own digits: what rounding does to the start is the same in all columns of the
+ * extrapolation, which would magnify anything else a thousandfold. */
+typedef struct mm_front {
+  int64_t n;
+  int32_t kind;     /* MM_FRONT_* */
+  double bend[2];   /* 1/tick */
+  double *slope[2]; /* n-1 each, 1/s: of the flux up in x, of the flux down in -x; >= 0 */
+  double *drift;    /* n-1: dx/dtau, ticks/s */
+  double middle;    /* dz/dtau of the middle node, ticks/s */
+  double fastest;   /* 1/s: no rate of change is larger */
+  double k[2];      /* 1/tick; these three are read when the depths move */
+  double *speed[2]; /* n-1 each, ticks/s, by which a depth grows */
+  double *gain[2];  /* n-1 each, ticks/s: the fluxes */
+} mm_front;
+
+enum { MM_FRONT_LINEAR, MM_FRONT_EQUAL, MM_FRONT_UNEQUAL, MM_FRONT_MOVING };
+
+/* Where one flux has come to when its difference has moved by d: its growth, and its slope there. */
+MM_INLINE double mm_front_moved(double slope, double gain, double bend, double k, double speed, double d,
+                                double seconds, double *moved) {
+  const double y = d + speed * seconds, faded = expm1(-k * speed * seconds), e = expm1(bend * y);
+  *moved = (1 + faded) * slope * (1 + e);
+  return gain * faded + (1 + faded) * slope * (bend != 0 ? e / bend : y);
 }
 
-/* One basic integration over `step`: `count` equal substeps with the Jacobian of the start. Leaves the
- * increments of x in `inc` and that of the middle value in *rise. Returns 0 when it left the finite. */
-static inline int mm_lattice_euler(const mm_lattice *p, const double *x, const double *jb, const double *ja,
-                                   double step, int count, double *inc, double *rise, double *pivot,
-                                   double *rhs) {
-  const int64_t m = p->n - 1, mid = p->n / 2; /* m differences */
-  const double *r = p->rate, h = step / count;
-  double value = 0;
-  /* column sums of I - hJ are 1, plus what leaves at the two ends; pivot = column sum + |sub-diagonal| */
+/* I - hJ, eliminated downwards. Its column sums are 1, plus what leaves at the two ends, and a pivot is a
+ * column sum plus the size of the element below it: nothing is subtracted. */
+MM_INLINE void mm_front_factor(int64_t m, double h, const double *jb, const double *ja, double *inverse,
+                               double *before, double *after) {
   double carry = 1 + h * jb[0];
+  before[0] = 0;
   for (int64_t i = 0; i < m; ++i) {
-    if (i > 0)
-      carry = 1 + h * jb[i] * (carry / pivot[i - 1]);
-    pivot[i] = carry + h * ja[i]; /* at the last node the flux below leaves the lattice: same sum */
-    inc[i] = 0;
-  }
-  for (int turn = 0; turn < count; ++turn) {
-    double above, below, next_above, next_below, before = 0, rate_mid = r[mid];
-    mm_lattice_flux(p, x[0] + inc[0], &above, &below);
-    /* rhs = h (f[i+1] - f[i]), eliminated downwards as it is made */
-    double low_above = above, low_below = 0;
-    for (int64_t i = 0; i < m; ++i) {
-      if (i + 1 < m)
-        mm_lattice_flux(p, x[i + 1] + inc[i + 1], &next_above, &next_below);
-      else
-        next_above = next_below = 0;
-      double change = h * ((r[i + 1] - r[i]) + (next_above - low_above) + (below - low_below));
-      rhs[i] = change + (i > 0 ? h * ja[i - 1] / pivot[i - 1] * before : 0);
-      before = rhs[i];
-      if (i + 1 == mid)
-        rate_mid += next_above + below;
-      low_above = next_above, low_below = below;
-      below = next_below;
+    inverse[i] = 1 / (carry + h * ja[i]); /* at the last node the flux down leaves the lattice: same sum */
+    if (i + 1 < m) {
+      after[i] = h * jb[i + 1] * inverse[i];
+      before[i + 1] = h * ja[i] * inverse[i];
+      carry = 1 + h * jb[i + 1] * (carry * inverse[i]);
     }
-    rhs[m - 1] /= pivot[m - 1];
-    for (int64_t i = m - 2; i >= 0; --i)
-      rhs[i] = (rhs[i] + h * jb[i + 1] * rhs[i + 1]) / pivot[i];
-    if (mid < m)
-      rate_mid += jb[mid] * rhs[mid];
-    rate_mid -= ja[mid - 1] * rhs[mid - 1];
-    value += h * rate_mid;
+  }
+  after[m - 1] = 0;
+}
+
+/* One basic integration over `step`: `count` equal substeps, linearly implicit, with the Jacobian of the
+ * start, or of each substep when depths move: what a stiff node follows is not what it followed then. Leaves
+ * the increments of x in `inc`, and in *bow by how much the middle value rises more than step * middle.
+ * `work`: 8 n doubles. Returns 0 when it left the finite. */
+MM_INLINE int mm_front_euler_as(const mm_front *f, int kind, double step, int count, double *inc, double *bow,
+                                double *work) {
+  const int64_t n = f->n, m = n - 1, mid = n / 2; /* m differences */
+  const double h = step / count, per_bid = 1 / f->bend[0], per_ask = 1 / f->bend[1];
+  double *inverse = work, *before = inverse + n, *after = before + n, *rhs = after + n;
+  double *up = rhs + n, *down = up + n; /* the fluxes' growth */
+  double *jb = kind == MM_FRONT_MOVING ? down + n : f->slope[0],
+         *ja = kind == MM_FRONT_MOVING ? jb + n : f->slope[1];
+  double value = 0;
+  up[m] = 0; /* nothing is above the last node */
+  for (int64_t i = 0; i < m; ++i)
+    inc[i] = 0;
+  for (int turn = 1; turn <= count; ++turn) {
+    for (int64_t i = 0; i < m; ++i) {
+      const double b = f->slope[0][i], a = f->slope[1][i], d = inc[i];
+      if (kind == MM_FRONT_LINEAR) {
+        up[i] = b * d;
+        down[i] = -a * d;
+      } else if (kind == MM_FRONT_EQUAL) {
+        const double e = expm1(f->bend[0] * d);
+        up[i] = b * (e * per_bid);
+        down[i] = -a * (e / (1 + e) * per_bid);
+      } else if (kind == MM_FRONT_UNEQUAL) {
+        up[i] = b * (expm1(f->bend[0] * d) * per_bid);
+        down[i] = a * (expm1(-f->bend[1] * d) * per_ask);
+      } else {
+        up[i] = mm_front_moved(b, f->gain[0][i], f->bend[0], f->k[0], f->speed[0][i], d, h * turn, jb + i);
+        down[i] = mm_front_moved(a, f->gain[1][i], f->bend[1], f->k[1], f->speed[1][i], -d, h * turn, ja + i);
+      }
+    }
+    if (turn == 1 || kind == MM_FRONT_MOVING)
+      mm_front_factor(m, h, jb, ja, inverse, before, after);
+    double last = 0, below = 0, ahead = 0;
+    for (int64_t i = 0; i < m; ++i) { /* h (f[i+1] - f[i]) */
+      last = h * (f->drift[i] + ((up[i + 1] - up[i]) + (down[i] - below))) + before[i] * last;
+      rhs[i] = last;
+      below = down[i];
+    }
+    for (int64_t i = m - 1; i >= 0; --i) {
+      ahead = rhs[i] * inverse[i] + after[i] * ahead;
+      rhs[i] = ahead;
+    }
+    value += h * (up[mid] + down[mid - 1] + (mid < m ? jb[mid] * rhs[mid] : 0) - ja[mid - 1] * rhs[mid - 1]);
     for (int64_t i = 0; i < m; ++i)
       inc[i] += rhs[i];
     if (!isfinite(value))
@@ -355,101 +403,211 @@ static inline int mm_lattice_euler(const mm_lattice *p, const double *x, const d
   for (int64_t i = 0; i < m; ++i)
     if (!isfinite(inc[i]))
       return 0;
-  *rise = value;
+  *bow = value;
   return 1;
 }
 
-/* Advance the solution by `span` seconds of time left. x (n-1 doubles) and *value (z of the middle node
- * n/2) are the state; *step is the suggested first step (0: find one) and returns the next. `tolerance`
- * bounds the local error of k x and, relative to its change, of k z. work: MM_LATTICE_WORK(n) doubles.
- *
- * Each step integrates with 1, 2, 3, ... implicit Euler substeps that share one Jacobian, and
- * extrapolates (Aitken-Neville) until two neighbouring columns agree; sizes of steps follow Deuflhard.
- * Increments are extrapolated, not states, so that near the stationary state nothing is lost to
- * rounding; what rounding can do to an extrapolated increment is added to the tolerance. */
-static inline int mm_lattice_advance(const mm_lattice *p, double span, double tolerance, double *x,
-                                     double *value, double *step, double *work) {
+static inline int mm_front_euler(const mm_front *f, double step, int count, double *inc, double *bow,
+                                 double *work) {
+  switch (f->kind) {
+  case MM_FRONT_LINEAR:
+    return mm_front_euler_as(f, MM_FRONT_LINEAR, step, count, inc, bow, work);
+  case MM_FRONT_EQUAL:
+    return mm_front_euler_as(f, MM_FRONT_EQUAL, step, count, inc, bow, work);
+  case MM_FRONT_UNEQUAL:
+    return mm_front_euler_as(f, MM_FRONT_UNEQUAL, step, count, inc, bow, work);
+  default:
+    return mm_front_euler_as(f, MM_FRONT_MOVING, step, count, inc, bow, work);
+  }
+}
+
+/* The state a step may start from instead of a steeper one. Where a flux is e^margin times as fast as the
+ * whole span is short, its node has long forgotten where it began when the span ends: e^(k z) of an
+ * optimum is a sum of positive terms, one for each start, and there the neighbour's outweighs the node's
+ * own. Raising the node until the flux is no faster changes nothing that is left at the end, and spares
+ * the hundreds of e-folds of time in which it would climb; of quoted depths e^(-c z) is such a sum, and the
+ * node is lowered. `least` and `most` bound x so; `sign` is +1 to raise, -1 to lower; lift: n doubles. */
+static inline void mm_front_soften(int64_t n, const double *least, const double *most, int sign, double *lift,
+                                   double *x, double *value) {
+  lift[0] = 0;
+  for (int64_t i = 0; i < n - 1; ++i) {
+    const double excess = lift[i] + (sign > 0 ? least[i] - x[i] : x[i] - most[i]);
+    lift[i + 1] = excess > 0 ? excess : 0;
+  }
+  for (int64_t i = n - 2; i >= 0; --i) {
+    const double excess = lift[i + 1] + (sign > 0 ? x[i] - most[i] : least[i] - x[i]);
+    if (excess > lift[i])
+      lift[i] = excess;
+  }
+  for (int64_t i = 0; i < n - 1; ++i)
+    x[i] += sign * (lift[i + 1] - lift[i]);
+  *value += sign * lift[n / 2];
+}
+
+/* How many e-folds are enough: for the tolerance, for n nodes in a row, and for lifts of this size. */
+static inline double mm_front_margin(int64_t n, double k, double tolerance, const double *x) {
+  double size = 0;
+  for (int64_t i = 0; i < n - 1; ++i)
+    size += k * fabs(x[i]);
+  return 5 - log(tolerance) + log((double)n) + log1p(size);
+}
+
+/* One step's start for each of the two equations: `done` of the span has passed. */
+typedef void (*mm_front_begin)(const void *equation, double done, const double *x, mm_front *front);
+
+/* Advance x (n-1 doubles) and *value (z of the middle node n/2) to `span` seconds, of which *done have
+ * passed, under error control: `tolerance` of k x in each step, `relative` of its change. Each step
+ * integrates with 1, 2, 3, ... implicit Euler substeps that share one Jacobian, and extrapolates
+ * (Aitken-Neville) until two neighbouring columns agree; the length of the next step and the column it
+ * should end with are those that promise most seconds for the work (Deuflhard). The numbers of substeps
+ * spread at the end: those of 1 to 10 would magnify rounding twenty times as much. */
+static inline int mm_front_advance(mm_front_begin begin, const void *equation, int64_t n, double k,
+                                   double span, double tolerance, double relative, double *done, double *x,
+                                   double *value, double *step, double *work) {
   enum { K = MM_LATTICE_COLUMNS };
-  const int64_t n = p->n, m = n - 1;
-  double *column[K], *jb = work + K * n, *ja = jb + n, *pivot = ja + n, *rhs = pivot + n;
-  double rise[K];
-  const double k = p->k_bid > p->k_ask ? p->k_bid : p->k_ask;
-  double done = 0, h = *step;
-  if (!mm_lattice_valid(p) || !(span >= 0) || !isfinite(span) || !(tolerance > 0))
-    return MM_INVALID;
+  static const int count[K] = {1, 2, 3, 4, 5, 6, 8, 10, 12, 16};
+  const int64_t m = n - 1;
+  double *column[K], *rest = work + K * n, *scratch = rest + 7 * n;
+  double bow[K], h = *step;
+  int target = K / 2, rejected = 0;
+  mm_front front;
+  front.n = n;
+  front.k[0] = front.k[1] = 0;
   for (int j = 0; j < K; ++j)
     column[j] = work + j * n;
-  for (int64_t tries = 0; done < span; ++tries) {
-    double fastest = 0;
-    for (int64_t i = 0; i < m; ++i) {
-      double above, below;
-      mm_lattice_flux(p, x[i], &above, &below);
-      jb[i] = p->k_bid * above, ja[i] = p->k_ask * below;
-      double rate = jb[i] + ja[i] + k * fabs(p->rate[i + 1] - p->rate[i]);
-      if (!(rate <= fastest))
-        fastest = rate;
-    }
-    if (!isfinite(fastest) || tries > 200000)
+  for (int j = 0; j < 2; ++j) {
+    front.slope[j] = rest + j * n;
+    front.gain[j] = rest + (2 + j) * n;
+    front.speed[j] = rest + (4 + j) * n;
+  }
+  front.drift = rest + 6 * n;
+  for (int64_t spent = 0; *done < span && spent * n < MM_LATTICE_BLOCK;) {
+    const double left = span - *done;
+    if (!rejected)
+      begin(equation, *done, x, &front);
+    if (!isfinite(front.fastest))
       return MM_NO_CONVERGENCE;
     if (!(h > 0))
-      h = 0.1 / fastest;
-    const double left = span - done;
-    int last = h >= left * (1 - 1e-12);
+      h = 0.1 / front.fastest;
+    const int last = h >= left * (1 - 1e-12);
     const double now = last ? left : h;
-    int accepted = -1, j;
-    double error = 0, best_next = 0;
-    for (j = 0; j < K; ++j) {
-      if (!mm_lattice_euler(p, x, jb, ja, now, j + 1, column[j], &rise[j], pivot, rhs))
+    int accepted = -1, best = 1;
+    double next = 0.02 * now, most = 0;
+    int effort = 2; /* the step's start costs about as much as two substeps */
+    ++spent;
+    for (int j = 0; j < K && accepted < 0; ++j) {
+      spent += count[j];
+      effort += count[j];
+      if (!mm_front_euler(&front, now, count[j], column[j], &bow[j], scratch))
         break;
       for (int c = j - 1; c >= 0; --c) { /* column[c] becomes the entry one order higher */
-        const double weight = (double)(c + 1) / (double)(j - c); /* 1 / (n_j / n_c - 1) */
+        const double weight = (double)count[c] / (count[j] - count[c]); /* 1 / (n_j / n_c - 1) */
         for (int64_t i = 0; i < m; ++i)
           column[c][i] = column[c + 1][i] + weight * (column[c + 1][i] - column[c][i]);
-        rise[c] = rise[c + 1] + weight * (rise[c + 1] - rise[c]);
+        bow[c] = bow[c + 1] + weight * (bow[c + 1] - bow[c]);
       }
       if (j == 0)
         continue;
-      double worst = 0, size = 0;
+      double error = k * fabs(bow[0] - bow[1]) / (tolerance * (1 + k * fabs(now * front.middle + bow[0])));
       for (int64_t i = 0; i < m; ++i) {
-        double e = fabs(column[0][i] - column[1][i]), s = fabs(column[0][i]);
-        if (!(e <= worst))
-          worst = e;
-        if (!(s <= size))
-          size = s;
+        const double of =
+            k * fabs(column[0][i] - column[1][i]) / (tolerance + relative * k * fabs(column[0][i]));
+        if (!(of <= error))
+          error = of;
       }
-      double allowed = tolerance + 2e-14 * k * size;
-      error = k * worst / allowed;
-      double of_value = k * fabs(rise[0] - rise[1]) / (tolerance + (tolerance + 2e-14) * k * fabs(rise[0]));
-      if (!(of_value <= error))
-        error = of_value;
-      if (!(error < 1e9))
+      if (!(error < 1e12))
         break; /* hopeless, or not finite */
-      const double factor = 0.9 * pow(error + 1e-12, -1.0 / (j + 1));
-      best_next = now * (factor > 6 ? 6 : factor);
-      if (j >= 2 && error <= 1) {
-        accepted = j;
-        break;
+      double factor = 0.9 * pow(error + 1e-14, -1.0 / (j + 1));
+      factor = factor > 6 ? 6 : factor < 0.02 ? 0.02 : factor;
+      if (factor > most * effort) {
+        most = factor / effort;
+        best = j;
+        next = factor * now;
       }
+      if (j >= 2 && error <= 1)
+        accepted = j;
+      else if (j > target)
+        break;
     }
+    target = best;
     if (accepted < 0) {
-      double shrunk = best_next > 0 && best_next < 0.7 * now ? best_next : 0.25 * now;
-      h = shrunk > 0.02 * now ? shrunk : 0.02 * now;
-      if (!(h * fastest > 1e-9)) /* far below the fastest time scale: rounding, not stiffness */
+      h = next < 0.7 * now ? next : 0.7 * now;
+      rejected = 1;
+      if (!(h * front.fastest > 1e-9)) /* far below the fastest time scale: rounding, not stiffness */
         return MM_NO_CONVERGENCE;
       continue;
     }
     for (int64_t i = 0; i < m; ++i)
       x[i] += column[0][i];
-    *value += rise[0];
-    done = last ? span : done + now;
-    /* accepted in an early column: the step could have been longer at a higher order */
-    if (accepted < K - 2)
-      best_next *= 1 + 0.5 * (K - 2 - accepted);
-    if (!last || best_next < now || best_next > h)
-      h = best_next;
+    *value += now * front.middle + bow[0];
+    *done = last ? span : *done + now;
+    if (best == accepted && best < K - 1) { /* one column more would allow a longer step at the same rate */
+      next *= (double)(effort + count[best + 1]) / effort;
+      target = best + 1;
+    }
+    if (rejected && next > now)
+      next = now;
+    rejected = 0;
+    if (!last || next < now || next > h)
+      h = next;
   }
   *step = h;
   return MM_OK;
+}
+
+/* The drift of every difference from the rates and the fluxes, which stand in `gain`. */
+static inline void mm_front_drift(const double *rate, mm_front *f) {
+  const int64_t m = f->n - 1, mid = f->n / 2;
+  const double *up = f->gain[0], *down = f->gain[1];
+  for (int64_t i = 0; i < m; ++i)
+    f->drift[i] = (rate[i + 1] - rate[i]) + ((i + 1 < m ? up[i + 1] : 0) - up[i]) +
+                  (down[i] - (i > 0 ? down[i - 1] : 0));
+  f->middle = rate[mid] + (mid < m ? up[mid] : 0) + down[mid - 1];
+}
+
+static inline void mm_lattice_begin(const void *equation, double done, const double *x, mm_front *f) {
+  const mm_lattice *p = (const mm_lattice *)equation;
+  const double kb = p->k_bid, ka = p->k_ask, k = kb > ka ? kb : ka;
+  double fastest = 0;
+  (void)done;
+  f->kind = kb == ka ? MM_FRONT_EQUAL : MM_FRONT_UNEQUAL;
+  f->bend[0] = kb;
+  f->bend[1] = ka;
+  for (int64_t i = 0; i < p->n - 1; ++i) {
+    const double e = exp(kb * x[i]), up = p->up * e, down = p->down * (kb == ka ? 1 / e : exp(-ka * x[i]));
+    f->gain[0][i] = up;
+    f->gain[1][i] = down;
+    f->slope[0][i] = kb * up;
+    f->slope[1][i] = ka * down;
+    const double rate = kb * up + ka * down + k * fabs(p->rate[i + 1] - p->rate[i]);
+    if (!(rate <= fastest))
+      fastest = rate;
+  }
+  f->fastest = fastest;
+  mm_front_drift(p->rate, f);
+}
+
+/* Advance the optimum to `span` seconds of time left, of which *done have passed. x (n-1 doubles) and *value
+ * (z of the middle node n/2) are the state at *done; *step is the suggested first step (0: find one) and
+ * returns the next. `tolerance` bounds the local error of k x and, relative to its change, of k z. work:
+ * MM_LATTICE_WORK(n) doubles. It returns when *done reaches the span, or after MM_LATTICE_BLOCK: then call
+ * it again. */
+static inline int mm_lattice_advance(const mm_lattice *p, double span, double tolerance, double *done,
+                                     double *x, double *value, double *step, double *work) {
+  if (!mm_lattice_valid(p) || !(span >= 0) || !isfinite(span) || !(tolerance > 0))
+    return MM_INVALID;
+  const double kb = p->k_bid, ka = p->k_ask, k = kb > ka ? kb : ka;
+  if (*done < span) {
+    double *least = work, *most = least + p->n;
+    const double margin =
+        mm_front_margin(p->n, k, tolerance, x) + log(1 / (span - *done) + kb * p->up + ka * p->down);
+    for (int64_t i = 0; i < p->n - 1; ++i) {
+      most[i] = (margin - log(kb * p->up)) / kb;
+      least[i] = -(margin - log(ka * p->down)) / ka;
+    }
+    mm_front_soften(p->n, least, most, 1, most + p->n, x, value);
+  }
+  return mm_front_advance(mm_lattice_begin, p, p->n, k, span, tolerance, 2e-14, done, x, value, step, work);
 }
 
 /* What any policy is worth: z of a market maker who quotes given depths instead of the best ones,
@@ -457,12 +615,7 @@ static inline int mm_lattice_advance(const mm_lattice *p, double span, double to
  *   dz[i]/dtau = rate[i] + lambda_bid[i] u(bid[i] - cost_bid + z[i+1] - z[i])
  *                        + lambda_ask[i] u(ask[i] - cost_ask + z[i-1] - z[i]),
  *
- * u(y) = (1 - e^(-c y)) / c with the utility's curvature c (u(y) = y at 0), lambda = A e^(-k depth). It
- * is linear in e^(-c z): implicit Euler in that variable is one tri-diagonal solve whatever the rates
- * are, and keeps it positive. Written for the increments, so that c = 0 is no special case:
- *
- *   (1 + h (c rate + lambda_bid + lambda_ask)) psi[i] - h lambda_bid e^(-c y_bid) psi[i+1] - ... = h f[i],
- *   z += -log1p(-c psi) / c. */
+ * u(y) = (1 - e^(-c y)) / c with the utility's curvature c (u(y) = y at 0), lambda = A e^(-k depth). */
 typedef struct mm_quoted {
   int64_t n;                     /* nodes, >= 2 */
   const double *rate;            /* n running rewards per order, ticks/s */
@@ -471,145 +624,117 @@ typedef struct mm_quoted {
   double cost_bid, cost_ask;     /* ticks per lot */
   double curvature;              /* 1/tick, >= 0: risk aversion times order size */
   const double *bid[2], *ask[2]; /* n depths each, at the start and the end of the span, linear in
-                                    between; NaN: absent. Ticks. */
+                                    between; NaN at either: absent. Ticks. */
+  double span;                   /* s */
 } mm_quoted;
 
-/* Doubles of work memory that mm_lattice_evaluate needs for n nodes. */
-#define MM_QUOTED_WORK(n) ((MM_LATTICE_COLUMNS + 4) * (n))
+/* The equation, and what the whole span has in common. */
+typedef struct mm_quoted_run {
+  const mm_quoted *quoted;
+  double margin; /* e-folds that are enough for the tolerance */
+  double scale;  /* logarithm of 1/s: nothing but fills is faster */
+} mm_quoted_run;
 
-/* Fill rate and what it does: lambda, lambda e^(-c y) and lambda u(y); all zero for an absent side. */
-static inline void mm_quoted_side(double a, double k, double c, double depth, double worth, double *rate,
-                                  double *weight, double *gain) {
-  if (depth != depth) {
-    *rate = *weight = *gain = 0;
-    return;
+/* A node that is left e^margin times as fast as anybody goes to and fro over an edge, as the span is short
+ * and as rewards count is left at once: its two rates are reduced alike, which leaves where it is left to
+ * as it is, and spares the overflow and the e-folds of time. So rates are logarithms at first. */
+static inline void mm_quoted_begin(const void *equation, double done, const double *x, mm_front *f) {
+  const mm_quoted_run *run = (const mm_quoted_run *)equation;
+  const mm_quoted *p = run->quoted;
+  const int64_t m = p->n - 1;
+  const double c = p->curvature, at = done / p->span, log_a[2] = {log(p->a_bid), log(p->a_ask)};
+  const double k[2] = {p->k_bid, p->k_ask}, cost[2] = {p->cost_bid, p->cost_ask};
+  double scale = run->scale, fastest = 0;
+  int moving = 0;
+  for (int64_t i = 0; i < m; ++i) {
+    double slower = INFINITY, tilt = 0;
+    for (int side = 0; side < 2; ++side) {
+      const double from = side ? p->ask[0][i + 1] : p->bid[0][i], to = side ? p->ask[1][i + 1] : p->bid[1][i];
+      const double depth = from + at * (to - from), absent = depth != depth;
+      const double rate = absent ? -INFINITY : log_a[side] - k[side] * depth;
+      f->gain[side][i] = rate;
+      f->slope[side][i] = depth - cost[side] + (side ? -x[i] : x[i]); /* what a fill gains */
+      f->speed[side][i] = absent ? 0 : (to - from) / p->span;
+      moving |= f->speed[side][i] != 0;
+      slower = rate < slower ? rate : slower;
+      tilt -= c * (depth - cost[side]); /* utility minds bad luck, so it counts losses more often */
+    }
+    slower += tilt > 0 ? tilt : 0;
+    scale = slower > scale ? slower : scale;
   }
-  const double e = -expm1(-c * worth);
-  *rate = a * exp(-k * depth);
-  *weight = *rate * (1 - e);
-  *gain = *rate * (c > 0 ? e / c : worth);
+  const double limit = run->margin + scale;
+  double below = f->gain[0][0] > limit ? f->gain[0][0] - limit : 0; /* a node's excess over the limit */
+  for (int64_t i = 0; i < m; ++i) {
+    double above = f->gain[1][i];
+    if (i + 1 < m && f->gain[0][i + 1] > above)
+      above = f->gain[0][i + 1];
+    above = above > limit ? above - limit : 0;
+    for (int side = 0; side < 2; ++side) {
+      const double lambda = exp(f->gain[side][i] - (side ? above : below)), y = f->slope[side][i];
+      const double e = lambda > 0 ? expm1(-c * y) : 0, gain = c > 0 ? -e / c : y;
+      f->slope[side][i] = lambda * (1 + e);
+      f->gain[side][i] = lambda > 0 ? lambda * gain : 0;
+      const double rate =
+          lambda * (1 + e) + (k[side] + c) * (fabs(f->speed[side][i]) + fabs(p->rate[i + 1] - p->rate[i]));
+      if (!(rate <= fastest))
+        fastest = rate;
+    }
+    below = above;
+  }
+  f->bend[0] = f->bend[1] = -c;
+  f->k[0] = k[0], f->k[1] = k[1];
+  f->kind = moving ? MM_FRONT_MOVING : c > 0 ? MM_FRONT_EQUAL : MM_FRONT_LINEAR;
+  f->fastest = fastest;
+  mm_front_drift(p->rate, f);
 }
 
-/* `count` implicit substeps over [from, from + step] of the span's fractions; returns 0 on failure. */
-static inline int mm_quoted_euler(const mm_quoted *p, double span, double from, double step, int count,
-                                  const double *z, double *inc, double *upper, double *pivot, double *rhs) {
-  const int64_t n = p->n;
-  const double c = p->curvature, h = step / count;
-  for (int64_t i = 0; i < n; ++i)
-    inc[i] = 0;
-  for (int turn = 1; turn <= count; ++turn) {
-    const double at = span > 0 ? (from + h * turn) / span : 0;
-    double before = 0;
-    for (int64_t i = 0; i < n; ++i) {
-      const double here = z[i] + inc[i];
-      double up = 0, up_weight = 0, up_gain = 0, down = 0, down_weight = 0, down_gain = 0;
-      if (i + 1 < n) {
-        double depth = p->bid[0][i] + at * (p->bid[1][i] - p->bid[0][i]);
-        mm_quoted_side(p->a_bid, p->k_bid, c, depth, depth - p->cost_bid + (z[i + 1] + inc[i + 1] - here),
-                       &up, &up_weight, &up_gain);
-      }
-      if (i > 0) {
-        double depth = p->ask[0][i] + at * (p->ask[1][i] - p->ask[0][i]);
-        mm_quoted_side(p->a_ask, p->k_ask, c, depth, depth - p->cost_ask + (z[i - 1] + before - here), &down,
-                       &down_weight, &down_gain);
-      }
-      before = inc[i];
-      double diagonal = 1 + h * (c * p->rate[i] + up + down);
-      double target = h * (p->rate[i] + up_gain + down_gain);
-      if (i > 0) {
-        const double share = h * down_weight / pivot[i - 1];
-        diagonal -= share * upper[i - 1];
-        target += share * rhs[i - 1];
-      }
-      upper[i] = h * up_weight;
-      pivot[i] = diagonal;
-      rhs[i] = target;
-      if (!(diagonal > 0 && isfinite(diagonal)))
-        return 0;
-    }
-    for (int64_t i = n - 1; i >= 0; --i) {
-      rhs[i] = (rhs[i] + (i + 1 < n ? upper[i] * rhs[i + 1] : 0)) / pivot[i];
-      const double shrink = c * rhs[i];
-      if (!(shrink < 1))
-        return 0;
-    }
-    for (int64_t i = 0; i < n; ++i) {
-      inc[i] += c > 0 ? -log1p(-c * rhs[i]) / c : rhs[i];
-      if (!isfinite(inc[i]))
-        return 0;
-    }
-  }
-  return 1;
+/* How far below nothing the gain of a fill at `depth` may fall before the flux is e^margin times as fast as
+ * the fills or the span are, ticks: see mm_front_soften. */
+static inline double mm_quoted_room(double a, double k, double c, double depth, double span, double margin) {
+  const double fills = log(a * span) - k * depth;
+  return (margin + (fills > 0 ? log1p(exp(-fills)) : log1p(exp(fills)) - fills)) / c;
 }
 
-/* Advance z (n doubles, ticks) by `span` seconds of time left, over which the depths go linearly from
- * bid[0], ask[0] to bid[1], ask[1]. step and tolerance as in mm_lattice_advance; the tolerance is of z,
- * relative to 1/k and to its change. work: MM_QUOTED_WORK(n) doubles. */
-static inline int mm_lattice_evaluate(const mm_quoted *p, double span, double tolerance, double *z,
-                                      double *step, double *work) {
-  enum { K = MM_LATTICE_COLUMNS };
+/* Advance the value of given depths over the span, as mm_lattice_advance does for the optimum. The tolerance
+ * is of k x and relative to its change. */
+static inline int mm_quoted_advance(const mm_quoted *p, double tolerance, double *done, double *x,
+                                    double *value, double *step, double *work) {
   const int64_t n = p->n;
-  double *column[K], *upper = work + K * n, *pivot = upper + n, *rhs = pivot + n;
-  double done = 0, h = *step;
-  if (n < 2 || !(p->a_bid > 0 && p->a_ask > 0 && p->k_bid > 0 && p->k_ask > 0 && p->curvature >= 0) ||
-      !isfinite(p->a_bid + p->a_ask + p->k_bid + p->k_ask + p->curvature + p->cost_bid + p->cost_ask) ||
-      !(span >= 0) || !isfinite(span) || !(tolerance > 0))
+  const double c = p->curvature, k = p->k_bid > p->k_ask ? p->k_bid : p->k_ask;
+  if (n < 2 || !(p->a_bid > 0 && p->a_ask > 0 && p->k_bid > 0 && p->k_ask > 0 && c >= 0) ||
+      !isfinite(p->a_bid + p->a_ask + p->k_bid + p->k_ask + c + p->cost_bid + p->cost_ask) ||
+      !(p->span >= 0) || !isfinite(p->span) || !(tolerance > 0))
     return MM_INVALID;
-  const double k = p->k_bid > p->k_ask ? p->k_bid : p->k_ask;
-  for (int j = 0; j < K; ++j)
-    column[j] = work + j * n;
-  if (!(h > 0))
-    h = span < 0.01 / (p->a_bid + p->a_ask) ? span : 0.01 / (p->a_bid + p->a_ask);
-  for (int64_t tries = 0; done < span; ++tries) {
-    const double left = span - done;
-    const int last = h >= left * (1 - 1e-12);
-    const double now = last ? left : h;
-    int accepted = -1;
-    double best_next = 0;
-    if (tries > 200000)
-      return MM_NO_CONVERGENCE;
-    for (int j = 0; j < K; ++j) {
-      if (!mm_quoted_euler(p, span, done, now, j + 1, z, column[j], upper, pivot, rhs))
-        break;
-      for (int c = j - 1; c >= 0; --c) {
-        const double weight = (double)(c + 1) / (double)(j - c);
-        for (int64_t i = 0; i < n; ++i)
-          column[c][i] = column[c + 1][i] + weight * (column[c + 1][i] - column[c][i]);
-      }
-      if (j == 0)
-        continue;
-      double error = 0;
-      for (int64_t i = 0; i < n; ++i) {
-        double size = k * fabs(column[0][i]);
-        double e = k * fabs(column[0][i] - column[1][i]) / (tolerance + (tolerance + 1e-13) * size);
-        if (!(e <= error))
-          error = e;
-      }
-      if (!(error < 1e12))
-        break;
-      const double factor = 0.9 * pow(error + 1e-12, -1.0 / (j + 1));
-      best_next = now * (factor > 6 ? 6 : factor);
-      if (j >= 2 && error <= 1) {
-        accepted = j;
-        break;
-      }
+  const double left = p->span - *done;
+  mm_quoted_run run = {p, 0, -log(p->span)};
+  if (left > 0) {
+    double *least = work, *most = least + n, low = p->rate[0], high = low;
+    for (int64_t i = 1; i < n; ++i) {
+      low = p->rate[i] < low ? p->rate[i] : low;
+      high = p->rate[i] > high ? p->rate[i] : high;
     }
-    if (accepted < 0) {
-      h = best_next > 0.02 * now && best_next < 0.7 * now ? best_next : 0.25 * now;
-      if (!(h > 1e-16 * span))
-        return MM_NO_CONVERGENCE;
-      continue;
+    if (high > low && log((k + c) * (high - low)) > run.scale)
+      run.scale = log((k + c) * (high - low));
+    run.margin = mm_front_margin(n, k > c ? k : c, tolerance, x);
+    for (int64_t i = 0; i < n - 1 && c > 0; ++i) {
+      least[i] = INFINITY, most[i] = -INFINITY;
+      for (int end = 0; end < 2; ++end) {
+        const double bid = p->bid[end][i], ask = p->ask[end][i + 1];
+        const double down = p->cost_bid - bid - mm_quoted_room(p->a_bid, p->k_bid, c, bid, left, run.margin);
+        const double up = ask - p->cost_ask + mm_quoted_room(p->a_ask, p->k_ask, c, ask, left, run.margin);
+        if (!(down >= least[i])) /* NaN: nobody trades there */
+          least[i] = down == down ? down : -INFINITY;
+        if (!(up <= most[i]))
+          most[i] = up == up ? up : INFINITY;
+      }
+      if (!(least[i] <= most[i])) /* going to and fro is a loss whatever x is: nothing settles */
+        least[i] = -INFINITY, most[i] = INFINITY;
     }
-    for (int64_t i = 0; i < n; ++i)
-      z[i] += column[0][i];
-    done = last ? span : done + now;
-    if (accepted < K - 2)
-      best_next *= 1 + 0.5 * (K - 2 - accepted);
-    if (!last || best_next < now || best_next > h)
-      h = best_next;
+    if (c > 0)
+      mm_front_soften(n, least, most, -1, most + n, x, value);
   }
-  *step = h;
-  return MM_OK;
+  return mm_front_advance(mm_quoted_begin, &run, n, k, p->span, tolerance, tolerance, done, x, value, step,
+                          work);
 }
 
 #ifdef __cplusplus

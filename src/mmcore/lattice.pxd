@@ -10,10 +10,10 @@ cdef extern from "mmcore/lattice.h" nogil:
         double up, down
         double k_bid, k_ask
 
-    int MM_LATTICE_COLUMNS
+    int64_t MM_LATTICE_WORK(int64_t n)
     int mm_lattice_stationary(const mm_lattice *p, double *x, double *gain, double *residual) noexcept
-    int mm_lattice_advance(const mm_lattice *p, double span, double tolerance, double *x, double *value,
-                           double *step, double *work) noexcept
+    int mm_lattice_advance(const mm_lattice *p, double span, double tolerance, double *done, double *x,
+                           double *value, double *step, double *work) noexcept
 
     ctypedef struct mm_quoted:
         int64_t n
@@ -24,18 +24,18 @@ cdef extern from "mmcore/lattice.h" nogil:
         double curvature
         const double *bid[2]
         const double *ask[2]
+        double span
 
-    int mm_lattice_evaluate(const mm_quoted *p, double span, double tolerance, double *z, double *step,
-                            double *work) noexcept
+    int mm_quoted_advance(const mm_quoted *p, double tolerance, double *done, double *x, double *value,
+                          double *step, double *work) noexcept
 
 
 cdef int lattice_stationary(const mm_lattice *p, double *x, double *gain, double *residual) noexcept nogil
 cdef int64_t lattice_work(int64_t n) noexcept nogil
-cdef int lattice_advance(const mm_lattice *p, double span, double tolerance, double *x, double *value,
-                         double *step, double *work) noexcept nogil
-cdef int64_t quoted_work(int64_t n) noexcept nogil
-cdef int lattice_evaluate(const mm_quoted *p, double span, double tolerance, double *z, double *step,
-                          double *work) noexcept nogil
+cdef int lattice_advance(const mm_lattice *p, double span, double tolerance, double *done, double *x,
+                         double *value, double *step, double *work) noexcept nogil
+cdef int quoted_advance(const mm_quoted *p, double tolerance, double *done, double *x, double *value,
+                        double *step, double *work) noexcept nogil
 
 
 @cython.final

@@ -8,12 +8,13 @@ one order apart; ``z`` is the value per order (ticks) and ``tau`` the time left 
 
 Only the differences ``x`` set the quotes, so they are what is solved for: the stationary ones by a
 recursion from both ends and Newton on the gain, those at a finite ``tau`` by an extrapolated linearly
-implicit Euler method. The models in :mod:`mmcore.models` build on this; the kernels are in
-``mmcore/lattice.h``.
+implicit Euler method, which a signal (Ctrl-C) may interrupt. The models in :mod:`mmcore.models` build on
+this; the kernels are in ``mmcore/lattice.h``.
 """
 import numpy as np
 
 cimport cython
+from cpython.exc cimport PyErr_CheckSignals
 from libc.math cimport isfinite
 from libc.stdint cimport int64_t
 
@@ -32,21 +33,17 @@ cdef int lattice_stationary(const mm_lattice *p, double *x, double *gain, double
 
 
 cdef int64_t lattice_work(int64_t n) noexcept nogil:
-    return (MM_LATTICE_COLUMNS + 6) * n
+    return MM_LATTICE_WORK(n)
 
 
-cdef int lattice_advance(const mm_lattice *p, double span, double tolerance, double *x, double *value,
-                         double *step, double *work) noexcept nogil:
-    return mm_lattice_advance(p, span, tolerance, x, value, step, work)
+cdef int lattice_advance(const mm_lattice *p, double span, double tolerance, double *done, double *x,
+                         double *value, double *step, double *work) noexcept nogil:
+    return mm_lattice_advance(p, span, tolerance, done, x, value, step, work)
 
 
-cdef int64_t quoted_work(int64_t n) noexcept nogil:
-    return (MM_LATTICE_COLUMNS + 4) * n
-
-
-cdef int lattice_evaluate(const mm_quoted *p, double span, double tolerance, double *z, double *step,
-                          double *work) noexcept nogil:
-    return mm_lattice_evaluate(p, span, tolerance, z, step, work)
+cdef int quoted_advance(const mm_quoted *p, double tolerance, double *done, double *x, double *value,
+                        double *step, double *work) noexcept nogil:
+    return mm_quoted_advance(p, tolerance, done, x, value, step, work)
 
 
 cdef _finite(str argument, value, shape, str of_shape):
@@ -212,9 +209,9 @@ cdef class Lattice:
         NoConvergence
             The error could not be controlled.
         """
-        cdef int64_t n = self.c_lattice.n, row, rows
-        cdef int status = MM_OK
-        cdef double now = 0.0, step = first_step
+        cdef int64_t n = self.c_lattice.n, row = 0, rows
+        cdef int status
+        cdef double now = 0.0, done = 0.0, step = first_step
         state = _finite("start", start, (n - 1,), f"({n - 1},)")
         when = np.array(times, dtype=np.float64, order="C", ndmin=1)
         if when.ndim != 1:
@@ -233,17 +230,19 @@ cdef class Lattice:
         cdef double[::1] x = state, w = np.empty(lattice_work(n)), z = middle
         cdef const double[::1] t = when
         cdef double[:, ::1] out = differences
-        with nogil:
-            for row in range(rows):
-                status = mm_lattice_advance(&self.c_lattice, t[row] - now, tolerance,
-                                            &x[0], &value, &step, &w[0])
-                if status != MM_OK:
-                    break
-                now = t[row]
+        while row < rows:
+            with nogil:
+                status = mm_lattice_advance(&self.c_lattice, t[row] - now, tolerance, &done, &x[0], &value,
+                                            &step, &w[0])
+            PyErr_CheckSignals()
+            if status != MM_OK:
+                raise NoConvergence(
+                    f"the equation could not be advanced from time left {now + done:g} s for {self!r}"
+                )
+            if done == t[row] - now:
                 out[row, :] = x
                 z[row] = value
-        if status != MM_OK:
-            raise NoConvergence(f"the equation could not be advanced from time left {now:g} s for {self!r}")
+                now, done, row = t[row], 0.0, row + 1
         return differences, middle, step
 
 
@@ -288,9 +287,9 @@ def evaluate(rate, *, A, k, cost, double curvature, times, bid, ask, start, doub
         The error could not be controlled, or the expected utility is minus infinity to the computer.
     """
     cdef mm_quoted p
-    cdef double step = 0.0
-    cdef int status = MM_OK
-    cdef int64_t row
+    cdef double step = 0.0, done = 0.0, value
+    cdef int status
+    cdef int64_t row = 0
     when = np.array(times, dtype=np.float64, order="C")
     if (when.ndim != 1 or when.size < 2 or when[0] != 0.0
             or not (np.isfinite(when).all() and (np.diff(when) > 0).all())):
@@ -311,7 +310,9 @@ def evaluate(rate, *, A, k, cost, double curvature, times, bid, ask, start, doub
         depths.append(array)
     cdef const double[::1] r = reward, t = when
     cdef const double[:, ::1] b = depths[0], a = depths[1]
-    cdef double[::1] state = z, work = np.empty(quoted_work(p.n))
+    differences = np.diff(z)
+    value = z[p.n // 2]
+    cdef double[::1] x = differences, work = np.empty(lattice_work(p.n))
     p.rate = &r[0]
     p.a_bid, p.a_ask = _positive("A", A[0]), _positive("A", A[1])
     p.k_bid, p.k_ask = _positive("k", k[0]), _positive("k", k[1])
@@ -322,13 +323,20 @@ def evaluate(rate, *, A, k, cost, double curvature, times, bid, ask, start, doub
     if not (isfinite(curvature) and curvature >= 0):
         raise InvalidArgument(argument="curvature", value=curvature, allowed="a finite number >= 0")
     _positive("tolerance", tolerance)
-    with nogil:
-        for row in range(t.shape[0] - 1):
-            p.bid[0], p.bid[1] = &b[row, 0], &b[row + 1, 0]
-            p.ask[0], p.ask[1] = &a[row, 0], &a[row + 1, 0]
-            status = mm_lattice_evaluate(&p, t[row + 1] - t[row], tolerance, &state[0], &step, &work[0])
-            if status != MM_OK:
-                break
-    if status != MM_OK:
-        raise NoConvergence(f"the value of these depths could not be followed from time left {t[row]:g} s on")
+    while row + 1 < t.shape[0]:
+        p.bid[0], p.bid[1] = &b[row, 0], &b[row + 1, 0]
+        p.ask[0], p.ask[1] = &a[row, 0], &a[row + 1, 0]
+        p.span = t[row + 1] - t[row]
+        with nogil:
+            status = mm_quoted_advance(&p, tolerance, &done, &x[0], &value, &step, &work[0])
+        PyErr_CheckSignals()
+        if status != MM_OK:
+            raise NoConvergence(
+                f"the value of these depths could not be followed from time left {t[row] + done:g} s on"
+            )
+        if done == p.span:
+            done, row = 0.0, row + 1
+    z[p.n // 2] = value
+    z[p.n // 2 + 1:] = value + np.cumsum(differences[p.n // 2:])
+    z[:p.n // 2] = value - np.cumsum(differences[:p.n // 2][::-1])[::-1]
     return z
