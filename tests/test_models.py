@@ -7,6 +7,7 @@ import subprocess
 import sys
 import warnings
 
+import mpmath as mp
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -551,6 +552,85 @@ def test_a_constant_policy_against_a_dense_matrix_exponential():
     policy = mm.Affine(base=depth, slope=0.0)
     for i in (0, 5, 8):
         assert model.certainty_equivalent(policy, q[i], horizon=tau) == pytest.approx(expected[i], abs=1e-9)
+
+
+class Session:
+    """A rule that changes every 1.25 s, rests for a while, and leaves the bid at the end: all jumps."""
+
+    def depths(self, inventory, time_left):
+        skew = 0.2 * inventory
+        wide = 1.0 if time_left % 1.25 < 0.5 else 3.0
+        if 4.1 <= time_left < 6.3:
+            return None, None
+        return (None if time_left < 0.7 else wide + skew), wide - skew
+
+
+@pytest.mark.parametrize("announced", [False, True])
+@pytest.mark.parametrize("gamma", [0.0, 0.2])
+def test_depths_that_jump_in_time(gamma, announced):
+    """Against one matrix exponential for each piece in which nothing changes."""
+    rule, horizon = Session(), 10.0
+    jumps = sorted({0.7, 4.1, 6.3, *(1.25 * j for j in range(1, 8)), *(1.25 * j + 0.5 for j in range(8))})
+    if announced:
+        rule.time_left = jumps
+    model = GueantLehalleFernandezTapia(
+        sigma=0.5, A=(0.9, 1.4), k=(0.7, 0.5), gamma=gamma, q_max=5, fee=0.1, drift=0.05, horizon=horizon
+    )
+    q, n = np.arange(-5.0, 6.0), 11
+    w = np.ones(n + 1) if gamma else np.append(np.zeros(n), 1.0)  # e^(-gamma theta), or theta and a constant
+    for start, end in zip([0.0, *jumps], [*jumps, horizon], strict=True):
+        M = np.zeros((n + 1, n + 1))
+        for i in range(n):
+            reward = 0.05 * q[i] - gamma / 2 * (0.5 * q[i]) ** 2
+            M[i, i if gamma else n] = -gamma * reward if gamma else reward
+            pair = rule.depths(q[i], 0.5 * (start + end))
+            for j, depth, A, k in zip((i + 1, i - 1), pair, (0.9, 1.4), (0.7, 0.5), strict=True):
+                if 0 <= j < n and depth is not None:
+                    fills = A * math.exp(-k * depth)
+                    M[i, i] -= fills
+                    M[i, j] += fills * math.exp(-gamma * (depth - 0.1))
+                    if not gamma:
+                        M[i, n] += fills * (depth - 0.1)
+        w = expm(M * (end - start)) @ w
+    expected = -np.log(w[:n]) / gamma if gamma else w[:n]
+    for i in (0, 5, 8):
+        assert model.certainty_equivalent(rule, q[i]) == pytest.approx(expected[i], rel=1e-8)
+
+
+def test_a_steep_terminal_penalty():
+    """Rates next to the horizon are e^400 and e^4000 times those further away: few knots are enough."""
+    generator = np.random.default_rng(8)
+    for penalty in (5.0, 50.0):
+        model = CarteaJaimungal(
+            A=1.0, k=2.0, running_penalty=0.01, terminal_penalty=penalty, q_max=20, horizon=60.0
+        )
+        policy = model.policy()
+        assert policy.time_left.size < 400
+        times = np.concatenate([1e-9 * np.arange(1, 30), np.exp(generator.uniform(-18, math.log(60), 30))])
+        q = np.arange(-20, 21)
+        found = np.array(policy.depths_batch(q[None, :], times[:, None]))
+        exact = np.array(model.depths(q[None, :], times[:, None]))
+        assert np.nanmax(np.abs(found - exact)) <= 1.05 * policy.error <= 1.05e-3
+        # at the very end nothing is left but the penalty
+        np.testing.assert_allclose(policy.depths_batch(q, 0.0)[0][:-1], 0.5 + penalty * (2 * q[:-1] + 1))
+        assert model.certainty_equivalent(model, 3) == pytest.approx(model.value(3, 60.0), rel=1e-8)
+
+
+def test_a_steep_terminal_penalty_against_fifty_digits():
+    model = CarteaJaimungal(A=1.0, k=2.0, running_penalty=0.1, terminal_penalty=60.0, q_max=4, horizon=9.0)
+    with mp.workdps(50):
+        M = mp.zeros(9)
+        for i in range(9):
+            M[i, i] = -2 * mp.mpf(0.1) * (i - 4) ** 2
+            for j in (i - 1, i + 1):
+                if 0 <= j < 9:
+                    M[i, j] = mp.exp(-1)
+        v = mp.matrix([mp.exp(-2 * mp.mpf(60) * (i - 4) ** 2) for i in range(9)])
+        for tau in (1e-9, 1e-3, 9.0):
+            h = [mp.log(x) / 2 for x in mp.expm(M * tau, method="taylor") * v]
+            bid = [float(mp.mpf(0.5) - (h[i + 1] - h[i])) for i in range(8)]
+            np.testing.assert_allclose(model.depths(np.arange(-4, 4), tau)[0], bid, rtol=1e-12, atol=2e-12)
+            np.testing.assert_allclose(model.value(np.arange(-4, 5), tau), [float(x) for x in h], rtol=1e-12)
 
 
 def test_certainty_equivalents_agree_with_the_simulation():

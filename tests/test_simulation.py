@@ -282,13 +282,65 @@ class TestExperiment:
         two = simulate(model.policy(), **WORLD, paths=200, dt=0.005)
         assert np.array_equal(one.profit, two.profit)
 
-    def test_a_rate_that_the_window_cannot_bound_is_refused(self):
-        class Spike:
+    def test_a_pulse_is_announced_or_refused(self):
+        class Pulse:
             def depths(self, q, tau):
-                return (-3.0 if 0.503 < tau < 0.507 else 2.0), 2.0
+                return (-3.0 if 0.680 < tau < 0.686 else 2.0), None
 
-        with pytest.raises(NoConvergence, match="give dt"):
-            simulate(Spike(), **WORLD, paths=50)
+        with pytest.raises(NoConvergence, match="time_left of the policy, or give dt"):
+            simulate(Pulse(), **WORLD, paths=50)
+        announced = Pulse()
+        announced.time_left = (0.680, 0.686)
+        outcome = simulate(announced, **WORLD, paths=4000)
+        expected = 140.0 * (0.994 * math.exp(-3.0) + 0.006 * math.exp(4.5))
+        assert abs(outcome.fills.mean() - expected) < SIGMAS * math.sqrt(expected / 4000)
+
+    def test_jumps_that_nobody_announced_are_found(self):
+        class Steps:
+            def depths_batch(self, q, tau):
+                return np.where(tau % 0.1 < 0.03, 0.5, 3.0), np.full(len(q), math.nan)
+
+        outcome = simulate(Steps(), **WORLD, paths=4000)
+        expected = 140.0 * (0.3 * math.exp(-0.75) + 0.7 * math.exp(-4.5))
+        assert abs(outcome.fills.mean() - expected) < SIGMAS * math.sqrt(expected / 4000)
+
+    @pytest.mark.parametrize("k", [(0.3, 0.6), (1.0, 0.2)])
+    @pytest.mark.parametrize(
+        "more", [{}, {"drift": 0.05, "fee": (0.1, -0.2)}, {"impact": 0.3, "A": (0.5, 5.0)}]
+    )
+    def test_unequal_sides_whose_depths_turn_next_to_the_horizon(self, k, more):
+        """The certainty equivalent comes from a linear equation; the mean does when gamma is 0."""
+        from mmcore.models import GueantLehalleFernandezTapia
+
+        model = GueantLehalleFernandezTapia(
+            **{"sigma": 0.3, "A": (0.9, 1.4), "k": k, "gamma": 1e-3, "q_max": 10, "horizon": 60.0, **more}
+        )
+        market = {"A": model.A, "k": k, "horizon": 60.0}
+        outcome = simulate(model, sigma=0.3, paths=4000, seed=4, **market)
+        plain = GueantLehalleFernandezTapia(sigma=0.0, A=model.A, k=k, gamma=0.0, q_max=10, horizon=60.0)
+        mean = plain.certainty_equivalent(model.policy())
+        captured = outcome.captured
+        assert abs(captured.mean() - mean) < 4 * captured.std() / math.sqrt(4000)
+
+    def test_a_steep_terminal_penalty(self):
+        """Rates of e^120 per second next to the horizon: whoever is long there is flat at once."""
+        from mmcore.models import CarteaJaimungal
+
+        model = CarteaJaimungal(A=1.0, k=2.0, terminal_penalty=3.0, q_max=10, horizon=9.0)
+        outcome = simulate(model, sigma=1.0, A=1.0, k=2.0, horizon=9.0, paths=2000, initial_inventory=10.0)
+        assert (outcome.final_inventory == 0.0).mean() > 0.99
+        expected = CarteaJaimungal(A=1.0, k=2.0, q_max=10).certainty_equivalent(
+            model.policy(), 10, horizon=9.0
+        )
+        assert abs(outcome.captured.mean() - expected) < 4 * outcome.captured.std() / math.sqrt(2000)
+
+    def test_a_horizon_that_the_policy_does_not_cover_is_refused(self):
+        from mmcore.models import GueantLehalleFernandezTapia
+
+        model = GueantLehalleFernandezTapia(sigma=2.0, A=140.0, k=1.5, gamma=0.1, q_max=20, horizon=0.5)
+        with pytest.raises(InvalidArgument, match="which the policy covers") as refused:
+            simulate(model, **WORLD)
+        assert refused.value.argument == "horizon"
 
     @pytest.mark.parametrize(
         ("name", "value"),

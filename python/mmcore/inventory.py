@@ -55,6 +55,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .depths import Depths
 from .errors import (
     ApproximationWarning,
     CapacityError,
@@ -98,6 +99,7 @@ MARKET = (
 )  # fmt: skip
 """What the law takes of a market; a model has the ones that it knows as attributes."""
 
+_TIME_LEFT = Parameter("time_left", float, low=0.0, unit="s", doc="time left at which the policy is read")
 _SESSION = Parameter(
     "session", float, default=None, low=0.0, open_low=True, unit="s", doc="length of a trading session"
 )
@@ -122,8 +124,8 @@ def inventory_law(
     Parameters
     ----------
     policy : policy or model
-        Anything with ``depths_batch(inventory, time_left)`` or, as models have it,
-        ``depths(inventory, time_left)`` for arrays. Its ``order_size`` is the step (1 where there is none).
+        A policy, a model, or anything with ``depths(inventory, time_left)``: :mod:`mmcore.depths` says what
+        it may have. Its ``order_size`` is the step.
     A, k : float or (bid, ask)
         A quote at depth d is filled at the rate A exp(-k d); 1/s and 1/tick. ``A[0]`` is the rate of sell
         market orders.
@@ -584,20 +586,11 @@ class _Reader:
     """Depths of a policy or model at one time left, and what the chain needs to know of it."""
 
     def __init__(self, policy: Any, time_left: float) -> None:
-        if not (isinstance(time_left, (int, float)) and time_left >= 0):
-            raise InvalidArgument(argument="time_left", value=time_left, allowed=">= 0 (s), or inf")
-        read = getattr(policy, "depths_batch", None) or getattr(policy, "depths", None)
-        if not callable(read):
-            raise InvalidArgument(
-                argument="policy", value=type(policy).__name__, allowed="a policy or a model with depths"
-            )
-        self.read = read
+        self.time_left: float = _TIME_LEFT.check(time_left) if time_left != math.inf else time_left
+        self.read = Depths(policy)
         self.name = type(policy).__name__
-        self.time_left = float(time_left)
-        self.order_size = float(getattr(policy, "order_size", 1.0))
-        bound = getattr(policy, "q_max", None)
-        self.q_max = math.inf if bound is None else float(bound)
-        self.limit = self.q_max
+        self.order_size = self.read.order_size
+        self.q_max = self.limit = self.read.q_max
         cells = getattr(policy, "cells", None)
         if cells is not None:
             if len(cells) > 1:
@@ -613,9 +606,7 @@ class _Reader:
                 )
 
     def __call__(self, inventories: Floats) -> Floats:
-        depths = np.array(
-            self.read(inventories, np.full(inventories.shape, self.time_left)), dtype=np.float64
-        )
+        depths = self.read(inventories, np.full(inventories.shape, self.time_left))
         if np.isnan(depths).all():
             raise InvalidArgument(
                 f"the policy quotes nothing at time_left={self.time_left:g}"

@@ -48,11 +48,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .depths import Depths
 from .errors import CapacityError, InvalidArgument, NoConvergence
 from .parameters import Parameter
 
@@ -69,6 +70,10 @@ START_TIME = 1_704_187_800_000_000_000
 """2024-01-02 09:30 UTC in ns: the first stamp of a simulated market, a weekday's morning."""
 
 _MAX_ROWS = 50_000_000
+_AROUND = 16
+"""Orders to each side of the start at which a rule is read before the simulation."""
+_SLACK = 1.01
+"""How far a rule's rates may rise above those at the ends of a window."""
 
 
 class SimulatedMarket:
@@ -368,14 +373,6 @@ def _exit_times(rng: np.random.Generator, sigma: float, duration: float) -> Floa
     return times[times < duration]
 
 
-class Policy(Protocol):
-    """What :func:`simulate` asks of a policy: depths by inventory and time left, NaN where absent."""
-
-    def depths_batch(self, inventory: Any, time_left: Any = ..., /) -> tuple[Floats, Floats]:
-        """Depths (bid, ask) in ticks, elementwise."""
-        ...
-
-
 @dataclass(frozen=True)
 class Symmetric:
     """The paper's benchmark: one constant spread around the mid, whatever the inventory.
@@ -592,9 +589,8 @@ def simulate(
     Parameters
     ----------
     policy : policy or model
-        Anything with ``depths_batch(inventory, time_left)`` (:class:`mmcore.Affine`,
-        :class:`mmcore.Table`, :class:`Symmetric`), a model with ``policy()``, or anything with
-        ``depths(inventory, time_left)``. Depths in ticks are used as they are: negative ones too.
+        A policy, a model (which is compiled), or anything with ``depths(inventory, time_left)``:
+        :mod:`mmcore.depths` says what it may have. Depths in ticks are used as they are: negative ones too.
         Each fill is ``policy.order_size`` lots, 1 where there is none.
     sigma : float
         Volatility, ticks/√s.
@@ -619,10 +615,10 @@ def simulate(
     Raises
     ------
     InvalidArgument
-        A parameter is outside its range, or ``dt`` does not divide ``horizon``.
+        A parameter is outside its range, ``dt`` does not divide ``horizon``, or the policy does not cover it.
     NoConvergence
-        Event-driven only: the policy's fill rate rises and falls again within a hundredth of the
-        horizon, so that it cannot be bounded by its ends.
+        Event-driven only: the depths of a rule of one's own come and go within a hundredth of the horizon,
+        and it does not name these times left as ``time_left``.
 
     Examples
     --------
@@ -642,11 +638,15 @@ def simulate(
         steps = round(checked["horizon"] / checked["dt"])
         if steps < 1 or abs(steps * checked["dt"] - checked["horizon"]) > 1e-9 * checked["horizon"]:
             raise InvalidArgument(argument="dt", value=dt, allowed=f"a divisor of the horizon, {horizon:g} s")
-    size = float(getattr(policy, "order_size", 1.0))
+    depths = Depths(policy, tol=1e-3)
+    if depths.horizon < checked["horizon"]:
+        raise InvalidArgument(
+            argument="horizon", value=horizon, allowed=f"<= {depths.horizon:g} s, which the policy covers"
+        )
     rng = np.random.Generator(np.random.PCG64(checked["seed"]))
     world = _World(
-        _Depths(policy), checked["sigma"], checked["A"], checked["k"], checked["horizon"], size,
-        start, rng, checked["within"],
+        depths, checked["sigma"], checked["A"], checked["k"], checked["horizon"], depths.order_size, start,
+        rng, checked["within"],
     )  # fmt: skip
     return world.by_events() if steps is None else world.by_steps(steps)
 
@@ -669,30 +669,9 @@ def _starts(given: Any, paths: int) -> Floats:
     return start
 
 
-class _Depths:
-    """Depths of any policy or model for arrays of inventories and times left."""
-
-    def __init__(self, policy: Any) -> None:
-        if not hasattr(policy, "depths_batch") and hasattr(policy, "policy"):
-            policy = policy.policy()
-        if not hasattr(policy, "depths_batch") and not hasattr(policy, "depths"):
-            raise InvalidArgument(argument="policy", value=policy, allowed="a policy or a model with depths")
-        self.policy = policy
-
-    def __call__(self, inventory: Floats, time_left: Floats) -> Floats:
-        """Depths as rows (bid, ask); NaN where absent."""
-        if hasattr(self.policy, "depths_batch"):
-            return np.array(self.policy.depths_batch(inventory, time_left))
-        pairs = [
-            [math.nan if depth is None else depth for depth in self.policy.depths(float(q), float(tau))]
-            for q, tau in zip(inventory, time_left, strict=True)
-        ]
-        return np.array(pairs).T
-
-
 @dataclass(eq=False)
 class _World:
-    depths: _Depths
+    depths: Depths
     sigma: float
     A: tuple[float, float]
     k: tuple[float, float]
@@ -708,7 +687,7 @@ class _World:
     def rates(self, depth: Floats) -> Floats:
         """Fill rates of rows (bid, ask); an absent side is never filled."""
         A, k = np.array([self.A, self.k])[:, :, None]
-        rate: Floats = A * np.exp(-k * depth)
+        rate: Floats = A * np.exp(np.minimum(-k * depth, 600.0))  # beyond that it is at once
         return np.where(np.isnan(depth), 0.0, rate)
 
     def by_steps(self, steps: int) -> Experiment:
@@ -747,43 +726,71 @@ class _World:
             time_within=self._counted(inside * dt),
         )
 
+    def edges(self) -> Floats:
+        """Times left between which the fill rates at any inventory are largest at one of the two ends.
+
+        Known of what is linear in between. A rule is read at the inventories that are near.
+        """
+        if self.depths.linear:
+            inner = self.depths.knots[self.depths.knots < self.horizon]
+            return np.concatenate([[0.0], inner, [self.horizon]])
+        around = self.size * np.arange(-_AROUND, _AROUND + 1)
+        near = np.unique(np.add.outer(np.unique(self.inventory)[:_AROUND], around))
+        near = np.unique(np.clip(near, -self.depths.q_max, self.depths.q_max))
+        return self.depths.along(near, self.horizon, tol=0.5 * (_SLACK - 1.0) / max(self.k))[0]
+
     def by_events(self) -> Experiment:
         """Thin a Poisson process of a rate that bounds the fill rate over a short window.
 
-        Each path keeps its own clock. Within a window of a hundredth of the horizon the bound is the
-        larger of the rates at its two ends; that it is one is checked at every candidate.
+        Each path keeps its own clock, which shows the time left. A window ends at the next of the edges, or
+        before it where the rate would grow to more than four times what it is: then next to the horizon of
+        a steep penalty, too, few candidates are drawn in vain. The bound is the larger of the rates at both
+        ends of the window, read within it; that it is one is checked at every candidate.
         """
         n = len(self.inventory)
-        window = self.horizon / 100
+        edges, slack = self.edges(), 1.0 if self.depths.linear else _SLACK
         q = self.inventory.copy()
-        t, captured, square, spread, both, held_within = np.zeros((6, n))
+        captured, square, spread, both, held_within = np.zeros((5, n))
+        left = np.full(n, self.horizon)
         limit = math.inf if self.within is None else self.within
         fills = np.zeros(n, np.int64)
         index = np.arange(n)
         while len(index):
-            now, held = t[index], q[index]
-            end = np.minimum((np.floor(now / window * (1 + 1e-12)) + 1) * window, self.horizon)
-            before = self.depths(held, self.horizon - now)
-            bound = np.maximum(
-                self.rates(before), self.rates(self.depths(held, np.maximum(self.horizon - end, 0.0)))
-            ).sum(axis=0)
+            now, held = left[index], q[index]
+            end = edges[np.searchsorted(edges, now) - 1]
+            before = self.depths(held, np.nextafter(now, 0.0))
+            first = self.rates(before)
+            bound = np.empty(len(index))
+            open_ = np.arange(len(index))
+            while len(open_):
+                far = self.rates(self.depths(held[open_], np.nextafter(end[open_], math.inf)))
+                bound[open_] = slack * np.maximum(first[:, open_], far).sum(axis=0)
+                length = now[open_] - end[open_]
+                eager = (bound[open_] * length > 4.0) & (
+                    bound[open_] > 4.0 * slack * first[:, open_].sum(axis=0)
+                )
+                eager &= np.nextafter(now[open_], 0.0) > end[open_]
+                open_ = open_[eager]
+                end[open_] = np.minimum(now[open_] - length[eager] / 8.0, np.nextafter(now[open_], 0.0))
             with np.errstate(divide="ignore"):
-                candidate = now + self.rng.standard_exponential(len(index)) / bound
-            inside = candidate < end
-            then = np.where(inside, candidate, end)
-            square[index] += held * held * (then - now)
-            held_within[index] += (np.abs(held) <= limit) * (then - now)
-            depth = self.depths(held, np.maximum(self.horizon - then, 0.0))
+                wait = self.rng.standard_exponential(len(index)) / bound
+            inside = wait < now - end
+            then = np.where(inside, np.maximum(now - wait, end), end)
+            passed = np.where(inside, wait, now - end)
+            square[index] += held * held * passed
+            held_within[index] += (np.abs(held) <= limit) * passed
+            depth = self.depths(held, np.clip(then, np.nextafter(end, math.inf), np.nextafter(now, 0.0)))
             rate = self.rates(depth)
             total = rate.sum(axis=0)
             if np.any(total[inside] > bound[inside] * (1 + 1e-9)):
                 raise NoConvergence(
-                    "the policy's fill rate is not bounded by its values at the ends of a hundredth of the "
-                    "horizon: give dt to simulate on a grid"
+                    f"the fill rate of {type(self.depths.policy).__name__} rises and falls again between two "
+                    "readings: name the times left (s) at which its depths jump, bend, come or go in an "
+                    "attribute time_left of the policy, or give dt to simulate on a grid"
                 )
             width = (before.sum(axis=0) + depth.sum(axis=0)) / 2
-            spread[index] += np.nan_to_num(width) * (then - now)
-            both[index] += np.isfinite(width) * (then - now)
+            spread[index] += np.nan_to_num(width) * passed
+            both[index] += np.isfinite(width) * passed
             draw = self.rng.random(len(index)) * bound
             bought = inside & (draw < rate[0])
             sold = inside & ~bought & (draw < total)
@@ -792,8 +799,8 @@ class _World:
             )
             fills[index] += bought | sold
             q[index] += self.size * (bought.astype(float) - sold)
-            t[index] = then
-            index = index[then < self.horizon]
+            left[index] = then
+            index = index[then > 0.0]
         profit = captured + self.sigma * np.sqrt(square) * self.rng.standard_normal(n)
         return Experiment(
             profit=profit,

@@ -25,12 +25,12 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..depths import Depths
 from ..errors import CapacityError, InvalidArgument
 from ..lattice import Lattice, evaluate
 from .model import Floats, Model
@@ -43,6 +43,7 @@ __all__ = ["ExponentialIntensity", "fill_constant", "static_half_spread"]
 MAX_NODES = 1 << 22  # of a lattice; a stationary solution of this size takes a quarter of a second
 CELL_BYTES = 32  # of a tabulated policy
 HEADER_BYTES = 512  # of a tabulated policy, at most
+RESOLUTION = 1e-9  # of times left, s: our stamps are whole nanoseconds
 
 
 def static_half_spread(curvature: float, k: float) -> float:
@@ -286,9 +287,11 @@ class ExponentialIntensity(Model):
         Parameters
         ----------
         policy : policy or model
-            Anything with ``depths_batch(inventory, time_left)``, a model with ``policy()``, or anything
-            with ``depths(inventory, time_left)`` for arrays. It trades orders of this model's size, and
-            never beyond this model's ``q_max``.
+            A policy, a model, or anything with ``depths(inventory, time_left)``: :mod:`mmcore.depths` says
+            what it may have. It trades orders of this model's size, and never beyond this model's
+            ``q_max``. A rule of one's own should name the times left at which its depths jump, come or go
+            as ``time_left``; what it does not name is found unless it lasts less than a hundredth of the
+            horizon.
         inventory : float
             Lots at the start, within +-q_max.
         horizon : float, optional
@@ -305,6 +308,10 @@ class ExponentialIntensity(Model):
         ------
         InvalidArgument
             There is no horizon, or the policy does not cover it or trades another size.
+        CapacityError
+            The depths of a rule bend too often to be read to the tolerance.
+        NoConvergence
+            The expected utility is minus infinity to the computer.
 
         Examples
         --------
@@ -322,13 +329,12 @@ class ExponentialIntensity(Model):
             raise InvalidArgument(
                 argument="horizon", value=horizon, allowed="a finite number > 0 (s), since the model has none"
             )
-        if not hasattr(policy, "depths_batch") and hasattr(policy, "policy"):
-            policy = policy.policy(tol=1e-6)
-        if getattr(policy, "order_size", self.order_size) != self.order_size:
+        depths = Depths(policy, tol=1e-6 / max(self.k))
+        if depths.order_size != self.order_size:
             raise InvalidArgument(
                 argument="policy", value=policy, allowed=f"one that trades {self.order_size} lots at a time"
             )
-        if getattr(policy, "horizon", None) is not None and policy.horizon < horizon:
+        if depths.horizon < horizon:
             raise InvalidArgument(argument="policy", value=policy, allowed=f"one that covers {horizon:g} s")
         at, _ = self._check_place(inventory, 0.0)
         if not (np.abs(at) <= self.q_max).all():
@@ -336,7 +342,7 @@ class ExponentialIntensity(Model):
                 argument="inventory", value=inventory, allowed=f"within +-{self.q_max} lots"
             )
         q = self._inventories()
-        times, bid, ask = _read(policy, q, horizon)
+        times, bid, ask = depths.along(q, horizon, tol=1e-7 / max(self.k))
         a, end = self._bend
         z = evaluate(
             self.__dict__["_lattice"].rate,
@@ -406,68 +412,39 @@ class ExponentialIntensity(Model):
             )
 
     def _knots(self, tol: float, max_bytes: int) -> tuple[Floats, Floats, float]:
-        """Times left and rows of x such that linear interpolation in time errs by at most tol."""
+        """Times left and rows of x such that linear interpolation in time errs by at most tol.
+
+        Within intervals of a nanosecond, which no clock of ours divides, errors are not looked at: a steep
+        terminal penalty would ask for knots at times left down to e^-1000 s.
+        """
         lattice: Lattice = self.__dict__["_lattice"]
         assert self.horizon is not None
         most = max(1, (max_bytes - HEADER_BYTES) // (len(lattice) * CELL_BYTES + 8))
         now, x, inner = 0.0, self._start(), 0.0
         knots, rows, count, worst = [now], [x], 1, 0.0
         quarters = np.array([0.25, 0.5, 0.75, 1.0])
+        tolerance = min(max(1e-3 * tol * max(self.k), 1e-13), 1e-6)
         span = min(self.horizon, 0.01 / (lattice.up * lattice.k_bid + lattice.down * lattice.k_ask))
         while now < self.horizon:
             last = now + span >= self.horizon * (1 - 1e-9)
             width = self.horizon - now if last else span
-            path, _, step = lattice.evolve(x, quarters * width, first_step=inner)
+            path, _, step = lattice.evolve(x, quarters * width, tolerance=tolerance, first_step=inner)
             chord = x + quarters[:3, None] * (path[3] - x)
             error = float(np.abs(path[:3] - chord).max())
             growth = min(4.0, math.sqrt(0.8 * tol / error)) if error > 0 else 4.0
-            if error > tol:
-                span = width * min(growth, 0.7)
+            if error > tol and width > RESOLUTION:
+                span = max(width * min(growth, 0.7), RESOLUTION)
                 continue
             now = self.horizon if last else now + width
-            x, inner, worst, count = path[3], step, max(worst, error), count + 1
-            span = width * growth
+            x, inner, count = path[3], step, count + 1
+            if error <= tol:
+                worst = max(worst, error)
+            span = max(width * growth, RESOLUTION)
             knots.append(now)
             if count < most:
                 rows.append(x)
         self._check_size(count + 1, max_bytes)
         return np.array(knots), np.array(rows), worst
-
-
-def _read(policy: Any, q: Floats, horizon: float, tol: float = 1e-7) -> tuple[Floats, Floats, Floats]:
-    """Times left from 0 to the horizon, and a policy's depths there, such that it is linear in between.
-
-    Halves intervals until the depths at their middles are within tol of the mean; the knots of a table
-    are where it bends.
-    """
-    read = policy.depths_batch if hasattr(policy, "depths_batch") else policy.depths
-
-    def rows(times: list[float]) -> Floats:
-        tau, inventory = np.meshgrid(np.array(times), q, indexing="ij")
-        return np.array(read(inventory.ravel(), tau.ravel())).reshape(2, len(times), q.size)
-
-    knots = getattr(policy, "time_left", None)
-    inner = [] if knots is None else [float(t) for t in np.asarray(knots) if 0.0 < t < horizon]
-    times = [0.0, *inner, horizon]
-    values = list(rows(times).transpose(1, 0, 2))
-    for _ in range(20):
-        middles = [0.5 * (a + b) for a, b in pairwise(times)]
-        found = rows(middles).transpose(1, 0, 2)
-        new_times, new_values, bends = [times[0]], [values[0]], False
-        for j, middle in enumerate(middles):
-            with np.errstate(invalid="ignore"):
-                off = np.abs(found[j] - 0.5 * (values[j] + values[j + 1]))
-            if np.nanmax(off, initial=0.0) > tol:
-                new_times.append(middle)
-                new_values.append(found[j])
-                bends = True
-            new_times.append(times[j + 1])
-            new_values.append(values[j + 1])
-        times, values = new_times, new_values
-        if not bends or len(times) * q.size > 1 << 22:
-            break
-    table = np.array(values)
-    return np.array(times), table[:, 0], table[:, 1]
 
 
 def _exp(x: float) -> float:
