@@ -338,8 +338,7 @@ class InventoryLaw:
         """Inverse of the spectral gap, s: deviations from the law shrink to 1/e in this time, or faster."""
         return _slowest(*self._edges)
 
-    @cached_property
-    def _modes(self) -> tuple[Floats, Floats]:
+    def _modes(self, most: int = MODES) -> tuple[Floats, Floats]:
         """Eigenvalues (1/s, ascending, without 0) and eigenvectors (columns) of the symmetrised generator."""
         from scipy.linalg import eigh_tridiagonal
 
@@ -347,7 +346,7 @@ class InventoryLaw:
         if not up.size:
             return np.empty(0), np.empty((1, 0))
         leaving = np.append(up, 0.0) + np.append(0.0, down)
-        last = min(MODES, up.size)
+        last = min(most, up.size)
         value, vector = eigh_tridiagonal(
             leaving, -np.sqrt(up) * np.sqrt(down), select="i", select_range=(0, last)
         )
@@ -358,8 +357,11 @@ class InventoryLaw:
 
     @cached_property
     def _memory(self) -> tuple[Floats, Floats]:
+        return self._remembered(MODES)
+
+    def _remembered(self, most: int) -> tuple[Floats, Floats]:
         """Rates and shares of the autocorrelation; the last collects what is beyond the modes."""
-        rates, vectors = self._modes
+        rates, vectors = self._modes(most)
         root = np.sqrt(self.pmf[self._core])
         share = ((root * (self.inventories[self._core] - self.mean)) @ vectors) ** 2 / self.std**2
         return np.append(rates, rates[-1]), np.append(share, max(1.0 - float(share.sum()), 0.0))
@@ -394,9 +396,18 @@ class InventoryLaw:
 
         # every mode is at least as fast as the slowest: rho(t) <= exp(-t / relaxation time)
         last = self.relaxation_time * math.log(2.0)
-        return float(
-            brentq(lambda t: float(self.autocorrelation(t)) - 0.5, 0.0, last * (1 + 1e-9), xtol=1e-13 * last)
-        )
+        for most in (MODES // 4, MODES):  # the faster ones have hardly ever anything left to say by then
+            rates, share = self._remembered(most)
+            half = brentq(
+                lambda t, r, s: float(s @ np.exp(-r * t)) - 0.5,
+                0.0,
+                last * (1 + 1e-9),
+                (rates, share),
+                xtol=1e-13 * last,
+            )
+            if share[-1] * math.exp(-rates[-1] * half) < 1e-13:
+                break
+        return float(half)
 
     # -- what it earns and risks -------------------------------------------------------------------
 
@@ -478,7 +489,7 @@ class InventoryLaw:
         earned = np.where(np.cumsum(law)[:-1] < 0.5, below, -above)
         potential = np.concatenate([[0.0], -np.cumsum(earned / (law * bid)[:-1])])
         whole = float((law * reversed_pay) @ (potential - law @ potential))
-        rates, vectors = self._modes
+        rates, vectors = self._modes()
         root = np.sqrt(law)
         shares = ((root * (reversed_pay - law @ reversed_pay)) @ vectors) * ((root * excess) @ vectors)
         return jumps, rates, shares, whole - float((shares / rates).sum())
