@@ -531,14 +531,72 @@ def test_names(book):
         ({"instruments": [1]}, "instruments"),
         ({"instruments": instrument()}, "instruments"),
         ({"instruments": [instrument(), instrument()]}, "instruments"),
+        ({"instruments": None}, "instruments"),
+        ({"instruments": np.array(3)}, "instruments"),
         ({"instruments": [instrument()], "cost": "lifo"}, "cost"),
+        ({"instruments": [instrument()], "cost": np.array([1, 2])}, "cost"),
         ({"instruments": [instrument()], "history": True}, "history"),
+        ({"instruments": [instrument()], "history": np.array([])}, "history"),
+        ({"instruments": [instrument()], "currencies": None}, "currencies"),
+        ({"instruments": [instrument()], "currencies": "USD"}, "currencies"),
+        ({"instruments": [instrument()], "currencies": [instrument()]}, "currencies"),
     ],
 )
 def test_wrong_books_name_the_argument(arguments, argument):
     with pytest.raises(InvalidArgument) as caught:
         mm.Book(**arguments)
     assert caught.value.argument == argument
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, [], {}, set(), 1.5, float("nan"), 2**70, "\ud800", np.array([]), np.array([1, 2]), int, object()],
+)
+@pytest.mark.parametrize(
+    "argument", ["qty", "price", "fee", "time", "receive_time", "order_id", "id", "reference", "liquidity",
+                 "fee_currency", "kind"]
+)  # fmt: skip
+def test_whatever_a_fill_is_given_it_books_or_names_what_is_wrong(book, argument, value):
+    arguments = {"qty": 1, "price": 1000, "id": "a", argument: value}
+    if value is None and argument in ("id", "reference", "liquidity", "fee_currency"):
+        assert book.fill("X", **arguments) is mm.Status.OK
+        return
+    with pytest.raises(Error, match=argument):
+        book.fill("X", **arguments)
+
+
+@pytest.mark.parametrize("column", ["qty", "fee", "id", "reference"])
+@pytest.mark.parametrize(
+    "value", [None, {}, "\ud800", ["é" * 9], [1.5], np.array([None, 0.5]), object(), mm.FILL]
+)
+def test_whatever_records_are_made_of_a_wrong_column_is_named(book, column, value):
+    if column in ("id", "reference") and value is None:  # no text, there
+        value = [["nested"], 1]
+    with pytest.raises(Error, match=column):
+        book.records(**{"qty": 1, "price": 1, column: value})
+
+
+def test_ids_of_any_letters_are_the_same_in_an_array_and_in_a_call(book):
+    assert book.fill("X", 1, 1000, id="é1") is mm.Status.OK
+    assert book.apply(book.records(qty=[1], price=1000, id=["é1"])).tolist() == [mm.Status.DUPLICATE]
+    mixed = [None, "é1", b"two", 3, np.int64(4), None]
+    assert book.records(qty=1, price=1000, id=mixed)["id"].tolist() == [
+        b"",
+        "é1".encode(),
+        b"two",
+        b"3",
+        b"4",
+        b"",
+    ]
+    assert book.records(qty=1, price=1000, id=[1, 20])["id"].tolist() == [b"1", b"20"]
+
+
+@pytest.mark.parametrize("value", [None, [], np.array([1, 2])])
+def test_options_of_other_types_are_refused(book, value):
+    with pytest.raises(InvalidArgument, match="on_error"):
+        book.apply(book.records(qty=1, price=1), on_error=value)
+    with pytest.raises(InvalidArgument, match="what must be"):
+        book["X"].money(value)
 
 
 def test_snapshots_are_values(book):

@@ -771,6 +771,26 @@ def test_intervals_are_centred_on_the_estimates_and_widen_with_the_level(known):
         known.intervals(1.0)
 
 
+def test_a_curve_is_drawn_at_numbers_only(known):
+    fit = known.bid
+    for value in (None, "x", [[1], [1, 2]], math.nan, math.inf, 1e300, 10**400, 1j):
+        with pytest.raises(InvalidArgument, match="depths must be finite numbers"):
+            fit.curve(value)
+    for value in (0.0, 1.0, None, "0.9"):
+        with pytest.raises(InvalidArgument, match="level must be"):
+            fit.curve([1.0], value)
+    _, low, high = fit.curve([0.0, 1e12])  # far away the band is as wide as floats
+    assert low.tolist()[1] == 0.0
+    assert high.tolist()[1] in (0.0, math.inf)
+
+
+@pytest.mark.parametrize("level", [1e-300, 0.5, 1 - 2**-53])
+def test_any_level_between_its_bounds_has_an_interval(known, level):
+    low, high = known.intervals(level)["k_bid"]
+    assert low <= known.k[0] <= high
+    assert math.isfinite(high)
+
+
 def test_covariance_is_of_the_logarithm_of_a_and_k(known):
     covariance = known.covariance["bid"]
     assert known.standard_errors["A_bid"] == pytest.approx(

@@ -1,6 +1,7 @@
 """The event table: what it refuses, cuts that copy nothing, and a file that is whole or refused."""
 
 import json
+import math
 import struct
 import zlib
 from itertools import pairwise
@@ -139,6 +140,32 @@ def test_wrong_quotes_are_refused(kw, what):
         Quotes(**(good | kw))
 
 
+@pytest.mark.parametrize(
+    ("what", "value"),
+    [
+        ("instrument", None),
+        ("instrument", "XYZ"),
+        ("name", np.array([1, 2])),
+        ("clock_note", None),
+        ("source", 5),
+    ],
+)
+def test_an_argument_of_a_wrong_type_is_refused_by_name(what, value):
+    with pytest.raises(InvalidArgument, match=f"{what} must be a"):
+        Events(**({"instrument": STOCK, "kind": None, "quotes": Quotes([1], [5], [6])} | {what: value}))
+
+
+@pytest.mark.parametrize("column", [None, object(), {}, [[1], [1, 2]], Quotes([1], [5], [6]), [1.5], [None]])
+def test_a_column_that_is_none_is_refused(column):
+    with pytest.raises(InvalidArgument, match="local_time must be"):
+        Quotes(column, [5], [6])
+
+
+def test_an_empty_column_of_any_type_is_a_column_without_rows():
+    for empty in ([], (), np.array([]), np.zeros(0, mm.FILL), np.array([], dtype=str)):
+        assert len(Quotes(empty, empty, empty)) == 0
+
+
 def test_a_span_beyond_int64_is_refused():
     """Its duration would wrap round; stamps alone may be any int64."""
     one, other = Quotes([-(2**63)], [5], [6]), Quotes([2**63 - 1], [5], [6])
@@ -256,6 +283,12 @@ def test_split_is_by_time_not_by_rows():
     assert (len(first), len(rest)) == (4, 1)
     with pytest.raises(InvalidArgument, match="fraction"):
         Events(STOCK, None, q).split(1.5)
+    for wrong in (None, "0.5", [], 1j, math.nan, 10**400, np.array([1, 2])):
+        with pytest.raises(InvalidArgument, match=r"fraction must be a number in \[0, 1\]"):
+            Events(STOCK, None, q).split(wrong)
+    assert [len(part) for part in Events(STOCK, None, q).split(np.float32(0.5))] == [len(first), len(rest)]
+    with pytest.raises(InvalidArgument, match="path must be a path, got 1"):
+        Events.load(1)  # no file descriptor
     with pytest.raises(InvalidArgument, match="start must be an integer of ns"):
         Events(STOCK, None, q).between(0.5, 3)
 

@@ -87,6 +87,13 @@ def test_what_is_refused(calibration):
         calibration.quote_interval(GLFT, method="guess", **RISK)
     with pytest.raises(InvalidArgument, match="level"):
         calibration.quote_interval(GLFT, level=1.0, **RISK)
+    for name in ("inventory", "time_left"):
+        for value in (None, [], "x", 10**400, 1j):
+            with pytest.raises(InvalidArgument, match=f"{name} must be"):
+                calibration.quote_interval(GLFT, **{**RISK, name: value})
+    for value in (None, 5, "GLFT", [], object()):
+        with pytest.raises(InvalidArgument, match=r"cls must be a model class, such as mmcore\.Gu"):
+            calibration.quote_interval(value, **RISK)
     events = mm.SimulatedMarket(duration=60, A=0.01, seed=1).events()
     with pytest.raises(NotIdentified):
         mm.calibrate(events).quote_interval(GLFT, **RISK)

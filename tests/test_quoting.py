@@ -12,7 +12,7 @@ import pytest
 
 import mmcore.quoting
 from mmcore import AvellanedaStoikov, Currency, GueantLehalleFernandezTapia, Instrument
-from mmcore.errors import InvalidArgument
+from mmcore.errors import CorruptError, InvalidArgument
 from mmcore.quoting import (
     QUOTE,
     STAGES,
@@ -498,6 +498,39 @@ def test_a_quote_is_a_value():
     with pytest.raises(TypeError, match=r"Quoter\.quote"):
         Quote()
     assert Quoter(Affine(1.0, version=2**64 - 1)).quote(100.0, 0).version == 2**64 - 1
+
+
+@pytest.mark.parametrize(
+    "state", [None, (), (1,) * 6, (1,) * 8, (None,) * 7, (2**70,) * 7, (1.5,) * 7, 5, "seven..", b"seven.."]
+)
+def test_a_pickle_of_another_form_is_no_quote(state):
+    class Forged:
+        def __reduce__(self):
+            return flat().quote(100.0, 0).__reduce__()[0], (state,)
+
+    if state == b"seven..":  # bytes are seven integers, too
+        assert pickle.loads(pickle.dumps(Forged())).version == ord(".")
+        return
+    with pytest.raises(CorruptError, match="a pickled quote holds seven integers, got"):
+        pickle.loads(pickle.dumps(Forged()))
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        repr,
+        pickle.dumps,
+        copy.copy,
+        lambda quoter: quoter.policy,
+        lambda quoter: quoter.explain(100.0, 0),
+        lambda quoter: quoter.quote_batch([100.0], 0),
+    ],
+)
+def test_a_quoter_made_without_its_constructor_says_so(use):
+    quoter = Quoter.__new__(Quoter)
+    assert quoter.quote(100.0, 0).bid is None
+    with pytest.raises(TypeError, match="made without its constructor"):
+        use(quoter)
 
 
 def test_quotes_keep_their_content_while_others_are_made():

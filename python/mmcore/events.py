@@ -44,6 +44,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import event_file
 from .errors import CorruptError, InvalidArgument
+from .parameters import expect
 
 if TYPE_CHECKING:
     from .instruments import Instrument
@@ -71,13 +72,18 @@ Int64Array = NDArray[np.int64]
 
 def _integers(name: str, values: ArrayLike, dtype: str, length: int | None) -> NDArray[Any]:
     """Return `values` as a read-only vector of `dtype`; a scalar is repeated `length` times."""
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError):
+        raise InvalidArgument(argument=name, value=values, allowed="an array of integers") from None
     if array.ndim == 0 and length is not None and array.dtype.kind in "iu":
         array = np.full(length, array)
     if array.ndim != 1:
         raise InvalidArgument(argument=name, value=array.shape, allowed="one-dimensional")
-    if array.dtype.kind not in "iu" and array.size:
-        raise InvalidArgument(argument=name, value=str(array.dtype), allowed="an array of integers")
+    if array.dtype.kind not in "iu":
+        if array.size:
+            raise InvalidArgument(argument=name, value=str(array.dtype), allowed="an array of integers")
+        array = np.empty(0, dtype=dtype)
     if length is not None and len(array) != length:
         raise InvalidArgument(argument=name, value=len(array), allowed=f"as long as local_time ({length})")
     wanted = np.dtype(dtype)
@@ -407,6 +413,12 @@ class Events:
         clock_note: str = "",
         source: Mapping[str, Any] | None = None,
     ) -> None:
+        from .instruments import Instrument
+
+        expect("instrument", instrument, Instrument, "an Instrument")
+        expect("name", name, (str, type(None)), "a text or None")
+        expect("clock_note", clock_note, str, "a text")
+        expect("source", source, (Mapping, type(None)), "a mapping or None")
         quotes = _no_quotes() if quotes is None else quotes
         trades = _no_trades() if trades is None else trades
         if not isinstance(quotes, Quotes):
@@ -576,10 +588,15 @@ class Events:
         InvalidArgument
             `fraction` outside [0, 1], or an empty table.
         """
-        if not 0 <= fraction <= 1:
+        number: Any = fraction
+        try:
+            exact = number if isinstance(number, Fraction) else Fraction(float(number))
+        except (TypeError, ValueError, OverflowError):
+            exact = None
+        if exact is None or isinstance(number, str) or not 0 <= exact <= 1:
             raise InvalidArgument(argument="fraction", value=fraction, allowed="a number in [0, 1]")
         start, end = self.start_time, self.end_time
-        cut = start + int(Fraction(fraction) * (end - start))
+        cut = start + int(exact * (end - start))
         return self.between(None, cut), self.between(cut, None)
 
     # ---- what people look at
@@ -673,6 +690,7 @@ class Events:
         OSError
             The place cannot be written; nothing is left behind.
         """
+        expect("path", path, (str, os.PathLike), "a path")
         columns: dict[str, NDArray[Any]] = {"kind": self.kind}
         columns |= {f"quotes.{name}": column for name, column in self.quotes.columns().items()}
         columns |= {f"trades.{name}": column for name, column in self.trades.columns().items()}
@@ -703,6 +721,7 @@ class Events:
         """
         from .instruments import Instrument
 
+        expect("path", path, (str, os.PathLike), "a path")
         described, columns = event_file.read(path, _DTYPES, verify)
         quotes = Quotes._of({name: columns[f"quotes.{name}"] for name in Quotes.DTYPES})
         trades = Trades._of({name: columns[f"trades.{name}"] for name in Trades.DTYPES})

@@ -58,10 +58,13 @@ def _decimal(argument: str, value: object) -> Decimal:
         number = Decimal(text)
     elif isinstance(value, Decimal):
         number = value
-    elif isinstance(value, bool) or not hasattr(value, "__index__"):
+    elif isinstance(value, bool):
         raise _refuse(argument, value, allowed)
     else:
-        number = Decimal(operator.index(value))
+        try:
+            number = Decimal(operator.index(value))  # type: ignore[arg-type]
+        except TypeError:
+            raise _refuse(argument, value, allowed) from None
     if not number.is_finite():
         raise _refuse(argument, value, "finite")
     exponent = number.as_tuple().exponent
@@ -168,7 +171,7 @@ def money_text(amount: Decimal, style: str = "", places: int | None = None) -> s
 
 def _count(argument: str, value: object, step: Decimal, rounding: str, noun: str) -> int:
     """How many steps ``value`` is: exactly, or by the rounding policy named."""
-    if rounding not in ROUNDINGS:
+    if not isinstance(rounding, str) or rounding not in ROUNDINGS:
         raise _refuse("rounding", rounding, "one of " + ", ".join(map(repr, ROUNDINGS)))
     if isinstance(value, Fraction):
         exact = value / Fraction(step)
@@ -182,8 +185,8 @@ def _count(argument: str, value: object, step: Decimal, rounding: str, noun: str
         size = abs(exact)
         if size >= 2**50:
             raise OutOfBounds(
-                f"{argument}={value!r} is {float(size):.3g} {noun}s of {step}: floats are accepted below "
-                "2**50, give a text or a Decimal"
+                f"{argument}={value!r} is {Decimal(round(size)):.2e} {noun}s of {step}: floats are accepted "
+                "below 2**50, give a text or a Decimal"
             )
         if off <= min(Fraction(1, 1000), Fraction(1, 10**9) + size / 2**50):
             return nearest
@@ -291,9 +294,12 @@ _USD = Currency("USD")
 
 
 def _integer(argument: str, value: object) -> int:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise _refuse(argument, value, "an integer")
-    return operator.index(value)
+    try:
+        if not isinstance(value, bool):
+            return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        pass
+    raise _refuse(argument, value, "an integer")
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -370,7 +376,7 @@ class Instrument:
         if not isinstance(currency, Currency):
             raise _refuse("currency", currency, "a Currency")
         put(self, "currency", currency)
-        if kind not in KINDS:
+        if not isinstance(kind, str) or kind not in KINDS:
             raise _refuse("kind", kind, "one of " + ", ".join(map(repr, KINDS)))
         put(self, "kind", kind)
         if not isinstance(negative_prices, bool):
@@ -457,9 +463,14 @@ class Instrument:
         number = per_currency
         if isinstance(number, bool) or not isinstance(number, (int, float)):
             raise _refuse("per_currency", per_currency, "a finite number >= 0")
-        if not (math.isfinite(number) and number >= 0):
-            raise _refuse("per_currency", per_currency, "a finite number >= 0")
-        return float(Fraction(number) * Fraction(self._tick_value))
+        try:
+            if math.isfinite(number) and number >= 0:
+                return float(Fraction(number) * Fraction(self._tick_value))
+        except OverflowError:  # of the number, or of the product
+            pass
+        raise _refuse(
+            "per_currency", per_currency, "a finite number >= 0, and its product with the tick's value"
+        )
 
     def fee_ratio(self, rate: str | int | Decimal) -> tuple[int, int]:
         """Return (num, den) such that a fee is abs(qty · price) · num / den currency units.

@@ -21,7 +21,20 @@ from typing import Any
 
 from .errors import InvalidArgument
 
-__all__ = ["REQUIRED", "Parameter"]
+__all__ = ["REQUIRED", "Parameter", "expect"]
+
+
+def expect(argument: str, value: object, kind: Any, allowed: str) -> None:
+    """Refuse an argument that is not of this type (or of one of a tuple of types), by name.
+
+    Examples
+    --------
+    >>> expect("sort", "yes", bool, "True or False")
+    Traceback (most recent call last):
+    mmcore.errors.InvalidArgument: sort must be True or False, got 'yes'
+    """
+    if not isinstance(value, kind):
+        raise InvalidArgument(argument=argument, value=value, allowed=allowed)
 
 
 class _Required:

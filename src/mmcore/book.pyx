@@ -197,11 +197,18 @@ cdef int _set_text(char *out, object value, str argument) except -1:
     if isinstance(value, bytes):
         raw = bytes(value)
     elif isinstance(value, str):
-        raw = value.encode()
-    elif hasattr(value, "__index__") and not isinstance(value, bool):
-        raw = str(operator.index(value)).encode()
+        try:
+            raw = value.encode()
+        except UnicodeEncodeError:  # half of a surrogate pair
+            allowed = "a text of whole characters"
+            raise InvalidArgument(argument=argument, value=value, allowed=allowed) from None
     else:
-        raise InvalidArgument(argument=argument, value=value, allowed="a text, bytes, an int or None")
+        try:
+            raw = b"" if isinstance(value, bool) else str(operator.index(value)).encode()
+        except (TypeError, ValueError):  # ValueError: thousands of digits
+            raw = b""
+        if not raw:
+            raise InvalidArgument(argument=argument, value=value, allowed="a text, bytes, an int or None")
     if not 0 < PyBytes_GET_SIZE(raw) <= 16 or b"\0" in raw:
         raise InvalidArgument(argument=argument, value=value, allowed="1 to 16 bytes without zero bytes")
     memset(out, 0, 16)
@@ -236,9 +243,54 @@ cdef const mm_fill *_fills_of(object array) except? NULL:
     return <const mm_fill *>&raw[0]
 
 
+cdef tuple _items(object values, str argument, str allowed):
+    try:
+        if not isinstance(values, (str, bytes)):
+            return tuple(values)
+    except TypeError:
+        pass
+    raise InvalidArgument(argument=argument, value=values, allowed=allowed)
+
+
+cdef object _code(dict codes, object value, str argument, str allowed):
+    try:
+        return codes[value]
+    except (KeyError, TypeError):  # TypeError: not hashable
+        raise InvalidArgument(argument=argument, value=value, allowed=allowed) from None
+
+
+def _texts(name, values):
+    """Return the values as texts of bytes, at most 16 each, as :func:`_set_text` writes them."""
+    cdef char raw[16]
+    allowed = "texts of at most 16 bytes"
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError):
+        raise InvalidArgument(argument=name, value=values, allowed=allowed) from None
+    if array.dtype.kind == "O":
+        flat = np.zeros(array.size, FILL[name])
+        for i, value in enumerate(array.ravel().tolist()):
+            _set_text(raw, value, name)
+            flat[i] = _text(raw)
+        return flat.reshape(array.shape)
+    if array.dtype.kind in "iu":
+        array = array.astype("U")
+    if array.dtype.kind == "U":
+        try:
+            array = np.char.encode(array, "utf-8")
+        except UnicodeEncodeError:  # half of a surrogate pair
+            raise InvalidArgument(argument=name, value=values, allowed=allowed) from None
+    if array.dtype.kind != "S" or array.dtype.itemsize > 16:
+        raise InvalidArgument(argument=name, value=array.dtype, allowed=allowed)
+    return array
+
+
 def _column(name, values):
     """Return the values as integers that fit the field of FILL; else name the first that does not."""
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError):
+        raise InvalidArgument(argument=name, value=values, allowed="a column of integers") from None
     flat = np.atleast_1d(array)
     if array.dtype.kind not in "iu":
         bad = np.flatnonzero(~np.isfinite(flat)) if array.dtype.kind == "f" else flat[:0]
@@ -257,7 +309,7 @@ def _column(name, values):
 # ---- the memory of a book ----
 
 @cython.final
-cdef class _Records:
+cdef class _History:
     """Owns the memory of a history and shows it read-only: no array over it can be made writeable."""
 
     cdef mm_fill *data
@@ -361,10 +413,10 @@ cdef class _Ledger:
         """Make room for `extra` records, and for their ids at a load of at most one half."""
         cdef int64_t n = self.c.n_history, capacity, n_slots, at, i
         cdef int64_t *slots
-        cdef _Records records
+        cdef _History records
         if n + extra > self.c.history_capacity:
             capacity = max(2 * self.c.history_capacity, n + extra)
-            records = _Records(capacity)
+            records = _History(capacity)
             array = np.frombuffer(records, FILL)
             if self.busy or n != self.c.n_history:  # the allocation let another thread in, which books
                 self.settle()
@@ -745,14 +797,14 @@ cdef class Position:
         Decimal or None
             None where the property is None.
         """
+        if not isinstance(what, str) or what not in ("realised", "unrealised", "cash", "cost", "fees"):
+            raise InvalidArgument(
+                argument="what", value=what, allowed="'realised', 'unrealised', 'cash', 'cost' or 'fees'"
+            )
         if what == "fees":
             return self.instrument.currency.amount(self.fees)
         if what == "cash":
             return self.instrument.money(self.cash)
-        if what not in ("realised", "unrealised", "cost"):
-            raise InvalidArgument(
-                argument="what", value=what, allowed="'realised', 'unrealised', 'cash', 'cost' or 'fees'"
-            )
         amount = getattr(self, what)
         return None if amount is None else self.instrument.money(Fraction(amount, SCALE))
 
@@ -949,14 +1001,12 @@ cdef class Book:
     """``"average"`` or ``"fifo"``."""
 
     def __cinit__(self, instruments, cost="average", history="full", currencies=()):
-        if cost not in ("average", "fifo"):
+        if not isinstance(cost, str) or cost not in ("average", "fifo"):
             raise InvalidArgument(argument="cost", value=cost, allowed="'average' or 'fifo'")
-        if history not in ("full", "none"):
+        if not isinstance(history, str) or history not in ("full", "none"):
             raise InvalidArgument(argument="history", value=history, allowed="'full' or 'none'")
         allowed = "a list of at least one Instrument"
-        if isinstance(instruments, (str, bytes)) or not hasattr(instruments, "__iter__"):
-            raise InvalidArgument(argument="instruments", value=instruments, allowed=allowed)
-        self.instruments = tuple(instruments)
+        self.instruments = _items(instruments, "instruments", allowed)
         if not self.instruments:
             raise InvalidArgument(argument="instruments", value=[], allowed=allowed)
         for instrument in self.instruments:
@@ -972,8 +1022,11 @@ cdef class Book:
         if len(set(self.names)) != len(self.names):
             twice = next(n for n in self.names if self.names.count(n) > 1)
             raise InvalidArgument(argument="instruments", value=twice, allowed="distinct names")
+        allowed = "a list of Currency"
         known = {}
-        for currency in [i.currency for i in self.instruments] + list(currencies):
+        for currency in [*[i.currency for i in self.instruments], *_items(currencies, "currencies", allowed)]:
+            if not hasattr(currency, "unit"):
+                raise InvalidArgument(argument="currencies", value=currency, allowed=allowed)
             if known.setdefault(currency.name, currency) != currency:
                 raise InvalidArgument(
                     argument="currencies", value=currency.name, allowed="one unit for each currency"
@@ -1076,12 +1129,8 @@ cdef class Book:
         record.order_id = _i64(order_id, "order_id", "an order")
         _set_text(record.id, id, "id")
         _set_text(record.reference, reference, "reference")
-        if liquidity not in _LIQUIDITY:
-            raise InvalidArgument(argument="liquidity", value=liquidity, allowed="'maker', 'taker' or None")
-        record.liquidity = _LIQUIDITY[liquidity]
-        if kind not in _KINDS:
-            raise InvalidArgument(argument="kind", value=kind, allowed="'new', 'bust' or 'correct'")
-        record.kind = _KINDS[kind]
+        record.liquidity = _code(_LIQUIDITY, liquidity, "liquidity", "'maker', 'taker' or None")
+        record.kind = _code(_KINDS, kind, "kind", "'new', 'bust' or 'correct'")
         record.fee_currency = self.currency_index(fee_currency)
         status = self.ledger.fill(&record)
         if status < 0:
@@ -1121,10 +1170,7 @@ cdef class Book:
         for name, values in columns.items():
             if name not in FILL.names:
                 raise UnknownName(argument="column", value=name, allowed="one of " + ", ".join(FILL.names))
-            arrays[name] = np.asarray(values, "S") if FILL[name].kind == "S" else _column(name, values)
-            if arrays[name].dtype.itemsize > 16:
-                allowed = "texts of at most 16 bytes"
-                raise InvalidArgument(argument=name, value=arrays[name].dtype, allowed=allowed)
+            arrays[name] = _texts(name, values) if FILL[name].kind == "S" else _column(name, values)
         try:
             shape = np.broadcast_shapes((1,), *(a.shape for a in arrays.values()))
         except ValueError:
@@ -1168,7 +1214,7 @@ cdef class Book:
         cdef int8_t[::1] status
         cdef int8_t *out
         cdef int64_t *counts
-        if on_error not in ("none", "skip"):
+        if not isinstance(on_error, str) or on_error not in ("none", "skip"):
             raise InvalidArgument(argument="on_error", value=on_error, allowed="'none' or 'skip'")
         stop = on_error == "none"
         fills = _records(fills)

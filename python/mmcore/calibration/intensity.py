@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import InvalidArgument
 from ..events import HIDDEN
 from .market import Bools, Exposure, Floats, Ints, Mids, half_ticks_beyond, nanoseconds
+from .options import MAX_DEPTH, OPTION
 
 if TYPE_CHECKING:
     from ..events import Events
@@ -122,18 +124,29 @@ class Intensity:
         -------
         fitted, low, high : ndarray
             1/s.
+
+        Raises
+        ------
+        InvalidArgument
+            Depths that are no numbers, or a level outside (0, 1).
         """
-        d = np.asarray(depths, dtype=np.float64)
+        allowed = "finite numbers (ticks)"
+        try:
+            d = np.asarray(depths, dtype=np.float64)
+        except (TypeError, ValueError, OverflowError):
+            raise InvalidArgument(argument="depths", value=depths, allowed=allowed) from None
+        if not (np.abs(d) <= MAX_DEPTH).all():
+            raise InvalidArgument(argument="depths", value=depths, allowed=f"{allowed} within ±{MAX_DEPTH:g}")
+        z = normal_quantile(OPTION["level"].check(level))
         if self.estimate is None or self.covariance is None:
             nothing = np.full(d.shape, np.nan)
             return nothing, nothing.copy(), nothing.copy()
         A, k = self.estimate
         c = self.covariance
-        spread = np.sqrt(np.maximum(c[0, 0] - 2 * d * c[0, 1] + d * d * c[1, 1], 0.0)) * normal_quantile(
-            level
-        )
+        spread = z * np.sqrt(np.maximum(c[0, 0] - 2 * d * c[0, 1] + d * d * c[1, 1], 0.0))
         log_rate = math.log(A) - k * d
-        return np.exp(log_rate), np.exp(log_rate - spread), np.exp(log_rate + spread)
+        with np.errstate(over="ignore"):  # far from what was fitted the band is wider than floats
+            return np.exp(log_rate), np.exp(log_rate - spread), np.exp(log_rate + spread)
 
 
 def _judge(k: float, error: float, deepest: float, level: float, adaptive: bool) -> str | None:

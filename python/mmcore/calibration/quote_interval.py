@@ -43,6 +43,7 @@ PARAMETERS = (
     Parameter(
         "method", str, default="delta", choices=("delta", "bootstrap"), doc="how errors reach the quotes"
     ),
+    Parameter("inventory", float, default=0.0, unit="lots", doc="lots held"),
     Parameter("draws", int, default=1000, low=100, high=1_000_000, doc="models drawn by the bootstrap"),
     Parameter("seed", int, default=1, low=0, doc="seed of the bootstrap's random numbers"),
 )
@@ -149,8 +150,14 @@ def quote_interval(
     parameters: dict[str, Any],
 ) -> QuoteInterval:
     """Carry the calibration's errors to the quotes; see :meth:`Calibration.quote_interval`."""
-    given = {"level": level, "method": method, "draws": draws, "seed": seed}
+    given = {"level": level, "method": method, "inventory": inventory, "draws": draws, "seed": seed}
     checked = {name: _CHECK[name].check(value) for name, value in given.items()}
+    inventory = checked["inventory"]
+    try:
+        time_left = float(time_left)  # the model says which are allowed
+    except (TypeError, ValueError, OverflowError):
+        allowed = "a number >= 0 (s), or inf for the stationary solution"
+        raise InvalidArgument(argument="time_left", value=time_left, allowed=allowed) from None
     model = calibration.model(cls, **parameters)  # says what is missing
     blocks = _blocks(calibration, cls, parameters)
     if not blocks:
@@ -206,7 +213,7 @@ def quote_interval(
         standard_errors={name: float(error[i]) for i, name in seen},
         intervals={name: (float(low[i]), float(high[i])) for i, name in seen},
         shares=shares,
-        inventory=float(inventory),
+        inventory=inventory,
         level=checked["level"],
         method=checked["method"],
         model=model,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import NotIdentified
+from ..errors import InvalidArgument, NotIdentified
 from .intensity import Intensity, normal_quantile
 from .market import Floats
 from .options import OPTION
@@ -204,6 +204,9 @@ class Calibration:
         NotIdentified
             The class needs a number that the data did not identify.
         """
+        if not callable(cls) or not hasattr(cls, "PARAMETERS"):
+            allowed = "a model class, such as mmcore.GueantLehalleFernandezTapia"
+            raise InvalidArgument(argument="cls", value=cls, allowed=allowed)
         described = {p.name: p for p in cls.PARAMETERS}
         values: dict[str, Any] = {}
         missing: list[str] = []

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import CorruptError, InvalidArgument, UnknownName
 from ..events import Events
+from ..parameters import expect
 
 if TYPE_CHECKING:
     from ..instruments import Instrument
@@ -109,7 +110,6 @@ def load(
 
     from ..instruments import Instrument
     from . import binance, csv, lobster
-    from .text import expect
 
     expect("path", path, (str, os.PathLike), "a path")
     expect("instrument", instrument, (Instrument, type(None)), "an Instrument or None")

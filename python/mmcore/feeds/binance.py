@@ -32,7 +32,8 @@ from numpy.typing import NDArray
 from ..decimals import parse, parse_floor
 from ..errors import InvalidArgument, OutOfBounds
 from ..events import NO_ASK, NO_BID, QUOTE, TRADE, Events, Quotes, Trades
-from .text import Progress, asking, blocks, expect, refuse, refuse_prices
+from ..parameters import expect
+from .text import Progress, asking, blocks, refuse, refuse_prices
 
 if TYPE_CHECKING:
     from ..instruments import Instrument

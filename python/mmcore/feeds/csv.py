@@ -31,7 +31,8 @@ from numpy.typing import NDArray
 
 from ..errors import InvalidArgument, UnknownName
 from ..events import NO_ASK, NO_BID, QUOTE, TRADE, Events, Quotes, Trades
-from .text import Progress, Rounding, Rows, asking, expect, first_line, refuse, refuse_prices, rows
+from ..parameters import expect
+from .text import Progress, Rounding, Rows, asking, first_line, refuse, refuse_prices, rows
 
 if TYPE_CHECKING:
     from ..instruments import Instrument

@@ -31,7 +31,8 @@ from numpy.typing import NDArray
 
 from ..errors import InvalidArgument, Unsupported
 from ..events import HIDDEN, NO_ASK, NO_BID, QUOTE, SUBTICKS, TRADE, Events, Quotes, Trades
-from .text import Progress, expect, first_line, refuse, refuse_prices, rows
+from ..parameters import expect
+from .text import Progress, first_line, refuse, refuse_prices, rows
 
 if TYPE_CHECKING:
     from ..instruments import Instrument

@@ -22,7 +22,6 @@ __all__ = [
     "Rows",
     "asking",
     "blocks",
-    "expect",
     "first_line",
     "refuse",
     "refuse_prices",
@@ -138,12 +137,6 @@ def refuse_prices(path: Path, lines: Sequence[int] | NDArray[np.int64], name: st
     if np.any(beyond):
         at = int(np.argmax(beyond))
         refuse(path, int(lines[at]), f"{name}: {int(ticks[at])} ticks is beyond ±2**60: is the tick right?")
-
-
-def expect(argument: str, value: object, kind: Any, allowed: str) -> None:
-    """Refuse an argument that is not of this type (or one of these types), by name."""
-    if not isinstance(value, kind):
-        raise InvalidArgument(argument=argument, value=value, allowed=allowed)
 
 
 class Rows:

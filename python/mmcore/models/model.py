@@ -286,7 +286,7 @@ class Model(ABC):
 def _floats(name: str, value: Any, allowed: str) -> Floats:
     try:
         return np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidArgument(argument=name, value=value, allowed=allowed) from None
 
 
