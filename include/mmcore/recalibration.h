@@ -376,10 +376,14 @@ static inline int mm_row_of(const mm_parameters *p, const mm_lattice *lattice, d
   const int64_t n = lattice->n;
   const double end = p->model == MM_MODEL_CARTEA_JAIMUNGAL ? -p->terminal_penalty : 0;
   const double own = p->model == MM_MODEL_CARTEA_JAIMUNGAL ? 0 : 0.5 * p->impact / p->order_size;
-  double value = 0, step = 0;
+  double value = 0, step = 0, done = 0;
+  int status = MM_OK;
   for (int64_t i = 0; i < n - 1; ++i)
     x[i] = (end - own) * (2 * ((double)(i - n / 2) * p->order_size) + p->order_size);
-  return mm_lattice_advance(lattice, p->horizon, 1e-13, x, &value, &step, x + n);
+  do
+    status = mm_lattice_advance(lattice, p->horizon, 1e-13, &done, x, &value, &step, x + n);
+  while (status == MM_OK && done < p->horizon);
+  return status;
 }
 
 /* Compile `p` into `block`, which stays as it was unless MM_OK is returned. `work`: for a table

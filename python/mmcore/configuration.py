@@ -252,6 +252,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "fee": 0.0,
     },
     "replay": {"time_left": 1800.0},
+    "orders": {"messages": "50/1, 1000/60", "max_exposure": 10},
 }
 """What a file shows for parameters without a default: values that belong together, section → key → value."""
 
