@@ -254,6 +254,7 @@ class TestWriting:
                 parameters={name: value for name, value in chosen.items() if name not in own},
                 **{name: chosen[name] for name in own},
                 **settings["replay"],
+                orders=settings["orders"],
             )
             assert len(result.decisions) > 10
             assert (result.decisions["bid_size"] > 0).mean() > 0.5

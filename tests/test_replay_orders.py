@@ -266,6 +266,18 @@ def test_the_bound_has_the_same_orders(simulated):
     assert asked.message_log.tobytes() == bound.message_log.tobytes()
 
 
+def test_a_run_whose_parameters_follow_the_market_is_the_same_with_orders_that_hold_nothing_back():
+    events = mm.SimulatedMarket(duration=1200.0, seed=5).events()
+    free, sent = mm.run(events), mm.run(events, orders={})
+    assert np.count_nonzero(free.parameters["status"] == 0) > 5
+    assert sent.parameters.tobytes() == free.parameters.tobytes()
+    assert sent.attribution == free.attribution
+    assert sent.decisions["inventory"].tolist() == free.decisions["inventory"].tolist()
+    assert sent.optimistic.attribution == free.optimistic.attribution
+    assert str(sent.explain(sent.totals.end_time)) == str(free.explain(free.totals.end_time))
+    assert sent.messages == free.messages
+
+
 def test_several_quoters_have_each_their_own(simulated):
     orders = mm.Orders(hysteresis=1, max_exposure=3)
     quoters = {"near": mm.Affine(base=1.0, q_max=5), "far": mm.Affine(base=3.0, q_max=5)}

@@ -263,7 +263,9 @@ static inline int mm_replay_decide(mm_replay *r, const mm_events *e, int64_t tim
   d->fees = r->fees;
   d->why = q->why;
   d->lost = 0;
-  for (int side = 0; side < 2 && !r->venue; ++side) {
+  if (r->venue)
+    return MM_OK;
+  for (int side = 0; side < 2; ++side) {
     if (q->price[side] != r->sent_price[side] || q->size[side] != r->sent_size[side]) {
       r->sent_price[side] = q->price[side];
       r->sent_size[side] = q->size[side];
@@ -469,13 +471,9 @@ static inline int mm_replay_full(const mm_replay *r) {
          (r->venue && r->venue->n_messages > r->venue->message_capacity - MM_ORDERS_ACTIONS);
 }
 
-/* Decide at `time`, knowing all that is known by then. */
-static inline int mm_replay_decision(mm_replay *r, const mm_events *e, int64_t time) {
-  int status = MM_OK;
-  if (!r->venue)
-    return mm_replay_decide(r, e, time);
-  if (MM_UNLIKELY(mm_replay_full(r)))
-    return MM_CAPACITY;
+/* Decide at `time`, knowing all that is known by then, and look at the orders. */
+static inline int mm_replay_decide_orders(mm_replay *r, const mm_events *e, int64_t time) {
+  int status = mm_replay_full(r) ? MM_CAPACITY : MM_OK;
   while (MM_LIKELY(status == MM_OK)) {
     const int64_t fill = mm_replay_fill_time(r), answer = mm_venue_answer_time(r->venue);
     if (fill > time && answer > time)
@@ -489,6 +487,10 @@ static inline int mm_replay_decision(mm_replay *r, const mm_events *e, int64_t t
   r->venue->stale = 0;
   r->wake = INT64_MIN;
   return mm_replay_look(r, time);
+}
+
+MM_INLINE int mm_replay_decision(mm_replay *r, const mm_events *e, int64_t time) {
+  return r->venue ? mm_replay_decide_orders(r, e, time) : mm_replay_decide(r, e, time);
 }
 
 /* The decision of the grid that is next. */
