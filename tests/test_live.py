@@ -8,12 +8,6 @@ import pytest
 
 import mmcore as mm
 
-# A coroutine leaves cycles; an event loop of another test may be collected with them.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
 PATH = Path(__file__).resolve().parents[1] / "examples" / "live.py"
 
 

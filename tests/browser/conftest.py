@@ -145,9 +145,13 @@ class Tab:
         return base64.b64decode(self.call("Page.printToPDF", printBackground=False)["data"])
 
     def close(self) -> None:
-        """Hang up."""
-        self.socket.close()
-        self.loop.run_until_complete(asyncio.sleep(0.05))
+        """Hang up; outside its loop the socket would make another, which nobody closes."""
+
+        async def hang_up() -> None:
+            self.socket.close()
+            await asyncio.sleep(0.05)
+
+        self.loop.run_until_complete(hang_up())
         self.loop.close()
 
 
