@@ -111,8 +111,9 @@ def test_a_window_over_everything_says_what_calibrate_says(events, depths):
 
 
 @pytest.mark.parametrize("pooled", [False, True])
-def test_long_samples_agree_too(pooled):
-    events = mm.SimulatedMarket(sigma=1.0, A=1.0, k=0.5, duration=3600.0, seed=4).events()
+@pytest.mark.parametrize(("A", "k"), [(1.0, 0.5), (4.0, 1.3), (20.0, 2.4), (300.0, 4.0)])
+def test_long_samples_agree_too(A, k, pooled):
+    events = mm.SimulatedMarket(sigma=1.0, A=A, k=k, duration=3600.0, seed=4).events()
     every = (events.end_time - events.start_time) / S
     recalibrate = mm.Recalibrate(
         every, every, sigma_interval=0.5, min_depth=1.0, max_depth=8.0, pooled=pooled

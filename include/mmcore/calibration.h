@@ -334,7 +334,7 @@ static inline int mm_decay_solve(mm_decay *d, double *k) {
     double next = at - off / slope;
     if (!(next > low && next < high))
       next = high < INFINITY ? 0.5 * (low + high) : 2 * at;
-    if (fabs(next - at) <= 4e-16 * at || high - low <= 4e-16 * high) {
+    if (fabs(next - at) <= 4e-16 * at || (high < INFINITY && high - low <= 4e-16 * high)) {
       *k = next;
       mm_decay_moments(d, next);
       return MM_OK;
