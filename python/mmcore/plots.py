@@ -333,7 +333,7 @@ def draw_spreads(result: Result, ax: Any) -> Any:
 
 def draw_parameters(result: Result, ax: Any) -> Any:
     """Sigma, A and k in force with 95 % bands, and the half-spread that they imply, a panel each."""
-    from .report.parameters import TITLES, paths
+    from .report.parameters import TITLES, paths, scale
 
     found = paths(result)
     if not found:
@@ -352,6 +352,7 @@ def draw_parameters(result: Result, ax: Any) -> Any:
             )
             panel.step(time, steps.value[rows], where="post", color=colour, linewidth=1.2, label=side)
         panel.set_title(f"{title}, {unit}", fontsize="small", loc="left")
+        panel.set_yscale(scale(path))
         _against_time(panel, path.time)
         if i + 1 < len(found):
             panel.set_xlabel("")

@@ -204,8 +204,8 @@ class Canvas:
             plot.yaxis.ticker.desired_num_ticks = 5 if height < 240 else 7
         return plot
 
-    def against_time(self, height: int, places: int) -> Any:
-        """Return a figure on the shared time axis; ``places`` decimals on the other."""
+    def against_time(self, height: int, places: int, scale: str = "linear") -> Any:
+        """Return a figure on the shared time axis; ``places`` decimals on the other, linear or log."""
         from bokeh.models import (
             BoxZoomTool,
             CrosshairTool,
@@ -221,6 +221,7 @@ class Canvas:
             x_axis_type="datetime",
             x_range=self.range,
             y_range=DataRange1d(range_padding=0.06),
+            y_axis_type=scale,
         )
         zoom = BoxZoomTool(dimensions="width")
         plot.add_tools(zoom, CrosshairTool(overlay=self.crosshair))

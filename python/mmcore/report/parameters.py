@@ -23,7 +23,7 @@ from ..explaining import FIRST, followed, quoters, time_left
 if TYPE_CHECKING:
     from ..results import Result
 
-__all__ = ["TITLES", "Path", "Steps", "charts", "paths"]
+__all__ = ["TITLES", "Path", "Steps", "charts", "paths", "scale"]
 
 Floats = NDArray[np.float64]
 
@@ -89,6 +89,11 @@ def paths(result: Result) -> list[Path]:
         found.append(Path(name, _times(result, set_["time"]), sides))
     half = _half_spread(result, done, z)
     return found if half is None else [*found, half]
+
+
+def scale(path: Path) -> str:
+    """The axis of a path: A varies by orders of magnitude, and its intervals are of its logarithm."""
+    return "log" if path.name == "A" else "linear"
 
 
 def _times(result: Result, times: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -174,7 +179,7 @@ def charts(canvas: Any, result: Result) -> tuple[list[Any], list[Any]]:
         for side, steps in path.sides.items():
             columns |= {f"{part}{side}": (getattr(steps, part), 1.0) for part in ("value", "low", "high")}
         tables.append(Table(path.name, path.time, columns))
-        plot = canvas.against_time(170, 0)
+        plot = canvas.against_time(170, 0, scale(path))
         _readable(plot)
         source = canvas.source(path.name, *columns)
         keys, told = [], []
@@ -210,9 +215,11 @@ def _colours(path: Path) -> tuple[str, ...]:
 
 
 def _readable(plot: Any) -> None:
-    from bokeh.models import NumeralTickFormatter
+    from bokeh.models import LogScale, LogTicker, NumeralTickFormatter
 
     plot.yaxis.formatter = NumeralTickFormatter(format="0,0.[0000]")
+    if isinstance(plot.y_scale, LogScale):
+        plot.yaxis.ticker = LogTicker(mantissas=[1, 2, 5], desired_num_ticks=4)
 
 
 def _note(result: Result, path: Path) -> str:
