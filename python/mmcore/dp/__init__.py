@@ -1,0 +1,5 @@
+"""Dynamic programs: V_t(x) = max_a { R_t(x, a) + E[V_{t+1}(f(x, a, w))] }, each solution with a certificate."""
+
+from .solution import Solution
+
+__all__ = ["Solution"]

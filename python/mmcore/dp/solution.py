@@ -1,0 +1,65 @@
+"""What a solver returns: values, a policy, and bounds that the true values lie between.
+
+The bounds hold for the model as it is stored, in exact arithmetic: what rounding can have done is proven and
+added. They are of the sup-norm error: `tol` promises ``max(upper - value, value - lower) <= tol``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Solution"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """A solved dynamic program and its certificate.
+
+    Parameters
+    ----------
+    value : ndarray of float
+        Value of each state; of each time and state where the horizon is finite.
+    policy : ndarray of int
+        The action taken in each state, as the model counts actions; -1 where none is feasible.
+    lower, upper : ndarray of float
+        Bounds of the true value, of the same shape as `value`; of the gain where rewards are averaged.
+    gap : float
+        The largest ``upper - lower``.
+    iterations : int
+        Passes over the model that looked for better actions.
+    residual : float
+        Largest change of the value that one more such pass would make.
+    alive_actions : int
+        State-action pairs that may still be optimal by the bounds; the others are proven not to be.
+    policy_unique : bool
+        Every state has one such action: `policy` is the optimal one, and the only one.
+    stop_reason : str
+        ``"tolerance"``: the bounds are as tight as asked for. ``"rounding"``: as tight as floating point
+        lets them be. ``"iterations"``: the limit was reached first.
+    elapsed : float
+        Seconds.
+    method : str
+        The algorithm that ran.
+    why : str
+        Why this one, in words.
+    """
+
+    value: Floats
+    policy: NDArray[Any]
+    lower: Floats
+    upper: Floats
+    gap: float
+    iterations: int
+    residual: float
+    alive_actions: int
+    policy_unique: bool
+    stop_reason: str
+    elapsed: float
+    method: str
+    why: str
