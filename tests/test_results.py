@@ -426,7 +426,7 @@ def test_a_fill_through_is_expected_one_tick_further_than_the_intensity_counts(s
     assert result.summary()["intensity"][0]["expected"] == result.intensity[0].expected
     touched = mm.replay(events, model, fill="touch")
     assert all(row.expected == row.assumed for row in touched.intensity)
-    assert not touched.notes
+    assert not any("through our price" in note for note in touched.notes)
 
 
 def test_an_intensity_of_trades_strictly_beyond_a_depth_is_expected_as_it_is():
@@ -491,3 +491,14 @@ def test_each_side_says_why_it_was_absent_and_leaves_out_what_took_no_time(simul
         assert all(not reason.endswith(" 0.0 %") for reason in reasons)
         assert sum(float(r.rsplit(" ", 2)[1]) for r in reasons) == pytest.approx(100 * absent, abs=0.3)
     assert Presence(1.0, 0.0, 0.0, 0.0, {}, {"filled": 0.0}, {}).absences == []
+
+
+@pytest.mark.parametrize(("A", "said"), [(1.0, None), (8.0, "%"), (0.1, "%")])
+def test_a_model_that_the_fills_contradict_is_told(A, said):
+    events = mm.SimulatedMarket(A=1.0, k=0.5, duration=1800.0, seed=5).events()
+    model = mm.GueantLehalleFernandezTapia(sigma=1.0, A=A, k=0.5, gamma=0.01, q_max=5)
+    notes = [note for note in mm.replay(events, model).notes if note.startswith("Fills came at")]
+    assert bool(notes) == bool(said)
+    if said:  # 1/8 or 10 times
+        shares = [float(word) for word in notes[0].replace("%", "").split() if word[0].isdigit()]
+        assert shares == [pytest.approx(100.0 / A, rel=0.25)] * 2

@@ -68,7 +68,7 @@ _NS = 1_000_000_000
 Int64Array = NDArray[np.int64]
 
 
-def fresh_orders(given: Any, instrument: Instrument) -> Orders | None:
+def fresh_orders(given: Any, instrument: Instrument, answer: int = 0) -> Orders | None:
     """Return new orders of the settings given, flat and without orders; None for None.
 
     Parameters
@@ -77,6 +77,8 @@ def fresh_orders(given: Any, instrument: Instrument) -> Orders | None:
         Orders, whose settings are read; or :data:`ORDERS_PARAMETERS` by name.
     instrument : Instrument
         What is traded.
+    answer : int
+        ns that the venue takes to answer: a timeout that is not given is no shorter.
 
     Raises
     ------
@@ -119,6 +121,12 @@ def fresh_orders(given: Any, instrument: Instrument) -> Orders | None:
     for name in ("min_life", "timeout", "retry"):
         if name in settings:
             settings[name] = round(Fraction(repr(settings[name])) * _NS)
+    if settings.setdefault("timeout", max(round(_CHECK["timeout"].default * _NS), answer)) < answer:
+        raise InvalidArgument(
+            argument="timeout",
+            value=given["timeout"],
+            allowed=f"at least {answer / _NS:g} s: an answer takes 2 * latency",
+        )
     if "messages" in settings:
         settings["messages"] = _budgets(settings["messages"] or "")
     return Orders(instrument, **settings)

@@ -119,8 +119,9 @@ WALK_PARAMETERS = (
         60.0,
         low=0.0,
         unit="s",
-        doc="time between recalibrations during the replay, each from as much data before it as the first; 0 "
-        "keeps the first parameters, as do given ones, train = 1 and a model that is not compiled in place",
+        doc="time between recalibrations during the replay, each from the data before it: as many of these "
+        "times as fit into the first part; 0 keeps the first parameters, as do given ones, train = 1 and a "
+        "model that is not compiled in place",
     ),
 )
 """The arguments of :func:`run` that say what the parameters may know, by name."""
@@ -494,7 +495,7 @@ def _case(
             argument="recalibrate", value=recalibrate, allowed="an mmcore.Recalibrate, or None"
         )
     rate = _rate(maker_fee)
-    own = fresh_orders(orders, events.instrument)
+    own = fresh_orders(orders, events.instrument, 2 * latency_ns)
     span = _span(events, interval_ns)
     if time_left is None:
         left = math.inf if quoter.policy.stationary else math.nan
@@ -668,7 +669,8 @@ def _model_class(name: Any) -> Any:
 
 
 def _follower(found: Calibration, before: Events, every: float) -> Recalibrate | None:
-    """Recalibrate every so often from as much data as the first calibration had, and from those at first.
+    """Recalibrate every so often, first so long after `before`, from the last whole `every` seconds that fit
+    into it; with the settings of the calibration `found`.
 
     None where that was made by another method than the window's.
     """
@@ -676,12 +678,10 @@ def _follower(found: Calibration, before: Events, every: float) -> Recalibrate |
 
     if found.method != "poisson":
         return None
-    seconds = (before.end_time - before.start_time) / _NS
-    every = min(every, seconds)
-    window = every * max(int(seconds / every), 1)
+    window = every * max(int((before.end_time - before.start_time) / _NS / every), 1)
     one_sided = not (found.bid.identified and found.ask.identified)
-    follow = Recalibrate(every, window, every, pooled=one_sided, calibration=found)
-    follow.observe(before)
+    follow = Recalibrate(every, window, pooled=one_sided, calibration=found)
+    follow.observe(before.between(before.end_time - round((window - every) * _NS)))
     return follow
 
 
@@ -714,8 +714,8 @@ def run(
     """Do the whole main job: calibrate, make the policy, replay, and the optimistic bound beside it.
 
     The default walks forward: it calibrates on the first quarter of the time and replays the rest, while
-    sigma, A and k are put in force again every minute from as much data before it. Nothing is known that
-    could not have been: sample "out-of-sample". ``train=1`` calibrates and replays the same span, labelled
+    sigma, A and k are put in force again every minute from as many whole minutes before it as that quarter
+    holds. Nothing is known that could not have been: sample "out-of-sample". ``train=1`` calibrates and replays the same span, labelled
     "in-sample" wherever the result is shown. With `sigma`, `A` and `k` all given
     nothing is calibrated and everything is replayed: "fixed parameters".
 

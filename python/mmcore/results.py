@@ -83,6 +83,7 @@ FEW = 5
 SIDES = ("bid", "ask")
 
 _MIN_BLOCKS = 5  # fewer independent blocks than this say nothing about a standard error
+_TELLING = 20  # fills, come or expected, that tell half from all beyond chance
 _DIGITS = 100  # sums of money are exact: 128-bit cash needs 39 digits beside the tick's own
 _DICKEY_FULLER = -2.86  # 5 % critical value, regression with a constant, large samples
 
@@ -563,6 +564,9 @@ class Result:
             found.append(
                 f"The parameters followed the market: set {done:,} times of {len(self.parameters):,}, every "
                 f"{every} from the {window} before; where it did not identify them, those before stayed."
+                if len(self.parameters)
+                else f"The parameters stayed as they were: the first recalibration, {every} after the start and "
+                f"from the {window} before, was never due."
             )
         law = self._intensity_law
         if law is not None and self._further:
@@ -571,6 +575,26 @@ class Result:
                 "Fills need a trade through our price, one tick further, while the intensity assumed is that "
                 f"of orders which reach it: about exp(-k) = {shares[0]} and {shares[1]} of it is expected."
             )
+        if off := self._off_the_law():
+            found.append(
+                f"Fills came at {' and '.join(off)} of the rate expected at these depths: the model's fill "
+                "intensity does not describe this market there, nor do the inventory and P&L it predicts."
+                + (
+                    ' Method "reach" calibrates to how often a quote would have met the orders that came.'
+                    if getattr(self.calibration, "method", None) == "poisson"
+                    else ""
+                )
+            )
+        return found
+
+    def _off_the_law(self) -> list[str]:
+        """Say of each side how many of the expected fills came, where that is less than half or over twice."""
+        found = []
+        for side in SIDES:
+            bins = [b for b in self.intensity if b.side == side]
+            expected, n = sum(b.expected * b.exposure for b in bins), sum(b.fills for b in bins)
+            if max(expected, n) >= _TELLING and expected > 0 and not 0.5 <= n / expected <= 2.0:
+                found.append(f"{100 * n / expected:.2g} % ({side})")
         return found
 
     @property

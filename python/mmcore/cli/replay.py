@@ -88,7 +88,7 @@ def command(
             model=MODELS[name],
             calibration=settings.get("calibration"),
             parameters={key: value for key, value in model.items() if key not in _RUN},
-            orders=settings.get("orders"),
+            orders=settings.get("orders") or None,
             progress=_Replaying(progress),
             **{key: value for key, value in model.items() if key in _RUN},
             **settings.get("replay", {}),
