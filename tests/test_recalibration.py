@@ -143,13 +143,33 @@ def test_a_parameter_of_another_model_is_refused(model, name):
     assert finite.version == 1
 
 
-def test_numbers_beyond_the_solver_leave_the_policy_in_force():
-    quoter = mm.Quoter(EXACT)
-    for change in ({"fee": 1e6}, {"sigma": 1e200}):
-        with pytest.raises((InvalidArgument, NoConvergence)):
-            quoter.set(**change)
-    assert quoter.version == 1
-    agrees(quoter, EXACT)
+BEYOND = [
+    (EXACT, {"fee": 1e6}, "fee"),
+    (EXACT, {"impact": 1e6}, "impact"),
+    (EXACT, {"sigma": 1e200}, "sigma"),
+    (EXACT, {"gamma": 1e306}, "gamma"),
+    (EXACT, {"drift": 1e308}, "drift"),
+    (CARTEA, {"fee": 1e6}, "fee"),
+    (CARTEA, {"adverse_selection": -1e6}, "adverse_selection"),
+    (CARTEA, {"running_penalty": 1e308}, "running_penalty"),
+]
+
+
+@pytest.mark.parametrize(("model", "change", "name"), BEYOND)
+def test_numbers_beyond_the_solver_leave_the_policy_in_force(model, change, name):
+    """And nothing of what was refused comes into force with the next change, the first or a later one."""
+    for sets in (0, 1):
+        quoter = mm.Quoter(model)
+        for _ in range(sets):
+            quoter.set(A=2.0)
+        with pytest.raises(InvalidArgument, match=name) as caught:
+            quoter.set(k=0.7, **change)
+        assert caught.value.argument == name
+        assert quoter.version == 1 + sets
+        agrees(quoter, model.replace(A=2.0) if sets else model)
+        quoter.set(A=1.5)
+        agrees(quoter, model.replace(A=1.5))
+        assert quoter.model == model.replace(A=1.5)
 
 
 def test_what_cannot_be_set_says_why():

@@ -165,7 +165,8 @@ static inline int mm_parameters_check(const mm_parameters *p, const char **wrong
   return MM_OK;
 }
 
-/* Both sides of checked parameters. MM_INVALID: a cost out of proportion to 1/k leaves the range. */
+/* Both sides of checked parameters. MM_INVALID: a cost out of proportion to 1/k, or another number that is
+ * out of proportion, leaves the range of floating point. */
 static inline int mm_sides_of(const mm_parameters *p, mm_sides *out, const char **wrong) {
   const int inventory = p->model != MM_MODEL_CARTEA_JAIMUNGAL;
   const double curvature = inventory && p->objective == MM_EXPONENTIAL ? p->gamma * p->order_size : 0;
@@ -180,7 +181,10 @@ static inline int mm_sides_of(const mm_parameters *p, mm_sides *out, const char 
       return MM_OK;
     }
     mm_side_of(curvature, p->k[side], a, cost, &out->depth[side], &out->factor[side]);
-    *wrong = "k";
+    if (fabs(cost) * p->k[side] > 100)
+      *wrong = fabs(own) > fabs(p->fee[side]) ? (inventory ? "impact" : "adverse_selection") : "fee";
+    else
+      *wrong = curvature > 1e100 ? "gamma" : a > 1e100 || a < 1e-100 ? "A" : "k";
     if (!(out->factor[side] > 1e-290 && out->factor[side] <= MM_LARGEST && MM_FINITE(out->depth[side])))
       return MM_INVALID;
   }
@@ -215,7 +219,12 @@ static inline int mm_problem_of(const mm_parameters *p, double *rate, mm_lattice
   if (status != MM_OK)
     return status;
   mm_reward_of(p, &lean, &bend);
-  *wrong = "q_max";
+  if (MM_FINITE(bend * p->q_max * p->q_max))
+    *wrong = "drift";
+  else
+    *wrong = p->model == MM_MODEL_CARTEA_JAIMUNGAL ? "running_penalty"
+             : MM_FINITE(p->sigma * p->sigma)      ? "gamma"
+                                                   : "sigma";
   for (int64_t end = -half; end <= half; end += half) {
     const double q = (double)end * size;
     if (!MM_FINITE((lean * q - bend * q * q) / size)) /* largest at the ends */
@@ -401,7 +410,7 @@ static inline int mm_recalibrate(mm_policy *block, const mm_parameters *p, mm_re
   int status = mm_parameters_check(p, wrong);
   if (status != MM_OK)
     return status;
-  *wrong = "q_max";
+  *wrong = block->order_size != p->order_size ? "order_size" : block->q_max != p->q_max ? "q_max" : "horizon";
   if (!mm_recalibration_fits(p, block))
     return MM_CAPACITY;
   if (!mm_is_table(p->model)) {

@@ -1790,10 +1790,10 @@ cdef class Quoter:
         cdef mm_parameters p
         cdef const char *wrong = NULL
         cdef int status
-        if self.memory == NULL:
+        if self.memory == NULL:  # the shape is that of the model in force, and so are the parameters
             self.read_parameters(&p, kernel)
-        else:
-            p = self.live.parameters
+            self.begin(&p)
+        p = self.live.parameters
         for name, value in changes.items():
             if name in _FIXED:
                 raise _fixed(self._model, name, value)
@@ -1803,9 +1803,8 @@ cdef class Quoter:
             if p.horizon > self._model.horizon:
                 raise refusal("time_left", time_left, f"seconds from 0 to {self._model.horizon:g}")
         status = mm_parameters_check(&p, &wrong)
-        if status == MM_OK:
-            if self.memory == NULL:
-                self.begin(&p)
+        cdef bint allowed = status == MM_OK
+        if allowed:
             status = mm_live_set(&self.live, &p, &wrong)
         if status == MM_OK:
             if changes:
@@ -1814,7 +1813,10 @@ cdef class Quoter:
         if status == MM_INVALID:
             argument = wrong.decode()
             value = changes.get(argument, getattr(self._model, argument, None))
-            raise refusal(argument, value, _parameter(self._model, argument).allowed)
+            raise refusal(
+                argument, value, "in proportion to the other parameters, within the range of floating point"
+                if allowed else _parameter(self._model, argument).allowed
+            )
         raise NoConvergence(
             f"no policy was found for {changes!r}: the numbers are beyond the range of the solver"
         )

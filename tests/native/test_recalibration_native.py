@@ -226,7 +226,7 @@ def test_another_shape_or_model_is_refused(library):
     p.q_max, p.model = 20, 9
     assert live.set(p)[0] == UNSUPPORTED
     p.model, p.gamma, p.fee = EXACT, 0.01, PAIR(1e6, 1e6)  # A exp(-k fee) underflows
-    assert live.set(p) == (INVALID, "k")
+    assert live.set(p) == (INVALID, "fee")
 
 
 def test_a_reader_sees_one_policy_or_the_other(library):

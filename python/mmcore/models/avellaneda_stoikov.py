@@ -170,7 +170,7 @@ class AvellanedaStoikov(Model):
         size = self.gamma * self.order_size
         worst = min((0, 1), key=lambda i: A[i] * fill_constant(size, self.k[i]) / self.k[i])
         k = self.k[worst]
-        return 0.5 * k * size * self.sigma**2, A[worst] * fill_constant(size, k)
+        return 0.5 * k * size * self.sigma * self.sigma, A[worst] * fill_constant(size, k)
 
     def _warn(self) -> None:
         if self.A is None:
@@ -230,7 +230,7 @@ class AvellanedaStoikov(Model):
 
     def _reservation(self, q: Floats, tau: Floats) -> tuple[Floats, Floats]:
         if self.omega is None:
-            rate = 0.5 * self.gamma * self.sigma**2
+            rate = 0.5 * self.gamma * self.sigma * self.sigma
             return -rate * tau * (self.order_size + 2.0 * q), rate * tau * (self.order_size - 2.0 * q)
         if self.gamma == 0.0:
             return np.zeros(q.shape), np.zeros(q.shape)
@@ -264,7 +264,7 @@ class AvellanedaStoikov(Model):
         from ..quoting import Affine, Table
 
         if self.horizon is not None:
-            rate = self.gamma * self.sigma**2
+            rate = self.gamma * self.sigma * self.sigma
             return Affine(
                 base=self._static,
                 base_rate=0.5 * rate * self.order_size,

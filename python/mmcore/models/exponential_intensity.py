@@ -109,6 +109,13 @@ class ExponentialIntensity(Model):
         for side, name in enumerate(("bid", "ask")):
             u = self.A[side] * fill_constant(curvature, k[side]) / k[side] * _exp(-k[side] * cost[side])
             if not (math.isfinite(u) and u > 1e-290):
+                if abs(k[side] * cost[side]) < 100.0:
+                    raise InvalidArgument(
+                        f"A={self.A[side]:g}, k={k[side]:g} and a risk aversion of {curvature:g} an order on the "
+                        f"{name} side are out of proportion: the intensity leaves the range of numbers",
+                        argument="gamma" if curvature > 1e100 else "A",
+                        value=curvature / self.order_size if curvature > 1e100 else self.A[side],
+                    )
                 raise InvalidArgument(
                     f"the cost of a fill on the {name} side, {cost[side]:g} ticks a lot, is out of "
                     f"proportion to 1/k = {1 / k[side]:g} ticks: A exp(-k cost) leaves the range of numbers",

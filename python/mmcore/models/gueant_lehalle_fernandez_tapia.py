@@ -169,11 +169,11 @@ class GueantLehalleFernandezTapia(ExponentialIntensity):
         return self.fee[0] + 0.5 * self.impact, self.fee[1] + 0.5 * self.impact
 
     def _rate(self, q: Floats) -> Floats:
-        return (self.drift * q - 0.5 * self.gamma * self.sigma**2 * q * q) / self.order_size
+        return (self.drift * q - 0.5 * self.gamma * self.sigma * self.sigma * q * q) / self.order_size
 
     @property
     def _penalty(self) -> float:
-        return 0.5 * self.gamma * self.sigma**2 * self.order_size
+        return 0.5 * self.gamma * self.sigma * self.sigma * self.order_size
 
     @property
     def _bend(self) -> tuple[float, float]:
@@ -254,7 +254,7 @@ class GueantLehalleFernandezTapiaClosedForm(Model):
             raise InvalidArgument(
                 argument="q_max", value=q_max, allowed=f">= order_size, {self.order_size} lots"
             )
-        variance = self.gamma * self.sigma**2
+        variance = self.gamma * self.sigma * self.sigma
         if variance == 0.0 and self.drift != 0.0:
             raise InvalidArgument(
                 "a drift needs gamma > 0 and sigma > 0 in the closed form: without aversion to inventory it "
@@ -285,13 +285,13 @@ class GueantLehalleFernandezTapiaClosedForm(Model):
     @property
     def alpha_over_eta(self) -> float:
         """Aversion to inventory over the fill rate, k gamma sigma^2 order_size / (2 A C exp(-k cost))."""
-        return 0.5 * self.gamma * self.sigma**2 * self.order_size / min(self._sides[1])
+        return 0.5 * self.gamma * self.sigma * self.sigma * self.order_size / min(self._sides[1])
 
     @property
     def slope(self) -> float:
         """Ticks that the quotes move per lot of inventory."""
         (up, down), (k_bid, k_ask) = self._sides[1], self.k
-        return math.sqrt(self.gamma * self.sigma**2 / (self.order_size * (up * k_bid**2 + down * k_ask**2)))
+        return math.sqrt(self.gamma * self.sigma * self.sigma / (self.order_size * (up * k_bid**2 + down * k_ask**2)))
 
     @property
     def _base(self) -> tuple[float, float]:
@@ -301,7 +301,7 @@ class GueantLehalleFernandezTapiaClosedForm(Model):
         bend = up * k_bid**2 + down * k_ask**2
         lean = (half * (up * k_bid**2 - down * k_ask**2) - (up * k_bid - down * k_ask)) / bend
         if self.drift != 0.0:
-            lean += self.drift * slope / (self.gamma * self.sigma**2)
+            lean += self.drift * slope / (self.gamma * self.sigma * self.sigma)
         return c_bid + half - lean, c_ask + half + lean
 
     def _depths(self, inventory: Floats, time_left: Floats) -> tuple[Floats, Floats]:
