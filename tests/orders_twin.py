@@ -16,7 +16,8 @@ class Order:
         self.wanted = size - filled
         self.created = self.born = self.sent = now
         self.cancel_sent = None
-        self.new = self.cancelling = False
+        self.new = self.cancelling = self.doubted = False
+        self.known = 0  # the report that first showed it at the venue
         self.revision, self.level = 0, level
 
     @property
@@ -53,11 +54,14 @@ class Twin:
         self.position, self.amend, self.timeout, self.retry = position, amend, timeout, retry
         self.next_id = first_id
         self.slots = [[None] * SLOTS, [None] * SLOTS]
-        self.closed = []  # [number, side, size, filled, created, closed], oldest first
+        self.closed = []  # [number, side, size, filled, ended, doubted], oldest first
         self.bars = [None, None]  # (price or None for all, until)
         self.times = []
         self.now = None
         self.suspect = set()
+        self.doubt = [0, 0]
+        self.reports = 0
+        self.asked = None  # (ns, reports until then)
         self.counts = {"late": 0, "duplicates": 0, "unknown": 0, "strays": 0}
         self.held = [set(), set()]
         self.due = None  # when a wait of the last target ends, ns
@@ -68,7 +72,8 @@ class Twin:
         return [x for x in self.slots[side] if x]
 
     def exposure(self, side):
-        return (self.position, -self.position)[side] + sum(x.leaves for x in self.orders(side))
+        seen = (self.position, -self.position)[side] + self.doubt[1 - side]
+        return seen + sum(x.leaves for x in self.orders(side))
 
     @staticmethod
     def meet(side, price, other):
@@ -221,15 +226,17 @@ class Twin:
     def find(self, number):
         return next(((s, x) for s in (0, 1) for x in self.orders(s) if x.number == number), (None, None))
 
-    def remember(self, number, side, size, filled, created):
-        self.closed = [*self.closed, [number, side, size, filled, created, self.now]][-CLOSED:]
+    def remember(self, number, side, size, filled, doubted=False):
+        self.closed = [*self.closed, [number, side, size, filled, self.reports, doubted]][-CLOSED:]
 
     def close(self, side, x, filled=None):
-        self.remember(x.number, side, x.size, x.filled if filled is None else filled, x.created)
+        known = x.filled if filled is None else filled
+        self.remember(x.number, side, x.size, known, x.doubted)
         self.slots[side][self.slots[side].index(x)] = None
 
-    def move(self, side, lots):
+    def move(self, side, lots, doubted=False):
         self.position += lots if side == 0 else -lots
+        self.doubt[side] += lots if doubted else 0
 
     def report(
         self,
@@ -243,6 +250,7 @@ class Twin:
         revision=None,
         reason=None,
     ):
+        self.reports += 1
         where, x = self.find(number)
         side = None if side is None else ("bid", "ask").index(side)
         if x is None:
@@ -256,12 +264,13 @@ class Twin:
         elif kind == "fill":
             more = qty
         x.filled += more
-        self.move(where, more)
+        self.move(where, more, x.doubted)
         news = more > 0
         if more or kind == "amended":
-            x.new = False
+            self.arrived(x)
         if kind == "accepted" and x.new:
-            x.new, news = False, True
+            self.arrived(x)
+            news = True
             x.price = x.price if price is None else price
             x.size = x.size if size is None else size
         elif kind in ("amended", "amend_rejected") and x.asked_for and revision in (None, x.revision):
@@ -307,7 +316,7 @@ class Twin:
                 self.counts["duplicates"] += 1
                 return "DUPLICATE"
             c[3] += more
-            self.move(c[1], more)
+            self.move(c[1], more, c[5])
             self.counts["late"] += 1
             return "OK"
         more = qty or filled or 0
@@ -317,31 +326,40 @@ class Twin:
                 self.suspect.add("stray")
             return "UNKNOWN"
         self.move(side, more)
-        self.remember(number, side, SETTLED, max(filled or 0, more), self.now)
+        self.remember(number, side, SETTLED, max(filled or 0, more))
         self.counts["strays"] += 1
         self.suspect.add("stray")
         return "OK"
 
     # ---- the venue's list ----
 
-    def reconcile(self, listed, position, now, asked=None):
+    def ask(self, now):
+        self.now, self.asked = now, (now, self.reports)
+
+    def arrived(self, x):
+        x.new, x.known = False, x.known or max(self.reports, 1)
+
+    def reconcile(self, listed, position, now):
         """`listed`: (number, side, price, size, filled). All or nothing, as the caller checks."""
-        asked = now if asked is None else asked
+        asked, before_it = self.asked or (now, self.reports)
         entries = {e[0]: e for e in listed}
         before = copy.deepcopy(self.__dict__)
-        self.now, self.position = now, position
-        for number, side, _, filled, created, closed in before["closed"]:
-            if filled >= SETTLED:
-                continue
+        self.now, self.position, self.doubt, self.asked, doubted = now, position, [0, 0], None, False
+        for c in self.closed:
+            number, side, _, filled, ended, _ = c
             e = entries.get(number)
-            if (closed > asked) if e else (created > asked):
-                self.move(side, max(filled - (e[4] if e else 0), 0))
+            c[5] = filled < SETTLED and ended > before_it and not e
+            doubted |= c[5]
+            if filled < SETTLED and ended > before_it:
+                self.move(side, max(filled - (e[4] if e else 0), 0), c[5])
         for side in (0, 1):
             for x in self.orders(side):
                 e = entries.get(x.number)
+                x.doubted = False
                 if e:
                     self.move(side, max(x.filled - e[4], 0))
-                    x.filled, x.new = max(x.filled, e[4]), False
+                    x.filled = max(x.filled, e[4])
+                    self.arrived(x)
                     if x.asked_for and (x.asked_for == (e[2], e[3]) or asked - x.sent >= self.timeout):
                         x.asked_for = None
                     if x.cancelling and asked - x.cancel_sent >= self.timeout:
@@ -351,21 +369,24 @@ class Twin:
                         x.wanted = max(x.wanted, e[3] - e[4])
                     if not x.leaves:
                         self.close(side, x)
-                elif asked - x.created < self.timeout:
-                    self.move(side, x.filled)
-                else:
+                elif asked - x.created >= self.timeout or 0 < x.known <= before_it:
                     self.close(side, x, SETTLED)
+                else:
+                    x.doubted = doubted = True
+                    self.move(side, x.filled, True)
         for number, side, price, size, filled in listed:
             which = ("bid", "ask").index(side)
             known = [c for c in self.closed if c[0] == number]
-            if self.find(number)[1] or (known and known[-1][3] < SETTLED and known[-1][5] > asked):
+            if self.find(number)[1] or (known and known[-1][3] < SETTLED and known[-1][4] > before_it):
                 continue
             if None not in self.slots[which]:
                 self.__dict__ = before
                 return "CAPACITY"
-            self.slots[which][self.slots[which].index(None)] = Order(number, price, size, asked, 0, filled)
+            x = Order(number, price, size, asked, 0, filled)
+            self.slots[which][self.slots[which].index(None)] = x
+            self.arrived(x)
             self.next_id = max(self.next_id, number + 1)
-        self.suspect = set()
+        self.suspect = {"doubt"} if doubted else set()
         return "OK"
 
     # ---- to compare ----

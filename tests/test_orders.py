@@ -398,10 +398,52 @@ def test_reconcile_does_not_judge_what_may_not_have_arrived():
 def test_reconcile_adds_what_was_filled_after_the_list_was_made():
     orders = standing()
     tell(orders, "fill", 1, filled=2)
+    orders.ask(20)
     tell(orders, "fill", 2, filled=1)
     orders.target((None, 102, 0, 2), now=30)
-    orders.reconcile([(2, "ask", 102, 2)], position=2, now=40, asked=20)
-    assert (orders.position, orders.working[0].filled) == (1, 1)
+    orders.reconcile([(2, "ask", 102, 2)], position=2, now=40)
+    assert (orders.position, orders.working[0].filled, orders.suspect) == (1, 1, ())
+
+
+def test_a_young_order_that_was_at_the_venue_and_is_not_listed_is_gone():
+    orders = mm.Orders(max_exposure=10)
+    orders.target((99, None, 2, 0), now=0)
+    tell(orders, "accepted", 1)
+    tell(orders, "fill", 1, filled=1)
+    orders.reconcile([], position=2, now=3)  # its last report is still on its way
+    assert tell(orders, "fill", 1, filled=2) == "DUPLICATE"
+    assert (orders.position, orders.exposure, orders.suspect) == (2, (2, -2), ())
+
+
+@pytest.mark.parametrize("filled_before", [True, False])
+def test_fills_that_a_list_may_hold_are_counted_for_the_worse(filled_before):
+    """Nothing tells whether the bid came too late for the list, or was filled before it."""
+    orders = mm.Orders(max_exposure=10, timeout=100)
+    orders.target((99, None, 2, 0), now=0)
+    orders.reconcile([], position=2 if filled_before else 0, now=3)
+    assert orders.suspect
+    tell(orders, "fill", 1, filled=2)
+    listed = 2 if filled_before else 0
+    assert (orders.position, orders.exposure) == (listed + 2, (listed + 2, -listed))
+    sent = plain(orders.target((90, 101, 0, 14), now=4))
+    assert sent == [] and "EXPOSURE" in orders.held[1].name  # 14 would pass the limit if 0 is true
+    orders.reconcile([], position=2, now=100)
+    assert (orders.position, orders.exposure, orders.suspect) == (2, (2, -2), ())
+
+
+def test_an_order_that_ended_since_the_list_was_asked_for_is_in_doubt():
+    orders = mm.Orders(max_exposure=10)
+    orders.target((99, None, 2, 0), now=0)
+    orders.ask(5)
+    tell(orders, "fill", 1, filled=2)
+    orders.reconcile([], position=0, now=9)  # made before the fill, or else we had sold two more
+    assert (orders.position, orders.exposure) == (2, (2, 0))
+    assert orders.suspect
+    assert tell(orders, "fill", 1, filled=2) == "DUPLICATE"
+    orders.reconcile([], position=2, now=10)
+    assert (orders.position, orders.exposure, orders.suspect) == (2, (2, -2), ())
+    with pytest.raises(InvalidArgument, match="at least the last time, 10"):
+        orders.ask(9)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mmcore as mm
-from mmcore.errors import InvalidArgument, NoConvergence, Unsupported
+from mmcore.errors import InvalidArgument, Unsupported
 
 pytestmark = [
     pytest.mark.compiled,

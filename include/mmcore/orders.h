@@ -68,7 +68,7 @@ typedef enum mm_held {
 } mm_held;
 
 /* Why the venue's list of open orders should be asked for: see mm_orders_reconcile. */
-enum { MM_SUSPECT_STRAY = 1, MM_SUSPECT_OVERFILL = 2, MM_SUSPECT_CONFLICT = 4 };
+enum { MM_SUSPECT_STRAY = 1, MM_SUSPECT_OVERFILL = 2, MM_SUSPECT_CONFLICT = 4, MM_SUSPECT_DOUBT = 8 };
 
 typedef struct mm_action {
   int64_t order_id;
@@ -107,13 +107,15 @@ typedef struct mm_order {
   int64_t created;           /* ns: when NEW was sent */
   int64_t born;              /* ns: when it was sent to its price, where min_life begins */
   int64_t sent, cancel_sent; /* ns: last NEW or AMEND; last CANCEL, MM_NOT_STATED: never */
-  int32_t pending, revision, level, reserved;
+  int64_t known;             /* the report that first showed it at the venue, counted from 1; 0: none yet */
+  int32_t pending, revision, level;
+  int32_t doubted; /* its fills may be in the reconciled position already */
 } mm_order;
 
 typedef struct mm_closed_order {
   int64_t id, size, filled; /* filled MM_LOTS_LIMIT: a reconciled position holds its fills */
-  int64_t created, closed;  /* ns */
-  int32_t side, reserved;
+  int64_t ended;            /* the report that ended it, counted from 1 */
+  int32_t side, doubted;
 } mm_closed_order;
 
 typedef struct mm_orders_settings {
@@ -134,11 +136,15 @@ typedef struct mm_orders {
   int64_t now, due;          /* last time; from when the same quote may need an action */
   mm_orders_settings settings;
   int64_t position;
+  int64_t doubt[2]; /* lots of bids and asks that the position may hold twice: see mm_orders_reconcile */
   int64_t next_id;
   int64_t messages; /* sent so far */
   int64_t late, duplicates, unknown, strays;
   int64_t bar_price[2], bar_until[2];
   int64_t n_closed;
+  int64_t reports;     /* taken in so far */
+  int64_t asked;       /* ns: when the venue was asked for its list, MM_NOT_STATED: it was not */
+  int64_t asked_after; /* so many reports */
   int32_t held[2];
   uint32_t used[2]; /* bit i: slot i holds an order */
   uint32_t suspect;
@@ -188,6 +194,7 @@ static inline int mm_orders_init(mm_orders *o, const mm_orders_settings *setting
   o->price[MM_BID] = o->edge[MM_BID] = MM_NO_BID;
   o->price[MM_ASK] = o->edge[MM_ASK] = MM_NO_ASK;
   o->now = o->due = INT64_MIN;
+  o->asked = MM_NOT_STATED;
   o->bar_until[MM_BID] = o->bar_until[MM_ASK] = INT64_MIN;
   return MM_OK;
 }
@@ -224,9 +231,9 @@ static inline int64_t mm_order_price(const mm_order *x) {
 }
 
 /* Worst-case exposure of a side, in lots: the position once all its orders have filled, seen in the
- * direction of the side. */
+ * direction of the side; what the other side's fills may have moved it twice has not. */
 static inline int64_t mm_orders_exposure(const mm_orders *o, int side) {
-  int64_t lots = side == MM_BID ? o->position : -o->position;
+  int64_t lots = (side == MM_BID ? o->position : -o->position) + o->doubt[!side];
   MM_ORDERS_EACH(o, side, i) lots += mm_order_leaves(&o->slots[side][i]);
   return lots;
 }
@@ -573,28 +580,37 @@ static inline mm_closed_order *mm_orders_find_closed(mm_orders *o, int64_t id) {
 }
 
 static inline void mm_orders_remember(mm_orders *o, int64_t id, int side, int64_t size, int64_t filled,
-                                      int64_t created) {
+                                      int doubted) {
   mm_closed_order *c = &o->closed[o->n_closed++ % MM_ORDERS_CLOSED];
   c->id = id;
   c->size = size;
   c->filled = filled;
-  c->created = created;
-  c->closed = o->now;
+  c->ended = o->reports;
   c->side = side;
-  c->reserved = 0;
+  c->doubted = doubted;
 }
 
 static inline void mm_orders_close(mm_orders *o, int side, mm_order *x, int64_t filled) {
-  mm_orders_remember(o, x->id, side, x->size, filled, x->created);
+  mm_orders_remember(o, x->id, side, x->size, filled, x->doubted);
   o->used[side] &= ~(1u << (x - o->slots[side]));
   memset(x, 0, sizeof *x);
 }
 
-static inline int mm_orders_move(mm_orders *o, int side, int64_t lots) {
+/* A report, the last one taken in, or the venue's list shows that the order has arrived. */
+static inline void mm_orders_arrived(const mm_orders *o, mm_order *x) {
+  x->pending &= ~MM_PENDING_NEW;
+  if (!x->known)
+    x->known = o->reports > 0 ? o->reports : 1;
+}
+
+/* Move the position by a fill; a doubted one may be in it already. */
+static inline int mm_orders_move(mm_orders *o, int side, int64_t lots, int doubted) {
   const int64_t position = o->position + (side == MM_BID ? lots : -lots);
-  if (position > MM_LOTS_LIMIT || position < -MM_LOTS_LIMIT)
+  const int64_t doubt = o->doubt[side] + (doubted ? lots : 0);
+  if (position > MM_LOTS_LIMIT || position < -MM_LOTS_LIMIT || doubt > MM_LOTS_LIMIT)
     return MM_OVERFLOW;
   o->position = position;
+  o->doubt[side] = doubt;
   return MM_OK;
 }
 
@@ -638,7 +654,7 @@ static inline int mm_orders_report_late(mm_orders *o, const mm_report *r) {
       o->duplicates++;
       return MM_DUPLICATE;
     }
-    if (mm_orders_move(o, c->side, more) != MM_OK)
+    if (mm_orders_move(o, c->side, more, c->doubted) != MM_OK)
       return MM_OVERFLOW;
     c->filled += more;
     o->late++;
@@ -649,9 +665,9 @@ static inline int mm_orders_report_late(mm_orders *o, const mm_report *r) {
       o->suspect |= r->kind == MM_REPORT_FILL ? (uint32_t)MM_SUSPECT_STRAY : 0u;
       return MM_UNKNOWN;
     }
-    if (mm_orders_move(o, r->side, more) != MM_OK)
+    if (mm_orders_move(o, r->side, more, 0) != MM_OK)
       return MM_OVERFLOW;
-    mm_orders_remember(o, r->order_id, r->side, MM_LOTS_LIMIT, stated > more ? stated : more, o->now);
+    mm_orders_remember(o, r->order_id, r->side, MM_LOTS_LIMIT, stated > more ? stated : more, 0);
     o->strays++;
     o->suspect |= MM_SUSPECT_STRAY;
   }
@@ -675,6 +691,7 @@ static inline int mm_orders_report(mm_orders *o, const mm_report *r) {
   int64_t more = 0;
   if (mm_report_check(r) != MM_OK)
     return MM_INVALID;
+  o->reports++;
   x = mm_orders_find(o, r->order_id, &side);
   if (!x)
     return mm_orders_report_late(o, r);
@@ -687,17 +704,17 @@ static inline int mm_orders_report(mm_orders *o, const mm_report *r) {
     more = r->filled > x->filled ? r->filled - x->filled : 0;
   else if (r->kind == MM_REPORT_FILL)
     more = r->qty;
-  if (more && (x->filled > MM_LOTS_LIMIT - 1 - more || mm_orders_move(o, side, more) != MM_OK))
+  if (more && (x->filled > MM_LOTS_LIMIT - 1 - more || mm_orders_move(o, side, more, x->doubted) != MM_OK))
     return MM_OVERFLOW;
   x->filled += more;
 
   applies = more != 0;
   if ((more || r->kind == MM_REPORT_AMENDED) && (x->pending & MM_PENDING_NEW))
-    x->pending &= ~MM_PENDING_NEW; /* it must have been accepted */
+    mm_orders_arrived(o, x); /* it must have been accepted */
   switch (r->kind) {
   case MM_REPORT_ACCEPTED:
     if (x->pending & MM_PENDING_NEW) {
-      x->pending &= ~MM_PENDING_NEW;
+      mm_orders_arrived(o, x);
       x->price = r->price != MM_NOT_STATED ? r->price : x->price;
       x->size = r->size != MM_NOT_STATED ? r->size : x->size;
       applies = 1;
@@ -785,7 +802,7 @@ static inline int64_t mm_orders_listed(const mm_orders *o, mm_order *x, const mm
                                        int64_t asked) {
   const int64_t newer = x->filled > e->filled ? x->filled - e->filled : 0;
   x->filled += newer ? 0 : e->filled - x->filled;
-  x->pending &= ~MM_PENDING_NEW;
+  mm_orders_arrived(o, x);
   if (x->pending & MM_PENDING_AMEND) {
     const int done = e->price == x->new_price && e->size == x->new_size;
     if (done || asked - x->sent >= o->settings.timeout)
@@ -800,57 +817,76 @@ static inline int64_t mm_orders_listed(const mm_orders *o, mm_order *x, const mm
   return newer;
 }
 
-/* Settle with the venue's list of open orders and its position, both as of one moment at or after `asked`.
+/* The venue is asked for its list: mm_orders_reconcile then knows what may have happened since. */
+static inline int mm_orders_ask(mm_orders *o, int64_t now) {
+  if (mm_orders_time_check(o, now) != MM_OK)
+    return MM_INVALID;
+  o->now = o->asked = now;
+  o->asked_after = o->reports;
+  return MM_OK;
+}
+
+/* Settle with the venue's list of open orders and its position, both as of one moment: any since
+ * mm_orders_ask, or where that was not called, after all reports so far and before all to come.
  *
- * An order that is listed is open as listed. One that is not, and was sent at least `timeout` before
- * `asked`, is gone; a younger one may not have arrived and counts on. What was filled after the list was made
- * is added to the position. Orders that are listed and not known become ours (target keeps or cancels
- * them).
+ * An order that is listed is open as listed; what was filled of it after that is added to the position. One
+ * that is not listed is gone if a report had shown it at the venue before, or if it was sent `timeout`
+ * before. Of the others, and of those that ended since the list was asked for, nobody can tell whether they
+ * had not arrived yet or had been filled before: they count on, and their fills are added, but in doubt:
+ * mm_orders_exposure counts them for the side where they are worse, and `suspect` asks for another list.
+ * Orders that are listed and not known become ours (target keeps or cancels them).
  *
- * MM_INVALID: time runs backwards, asked > now, or an entry is outside what is allowed. MM_CONFLICT: an id
- * twice, or with another side. MM_CAPACITY: more orders than slots. MM_OVERFLOW. All with nothing changed. */
+ * MM_INVALID: time runs backwards, or an entry is outside what is allowed. MM_CONFLICT: an id twice, or with
+ * another side. MM_CAPACITY: more orders than slots. MM_OVERFLOW. All with nothing changed. */
 static inline int mm_orders_reconcile(mm_orders *o, const mm_open_order *list, int64_t n, int64_t position,
-                                      int64_t asked, int64_t now) {
+                                      int64_t now) {
   mm_orders copy = *o;
-  int status = mm_orders_time_check(o, now), side;
-  if (status != MM_OK || asked > now || asked < 0 || position > MM_LOTS_LIMIT || position < -MM_LOTS_LIMIT)
+  const int64_t asked = o->asked != MM_NOT_STATED ? o->asked : now;
+  const int64_t before = o->asked != MM_NOT_STATED ? o->asked_after : o->reports;
+  int status = mm_orders_time_check(o, now), side, doubt = 0;
+  if (status != MM_OK || position > MM_LOTS_LIMIT || position < -MM_LOTS_LIMIT)
     return MM_INVALID;
   status = mm_open_check(list, n);
   if (status != MM_OK)
     return status;
+  copy.asked = MM_NOT_STATED;
   copy.now = now;
   copy.position = position;
+  copy.doubt[MM_BID] = copy.doubt[MM_ASK] = 0;
   for (int64_t i = copy.n_closed; i > 0 && i > copy.n_closed - MM_ORDERS_CLOSED; --i) {
-    const mm_closed_order *c = &copy.closed[(i - 1) % MM_ORDERS_CLOSED];
+    mm_closed_order *c = &copy.closed[(i - 1) % MM_ORDERS_CLOSED];
     const mm_open_order *e = mm_open_find(list, n, c->id);
     int64_t newer = 0;
+    c->doubted = 0;
     if (c->filled >= MM_LOTS_LIMIT)
       continue;
     if (e && e->side != c->side)
       return MM_CONFLICT;
-    if (e ? c->closed > asked : c->created > asked)
+    if (c->ended > before) {
+      c->doubted = !e;
       newer = c->filled - (e ? e->filled : 0);
-    if (newer > 0 && mm_orders_move(&copy, c->side, newer) != MM_OK)
+    }
+    doubt |= c->doubted;
+    if (newer > 0 && mm_orders_move(&copy, c->side, newer, c->doubted) != MM_OK)
       return MM_OVERFLOW;
   }
   for (side = 0; side < 2; ++side) {
     for (int i = 0; i < MM_ORDERS_SLOTS; ++i) {
       mm_order *x = &copy.slots[side][i];
       const mm_open_order *e = x->id ? mm_open_find(list, n, x->id) : NULL;
-      int64_t newer;
+      int64_t newer = 0;
       if (!x->id)
         continue;
       if (e && e->side != side)
         return MM_CONFLICT;
-      if (e) {
+      x->doubted = 0;
+      if (e)
         newer = mm_orders_listed(&copy, x, e, asked);
-      } else if (asked - x->created < copy.settings.timeout) {
-        newer = x->filled;
-      } else {
-        newer = 0;
+      else if (asked - x->created >= copy.settings.timeout || (x->known && x->known <= before))
         mm_orders_close(&copy, side, x, MM_LOTS_LIMIT);
-      }
-      if (mm_orders_move(&copy, side, newer) != MM_OK)
+      else
+        newer = x->filled, x->doubted = doubt = 1;
+      if (mm_orders_move(&copy, side, newer, x->doubted) != MM_OK)
         return MM_OVERFLOW;
       if (x->id && !mm_order_leaves(x))
         mm_orders_close(&copy, side, x, x->filled);
@@ -860,7 +896,7 @@ static inline int mm_orders_reconcile(mm_orders *o, const mm_open_order *list, i
     const mm_open_order *e = &list[k];
     const mm_closed_order *c = mm_orders_find_closed(&copy, e->order_id);
     mm_order *x;
-    if (mm_orders_find(&copy, e->order_id, &side) || (c && c->filled < MM_LOTS_LIMIT && c->closed > asked))
+    if (mm_orders_find(&copy, e->order_id, &side) || (c && c->filled < MM_LOTS_LIMIT && c->ended > before))
       continue;
     x = mm_orders_take_slot(&copy, e->side);
     if (!x)
@@ -871,12 +907,13 @@ static inline int mm_orders_reconcile(mm_orders *o, const mm_open_order *list, i
     x->filled = e->filled;
     x->wanted = e->size - e->filled;
     x->created = x->born = x->sent = asked;
+    mm_orders_arrived(&copy, x);
     x->cancel_sent = MM_NOT_STATED;
     x->level = e->level;
     if (copy.next_id <= e->order_id)
       copy.next_id = e->order_id + 1;
   }
-  copy.suspect = 0;
+  copy.suspect = doubt ? (uint32_t)MM_SUSPECT_DOUBT : 0u;
   copy.due = INT64_MIN;
   mm_orders_settle(&copy);
   *o = copy;
@@ -926,7 +963,7 @@ static inline int mm_order_sound(const mm_order *x) {
          x->wanted >= 0 && x->wanted <= lots && x->created >= 0 && x->created <= MM_TIME_LIMIT &&
          x->born >= 0 && x->born <= MM_TIME_LIMIT && x->sent >= 0 && x->sent <= MM_TIME_LIMIT &&
          (x->cancel_sent == MM_NOT_STATED || (x->cancel_sent >= 0 && x->cancel_sent <= MM_TIME_LIMIT)) &&
-         x->pending >= 0 && x->pending <= 7 && x->revision >= 0;
+         x->pending >= 0 && x->pending <= 7 && x->revision >= 0 && (x->doubted & ~1) == 0;
 }
 
 /* Is a block of `bytes` bytes, aligned to 8, one that mm_orders_save wrote? Nothing that passes makes the
@@ -943,8 +980,13 @@ static inline int mm_orders_block_check(const mm_orders_block *block, uint64_t b
     return MM_CORRUPT;
   if (o->position > MM_LOTS_LIMIT || o->position < -MM_LOTS_LIMIT || o->next_id < 1 ||
       o->next_id > MM_TIME_LIMIT + 1 || o->used[MM_BID] >> MM_ORDERS_SLOTS ||
-      o->used[MM_ASK] >> MM_ORDERS_SLOTS || o->messages < 0 || o->n_closed < 0 || o->now > MM_TIME_LIMIT)
+      o->used[MM_ASK] >> MM_ORDERS_SLOTS || o->messages < 0 || o->n_closed < 0 || o->now > MM_TIME_LIMIT ||
+      o->reports < 0 || o->asked_after < 0 ||
+      (o->asked != MM_NOT_STATED && (o->asked < 0 || o->asked > MM_TIME_LIMIT)))
     return MM_CORRUPT;
+  for (int side = 0; side < 2; ++side)
+    if (o->doubt[side] < 0 || o->doubt[side] > MM_LOTS_LIMIT)
+      return MM_CORRUPT;
   for (int side = 0; side < 2; ++side)
     for (int i = 0; i < MM_ORDERS_SLOTS; ++i)
       if (!mm_order_sound(&o->slots[side][i]) || (o->slots[side][i].id != 0) != (o->used[side] >> i & 1))

@@ -44,6 +44,7 @@ cdef extern from "mmcore/orders.h" nogil:
     const uint32_t MM_SUSPECT_STRAY
     const uint32_t MM_SUSPECT_OVERFILL
     const uint32_t MM_SUSPECT_CONFLICT
+    const uint32_t MM_SUSPECT_DOUBT
     const uint32_t MM_ORDERS_MAGIC
 
     ctypedef struct mm_action:
@@ -90,19 +91,19 @@ cdef extern from "mmcore/orders.h" nogil:
         int64_t born
         int64_t sent
         int64_t cancel_sent
+        int64_t known
         int32_t pending
         int32_t revision
         int32_t level
-        int32_t reserved
+        int32_t doubted
 
     ctypedef struct mm_closed_order:
         int64_t id
         int64_t size
         int64_t filled
-        int64_t created
-        int64_t closed
+        int64_t ended
         int32_t side
-        int32_t reserved
+        int32_t doubted
 
     ctypedef struct mm_orders_settings:
         int64_t max_exposure
@@ -122,6 +123,7 @@ cdef extern from "mmcore/orders.h" nogil:
         int64_t due
         mm_orders_settings settings
         int64_t position
+        int64_t doubt[2]
         int64_t next_id
         int64_t messages
         int64_t late
@@ -131,6 +133,9 @@ cdef extern from "mmcore/orders.h" nogil:
         int64_t bar_price[2]
         int64_t bar_until[2]
         int64_t n_closed
+        int64_t reports
+        int64_t asked
+        int64_t asked_after
         int32_t held[2]
         uint32_t used[2]
         uint32_t suspect
@@ -158,8 +163,9 @@ cdef extern from "mmcore/orders.h" nogil:
                          int64_t now, mm_action *actions) noexcept
     int mm_orders_cancel_all(mm_orders *orders, int64_t now, mm_action *actions) noexcept
     int mm_orders_report(mm_orders *orders, const mm_report *report) noexcept
+    int mm_orders_ask(mm_orders *orders, int64_t now) noexcept
     int mm_orders_reconcile(mm_orders *orders, const mm_open_order *list, int64_t n, int64_t position,
-                            int64_t asked, int64_t now) noexcept
+                            int64_t now) noexcept
     uint64_t mm_orders_bytes(const mm_orders *orders) noexcept
     void mm_orders_save(const mm_orders *orders, mm_orders_block *block) noexcept
     int mm_orders_block_check(const mm_orders_block *block, uint64_t bytes) noexcept
@@ -171,7 +177,7 @@ cdef int orders_target(mm_orders *orders, const mm_quote *quote, int64_t touch_b
 cdef int orders_cancel_all(mm_orders *orders, int64_t now, mm_action *actions) noexcept nogil
 cdef int orders_report(mm_orders *orders, const mm_report *report) noexcept nogil
 cdef int orders_reconcile(mm_orders *orders, const mm_open_order *list, int64_t n, int64_t position,
-                          int64_t asked, int64_t now) noexcept nogil
+                          int64_t now) noexcept nogil
 
 
 cdef class Action:

@@ -135,6 +135,7 @@ _SUSPICIONS = {
     MM_SUSPECT_STRAY: "a fill of an order that is not known",
     MM_SUSPECT_OVERFILL: "an order was filled beyond its size",
     MM_SUSPECT_CONFLICT: "a report that contradicts what was known",
+    MM_SUSPECT_DOUBT: "the venue's list came while orders were on their way: their fills may be counted twice",
 }
 _PENDING = {MM_PENDING_NEW: "new", MM_PENDING_AMEND: "amend", MM_PENDING_CANCEL: "cancel"}
 _KIND_NAMES = {kind: kind.name for kind in ActionKind}
@@ -163,8 +164,8 @@ cdef int orders_report(mm_orders *orders, const mm_report *report) noexcept nogi
 
 
 cdef int orders_reconcile(mm_orders *orders, const mm_open_order *list, int64_t n, int64_t position,
-                          int64_t asked, int64_t now) noexcept nogil:
-    return mm_orders_reconcile(orders, list, n, position, asked, now)
+                          int64_t now) noexcept nogil:
+    return mm_orders_reconcile(orders, list, n, position, now)
 
 
 # ---- arguments ----
@@ -721,8 +722,29 @@ cdef class Orders:
             raise OutOfBounds(argument="report", value=report, allowed="a position within 2^52 lots")
         return Status(status)
 
-    def reconcile(self, open_orders, position, now, asked=None):
+    def ask(self, now):
+        """Say that the venue is being asked for its list: :meth:`reconcile` then knows what may have happened since.
+
+        Parameters
+        ----------
+        now : int
+            ns; never before the last call's.
+
+        Examples
+        --------
+        >>> orders = Orders()
+        >>> _ = orders.target((99, 102, 1, 1), now=0)
+        >>> orders.ask(now=2 * 10**9)
+        >>> orders.reconcile([(2, "ask", 102, 1)], position=1, now=2 * 10**9 + 30_000)
+        """
+        if mm_orders_ask(&self.c, as_time(now, "now")) != MM_OK:
+            raise InvalidArgument(argument="now", value=now, allowed=f"at least the last time, {self.c.now} ns")
+
+    def reconcile(self, open_orders, position, now):
         """Settle with the venue's list of open orders and its position, both as of one moment.
+
+        The moment is any since :meth:`ask`. Where that was not called, it is now: after all reports so far and
+        before all to come.
 
         Parameters
         ----------
@@ -732,16 +754,20 @@ cdef class Orders:
             Lots, signed.
         now : int
             ns; never before the last call's.
-        asked : int, optional
-            When the list was asked for, ns; ``now`` by default. An order that is not listed and was sent less
-            than ``timeout`` before it may not have arrived, and counts on. What was filled of listed orders
-            after the list was made is added to the position.
 
         Raises
         ------
         InvalidArgument, ConflictError, CapacityError, OutOfBounds
             A wrong entry; an id twice or with another side; more orders than there is room for; a position
             beyond 2^52 lots. Nothing was changed.
+
+        Notes
+        -----
+        What was filled of listed orders after the list was made is added to the position. An order that is not
+        listed is gone if a report had shown it at the venue before, or if it was sent ``timeout`` before. Of the
+        others nobody can tell whether they had not arrived yet or `position` holds their fills already: they
+        count on, their fills are added, ``exposure`` counts those where they are worse, and ``suspect`` asks for
+        another list.
 
         Examples
         --------
@@ -752,7 +778,6 @@ cdef class Orders:
         Orders(position=1, exposure=(1, 0), ask 1 @ 102)
         """
         cdef int64_t at = as_time(now, "now")
-        cdef int64_t asked_at = at if asked is None else as_time(asked, "asked")
         cdef int64_t net = as_position(position)
         cdef mm_open_order list[16]
         cdef int64_t n = 0
@@ -775,7 +800,7 @@ cdef class Orders:
             list[n].filled = as_int64(order.filled, name + "filled", 0, list[n].size - 1, "below the size")
             list[n].level = <int32_t>as_int64(order.level, name + "level", 0, 0x7FFFFFFF, "0, 1, 2, …")
             n += 1
-        status = mm_orders_reconcile(&self.c, list, n, net, asked_at, at)
+        status = mm_orders_reconcile(&self.c, list, n, net, at)
         if status == MM_OK:
             return
         if status == MM_CONFLICT:
@@ -789,8 +814,6 @@ cdef class Orders:
             raise OutOfBounds(
                 argument="position", value=position, allowed="within 2^52 lots with the newer fills"
             )
-        if asked_at > at:
-            raise InvalidArgument(argument="asked", value=asked, allowed=f"at most now, {at} ns")
         raise InvalidArgument(argument="now", value=now, allowed=f"at least the last time, {self.c.now} ns")
 
     def overdue(self, now):

@@ -293,7 +293,7 @@ static void explore(const world *from, int left) {
         }
       }
       if (ask)
-        MUST(mm_orders_reconcile(&w.o, list, n, w.position, w.now, w.now) == MM_OK);
+        MUST(mm_orders_reconcile(&w.o, list, n, w.position, w.now) == MM_OK);
       step(&w, left - 1);
     }
 }

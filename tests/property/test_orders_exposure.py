@@ -48,7 +48,7 @@ class Venue:
         self.reports.append((kind, number, {"filled": filled, "qty": qty, **more}))
 
     def arrive(self, message, refuse):
-        kind, side, price, size, number, revision = message
+        kind, side, price, size, number, revision, _ = message
         order = self.orders.get(number)
         if kind == "NEW":
             self.orders[number] = {
@@ -83,6 +83,17 @@ class Venue:
         self.position += 1 if order["side"] == "bid" else -1
         self.say("fill", number, qty=1)
 
+    def list(self):
+        """What the venue would answer now: its open orders and the position."""
+        rows = [
+            (n, o["side"], o["price"], o["size"], o["filled"]) for n, o in self.orders.items() if o["live"]
+        ]
+        return rows, self.position
+
+    def forget(self, until):
+        """What was sent so long ago has arrived or is lost."""
+        self.messages = [message for message in self.messages if message[-1] > until]
+
     @property
     def live(self):
         return [number for number, order in self.orders.items() if order["live"]]
@@ -94,7 +105,7 @@ class Venue:
         for number in self.live:
             if self.orders[number]["side"] == side:
                 sizes[number] = self.orders[number]["size"]
-        for kind, where, _, size, number, _ in self.messages:
+        for kind, where, _, size, number, *_ in self.messages:
             alive = number not in self.orders or self.orders[number]["live"]
             if where == side and kind != "CANCEL" and alive:
                 sizes[number] = max(sizes[number], size)
@@ -126,15 +137,14 @@ def test_exposure_never_passes_the_limit(data, settings, cumulative):
     draw = data.draw
     settings["max_exposure"] = max(settings["max_exposure"], abs(settings["position"]))
     orders, twin = mm.Orders(**settings), Twin(**settings)
-    venue, now = Venue(settings["position"], cumulative), 0
+    venue, now, asked, lists = Venue(settings["position"], cumulative), 0, None, []
     for _ in range(draw(st.integers(1, 40), label="steps")):
         able = ["target", "target", "wait", "cancel_all", "save"]
         able += ["arrive"] * 3 * bool(venue.messages) + ["lose"] * bool(venue.messages)
         able += ["report"] * 3 * bool(venue.reports) + ["fill"] * 2 * bool(venue.live)
         if cumulative:  # without `filled`, fills must come, once, and before CANCELED
             able += ["lose_report", "repeat"] * bool(venue.reports)
-            # the venue's list settles only what has had its time
-            able += ["reconcile"] * (not venue.messages)
+            able += ["reconcile", "ask"] + ["answer"] * (asked is not None)
         step = draw(st.sampled_from(able), label="step")
         event(step)
         if step == "target":
@@ -150,13 +160,13 @@ def test_exposure_never_passes_the_limit(data, settings, cumulative):
             for kind, side, price, *_ in sent:
                 if kind != "CANCEL":
                     assert not meets(side, price, low, high)
-            venue.messages += sent
+            venue.messages += [(*message, now) for message in sent]
         elif step == "cancel_all":
             expected = twin.cancel_all(now)
             sent = plain(orders.cancel_all(now))
             assert sent == expected
             assert all(kind == "CANCEL" for kind, *_ in sent)
-            venue.messages += sent
+            venue.messages += [(*message, now) for message in sent]
         elif step == "wait":
             now += draw(st.integers(1, 25), label="ns")
         elif step == "save":
@@ -167,19 +177,24 @@ def test_exposure_never_passes_the_limit(data, settings, cumulative):
                 venue.arrive(message, draw(st.booleans(), label="refuse"))
         elif step == "fill":
             venue.fill(draw(st.sampled_from(venue.live), label="which"))
-        elif step == "reconcile":
-            now += settings["timeout"]
-            listed = [
-                (n, o["side"], o["price"], o["size"], o["filled"])
-                for n, o in venue.orders.items()
-                if o["live"]
-            ]
-            expected = twin.reconcile(listed, venue.position, now)
+        elif step == "ask":
+            asked, lists = now, []
+            orders.ask(now)
+            twin.ask(now)
+            venue.forget(asked - settings["timeout"])
+        elif step in ("reconcile", "answer"):
+            if step == "reconcile":  # as of now
+                now += draw(st.sampled_from([0, 1, settings["timeout"]]), label="ns")
+                lists = []
+                venue.forget((now if asked is None else asked) - settings["timeout"])
+            listed, position = draw(st.sampled_from([*lists, venue.list()]), label="list")
+            expected = twin.reconcile(listed, position, now)
             if expected == "OK":
-                orders.reconcile(listed, venue.position, now)
+                orders.reconcile(listed, position, now)
             else:
                 with pytest.raises(mm.errors.CapacityError):
-                    orders.reconcile(listed, venue.position, now)
+                    orders.reconcile(listed, position, now)
+            asked = None
         else:
             which = draw(st.integers(0, len(venue.reports) - 1), label="which") if cumulative else 0
             kind, number, fields = venue.reports[which]
@@ -192,7 +207,10 @@ def test_exposure_never_passes_the_limit(data, settings, cumulative):
         if twin.now is not None:
             affordable(twin, settings)
         for side, exposure in zip(("bid", "ask"), orders.exposure, strict=True):
-            assert venue.worst(side) <= exposure <= settings["max_exposure"]
+            assert venue.worst(side) <= min(exposure, settings["max_exposure"])
+            assert exposure <= settings["max_exposure"] or orders.suspect  # a list that leaves doubt
+        if asked is not None:
+            lists.append(venue.list())
 
 
 def meets(side, price, low, high):

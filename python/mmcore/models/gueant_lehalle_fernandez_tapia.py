@@ -291,7 +291,9 @@ class GueantLehalleFernandezTapiaClosedForm(Model):
     def slope(self) -> float:
         """Ticks that the quotes move per lot of inventory."""
         (up, down), (k_bid, k_ask) = self._sides[1], self.k
-        return math.sqrt(self.gamma * self.sigma * self.sigma / (self.order_size * (up * k_bid**2 + down * k_ask**2)))
+        return math.sqrt(
+            self.gamma * self.sigma * self.sigma / (self.order_size * (up * k_bid**2 + down * k_ask**2))
+        )
 
     @property
     def _base(self) -> tuple[float, float]:
