@@ -163,14 +163,15 @@ class Twin:
         if size > allowed:
             self.held[side].add("EXPOSURE")
             size = allowed
+        cut = False
         if abs(x.at - price) <= self.hysteresis and not crosses:
             if size < left:
-                price = x.at
+                price, cut = x.at, self.amend
             elif size <= x.wanted or size == left:
                 if x.at != price:
                     self.held[side].add("HYSTERESIS")
                 return self.cancel(side, x) if breaks and overdue else None
-        if not urgent and self.now - x.born < self.min_life:
+        if not (urgent or cut) and self.now - x.born < self.min_life:
             self.wait(x.born + self.min_life)
             return self.held[side].add("LIFE")
         if unanswered:

@@ -452,18 +452,24 @@ static inline void mm_rolling_volatility(const mm_rolling *r, const int64_t *sum
     return;
   double variance = 2 / moves; /* of sigma squared, relative: a normal law's, and never below */
   if (n) {
-    double got = 0, count = 0, between = 0;
+    double got = 0, count = 0;
     for (int64_t b = 0; b < n; ++b) {
       got += (double)mm_rolling_block(r, newest - b)[MM_ROLLING_SQUARES];
       count += (double)mm_rolling_block(r, newest - b)[MM_ROLLING_MOVES];
     }
-    for (int64_t b = 0; b < n && got > 0; ++b) {
-      const int64_t *row = mm_rolling_block(r, newest - b);
-      const double off = (double)row[MM_ROLLING_SQUARES] / got - (double)row[MM_ROLLING_MOVES] / count;
-      between += off * off;
+    /* Volatility that stays for long shows the more the longer the blocks: the largest error counts. */
+    for (int64_t group = 1; group <= 4 && got > 0; group *= 2) {
+      double between = 0, off = 0;
+      for (int64_t b = 0; b < n; ++b) {
+        const int64_t *row = mm_rolling_block(r, newest - b);
+        off += (double)row[MM_ROLLING_SQUARES] / got - (double)row[MM_ROLLING_MOVES] / count;
+        if ((b + 1) % group == 0 || b + 1 == n)
+          between += off * off, off = 0;
+      }
+      const double blocks = (double)((n + group - 1) / group);
+      between *= blocks / (blocks - 1);
+      variance = between > variance ? between : variance;
     }
-    between *= (double)n / (double)(n - 1);
-    variance = between > variance ? between : variance;
   }
   e->sigma_error = 0.5 * e->sigma * sqrt(variance);
   e->identified |= MM_IDENTIFIED_SIGMA;

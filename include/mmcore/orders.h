@@ -405,6 +405,7 @@ static inline mm_action *mm_orders_adjust(mm_orders *o, int side, const mm_order
   const int64_t apart = at > w->price ? at - w->price : w->price - at;
   const int near = apart <= s->hysteresis && !crosses;
   int64_t price = w->price, size = w->size;
+  int cut = 0;
 
   if (allowed <= 0)
     return mm_orders_cancel(o, w->now, side, x, due, out);
@@ -414,7 +415,8 @@ static inline mm_action *mm_orders_adjust(mm_orders *o, int side, const mm_order
   }
   if (near) {
     if (size < left) {
-      price = at; /* less at the same price keeps the place in the queue */
+      price = at; /* less at the same price keeps the place in the queue, where the venue amends */
+      cut = s->amend;
     } else if (size <= x->wanted || size == left) {
       if (apart)
         o->held[side] |= MM_HELD_HYSTERESIS;
@@ -423,7 +425,7 @@ static inline mm_action *mm_orders_adjust(mm_orders *o, int side, const mm_order
       return mm_orders_cancel(o, w->now, side, x, due, out);
     }
   }
-  if (!urgent && w->now - x->born < s->min_life) {
+  if (!urgent && !cut && w->now - x->born < s->min_life) {
     o->held[side] |= MM_HELD_LIFE;
     *due = x->born + s->min_life < *due ? x->born + s->min_life : *due;
     return out;

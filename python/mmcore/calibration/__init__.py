@@ -46,7 +46,7 @@ one side; its *reach* is how far its extreme price lies from the mid in force be
 ``method="reach"``
     N(d) = orders with reach >= d, lambda(d) = N(d) / T, and a least-squares line through ln lambda on
     whole ticks. Counts at different depths are nested, not independent: their covariance,
-    ``cov(ln N(d), ln N(d')) = 1/N(d)`` for d <= d', is carried into the errors. T is all the time: inside
+    ``cov(ln N(d), ln N(d')) = 1/N(d)`` for d <= d', is carried into the errors. T is all the time with a mid: inside
     the spread this is the rate at which orders that trade anyway would have met the quote, which is less
     than ``A exp(-k d)``.
 ``method="window"``

@@ -286,7 +286,7 @@ class Calibration:
         >>> calibration.quote_interval(mm.GueantLehalleFernandezTapia, gamma=0.01, q_max=20)
         At 0 lots the half-spread is 2.034 ± 0.024 ticks, 95 % interval 1.987 to 2.081
         bid: 2.059 ± 0.033 ticks, 95 % interval 1.994 to 2.124
-        ask: 2.009 ± 0.034 ticks, 95 % interval 1.943 to 2.074
+        ask: 2.009 ± 0.034 ticks, 95 % interval 1.943 to 2.075
         the error comes from A and k of the ask (50 %), A and k of the bid (50 %)
         """
         from .quote_interval import quote_interval

@@ -51,6 +51,19 @@ class Volatility:
         return f"sigma is not identified: the mid did not move over {self.increments} increments"
 
 
+BLOCKS = (100, 50, 25)
+"""Into how many blocks of time the moves are cut to see how their squares cluster; the largest error counts."""
+LEAST_MOVES = 10
+"""Moves a block at least."""
+
+
+def _between_blocks(square: NDArray[np.float64], blocks: int) -> float:
+    """Standard error of the sum of squares, relative to it, from how blocks of time differ."""
+    edges = np.arange(blocks) * len(square) // blocks
+    share = np.add.reduceat(square, edges) / square.sum() - np.diff(edges, append=len(square)) / len(square)
+    return math.sqrt(float(share @ share) * blocks / (blocks - 1))
+
+
 def volatility(events: Events, sigma_interval: float = 1.0) -> Volatility:
     """Measure the volatility of the mid price on a time grid.
 
@@ -105,7 +118,10 @@ def volatility_of(mids: Mids, interval: float) -> Volatility:
     for lag in range(1, min(n - 1, lags) + 1):
         variance += 2 * (1 - lag / (1 + lags)) * float(deviation[lag:] @ deviation[:-lag])
     # Of sigma squared. A few squares, or equal ones, understate their variance: never below a normal law's.
-    relative = max(math.sqrt(max(variance, independent)) / float(np.sum(square)), math.sqrt(2 / n))
+    # Volatility that stays for minutes shows in how blocks of time differ, the more the longer the blocks.
+    spread = [math.sqrt(max(variance, independent)) / float(np.sum(square)), math.sqrt(2 / n)]
+    spread += [_between_blocks(square, blocks) for blocks in BLOCKS if n >= LEAST_MOVES * blocks]
+    relative = max(spread)
     log_variance = None
     low = mid2[1:][both].min(), mid2[:-1][both].min()
     if min(low) > 0:
