@@ -423,6 +423,10 @@ class TestInit:
         assert "--data: nothing.csv: no such file or folder" in err
 
 
+QUOTE_ALL = "quote --sigma 1 --A 1 --k 0.3 --gamma 0.001 --reference 100.5"
+QUOTE_AS = "quote --model as --sigma 2 --k 1.5 --gamma 0.1 --horizon 1 --reference 100"
+
+
 class TestErrors:
     @pytest.mark.parametrize(
         ("arguments", "words"),
@@ -444,13 +448,35 @@ class TestErrors:
             ("replay --symbol BTCUSDT", "--symbol needs a PATH, or path below [data]"),
             (
                 "calibrate --min-depth 5 --max-depth 2",
-                "max_depth must be at least min_depth + 1 = 6 ticks, got 2.0",
+                "--max-depth must be at least min_depth + 1 = 6 ticks, got 2.0",
             ),
             ("calibrate ''", "path must be a file or a folder, got ''"),
             ("replay --config none.toml", "none.toml: No such file"),
             ("calibrate none.csv", "none.csv"),
             ("calibrate --methd x", "--methd"),
             ("init", "Missing argument"),
+            ("replay --messages 20", "--messages must be budgets n/seconds such as '50/1, 1000/60'"),
+            ("replay --messages 1/10", "n >= 2: one to open an order, one to cancel"),
+            ("replay --min-life 500000000", "--min-life must be a finite number >= 0 and <= 86400 (s)"),
+            ("replay --latency 0.6 --timeout 1", "--timeout must be at least 1.2 s: an answer takes 2 * latency"),
+            ("replay --order-size 3", "--q-max must be a multiple of order_size, 3 lots, got 10"),
+            ("replay --set model.order_size=3", "--q-max must be a multiple of order_size, 3 lots, got 10"),
+            (
+                "replay --set calibration.max_depth=1.5",
+                "calibration.max_depth must be at least min_depth + 1 = 2",
+            ),
+            (
+                "replay q.csv --tick 1 --columns 'time=ts;bid=b1'",
+                "--columns must be pairs our=theirs such as",
+            ),
+            (
+                "replay q.csv --seed 3",
+                "--seed is of the simulated market: leave it out where data are replayed",
+            ),
+            ("calibrate q.csv --duration 9", "--duration is of the simulated market"),
+            ("replay q.csv --tick x", "--tick must be an exact decimal > 0, such as 0.01, got 'x'"),
+            (f"{QUOTE_ALL} --bid 100.00", "--bid must be an integer (ticks), got '100.00'"),
+            (f"{QUOTE_AS} --time-left 5", "--time-left must be at most the horizon, 1 s, got 5"),
         ],
     )
     def test_one_readable_line_and_exit_code_2(self, call, arguments, words):
@@ -461,6 +487,65 @@ class TestErrors:
         assert words in err.splitlines()[0]
         assert len(err.splitlines()) <= 2
         assert "Traceback" not in err
+
+    @pytest.mark.parametrize(
+        ("arguments", "hint"),
+        [
+            ("replay nothere", "PATH is a file or folder of market data"),
+            ("replay --config nofile.toml", "mmcore init DIR writes a configuration"),
+            ("replay --messages 20", "see mmcore replay --help"),
+            ("replay --order-size 3", "see mmcore replay --help"),
+            ("replay q.csv --tick 1 --columns 'time=ts;bid=b1'", "see mmcore replay --help"),
+            ("replay q.csv --tick 1 --columns time=ts", "--columns 'time=ts,bid=b1,ask=a1' says it"),
+        ],
+    )
+    def test_a_second_line_says_what_to_do(self, call, place, arguments, hint):
+        (place / "q.csv").write_text("time,bid,ask\n1,2,3\n")
+        _, _, err = call(*shlex.split(arguments))
+        assert hint in err.splitlines()[1]
+
+    def test_a_set_key_may_need_one_that_the_file_has(self, call, place):
+        (place / "mmcore.toml").write_text("[model]\nq_max = 9\n[simulation]\nduration = 300.0\n")
+        code, _, err = call("replay", "--config", "mmcore.toml", "--set", "model.order_size=3", "--no-report")
+        assert (code, err) == (0, "")
+
+    def test_a_page_that_is_written_elsewhere_is_no_fault_of_the_file(self, call, place):
+        (place / "mmcore.toml").write_text(
+            '[report]\npath = "nowhere/a.html"\n[simulation]\nduration = 300.0\n'
+        )
+        for options in (["--no-report"], ["--report", "b.html"]):
+            assert call("replay", "--config", "mmcore.toml", *options)[0] == 0
+        code, _, err = call("replay", "--config", "mmcore.toml")
+        assert code == 2
+        assert "line 2: report.path must be in a folder that exists" in err
+
+    def test_a_feed_without_trades(self, call, place):
+        """Nothing can fill a quote there: no result is shown as if it said something."""
+        rows = ["time,bid,ask", *(f"{i},{99 + i % 3},{101 + i % 3}" for i in range(100))]
+        (place / "q.csv").write_text("\n".join(rows))
+        feed = ("q.csv", "--tick", 1, "--date", "2024-01-02", "--no-report")
+        code, _, err = call("replay", *feed)
+        assert code == 1
+        assert "a feed without trades tells of no fill" in err
+        assert "longer span" not in err
+        code, _, err = call("replay", *feed, "--gamma", 0.1)
+        assert code == 1
+        assert "longer span" not in err
+        code, out, _ = call("replay", *feed, "--sigma", 1, "--A", 1, "--k", 1)
+        assert code == 0
+        assert "note  This feed has no trades, and only a trade fills a quote" in out
+
+    def test_a_latency_longer_than_the_data(self, call):
+        out = call("replay", *SHORT, "--latency", 5000, "--no-report")[1]
+        assert "no quote reached the market" in " ".join(out.split())
+        assert "no quote reached the market" not in call("replay", *SHORT, "--no-report")[1]
+
+    @pytest.mark.parametrize("model", ["glft", "glft-closed-form", "cj", "as"])
+    def test_no_price_risk_is_allowed_where_the_help_says_so(self, call, model):
+        fixed = ("--sigma", 0, "--A", 1, "--k", 0.5, "--no-report")
+        more = {"cj": ("--running-penalty", 0.01), "as": ("--gamma", 0.01, "--horizon", 300)}
+        code, _, err = call("replay", *SHORT, *fixed, "--model", model, *more.get(model, ("--gamma", 0.01)))
+        assert (code, err) == (0, "")
 
     @pytest.mark.parametrize(
         ("name", "text", "options", "words", "advice"),
@@ -671,3 +756,13 @@ def test_the_package_imports_nothing_until_it_is_used():
         assert getattr(mmcore, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         mmcore.nothing  # noqa: B018
+
+
+def test_prices_have_the_decimals_of_the_tick(capsys):
+    """61712.0 beside 61716.1: not a price of other digits."""
+    from mmcore.cli.tables import show_explanation
+
+    coin = mmcore.Instrument("COIN", tick="0.1", lot="0.001")
+    show_explanation(mmcore.Quoter(mmcore.Affine(base=20.0), coin).explain(617140.0, 0, 617139, 617181), {})
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["price", "61712.0", "61716.0"] in rows

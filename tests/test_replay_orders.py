@@ -309,7 +309,7 @@ def test_a_log_that_grows_is_the_same(simulated, monkeypatch):
         ({"min_life": -1}, "min_life must be a finite number >= 0"),
         ({"hysteresis": 0.5}, "hysteresis must be an integer"),
         ({"messages": "50 per second"}, "messages must be budgets n/seconds"),
-        ({"messages": "1/1"}, r"messages\[0\]\[0\] must be at least 2"),
+        ({"messages": "1/1"}, "messages must be budgets n/seconds such as .* n >= 2"),
         ({"messages": "5/0"}, "messages"),
         ({"max_exposure": -1}, "max_exposure must be an integer >= 0"),
         (mm.Orders(timeout=499_999_999), "timeout must be at least 500000000 ns"),

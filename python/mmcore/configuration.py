@@ -27,24 +27,27 @@ key, what is allowed and the name that was probably meant::
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import re
 import textwrap
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from .errors import InvalidArgument
-from .parameters import Parameter
+from .files import unwritable
+from .parameters import Parameter, Relation
 
 __all__ = [
     "Configuration",
     "ConfigurationError",
     "Fault",
     "Section",
+    "column_map",
     "load",
     "loads",
     "model_class",
@@ -52,16 +55,18 @@ __all__ = [
     "script",
     "sections",
     "template",
+    "unrelated",
 ]
 
 
 @dataclass(frozen=True)
 class Section:
-    """One table of the file: its name, what it is for, and its parameters."""
+    """One table of the file: its name, what it is for, its parameters, and what they satisfy together."""
 
     name: str
     doc: str
     parameters: tuple[Parameter, ...]
+    relations: tuple[Relation, ...] = ()
 
     def __getitem__(self, name: str) -> Parameter:
         """Return the parameter called ``name``."""
@@ -151,6 +156,33 @@ class Configuration:
 # ---- what a file may hold
 
 
+Lines = dict[tuple[str, ...], int]
+"""Table and key → the line where it stands, counted from 1."""
+
+
+def _amount(text: str) -> None:
+    value = Decimal(text)
+    if not (value.is_finite() and value > 0):
+        raise ValueError(text)
+
+
+def column_map(text: str) -> dict[str, str | int]:
+    """Read pairs ``our=theirs``; a column of theirs may be its place, counted from 0.
+
+    Examples
+    --------
+    >>> column_map("time=ts,bid=3")
+    {'time': 'ts', 'bid': 3}
+    """
+    found: dict[str, str | int] = {}
+    for pair in text.split(","):
+        ours, equals, theirs = (part.strip() for part in pair.partition("="))
+        if not (ours and equals and theirs) or "=" in theirs:
+            raise ValueError(pair)
+        found[ours] = int(theirs) if theirs.isdigit() else theirs
+    return found
+
+
 DATA = (
     Parameter(
         "path", str, default=None, doc="file or folder of market data; the simulated market when omitted"
@@ -165,7 +197,14 @@ DATA = (
     Parameter("cache", bool, default=True, doc="keep the parsed data, so that the next run starts at once"),
     Parameter("symbol", str, default=None, doc="which one, in a capture of several (binance)"),
     Parameter("date", str, default=None, doc="day from whose midnight the stamps count (lobster, csv)"),
-    Parameter("columns", str, default=None, doc="pairs our=theirs such as 'time=ts,bid=b1' (csv)"),
+    Parameter(
+        "columns",
+        str,
+        default=None,
+        form="pairs our=theirs such as 'time=ts,bid=b1,ask=a1'",
+        reader=column_map,
+        doc="which column is which: our names and theirs, or the places counted from 0 (csv)",
+    ),
     Parameter("delimiter", str, default=None, doc="one character between the columns (csv)"),
     Parameter("header", bool, default=True, doc="whether the first line names the columns (csv)"),
     Parameter(
@@ -184,11 +223,17 @@ DATA = (
     Parameter("sort", bool, default=False, doc="put rows in the order of their stamps (csv)"),
 )
 
+
+def _exact(name: str, doc: str, unit: str = "") -> Parameter:
+    form = "an exact decimal > 0, such as 0.01"
+    return Parameter(name, str, default=None, unit=unit, doc=doc, form=form, reader=_amount)
+
+
 INSTRUMENT = (
     Parameter("name", str, default=None, doc="name of what is traded"),
-    Parameter("tick", str, default=None, unit="currency", doc="smallest step of the price, an exact decimal"),
-    Parameter("lot", str, default=None, unit="units", doc="smallest step of the size, an exact decimal"),
-    Parameter("multiplier", str, default=None, doc="units of the underlying in one unit, an exact decimal"),
+    _exact("tick", "smallest step of the price", unit="currency"),
+    _exact("lot", "smallest step of the size", unit="units"),
+    _exact("multiplier", "units of the underlying in one unit"),
     Parameter("currency", str, default=None, doc="in which the price is quoted"),
 )
 
@@ -314,8 +359,8 @@ def sections(model: str = MODEL.default) -> tuple[Section, ...]:
     ['data', 'instrument', 'simulation', 'calibration', 'model', 'replay', 'orders', 'report']
     """
     from . import calibration
-    from .messages import ORDERS_PARAMETERS
-    from .replaying import REPLAY_PARAMETERS, WALK_PARAMETERS
+    from .messages import ORDERS_PARAMETERS, ORDERS_RELATIONS
+    from .replaying import REPLAY_PARAMETERS, RUN_RELATIONS, WALK_PARAMETERS
     from .simulation import SimulatedMarket
 
     return (
@@ -326,13 +371,24 @@ def sections(model: str = MODEL.default) -> tuple[Section, ...]:
         Section(
             "simulation", "The simulated market, used when no data are named.", SimulatedMarket.PARAMETERS
         ),
-        Section("calibration", "How volatility and fill intensity are measured.", calibration.PARAMETERS),
-        Section("model", "The model that is solved for quotes.", (MODEL, *model_parameters(model))),
+        Section(
+            "calibration",
+            "How volatility and fill intensity are measured.",
+            calibration.PARAMETERS,
+            calibration.RELATIONS,
+        ),
+        Section(
+            "model",
+            "The model that is solved for quotes.",
+            (MODEL, *model_parameters(model)),
+            tuple(dict.fromkeys((*RUN_RELATIONS, *model_class(model).RELATIONS))),
+        ),
         Section("replay", "How the market is replayed.", (*WALK_PARAMETERS, *REPLAY_PARAMETERS)),
         Section(
             "orders",
             "Any key here replays the order messages too: which are sent, when, and how the venue answers.",
             ORDERS_PARAMETERS,
+            ORDERS_RELATIONS,
         ),
         Section("report", "The page that is written at the end.", REPORT),
     )
@@ -341,7 +397,7 @@ def sections(model: str = MODEL.default) -> tuple[Section, ...]:
 # ---- reading
 
 
-def load(path: str | os.PathLike[str]) -> Configuration:
+def load(path: str | os.PathLike[str], *, page: bool = False) -> Configuration:
     """Read and check a configuration file.
 
     Relative paths in it count from its own folder, wherever the program runs.
@@ -350,6 +406,8 @@ def load(path: str | os.PathLike[str]) -> Configuration:
     ----------
     path : path-like
         A TOML file; ``mmcore init`` writes one.
+    page : bool
+        Whether the page of ``[report]`` is to be written: a place where it cannot be is a fault then.
 
     Raises
     ------
@@ -363,14 +421,18 @@ def load(path: str | os.PathLike[str]) -> Configuration:
     except UnicodeDecodeError as error:
         what = f"not UTF-8 text: byte {error.start + 1} is 0x{error.object[error.start]:02x}"
         raise ConfigurationError(os.fspath(path), [Fault("", what)]) from None
-    found = loads(text, path=os.fspath(path))
+    values, lines, faults = _read(text)
     for section, key in PATHS:
-        if key in (table := found.values.get(section, {})):
+        if key in (table := values.get(section, {})):
             table[key] = os.fspath(Path(path).parent / table[key])
-    return found
+    report = values.get("report", {})
+    if page and "path" in report and report.get("enabled", True) and (allowed := unwritable(report["path"])):
+        what = f"report.path must be {allowed}, got {report['path']!r}"
+        faults.append(Fault("report.path", what, lines.get(("report", "path"))))
+    return _checked(os.fspath(path), values, faults + _unrelated_faults(values, lines, faults))
 
 
-def loads(text: str, path: str = "mmcore.toml") -> Configuration:
+def loads(text: str, path: str = "mmcore.toml", *, whole: bool = True) -> Configuration:
     r"""Check the text of a configuration file.
 
     Parameters
@@ -379,6 +441,9 @@ def loads(text: str, path: str = "mmcore.toml") -> Configuration:
         TOML.
     path : str
         Name for the errors.
+    whole : bool
+        Whether this is all that will be said. Else what keys must satisfy together is left to
+        :func:`unrelated`.
 
     Raises
     ------
@@ -393,10 +458,39 @@ def loads(text: str, path: str = "mmcore.toml") -> Configuration:
       line 2: replay.latency must be a finite number >= 0 (s), got -1
       line 3: [modle] is not a section; did you mean [model]?
     """
+    values, lines, faults = _read(text)
+    if whole:
+        faults += _unrelated_faults(values, lines, faults)
+    return _checked(path, values, faults)
+
+
+def _checked(path: str, values: dict[str, dict[str, Any]], faults: list[Fault]) -> Configuration:
+    """Return what a file says, or refuse it with its faults in their order; those without a line last."""
+    if faults:
+        raise ConfigurationError(path, sorted(faults, key=lambda f: math.inf if f.line is None else f.line))
+    return Configuration(path, values)
+
+
+def _unrelated_faults(
+    values: dict[str, dict[str, Any]], lines: Lines, faults: Iterable[Fault]
+) -> list[Fault]:
+    wrong = {fault.key for fault in faults}
+    found = []
+    for key, allowed, value in unrelated(
+        values, sections(values.get("model", {}).get("name", MODEL.default)), wrong
+    ):
+        section, _, name = key.partition(".")
+        line = lines.get((section, name), lines.get((section,)))
+        found.append(Fault(key, f"{key} must be {allowed}, got {_shown(value)}", line))
+    return found
+
+
+def _read(text: str) -> tuple[dict[str, dict[str, Any]], Lines, list[Fault]]:
+    """Return the values of a text, the lines of its keys, and what is wrong with it."""
     try:
         document = tomllib.loads(text, parse_float=Decimal)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(path, [_syntax(error)]) from None
+        return {}, {}, [_syntax(error)]
     lines = _key_lines(text)
     faults: list[Fault] = []
     values: dict[str, dict[str, Any]] = {}
@@ -425,14 +519,60 @@ def loads(text: str, path: str = "mmcore.toml") -> Configuration:
             for p in known["model"].parameters
             if p.name in required
         ]
-    if faults:
-        faults.sort(key=lambda fault: fault.line if fault.line is not None else len(text))
-        raise ConfigurationError(path, faults)
-    return Configuration(path, values)
+    return values, lines, faults
+
+
+def unrelated(
+    values: Mapping[str, Mapping[str, Any]], known: Iterable[Section], wrong: Container[str] = ()
+) -> Iterator[tuple[str, str, Any]]:
+    """Find what values do not satisfy together.
+
+    Parameters
+    ----------
+    values : mapping
+        Section name → key → value; what is not given has its default.
+    known : iterable of Section
+        As of :func:`sections`.
+    wrong : container of str
+        Dotted keys with a fault of their own: what they would satisfy cannot be told.
+
+    Yields
+    ------
+    tuple
+        Dotted key, what is allowed, and the value.
+
+    Examples
+    --------
+    >>> list(unrelated({"model": {"order_size": 3}}, sections()))
+    [('model.q_max', 'a multiple of order_size, 3 lots', 10)]
+    """
+    known = tuple(known)
+    for section in known:
+        if not values.get(section.name):
+            continue  # all defaults, which go together
+        # A relation may name a parameter of another section: the latency of the replay.
+        homes = (section, *(other for other in known if other is not section))
+        refused = set()
+        for relation in section.relations:
+            places = [
+                next(s for s in homes if any(p.name == n for p in s.parameters)) for n in relation.names
+            ]
+            keys = [f"{home.name}.{name}" for home, name in zip(places, relation.names, strict=True)]
+            if keys[0] in refused or any(key in wrong for key in keys):
+                continue
+            if relation.yields and relation.names[0] not in values[section.name]:
+                continue
+            found = {
+                name: values.get(home.name, {}).get(name, home[name].default)
+                for home, name in zip(places, relation.names, strict=True)
+            }
+            if (allowed := relation.fault(found)) is not None:
+                refused.add(keys[0])
+                yield keys[0], allowed.removesuffix(", or None"), found[relation.names[0]]
 
 
 def _check_section(
-    section: Section, table: Mapping[str, Any], lines: dict[tuple[str, ...], int], faults: list[Fault]
+    section: Section, table: Mapping[str, Any], lines: Lines, faults: list[Fault]
 ) -> dict[str, Any]:
     checked: dict[str, Any] = {}
     for name, value in table.items():
@@ -518,14 +658,14 @@ _TOKEN = re.compile(
 )
 
 
-def _key_lines(text: str) -> dict[tuple[str, ...], int]:
+def _key_lines(text: str) -> Lines:
     """Find the line of each key and table of a text that is known to be TOML.
 
     The reader of the standard library tells no positions. Since the text has been parsed, it is
     enough to split it into strings, keys and marks: a key is what stands before ``=``, or within
     the brackets that begin a statement.
     """
-    lines: dict[tuple[str, ...], int] = {}
+    lines: Lines = {}
     line = 1
     table: tuple[str, ...] = ()
     depth = 0  # brackets and braces of a value

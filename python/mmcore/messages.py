@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import InvalidArgument, UnknownName
-from .parameters import Parameter
+from .parameters import Parameter, Relation, expect_together
 
 if TYPE_CHECKING:
     from .instruments import Instrument
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ORDERS_PARAMETERS",
+    "ORDERS_RELATIONS",
     "MessageCounts",
     "OrderLife",
     "OrderLog",
@@ -35,8 +36,34 @@ __all__ = [
     "settings_of",
 ]
 
+_NS = 1_000_000_000
+_DAY = 86_400.0  # s: a longer wait was meant in other units
+
+Int64Array = NDArray[np.int64]
+
+
+def _budgets(text: str) -> list[tuple[int, int]]:
+    """Read ``50/1, 1000/60``: messages and seconds."""
+    found = []
+    for part in text.split(","):
+        n, _, seconds = part.partition("/")
+        number, window = int(n), round(Fraction(seconds.strip()) * _NS)
+        if not (2 <= number < 2**31 and 1 <= window <= _DAY * _NS):
+            raise ValueError(part)
+        found.append((number, window))
+    return found
+
+
 ORDERS_PARAMETERS = (
-    Parameter("min_life", float, 0.0, low=0.0, unit="s", doc="how long an order stays at its price at least"),
+    Parameter(
+        "min_life",
+        float,
+        0.0,
+        low=0.0,
+        high=_DAY,
+        unit="s",
+        doc="how long an order stays at its price at least",
+    ),
     Parameter(
         "hysteresis", int, 0, low=0, unit="ticks", doc="how far from the wanted price an order may stay"
     ),
@@ -44,7 +71,9 @@ ORDERS_PARAMETERS = (
         "messages",
         str,
         None,
-        doc="budgets n/seconds, such as '50/1, 1000/60': at most 50 messages in any second and 1000 a minute",
+        form="budgets n/seconds such as '50/1, 1000/60', n >= 2: one to open an order, one to cancel",
+        reader=_budgets,
+        doc="at most so many messages in any so many seconds: 50 in a second and 1000 in a minute",
     ),
     Parameter(
         "max_exposure",
@@ -56,16 +85,31 @@ ORDERS_PARAMETERS = (
     ),
     Parameter("amend", bool, True, doc="whether the venue amends orders; if not, cancel and new"),
     Parameter(
-        "timeout", float, 1.0, low=0.0, unit="s", doc="when a message without an answer counts as lost"
+        "timeout",
+        float,
+        1.0,
+        low=0.0,
+        high=_DAY,
+        unit="s",
+        doc="when a message without an answer counts as lost; at least 2*latency",
     ),
-    Parameter("retry", float, 0.1, low=0.0, unit="s", doc="how long a rejected price is left alone"),
+    Parameter(
+        "retry", float, 0.1, low=0.0, high=_DAY, unit="s", doc="how long a rejected price is left alone"
+    ),
 )
 """The settings of :class:`~mmcore.orders.Orders`, by name, with times in seconds."""
 
-_CHECK = {p.name: p for p in ORDERS_PARAMETERS}
-_NS = 1_000_000_000
+ORDERS_RELATIONS = (
+    Relation(
+        ("timeout", "latency"),
+        lambda timeout, latency: timeout >= 2 * latency,
+        lambda _, latency: f"at least {2 * latency:g} s: an answer takes 2 * latency",
+        yields=True,
+    ),
+)
+"""What they and the latency of the replay must satisfy together."""
 
-Int64Array = NDArray[np.int64]
+_CHECK = {p.name: p for p in ORDERS_PARAMETERS}
 
 
 def fresh_orders(given: Any, instrument: Instrument, answer: int = 0) -> Orders | None:
@@ -118,29 +162,17 @@ def fresh_orders(given: Any, instrument: Instrument, answer: int = 0) -> Orders 
                 allowed=known,
             )
     settings = {name: _CHECK[name].check(value) for name, value in given.items()}
+    if "timeout" in settings:
+        expect_together(ORDERS_RELATIONS, settings | {"latency": answer / (2 * _NS)})
     for name in ("min_life", "timeout", "retry"):
         if name in settings:
             settings[name] = round(Fraction(repr(settings[name])) * _NS)
-    if settings.setdefault("timeout", max(round(_CHECK["timeout"].default * _NS), answer)) < answer:
-        raise InvalidArgument(
-            argument="timeout",
-            value=given["timeout"],
-            allowed=f"at least {answer / _NS:g} s: an answer takes 2 * latency",
-        )
-    if "messages" in settings:
-        settings["messages"] = _budgets(settings["messages"] or "")
+    settings.setdefault("timeout", max(round(_CHECK["timeout"].default * _NS), answer))
+    if settings.get("messages") is None:
+        settings.pop("messages", None)
+    else:
+        settings["messages"] = _budgets(settings["messages"])
     return Orders(instrument, **settings)
-
-
-def _budgets(text: str) -> list[tuple[int, int]]:
-    """Read ``50/1, 1000/60``: messages and seconds."""
-    try:
-        pairs = [part.split("/") for part in text.split(",") if part.strip()]
-        return [(int(n), round(Fraction(seconds.strip()) * _NS)) for n, seconds in pairs]
-    except (ValueError, ZeroDivisionError):
-        raise InvalidArgument(
-            argument="messages", value=text, allowed="budgets n/seconds, such as '50/1, 1000/60'"
-        ) from None
 
 
 def settings_of(orders: Orders) -> dict[str, Any]:

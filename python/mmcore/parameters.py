@@ -16,12 +16,13 @@ and checks what it was given with :meth:`Parameter.check`.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from .errors import InvalidArgument
 
-__all__ = ["REQUIRED", "Parameter", "expect"]
+__all__ = ["REQUIRED", "WHOLE_ORDERS", "Parameter", "Relation", "expect", "expect_together"]
 
 
 def expect(argument: str, value: object, kind: Any, allowed: str) -> None:
@@ -68,6 +69,10 @@ class Parameter:
         True where ``(bid, ask)`` is accepted and a scalar is used for both sides.
     choices : tuple of str
         The allowed values of a ``str`` parameter.
+    form : str
+        What the text of a ``str`` parameter must be, as a phrase.
+    reader : callable, optional
+        Reads such a text; raises ValueError or ArithmeticError where it has not that form.
 
     Examples
     --------
@@ -90,6 +95,8 @@ class Parameter:
     doc: str = ""
     pair: bool = False
     choices: tuple[str, ...] = ()
+    form: str = "a text"
+    reader: Callable[[str], object] | None = None
 
     @property
     def required(self) -> bool:
@@ -104,7 +111,7 @@ class Parameter:
         if self.type is bool:
             return "true or false"
         if self.type is str:
-            return "a text"
+            return self.form
         noun = "an integer" if self.type is int else "a finite number"
         bounds = []
         form = ".0f" if self.type is int else "g"
@@ -147,6 +154,11 @@ class Parameter:
         if self.type is str:
             if not isinstance(value, str) or (self.choices and value not in self.choices):
                 raise self._refuse(given)
+            if self.reader is not None:
+                try:
+                    self.reader(value)
+                except (ValueError, ArithmeticError):
+                    raise self._refuse(given) from None
             return value
         if isinstance(value, (bool, str, bytes)):
             raise self._refuse(given)
@@ -168,3 +180,63 @@ class Parameter:
 
     def _refuse(self, value: Any) -> InvalidArgument:
         return InvalidArgument(argument=self.name, value=value, allowed=self.allowed)
+
+
+@dataclass(frozen=True)
+class Relation:
+    """What several parameters must satisfy together.
+
+    Parameters
+    ----------
+    names : tuple of str
+        The parameters; the first is the one that is refused.
+    holds : callable
+        Takes their values in this order.
+    allowed : callable
+        Takes them too; returns what is allowed of the first, as a phrase.
+    yields : bool
+        Whether a default of the first gives way: then only a given one is held to it.
+
+    Examples
+    --------
+    >>> WHOLE_ORDERS.fault({"q_max": 10, "order_size": 3})
+    'a multiple of order_size, 3 lots'
+    """
+
+    names: tuple[str, ...]
+    holds: Callable[..., bool]
+    allowed: Callable[..., str]
+    yields: bool = False
+
+    def fault(self, values: Mapping[str, Any]) -> str | None:
+        """Return what is allowed of the first parameter where the relation does not hold; None where it does.
+
+        It holds where the first one is None: not given, or chosen by us.
+        """
+        given = [values[name] for name in self.names]
+        return None if given[0] is None or self.holds(*given) else self.allowed(*given)
+
+
+WHOLE_ORDERS = Relation(
+    ("q_max", "order_size"),
+    lambda q_max, order_size: q_max % order_size == 0,
+    lambda _, order_size: f"a multiple of order_size, {order_size} lots",
+)
+"""The bound of the inventory is reached by whole orders."""
+
+
+def expect_together(relations: Iterable[Relation], values: Mapping[str, Any]) -> None:
+    """Refuse the first parameter whose relation to others does not hold.
+
+    Examples
+    --------
+    >>> expect_together((WHOLE_ORDERS,), {"q_max": 10, "order_size": 3})
+    Traceback (most recent call last):
+    mmcore.errors.InvalidArgument: q_max must be a multiple of order_size, 3 lots, got 10
+    """
+    for relation in relations:
+        allowed = relation.fault(values)
+        if allowed is not None:
+            raise InvalidArgument(
+                argument=relation.names[0], value=values[relation.names[0]], allowed=allowed
+            )

@@ -37,7 +37,7 @@ import numpy as np
 
 from .errors import CapacityError, InvalidArgument, NotIdentified, UnknownName
 from .messages import OrderLog, fresh_orders, settings_of
-from .parameters import Parameter
+from .parameters import WHOLE_ORDERS, Parameter, expect_together
 from .results import Result, Results, Totals
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 __all__ = [
     "REPLAY_PARAMETERS",
     "RUN_PARAMETERS",
+    "RUN_RELATIONS",
     "WALK_PARAMETERS",
     "Progress",
     "default_gamma",
@@ -140,11 +141,14 @@ RUN_PARAMETERS = (
         unit="1/(tick·lot)",
         doc="risk aversion; None chooses the one whose stationary inventory has standard deviation q_max/4",
     ),
-    Parameter("sigma", float, None, low=0.0, open_low=True, unit="ticks/√s", doc="None: calibrated"),
+    Parameter("sigma", float, None, low=0.0, unit="ticks/√s", doc="None: calibrated"),
     Parameter("A", float, None, low=0.0, open_low=True, unit="1/s", pair=True, doc="None: calibrated"),
     Parameter("k", float, None, low=0.0, open_low=True, unit="1/tick", pair=True, doc="None: calibrated"),
 )
 """The other arguments of :func:`run`, by name."""
+
+RUN_RELATIONS = (WHOLE_ORDERS,)
+"""What they must satisfy together, whatever the model."""
 
 _CHECK = {p.name: p for p in (*REPLAY_PARAMETERS, *WALK_PARAMETERS, *RUN_PARAMETERS)}
 _MOST_DECISIONS = 50_000_000  # 112 bytes each
@@ -789,10 +793,7 @@ def run(
     }
     given |= {"A": A, "k": k}
     checked = {name: _CHECK[name].check(value) for name, value in given.items()}
-    if checked["q_max"] % checked["order_size"]:
-        raise InvalidArgument(
-            argument="q_max", value=q_max, allowed=f"a multiple of order_size ({checked['order_size']})"
-        )
+    expect_together(RUN_RELATIONS, checked)
     rate = _rate(maker_fee)
     fixed = all(checked[name] is not None for name in ("sigma", "A", "k"))
     if fixed:
@@ -827,9 +828,12 @@ def run(
             unknown = [n for n, value in values.items() if value is None or None in np.atleast_1d(value)]
             if unknown:
                 notes = "; ".join(found.notes) if found is not None else ""
+                advice = "calibrate on a longer span, or give sigma, A and k yourself"
+                if not len(events.trades):
+                    notes = "a feed without trades tells of no fill"
+                    advice = "give sigma, A and k yourself to see its quotes, which nothing can fill here"
                 raise NotIdentified(
-                    f"{market.name}: the data do not identify {', '.join(unknown)} ({notes}); calibrate on a "
-                    "longer span, or give sigma, A and k yourself",
+                    f"{market.name}: the data do not identify {', '.join(unknown)} ({notes}); {advice}",
                     argument=unknown[0],
                 )
         if chosen is None:
@@ -841,7 +845,10 @@ def run(
         if "omega" in names and wanted.get("omega") is None and wanted.get("horizon") is None:
             alpha, eta = _alpha_eta(chosen, values["sigma"], values["A"], values["k"], checked["order_size"])
             bound = (chosen * values["sigma"] * (checked["q_max"] + checked["order_size"])) ** 2
-            wanted["omega"] = max(2.0 * math.sqrt(alpha * eta), bound)
+            if omega := max(
+                2.0 * math.sqrt(alpha * eta), bound
+            ):  # without price risk there is none to choose
+                wanted["omega"] = omega
     if "fee" in names and rate:
         known = before if before is not None and sample == "out-of-sample" else market
         both = np.flatnonzero(known.quotes.two_sided)

@@ -42,6 +42,7 @@ from numpy.typing import NDArray
 
 from .errors import ApproximationWarning, InvalidArgument, UnknownName, Unsupported
 from .instruments import money_text, trimmed
+from .parameters import expect
 
 if TYPE_CHECKING:
     from .calibration import Calibration
@@ -556,6 +557,16 @@ class Result:
     def notes(self) -> list[str]:
         """What a reader should know before using the numbers, in words."""
         found = [self.sample_note] if self.sample == "in-sample" else []
+        if not len(self.events.trades):
+            found.append(
+                "This feed has no trades, and only a trade fills a quote: no fills and no P&L say nothing "
+                "about the quotes."
+            )
+        elif self.settings.get("latency", 0.0) >= self.duration:
+            found.append(
+                f"The latency of {self.settings['latency']:,g} s is no shorter than the {self.duration:,g} s "
+                "of quoting: no quote reached the market."
+            )
         if self.parameters is not None and self.recalibrate is not None:
             from .report.numbers import seconds, span
 
@@ -908,6 +919,11 @@ class Result:
                 )
         return rates
 
+    @property
+    def sent(self) -> str:
+        """What was filled or not: "orders", or "quotes" of decisions, which each replace the one before."""
+        return "quotes" if self.orders is None else "orders"
+
     @cached_property
     def presence(self) -> Presence:
         """Share of time with quotes in the market, and the reasons for the rest."""
@@ -1005,8 +1021,13 @@ class Result:
         InvalidArgument
             A horizon that is not a finite number ≥ 0.
         """
+        expect("horizons", horizons, (Sequence, np.ndarray), "a sequence of finite numbers >= 0 (s)")
         for at, horizon in enumerate(horizons):
-            if not (math.isfinite(horizon) and horizon >= 0):
+            try:
+                fine = math.isfinite(horizon) and horizon >= 0
+            except TypeError:
+                fine = False
+            if not fine:
                 raise InvalidArgument(
                     argument="horizons", index=at, value=horizon, allowed="a finite number >= 0 (s)"
                 )

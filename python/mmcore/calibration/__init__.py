@@ -83,8 +83,8 @@ from __future__ import annotations
 
 from .estimation import calibrate
 from .intensity import Intensity
-from .options import PARAMETERS
+from .options import PARAMETERS, RELATIONS
 from .result import Calibration
 from .sigma import Volatility, volatility
 
-__all__ = ["PARAMETERS", "Calibration", "Intensity", "Volatility", "calibrate", "volatility"]
+__all__ = ["PARAMETERS", "RELATIONS", "Calibration", "Intensity", "Volatility", "calibrate", "volatility"]

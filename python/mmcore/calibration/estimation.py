@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InvalidArgument
+from ..parameters import expect_together
 from .intensity import (
     Intensity,
     Range,
@@ -21,7 +22,7 @@ from .intensity import (
     on_lattice,
 )
 from .market import Bools, Exposure, Floats, Ints, MarketOrders, Mids
-from .options import OPTION
+from .options import OPTION, RELATIONS
 from .result import Calibration
 from .sigma import Volatility, volatility_of
 
@@ -109,13 +110,7 @@ def calibrate(
         "level": level,
     }
     settings: dict[str, Any] = {name: OPTION[name].check(value) for name, value in given.items()}
-    low, high = settings["min_depth"] or 1.0, settings["max_depth"]
-    if high is not None and high < low + 1:
-        raise InvalidArgument(
-            argument="max_depth",
-            value=max_depth,
-            allowed=f"at least min_depth + 1 = {low + 1:g} ticks, or None",
-        )
+    expect_together(RELATIONS, settings)
 
     mids = Mids.of(events)
     orders = MarketOrders.of(events, mids)
@@ -287,6 +282,17 @@ def _clustering(block: Ints, due: Floats) -> float:
     return float(np.sum((counts - due) ** 2 / due)) / max(due.size - 1, 1)
 
 
+def _mostly(share: float) -> str:
+    """Return a share as a percentage that is 100 only where nothing is left.
+
+    Examples
+    --------
+    >>> _mostly(0.97), _mostly(0.9961), _mostly(0.99996), _mostly(1.0)
+    ('97 %', '99.6 %', '99.9 %', '100 %')
+    """
+    return f"{100 * share:.0f} %" if share < 0.99 or share == 1.0 else f"{math.floor(1000 * share) / 10} %"
+
+
 def _notes(
     sigma: Volatility, fits: list[Intensity], sample: dict[str, Any], settings: dict[str, Any]
 ) -> list[str]:
@@ -296,7 +302,7 @@ def _notes(
         notes.append("both sides pooled are identified: models with one A and k for both sides can be built")
     if sample["one_tick_share"] >= ONE_TICK_SHARE:
         notes.append(
-            f"the spread is one tick {100 * sample['one_tick_share']:.0f} % of the time: prices there do not "
+            f"the spread is one tick {_mostly(sample['one_tick_share'])} of the time: prices there do not "
             "move continuously and fills depend on the queue, which a model of continuous depths does not "
             "describe"
         )

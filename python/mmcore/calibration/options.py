@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..parameters import Parameter
+from ..parameters import Parameter, Relation
 
 MAX_DEPTH = 1e12
 """Largest depth that can be asked for, ticks."""
@@ -70,6 +70,14 @@ PARAMETERS = (
 )
 """The options of :func:`mmcore.calibrate`."""
 
+RELATIONS = (
+    Relation(
+        ("max_depth", "min_depth"),
+        lambda high, low: high >= (low or 1.0) + 1,
+        lambda _, low: f"at least min_depth + 1 = {(low or 1.0) + 1:g} ticks, or None",
+    ),
+)
+"""What they must satisfy together."""
 
 OPTION = {p.name: p for p in PARAMETERS}
 """The same by name."""

@@ -226,10 +226,13 @@ class Calibration:
                 missing += reasons
         if missing:
             what = "; ".join(dict.fromkeys(missing))
-            raise NotIdentified(
-                f"the data do not identify what {cls.__name__} needs ({what}). Calibrate on a longer span, "
-                "fit a wider range of depths (max_depth), try another method, or pass sigma, A and k yourself"
-            )
+            advice = "Pass sigma, A and k yourself"
+            if self.sample.get("trades") != 0:
+                advice = (
+                    "Calibrate on a longer span, fit a wider range of depths (max_depth), try another "
+                    "method, or pass sigma, A and k yourself"
+                )
+            raise NotIdentified(f"the data do not identify what {cls.__name__} needs ({what}). {advice}")
         from ..models.model import Model
 
         made = cls(**values, **parameters)

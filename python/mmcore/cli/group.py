@@ -129,7 +129,8 @@ def _failure(error: BaseException) -> _Failure | None:
         return _Failure(exit_code, message, ADVICE.get(error.argument or "", ""), code=error.code, **fields)
     if isinstance(error, OSError):
         name = f"{error.filename}: " if error.filename else ""
-        return _Failure(BAD_INPUT, f"{name}{error.strerror}" if error.strerror else str(error), code="file")
+        message = f"{name}{error.strerror}" if error.strerror else str(error)
+        return _Failure(BAD_INPUT, message, "; ".join(getattr(error, "__notes__", ())), code="file")
     return None
 
 

@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..configuration import MODEL, REPORT, Configuration, ConfigurationError, Fault, load, loads, sections
+from ..configuration import (
+    MODEL,
+    REPORT,
+    Configuration,
+    ConfigurationError,
+    Fault,
+    column_map,
+    load,
+    loads,
+    sections,
+    unrelated,
+)
+from .options import option_name
 from .screen import Stages
 
 if TYPE_CHECKING:
@@ -37,7 +49,9 @@ _KEYS = {"path": ("data", "path"), "model": ("model", "name"), "instrument": ("i
 _SIMULATION = ("seed", "duration")
 
 
-def settings_of(config: str | None, changes: tuple[str, ...], given: dict[str, Any]) -> Settings:
+def settings_of(
+    config: str | None, changes: tuple[str, ...], given: dict[str, Any], page: bool = False
+) -> Settings:
     """Lay the options over the configuration file.
 
     Parameters
@@ -48,6 +62,8 @@ def settings_of(config: str | None, changes: tuple[str, ...], given: dict[str, A
         ``section.key=value`` each.
     given : dict
         Options by name; None where an option was not given.
+    page : bool
+        Whether the page of the configuration is to be written.
 
     Raises
     ------
@@ -58,10 +74,15 @@ def settings_of(config: str | None, changes: tuple[str, ...], given: dict[str, A
     """
     settings: Settings = {}
     if config is not None:
-        settings = {name: dict(table) for name, table in load(config).values.items()}
+        try:
+            found = load(config, page=page)
+        except FileNotFoundError as error:
+            error.add_note("mmcore init DIR writes a configuration, DIR/mmcore.toml")
+            raise
+        settings = {name: dict(table) for name, table in found.values.items()}
         # The page stands beside the file, as it would if the file gave the default.
-        page = Path(config).with_name({p.name: p.default for p in REPORT}["path"])
-        settings.setdefault("report", {}).setdefault("path", os.fspath(page))
+        beside = Path(config).with_name({p.name: p.default for p in REPORT}["path"])
+        settings.setdefault("report", {}).setdefault("path", os.fspath(beside))
     model = given.get("model") or settings.get("model", {}).get("name", MODEL.default)
     for change in changes:
         for name, table in _change(change, model).values.items():
@@ -87,6 +108,19 @@ def settings_of(config: str | None, changes: tuple[str, ...], given: dict[str, A
         section_name, key = places[option]
         settings.setdefault(section_name, {})[key] = value
     settings.setdefault("model", {})["name"] = model
+    if "path" in settings.get("data", {}):
+        for name in _SIMULATION:
+            if given.get(name) is not None:
+                raise click.UsageError(
+                    f"--{name} is of the simulated market: leave it out where data are replayed",
+                    click.get_current_context(),
+                )
+    for dotted, allowed, value in unrelated(settings, sections(model)):
+        key = dotted.partition(".")[2]
+        name = option_name(key) if key in given else dotted
+        raise click.UsageError(
+            f"{name} must be {allowed}, got {value}", click.get_current_context(silent=True)
+        )
     return settings
 
 
@@ -104,7 +138,7 @@ def _change(text: str, model: str) -> Configuration:
     faults: tuple[Fault, ...] = ()
     for written in (value, f'"{value}"'):  # a text may come without its quotes
         try:
-            return loads(lines + written, path="--set")
+            return loads(lines + written, path="--set", whole=False)
         except ConfigurationError as error:
             faults = faults or error.faults
     raise click.UsageError(
@@ -130,21 +164,16 @@ def open_market(settings: Settings, progress: Stages) -> Events:
         return SimulatedMarket(**settings.get("simulation", {}), instrument=_instrument(settings)).events()
     from .. import feeds
 
-    if (columns := data.pop("columns", None)) is not None:
-        data["columns"] = dict(_column(pair) for pair in columns.split(","))
+    if "columns" in data:
+        data["columns"] = column_map(data["columns"])
     if data.get("delimiter") == "\\t":
         data["delimiter"] = "\t"
-    return feeds.load(path, instrument=_instrument(settings), progress=progress.start("load"), **data)
-
-
-def _column(pair: str) -> tuple[str, str | int]:
-    ours, equals, theirs = pair.partition("=")
-    if not equals:
-        raise click.UsageError(
-            f"--columns must be pairs such as 'time=ts,bid=b1', got {pair!r}",
-            click.get_current_context(silent=True),
-        )
-    return ours.strip(), int(theirs) if theirs.strip().isdigit() else theirs.strip()
+    try:
+        return feeds.load(path, instrument=_instrument(settings), progress=progress.start("load"), **data)
+    except FileNotFoundError as error:
+        if not os.path.exists(path):
+            error.add_note("PATH is a file or folder of market data; without one a simulated market is made")
+        raise
 
 
 def _instrument(settings: Settings) -> Any:
@@ -163,9 +192,6 @@ def _instrument(settings: Settings) -> Any:
         name = Path(settings.get("data", {}).get("path", "DATA")).name.partition(".")[0]
         return Instrument(given.pop("name", name), currency=currency, **given)
     except InvalidArgument as error:
-        allowed = (
-            "an exact decimal > 0, such as 0.01"
-            if error.argument in ("tick", "lot", "multiplier")
-            else (error.allowed)
-        )
-        raise click.UsageError(f"{error.argument} must be {allowed}, got {error.value!r}", context) from None
+        raise click.UsageError(
+            f"{error.argument} must be {error.allowed}, got {error.value!r}", context
+        ) from None

@@ -65,12 +65,10 @@ class Value(click.ParamType):  # type: ignore[type-arg]  # generic since click 8
 
     def _number(self, text: str) -> Any:
         try:
+            # An integer has no point: 100.00 is a price in currency, not in ticks.
             return int(text) if self.parameter.type is int else float(text)
         except ValueError:
-            try:
-                return float(text)
-            except ValueError:
-                return text  # refused by the parameter, which says what is allowed
+            return text  # refused by the parameter, which says what is allowed
 
 
 class Option(click.Option):

@@ -69,6 +69,11 @@ def command(model: str | None, as_json: bool, max_position: float | None, **give
         quoter = Quoter(solved, limits=Limits(max_position=max_position))
     asked = {key: value for key, value in market.items() if value is not None}
     asked.setdefault("inventory", 0.0)
+    horizon = quoter.policy.horizon
+    if asked.get("time_left", 0.0) > horizon:
+        raise click.UsageError(
+            f"--time-left must be at most the horizon, {horizon:g} s, got {asked['time_left']:g}", context
+        )
     time_left = asked.get("time_left", math.inf if quoter.policy.stationary else quoter.policy.horizon)
     explanation = quoter.explain(**{**asked, "time_left": time_left})
     quote = explanation.quote

@@ -76,7 +76,7 @@ def command(
     from .market import open_market, settings_of
     from .screen import kept_warnings, print_json, stages
 
-    settings = settings_of(config, changes, given)
+    settings = settings_of(config, changes, given, page=report is None and not no_report)
     model = dict(settings["model"])
     name = model.pop("name")
     page = _page(settings.get("report", {}), report, no_report)

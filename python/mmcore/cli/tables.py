@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..instruments import money_places, money_text
-from ..report.numbers import seconds, span
+from ..report.numbers import seconds, span, stamps
 from .screen import answer, heading, note, number, paragraph, table
 
 if TYPE_CHECKING:
@@ -25,9 +24,7 @@ def show_market(events: Events) -> None:
     """Say what the data are."""
     s = events.summary()
     heading(f"{events.instrument.name}", s["name"] if s["name"] != events.instrument.name else "")
-    start, end = (datetime.fromtimestamp(t / 1e9, UTC) for t in (events.start_time, events.end_time))
-    same_day = start.date() == end.date()
-    when = f"{start:%Y-%m-%d %H:%M:%S} to {end:{'' if same_day else '%Y-%m-%d '}%H:%M:%S} UTC"
+    when = f"{stamps(events.start_time, events.end_time)} UTC"
     words = f"{s['quotes']:,} quotes, {s['trades']:,} trades, {when} ({span(round(s['seconds'] * 1e9))})"
     if s["spread"]:
         wide = s["spread"]["time_weighted"]
@@ -96,7 +93,7 @@ def show_explanation(explanation: Any, asked: Mapping[str, Any]) -> None:
     for name, bid, ask in explanation.rows():
         if name == "policy size" and (bid, ask) == size:
             continue  # the limits left it as it was
-        both = (_trimmed(bid), _trimmed(ask))
+        both = (bid, ask) if name == "price" else (_trimmed(bid), _trimmed(ask))  # a price has its decimals
         if name in ("reference", "depth") or any(_nonzero(cell) for cell in both):
             rows.append((name, *both))
     table([explanation.CAPTION, "bid", "ask"], rows)
@@ -179,7 +176,7 @@ def _show_fills(result: Result) -> None:
         )
         for rate in rates
     ]
-    columns = ["side", "touch", "orders", "filled", "share", "in market", "rate, 1/s", "95 % interval"]
+    columns = ["side", "touch", result.sent, "filled", "share", "in market", "rate, 1/s", "95 % interval"]
     table(columns, rows, left=(0, 1))
     if not all(rate.estimable for rate in rates):
         paragraph(f"A dash: fewer than {FEW} fills, too few to tell a rate.", style="quiet")

@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import ApproximationWarning, CapacityError, InvalidArgument
-from ..parameters import Parameter
+from ..parameters import Parameter, Relation
 from .exponential_intensity import CELL_BYTES, HEADER_BYTES, fill_constant, static_half_spread
 from .gueant_lehalle_fernandez_tapia import BOUND, DECAY, GAMMA, ORDER_SIZE, SIGMA
 from .model import Floats, Model
@@ -112,6 +112,15 @@ class AvellanedaStoikov(Model):
         ORDER_SIZE,
     )  # fmt: skip
 
+    RELATIONS = (
+        *Model.RELATIONS,
+        Relation(
+            ("omega", "horizon"),
+            lambda _, horizon: horizon is None,
+            lambda _, horizon: f"left out where horizon is given ({horizon:g} s)",
+        ),
+    )
+
     sigma: float
     k: tuple[float, float]
     gamma: float
@@ -132,14 +141,9 @@ class AvellanedaStoikov(Model):
         order_size: int = 1,
     ) -> None:
         super().__init__(locals())
-        if self.q_max is not None and self.q_max % self.order_size:
+        if self.horizon is None and self.omega is None:
             raise InvalidArgument(
-                argument="q_max", value=q_max, allowed=f"a multiple of order_size, {self.order_size} lots"
-            )
-        if (self.horizon is None) == (self.omega is None):
-            raise InvalidArgument(
-                "give either a horizon (seconds) or omega (1/s, for an infinite horizon), "
-                + ("not both" if self.omega is not None else "got neither"),
+                "give either a horizon (seconds) or omega (1/s, for an infinite horizon), got neither",
                 argument="horizon",
                 value=horizon,
             )

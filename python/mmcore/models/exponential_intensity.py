@@ -88,12 +88,6 @@ class ExponentialIntensity(Model):
 
     def __init__(self, given: dict[str, Any]) -> None:
         super().__init__(given)
-        if self.q_max % self.order_size:
-            raise InvalidArgument(
-                argument="q_max",
-                value=self.q_max,
-                allowed=f"a multiple of order_size, {self.order_size} lots",
-            )
         n = 2 * (self.q_max // self.order_size) + 1
         if n > MAX_NODES:
             raise CapacityError(

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import ApproximationWarning, InvalidArgument
-from ..parameters import Parameter
+from ..parameters import Parameter, Relation
 from .exponential_intensity import ExponentialIntensity, fill_constant, static_half_spread
 from .model import Floats, Model
 
@@ -222,6 +222,13 @@ class GueantLehalleFernandezTapiaClosedForm(Model):
         BOUND,
         ORDER_SIZE, FEE, DRIFT, IMPACT, OBJECTIVE,
     )  # fmt: skip
+    RELATIONS = (
+        Relation(
+            ("q_max", "order_size"),
+            lambda q_max, order_size: q_max >= order_size,
+            lambda _, order_size: f">= order_size, {order_size} lots",
+        ),
+    )
     _kernel = "closed_form"
 
     sigma: float
@@ -250,10 +257,6 @@ class GueantLehalleFernandezTapiaClosedForm(Model):
         objective: str = "exponential",
     ) -> None:
         super().__init__(locals())
-        if self.q_max is not None and self.q_max < self.order_size:
-            raise InvalidArgument(
-                argument="q_max", value=q_max, allowed=f">= order_size, {self.order_size} lots"
-            )
         variance = self.gamma * self.sigma * self.sigma
         if variance == 0.0 and self.drift != 0.0:
             raise InvalidArgument(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import ApproximationWarning, InvalidArgument
-from ..parameters import Parameter
+from ..parameters import WHOLE_ORDERS, Parameter, Relation, expect_together
 
 if TYPE_CHECKING:
     from ..calibration import Calibration
@@ -35,6 +35,7 @@ class Model(ABC):
     """
 
     PARAMETERS: ClassVar[tuple[Parameter, ...]] = ()
+    RELATIONS: ClassVar[tuple[Relation, ...]] = (WHOLE_ORDERS,)
     _kernel: ClassVar[str | None] = None
     """The model of mmcore/recalibration.h that compiles these parameters in place."""
 
@@ -44,6 +45,7 @@ class Model(ABC):
     def __init__(self, given: dict[str, Any]) -> None:
         for parameter in self.PARAMETERS:
             self.__dict__[parameter.name] = parameter.check(given[parameter.name])
+        expect_together(self.RELATIONS, self.__dict__)
 
     @abstractmethod
     def policy(self, tol: float = 1e-3, max_bytes: int = 64 << 20) -> Affine | Table:
