@@ -4,11 +4,13 @@
     python examples/live.py capture.gz --max-depth 80      # a recorded websocket capture; depths in ticks
     python examples/live.py capture.gz --speed 1           # at real speed
     python examples/live.py capture.gz --state desk.state  # resumes where it was stopped
+    python examples/live.py capture.gz --state desk.state --lift    # goes on after a stop by the loss limit
 
 The feed is a task of its own and hands its rows over through a bounded queue: where the desk is slower, the
 feed waits. Between rows it tells the time, so that the desk sees its data grow old and halts. Ctrl-C, SIGTERM
-or a loss limit throw the kill switch: no quotes any more, every order canceled, the state saved. The venue is
-a paper one, which answers at once and fills what a trade goes through; put yours in its place.
+or a loss limit throw the kill switch: no quotes any more, every order canceled, the state saved. A state goes
+on with its own feed alone, and after the loss limit only when that is lifted. The venue is a paper one, which
+answers at once and fills what a trade goes through; put yours in its place.
 """
 
 import argparse
@@ -21,12 +23,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import mmcore as mm
+from mmcore.files import unwritable
 
 SMALL = os.environ.get("MMCORE_EXAMPLE") == "small"
 HEARTBEAT = 100_000_000  # ns: how often a quiet feed tells the time
 MOST_WAITING = 1000  # rows
 WARM = 60.0  # s: of data before the first quote
-LOSS_LIMIT = -5_000  # ticks times lots
+LOSS_LIMIT = 5_000  # ticks times lots
 
 
 class PaperVenue:
@@ -80,13 +83,27 @@ class Desk:
             feed_age=mm.FeedAge(halt_after=2.0, widen_after=0.5, widen=model.sigma),
         )
         self.recalibrate = mm.Recalibrate(every=1.0, window=300.0, warmup=WARM, max_depth=max_depth)
-        self.state = {"row": 0, "heard": 0, "bid": None, "ask": None, "fills": 0, "stale": 0}
+        self.state = {
+            "feed": None, "row": 0, "heard": 0, "bid": None, "ask": None, "fills": 0, "stale": 0,
+            "stopped": None, "loss_counts_from": 0.0,
+        }  # fmt: skip
         self.quote = mm.QuoteBuffer()
 
     @property
     def name(self) -> str:
         """The instrument's name."""
         return self.book.instruments[0].name
+
+    def follow(self, events: mm.Events) -> None:
+        """Read this feed: the first one given, and no other after it: a row of another means nothing."""
+        if events.instrument != self.book.instruments[0]:
+            raise ValueError(f"this state is of {self.name}, and the feed of {events.instrument.name}")
+        feed = {"name": events.name, "start": int(events.start_time), "end": int(events.end_time)}
+        known = self.state["feed"] or feed
+        if feed != known:
+            ours, theirs = ("{name} from {start} to {end} ns".format(**one) for one in (known, feed))
+            raise ValueError(f"this state is of the feed {ours}, and not of {theirs}")
+        self.state["feed"] = feed
 
     def on_quote(self, now: int, bid: int | None, ask: int | None) -> None:
         """See the market move, and answer."""
@@ -134,6 +151,15 @@ class Desk:
         """Ticks times lots, at the mark."""
         position = self.book[self.name]
         return (position.realised + (position.unrealised or 0)) / 1e9
+
+    @property
+    def loss(self) -> float:
+        """Ticks times lots, since the limit was last lifted."""
+        return self.state["loss_counts_from"] - self.profit
+
+    def lift(self) -> None:
+        """Quote again after a stop by the loss limit; the loss counts from here."""
+        self.state |= {"stopped": None, "loss_counts_from": self.profit}
 
     def kill(self, why: str, now: int) -> None:
         """Stop quoting and leave nothing in the market."""
@@ -204,6 +230,9 @@ async def produce(rows: AsyncIterator[tuple], queue: asyncio.Queue) -> None:
 
 async def run(desk: Desk, events: mm.Events, speed: float = 0.0, most: int | None = None) -> str:
     """Let the desk run until the feed ends, it is stopped or ``most`` rows are done: say which."""
+    desk.follow(events)
+    if desk.state["stopped"]:
+        return desk.state["stopped"]
     queue: asyncio.Queue = asyncio.Queue(MOST_WAITING)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -227,8 +256,8 @@ async def run(desk: Desk, events: mm.Events, speed: float = 0.0, most: int | Non
             if stop.is_set():
                 why = "stopped"
                 break
-            if desk.profit < LOSS_LIMIT:
-                why = f"the loss passed {-LOSS_LIMIT:,} ticks x lots"
+            if desk.loss > LOSS_LIMIT:
+                desk.state["stopped"] = why = f"the loss passed {LOSS_LIMIT:,} ticks x lots"
                 break
             if done == most:
                 return "paused"
@@ -248,21 +277,32 @@ def main() -> None:
     parser.add_argument("--speed", type=float, default=0.0, help="times real speed; 0: as fast as it goes")
     parser.add_argument("--max-depth", type=float, default=10.0, help="how far orders are followed, ticks")
     parser.add_argument("--state", type=Path, help="where the state is saved, and resumed from")
+    parser.add_argument("--lift", action="store_true", help="go on after a stop by the loss limit")
     given = parser.parse_args()
-    if given.capture:
-        events = mm.load(given.capture)
-    else:
-        events = mm.SimulatedMarket(duration=120.0 if SMALL else 900.0, seed=1).events()
-    if given.state and given.state.exists():
-        desk = Desk.resume(given.state)
-        print(f"resumed at row {desk.state['row']:,}")
-    else:
-        # A guess to begin with: nothing is quoted before parameters of this market are in force.
-        desk = Desk(
-            events.instrument,
-            mm.GueantLehalleFernandezTapia(sigma=1.0, A=1.0, k=0.5, gamma=0.001, q_max=20),
-            given.max_depth,
-        )
+    if given.state and (allowed := unwritable(given.state)):  # found out now, not after the session
+        parser.error(f"--state must be {allowed}, got '{given.state}'")
+    try:
+        if given.capture:
+            events = mm.load(given.capture)
+        else:
+            events = mm.SimulatedMarket(duration=120.0 if SMALL else 900.0, seed=1).events()
+        if given.state and given.state.exists():
+            desk = Desk.resume(given.state)
+            print(f"resumed at row {desk.state['row']:,}")
+        else:
+            # A guess to begin with: nothing is quoted before parameters of this market are in force.
+            desk = Desk(
+                events.instrument,
+                mm.GueantLehalleFernandezTapia(sigma=1.0, A=1.0, k=0.5, gamma=0.001, q_max=20),
+                given.max_depth,
+            )
+        desk.follow(events)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    if given.lift:
+        desk.lift()
+    if desk.state["stopped"]:
+        parser.exit(1, f"stopped: {desk.state['stopped']}; --lift goes on, and counts the loss from here\n")
     began = time.perf_counter()
     asyncio.run(run(desk, events, given.speed))
     took = time.perf_counter() - began

@@ -64,12 +64,85 @@ def test_the_kill_switch_leaves_no_order_and_no_quote(live, events):
 
 
 def test_a_loss_beyond_the_limit_throws_it(live, events, monkeypatch, capsys):
-    monkeypatch.setattr(live, "LOSS_LIMIT", 50)  # ticks times lots: not enough of a gain
+    monkeypatch.setattr(live, "LOSS_LIMIT", -50)  # ticks times lots: not enough of a gain
     desk = desk_of(live, events)
     why = asyncio.run(live.run(desk, events))
     assert "the loss passed" in why
     assert not desk.venue.resting
     assert why in capsys.readouterr().out
+
+
+def test_after_the_loss_limit_it_stays_stopped_until_that_is_lifted(live, events, monkeypatch, tmp_path):
+    monkeypatch.setattr(live, "LOSS_LIMIT", -50)
+    desk = desk_of(live, events)
+    why = asyncio.run(live.run(desk, events))
+    desk.save(tmp_path / "desk.state")
+    again = live.Desk.resume(tmp_path / "desk.state")
+    row, sent = again.state["row"], again.orders.sent
+    assert 0 < row < len(events)
+    assert asyncio.run(live.run(again, events)) == why
+    assert (again.state["row"], again.orders.sent) == (row, sent)
+    monkeypatch.setattr(live, "LOSS_LIMIT", 5_000)
+    again.lift()
+    assert again.loss == 0
+    assert asyncio.run(live.run(again, events)) == "the feed ended"
+    assert again.orders.sent > sent
+
+
+def other_instrument(events):
+    instrument = mm.Instrument("OTHER", tick="0.01")
+    return mm.Events(instrument, events.kind, events.quotes, events.trades, name=events.name)
+
+
+def other_name(events):
+    return mm.Events(events.instrument, events.kind, events.quotes, events.trades, name="another day")
+
+
+def other_span(events):
+    return mm.SimulatedMarket(duration=120.0, seed=3).events()
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (other_instrument, "this state is of DEMO, and the feed of OTHER"),
+        (other_name, "not of another day from"),
+        (other_span, "this state is of the feed"),
+    ],
+)
+def test_a_state_goes_on_with_its_own_feed_alone(live, events, other, words):
+    desk = desk_of(live, events)
+    asyncio.run(live.run(desk, events, most=1000))
+    before = content(desk)
+    with pytest.raises(ValueError, match=words):
+        asyncio.run(live.run(desk, other(events)))
+    assert content(desk) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--state", "/nodir/x"], "--state must be in a folder that exists, got '/nodir/x'"),
+        (["nothere"], "nothere: no such file or folder"),
+    ],
+)
+def test_what_cannot_work_is_said_before_the_session(live, monkeypatch, capsys, arguments, words):
+    monkeypatch.setattr("sys.argv", ["live.py", *arguments])
+    with pytest.raises(SystemExit) as left:
+        live.main()
+    assert left.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+def test_the_command_stops_and_says_how_to_go_on(live, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(live, "SMALL", True)
+    monkeypatch.setattr(live, "LOSS_LIMIT", -10)
+    monkeypatch.setattr("sys.argv", ["live.py", "--state", str(tmp_path / "desk.state")])
+    live.main()
+    with pytest.raises(SystemExit) as left:
+        live.main()
+    assert left.value.code == 1
+    assert "--lift goes on" in capsys.readouterr().err
 
 
 def test_old_data_halt_it(live):
