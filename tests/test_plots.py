@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import mmcore as mm
+from mmcore import plots
 from mmcore.errors import InvalidArgument, MissingExtra, NotIdentified
 from mmcore.plots import PLOTS, plot_result
 
@@ -61,7 +62,8 @@ def test_the_pnl_lines_end_at_the_attribution(result, ax):
         assert ends[label] == pytest.approx(float(amount), rel=1e-12, abs=1e-12)
 
 
-def test_every_fill_is_marked(result, ax):
+def test_every_fill_is_marked_where_they_are_few(ax):
+    result = mm.replay(mm.SimulatedMarket(duration=90.0, seed=7).events(), mm.Affine(base=2.0, q_max=10))
     plot_result(result, "mid", ax)
     markers = {c.get_label(): c.get_offsets() for c in ax.collections}
     tick = float(result.instrument.tick)
@@ -312,3 +314,33 @@ def test_parameters_that_did_not_follow_have_no_path(ax):
     events = mm.SimulatedMarket(duration=60.0, seed=1).events()
     with pytest.raises(NotIdentified, match="recalibrate"):
         mm.replay(events, mm.Affine(base=2.0)).plot("parameters", ax=ax)
+
+
+def test_dense_fills_become_few_markers_at_their_average(result, ax):
+    """They stand for all of the lots, and hide neither the mid nor the quotes."""
+    result.plot("mid", ax)
+    for markers, mine in zip(ax.collections, (result.fills["qty"] > 0, result.fills["qty"] < 0), strict=True):
+        price, time = result.fills["price"][mine], result.fills["receive_time"][mine]
+        drawn = np.asarray(markers.get_offsets())
+        assert len(price) > len(drawn) == len(markers.get_sizes()) <= 60
+        tick = float(result.instrument.tick)
+        assert (price.min() * tick - 1e-9 <= drawn[:, 1]).all()
+        assert (drawn[:, 1] <= price.max() * tick + 1e-9).all()
+        assert markers.get_sizes().max() > markers.get_sizes().min()
+        assert np.all(np.diff(drawn[:, 0]) > 0)
+        assert drawn[0, 0] >= time[0] / 86_400e9 - 1e-9
+
+
+def test_markers_are_averages_by_lots():
+    n = 400
+    rng = np.random.default_rng(3)
+    time, price, qty = np.sort(rng.integers(0, 10**12, n)), rng.integers(90, 110, n), rng.integers(1, 9, n)
+    at, value, size = plots._merged(time, price, qty)
+    slices = np.minimum((time - time[0]) * 60 // (time[-1] - time[0]), 59)
+    for i, one in enumerate(np.unique(slices)):
+        mine = slices == one
+        assert value[i] == pytest.approx(np.average(price[mine], weights=qty[mine]))
+        assert at[i] == pytest.approx(np.average(time[mine], weights=qty[mine]), abs=2)
+        assert size[i] == pytest.approx(min(12, 4 + (mine.sum() - 1) ** 0.5) ** 2)
+    few = plots._merged(time[:9], price[:9], qty[:9])
+    assert (few[0].tolist(), few[1].tolist()) == (time[:9].tolist(), price[:9].tolist())

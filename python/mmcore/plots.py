@@ -53,6 +53,8 @@ __all__ = [
 ]
 
 BUCKETS = 1600
+MARKERS = 60
+"""At most so many markers of fills of one side: more would hide what they stand on."""
 
 
 def plot_result(result: Result, what: str = "pnl", ax: Any = None) -> Any:
@@ -146,6 +148,29 @@ def _absent(prices: NDArray[Any], sizes: NDArray[Any]) -> NDArray[np.float64]:
     return np.where(np.asarray(sizes) > 0, np.asarray(prices, dtype=np.float64), np.nan)
 
 
+def _merged(
+    time: NDArray[np.int64], price: NDArray[np.int64], qty: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return markers of fills: where these are dense, one for several, at their average by lots.
+
+    Its area grows with their number, as on the page of the report.
+    """
+    n = len(time)
+    if n <= MARKERS // 2:
+        return time.astype(np.int64), price.astype(np.float64), np.full(n, 18.0)
+    since = (time - time[0]).astype(np.float64)
+    slices = np.minimum((since * (MARKERS / max(since[-1], 1.0))).astype(np.intp), MARKERS - 1)
+    lots = np.abs(qty).astype(np.float64)
+    count, held = np.bincount(slices), np.bincount(slices, lots)
+    there = count > 0
+
+    def average(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray((np.bincount(slices, lots * values) / np.maximum(held, 1.0))[there])
+
+    size = np.minimum(12.0, 4.0 + np.sqrt(count[there] - 1.0)) ** 2
+    return time[0] + average(since).astype(np.int64), average(price.astype(np.float64)), size
+
+
 def draw_mid(result: Result, ax: Any) -> Any:
     """Mid price with our quotes and fills, in currency."""
     tick = float(result.instrument.tick)
@@ -164,14 +189,16 @@ def draw_mid(result: Result, ax: Any) -> Any:
         (fills["qty"] > 0, LIGHT["bid"], "^", "buys"),
         (fills["qty"] < 0, LIGHT["ask"], "v", "sells"),
     ):
+        time_of, price, size = _merged(fills["receive_time"][mine], fills["price"][mine], fills["qty"][mine])
         ax.scatter(
-            _dates(fills["receive_time"][mine]),
-            fills["price"][mine] * tick,
-            s=18,
+            _dates(time_of),
+            price * tick,
+            s=size,
             marker=marker,
             color=colour,
             edgecolors=LIGHT["ink"],
             linewidths=0.3,
+            alpha=0.85,
             zorder=3,
             label=label,
         )
