@@ -23,7 +23,7 @@ $(BIN)/python:
 
 # The stamps say which extras the environment holds; the package is installed editable.
 $(VENV)/.run: $(BIN)/python $(SOURCES)
-	@echo "Installing into $(VENV) and compiling mmcore: about a minute, once"
+	@echo "Installing into $(VENV) and compiling mmcore: one to three minutes, once"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]'
 	@touch $@
 
