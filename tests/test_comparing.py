@@ -118,3 +118,11 @@ def test_a_span_too_short_has_no_interval(events, pair):
     found = mm.compare(*few)
     assert math.isnan(found.total.low)
     assert found.to_dict()["total"]["low"] is None
+
+
+def test_what_is_no_result_is_named():
+    result = mm.replay(mm.SimulatedMarket(duration=60.0, seed=1).events(), mm.Affine(base=2.0, q_max=5))
+    with pytest.raises(InvalidArgument, match=r"baseline must be a Result .*, got 3"):
+        mm.compare(result, 3)
+    with pytest.raises(InvalidArgument, match="result must be a Result"):
+        mm.compare(None, result)

@@ -651,3 +651,11 @@ def test_a_fixed_half_spread_sends_42662_messages_on_the_amazon_day(shared):
     assert messages() == changes
     assert messages(hysteresis=1) < changes
     assert messages(min_life=SECOND) < changes
+
+
+def test_arguments_of_a_wrong_type_are_named():
+    with pytest.raises(InvalidArgument, match="instrument must be an Instrument, or None, got 'BTC'"):
+        mm.Orders("BTC")
+    for messages in ("20/1", 20):
+        with pytest.raises(InvalidArgument, match=r"messages must be a list of pairs \(n, ns\), such as"):
+            mm.Orders(messages=messages)

@@ -105,3 +105,9 @@ def test_a_period_that_is_none_is_refused(result, period):
 def test_too_many_periods_are_refused(result):
     with pytest.raises(CapacityError, match="period"):
         result.by_hour(1e-6)
+
+
+def test_a_length_or_a_shift_that_is_no_number(result):
+    for given in ({"offset": "x"}, {"offset": math.nan}, {"period": "x"}, {"period": True}):
+        with pytest.raises(InvalidArgument, match=f"{next(iter(given))} must be a finite number"):
+            result.by_hour(**given)

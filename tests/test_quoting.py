@@ -736,3 +736,17 @@ def test_a_quoter_travels_and_describes_itself():
     assert again.quote(100.0, 0) == quoter.quote(100.0, 0)
     assert "limits=Limits(max_position=5" in repr(quoter)
     assert quoter.version == 1
+
+
+def test_an_instrument_of_a_wrong_type_is_named():
+    with pytest.raises(InvalidArgument, match="instrument must be an Instrument, or None, got 'BTC'"):
+        mmcore.Quoter(mmcore.Affine(base=1.0), "BTC")
+
+
+def test_a_parameter_that_does_not_exist_is_named_with_the_one_meant():
+    quoter = mmcore.Quoter(mmcore.GueantLehalleFernandezTapia(sigma=1.0, A=1.0, k=0.5, gamma=0.01, q_max=10))
+    with pytest.raises(InvalidArgument, match=r"sgma is not a parameter of .*; did you mean sigma?"):
+        quoter.set(sgma=1)
+    with pytest.raises(InvalidArgument, match=r"zzz is not a parameter of .*; it has sigma, A, k"):
+        quoter.set(zzz=1)
+    assert quoter.version == 1

@@ -215,7 +215,12 @@ def test_markout_intervals_cover_the_truth_although_fills_overlap():
     assert naive / rounds < 0.8
 
 
-@pytest.mark.parametrize("horizon", [-1.0, float("nan"), float("inf")])
+def test_horizons_of_a_wrong_type_are_named(simulated):
+    with pytest.raises(InvalidArgument, match="horizons must be a sequence of finite numbers >= 0"):
+        simulated.markouts(-1)
+
+
+@pytest.mark.parametrize("horizon", [-1.0, float("nan"), float("inf"), "x"])
 def test_a_wrong_horizon_is_refused(simulated, horizon):
     with pytest.raises(InvalidArgument, match="horizons"):
         simulated.markouts((1.0, horizon))

@@ -195,3 +195,8 @@ def test_the_sample_day(shared):
     assert float(gamma) == pytest.approx(8.2e-8, abs=0.05e-8)
     assert gamma.law.std == pytest.approx(25.8, abs=0.05)
     assert gamma.law.relaxation_time / 3600 == pytest.approx(2.3, abs=0.05)
+
+
+def test_a_market_of_a_wrong_type_is_named():
+    with pytest.raises(InvalidArgument, match="market must be a Calibration, a model, or a dict"):
+        mm.gamma_for(mm.SimulatedMarket(duration=60.0, seed=1).events(), std=3, q_max=10)

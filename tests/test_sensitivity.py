@@ -63,6 +63,10 @@ def test_wrong_arguments(events):
         mm.sensitivity(events, policy, latency=(-1.0,))
     with pytest.raises(InvalidArgument, match="fil"):
         mm.sensitivity(events, policy, fil="touch")
+    with pytest.raises(InvalidArgument, match=r"latency must be a list of seconds, got 0\.1"):
+        mm.sensitivity(events, policy, latency=0.1)
+    with pytest.raises(InvalidArgument, match=r"maker_fee must be a list of rates, got '0\.0001'"):
+        mm.sensitivity(events, policy, maker_fee="0.0001")
 
 
 def test_a_picture(found):

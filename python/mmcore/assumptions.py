@@ -157,6 +157,9 @@ def sensitivity(
     InvalidArgument
         Nothing to vary, or what :func:`mmcore.replay` refuses.
     """
+    for name, values, unit in (("latency", latency, "seconds"), ("maker_fee", maker_fee, "rates")):
+        if isinstance(values, str) or not isinstance(values, Iterable):
+            raise InvalidArgument(argument=name, value=values, allowed=f"a list of {unit}")
     grid = list(product(list(latency), list(maker_fee)))
     if not grid:
         raise InvalidArgument(argument="latency, maker_fee", value=(), allowed="at least one of each")

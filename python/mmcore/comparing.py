@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from .errors import InvalidArgument
 from .instruments import money_text, trimmed
-from .parameters import Parameter
+from .parameters import Parameter, expect
 from .periods import earned
 
 if TYPE_CHECKING:
@@ -237,6 +237,10 @@ def compare(
     >>> print(compare(near, near))
     the same P&L in every block of time: no difference
     """
+    from .results import Result
+
+    for name, value in (("result", result), ("baseline", baseline)):
+        expect(name, value, Result, "a Result of mmcore.replay or mmcore.run")
     given = {"block": block, "level": level, "resamples": resamples, "seed": seed}
     checked = {p.name: p.check(given[p.name]) for p in COMPARE_PARAMETERS}
     _same_market(result, baseline)

@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import CapacityError, InvalidArgument
+from .errors import CapacityError
 from .instruments import money_text, trimmed
+from .parameters import Parameter
 from .results import _DIGITS as DIGITS
 from .results import Attribution
 
@@ -36,6 +37,8 @@ __all__ = ["Earned", "Period", "Periods", "attributed", "by_period", "earned"]
 Int64Array = NDArray[np.int64]
 
 _MOST_PERIODS = 1_000_000
+_PERIOD = Parameter("period", float, low=0.0, open_low=True, unit="s", doc="length of a period")
+_OFFSET = Parameter("offset", float, 0.0, unit="s", doc="of the exchange's wall clock against UTC")
 _EVEN = (3600, 1800, 900, 600, 300, 120, 60, 30, 10, 5, 1)  # s
 
 
@@ -224,11 +227,8 @@ def by_period(result: Result, period: float | None = 3600.0, offset: float = 0.0
     t = result.totals
     if period is None:
         period = next((p for p in _EVEN if t.last_time - t.first_time >= 4 * p * 10**9), _EVEN[-1])
-    for name, value, fine in (("period", period, period > 0), ("offset", offset, True)):
-        if not (fine and math.isfinite(value)):
-            allowed = f"a finite number{' > 0' if name == 'period' else ''} (s)"
-            raise InvalidArgument(argument=name, value=value, allowed=allowed)
-    length, shift = round(Fraction(repr(float(period))) * 10**9), round(Fraction(repr(float(offset))) * 10**9)
+    period, offset = _PERIOD.check(period), _OFFSET.check(offset)
+    length, shift = round(Fraction(repr(period)) * 10**9), round(Fraction(repr(offset)) * 10**9)
     if length <= 0 or (t.last_time - t.first_time) // max(length, 1) > _MOST_PERIODS:
         raise CapacityError(
             f"period={period!r} s makes more than {_MOST_PERIODS:,} periods: use a longer one",
@@ -271,4 +271,4 @@ def by_period(result: Result, period: float | None = 3600.0, offset: float = 0.0
                 float(area[i + 1] - area[i]) / float(edges[i + 1] - edges[i]),
             )
         )
-    return Periods(tuple(rows), float(period), float(offset), result.events.name)
+    return Periods(tuple(rows), period, offset, result.events.name)

@@ -44,7 +44,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import ApproximationWarning, InvalidArgument
-from .parameters import Parameter
+from .parameters import Parameter, expect
 
 if TYPE_CHECKING:
     from .inventory import InventoryLaw
@@ -309,9 +309,13 @@ _AIMS: dict[str, Callable[..., _Aim]] = {
 def _maker(market: Any, model: Any, parameters: dict[str, Any]) -> Callable[[float], Any]:
     """Return what builds the model for a gamma."""
     from . import models
+    from .calibration import Calibration
     from .models.exponential_intensity import ExponentialIntensity
     from .models.model import Model
 
+    expect(
+        "market", market, (Model, Mapping, Calibration), "a Calibration, a model, or a dict of sigma, A and k"
+    )
     if isinstance(market, Model):
         cls: Any = type(market)
     else:

@@ -566,7 +566,16 @@ cdef class Orders:
         if not isinstance(amend, bool):
             raise TypeError(f"amend must be True or False, got {amend!r}")
         settings.amend = amend
-        budgets = list(messages)
+        # By what is used, not by class: the compiled modules know nothing of the Python layer.
+        if instrument is not None and not hasattr(instrument, "price"):
+            raise InvalidArgument(argument="instrument", value=instrument, allowed="an Instrument, or None")
+        allowed = "a list of pairs (n, ns), such as [(50, 10**9)] for 50 in a second"
+        if isinstance(messages, str):
+            raise InvalidArgument(argument="messages", value=messages, allowed=allowed)
+        try:
+            budgets = list(messages)
+        except TypeError:
+            raise InvalidArgument(argument="messages", value=messages, allowed=allowed) from None
         if len(budgets) > MM_ORDERS_BUDGETS:
             raise InvalidArgument(
                 argument="messages", value=messages, allowed=f"at most {MM_ORDERS_BUDGETS} budgets"

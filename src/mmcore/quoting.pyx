@@ -1569,8 +1569,15 @@ def _parameter(model, name):
     for parameter in model.PARAMETERS:
         if parameter.name == name:
             return parameter
-    names = ", ".join([p.name for p in model.PARAMETERS if p.name not in _FIXED])
-    raise refusal(name, None, f"a parameter of {type(model).__name__}: {names}")
+    from difflib import get_close_matches
+
+    names = [p.name for p in model.PARAMETERS if p.name not in _FIXED]
+    close = get_close_matches(name, names, 1)
+    known = f"did you mean {close[0]}?" if close else f"it has {', '.join(names)}"
+    raise InvalidArgument(
+        f"{name} is not a parameter of {type(model).__name__}; {known}",
+        argument=name, allowed=f"one of {', '.join(names)}",
+    )
 
 
 cdef int put_pair(double *out, object model, str name, object value) except -1:
@@ -1669,6 +1676,9 @@ cdef class Quoter:
     def __init__(self, policy, instrument=None, limits=None, obligations=None, feed_age=None):
         if self._policy is not None:
             raise TypeError("a quoter is made once: set() changes its parameters")
+        # By what is used, not by class: the compiled modules know nothing of the Python layer.
+        if instrument is not None and not hasattr(instrument, "price"):
+            raise refusal("instrument", instrument, "an Instrument, or None")
         if not isinstance(policy, Policy):
             compile_policy = getattr(policy, "policy", None)
             if not callable(compile_policy):
