@@ -6,6 +6,8 @@ import logging
 import lzma
 import os
 import random
+import re
+import zlib
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -175,7 +177,7 @@ def test_lobster_refusals_name_file_and_line(tmp_path, messages, books, what):
 def test_lobster_missing_and_ambiguous_files(tmp_path):
     message, book = pair(tmp_path)
     book.rename(tmp_path / "elsewhere.csv")
-    with pytest.raises(FileNotFoundError, match="no LOBSTER pair here"):
+    with pytest.raises(FileNotFoundError, match=r"no LOBSTER pair \(.*\) here"):
         mm.load(message)
     pair(tmp_path)
     pair(tmp_path, name="ABC_2012-06-22_34200000_57600000_{}_1.csv")
@@ -183,6 +185,17 @@ def test_lobster_missing_and_ambiguous_files(tmp_path):
         mm.load(tmp_path)
     with pytest.raises(InvalidArgument, match=r"a multiple of 0\.0001"):
         mm.load(message, instrument=mm.Instrument("XYZ", tick="0.00001"))
+
+
+@pytest.mark.parametrize("format", [None, "lobster", "binance", "csv", "events"])
+def test_a_folder_of_other_files_says_what_it_holds(tmp_path, format):
+    with pytest.raises((FileNotFoundError, InvalidArgument), match="it holds no file"):
+        mm.load(tmp_path, format=format)
+    for i in range(7):
+        (tmp_path / f"{i}.csv").write_text("")
+    words = r"it holds 0\.csv, 1\.csv, 2\.csv, 3\.csv, 4\.csv and 2 more: name the file that is to be read"
+    with pytest.raises((FileNotFoundError, InvalidArgument), match=words):
+        mm.load(tmp_path, format=format)
 
 
 def test_lobster_long_files_are_read_in_pieces(tmp_path, monkeypatch):
@@ -744,8 +757,26 @@ def test_formats_are_told_apart(tmp_path):
         with pytest.raises(FileNotFoundError, match="no such file or folder"):
             mm.load(missing)
     for there in (tmp_path / "row", tmp_path):  # not whole names of a pair
-        with pytest.raises(FileNotFoundError, match="no LOBSTER pair here"):
+        with pytest.raises(FileNotFoundError, match="LOBSTER pair"):
             mm.load(there)
+
+
+@pytest.mark.parametrize(
+    ("pack", "unpack"), [(gzip, zlib.decompressobj(31)), (lzma, lzma.LZMADecompressor())]
+)
+def test_the_line_after_which_a_file_was_cut_is_told(tmp_path, pack, unpack):
+    rng = random.Random(1)
+    rows = [f"1723118400.{rng.randrange(10**9):09d},{rng.randrange(1, 9)},99\n" for _ in range(200_000)]
+    whole = pack.compress((HEAD + "".join(rows)).encode())
+    cut = whole[: len(whole) * 2 // 3]
+    path = tmp_path / "rows.csv"
+    path.write_bytes(cut)
+    lines = unpack.decompress(cut).count(b"\n")
+    assert lines > 100_000
+    with pytest.raises(CorruptError, match=r"cut short after line ([\d,]+) ") as caught:
+        mm.load(path, instrument=STOCK)
+    told = int(re.search(r"after line ([\d,]+)", str(caught.value))[1].replace(",", ""))
+    assert 0 <= lines - told <= 20_000  # the unpackers keep back their last piece
 
 
 @pytest.mark.parametrize(

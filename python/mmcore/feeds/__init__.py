@@ -122,6 +122,14 @@ def load(
         format = _guess(source, options)
     if not isinstance(format, str) or format not in FORMATS:
         raise InvalidArgument(argument="format", value=format, allowed=f"one of {', '.join(FORMATS)}")
+    if format != "lobster" and source.is_dir():
+        from .text import content
+
+        raise InvalidArgument(
+            f"{source}: a folder, while format {format!r} is one file; {content(source)}",
+            argument="path",
+            value=str(source),
+        )
     if format == "events":
         if options or instrument is not None:
             given = ["instrument"] * (instrument is not None) + sorted(options)

@@ -275,11 +275,15 @@ def _places(
     for name, place in (columns or {}).items():
         if name not in COLUMNS:
             known = ", ".join(COLUMNS)
-            raise UnknownName(f"columns: {name!r} is not one of {known}{_meant(str(name), COLUMNS)}")
+            raise UnknownName(
+                f"columns: {name!r} is not one of {known}{_meant(str(name), COLUMNS)}", argument="columns"
+            )
         if isinstance(place, str):
             if place not in names:
                 what = f"it has {', '.join(names)}" if names else "without a header, count from 0"
-                raise UnknownName(f"{path}: no column {place!r}; {what}{_meant(place, names)}")
+                raise UnknownName(
+                    f"{path}: no column {place!r}; {what}{_meant(place, names)}", argument="columns"
+                )
             mapped[name] = names.index(place)
         elif isinstance(place, bool) or not hasattr(place, "__index__"):
             allowed = "a header text or a place counted from 0"
@@ -287,7 +291,9 @@ def _places(
         elif 0 <= operator.index(place) < width:
             mapped[name] = operator.index(place)
         else:
-            raise UnknownName(f"{path}: no column {place}; it has {width}, counted from 0")
+            raise UnknownName(
+                f"{path}: no column {place}; it has {width}, counted from 0", argument="columns"
+            )
     places = mapped | _own(names, mapped)
     has = places.keys()
     quotes, trades = {"bid", "ask"} <= has, {"price", "size"} <= has

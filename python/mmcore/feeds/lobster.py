@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from ..errors import InvalidArgument, Unsupported
 from ..events import HIDDEN, NO_ASK, NO_BID, QUOTE, SUBTICKS, TRADE, Events, Quotes, Trades
 from ..parameters import expect
-from .text import Progress, first_line, refuse, refuse_prices, rows
+from .text import Progress, content, first_line, refuse, refuse_prices, rows
 
 if TYPE_CHECKING:
     from ..instruments import Instrument
@@ -85,9 +85,11 @@ def files(path: Path) -> list[Path]:
             if len(sides) == 2:
                 pairs[sides[0]] = sides
     if not pairs:
-        hint = "; of another format name the file, not its folder" if path.is_dir() and found else ""
+        pair = "LOBSTER pair (…_message_1.csv and …_orderbook_1.csv side by side)"
         raise FileNotFoundError(
-            f"{path}: no LOBSTER pair here; expected …_message_1.csv and …_orderbook_1.csv side by side{hint}"
+            f"{path}: a folder without a {pair}; {content(path)}"
+            if path.is_dir()
+            else f"{path}: no {pair} here"
         )
     if len(pairs) > 1:
         names = ", ".join(file.name for file in pairs)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import io
 import lzma
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NoReturn, cast
 
@@ -22,6 +24,7 @@ __all__ = [
     "Rows",
     "asking",
     "blocks",
+    "content",
     "first_line",
     "refuse",
     "refuse_prices",
@@ -33,6 +36,7 @@ Progress = Callable[[int, int], object]
 Rounding = Literal["exact", "floor", "ceil", "nearest"]
 
 _BLOCK = 1 << 23
+_SHOWN = 5  # files of a folder that are named
 
 
 def _opened(raw: BinaryIO) -> BinaryIO:
@@ -85,9 +89,22 @@ def blocks(path: Path, progress: Progress | None = None) -> Iterator[tuple[bytes
                 yield piece, line
                 line += piece.count(b"\n")
         except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
-            raise CorruptError(f"{path}: damaged or cut short after line {line} ({error})") from error
+            raise CorruptError(
+                f"{path}: damaged or cut short after line {_whole_lines(path):,} ({error})"
+            ) from error
         if rest:
             yield rest, line
+
+
+def _whole_lines(path: Path) -> int:
+    """Count the lines that can be unpacked before the damage: a large block is lost as a whole."""
+    count = 0
+    with open(path, "rb") as raw:
+        stream = cast(gzip.GzipFile, _opened(raw))
+        with suppress(EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError):
+            while piece := stream.read1(io.DEFAULT_BUFFER_SIZE):
+                count += piece.count(b"\n")
+    return count
 
 
 def first_line(path: Path) -> bytes:
@@ -104,6 +121,23 @@ def first_line(path: Path) -> bytes:
         if line.strip():
             return line.strip()
     return b""
+
+
+def content(folder: Path) -> str:
+    """Say which files a folder holds, and to name one.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     content(Path(folder))
+    'it holds no file'
+    """
+    names = sorted(file.name for file in folder.iterdir() if file.is_file() and file.name[0] != ".")
+    if not names:
+        return "it holds no file"
+    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+    return f"it holds {', '.join(names[:_SHOWN])}{more}: name the file that is to be read"
 
 
 def refuse(
