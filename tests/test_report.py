@@ -537,3 +537,28 @@ def test_without_recalibration_there_are_no_paths(events):
     fixed = replay(events)
     assert parameters.paths(fixed) == []
     assert parameters.charts(charts.Canvas(0, 10**9), fixed) == ([], [])
+
+
+def test_the_share_that_was_filled_says_of_what(events):
+    """Of quotes that a decision each replaced, or of orders that stayed: the two shares are not alike."""
+    free, sent = replay(events), replay(events, orders={"hysteresis": 1})
+    labels = [[tile.label for tile in contents.tiles(r)] for r in (free, sent)]
+    assert "Quotes filled" in labels[0]
+    assert "Orders filled" in labels[1]
+    assert [contents.fill_rate_table(r).head[0] for r in (free, sent)] == ["Quotes", "Orders"]
+
+
+def test_a_feed_without_trades_is_told_and_its_axis_of_money_is_readable(events):
+    quiet = mm.Events(events.instrument, None, events.quotes, mm.Trades(local_time=[], price=[], size=[]))
+    result = replay(quiet)
+    assert any("This feed has no trades" in note for note in contents.notes(result))
+    # Around nothing Bokeh shows -1 to 1 by halves, which without decimals would be 1 1 0 0.
+    assert report._money_places(result) == 1
+
+
+def test_the_span_on_the_page_is_that_of_the_data(result):
+    """Whole windows end before the last quote, at which the inventory is marked; the zoom shows that end."""
+    t = result.totals
+    assert t.end_time < t.last_time
+    assert numbers.stamps(t.first_time, t.last_time) in report._subtitle(result)
+    assert f"in {numbers.span(t.last_time - t.first_time)}:" in contents.verdict(result)

@@ -201,18 +201,18 @@ def _subtitle(result: Result) -> str:
     quotes, trades = len(events.quotes), len(events.trades)
     parts = [
         f"Replay of {events.name or result.instrument.name}",
-        f"{n.stamps(totals.first_time, totals.end_time)} UTC",
-        n.span(totals.end_time - totals.first_time),
+        f"{n.stamps(totals.first_time, totals.last_time)} UTC",
+        n.span(totals.last_time - totals.first_time),
         f"{n.count(quotes)} quotes, {n.count(trades)} trades, {n.count(len(result.decisions))} decisions",
     ]
     return " · ".join(parts)
 
 
 def _money_places(result: Result) -> int:
-    """Decimals of the P&L axis: enough for three digits of the largest part."""
+    """Decimals of the P&L axis: for three digits of the largest part, or for halves around nothing."""
     a = result.attribution
     largest = max(abs(a.spread), abs(a.inventory), abs(a.fees), abs(a.total))
-    return 0 if not largest else min(8, max(0, 2 - largest.adjusted()))
+    return 1 if not largest else min(8, max(0, 2 - largest.adjusted()))
 
 
 def _extended(values: NDArray[Any], value: int | None = None) -> NDArray[Any]:

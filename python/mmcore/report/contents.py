@@ -63,6 +63,10 @@ def _orders(result: Result) -> tuple[int, int]:
     return len(np.unique(result.standing.order_id)), len(np.unique(result.fills["order_id"]))
 
 
+def _sent(result: Result) -> str:
+    return result.sent if result.orders is not None else "quotes, of each side and decision"
+
+
 def places(result: Result) -> int:
     """Decimals of the money on the page: all that any amount has, so that its parts add up there too."""
     results = [result] if result.optimistic is None else [result, result.optimistic]
@@ -99,10 +103,10 @@ def tiles(result: Result) -> list[Tile]:
             f"{n.count(totals.bought)} lots bought, {n.count(totals.sold)} sold",
         ),
         Tile(
-            "Fill rate",
+            f"{result.sent.capitalize()} filled",
             n.percent(filled / orders if orders else None),
             "",
-            f"of {n.count(orders)} orders",
+            f"of {n.count(orders)} {_sent(result)}",
         ),
         Tile(
             "Largest inventory",
@@ -175,7 +179,7 @@ def verdict(result: Result) -> str:
 
 
 def _length(result: Result) -> int:
-    return int(result.totals.end_time - result.totals.first_time)
+    return int(result.totals.last_time - result.totals.first_time)
 
 
 def _after_a_fill(result: Result) -> Iterable[str]:
@@ -310,7 +314,7 @@ def fill_rate_table(result: Result) -> Grid:
     rates = [r for r in result.fill_rates if r.orders]
     rows = [
         [
-            f"{r.side}, {r.place} the touch",
+            f"{r.side}, {r.place}",
             n.count(r.orders),
             n.count(r.filled),
             n.percent(r.fraction if r.estimable else None),
@@ -320,14 +324,17 @@ def fill_rate_table(result: Result) -> Grid:
         ]
         for r in rates
     ]
-    caption = f"{n.count(len(result.decisions))} decisions, {n.count(result.messages)} order messages."
+    caption = (
+        f"Inside, at or behind the touch. {n.count(len(result.decisions))} decisions, "
+        f"{n.count(result.messages)} order messages."
+    )
     if result.orders is not None:
         caption += " An order counts at each place where the market leaves it."
     if not all(r.estimable for r in rates):
         caption += f" A dash: fewer than {FEW} fills, too few to tell a rate."
     return Grid(
         "Fill rates",
-        ("Orders", "Sent", "Filled", "Share", "In the market", "Rate, 1/s", "95 % interval"),
+        (result.sent.capitalize(), "Sent", "Filled", "Share", "In the market", "Rate, 1/s", "95 % interval"),
         rows,
         caption=caption,
     )
@@ -414,7 +421,7 @@ def bound_table(result: Result) -> Grid | None:
         f"Inventory revaluation, {c}",
         f"Fees, {c}",
         "Fills",
-        "Orders filled",
+        f"{result.sent.capitalize()} filled",
         "Inventory, lots",
         f"Drawdown, {c}",
     )

@@ -140,36 +140,37 @@ def seconds(value: Any) -> str:
 
 
 def span(nanoseconds: int) -> str:
-    """A long duration in its two largest units.
+    """A long duration in its two largest units, rounded to the second of them.
 
     Examples
     --------
-    >>> span(23_400 * 10**9), span(345 * 10**9), span(12 * 10**9)
-    ('6 h 30 min', '5 min 45 s', '12 s')
+    >>> span(23_400 * 10**9), span(345 * 10**9), span(12 * 10**9), span(5_850 * 10**9), span(86_390 * 10**9)
+    ('6 h 30 min', '5 min 45 s', '12 s', '1 h 38 min', '1 d')
     """
     total = round(int(nanoseconds) / 1e9)
     units = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
     for i, (size, unit) in enumerate(units):
-        if total >= size:
-            whole, rest = divmod(total, size)
-            text = f"{whole} {unit}"
-            if i + 1 < len(units) and rest >= units[i + 1][0]:
-                text += f" {rest // units[i + 1][0]} {units[i + 1][1]}"
-            return text
+        small, name = units[min(i + 1, len(units) - 1)]
+        rounded = small * math.floor(total / small + 0.5)  # which may reach the unit above
+        if rounded >= size:
+            whole, rest = divmod(rounded, size)
+            return f"{whole} {unit}" + (f" {rest // small} {name}" if rest else "")
     return f"{int(nanoseconds) / 1e9:.3g} s"
 
 
 def stamp(nanoseconds: int) -> str:
-    """A time in UTC, to the second.
+    """A time in UTC, to the nearest second.
 
     Examples
     --------
-    >>> stamp(1_340_285_400 * 10**9)
-    '2012-06-21 13:30:00'
+    >>> stamp(1_340_285_400 * 10**9), stamp(1_340_285_399_700_000_000)
+    ('2012-06-21 13:30:00', '2012-06-21 13:30:00')
     """
     from datetime import UTC, datetime
 
-    return datetime.fromtimestamp(int(nanoseconds) // 10**9, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    return datetime.fromtimestamp((int(nanoseconds) + 500_000_000) // 10**9, UTC).strftime(
+        "%Y-%m-%d %H:%M:%S"
+    )
 
 
 def stamps(start: int, end: int) -> str:

@@ -162,7 +162,7 @@
   // --- the shared time axis ----------------------------------------------------------------------
   const clock = (ms) => {
     const digits = range.end - range.start < 10_000 ? 3 : 0;
-    const iso = new Date(ms).toISOString();
+    const iso = new Date(digits ? ms : 1000 * Math.round(ms / 1000)).toISOString();
     return iso.slice(11, digits ? 23 : 19);
   };
   const shown = document.getElementById("span");
