@@ -28,6 +28,7 @@ $(VENV)/.run: $(BIN)/python $(SOURCES)
 	@touch $@
 
 $(VENV)/.test: $(BIN)/python $(SOURCES)
+	@echo "Installing what the tests need into $(VENV) and compiling mmcore: one to three minutes, once"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $@ $(VENV)/.run
 

@@ -458,7 +458,10 @@ class TestErrors:
             ("replay --messages 20", "--messages must be budgets n/seconds such as '50/1, 1000/60'"),
             ("replay --messages 1/10", "n >= 2: one to open an order, one to cancel"),
             ("replay --min-life 500000000", "--min-life must be a finite number >= 0 and <= 86400 (s)"),
-            ("replay --latency 0.6 --timeout 1", "--timeout must be at least 1.2 s: an answer takes 2 * latency"),
+            (
+                "replay --latency 0.6 --timeout 1",
+                "--timeout must be at least 1.2 s: an answer takes 2 * latency",
+            ),
             ("replay --order-size 3", "--q-max must be a multiple of order_size, 3 lots, got 10"),
             ("replay --set model.order_size=3", "--q-max must be a multiple of order_size, 3 lots, got 10"),
             (

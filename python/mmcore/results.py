@@ -557,16 +557,8 @@ class Result:
     def notes(self) -> list[str]:
         """What a reader should know before using the numbers, in words."""
         found = [self.sample_note] if self.sample == "in-sample" else []
-        if not len(self.events.trades):
-            found.append(
-                "This feed has no trades, and only a trade fills a quote: no fills and no P&L say nothing "
-                "about the quotes."
-            )
-        elif self.settings.get("latency", 0.0) >= self.duration:
-            found.append(
-                f"The latency of {self.settings['latency']:,g} s is no shorter than the {self.duration:,g} s "
-                "of quoting: no quote reached the market."
-            )
+        if never := self._never_filled():
+            found.append(never)
         if self.parameters is not None and self.recalibrate is not None:
             from .report.numbers import seconds, span
 
@@ -579,6 +571,8 @@ class Result:
                 else f"The parameters stayed as they were: the first recalibration, {every} after the start and "
                 f"from the {window} before, was never due."
             )
+        if never:
+            return found  # nothing is to be said of how often
         law = self._intensity_law
         if law is not None and self._further:
             shares = [f"{100 * math.exp(-k):.0f} % ({side})" for side, (_, k) in zip(SIDES, law, strict=True)]
@@ -597,6 +591,20 @@ class Result:
                 )
             )
         return found
+
+    def _never_filled(self) -> str:
+        """Say why no quote could be filled, whatever it was; empty where one could."""
+        if not len(self.events.trades):
+            return (
+                "This feed has no trades, and only a trade fills a quote: no fills and no P&L say nothing "
+                "about the quotes."
+            )
+        if self.settings.get("latency", 0.0) >= self.duration:
+            return (
+                f"The latency of {self.settings['latency']:,g} s is no shorter than the {self.duration:,g} s "
+                "of quoting: no quote reached the market."
+            )
+        return ""
 
     def _off_the_law(self) -> list[str]:
         """Say of each side how many of the expected fills came, where that is less than half or over twice."""

@@ -202,7 +202,7 @@ def notes(result: Result) -> list[str]:
     if calibration is not None:
         found.extend(f"Calibration: {note}." for note in calibration.notes)
     found.extend(result.notes)
-    if len(result.fills) < FEW_FILLS:
+    if 0 < len(result.fills) < FEW_FILLS:
         found.append(f"Only {n.count(len(result.fills))} fills: averages and rates below say little.")
     if result.settings.get("fill") == "touch":
         found.append(
