@@ -200,6 +200,11 @@ async def feed(events: mm.Events, begin: int, speed: float) -> AsyncIterator[tup
     t = begin - q
     first = last = None
     start = time.monotonic()
+
+    async def until(now: int) -> None:
+        if speed:
+            await asyncio.sleep(max(0.0, (now - first) / 1e9 / speed - (time.monotonic() - start)))
+
     for row in range(begin, len(kind)):
         is_quote = kind[row] == 1
         now = int(quotes.local_time[q] if is_quote else trades.local_time[t])
@@ -207,10 +212,10 @@ async def feed(events: mm.Events, begin: int, speed: float) -> AsyncIterator[tup
         last = now if last is None else last
         while last + HEARTBEAT < now:
             last += HEARTBEAT
+            await until(last)
             yield row, last, ()
         last = now
-        if speed:
-            await asyncio.sleep(max(0.0, (now - first) / 1e9 / speed - (time.monotonic() - start)))
+        await until(now)
         if is_quote:
             touch = int(quotes.bid[q]), int(quotes.ask[q])
             there = int(quotes.bid_size[q]), int(quotes.ask_size[q])
@@ -222,10 +227,16 @@ async def feed(events: mm.Events, begin: int, speed: float) -> AsyncIterator[tup
 
 
 async def produce(rows: AsyncIterator[tuple], queue: asyncio.Queue) -> None:
-    """Put the rows into the queue; where it is full, wait for the desk."""
-    async for item in rows:
-        await queue.put(item)
-    await queue.put(None)
+    """Put the rows into the queue, and why there are no more; where it is full, wait for the desk."""
+    why = "the feed ended"
+    try:
+        async for item in rows:
+            await queue.put(item)
+    except asyncio.CancelledError:
+        why = "stopped"
+    except Exception as error:  # whatever it is, the desk must hear of it
+        why = f"the feed failed: {error!r}"
+    await queue.put(why)
 
 
 async def run(desk: Desk, events: mm.Events, speed: float = 0.0, most: int | None = None) -> str:
@@ -234,15 +245,20 @@ async def run(desk: Desk, events: mm.Events, speed: float = 0.0, most: int | Non
     if desk.state["stopped"]:
         return desk.state["stopped"]
     queue: asyncio.Queue = asyncio.Queue(MOST_WAITING)
+    producer = asyncio.create_task(produce(feed(events, desk.state["row"], speed), queue))
     stop = asyncio.Event()
+
+    def stopped() -> None:
+        stop.set()
+        producer.cancel()  # it may be asleep until the next row
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError, RuntimeError):  # no such signals here
-            loop.add_signal_handler(number, stop.set)
-    producer = asyncio.create_task(produce(feed(events, desk.state["row"], speed), queue))
-    done, why, now, widest = 0, "the feed ended", 0, 0
+            loop.add_signal_handler(number, stopped)
+    done, why, now, widest = 0, "the desk failed", 0, 0
     try:
-        while (item := await queue.get()) is not None:
+        while not isinstance(item := await queue.get(), str):
             row, now, content = item
             if len(content) == 2:
                 desk.on_quote(now, *content)
@@ -253,20 +269,26 @@ async def run(desk: Desk, events: mm.Events, speed: float = 0.0, most: int | Non
             if content:
                 desk.state["row"], done = row + 1, done + 1
             widest = max(widest, queue.qsize())
+            if done == most:
+                why = "paused"
+                break
             if stop.is_set():
                 why = "stopped"
                 break
             if desk.loss > LOSS_LIMIT:
                 desk.state["stopped"] = why = f"the loss passed {LOSS_LIMIT:,} ticks x lots"
                 break
-            if done == most:
-                return "paused"
+        else:
+            why = item
     finally:
         producer.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await producer
-    desk.kill(why, now)
-    print(f"{done:,} rows, at most {widest:,} waiting: {why}")
+        while not producer.done():  # it may wait for room
+            with contextlib.suppress(asyncio.QueueEmpty):
+                queue.get_nowait()
+            await asyncio.sleep(0)
+        if why != "paused":
+            desk.kill(why, now)
+            print(f"{done:,} rows, at most {widest:,} waiting: {why}")
     return why
 
 
@@ -304,10 +326,12 @@ def main() -> None:
     if desk.state["stopped"]:
         parser.exit(1, f"stopped: {desk.state['stopped']}; --lift goes on, and counts the loss from here\n")
     began = time.perf_counter()
-    asyncio.run(run(desk, events, given.speed))
+    try:
+        asyncio.run(run(desk, events, given.speed))
+    finally:
+        if given.state:
+            desk.save(given.state)
     took = time.perf_counter() - began
-    if given.state:
-        desk.save(given.state)
     print(
         f"{took:.1f} s, parameters of version {desk.quoter.version:,}, {desk.orders.sent:,} messages, "
         f"{desk.state['fills']:,} fills, {desk.state['stale']:,} quotes withheld for old data"

@@ -2,6 +2,8 @@
 
 import asyncio
 import importlib.util
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -174,3 +176,49 @@ def test_the_feed_waits_for_the_desk(live, events, monkeypatch):
     asyncio.run(live.run(desk, events, most=500))
     assert desk.state["row"] == 500
     assert seen == sorted(seen)
+
+
+def test_a_feed_that_fails_leaves_nothing_in_the_market(live, events, monkeypatch):
+    whole = live.feed
+
+    async def failing(*arguments):
+        async for item in whole(*arguments):
+            if item[0] == 700:
+                raise ConnectionError("gone")
+            yield item
+
+    monkeypatch.setattr(live, "feed", failing)
+    desk = desk_of(live, events)
+    assert asyncio.run(live.run(desk, events)) == "the feed failed: ConnectionError('gone')"
+    assert desk.state["row"] == 700
+    assert not desk.venue.resting
+    assert not desk.orders.working
+
+
+def test_a_desk_that_fails_leaves_nothing_in_the_market(live, events, monkeypatch):
+    desk = desk_of(live, events)
+    trade = desk.on_trade
+    monkeypatch.setattr(desk, "on_trade", lambda *given: 1 / 0 if desk.state["row"] > 500 else trade(*given))
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(live.run(desk, events))
+    assert not desk.venue.resting
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGTERM") or os.name == "nt", reason="no such signals here")
+def test_a_quiet_market_does_not_keep_it_from_stopping(live):
+    quotes = mm.Quotes(local_time=[0, 10**9, 10**13], bid=[99, 99, 99], ask=[101, 101, 101])
+    events = mm.Events(mm.Instrument("QUIET", tick="0.01"), None, quotes)
+    desk = desk_of(live, events)
+    seen = []
+    act = desk.act
+
+    def told(now):
+        seen.append(now)
+        if len(seen) == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        act(now)
+
+    desk.act = told
+    assert asyncio.run(live.run(desk, events, speed=50.0)) == "stopped"
+    assert len(seen) < 20  # heartbeats come at their time, not all at once
+    assert not desk.orders.working
