@@ -1,8 +1,8 @@
 """What a quote on old data costs: it stays, it widens with the age of the data, or it halts.
 
-The age is the time since the last quote of the book. Each rule is replayed on the data as they are, and with the
-quotes lost for ten seconds of every minute while trading goes on. A markout is what a fill is worth so much later,
-in ticks per lot, with its 95 % interval. Run it on a simulated market, or on your data:
+The age is the time since the last quote of the book. Each rule is replayed on the data as they are, and
+with the quotes lost for ten seconds of every minute while trading goes on. A markout is what a fill is worth
+so much later, in ticks per lot, with its 95 % interval. Run it on a simulated market, or on your data:
 python examples/feed_age.py [PATH]
 """
 

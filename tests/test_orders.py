@@ -426,7 +426,8 @@ def test_fills_that_a_list_may_hold_are_counted_for_the_worse(filled_before):
     listed = 2 if filled_before else 0
     assert (orders.position, orders.exposure) == (listed + 2, (listed + 2, -listed))
     sent = plain(orders.target((90, 101, 0, 14), now=4))
-    assert sent == [] and "EXPOSURE" in orders.held[1].name  # 14 would pass the limit if 0 is true
+    assert sent == []
+    assert "EXPOSURE" in orders.held[1].name  # 14 would pass the limit if 0 is true
     orders.reconcile([], position=2, now=100)
     assert (orders.position, orders.exposure, orders.suspect) == (2, (2, -2), ())
 

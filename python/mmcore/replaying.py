@@ -719,9 +719,9 @@ def run(
 
     The default walks forward: it calibrates on the first quarter of the time and replays the rest, while
     sigma, A and k are put in force again every minute from as many whole minutes before it as that quarter
-    holds. Nothing is known that could not have been: sample "out-of-sample". ``train=1`` calibrates and replays the same span, labelled
-    "in-sample" wherever the result is shown. With `sigma`, `A` and `k` all given
-    nothing is calibrated and everything is replayed: "fixed parameters".
+    holds. Nothing is known that could not have been: sample "out-of-sample". ``train=1`` calibrates and
+    replays the same span, labelled "in-sample" wherever the result is shown. With `sigma`, `A` and `k` all
+    given nothing is calibrated and everything is replayed: "fixed parameters".
 
     Parameters
     ----------

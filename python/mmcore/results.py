@@ -568,8 +568,8 @@ class Result:
                 f"The parameters followed the market: set {done:,} times of {len(self.parameters):,}, every "
                 f"{every} from the {window} before; where it did not identify them, those before stayed."
                 if len(self.parameters)
-                else f"The parameters stayed as they were: the first recalibration, {every} after the start and "
-                f"from the {window} before, was never due."
+                else f"The parameters stayed as they were: the first recalibration, {every} after the start "
+                f"and from the {window} before, was never due."
             )
         if never:
             return found  # nothing is to be said of how often
@@ -607,7 +607,7 @@ class Result:
         return ""
 
     def _off_the_law(self) -> list[str]:
-        """Say of each side how many of the expected fills came, where that is less than half or over twice."""
+        """Say of each side what share of the expected fills came, where it is below half or over twice."""
         found = []
         for side in SIDES:
             bins = [b for b in self.intensity if b.side == side]

@@ -135,7 +135,7 @@ _SUSPICIONS = {
     MM_SUSPECT_STRAY: "a fill of an order that is not known",
     MM_SUSPECT_OVERFILL: "an order was filled beyond its size",
     MM_SUSPECT_CONFLICT: "a report that contradicts what was known",
-    MM_SUSPECT_DOUBT: "the venue's list came while orders were on their way: their fills may be counted twice",
+    MM_SUSPECT_DOUBT: "the venue's list came while orders were on their way: it may hold their fills",
 }
 _PENDING = {MM_PENDING_NEW: "new", MM_PENDING_AMEND: "amend", MM_PENDING_CANCEL: "cancel"}
 _KIND_NAMES = {kind: kind.name for kind in ActionKind}
@@ -732,7 +732,7 @@ cdef class Orders:
         return Status(status)
 
     def ask(self, now):
-        """Say that the venue is being asked for its list: :meth:`reconcile` then knows what may have happened since.
+        """Say that the venue is asked for its list: :meth:`reconcile` knows then what may have come since.
 
         Parameters
         ----------
@@ -747,13 +747,14 @@ cdef class Orders:
         >>> orders.reconcile([(2, "ask", 102, 1)], position=1, now=2 * 10**9 + 30_000)
         """
         if mm_orders_ask(&self.c, as_time(now, "now")) != MM_OK:
-            raise InvalidArgument(argument="now", value=now, allowed=f"at least the last time, {self.c.now} ns")
+            allowed = f"at least the last time, {self.c.now} ns"
+            raise InvalidArgument(argument="now", value=now, allowed=allowed)
 
     def reconcile(self, open_orders, position, now):
         """Settle with the venue's list of open orders and its position, both as of one moment.
 
-        The moment is any since :meth:`ask`. Where that was not called, it is now: after all reports so far and
-        before all to come.
+        The moment is any since :meth:`ask`. Where that was not called, it is now: after all reports so far
+        and before all to come.
 
         Parameters
         ----------
@@ -772,11 +773,11 @@ cdef class Orders:
 
         Notes
         -----
-        What was filled of listed orders after the list was made is added to the position. An order that is not
-        listed is gone if a report had shown it at the venue before, or if it was sent ``timeout`` before. Of the
-        others nobody can tell whether they had not arrived yet or `position` holds their fills already: they
-        count on, their fills are added, ``exposure`` counts those where they are worse, and ``suspect`` asks for
-        another list.
+        What was filled of listed orders after the list was made is added to the position. An order that is
+        not listed is gone if a report had shown it at the venue before, or if it was sent ``timeout`` before.
+        Of the others nobody can tell whether they had not arrived yet or `position` holds their fills
+        already: they count on, their fills are added, ``exposure`` counts those where they are worse, and
+        ``suspect`` asks for another list.
 
         Examples
         --------

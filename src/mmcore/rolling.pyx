@@ -485,10 +485,10 @@ cdef class Recalibrate:
         return found
 
     def estimate(self, time):
-        """Return what the window that ends at ``time`` tells: whole steps of ``every``, and what has begun since.
+        """Return what the window that ends at ``time`` tells: whole steps, and what has begun since.
 
-        Between two steps up to ``every`` seconds less than the window are left; :meth:`update` and replays look
-        at the ends of steps.
+        Between two steps up to ``every`` seconds less than the window are left; :meth:`update` and replays
+        look at the ends of steps.
 
         Parameters
         ----------

@@ -46,9 +46,9 @@ one side; its *reach* is how far its extreme price lies from the mid in force be
 ``method="reach"``
     N(d) = orders with reach >= d, lambda(d) = N(d) / T, and a least-squares line through ln lambda on
     whole ticks. Counts at different depths are nested, not independent: their covariance,
-    ``cov(ln N(d), ln N(d')) = 1/N(d)`` for d <= d', is carried into the errors. T is all the time with a mid: inside
-    the spread this is the rate at which orders that trade anyway would have met the quote, which is less
-    than ``A exp(-k d)``.
+    ``cov(ln N(d), ln N(d')) = 1/N(d)`` for d <= d', is carried into the errors. T is all the time with
+    a mid: inside the spread this is the rate at which orders that trade anyway would have met the quote,
+    which is less than ``A exp(-k d)``.
 ``method="window"``
     for each window (g, g + W] a hit at d is a visible trade *strictly* beyond the mid at g by d ticks;
     lambda = -ln(1 - hits/n) / W and the same line, with the covariance of nested binomials. This is the

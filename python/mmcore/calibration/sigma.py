@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .market import Mids
 from .options import OPTION
@@ -52,7 +53,7 @@ class Volatility:
 
 
 BLOCKS = (100, 50, 25)
-"""Into how many blocks of time the moves are cut to see how their squares cluster; the largest error counts."""
+"""Blocks of time between which the squares of the moves are compared; the largest error counts."""
 LEAST_MOVES = 10
 """Moves a block at least."""
 

@@ -1,4 +1,4 @@
-"""Dynamic programs: V_t(x) = max_a { R_t(x, a) + E[V_{t+1}(f(x, a, w))] }, each solution with a certificate."""
+"""Dynamic programs, V_t(x) = max_a { R_t(x, a) + E[V_{t+1}(f(x, a, w))] }, with certified solutions."""
 
 from .solution import Solution
 

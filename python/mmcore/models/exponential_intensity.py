@@ -105,8 +105,8 @@ class ExponentialIntensity(Model):
             if not (math.isfinite(u) and u > 1e-290):
                 if abs(k[side] * cost[side]) < 100.0:
                     raise InvalidArgument(
-                        f"A={self.A[side]:g}, k={k[side]:g} and a risk aversion of {curvature:g} an order on the "
-                        f"{name} side are out of proportion: the intensity leaves the range of numbers",
+                        f"A={self.A[side]:g}, k={k[side]:g} and a risk aversion of {curvature:g} an order "
+                        f"are out of proportion on the {name} side: the intensity leaves all numbers",
                         argument="gamma" if curvature > 1e100 else "A",
                         value=curvature / self.order_size if curvature > 1e100 else self.A[side],
                     )
