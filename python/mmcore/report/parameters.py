@@ -170,7 +170,7 @@ def _error(result: Result, known: Any, quoter: Any, seconds: float) -> float:
 
 def charts(canvas: Any, result: Result) -> tuple[list[Any], list[Any]]:
     """Return the charts of the paths and the tables that the page draws them from."""
-    from .charts import LIGHT, Chart, Key, Table
+    from .charts import LIGHT, Chart, Key, Table, decades
 
     found, tables = [], []
     for path in paths(result):
@@ -181,6 +181,12 @@ def charts(canvas: Any, result: Result) -> tuple[list[Any], list[Any]]:
         tables.append(Table(path.name, path.time, columns))
         plot = canvas.against_time(170, 0, scale(path))
         _readable(plot)
+        if scale(path) == "log":
+            known = np.concatenate(
+                [part for steps in path.sides.values() for part in (steps.low, steps.high)]
+            )
+            if np.isfinite(known).any():
+                plot.yaxis.ticker = decades(float(np.nanmin(known)), float(np.nanmax(known)))
         source = canvas.source(path.name, *columns)
         keys, told = [], []
         for side, colour in zip(path.sides, _colours(path), strict=True):
@@ -215,11 +221,9 @@ def _colours(path: Path) -> tuple[str, ...]:
 
 
 def _readable(plot: Any) -> None:
-    from bokeh.models import LogScale, LogTicker, NumeralTickFormatter
+    from bokeh.models import NumeralTickFormatter
 
     plot.yaxis.formatter = NumeralTickFormatter(format="0,0.[0000]")
-    if isinstance(plot.y_scale, LogScale):
-        plot.yaxis.ticker = LogTicker(mantissas=[1, 2, 5], desired_num_ticks=4)
 
 
 def _note(result: Result, path: Path) -> str:
