@@ -1,0 +1,347 @@
+r"""Discounted problems: one loop, and five ways to the next value.
+
+Each pass computes Tv, bounds the true value with it (:mod:`mmcore.dp.certificate`) and stops when the bounds
+are within the tolerance. What differs is where the next pass starts:
+
+- **value iteration** from Tv, moved to the middle of the bounds (MacQueen's shift): the constant part of the error,
+  which fades like discount^n, is gone at once, and what remains fades as fast as the chain mixes;
+- **Gauss-Seidel** from Tv after some sweeps in place, which use new values at once;
+- **modified policy iteration** from Tv after some sweeps with the policy just found (Puterman and Shin 1978);
+- **policy iteration** from the value of that policy: exactly, by elimination in a band or by sparse LU, or
+  inexactly, by stabilised bi-conjugate gradients to a tenth of the residual (inexact policy iteration: solving
+  more exactly for a policy that will change is wasted);
+- **Anderson** from the combination of the last passes that leaves the least residual, taken only where the residual
+  then falls by the discount or more, else from Tv (so that it converges as value iteration does).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..bellman import Pairs, alive, span
+from ..errors import InvalidArgument, NoConvergence
+from .checks import tolerance
+from .solution import Solution
+
+if TYPE_CHECKING:
+    from .mdp import MDP
+
+__all__ = ["solve"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+METHODS = ("value_iteration", "gauss_seidel", "modified_policy_iteration", "policy_iteration", "anderson")
+EVALUATORS = ("band", "sparse", "bicgstab")
+KEYED = ("modified_policy_iteration", "policy_iteration")  # keep a key for each pair
+MEMORY = 5  # differences that Anderson combines
+IN_PLACE = 4  # sweeps of Gauss-Seidel between two passes that bound the error
+
+
+@dataclass
+class Iterate:
+    """Where a solve stands after a pass over the model."""
+
+    model: MDP
+    pairs: Pairs
+    v: Floats  # where the pass was made
+    tv: Floats  # what it gave
+    policy: Ints
+    low: float = 0.0  # range of tv - v
+    high: float = 0.0
+    below: float = 0.0  # bounds of the true value less tv
+    above: float = 0.0
+    changed: int = 0
+    target: float = 0.0  # residual that the tolerance asks for
+
+
+def solve(
+    model: MDP,
+    *,
+    method: str,
+    tol: float,
+    max_iterations: int | None,
+    start: Floats | None,
+    evaluator: str,
+    threads: int,
+    progress: Callable[[int, float, float], object] | None,
+) -> Solution:
+    """Solve; see :meth:`mmcore.dp.MDP.solve`."""
+    began = time.perf_counter()
+    tol = tolerance(tol)
+    contraction, pairs, n = model.contraction, model.pairs, model.n_states
+    if not contraction.high < 1:
+        raise InvalidArgument(
+            f"discount must be below 1 in every state for a discounted problem, got {model.discount.max()!r}: "
+            f"without it values may not be finite and cannot be bounded. Use backward_induction for a finite "
+            f"horizon, or average_reward for the gain per step"
+        )
+    method, evaluator, why = _choice(model, method, evaluator)
+    if max_iterations is None:
+        max_iterations = 100 + math.ceil(64 * math.log(2) / -math.log(max(contraction.high, 1e-300)))
+    elif max_iterations < 1:
+        raise InvalidArgument(argument="max_iterations", value=max_iterations, allowed=">= 1")
+    sign = pairs.sign
+    v = np.zeros(n) if start is None else sign * start
+    now = Iterate(model, pairs, v, np.empty(n), np.full(n, -1, dtype=np.int64))
+    now.target = tol * (1 - contraction.high) / 2
+    key = np.zeros(pairs.n_pairs, dtype=np.float32) if method in KEYED else None
+    step = _stepper(method, evaluator, now)
+    passes = _Passes(pairs, threads)
+    proven = drift = math.inf if key is None else 0.0
+    best, stalled, iteration = math.inf, 0, 0
+    size = 0.0 if start is None else max(map(abs, span(v)))
+    while True:
+        zero = iteration == 0 and start is None
+        now.low, now.high, now.changed, living, _ = passes.improve(
+            None if zero else now.v, now.tv, now.policy, key, proven, drift
+        )
+        iteration += 1
+        now.below, now.above, rounding = contraction.bounds(now.low, now.high, size)
+        half = (now.above - now.below) / 2
+        residual = max(abs(now.low), abs(now.high))
+        if progress is not None:
+            progress(iteration, residual, 2 * half)
+        noise = 3 * contraction.rounding(size)
+        if key is not None:
+            wide = contraction.closing(now.below + now.low, now.above + now.high)
+            proven = drift + wide + noise
+        if not math.isfinite(half):
+            raise NoConvergence("values left the range of floating point: rewards are too large")
+        stalled = 0 if half < 0.9 * best else stalled + 1
+        best = min(best, half)
+        if half + 4 * math.ulp(size) <= tol:
+            reason = "tolerance"
+            break
+        if half - rounding <= rounding / 8 or (stalled >= 30 and half <= 8 * rounding):
+            reason = "rounding"
+            break
+        if iteration >= max_iterations:
+            reason = "iterations"
+            break
+        iteration += step(now)  # now.tv is the next now.v
+        low, high = span(now.tv, now.v)
+        if key is None:
+            proven = contraction.closing(now.below + now.low - high, now.above + now.high - low) + noise
+        else:
+            drift += contraction.closing(low, high) + noise
+        now.v, now.tv = now.tv, now.v
+        size = max(map(abs, span(now.v)))
+    living = alive(key, proven) if key is not None else living
+    value = now.tv
+    middle = (now.below + now.above) / 2
+    lower, upper = value + now.below, value + now.above
+    value += middle
+    if sign < 0:
+        lower, upper = -upper, -lower
+        np.negative(value, out=value)
+    return Solution(
+        value=value,
+        policy=model.action_of(now.policy),
+        lower=lower,
+        upper=upper,
+        gap=float((upper - lower).max()),
+        iterations=iteration,
+        residual=residual,
+        alive_actions=int(living),
+        policy_unique=int(living) == n,
+        stop_reason=reason,
+        elapsed=time.perf_counter() - began,
+        method=method if method != "policy_iteration" else f"policy_iteration ({evaluator})",
+        why=why,
+    )
+
+
+class _Passes:
+    """Passes over the model, shared by threads; each state is computed the same way whoever does it."""
+
+    def __init__(self, pairs: Pairs, threads: int) -> None:
+        if threads < 1:
+            raise InvalidArgument(argument="threads", value=threads, allowed=">= 1")
+        self.pairs = pairs
+        n, parts = pairs.n_states, min(threads, pairs.n_states)
+        self.ranges = [(n * i // parts, n * (i + 1) // parts) for i in range(parts)]
+
+    def improve(
+        self, v: Floats | None, out: Floats, policy: Ints, key: Any, proven: float, drift: float
+    ) -> tuple[float, float, int, int, int]:
+        """Improve, as :meth:`Pairs.improve`, on all threads."""
+        if len(self.ranges) == 1:
+            return self.pairs.improve(v, out, policy, key, proven, drift)
+        with ThreadPoolExecutor(len(self.ranges)) as pool:
+            jobs = [
+                pool.submit(self.pairs.improve, v, out, policy, key, proven, drift, begin, end)
+                for begin, end in self.ranges
+            ]
+            low, high, changed, living, read = zip(*(job.result() for job in jobs), strict=True)
+        return min(low), max(high), sum(changed), sum(living), sum(read)
+
+
+def _choice(model: MDP, method: str, evaluator: str) -> tuple[str, str, str]:
+    """Method, evaluator, and why."""
+    if method != "auto" and method not in METHODS:
+        raise InvalidArgument(argument="method", value=method, allowed=f"auto or one of {', '.join(METHODS)}")
+    if evaluator != "auto" and evaluator not in EVALUATORS:
+        raise InvalidArgument(
+            argument="evaluator", value=evaluator, allowed=f"auto or one of {', '.join(EVALUATORS)}"
+        )
+    if evaluator != "auto" and method not in ("auto", "policy_iteration"):
+        raise InvalidArgument(f"evaluator is for method='policy_iteration', not for {method!r}")
+    found = model.extremes
+    below, above = found["below"], found["above"]
+    if method == "auto" and evaluator == "auto" and model.contraction.high <= 0.5:
+        return (
+            "value_iteration",
+            "",
+            f"each pass halves the error or more (discount {model.contraction.high:g})",
+        )
+    if method not in ("auto", "policy_iteration"):
+        return method, "", "asked for"
+    asked = "asked for; " if method != "auto" else ""
+    if evaluator != "auto":
+        return "policy_iteration", evaluator, f"{asked}evaluator asked for"
+    if below <= 1 and above <= 1:
+        return (
+            "policy_iteration",
+            "band",
+            f"{asked}successors are neighbours: a policy's value is one tri-diagonal elimination (Thomas)",
+        )
+    # Elimination in the band against some tens of products with the matrix.
+    if below * above <= 8 * found["successors"]:
+        return (
+            "policy_iteration",
+            "band",
+            f"{asked}successors lie within {below} states below and {above} above: a policy's value is one "
+            f"elimination in that band",
+        )
+    return (
+        "policy_iteration",
+        "bicgstab",
+        f"{asked}successors are scattered: policies are valued by iteration, to a tenth of the residual",
+    )
+
+
+def _stepper(method: str, evaluator: str, now: Iterate) -> Callable[[Iterate], int]:
+    """Return what writes the start of the next pass into ``now.tv``, and returns the passes it made itself."""
+    if method == "value_iteration":
+        return _shift
+    if method == "gauss_seidel":
+        return _gauss_seidel
+    if method == "modified_policy_iteration":
+        return _Sweeps(now)
+    if method == "anderson":
+        return _Anderson()
+    if evaluator == "bicgstab":
+        return _Krylov(now)
+    return _band if evaluator == "band" else _sparse
+
+
+def _shift(now: Iterate) -> int:
+    now.tv += now.model.contraction.shift(now.low, now.high)
+    return 0
+
+
+def _gauss_seidel(now: Iterate) -> int:
+    _shift(now)
+    for _ in range(IN_PLACE):
+        now.pairs.improve(now.tv, now.tv, now.policy)
+    return IN_PLACE
+
+
+class _Sweeps:
+    """Sweeps with the policy, until they change the value less than a tenth of what the pass did."""
+
+    def __init__(self, now: Iterate) -> None:
+        self.spare = np.empty_like(now.tv)
+
+    def __call__(self, now: Iterate) -> int:
+        goal = max((now.high - now.low) / 10, now.target)
+        for _ in range(100):
+            low, top = now.pairs.evaluate(now.tv, self.spare, now.policy)
+            now.tv, self.spare = self.spare, now.tv
+            if top - low <= goal:
+                break
+        now.tv += now.model.contraction.shift(low, top)
+        return 0
+
+
+class _Krylov:
+    """Bi-conjugate gradients; sweeps where they break down."""
+
+    def __init__(self, now: Iterate) -> None:
+        self.work = np.empty(5 * now.tv.size)
+        self.sweeps: _Sweeps | None = None
+
+    def __call__(self, now: Iterate) -> int:
+        _shift(now)
+        goal = max((now.high - now.low) / 2 / 10, now.target)
+        if not now.changed:
+            goal = now.target
+        status, _, residual = now.pairs.bicgstab(now.policy, goal, 2000, now.tv, self.work)
+        if status and not residual <= (now.high - now.low):
+            now.pairs.improve(now.v, now.tv, now.policy)  # what the breakdown spoilt
+            self.sweeps = self.sweeps or _Sweeps(now)
+            self.sweeps(now)
+        return 0
+
+
+def _band(now: Iterate) -> int:
+    found = now.model.extremes
+    if now.pairs.band(now.policy, found["below"], found["above"], now.tv):
+        raise NoConvergence("elimination met a pivot that is not positive: the discount is too close to 1")
+    return 0
+
+
+def _sparse(now: Iterate) -> int:
+    from scipy import sparse
+    from scipy.sparse.linalg import splu
+
+    _, row, column, probability, reward, discount = now.pairs.arrays
+    n = now.pairs.n_states
+    whole = sparse.csr_array((probability, column, row), shape=(now.pairs.n_pairs, n), copy=False)
+    chosen = sparse.eye_array(n) - whole[now.policy].multiply(np.broadcast_to(discount, n)[:, None])
+    now.tv[:] = splu(sparse.csc_array(chosen)).solve(now.pairs.sign * reward[now.policy])
+    return 0
+
+
+class _Anderson:
+    """Type-II Anderson acceleration (Walker and Ni 2011), safeguarded."""
+
+    def __init__(self) -> None:
+        self.values: list[Floats] = []  # differences of Tv
+        self.residuals: list[Floats] = []  # differences of Tv - v
+        self.image: Floats | None = None  # Tv and Tv - v of the last pass that was accepted
+        self.residual: Floats | None = None
+        self.size = math.inf
+
+    def __call__(self, now: Iterate) -> int:
+        size = max(abs(now.low), abs(now.high))
+        if self.image is not None and self.values and not size <= now.model.contraction.high * self.size:
+            now.tv[:] = self.image  # a plain step from the last one accepted
+            self.values, self.residuals, self.image = [], [], None
+            return 0
+        self.size = size
+        residual = now.tv - now.v
+        image = now.tv.copy()
+        if self.image is not None and self.residual is not None:
+            np.subtract(image, self.image, out=self.image)
+            np.subtract(residual, self.residual, out=self.residual)
+            self.values.append(self.image)
+            self.residuals.append(self.residual)
+            del self.values[:-MEMORY], self.residuals[:-MEMORY]
+            f = self.residuals
+            gram = np.array([[float(a @ b) for b in f] for a in f])
+            right = np.array([float(a @ residual) for a in f])
+            weights = np.linalg.lstsq(gram, right, rcond=1e-14)[0]
+            for weight, value in zip(weights, self.values, strict=True):
+                now.tv -= weight * value
+        self.image, self.residual = image, residual
+        return 0

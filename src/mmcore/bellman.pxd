@@ -1,0 +1,55 @@
+"""The Bellman kernels: the header's structs and functions."""
+cimport cython
+from libc.stdint cimport int32_t, int64_t
+
+
+cdef extern from "mmcore/bellman.h" nogil:
+    ctypedef struct mm_mdp:
+        int64_t n_states, n_pairs, n_columns
+        const int64_t *first
+        const void *row
+        const void *column
+        const double *probability
+        const double *reward
+        const double *discount
+        int64_t discount_step
+        double sign
+        int32_t wide
+
+    ctypedef struct mm_sweep:
+        double low, high
+        int64_t changed, alive, read
+
+    ctypedef struct mm_mdp_extremes:
+        double sum_low, sum_high
+        double reward
+        int64_t successors
+        int64_t below, above
+        int64_t pairs
+        int64_t feasible
+        int64_t state, pair, entry
+        double value
+
+    int mm_mdp_check(const mm_mdp *p, int64_t entries, double tolerance, mm_mdp_extremes *x) noexcept
+    void mm_bellman_improve(const mm_mdp *p, int64_t begin, int64_t end, const double *v, const double *old,
+                            double *out, int64_t *policy, float *key, double proven, double drift, double *q,
+                            mm_sweep *sweep) noexcept
+    int64_t mm_bellman_alive(int64_t n_pairs, const float *key, double proven) noexcept
+    void mm_bellman_evaluate(const mm_mdp *p, int64_t begin, int64_t end, const int64_t *policy,
+                             const double *v, const double *old, double *out, mm_sweep *sweep) noexcept
+    void mm_range(int64_t n, const double *a, const double *b, double *low, double *high) noexcept
+    int mm_bellman_band(const mm_mdp *p, const int64_t *policy, int64_t below, int64_t above, double *band,
+                        double *x) noexcept
+    int64_t MM_BELLMAN_BAND_WORK(int64_t n, int64_t below, int64_t above)
+    int64_t MM_BELLMAN_BICGSTAB_WORK(int64_t n)
+    int mm_bellman_bicgstab(const mm_mdp *p, const int64_t *policy, double tolerance, int64_t limit,
+                            double *x, double *work, int64_t *products, double *residual) noexcept
+
+
+@cython.final
+cdef class Pairs:
+    cdef mm_mdp c_mdp
+    cdef mm_mdp_extremes c_extremes
+    cdef tuple _arrays
+    cdef int64_t c_entries
+    cdef _policy(self, const int64_t[::1] policy)

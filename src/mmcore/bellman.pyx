@@ -1,0 +1,300 @@
+"""The Bellman operator over state-action pairs: the kernels of bellman.h over NumPy arrays.
+
+Nothing is copied: a :class:`Pairs` holds the caller's arrays and hands them to the kernels with the GIL
+released. Checks of meaning and their words are in :mod:`mmcore.dp`.
+"""
+import numpy as np
+
+from mmcore.errors import InvalidArgument
+
+cimport cython
+from libc.stdint cimport int32_t, int64_t
+
+__all__ = ["Pairs", "alive", "span"]
+
+
+cdef const void *_index(array, bint wide, str argument) except? NULL:
+    """Address of the first index; the array is kept alive by the caller."""
+    cdef const int32_t[::1] narrow
+    cdef const int64_t[::1] broad
+    if array.dtype != (np.int64 if wide else np.int32):
+        raise InvalidArgument(argument=argument, value=array.dtype, allowed="int32 or int64, like row")
+    if array.size == 0:
+        return NULL
+    if wide:
+        broad = array
+        return &broad[0]
+    narrow = array
+    return &narrow[0]
+
+
+cdef const double *_doubles(array) except? NULL:
+    cdef const double[::1] view = array
+    return &view[0] if view.shape[0] else NULL
+
+
+cdef _size(str argument, int64_t got, int64_t wanted):
+    if got != wanted:
+        raise InvalidArgument(argument=argument, value=got, allowed=f"of length {wanted}")
+
+
+@cython.final
+cdef class Pairs:
+    """State-action pairs, each with a reward and a row of successors.
+
+    Parameters
+    ----------
+    first : ndarray of int64, shape (n_states + 1,)
+        Pairs of state s are ``first[s]`` to ``first[s + 1] - 1``.
+    row, column : ndarray of int32 or of int64
+        Successors of pair j are ``column[row[j]:row[j + 1]]``.
+    probability : ndarray of float64
+        Their probabilities.
+    reward : ndarray of float64, shape (n_pairs,)
+        Reward of each pair; -inf (+inf where `sign` is -1): infeasible.
+    discount : ndarray of float64, shape (1,) or (n_states,)
+        One for all states, or one each.
+    sign : float
+        1 to maximise; -1 to minimise, where all values are minus the cost.
+    n_columns : int
+        States that values are given for; `n_states` where 0.
+
+    Notes
+    -----
+    Thread-safety: immutable; any number of threads may sweep at once, each into arrays of its own or over
+    its own range of states. The GIL is released meanwhile.
+
+    Examples
+    --------
+    Two states; stay for 1 in the second, or wait in the first:
+
+    >>> import numpy as np
+    >>> pairs = Pairs(np.array([0, 1, 2]), np.array([0, 1, 2]), np.array([1, 1]), np.array([1.0, 1.0]),
+    ...               np.array([0.0, 1.0]), np.array([0.5]))
+    >>> value, policy = np.zeros(2), np.full(2, -1)
+    >>> pairs.improve(np.array([1.0, 2.0]), value, policy)
+    (0.0, 0.0, 2, 2, 2)
+    >>> value
+    array([1., 2.])
+    """
+
+    def __init__(self, first, row, column, probability, reward, discount, sign=1.0, n_columns=0):
+        cdef const int64_t[::1] starts = first
+        cdef int64_t n = first.size - 1
+        if n < 1:
+            raise InvalidArgument(argument="first", value=first.size, allowed="of length 2 or more")
+        self._arrays = (first, row, column, probability, reward, discount)
+        self.c_mdp.n_states = n
+        self.c_mdp.n_pairs = reward.size
+        self.c_mdp.n_columns = n_columns or n
+        self.c_mdp.first = &starts[0]
+        _size("row", row.size, reward.size + 1)
+        _size("probability", probability.size, column.size)
+        if discount.size != 1:
+            _size("discount", discount.size, n)
+        self.c_mdp.wide = row.dtype == np.int64
+        self.c_mdp.row = _index(row, self.c_mdp.wide, "row")
+        self.c_mdp.column = _index(column, self.c_mdp.wide, "column")
+        self.c_mdp.probability = _doubles(probability)
+        self.c_mdp.reward = _doubles(reward)
+        self.c_mdp.discount = _doubles(discount)
+        self.c_mdp.discount_step = 0 if discount.size == 1 else 1
+        self.c_mdp.sign = sign
+        self.c_entries = column.size
+
+    @property
+    def arrays(self):
+        """The arrays given: first, row, column, probability, reward, discount."""
+        return self._arrays
+
+    @property
+    def n_states(self):
+        """States whose pairs these are."""
+        return self.c_mdp.n_states
+
+    @property
+    def n_pairs(self):
+        """State-action pairs, feasible or not."""
+        return self.c_mdp.n_pairs
+
+    @property
+    def sign(self):
+        """1 to maximise, -1 to minimise."""
+        return self.c_mdp.sign
+
+    def check(self, double tolerance):
+        """Read every number once.
+
+        Returns
+        -------
+        fault : int
+            0, or the code of what is wrong (MM_MDP_FIRST, ... of bellman.h).
+        found : dict
+            Extremes: `sum_low`, `sum_high`, `reward`, `successors`, `below`, `above`, `pairs`, `feasible`; and
+            `state`, `pair`, `entry`, `value` of the fault.
+        """
+        cdef int fault
+        with nogil:
+            fault = mm_mdp_check(&self.c_mdp, self.c_entries, tolerance, &self.c_extremes)
+        return fault, self.c_extremes
+
+    def improve(self, const double[::1] v, double[::1] out, int64_t[::1] policy, float[::1] key=None,
+                double proven=0.0, double drift=0.0, int64_t begin=0, int64_t end=-1, int64_t offset=0):
+        """Write Tv of the states `begin` to `end` - 1 to `out`, and the pairs that attain it to `policy`.
+
+        Parameters
+        ----------
+        v : ndarray of float, shape (n_columns,), or None
+            Values; `out` itself for a Gauss-Seidel sweep; None: all 0.
+        out : ndarray of float, shape (n_states,)
+            New values.
+        policy : ndarray of int, shape (n_states,)
+            Pairs; the one held is kept where it ties.
+        key : ndarray of float32, shape (n_pairs,), optional
+            What each pair is known to lack, see bellman.h; read and written.
+        proven, drift : float
+            Pairs with a key above `drift` are not read, and above `proven` never again. Without keys: what a
+            pair must lack to be counted as not alive.
+        begin, end : int
+            Range of states; all by default.
+        offset : int
+            State s of these pairs is ``v[offset + s]``.
+
+        Returns
+        -------
+        low, high : float
+            Range of new value less old.
+        changed : int
+            States whose pair changed.
+        alive : int
+            Pairs that are not proven to be suboptimal.
+        read : int
+            Pairs whose successors were read.
+        """
+        cdef int64_t n = self.c_mdp.n_states, widest = 1, s
+        cdef mm_sweep sweep
+        cdef float *keys = NULL
+        cdef const double *values = NULL
+        cdef const double *old = NULL
+        if end < 0:
+            end = n
+        if not 0 <= begin < end <= n:
+            raise InvalidArgument(argument="begin, end", value=(begin, end), allowed=f"0 <= begin < end <= {n}")
+        if v is not None:
+            _size("v", v.shape[0], self.c_mdp.n_columns)
+            values, old = &v[0], &v[0] + offset
+        _size("out", out.shape[0], n)
+        _size("policy", policy.shape[0], n)
+        if not 0 <= offset <= self.c_mdp.n_columns - n:
+            raise InvalidArgument(argument="offset", value=offset, allowed=f"0 to {self.c_mdp.n_columns - n}")
+        if key is not None:
+            _size("key", key.shape[0], self.c_mdp.n_pairs)
+            keys = &key[0]
+        for s in range(begin, end):
+            widest = max(widest, self.c_mdp.first[s + 1] - self.c_mdp.first[s])
+        cdef double[::1] q = np.empty(widest)
+        with nogil:
+            mm_bellman_improve(&self.c_mdp, begin, end, values, old, &out[0], &policy[0], keys, proven, drift,
+                               &q[0], &sweep)
+        return sweep.low, sweep.high, sweep.changed, sweep.alive, sweep.read
+
+    def evaluate(self, const double[::1] v, double[::1] out, const int64_t[::1] policy, int64_t begin=0,
+                 int64_t end=-1):
+        """Write reward + discount E[v] of the pairs of `policy` to `out`; the range of new less old.
+
+        Parameters
+        ----------
+        v, out : ndarray of float, shape (n_states,)
+            Values before and after; the same array for a Gauss-Seidel sweep.
+        policy : ndarray of int, shape (n_states,)
+            A feasible pair of each state.
+        begin, end : int
+            Range of states; all by default.
+        """
+        cdef mm_sweep sweep
+        if end < 0:
+            end = self.c_mdp.n_states
+        self._policy(policy)
+        _size("v", v.shape[0], self.c_mdp.n_columns)
+        _size("out", out.shape[0], self.c_mdp.n_states)
+        if not 0 <= begin < end <= self.c_mdp.n_states or self.c_mdp.n_columns != self.c_mdp.n_states:
+            raise InvalidArgument(argument="begin, end", value=(begin, end), allowed="a range of all the states")
+        with nogil:
+            mm_bellman_evaluate(&self.c_mdp, begin, end, &policy[0], &v[0], &v[0], &out[0], &sweep)
+        return sweep.low, sweep.high
+
+    def band(self, const int64_t[::1] policy, int64_t below, int64_t above, double[::1] x):
+        """Solve for the value of a policy whose successors lie within a band, into `x`; the kernel's status."""
+        cdef int status
+        self._policy(policy)
+        _size("x", x.shape[0], self.c_mdp.n_states)
+        if below < 0 or above < 0:
+            raise InvalidArgument(argument="below, above", value=(below, above), allowed=">= 0")
+        cdef double[::1] band = np.empty(MM_BELLMAN_BAND_WORK(self.c_mdp.n_states, below, above))
+        with nogil:
+            status = mm_bellman_band(&self.c_mdp, &policy[0], below, above, &band[0], &x[0])
+        return status
+
+    def bicgstab(self, const int64_t[::1] policy, double tolerance, int64_t limit, double[::1] x,
+                 double[::1] work):
+        """Improve `x` towards the value of a policy.
+
+        Returns
+        -------
+        status : int
+            0, or MM_NO_CONVERGENCE.
+        products : int
+            Products with the matrix.
+        residual : float
+            Largest |reward + discount E[x] - x|, as the recurrence knows it.
+        """
+        cdef int status
+        cdef int64_t products = 0
+        cdef double residual = 0.0
+        self._policy(policy)
+        _size("x", x.shape[0], self.c_mdp.n_states)
+        _size("work", work.shape[0], MM_BELLMAN_BICGSTAB_WORK(self.c_mdp.n_states))
+        with nogil:
+            status = mm_bellman_bicgstab(&self.c_mdp, &policy[0], tolerance, limit, &x[0], &work[0], &products,
+                                         &residual)
+        return status, products, residual
+
+    cdef _policy(self, const int64_t[::1] policy):
+        """A pair of each state, or raise."""
+        cdef int64_t s, wrong = -1
+        _size("policy", policy.shape[0], self.c_mdp.n_states)
+        with nogil:
+            for s in range(self.c_mdp.n_states):
+                if policy[s] < self.c_mdp.first[s] or policy[s] >= self.c_mdp.first[s + 1]:
+                    wrong = s
+                    break
+        if wrong >= 0:
+            raise InvalidArgument(argument="policy", value=policy[wrong], index=wrong,
+                                  allowed="a pair of the state")
+
+
+def alive(const float[::1] key, double proven):
+    """Count the pairs that their keys do not prove to be suboptimal."""
+    cdef int64_t count
+    with nogil:
+        count = mm_bellman_alive(key.shape[0], &key[0], proven)
+    return count
+
+
+def span(const double[::1] a, const double[::1] b=None):
+    """Smallest and largest of a - b, or of a.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> span(np.array([1.0, 5.0]), np.array([2.0, 2.0]))
+    (-1.0, 3.0)
+    """
+    cdef double low = 0.0, high = 0.0
+    cdef const double *other = NULL
+    if b is not None:
+        _size("b", b.shape[0], a.shape[0])
+        other = &b[0]
+    with nogil:
+        mm_range(a.shape[0], &a[0], other, &low, &high)
+    return low, high

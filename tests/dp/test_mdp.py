@@ -1,0 +1,332 @@
+"""Markov decision processes: conventions, refusals, and every method against exact arithmetic."""
+
+import re
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
+
+import mmcore as mm
+from mmcore.errors import InvalidArgument
+
+sys.path.insert(0, str(Path(__file__).parent))
+from exact import garnet, optimal, rational, value_of
+
+pytestmark = pytest.mark.compiled
+
+METHODS = [
+    ("value_iteration", "auto"),
+    ("gauss_seidel", "auto"),
+    ("modified_policy_iteration", "auto"),
+    ("policy_iteration", "auto"),
+    ("policy_iteration", "band"),
+    ("policy_iteration", "sparse"),
+    ("policy_iteration", "bicgstab"),
+    ("anderson", "auto"),
+    ("auto", "auto"),
+]
+
+
+def certify(solution, true):
+    """Check lower <= true <= upper, exactly."""
+    for s, v in enumerate(true):
+        assert Fraction(float(solution.lower[s])) <= v <= Fraction(float(solution.upper[s])), (s, solution)
+
+
+@pytest.mark.parametrize(("method", "evaluator"), METHODS)
+@settings(max_examples=40)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n_states=st.integers(1, 3),
+    n_actions=st.integers(1, 3),
+    discount=st.sampled_from([0.0, 0.3, 0.9, 0.99]),
+    tol=st.sampled_from([1e-2, 1e-6, 1e-9, 1e-14]),
+    maximize=st.booleans(),
+    scale=st.sampled_from([1.0, 1e-6, 1e8]),
+)
+def test_the_exact_value_lies_within_the_bounds_and_the_policy_is_as_good(
+    method, evaluator, seed, n_states, n_actions, discount, tol, maximize, scale
+):
+    rng = np.random.default_rng(seed)
+    r, p = garnet(rng, n_states, n_actions, 3)
+    r = scale * (r - 0.5)
+    r[rng.random(r.shape) < 0.2] = -np.inf if maximize else np.inf
+    r[np.arange(n_states), rng.integers(0, n_actions, n_states)] = 0.25 * scale
+    solution = mm.dp.MDP(r, p, discount, maximize=maximize).solve(
+        method, tol * scale, evaluator=evaluator, max_iterations=20_000
+    )
+    true, policies = optimal(r, p, [discount], maximize)
+    certify(solution, true)
+    assert solution.stop_reason in ("tolerance", "rounding")
+    if solution.stop_reason == "tolerance":
+        assert max(solution.upper - solution.value) <= tol * scale
+        assert max(solution.value - solution.lower) <= tol * scale
+    else:
+        assert solution.gap / 2 <= 1e-11 * scale / (1 - discount) ** 2
+    value = value_of(solution.policy, rational(r), rational(p), [Fraction(discount)] * n_states)
+    for s in range(n_states):  # the policy returned is worth what its bound says
+        if maximize:
+            assert value[s] >= Fraction(float(solution.lower[s]))
+        else:
+            assert value[s] <= Fraction(float(solution.upper[s]))
+    alive = sum(len({policy[s] for policy in policies}) for s in range(n_states))
+    assert solution.alive_actions >= alive  # no optimal action is ever eliminated
+    if solution.policy_unique:
+        assert [tuple(solution.policy)] == policies
+
+
+@pytest.mark.parametrize(("method", "evaluator"), METHODS)
+@settings(max_examples=20)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_discounts_may_differ_between_states(method, evaluator, seed):
+    rng = np.random.default_rng(seed)
+    r, p = garnet(rng, 4, 2, 3)
+    discount = rng.choice([0.0, 0.5, 0.9, 0.95], 4)
+    solution = mm.dp.MDP(r, p, discount).solve(method, 1e-7, evaluator=evaluator)
+    certify(solution, optimal(r, p, discount)[0])
+    assert solution.stop_reason == "tolerance"
+
+
+@given(seed=st.integers(0, 2**32 - 1), off=st.floats(-9e-10, 9e-10))
+def test_the_bounds_hold_for_rows_as_stored_not_as_meant(seed, off):
+    rng = np.random.default_rng(seed)
+    r, p = garnet(rng, 3, 2, 3)
+    p *= 1 + off
+    solution = mm.dp.MDP(r, p, 0.99).solve("value_iteration", 1e-9)
+    certify(solution, optimal(r, p, [0.99])[0])
+
+
+def test_bounds_hold_at_every_stage_of_the_iteration():
+    rng = np.random.default_rng(3)
+    r, p = garnet(rng, 4, 3, 2)
+    model, true = mm.dp.MDP(r, p, 0.95), optimal(r, p, [0.95])[0]
+    for method, evaluator in METHODS:
+        for passes in range(1, 12):
+            solution = model.solve(method, 1e-12, max_iterations=passes, evaluator=evaluator)
+            certify(solution, true)
+
+
+def test_a_start_far_from_the_solution_leads_there_too():
+    rng = np.random.default_rng(4)
+    r, p = garnet(rng, 4, 3, 2)
+    model, true = mm.dp.MDP(r, p, 0.9), optimal(r, p, [0.9])[0]
+    for method, evaluator in METHODS:
+        for start in (1e6 * rng.standard_normal(4), [float(v) for v in true]):
+            solution = model.solve(method, 1e-8, start=start, evaluator=evaluator, max_iterations=10_000)
+            certify(solution, true)
+            assert solution.stop_reason == "tolerance"
+
+
+@pytest.mark.parametrize("local", [None, 1, 3, 30])
+def test_methods_agree_within_their_bounds_on_larger_models(local):
+    rng = np.random.default_rng(5)
+    r, p = garnet(rng, 300, 5, 4, local=local)
+    model = mm.dp.MDP(r, p, 0.99)
+    solutions = [model.solve(method, 1e-9, evaluator=evaluator) for method, evaluator in METHODS]
+    for solution in solutions:
+        assert solution.stop_reason == "tolerance"
+        assert solution.policy_unique
+        assert solution.alive_actions == 300
+        assert (solution.policy == solutions[0].policy).all()
+        assert (solution.lower <= solutions[0].upper).all()
+        assert (solution.upper >= solutions[0].lower).all()
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_the_operator_contracts_is_monotone_and_shifts(seed):
+    rng = np.random.default_rng(seed)
+    r, p = garnet(rng, 12, 3, 4)
+    pairs = mm.dp.MDP(r, p, 0.9).pairs
+    v, w = 10 * rng.standard_normal((2, 12))
+
+    def image(x):
+        out, policy = np.empty(12), np.full(12, -1)
+        pairs.improve(np.ascontiguousarray(x), out, policy)
+        return out
+
+    assert abs(image(v) - image(w)).max() <= 0.9 * abs(v - w).max() + 1e-12
+    assert (image(np.maximum(v, w)) >= np.maximum(image(v), image(w)) - 1e-12).all()
+    np.testing.assert_allclose(image(v + 7), image(v) + 0.9 * 7, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(image(v), (r + 0.9 * p @ v).max(axis=1), rtol=0, atol=1e-12)
+
+
+def test_all_conventions_give_one_model():
+    rng = np.random.default_rng(6)
+    r, p = garnet(rng, 6, 3, 3)
+    r[2, 1] = -np.inf
+    rows = sparse.csr_matrix(p.reshape(18, 6))
+    s, a = np.repeat(np.arange(6), 3), np.tile(np.arange(3), 6)
+    mixed, keep = rng.permutation(18), np.isfinite(r.ravel())
+    wide = rows.copy()
+    wide.indices, wide.indptr = wide.indices.astype(np.int64), wide.indptr.astype(np.int64)
+    models = [
+        mm.dp.MDP(r, p, 0.9),
+        mm.dp.MDP(r, rows, 0.9),
+        mm.dp.MDP(r, wide, 0.9),
+        mm.dp.MDP(r, sparse.csr_array(rows), 0.9),
+        mm.dp.MDP(r.ravel()[mixed], rows[mixed], 0.9, s[mixed], a[mixed]),
+        mm.dp.MDP(r.ravel()[keep], rows[keep], 0.9, s[keep], a[keep]),
+        mm.dp.MDP(r.ravel()[keep], p.reshape(18, 6)[keep], 0.9, s[keep], a[keep]),
+        mm.dp.MDP.from_mdptoolbox(p.transpose(1, 0, 2), r, 0.9),
+        mm.dp.MDP.from_mdptoolbox([sparse.csr_matrix(p[:, i]) for i in range(3)], r, 0.9),
+        mm.dp.MDP(-r, p, 0.9, maximize=False),
+    ]
+    solutions = [model.solve() for model in models]
+    for solution in solutions[:-1]:
+        assert (solution.policy == solutions[0].policy).all()
+        np.testing.assert_array_equal(solution.value, solutions[0].value)
+    np.testing.assert_array_equal(solutions[-1].value, -solutions[0].value)
+    np.testing.assert_array_equal(solutions[-1].lower, -solutions[0].upper)
+
+
+def test_rewards_of_transitions_are_averaged():
+    rng = np.random.default_rng(7)
+    _, p = garnet(rng, 4, 2, 3)
+    r = rng.random((2, 4, 4))
+    model = mm.dp.MDP.from_mdptoolbox(p.transpose(1, 0, 2), r, 0.5)
+    expected = (p.transpose(1, 0, 2) * r).sum(axis=2).T
+    np.testing.assert_allclose(model.pairs.arrays[4].reshape(4, 2), expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize("index", [np.int32, np.int64])
+def test_sparse_rows_are_used_without_a_copy(index):
+    r, p = garnet(np.random.default_rng(8), 5, 2, 3)
+    rows = sparse.csr_matrix(p.reshape(10, 5))
+    rows.indices, rows.indptr = rows.indices.astype(index), rows.indptr.astype(index)
+    model = mm.dp.MDP(r, rows, 0.9)
+    _, row, column, probability, reward, _ = model.pairs.arrays
+    for ours, theirs in ((row, rows.indptr), (column, rows.indices), (probability, rows.data), (reward, r)):
+        assert np.shares_memory(ours, theirs)
+
+
+GOOD = ([[1.0, 0.0], [0.0, 2.0]], np.array([[[1.0, 0.0], [0.5, 0.5]], [[0.0, 1.0], [0.25, 0.75]]]))
+
+
+def changed(where, value):
+    p = GOOD[1].copy()
+    p[where] = value
+    return p
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((GOOD[0], changed((1, 0, 1), 0.9), 0.9), "state 1, action 0 sum to 0.9; allowed is 1 within 1e-09"),
+        ((GOOD[0], changed((0, 1), [1.5, -0.5]), 0.9), "state 0, action 1 hold the probability -0.5"),
+        ((GOOD[0], changed((0, 1, 0), np.nan), 0.9), "state 0, action 1 hold the probability nan"),
+        (([[1.0, np.nan], [0.0, 2.0]], GOOD[1], 0.9), "rewards of state 0, action 1 must be finite"),
+        (([[1.0, np.inf], [0.0, 2.0]], GOOD[1], 0.9), "rewards of state 0, action 1 .*best of all"),
+        (([[1.0, 0.0], [-np.inf, -np.inf]], GOOD[1], 0.9), "state 1 without a feasible action"),
+        ((GOOD[0], GOOD[1][:, :, :1], 0.9), "transitions must be of shape"),
+        ((GOOD[0], GOOD[1], -0.1), "discount must be finite and >= 0, got -0.1"),
+        ((GOOD[0], GOOD[1], [0.5, np.nan]), re.escape("discount[1] must be finite and >= 0, got nan")),
+        ((GOOD[0], GOOD[1], [0.5, 0.5, 0.5]), "discount must be a number, or of shape"),
+        (([1.0, 2.0], GOOD[1], 0.9), "rewards must be of shape"),
+        (
+            (np.ones(2), np.eye(2), 0.9, [0, 2], [0, 0]),
+            re.escape("s_indices[1] must be below the number of states"),
+        ),
+        ((np.ones(2), np.eye(2), 0.9, [0, 0], [1, 1]), "name state 0, action 1 twice"),
+        ((np.ones(2), np.eye(2), 0.9, [0, 0], [0, 1]), "state 1 without a feasible action"),
+        ((np.ones(2), np.eye(2), 0.9, [0, 1], None), "go together"),
+        ((np.ones(2), np.eye(2), 0.9, [0, 1], [0, -1]), re.escape("a_indices[1] must be >= 0, got -1")),
+    ],
+)
+def test_wrong_models_are_refused_by_state_and_action(arguments, words):
+    with pytest.raises(InvalidArgument, match=words):
+        mm.dp.MDP(*arguments)
+
+
+def test_successors_that_are_no_state_are_refused():
+    rows = sparse.csr_matrix(np.array([[0.0, 1.0], [1.0, 0.0]]))
+    rows.indices[1] = 7
+    with pytest.raises(InvalidArgument, match="state 1, action 0 lead to state 7; there are 0 to 1"):
+        mm.dp.MDP([[0.0], [0.0]], rows, 0.9)
+
+
+def test_row_pointers_that_do_not_ascend_are_refused():
+    rows = sparse.csr_matrix(np.array([[0.0, 1.0], [1.0, 0.0]]))
+    rows.indptr[1] = 5
+    with pytest.raises(InvalidArgument, match="no compressed sparse rows"):
+        mm.dp.MDP([[0.0], [0.0]], rows, 0.9)
+
+
+def test_labels_are_in_the_message():
+    with pytest.raises(InvalidArgument, match=re.escape("state 1 ('worn'), action 0 ('run') sum to 0.9")):
+        mm.dp.MDP(GOOD[0], changed((1, 0, 1), 0.9), 0.9, states=["new", "worn"], actions=["run", "renew"])
+
+
+@pytest.mark.parametrize("discount", [1.0, [0.5, 1.0], 1 - 1e-18, 1.5])
+def test_without_a_contraction_nothing_can_be_certified(discount):
+    with pytest.raises(InvalidArgument, match="discount must be below 1"):
+        mm.dp.MDP(*GOOD, discount).solve()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"method": "magic"}, "method must be auto or one of"),
+        ({"tol": 0.0}, "tol must be a finite number > 0"),
+        ({"tol": float("nan")}, "tol must be a finite number > 0"),
+        ({"max_iterations": 0}, "max_iterations must be >= 1"),
+        ({"evaluator": "magic"}, "evaluator must be auto or one of"),
+        ({"method": "anderson", "evaluator": "band"}, "evaluator is for"),
+        ({"threads": 0}, "threads must be >= 1"),
+        ({"start": [0.0]}, "start must be of shape"),
+        ({"start": [0.0, np.nan]}, re.escape("start[1] must be finite")),
+    ],
+)
+def test_wrong_options_are_refused(options, words):
+    with pytest.raises(InvalidArgument, match=words):
+        mm.dp.MDP(*GOOD, 0.9).solve(**options)
+
+
+def test_infeasible_rows_are_not_read():
+    p = GOOD[1].copy()
+    p[0, 1] = [np.nan, -3.0]
+    model = mm.dp.MDP([[1.0, -np.inf], [0.0, 2.0]], p, 0.5)
+    certify(model.solve(), optimal([[1.0], [2.0]], GOOD[1][[0, 1], [0, 1]][:, None], [0.5])[0])
+
+
+def test_iterations_run_out_honestly():
+    r, p = garnet(np.random.default_rng(9), 50, 3, 3, local=1)
+    solution = mm.dp.MDP(r, p, 0.99).solve("value_iteration", 1e-9, max_iterations=3)
+    assert (solution.stop_reason, solution.iterations) == ("iterations", 3)
+    assert solution.gap > 1e-9
+
+
+def test_ties_are_alive_and_the_policy_is_not_called_unique():
+    solution = mm.dp.MDP([[1.0, 1.0]], [[[1.0], [1.0]]], 0.9).solve()
+    assert solution.alive_actions == 2
+    assert not solution.policy_unique
+
+
+@pytest.mark.parametrize("method", ["value_iteration", "policy_iteration", "modified_policy_iteration"])
+def test_threads_change_no_bit(method):
+    r, p = garnet(np.random.default_rng(10), 101, 4, 5)
+    model = mm.dp.MDP(r, p, 0.97)
+    alone = model.solve(method)
+    for threads in (2, 3, 200):
+        shared = model.solve(method, threads=threads)
+        assert shared.value.tobytes() == alone.value.tobytes()
+        assert (shared.policy == alone.policy).all()
+        assert (shared.iterations, shared.alive_actions) == (alone.iterations, alone.alive_actions)
+
+
+def test_auto_says_what_it_takes_and_why():
+    rng = np.random.default_rng(11)
+    for local, discount, method, words in [
+        (1, 0.99, "policy_iteration (band)", "Thomas"),
+        (2, 0.99, "policy_iteration (band)", "within 2 states below"),
+        (None, 0.99, "policy_iteration (bicgstab)", "scattered"),
+        (None, 0.3, "value_iteration", "halves the error"),
+    ]:
+        r, p = garnet(rng, 60, 2, 3, local=local)
+        solution = mm.dp.MDP(r, p, discount).solve()
+        assert solution.method == method
+        assert words in solution.why
