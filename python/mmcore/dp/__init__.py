@@ -1,6 +1,20 @@
 """Dynamic programs, V_t(x) = max_a { R_t(x, a) + E[V_{t+1}(f(x, a, w))] }, with certified solutions."""
 
+from .average import AverageSolution, average_reward
+from .backward import backward_induction
+from .callables import Grid, Space, from_model, lagged, refinement_estimate
 from .mdp import MDP
 from .solution import Solution
 
-__all__ = ["MDP", "Solution"]
+__all__ = [
+    "MDP",
+    "AverageSolution",
+    "Grid",
+    "Solution",
+    "Space",
+    "average_reward",
+    "backward_induction",
+    "from_model",
+    "lagged",
+    "refinement_estimate",
+]

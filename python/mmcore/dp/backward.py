@@ -1,0 +1,182 @@
+r"""Finite horizons, by backward induction.
+
+    V_T = terminal,    V_t(s) = max_a { r_t(s, a) + discount sum_k p_t(s, a, k) V_{t+1}(k) }.
+
+One pass a step, nothing to converge. The bounds are those of rounding alone: a computed pass errs by at most eps_t
+(:mod:`mmcore.dp.certificate`) and carries the error of the step after it on, so that with B >= discount times the
+row sums
+
+    e_T = 0,    e_t = eps_t + B e_{t+1},    |computed V_t - V_t| <= e_t,
+
+which holds for any discount, 1 and above included.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ..errors import InvalidArgument
+from .checks import finite, tolerance
+from .mdp import MDP
+from .solution import Solution
+
+__all__ = ["backward_induction"]
+
+
+def backward_induction(
+    rewards: ArrayLike | MDP | Callable[[int], ArrayLike] | Callable[[int], MDP],
+    transitions: Any = None,
+    horizon: int = 1,
+    terminal: ArrayLike | None = None,
+    *,
+    discount: ArrayLike = 1.0,
+    maximize: bool = True,
+    tol: float = 1e-8,
+) -> Solution:
+    """Solve a problem that ends after `horizon` steps.
+
+    Parameters
+    ----------
+    rewards : array_like, MDP or callable
+        Shape (S, A) for all steps, or (horizon, S, A); a function of the step t = 0 .. horizon - 1 that returns
+        (S, A); a model, or a function of t that returns a model (`transitions`, `discount` and `maximize` are
+        then the model's own).
+    transitions : array_like, sparse matrix, sequence or callable
+        As for :class:`mmcore.dp.MDP`, for all steps; or a list of them, or a function of t.
+    horizon : int
+        Number of steps, >= 1.
+    terminal : array_like of float, shape (S,), optional
+        Value at the end; 0 by default.
+    discount : float or array_like of shape (S,)
+        Per step; may be 1 or more.
+    maximize : bool
+        False: rewards are costs.
+    tol : float
+        What the error must stay below for ``stop_reason`` to be ``"tolerance"``; nothing else depends on it.
+
+    Returns
+    -------
+    Solution
+        `value`, `lower` and `upper` of shape (horizon + 1, S), the last row being `terminal`; `policy` of shape
+        (horizon, S).
+
+    Raises
+    ------
+    InvalidArgument
+        As for :class:`mmcore.dp.MDP`.
+
+    Examples
+    --------
+    Stop for x or draw again, uniformly from {1, ..., 4}, with three draws left:
+
+    >>> import numpy as np, mmcore as mm
+    >>> rewards = np.array([[1.0, 0], [2, 0], [3, 0], [4, 0], [0, 0]])  # stop, draw; the last state: stopped
+    >>> transitions = np.zeros((5, 2, 5))
+    >>> transitions[:, 0, 4] = 1
+    >>> transitions[:4, 1, :4] = 0.25
+    >>> transitions[4, 1, 4] = 1
+    >>> solution = mm.dp.backward_induction(rewards, transitions, horizon=3)
+    >>> solution.policy[:, :4]
+    array([[1, 1, 0, 0],
+           [1, 1, 0, 0],
+           [0, 0, 0, 0]])
+    >>> solution.value[0, :4].tolist()
+    [3.0, 3.0, 3.0, 4.0]
+    """
+    began = time.perf_counter()
+    tol = tolerance(tol)
+    if isinstance(horizon, bool) or int(horizon) != horizon or horizon < 1:
+        raise InvalidArgument(argument="horizon", value=horizon, allowed="an integer >= 1")
+    horizon = int(horizon)
+    at = _models(rewards, transitions, horizon, discount, maximize)
+    model = at(horizon - 1)
+    n, sign = model.n_states, model.pairs.sign
+    value = np.zeros((horizon + 1, n))
+    if terminal is not None:
+        value[horizon] = finite("terminal", terminal, (n,))
+    value *= sign
+    policy = np.empty((horizon, n), dtype=np.int64)
+    error = np.zeros(horizon + 1)
+    chosen, alive = np.full(n, -1, dtype=np.int64), 0
+    for t in range(horizon - 1, -1, -1):
+        model = model if t == horizon - 1 else at(t)
+        if (model.n_states, model.pairs.sign) != (n, sign):
+            raise InvalidArgument(
+                f"the models of steps {t} and {horizon - 1} differ in states or in direction"
+            )
+        ahead, held = value[t + 1], error[t + 1]
+        size = float(np.abs(ahead).max())
+        rounding = model.contraction.rounding(size)
+        proven = model.contraction.closing(-held, held) + 3 * rounding
+        chosen[:] = -1  # steps do not lean on each other: of equal actions, the first
+        _, _, _, living, _ = model.pairs.improve(ahead, value[t], chosen, None, proven)
+        alive += living
+        policy[t] = model.action_of(chosen)
+        error[t] = (rounding + model.contraction.high * held) * (1 + 1e-12)
+    value *= sign
+    # The bounds are rounded too.
+    margin = error[:, None] + np.where(error > 0, 2 * np.spacing(np.abs(value).max(axis=1)), 0.0)[:, None]
+    lower, upper = value - margin, value + margin
+    return Solution(
+        value=value,
+        policy=policy,
+        lower=lower,
+        upper=upper,
+        gap=float((upper - lower).max()),
+        iterations=horizon,
+        residual=0.0,
+        alive_actions=int(alive),
+        policy_unique=int(alive) == horizon * n,
+        stop_reason="tolerance" if margin.max() <= tol else "rounding",
+        elapsed=time.perf_counter() - began,
+        method="backward_induction",
+        why="the horizon is finite: one pass a step is exact but for rounding",
+    )
+
+
+def _models(
+    rewards: Any, transitions: Any, horizon: int, discount: ArrayLike, maximize: bool
+) -> Callable[[int], MDP]:
+    """Return the model of a step as a function of it; what is the same for all steps is looked at once."""
+    if isinstance(rewards, MDP):
+        return lambda t: rewards
+    if transitions is None:
+        if not callable(rewards):
+            raise InvalidArgument("transitions are missing: give them, or a model (or a function of t) alone")
+
+        def made(t: int) -> MDP:
+            model = rewards(t)
+            if not isinstance(model, MDP):
+                raise InvalidArgument(
+                    f"rewards({t}) must be an MDP where transitions are not given, got {type(model).__name__}"
+                )
+            return model
+
+        return made
+    if callable(rewards):
+        reward_at = rewards
+    else:
+        table = np.asarray(rewards, dtype=np.float64)
+        if table.ndim == 3 and table.shape[0] != horizon:
+            raise InvalidArgument(
+                argument="rewards",
+                value=table.shape,
+                allowed=f"(S, A) or ({horizon}, S, A) for horizon={horizon}",
+            )
+        reward_at = (lambda t: table[t]) if table.ndim == 3 else (lambda t: table)
+    if callable(transitions) or isinstance(transitions, (list, tuple)):
+        if not callable(transitions) and len(transitions) != horizon:
+            raise InvalidArgument(
+                argument="transitions", value=len(transitions), allowed=f"one for each of {horizon} steps"
+            )
+        transition_at = transitions if callable(transitions) else transitions.__getitem__
+        return lambda t: MDP(reward_at(t), transition_at(t), discount, maximize=maximize)
+    fixed = MDP(reward_at(horizon - 1), transitions, discount, maximize=maximize)
+    if not callable(rewards) and table.ndim == 2:
+        return lambda t: fixed
+    return lambda t: fixed.with_rewards(reward_at(t))

@@ -1,0 +1,513 @@
+r"""Models from functions: what happens, in the problem's own words.
+
+A model is a reward R(x, a, w) and a transition f(x, a, w), vectorised over states x, actions a and shocks w:
+
+    V(x) = max_a sum_w prob(w) { R(x, a, w) + discount V(f(x, a, w)) }.
+
+States, actions and shocks are each one axis or a product of axes. An axis is a list of labels, any that compare
+equal, or a :class:`Grid` of a continuous variable, between whose points V is interpolated linearly (multilinearly
+on several). Interpolation is an average with weights >= 0 that sum to one: the discretised model is a Markov decision
+process like any other and its certificate holds for it. How far the discretised model is from the continuous one is
+another question: :func:`refinement_estimate` answers it by Richardson's comparison with half the points, an
+estimate and no bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import CapacityError, InvalidArgument
+from .mdp import MDP
+from .solution import Solution
+
+__all__ = ["Grid", "Space", "from_model", "lagged", "refinement_estimate"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+CHUNK = 1 << 20  # transitions looked at in one go
+MAX_STATES = 10_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """A continuous variable, known at points and linear between them.
+
+    Parameters
+    ----------
+    points : array_like of float
+        Ascending; two or more.
+    outside : str
+        ``"error"``: leaving the grid is refused; ``"clip"``: it ends at the nearest point.
+
+    Examples
+    --------
+    >>> Grid([0.0, 1.0, 3.0]).points
+    array([0., 1., 3.])
+    """
+
+    points: ArrayLike
+    outside: str = "error"
+
+    def __post_init__(self) -> None:
+        points = np.array(self.points, dtype=np.float64)
+        if (
+            points.ndim != 1
+            or points.size < 2
+            or not (np.isfinite(points).all() and (np.diff(points) > 0).all())
+        ):
+            raise InvalidArgument(
+                argument="points", value=self.points, allowed="two or more finite numbers, ascending"
+            )
+        if self.outside not in ("error", "clip"):
+            raise InvalidArgument(argument="outside", value=self.outside, allowed='"error" or "clip"')
+        object.__setattr__(self, "points", points)
+
+
+class Space:
+    """A product of axes.
+
+    Parameters
+    ----------
+    axes : Grid, sequence of labels, or mapping of name to either
+        One axis without a name; or named axes, of which the last runs fastest.
+
+    Examples
+    --------
+    >>> space = Space({"inventory": range(-1, 2), "regime": ["calm", "wild"]})
+    >>> len(space), space[3]
+    (6, (0, 'wild'))
+    >>> space.index((0, "wild"))
+    3
+    """
+
+    def __init__(self, axes: Any) -> None:
+        named = axes if isinstance(axes, Mapping) else {"": axes}
+        if not named:
+            raise InvalidArgument(argument="axes", value=axes, allowed="one or more axes")
+        self.names = list(named)
+        self.grids = [axis if isinstance(axis, Grid) else None for axis in named.values()]
+        self.labels: list[NDArray[Any]] = []
+        for name, axis in named.items():
+            values = np.asarray(axis.points if isinstance(axis, Grid) else list(axis))
+            if values.ndim != 1:  # labels that are sequences themselves
+                whole = np.empty(len(values), dtype=object)
+                whole[:] = [tuple(value) for value in values.tolist()]
+                values = whole
+            if not values.size or len(set(values.tolist())) != values.size:
+                raise InvalidArgument(
+                    argument=f"axis {name!r}".strip(), value=axis, allowed="one or more labels, each once"
+                )
+            self.labels.append(values)
+        self.shape = tuple(values.size for values in self.labels)
+        self._order = [np.argsort(values, kind="stable") for values in self.labels]
+
+    def __len__(self) -> int:
+        return int(np.prod(self.shape))
+
+    def __getitem__(self, index: int) -> object:
+        if not 0 <= index < len(self):
+            raise IndexError(f"there are {len(self)} elements, asked for {index}")
+        parts = tuple(
+            values[i].item() if hasattr(values[i], "item") else values[i]
+            for values, i in zip(self.labels, np.unravel_index(index, self.shape), strict=True)
+        )
+        return parts if self.names != [""] else parts[0]
+
+    def index(self, label: object) -> int:
+        """Index of an element."""
+        parts = (label,) if self.names == [""] else tuple(label)  # type: ignore[arg-type]
+        where = [np.flatnonzero(values == part) for values, part in zip(self.labels, parts, strict=True)]
+        if not all(found.size for found in where):
+            raise InvalidArgument(argument="label", value=label, allowed=f"an element of {self!r}")
+        return int(np.ravel_multi_index([int(found[0]) for found in where], self.shape))
+
+    def __repr__(self) -> str:
+        return (
+            "Space("
+            + " x ".join(
+                f"{name + ': ' if name else ''}{size}"
+                for name, size in zip(self.names, self.shape, strict=True)
+            )
+            + ")"
+        )
+
+    def at(self, index: Ints) -> Any:
+        """Elements as the functions see them: an array, or a namespace with one array for each axis."""
+        parts = [
+            values[i] for values, i in zip(self.labels, np.unravel_index(index, self.shape), strict=True)
+        ]
+        return (
+            parts[0] if self.names == [""] else SimpleNamespace(**dict(zip(self.names, parts, strict=True)))
+        )
+
+    def locate(
+        self, elements: Any, shape: tuple[int, ...], words: Callable[[int], str]
+    ) -> tuple[Ints, Floats]:
+        """Indices and weights, of shape (corners, *shape), of the points whose average an element is."""
+        if self.names == [""]:
+            parts = [elements]
+        elif isinstance(elements, (Mapping, SimpleNamespace)):
+            given = dict(elements) if isinstance(elements, Mapping) else vars(elements)
+            if set(given) != set(self.names):
+                raise InvalidArgument(
+                    argument="transition", value=sorted(given), allowed=f"axes {self.names}"
+                )
+            parts = [given[name] for name in self.names]
+        else:
+            parts = list(elements)
+            if len(parts) != len(self.names):
+                raise InvalidArgument(
+                    argument="transition", value=len(parts), allowed=f"one array for each of {self.names}"
+                )
+        sides = []  # of each axis: what each corner adds, and its weight
+        stride = len(self)
+        for k, part in enumerate(parts):
+            stride //= self.shape[k]
+            wide = np.broadcast_to(np.asarray(part), shape)
+            sides.append([(i * stride, w) for i, w in self._between(k, wide, words)])
+        index, weight = [], []
+        for corner in product(*sides):
+            index.append(np.broadcast_to(sum(i for i, _ in corner), shape))
+            total: Any = 1.0
+            for _, w in corner:
+                total = total * w
+            weight.append(np.broadcast_to(np.asarray(total, dtype=np.float64), shape))
+        return np.array(index, dtype=np.int64), np.array(weight)
+
+    def _between(self, k: int, value: NDArray[Any], words: Callable[[int], str]) -> list[tuple[Any, Any]]:
+        labels, grid, order = self.labels[k], self.grids[k], self._order[k]
+        name = f" {self.names[k]}" if self.names[k] else ""
+        if grid is None:
+            try:
+                place = np.minimum(np.searchsorted(labels, value, sorter=order), labels.size - 1)
+            except TypeError:
+                place = np.zeros(value.shape, dtype=np.int64)
+            found = order[place]
+            wrong = np.flatnonzero(np.asarray(labels[found] != value).ravel())
+            if wrong.size:
+                at = int(wrong[0])
+                raise InvalidArgument(
+                    f"transition{name} from {words(at)} leads to {value.ravel()[at : at + 1].tolist()[0]!r}, which is no state"
+                )
+            return [(found, 1.0)]
+        x = np.asarray(value, dtype=np.float64)
+        wrong = np.flatnonzero(
+            ~np.isfinite(x).ravel()
+            | ((grid.outside == "error") & ((x < labels[0]) | (x > labels[-1])).ravel())
+        )
+        if wrong.size:
+            at = int(wrong[0])
+            raise InvalidArgument(
+                f"transition{name} from {words(at)} leads to {float(x.ravel()[at])!r}, outside of the grid "
+                f"{labels[0]:g} to {labels[-1]:g}; outside='clip' ends at its edge"
+            )
+        x = np.clip(x, labels[0], labels[-1])
+        left = np.clip(np.searchsorted(labels, x, side="right") - 1, 0, labels.size - 2)
+        weight = (x - labels[left]) / (labels[left + 1] - labels[left])
+        return [(left, 1 - weight), (left + 1, weight)]
+
+
+def from_model(
+    states: Any,
+    actions: Any,
+    shocks: Any,
+    probabilities: ArrayLike | Callable[[Any, Any], ArrayLike],
+    reward: Callable[[Any, Any, Any], ArrayLike],
+    transition: Callable[[Any, Any, Any], Any],
+    discount: ArrayLike = 1.0,
+    *,
+    maximize: bool = True,
+    max_states: int = MAX_STATES,
+) -> MDP:
+    """Make a model from functions of state, action and shock.
+
+    Parameters
+    ----------
+    states, actions, shocks : Space, Grid, sequence of labels, or mapping of name to Grid or labels
+        What x, a and w range over. Only states may be continuous.
+    probabilities : array_like of shape (W,), or callable
+        Of each shock; or a function of (x, a) whose last axis is the shocks'.
+    reward : callable
+        ``reward(x, a, w)``, broadcast over states (first axis), actions and shocks. Arguments are arrays, or
+        namespaces with one array for each named axis. -inf: the action is not feasible there (+inf for costs).
+    transition : callable
+        ``transition(x, a, w)`` -> the next state: an array, or a mapping, namespace or sequence with one for each
+        axis. Where the reward says that the action is not feasible it may be anything on the grid.
+    discount : float or array_like of shape (S,)
+        Per step.
+    maximize : bool
+        False: rewards are costs.
+    max_states : int
+        More states are refused, with their number.
+
+    Returns
+    -------
+    MDP
+        With `states` and `actions` as labels.
+
+    Raises
+    ------
+    InvalidArgument
+        Names the function, the state, the action and the shock.
+    CapacityError
+        The number of states is above `max_states`.
+
+    Examples
+    --------
+    Sell from a stock of 2, price 1 or 2 with equal chance known when deciding, 0.9 a step:
+
+    >>> import numpy as np, mmcore as mm
+    >>> model = mm.dp.from_model(
+    ...     states={"stock": range(3), "price": [1, 2]},
+    ...     actions={"sell": [0, 1]},
+    ...     shocks=[1, 2],  # the next price
+    ...     probabilities=[0.5, 0.5],
+    ...     reward=lambda x, a, w: np.where(a.sell <= x.stock, a.sell * x.price, -np.inf),
+    ...     transition=lambda x, a, w: {"stock": np.maximum(x.stock - a.sell, 0), "price": w},
+    ...     discount=0.9,
+    ... )
+    >>> solution = model.solve()
+    >>> solution.value.round(3).reshape(3, 2)
+    array([[0.   , 0.   ],
+           [1.636, 2.   ],
+           [2.975, 3.636]])
+    """
+    x_space, a_space, w_space = (s if isinstance(s, Space) else Space(s) for s in (states, actions, shocks))
+    for argument, space in (("actions", a_space), ("shocks", w_space)):
+        if any(space.grids):
+            raise InvalidArgument(f"{argument} must be labels: a Grid is for states")
+    n, m, k = len(x_space), len(a_space), len(w_space)
+    if n > max_states:
+        raise CapacityError(f"the model has {n:,} states; allowed are {max_states:,} (max_states)")
+    fixed = None if callable(probabilities) else np.asarray(probabilities, dtype=np.float64)
+    if fixed is not None and fixed.shape != (k,):
+        raise InvalidArgument(argument="probabilities", value=fixed.shape, allowed=f"of shape ({k},)")
+    a, w = a_space.at(np.arange(m)), w_space.at(np.arange(k))
+    a, w = _shaped(a, (1, m, 1)), _shaped(w, (1, 1, k))
+    step = max(1, CHUNK // (m * k))
+    rewards = np.empty((n, m))
+    pieces = []
+    for begin in range(0, n, step):
+        index = np.arange(begin, min(begin + step, n))
+        x = _shaped(x_space.at(index), (index.size, 1, 1))
+        shape = (index.size, m, k)
+
+        def words(flat: int, begin: int = begin, shape: tuple[int, ...] = shape) -> str:
+            i, j, l = np.unravel_index(flat, shape)
+            return f"state {x_space[begin + int(i)]!r}, action {a_space[int(j)]!r}, shock {w_space[int(l)]!r}"
+
+        weight = _probabilities(fixed, probabilities, x_space, a_space, index, shape)
+        rewards[index] = _expected(reward(x, a, w), weight, shape, maximize, words)
+        pieces.append(_rows(x_space, transition(x, a, w), weight, rewards[index], shape, words))
+    from scipy import sparse
+
+    matrix = sparse.vstack(pieces, format="csr") if len(pieces) > 1 else pieces[0]
+    return MDP(rewards, matrix, discount, maximize=maximize, states=x_space, actions=a_space)  # type: ignore[arg-type]
+
+
+def _shaped(elements: Any, shape: tuple[int, ...]) -> Any:
+    if isinstance(elements, SimpleNamespace):
+        return SimpleNamespace(**{name: part.reshape(shape) for name, part in vars(elements).items()})
+    return elements.reshape(shape)
+
+
+def _probabilities(
+    fixed: Floats | None, function: Any, x_space: Space, a_space: Space, index: Ints, shape: tuple[int, ...]
+) -> Floats:
+    if fixed is not None:
+        return np.broadcast_to(fixed, shape)
+    x = _shaped(x_space.at(index), (shape[0], 1, 1))
+    a = _shaped(a_space.at(np.arange(shape[1])), (1, shape[1], 1))
+    return np.broadcast_to(np.asarray(function(x, a), dtype=np.float64), shape)
+
+
+def _expected(
+    reward: ArrayLike, weight: Floats, shape: tuple[int, ...], maximize: bool, words: Callable[[int], str]
+) -> Floats:
+    """Mean over the shocks; infinite where an infinite reward has a chance."""
+    value = np.broadcast_to(np.asarray(reward, dtype=np.float64), shape)
+    wrong = np.flatnonzero((np.isnan(value) | (value == (np.inf if maximize else -np.inf))).ravel())
+    if wrong.size:
+        at = int(wrong[0])
+        raise InvalidArgument(
+            f"reward of {words(at)} must be finite, or infinitely bad, got {value.flat[at]!r}"
+        )
+    bad = np.isinf(value)
+    mean = (np.where(bad, 0.0, value) * weight).sum(axis=2)
+    mean[(bad & (weight > 0)).any(axis=2)] = -np.inf if maximize else np.inf
+    return np.asarray(mean)
+
+
+def _rows(
+    space: Space,
+    to: Any,
+    weight: Floats,
+    reward: Floats,
+    shape: tuple[int, ...],
+    words: Callable[[int], str],
+) -> Any:
+    from scipy import sparse
+
+    index, share = space.locate(to, shape, words)
+    data = share * weight
+    data = np.where(np.isfinite(reward)[None, :, :, None], data, 0.0)
+    rows = shape[0] * shape[1]
+    flat = np.moveaxis(index, 0, -1).reshape(rows, -1)
+    entries = np.moveaxis(data, 0, -1).reshape(rows, -1)
+    pointers = np.arange(rows + 1) * flat.shape[1]
+    kind = np.int32 if max(pointers[-1], len(space)) < 2**31 else np.int64
+    matrix = sparse.csr_array(
+        (entries.ravel(), flat.ravel().astype(kind), pointers.astype(kind)), shape=(rows, len(space))
+    )
+    matrix.sum_duplicates()
+    matrix.eliminate_zeros()
+    return matrix
+
+
+def refinement_estimate(fine: Solution, coarse: Solution, shape: Sequence[int], order: int = 2) -> Floats:
+    """Estimate the discretisation error of `fine`, from a solution on every other point of its grids.
+
+    Richardson's comparison: where the error falls like the `order`-th power of the spacing, a fraction
+    1 / (2^order - 1) of the difference between the two solutions is what remains. An estimate, not a bound.
+
+    Parameters
+    ----------
+    fine, coarse : Solution
+        Values on the grid, and on every other point of each axis of it, ends included.
+    shape : sequence of int
+        Points of the fine grid on each axis; odd.
+    order : int
+        2 for linear interpolation of a smooth value.
+
+    Returns
+    -------
+    ndarray of float
+        Estimated error of `fine` at the points of the coarse grid.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> import numpy as np
+    >>> fine, coarse = SimpleNamespace(value=np.array([0.0, 1.0, 4.0])), SimpleNamespace(value=np.array([0.0, 4.3]))
+    >>> refinement_estimate(fine, coarse, [3]).round(6)
+    array([0. , 0.1])
+    """
+    sizes = tuple(shape)
+    if any(size % 2 == 0 or size < 3 for size in sizes):
+        raise InvalidArgument(argument="shape", value=sizes, allowed="odd numbers of points, 3 or more")
+    on = fine.value.reshape(sizes)[tuple(slice(None, None, 2) for _ in sizes)]
+    if on.size != coarse.value.size:
+        raise InvalidArgument(argument="coarse", value=coarse.value.size, allowed=f"{on.size} values")
+    return np.abs(on - coarse.value.reshape(on.shape)) / (2**order - 1)
+
+
+def lagged(model: MDP, delay: int, *, fallback: int | None = None, max_states: int = MAX_STATES) -> MDP:
+    """Return the model whose actions take effect `delay` steps after they are chosen.
+
+    A state is the model's state and the pipeline of the `delay` actions that are under way, oldest first; choosing
+    action a appends it, and the oldest one acts, with its reward and its transition.
+
+    Parameters
+    ----------
+    model : MDP
+        With one list of actions for all states (infeasible ones may be marked by their reward).
+    delay : int
+        Steps, >= 0.
+    fallback : int, optional
+        Action that acts instead where the one that is due is not feasible. Without it such a model is refused.
+    max_states : int
+        States, (actions)^delay x states, above which it is refused.
+
+    Returns
+    -------
+    MDP
+        State ``s * n_actions**delay + code``, where code is the pipeline as a number of base n_actions, the oldest
+        first; labels are (state, (oldest, ..., newest)).
+
+    Examples
+    --------
+    >>> import mmcore as mm
+    >>> model = mm.dp.MDP([[1.0, 0.0], [0.0, 2.0]], [[[1, 0], [0, 1]], [[0, 1], [1, 0]]], 0.9)
+    >>> late = mm.dp.lagged(model, delay=1)
+    >>> late.n_states, late.states[1]
+    (4, (0, (1,)))
+    """
+    n, m = model.n_states, model.n_actions
+    first, row, column, probability, reward, discount = model.pairs.arrays
+    if isinstance(delay, bool) or int(delay) != delay or delay < 0:
+        raise InvalidArgument(argument="delay", value=delay, allowed="an integer >= 0")
+    if model._action is not None and model.pairs.n_pairs != n * m:
+        raise InvalidArgument(
+            "model must have one list of actions for all states: mark those that are not feasible by their reward"
+        )
+    if fallback is not None and not 0 <= fallback < m:
+        raise InvalidArgument(argument="fallback", value=fallback, allowed=f"an action, 0 to {m - 1}")
+    if delay == 0:
+        return model
+    codes = m**delay
+    if n * codes > max_states:
+        raise CapacityError(
+            f"a delay of {delay} makes {m}^{delay} x {n:,} = {n * codes:,} states; allowed are {max_states:,} "
+            f"(max_states)"
+        )
+    state = np.repeat(np.arange(n), codes)
+    code = np.tile(np.arange(codes), n)
+    due = first[state] + code // (codes // m)
+    lost = ~np.isfinite(reward[due])
+    if lost.any():
+        if fallback is None:
+            s, a = int(state[lost][0]), int((due - first[state])[lost][0])
+            raise InvalidArgument(
+                f"action {a} is not feasible in state {s}, where it may fall due: give a fallback action that acts "
+                f"instead"
+            )
+        due = np.where(lost, first[state] + fallback, due)
+        lost = ~np.isfinite(reward[due])
+        if lost.any():
+            raise InvalidArgument(
+                f"the fallback action {fallback} is not feasible in state {int(state[lost][0])}"
+            )
+    # The rows of pair (x, code, a): those of the action due, to (successor, code without it and with a).
+    pair = np.repeat(due, m)
+    added = np.repeat(code % (codes // m), m) * m + np.tile(np.arange(m), n * codes)
+    length = np.diff(row)[pair].astype(np.int64)
+    begin = np.concatenate([[0], np.cumsum(length)])
+    take = np.arange(begin[-1]) - np.repeat(begin[:-1] - row[:-1][pair], length)
+    to = column[take].astype(np.int64) * codes + np.repeat(added, length)
+    from scipy import sparse
+
+    matrix = sparse.csr_array((probability[take], to, begin), shape=(pair.size, n * codes))
+    return MDP(
+        reward[pair].reshape(n * codes, m),
+        matrix,
+        discount if discount.size == 1 else np.repeat(discount, codes),
+        maximize=model.maximize,
+        states=_Pipelines(model, delay),
+        actions=model.actions,
+    )
+
+
+class _Pipelines(Sequence[object]):
+    """Labels of the states of a lagged model, made when asked for."""
+
+    def __init__(self, model: MDP, delay: int) -> None:
+        self.model, self.shape = model, (model.n_states, *(model.n_actions,) * delay)
+
+    def __len__(self) -> int:
+        return int(np.prod(self.shape))
+
+    def __getitem__(self, index: Any) -> Any:
+        state, *pipeline = (int(i) for i in np.unravel_index(index, self.shape))
+        labels, names = self.model.states, self.model.actions
+        return (
+            state if labels is None else labels[state],
+            tuple(a if names is None else names[a] for a in pipeline),
+        )
