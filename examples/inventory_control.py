@@ -17,11 +17,10 @@ LOW, HIGH, LARGEST = -40, 50, 45
 
 
 def demand(mean: float = MEAN, largest: int = 25) -> tuple[np.ndarray, np.ndarray]:
-    """Return units asked for in a day and their probabilities; the tail beyond `largest` is asked for as that."""
+    """Return units asked for in a day and their probabilities, given that it is no more than `largest`."""
     units = np.arange(largest + 1)
     probability = np.array([math.exp(d * math.log(mean) - mean - math.lgamma(d + 1)) for d in units])
-    probability[-1] += 1 - probability.sum()
-    return units, probability
+    return units, probability / probability.sum()
 
 
 def model(fixed: float = FIXED, delivery: float = 1.0) -> mm.dp.MDP:

@@ -167,43 +167,41 @@ MM_INLINE double mm_mdp_expect(const mm_mdp *p, int64_t pair, const double *v, i
 
 MM_INLINE void mm_bellman_improve_as(const mm_mdp *p, int64_t begin, int64_t end, const double *v,
                                      const double *old, double *out, int64_t *policy, float *key,
-                                     double proven, double drift, double *q, mm_sweep *sweep, int wide,
-                                     int rewards) {
+                                     double proven, double drift, double *q, int64_t *open, mm_sweep *sweep,
+                                     int wide, int rewards) {
   double low = INFINITY, high = -INFINITY;
   int64_t read = 0, changed = 0, alive = 0;
   for (int64_t s = begin; s < end; ++s) {
     const double discount = p->discount[s * p->discount_step], before = rewards ? 0 : old[s];
     const int64_t first = p->first[s], last = p->first[s + 1], held = policy[s];
     double best = -INFINITY;
-    int64_t at = first;
+    int64_t at = first, count = 0;
+    /* Which pairs are read is decided without a branch: nobody could predict it. */
     for (int64_t j = first; j < last; ++j) {
-      double value = NAN; /* not read */
-      if (key && key[j] > drift) {
-        if (key[j] > proven)
-          key[j] = INFINITY;
-        else
-          ++alive;
-      } else {
-        value = p->sign * p->reward[j];
-        if (!rewards && value != -INFINITY) {
-          value += discount * mm_mdp_expect(p, j, v, wide);
-          ++read;
-        }
-        if (value > best)
-          best = value, at = j;
+      open[count] = j;
+      count += key ? !(key[j] > drift) : 1;
+    }
+    if (key)
+      for (int64_t j = first; j < last; ++j) {
+        alive += !(key[j] > proven);
+        key[j] = key[j] > proven ? INFINITY : key[j];
       }
-      q[j - first] = value;
+    for (int64_t i = 0; i < count; ++i) {
+      double value = p->sign * p->reward[open[i]];
+      if (!rewards && value != -INFINITY)
+        value += discount * mm_mdp_expect(p, open[i], v, wide);
+      q[i] = value;
+      at = value > best || (value == best && open[i] == held) ? open[i] : at; /* a tie changes nothing */
+      best = value > best ? value : best;
     }
-    for (int64_t j = first; j < last; ++j) {
-      if (isnan(q[j - first]))
-        continue;
-      if (key) /* rounded down: a relative 2^-23 is more than the conversion adds */
-        key[j] = (float)((best - q[j - first] + drift) * (1 - 0x1p-23)), ++alive;
-      else
-        alive += !(best - q[j - first] > proven);
+    read += rewards ? 0 : count;
+    if (key) { /* rounded down: a relative 2^-23 is more than the conversion adds */
+      for (int64_t i = 0; i < count; ++i)
+        key[open[i]] = (float)((best - q[i] + drift) * (1 - 0x1p-23));
+    } else {
+      for (int64_t i = 0; i < count; ++i)
+        alive += !(best - q[i] > proven);
     }
-    if (held >= first && held < last && q[held - first] == best)
-      at = held; /* a tie changes nothing */
     changed += at != held;
     policy[s] = at;
     out[s] = best;
@@ -217,17 +215,18 @@ MM_INLINE void mm_bellman_improve_as(const mm_mdp *p, int64_t begin, int64_t end
  * model (other than v where the model is a part of a larger one). policy[s] holds pairs: the one held is kept
  * where it ties. With out == v it is a Gauss-Seidel sweep; with v NULL all values are 0 and no row is read.
  * key may be NULL: then all pairs are read, and those that lack no more than `proven` are counted as alive;
- * else pairs with key > drift are not read, and those with key > proven never again. q: room for the pairs
- * of one state. */
+ * else pairs with key > drift are not read, and those with key > proven never again. q and open: room
+ * for the pairs of one state. */
 static inline void mm_bellman_improve(const mm_mdp *p, int64_t begin, int64_t end, const double *v,
                                       const double *old, double *out, int64_t *policy, float *key,
-                                      double proven, double drift, double *q, mm_sweep *sweep) {
+                                      double proven, double drift, double *q, int64_t *open,
+                                      mm_sweep *sweep) {
   if (!v)
-    mm_bellman_improve_as(p, begin, end, v, old, out, policy, key, proven, drift, q, sweep, 0, 1);
+    mm_bellman_improve_as(p, begin, end, v, old, out, policy, key, proven, drift, q, open, sweep, 0, 1);
   else if (p->wide)
-    mm_bellman_improve_as(p, begin, end, v, old, out, policy, key, proven, drift, q, sweep, 1, 0);
+    mm_bellman_improve_as(p, begin, end, v, old, out, policy, key, proven, drift, q, open, sweep, 1, 0);
   else
-    mm_bellman_improve_as(p, begin, end, v, old, out, policy, key, proven, drift, q, sweep, 0, 0);
+    mm_bellman_improve_as(p, begin, end, v, old, out, policy, key, proven, drift, q, open, sweep, 0, 0);
 }
 
 /* Pairs that key does not prove to be suboptimal: those with key <= proven. */
@@ -295,6 +294,40 @@ static inline void mm_range(int64_t n, const double *a, const double *b, double 
 
 #define MM_BELLMAN_BAND_WORK(n, below, above) ((n) * ((below) + (above) + 1))
 
+/* Inner product in four sums. */
+static inline double mm_inner(int64_t n, const double *a, const double *b) {
+  double w = 0, x = 0, y = 0, z = 0;
+  int64_t i = 0;
+  for (; i + 4 <= n; i += 4) {
+    w += a[i] * b[i];
+    x += a[i + 1] * b[i + 1];
+    y += a[i + 2] * b[i + 2];
+    z += a[i + 3] * b[i + 3];
+  }
+  for (; i < n; ++i)
+    w += a[i] * b[i];
+  return (w + x) + (y + z);
+}
+
+/* Eliminate columns j .. j + 3 of row s, above >= 4. What stood there is not needed again. */
+MM_INLINE void mm_bellman_eliminate(const double *band, int64_t width, int64_t below, int64_t above, int64_t s,
+                                    int64_t j, double *own, const double *x, double *value) {
+  /* Row j + a has column c at ra[c - j], this row at here[c - j]; diagonals are kept inverted. */
+  const double *__restrict r0 = band + j * width + below;
+  const double *r1 = r0 + width - 1, *r2 = r1 + width - 1, *r3 = r2 + width - 1;
+  double *__restrict here = own + below + j - s;
+  const double f0 = here[0] * r0[0];
+  const double f1 = (here[1] - f0 * r0[1]) * r1[1];
+  const double f2 = (here[2] - f0 * r0[2] - f1 * r1[2]) * r2[2];
+  const double f3 = (here[3] - f0 * r0[3] - f1 * r1[3] - f2 * r2[3]) * r3[3];
+  for (int64_t c = 4; c <= above; ++c)
+    here[c] -= (f0 * r0[c] + f1 * r1[c]) + (f2 * r2[c] + f3 * r3[c]);
+  here[above + 1] -= f1 * r1[above + 1] + f2 * r2[above + 1] + f3 * r3[above + 1];
+  here[above + 2] -= f2 * r2[above + 2] + f3 * r3[above + 2];
+  here[above + 3] -= f3 * r3[above + 3];
+  *value -= (f0 * x[j] + f1 * x[j + 1]) + (f2 * x[j + 2] + f3 * x[j + 3]);
+}
+
 /* By elimination without pivoting: the rows are strictly diagonally dominant, with a positive diagonal and no
  * other positive entry, so that nothing grows. Successors of the policy lie at most `below` states below and
  * `above` above. band: MM_BELLMAN_BAND_WORK doubles; row s has columns s - below .. s + above. */
@@ -318,14 +351,14 @@ static inline int mm_bellman_band(const mm_mdp *p, const int64_t *policy, int64_
       own[below + column - s] -= discount * p->probability[k];
     }
     double value = p->sign * p->reward[pair];
-    for (int64_t j = from; j < s; ++j) {
-      const double *up = band + j * width + below + 1; /* columns j + 1 .. j + above */
-      double *here = own + below + j + 1 - s;
+    int64_t j = from;
+    for (; above >= 4 && j + 4 <= s; j += 4) /* four at a time: the row is loaded and stored once */
+      mm_bellman_eliminate(band, width, below, above, s, j, own, x, &value);
+    for (; j < s; ++j) {
+      const double *__restrict up = band + j * width + below + 1; /* columns j + 1 .. j + above */
+      double *__restrict here = own + below + j + 1 - s;
       const double factor = own[below + j - s] * band[j * width + below]; /* the diagonal is kept inverted */
-      if (factor == 0)
-        continue;
-      const int64_t count = above;
-      for (int64_t i = 0; i < count; ++i)
+      for (int64_t i = 0; i < above; ++i)
         here[i] -= factor * up[i];
       value -= factor * x[j];
     }
@@ -337,10 +370,7 @@ static inline int mm_bellman_band(const mm_mdp *p, const int64_t *policy, int64_
   for (int64_t s = n - 1; s >= 0; --s) {
     const double *own = band + s * width + below;
     const int64_t last = s + above < n - 1 ? s + above : n - 1;
-    double value = x[s];
-    for (int64_t j = s + 1; j <= last; ++j)
-      value -= own[j - s] * x[j];
-    x[s] = value * own[0];
+    x[s] = (x[s] - mm_inner(last - s, own + 1, x + s + 1)) * own[0];
   }
   return MM_OK;
 }
@@ -361,21 +391,6 @@ static inline void mm_bellman_apply(const mm_mdp *p, const int64_t *policy, cons
     mm_bellman_apply_as(p, policy, x, out, 1);
   else
     mm_bellman_apply_as(p, policy, x, out, 0);
-}
-
-/* Inner product in four sums. */
-static inline double mm_inner(int64_t n, const double *a, const double *b) {
-  double w = 0, x = 0, y = 0, z = 0;
-  int64_t i = 0;
-  for (; i + 4 <= n; i += 4) {
-    w += a[i] * b[i];
-    x += a[i + 1] * b[i + 1];
-    y += a[i + 2] * b[i + 2];
-    z += a[i + 3] * b[i + 3];
-  }
-  for (; i < n; ++i)
-    w += a[i] * b[i];
-  return (w + x) + (y + z);
 }
 
 #define MM_BELLMAN_BICGSTAB_WORK(n) (5 * (n))

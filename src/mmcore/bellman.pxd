@@ -33,7 +33,7 @@ cdef extern from "mmcore/bellman.h" nogil:
     int mm_mdp_check(const mm_mdp *p, int64_t entries, double tolerance, mm_mdp_extremes *x) noexcept
     void mm_bellman_improve(const mm_mdp *p, int64_t begin, int64_t end, const double *v, const double *old,
                             double *out, int64_t *policy, float *key, double proven, double drift, double *q,
-                            mm_sweep *sweep) noexcept
+                            int64_t *open, mm_sweep *sweep) noexcept
     int64_t mm_bellman_alive(int64_t n_pairs, const float *key, double proven) noexcept
     void mm_bellman_evaluate(const mm_mdp *p, int64_t begin, int64_t end, const int64_t *policy,
                              const double *v, const double *old, double *out, mm_sweep *sweep) noexcept

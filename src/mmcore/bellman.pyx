@@ -193,9 +193,10 @@ cdef class Pairs:
         for s in range(begin, end):
             widest = max(widest, self.c_mdp.first[s + 1] - self.c_mdp.first[s])
         cdef double[::1] q = np.empty(widest)
+        cdef int64_t[::1] opened = np.empty(widest + 1, dtype=np.int64)
         with nogil:
             mm_bellman_improve(&self.c_mdp, begin, end, values, old, &out[0], &policy[0], keys, proven, drift,
-                               &q[0], &sweep)
+                               &q[0], &opened[0], &sweep)
         return sweep.low, sweep.high, sweep.changed, sweep.alive, sweep.read
 
     def evaluate(self, const double[::1] v, double[::1] out, const int64_t[::1] policy, int64_t begin=0,

@@ -43,6 +43,7 @@ METHODS = ("value_iteration", "gauss_seidel", "modified_policy_iteration", "poli
 EVALUATORS = ("band", "sparse", "bicgstab")
 KEYED = ("modified_policy_iteration", "policy_iteration")  # keep a key for each pair
 MEMORY = 5  # differences that Anderson combines
+BAND = 60  # products of below and above, for each successor, up to which elimination pays
 IN_PLACE = 4  # sweeps of Gauss-Seidel between two passes that bound the error
 
 
@@ -215,7 +216,7 @@ def _choice(model: MDP, method: str, evaluator: str) -> tuple[str, str, str]:
             f"{asked}successors are neighbours: a policy's value is one tri-diagonal elimination (Thomas)",
         )
     # Elimination in the band against some tens of products with the matrix.
-    if below * above <= 8 * found["successors"]:
+    if below * above <= BAND * found["successors"]:
         return (
             "policy_iteration",
             "band",
