@@ -143,7 +143,7 @@ def average_reward(
         below, above, relative = -above, -below, -relative
     return AverageSolution(
         value=relative,
-        policy=model.action_of(policy),
+        policy=model.actions_of(policy),
         lower=np.array(below),
         upper=np.array(above),
         gap=above - below,

@@ -116,7 +116,7 @@ def backward_induction(
         chosen[:] = -1  # steps do not lean on each other: of equal actions, the first
         _, _, _, living, _ = model.pairs.improve(ahead, value[t], chosen, None, proven)
         alive += living
-        policy[t] = model.action_of(chosen)
+        policy[t] = model.actions_of(chosen.copy())
         error[t] = (rounding + model.contraction.high * held) * (1 + 1e-12)
     value *= sign
     # The bounds are rounded too.

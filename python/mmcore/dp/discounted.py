@@ -44,6 +44,7 @@ EVALUATORS = ("band", "sparse", "bicgstab")
 KEYED = ("modified_policy_iteration", "policy_iteration")  # keep a key for each pair
 MEMORY = 5  # differences that Anderson combines
 BAND = 60  # products of below and above, for each successor, up to which elimination pays
+PATIENCE = 12  # sweeps ahead from which conjugate gradients are quicker
 IN_PLACE = 4  # sweeps of Gauss-Seidel between two passes that bound the error
 
 
@@ -138,6 +139,7 @@ def solve(
         size = max(map(abs, span(now.v)))
     living = alive(key, proven) if key is not None else living
     value = now.tv
+    del step, now.v, now.tv, key  # room for the bounds
     middle = (now.below + now.above) / 2
     lower, upper = value + now.below, value + now.above
     value += middle
@@ -146,7 +148,7 @@ def solve(
         np.negative(value, out=value)
     return Solution(
         value=value,
-        policy=model.action_of(now.policy),
+        policy=model.actions_of(now.policy),
         lower=lower,
         upper=upper,
         gap=float((upper - lower).max()),
@@ -226,7 +228,8 @@ def _choice(model: MDP, method: str, evaluator: str) -> tuple[str, str, str]:
     return (
         "policy_iteration",
         "bicgstab",
-        f"{asked}successors are scattered: policies are valued by iteration, to a tenth of the residual",
+        f"{asked}successors are scattered: policies are valued by iteration, to a tenth of the residual; by "
+        f"sweeps while they mix fast, else by conjugate gradients",
     )
 
 
@@ -264,32 +267,44 @@ class _Sweeps:
         self.spare = np.empty_like(now.tv)
 
     def __call__(self, now: Iterate) -> int:
-        goal = max((now.high - now.low) / 10, now.target)
-        for _ in range(100):
-            low, top = now.pairs.evaluate(now.tv, self.spare, now.policy)
-            now.tv, self.spare = self.spare, now.tv
-            if top - low <= goal:
-                break
-        now.tv += now.model.contraction.shift(low, top)
+        self.until(max((now.high - now.low) / 10, now.target), now, math.inf)
         return 0
+
+    def until(self, goal: float, now: Iterate, patience: float) -> bool:
+        """Sweep until the span of the change is at most `goal`; False where that seems more than so many away."""
+        before = now.high - now.low
+        for done in range(100):
+            low, high = now.pairs.evaluate(now.tv, self.spare, now.policy)
+            now.tv, self.spare = self.spare, now.tv
+            change = high - low
+            if change <= goal or done >= 99:
+                break
+            rate = change / before if before > 0 else 0.0
+            if done and (rate >= 1 or math.log(goal / change) < patience * math.log(max(rate, 1e-300))):
+                return False
+            before = change
+        now.tv += now.model.contraction.shift(low, high)
+        return True
 
 
 class _Krylov:
-    """Bi-conjugate gradients; sweeps where they break down."""
+    """Sweeps while they mix fast, else bi-conjugate gradients; sweeps again where those break down."""
 
     def __init__(self, now: Iterate) -> None:
-        self.work = np.empty(5 * now.tv.size)
-        self.sweeps: _Sweeps | None = None
+        self.sweeps = _Sweeps(now)
+        self.work: Floats | None = None
 
     def __call__(self, now: Iterate) -> int:
-        _shift(now)
-        goal = max((now.high - now.low) / 2 / 10, now.target)
-        if not now.changed:
-            goal = now.target
-        status, _, residual = now.pairs.bicgstab(now.policy, goal, 2000, now.tv, self.work)
-        if status and not residual <= (now.high - now.low):
+        goal = max((now.high - now.low) / 10, now.target) if now.changed else now.target
+        if self.work is None:
+            if self.sweeps.until(goal, now, PATIENCE):
+                return 0
+            self.work = np.empty(5 * now.tv.size)
+        else:
+            _shift(now)
+        _, _, residual = now.pairs.bicgstab(now.policy, goal / 2, 2000, now.tv, self.work)
+        if not residual <= now.high - now.low:
             now.pairs.improve(now.v, now.tv, now.policy)  # what the breakdown spoilt
-            self.sweeps = self.sweeps or _Sweeps(now)
             self.sweeps(now)
         return 0
 

@@ -170,7 +170,7 @@ class MDP:
                 )
         if not n_states:
             raise InvalidArgument(argument="P", value=np.shape(P), allowed="of shape (A, S, S)")
-        given = [R[a] for a in range(len(R))] if not sparse.issparse(R) else [R]
+        given: list[Any] = [R] if sparse.issparse(R) else [R[a] for a in range(len(R))]
         if len(given) == n_actions and all(np.ndim(r) == 2 or sparse.issparse(r) for r in given):
             columns = [
                 np.asarray(p.multiply(r).sum(axis=1)).ravel() for p, r in zip(matrices, given, strict=True)
@@ -193,7 +193,7 @@ class MDP:
     @property
     def n_states(self) -> int:
         """Number of states."""
-        return self.pairs.n_states
+        return int(self.pairs.n_states)
 
     @property
     def n_actions(self) -> int:
@@ -217,11 +217,12 @@ class MDP:
         label = "" if self.states is None else f" ({self.states[state]!r})"
         return f"state {state}{label}{action}"
 
-    def action_of(self, pairs: Ints) -> Ints:
-        """Actions of the pairs of a policy, one for each state; -1 where the pair is -1."""
+    def actions_of(self, pairs: Ints) -> Ints:
+        """Actions of the pairs of a policy; `pairs` is used up."""
         if self._action is not None:
-            return np.where(pairs >= 0, self._action[pairs], -1)
-        return np.where(pairs >= 0, pairs - self.pairs.arrays[0][:-1], -1)
+            return self._action[pairs]
+        pairs -= self.pairs.arrays[0][:-1]
+        return pairs
 
     def pair_of(self, policy: ArrayLike) -> Ints:
         """Pairs of a policy that is given as one action for each state.
@@ -390,7 +391,7 @@ def _rows(transitions: Any, reward: Floats, n_states: int) -> tuple[NDArray[Any]
 
     n_pairs = reward.size
     if sparse.issparse(transitions):
-        matrix = transitions.tocsr()
+        matrix: Any = transitions.tocsr()  # type: ignore[attr-defined]
     else:
         dense = np.asarray(transitions, dtype=np.float64)
         allowed = (*reward.shape, n_states)
