@@ -1,7 +1,8 @@
-"""Ordering with a fixed cost: when to order, and how much; with a lead time; with a supplier who may not deliver.
+"""Ordering with a fixed cost: when to order, and how much; and with a supplier who may not deliver.
 
-Every day demand is Poisson, an order costs K and so much a unit, stock costs to hold and backlog to owe. Scarf (1960)
-proved that the best rule is (s, S): at s or below order up to S, above s order nothing. Nobody tells the solver.
+Every day demand is Poisson, an order costs K and so much a unit, stock costs to hold and backlog to owe.
+Scarf (1960) proved that the best rule is (s, S): at s or below order up to S, above s order nothing. Nobody
+tells the solver.
 
     python examples/inventory_control.py
 """
@@ -24,7 +25,7 @@ def demand(mean: float = MEAN, largest: int = 25) -> tuple[np.ndarray, np.ndarra
 
 
 def model(fixed: float = FIXED, delivery: float = 1.0) -> mm.dp.MDP:
-    """Return the daily problem: stock (backlog below 0), units ordered; `delivery`: chance that an order comes."""
+    """Return the daily problem in stock and units ordered; an order comes with the chance `delivery`."""
     units, probability = demand()
     both = {"demand": units, "comes": [0, 1]}  # each day's shocks: all pairs, the last axis fastest
     chance = np.outer(probability, [1 - delivery, delivery]).ravel()
@@ -44,7 +45,7 @@ def model(fixed: float = FIXED, delivery: float = 1.0) -> mm.dp.MDP:
 
 
 def rule(orders: np.ndarray) -> tuple[int, int]:
-    """Return (s, S) of a policy: the largest stock at which it orders, and what it orders up to from there."""
+    """Return (s, S) of a policy: the largest stock at which it orders, and what it orders up to then."""
     stock = np.arange(LOW, HIGH + 1)
     s = int(stock[orders > 0].max())
     return s, s + int(orders[s - LOW])
@@ -64,7 +65,7 @@ def main() -> None:
         solution = problem.solve(tol=1e-6)
         s, top = rule(solution.policy)
         print(
-            f"  {name:24s} s = {s:3d}, S = {top:3d}, cost {solution.value[at]:10.4f} +- {solution.gap / 2:.0e}"
+            f"  {name:24s} s = {s:3d}, S = {top:3d}, cost {solution.value[at]:.4f} +- {solution.gap / 2:.0e}"
         )
 
 

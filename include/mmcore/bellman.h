@@ -49,6 +49,14 @@ typedef struct mm_mdp {
   int32_t reserved;
 } mm_mdp;
 
+/* The rows of a policy's pairs, copied one after the other: state s has entries s * width .. (s + 1) * width
+ * - 1, those beyond its row with probability 0. */
+typedef struct mm_packed {
+  int64_t width; /* the longest row */
+  int32_t *column;
+  double *probability;
+} mm_packed;
+
 /* What a sweep saw. */
 typedef struct mm_sweep {
   double low, high; /* range of new value less old */
@@ -165,78 +173,6 @@ MM_INLINE double mm_mdp_expect(const mm_mdp *p, int64_t pair, const double *v, i
   return (a + b) + (c + d);
 }
 
-MM_INLINE void mm_bellman_improve_as(const mm_mdp *p, int64_t begin, int64_t end, const double *v,
-                                     const double *old, double *out, int64_t *policy, float *key,
-                                     double proven, double drift, double *q, int64_t *open, mm_sweep *sweep,
-                                     int wide, int rewards) {
-  double low = INFINITY, high = -INFINITY;
-  int64_t read = 0, changed = 0, alive = 0;
-  for (int64_t s = begin; s < end; ++s) {
-    const double discount = p->discount[s * p->discount_step], before = rewards ? 0 : old[s];
-    const int64_t first = p->first[s], last = p->first[s + 1], held = policy[s];
-    double best = -INFINITY;
-    int64_t at = first, count = 0;
-    /* Which pairs are read is decided without a branch: nobody could predict it. */
-    for (int64_t j = first; j < last; ++j) {
-      open[count] = j;
-      count += key ? !(key[j] > drift) : 1;
-    }
-    if (key)
-      for (int64_t j = first; j < last; ++j) {
-        alive += !(key[j] > proven);
-        key[j] = key[j] > proven ? INFINITY : key[j];
-      }
-    for (int64_t i = 0; i < count; ++i) {
-      double value = p->sign * p->reward[open[i]];
-      if (!rewards && value != -INFINITY)
-        value += discount * mm_mdp_expect(p, open[i], v, wide);
-      q[i] = value;
-      at = value > best || (value == best && open[i] == held) ? open[i] : at; /* a tie changes nothing */
-      best = value > best ? value : best;
-    }
-    read += rewards ? 0 : count;
-    if (key) { /* rounded down: a relative 2^-23 is more than the conversion adds */
-      for (int64_t i = 0; i < count; ++i)
-        key[open[i]] = (float)((best - q[i] + drift) * (1 - 0x1p-23));
-    } else {
-      for (int64_t i = 0; i < count; ++i)
-        alive += !(best - q[i] > proven);
-    }
-    changed += at != held;
-    policy[s] = at;
-    out[s] = best;
-    low = best - before < low ? best - before : low;
-    high = best - before > high ? best - before : high;
-  }
-  sweep->low = low, sweep->high = high, sweep->changed = changed, sweep->alive = alive, sweep->read = read;
-}
-
-/* Tv of the states begin .. end - 1 into out. `old` is v at the states themselves, old[s] for state s of this
- * model (other than v where the model is a part of a larger one). policy[s] holds pairs: the one held is kept
- * where it ties. With out == v it is a Gauss-Seidel sweep; with v NULL all values are 0 and no row is read.
- * key may be NULL: then all pairs are read, and those that lack no more than `proven` are counted as alive;
- * else pairs with key > drift are not read, and those with key > proven never again. q and open: room
- * for the pairs of one state. */
-static inline void mm_bellman_improve(const mm_mdp *p, int64_t begin, int64_t end, const double *v,
-                                      const double *old, double *out, int64_t *policy, float *key,
-                                      double proven, double drift, double *q, int64_t *open,
-                                      mm_sweep *sweep) {
-  if (!v)
-    mm_bellman_improve_as(p, begin, end, v, old, out, policy, key, proven, drift, q, open, sweep, 0, 1);
-  else if (p->wide)
-    mm_bellman_improve_as(p, begin, end, v, old, out, policy, key, proven, drift, q, open, sweep, 1, 0);
-  else
-    mm_bellman_improve_as(p, begin, end, v, old, out, policy, key, proven, drift, q, open, sweep, 0, 0);
-}
-
-/* Pairs that key does not prove to be suboptimal: those with key <= proven. */
-static inline int64_t mm_bellman_alive(int64_t n_pairs, const float *key, double proven) {
-  int64_t alive = 0;
-  for (int64_t j = 0; j < n_pairs; ++j)
-    alive += !(key[j] > proven);
-  return alive;
-}
-
 /* The pairs of a policy lie far apart: ask for those that come next. */
 MM_INLINE void mm_mdp_prefetch(const mm_mdp *p, int64_t pair, int wide) {
 #if defined(__GNUC__)
@@ -253,16 +189,125 @@ MM_INLINE void mm_mdp_prefetch(const mm_mdp *p, int64_t pair, int wide) {
 
 enum { MM_MDP_AHEAD = 12 }; /* states that prefetching looks ahead */
 
+static inline void mm_packed_put(const mm_mdp *p, const mm_packed *rows, int64_t s, int64_t pair) {
+  const int64_t begin = mm_mdp_index(p->row, pair, p->wide);
+  const int64_t length = mm_mdp_index(p->row, pair + 1, p->wide) - begin;
+  int32_t *column = rows->column + s * rows->width;
+  double *probability = rows->probability + s * rows->width;
+  for (int64_t k = 0; k < length; ++k) {
+    column[k] = (int32_t)mm_mdp_index(p->column, begin + k, p->wide);
+    probability[k] = p->probability[begin + k];
+  }
+  for (int64_t k = length; k < rows->width; ++k)
+    column[k] = 0, probability[k] = 0;
+}
+
+MM_INLINE void mm_bellman_improve_as(const mm_mdp *p, int64_t begin, int64_t end, const double *v,
+                                     const double *old, double *out, int64_t *policy, const mm_packed *rows,
+                                     float *key, double proven, double drift, double *q, int64_t *open,
+                                     mm_sweep *sweep, int wide, int rewards) {
+  double low = INFINITY, high = -INFINITY;
+  int64_t read = 0, changed = 0, alive = 0;
+  for (int64_t s = begin; s < end; ++s) {
+    const double discount = p->discount[s * p->discount_step], before = rewards ? 0 : old[s];
+    const int64_t first = p->first[s], last = p->first[s + 1], held = policy[s];
+    double best = -INFINITY;
+    int64_t at = first, count = 0;
+    if (key && s + MM_MDP_AHEAD < end && policy[s + MM_MDP_AHEAD] >= 0)
+      mm_mdp_prefetch(p, policy[s + MM_MDP_AHEAD], wide);
+    for (int64_t j = first; j < last; ++j) {
+      open[count] = j; /* without a branch, which nobody could predict */
+      count += key ? !(key[j] > drift) : 1;
+      if (key && key[j] > proven)
+        key[j] = INFINITY;
+      else
+        alive += key ? 1 : 0;
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      double value = p->sign * p->reward[open[i]];
+      if (!rewards && value != -INFINITY)
+        value += discount * mm_mdp_expect(p, open[i], v, wide);
+      q[i] = value;
+      at = value > best || (value == best && open[i] == held) ? open[i] : at; /* a tie changes nothing */
+      best = value > best ? value : best;
+    }
+    read += rewards ? 0 : count;
+    if (key) { /* rounded down: a relative 2^-23 is more than the conversion adds */
+      for (int64_t i = 0; i < count; ++i)
+        key[open[i]] = (float)((best - q[i] + drift) * (1 - 0x1p-23));
+    } else {
+      for (int64_t i = 0; i < count; ++i)
+        alive += !(best - q[i] > proven);
+    }
+    if (rows && at != held)
+      mm_packed_put(p, rows, s, at); /* the row has just been read */
+    changed += at != held;
+    policy[s] = at;
+    out[s] = best;
+    low = best - before < low ? best - before : low;
+    high = best - before > high ? best - before : high;
+  }
+  sweep->low = low, sweep->high = high, sweep->changed = changed, sweep->alive = alive, sweep->read = read;
+}
+
+/* Tv of the states begin .. end - 1 into out. `old` is v at the states themselves, old[s] for state s of this
+ * model (other than v where the model is a part of a larger one). policy[s] holds pairs: the one held is kept
+ * where it ties. With out == v it is a Gauss-Seidel sweep; with v NULL all values are 0 and no row is read.
+ * key may be NULL: then all pairs are read, and those that lack no more than `proven` are counted as alive;
+ * else pairs with key > drift are not read, and those with key > proven never again. rows may be NULL: else
+ * the rows of pairs that are new in the policy are copied there. q and open: room
+ * for the pairs of one state. */
+static inline void mm_bellman_improve(const mm_mdp *p, int64_t begin, int64_t end, const double *v,
+                                      const double *old, double *out, int64_t *policy, const mm_packed *rows,
+                                      float *key, double proven, double drift, double *q, int64_t *open,
+                                      mm_sweep *sweep) {
+  if (!v)
+    mm_bellman_improve_as(p, begin, end, v, old, out, policy, rows, key, proven, drift, q, open, sweep, 0, 1);
+  else if (p->wide)
+    mm_bellman_improve_as(p, begin, end, v, old, out, policy, rows, key, proven, drift, q, open, sweep, 1, 0);
+  else
+    mm_bellman_improve_as(p, begin, end, v, old, out, policy, rows, key, proven, drift, q, open, sweep, 0, 0);
+}
+
+/* Pairs that key does not prove to be suboptimal: those with key <= proven. */
+static inline int64_t mm_bellman_alive(int64_t n_pairs, const float *key, double proven) {
+  int64_t alive = 0;
+  for (int64_t j = 0; j < n_pairs; ++j)
+    alive += !(key[j] > proven);
+  return alive;
+}
+
+/* sum p v of the pair that a policy takes in state s. */
+MM_INLINE double mm_policy_expect(const mm_mdp *p, const mm_packed *rows, const int64_t *policy, int64_t s,
+                                  const double *v, int wide) {
+  if (!rows)
+    return mm_mdp_expect(p, policy[s], v, wide);
+  const int32_t *column = rows->column + s * rows->width;
+  const double *w = rows->probability + s * rows->width;
+  const int64_t width = rows->width;
+  double a = 0, b = 0, c = 0, d = 0;
+  int64_t k = 0;
+  for (; k + 4 <= width; k += 4) {
+    a += w[k] * v[column[k]];
+    b += w[k + 1] * v[column[k + 1]];
+    c += w[k + 2] * v[column[k + 2]];
+    d += w[k + 3] * v[column[k + 3]];
+  }
+  for (; k < width; ++k)
+    a += w[k] * v[column[k]];
+  return (a + b) + (c + d);
+}
+
 MM_INLINE void mm_bellman_evaluate_as(const mm_mdp *p, int64_t begin, int64_t end, const int64_t *policy,
-                                      const double *v, const double *old, double *out, mm_sweep *sweep,
-                                      int wide) {
+                                      const mm_packed *rows, const double *v, const double *old, double *out,
+                                      mm_sweep *sweep, int wide) {
   double low = INFINITY, high = -INFINITY;
   for (int64_t s = begin; s < end; ++s) {
     const double before = old[s];
-    if (s + MM_MDP_AHEAD < end)
+    if (!rows && s + MM_MDP_AHEAD < end)
       mm_mdp_prefetch(p, policy[s + MM_MDP_AHEAD], wide);
     const double value = p->sign * p->reward[policy[s]] +
-                         p->discount[s * p->discount_step] * mm_mdp_expect(p, policy[s], v, wide);
+                         p->discount[s * p->discount_step] * mm_policy_expect(p, rows, policy, s, v, wide);
     out[s] = value;
     low = value - before < low ? value - before : low;
     high = value - before > high ? value - before : high;
@@ -270,13 +315,14 @@ MM_INLINE void mm_bellman_evaluate_as(const mm_mdp *p, int64_t begin, int64_t en
   sweep->low = low, sweep->high = high, sweep->changed = 0, sweep->alive = sweep->read = end - begin;
 }
 
-/* The same for the pairs of a policy alone. */
+/* The same for the pairs of a policy alone; rows: their copies, or NULL. */
 static inline void mm_bellman_evaluate(const mm_mdp *p, int64_t begin, int64_t end, const int64_t *policy,
-                                       const double *v, const double *old, double *out, mm_sweep *sweep) {
+                                       const mm_packed *rows, const double *v, const double *old, double *out,
+                                       mm_sweep *sweep) {
   if (p->wide)
-    mm_bellman_evaluate_as(p, begin, end, policy, v, old, out, sweep, 1);
+    mm_bellman_evaluate_as(p, begin, end, policy, rows, v, old, out, sweep, 1);
   else
-    mm_bellman_evaluate_as(p, begin, end, policy, v, old, out, sweep, 0);
+    mm_bellman_evaluate_as(p, begin, end, policy, rows, v, old, out, sweep, 0);
 }
 
 /* Range of a - b; b may be NULL. */
@@ -310,8 +356,8 @@ static inline double mm_inner(int64_t n, const double *a, const double *b) {
 }
 
 /* Eliminate columns j .. j + 3 of row s, above >= 4. What stood there is not needed again. */
-MM_INLINE void mm_bellman_eliminate(const double *band, int64_t width, int64_t below, int64_t above, int64_t s,
-                                    int64_t j, double *own, const double *x, double *value) {
+MM_INLINE void mm_bellman_eliminate(const double *band, int64_t width, int64_t below, int64_t above,
+                                    int64_t s, int64_t j, double *own, const double *x, double *value) {
   /* Row j + a has column c at ra[c - j], this row at here[c - j]; diagonals are kept inverted. */
   const double *__restrict r0 = band + j * width + below;
   const double *r1 = r0 + width - 1, *r2 = r1 + width - 1, *r3 = r2 + width - 1;
@@ -376,21 +422,22 @@ static inline int mm_bellman_band(const mm_mdp *p, const int64_t *policy, int64_
 }
 
 /* out = x - discount P x, for the pairs of a policy. */
-MM_INLINE void mm_bellman_apply_as(const mm_mdp *p, const int64_t *policy, const double *x, double *out,
-                                   int wide) {
+MM_INLINE void mm_bellman_apply_as(const mm_mdp *p, const int64_t *policy, const mm_packed *rows,
+                                   const double *x, double *out, int wide) {
   const int64_t n = p->n_states;
   for (int64_t s = 0; s < n; ++s) {
-    if (s + MM_MDP_AHEAD < n)
+    if (!rows && s + MM_MDP_AHEAD < n)
       mm_mdp_prefetch(p, policy[s + MM_MDP_AHEAD], wide);
-    out[s] = x[s] - p->discount[s * p->discount_step] * mm_mdp_expect(p, policy[s], x, wide);
+    out[s] = x[s] - p->discount[s * p->discount_step] * mm_policy_expect(p, rows, policy, s, x, wide);
   }
 }
 
-static inline void mm_bellman_apply(const mm_mdp *p, const int64_t *policy, const double *x, double *out) {
+static inline void mm_bellman_apply(const mm_mdp *p, const int64_t *policy, const mm_packed *rows,
+                                    const double *x, double *out) {
   if (p->wide)
-    mm_bellman_apply_as(p, policy, x, out, 1);
+    mm_bellman_apply_as(p, policy, rows, x, out, 1);
   else
-    mm_bellman_apply_as(p, policy, x, out, 0);
+    mm_bellman_apply_as(p, policy, rows, x, out, 0);
 }
 
 #define MM_BELLMAN_BICGSTAB_WORK(n) (5 * (n))
@@ -398,13 +445,14 @@ static inline void mm_bellman_apply(const mm_mdp *p, const int64_t *policy, cons
 /* Improve x until max |reward + discount P x - x| <= tolerance (van der Vorst 1992, without a
  * preconditioner). Returns MM_NO_CONVERGENCE where the limit or a breakdown came first: x is then the last
  * iterate, and *residual says how good it is. work: MM_BELLMAN_BICGSTAB_WORK(n) doubles. */
-static inline int mm_bellman_bicgstab(const mm_mdp *p, const int64_t *policy, double tolerance, int64_t limit,
-                                      double *x, double *work, int64_t *products, double *residual) {
+static inline int mm_bellman_bicgstab(const mm_mdp *p, const int64_t *policy, const mm_packed *rows,
+                                      double tolerance, int64_t limit, double *x, double *work,
+                                      int64_t *products, double *residual) {
   const int64_t n = p->n_states;
   double *r = work, *shadow = work + n, *direction = work + 2 * n, *image = work + 3 * n, *t = work + 4 * n;
   double rho = 0, worst = 0;
   mm_sweep sweep;
-  mm_bellman_evaluate(p, 0, n, policy, x, x, r, &sweep); /* r = T x; then T x - x */
+  mm_bellman_evaluate(p, 0, n, policy, rows, x, x, r, &sweep); /* r = T x; then T x - x */
   *products = 1;
   for (int64_t i = 0; i < n; ++i) {
     r[i] -= x[i];
@@ -416,14 +464,14 @@ static inline int mm_bellman_bicgstab(const mm_mdp *p, const int64_t *policy, do
   while (worst > tolerance) {
     if (*products >= limit || !(fabs(rho) > 0) || !isfinite(rho))
       return MM_NO_CONVERGENCE;
-    mm_bellman_apply(p, policy, direction, image);
+    mm_bellman_apply(p, policy, rows, direction, image);
     const double along = mm_inner(n, shadow, image);
     if (!(fabs(along) > 0))
       return MM_NO_CONVERGENCE;
     const double alpha = rho / along;
     for (int64_t i = 0; i < n; ++i)
       r[i] -= alpha * image[i];
-    mm_bellman_apply(p, policy, r, t);
+    mm_bellman_apply(p, policy, rows, r, t);
     *products += 2;
     const double tt = mm_inner(n, t, t);
     const double omega = tt > 0 ? mm_inner(n, t, r) / tt : 0;

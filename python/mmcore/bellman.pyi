@@ -3,11 +3,15 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Pairs", "alive", "span"]
+__all__ = ["Pairs", "Rows", "alive", "span"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Keys = NDArray[np.float32]
+
+@final
+class Rows:
+    def __init__(self, n_states: int, width: int) -> None: ...
 
 @final
 class Pairs:
@@ -42,13 +46,26 @@ class Pairs:
         begin: int = 0,
         end: int = -1,
         offset: int = 0,
+        rows: Rows | None = None,
     ) -> tuple[float, float, int, int, int]: ...
     def evaluate(
-        self, v: Floats, out: Floats, policy: Ints, begin: int = 0, end: int = -1
+        self,
+        v: Floats,
+        out: Floats,
+        policy: Ints,
+        begin: int = 0,
+        end: int = -1,
+        rows: Rows | None = None,
     ) -> tuple[float, float]: ...
     def band(self, policy: Ints, below: int, above: int, x: Floats) -> int: ...
     def bicgstab(
-        self, policy: Ints, tolerance: float, limit: int, x: Floats, work: Floats
+        self,
+        policy: Ints,
+        tolerance: float,
+        limit: int,
+        x: Floats,
+        work: Floats,
+        rows: Rows | None = None,
     ) -> tuple[int, int, float]: ...
 
 def alive(key: Keys, proven: float) -> int: ...

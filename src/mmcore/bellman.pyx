@@ -10,7 +10,7 @@ from mmcore.errors import InvalidArgument
 cimport cython
 from libc.stdint cimport int32_t, int64_t
 
-__all__ = ["Pairs", "alive", "span"]
+__all__ = ["Pairs", "Rows", "alive", "span"]
 
 
 cdef const void *_index(array, bint wide, str argument) except? NULL:
@@ -36,6 +36,34 @@ cdef const double *_doubles(array) except? NULL:
 cdef _size(str argument, int64_t got, int64_t wanted):
     if got != wanted:
         raise InvalidArgument(argument=argument, value=got, allowed=f"of length {wanted}")
+
+
+@cython.final
+cdef class Rows:
+    """Room for the rows of a policy's pairs, one after the other: they lie far apart in the model.
+
+    Parameters
+    ----------
+    n_states : int
+        States.
+    width : int
+        Successors of the longest row.
+
+    Notes
+    -----
+    Thread-safety: written by :meth:`Pairs.improve`; threads that improve different states may share one.
+    """
+
+    def __init__(self, int64_t n_states, int64_t width):
+        if n_states < 1 or width < 1:
+            raise InvalidArgument(argument="n_states, width", value=(n_states, width), allowed=">= 1")
+        cdef int32_t[::1] column = np.zeros(n_states * width, dtype=np.int32)
+        cdef double[::1] probability = np.zeros(n_states * width)
+        self._arrays = (column, probability)
+        self.c_rows.width = width
+        self.c_rows.column = &column[0]
+        self.c_rows.probability = &probability[0]
+        self.c_states = n_states
 
 
 @cython.final
@@ -130,8 +158,8 @@ cdef class Pairs:
         fault : int
             0, or the code of what is wrong (MM_MDP_FIRST, ... of bellman.h).
         found : dict
-            Extremes: `sum_low`, `sum_high`, `reward`, `successors`, `below`, `above`, `pairs`, `feasible`; and
-            `state`, `pair`, `entry`, `value` of the fault.
+            Extremes: `sum_low`, `sum_high`, `reward`, `successors`, `below`, `above`, `pairs`, `feasible`;
+            and `state`, `pair`, `entry`, `value` of the fault.
         """
         cdef int fault
         with nogil:
@@ -139,7 +167,8 @@ cdef class Pairs:
         return fault, self.c_extremes
 
     def improve(self, const double[::1] v, double[::1] out, int64_t[::1] policy, float[::1] key=None,
-                double proven=0.0, double drift=0.0, int64_t begin=0, int64_t end=-1, int64_t offset=0):
+                double proven=0.0, double drift=0.0, int64_t begin=0, int64_t end=-1, int64_t offset=0,
+                Rows rows=None):
         """Write Tv of the states `begin` to `end` - 1 to `out`, and the pairs that attain it to `policy`.
 
         Parameters
@@ -159,6 +188,8 @@ cdef class Pairs:
             Range of states; all by default.
         offset : int
             State s of these pairs is ``v[offset + s]``.
+        rows : Rows, optional
+            Where the rows of pairs that are new in the policy are copied to.
 
         Returns
         -------
@@ -179,7 +210,8 @@ cdef class Pairs:
         if end < 0:
             end = n
         if not 0 <= begin < end <= n:
-            raise InvalidArgument(argument="begin, end", value=(begin, end), allowed=f"0 <= begin < end <= {n}")
+            raise InvalidArgument(argument="begin, end", value=(begin, end),
+                                  allowed=f"0 <= begin < end <= {n}")
         if v is not None:
             _size("v", v.shape[0], self.c_mdp.n_columns)
             values, old = &v[0], &v[0] + offset
@@ -192,15 +224,16 @@ cdef class Pairs:
             keys = &key[0]
         for s in range(begin, end):
             widest = max(widest, self.c_mdp.first[s + 1] - self.c_mdp.first[s])
+        cdef const mm_packed *packed = self._packed(rows)
         cdef double[::1] q = np.empty(widest)
         cdef int64_t[::1] opened = np.empty(widest + 1, dtype=np.int64)
         with nogil:
-            mm_bellman_improve(&self.c_mdp, begin, end, values, old, &out[0], &policy[0], keys, proven, drift,
-                               &q[0], &opened[0], &sweep)
+            mm_bellman_improve(&self.c_mdp, begin, end, values, old, &out[0], &policy[0], packed, keys, proven,
+                               drift, &q[0], &opened[0], &sweep)
         return sweep.low, sweep.high, sweep.changed, sweep.alive, sweep.read
 
     def evaluate(self, const double[::1] v, double[::1] out, const int64_t[::1] policy, int64_t begin=0,
-                 int64_t end=-1):
+                 int64_t end=-1, Rows rows=None):
         """Write reward + discount E[v] of the pairs of `policy` to `out`; the range of new less old.
 
         Parameters
@@ -211,21 +244,25 @@ cdef class Pairs:
             A feasible pair of each state.
         begin, end : int
             Range of states; all by default.
+        rows : Rows, optional
+            The rows of `policy`.
         """
         cdef mm_sweep sweep
+        cdef const mm_packed *packed = self._packed(rows)
         if end < 0:
             end = self.c_mdp.n_states
         self._policy(policy)
         _size("v", v.shape[0], self.c_mdp.n_columns)
         _size("out", out.shape[0], self.c_mdp.n_states)
         if not 0 <= begin < end <= self.c_mdp.n_states or self.c_mdp.n_columns != self.c_mdp.n_states:
-            raise InvalidArgument(argument="begin, end", value=(begin, end), allowed="a range of all the states")
+            raise InvalidArgument(argument="begin, end", value=(begin, end),
+                                  allowed="a range of all the states")
         with nogil:
-            mm_bellman_evaluate(&self.c_mdp, begin, end, &policy[0], &v[0], &v[0], &out[0], &sweep)
+            mm_bellman_evaluate(&self.c_mdp, begin, end, &policy[0], packed, &v[0], &v[0], &out[0], &sweep)
         return sweep.low, sweep.high
 
     def band(self, const int64_t[::1] policy, int64_t below, int64_t above, double[::1] x):
-        """Solve for the value of a policy whose successors lie within a band, into `x`; the kernel's status."""
+        """Solve for the value of a policy whose successors lie in a band, into `x`; the kernel's status."""
         cdef int status
         self._policy(policy)
         _size("x", x.shape[0], self.c_mdp.n_states)
@@ -237,7 +274,7 @@ cdef class Pairs:
         return status
 
     def bicgstab(self, const int64_t[::1] policy, double tolerance, int64_t limit, double[::1] x,
-                 double[::1] work):
+                 double[::1] work, Rows rows=None):
         """Improve `x` towards the value of a policy.
 
         Returns
@@ -252,13 +289,23 @@ cdef class Pairs:
         cdef int status
         cdef int64_t products = 0
         cdef double residual = 0.0
+        cdef const mm_packed *packed = self._packed(rows)
         self._policy(policy)
         _size("x", x.shape[0], self.c_mdp.n_states)
         _size("work", work.shape[0], MM_BELLMAN_BICGSTAB_WORK(self.c_mdp.n_states))
         with nogil:
-            status = mm_bellman_bicgstab(&self.c_mdp, &policy[0], tolerance, limit, &x[0], &work[0], &products,
-                                         &residual)
+            status = mm_bellman_bicgstab(&self.c_mdp, &policy[0], packed, tolerance, limit, &x[0], &work[0],
+                                         &products, &residual)
         return status, products, residual
+
+    cdef const mm_packed *_packed(self, Rows rows) except? NULL:
+        """The rows' struct; NULL without rows."""
+        if rows is None:
+            return NULL
+        _size("rows", rows.c_states, self.c_mdp.n_states)
+        if rows.c_rows.width < self.c_extremes.successors or self.c_mdp.n_columns > 2**31 - 1:
+            raise InvalidArgument(argument="rows", value=rows.c_rows.width, allowed="as wide as the longest row")
+        return &rows.c_rows
 
     cdef _policy(self, const int64_t[::1] policy):
         """A pair of each state, or raise."""

@@ -51,7 +51,7 @@ def optimal(rewards, transitions, discounts, maximize=True):
 
 
 def garnet(rng, n_states, n_actions, successors, *, local=None):
-    """Random model after Archibald et al. (1995): a few successors each, gaps of uniforms as probabilities."""
+    """Random model after Archibald et al. (1995): few successors, gaps of uniforms as probabilities."""
     p = np.zeros((n_states, n_actions, n_states))
     for s in range(n_states):
         near = range(n_states) if local is None else range(max(0, s - local), min(n_states, s + local + 1))

@@ -14,7 +14,7 @@ import mmcore as mm
 from mmcore.errors import InvalidArgument, NoConvergence
 
 sys.path.insert(0, str(Path(__file__).parent))
-from exact import eliminate, garnet, rational  # noqa: E402
+from exact import eliminate, garnet, rational
 
 pytestmark = pytest.mark.compiled
 METHODS = ["policy_iteration", "relative_value_iteration"]
@@ -92,5 +92,5 @@ def test_states_that_a_policy_may_never_leave_are_named(method):
 
 
 def test_a_discount_is_refused():
-    with pytest.raises(InvalidArgument, match="discount must be 1 where rewards are averaged, got 0.9"):
+    with pytest.raises(InvalidArgument, match=r"discount must be 1 where rewards are averaged, got 0\.9"):
         mm.dp.average_reward(mm.dp.MDP([[1.0]], [[[1.0]]], 0.9))

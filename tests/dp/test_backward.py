@@ -15,7 +15,7 @@ import mmcore as mm
 from mmcore.errors import InvalidArgument
 
 sys.path.insert(0, str(Path(__file__).parent))
-from exact import garnet, rational  # noqa: E402
+from exact import garnet, rational
 
 pytestmark = pytest.mark.compiled
 

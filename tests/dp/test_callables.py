@@ -14,7 +14,7 @@ import mmcore as mm
 from mmcore.errors import CapacityError, InvalidArgument
 
 sys.path.insert(0, str(Path(__file__).parent))
-from exact import garnet  # noqa: E402
+from exact import garnet
 
 pytestmark = pytest.mark.compiled
 

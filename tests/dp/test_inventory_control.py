@@ -9,7 +9,7 @@ import pytest
 import mmcore as mm
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
-import inventory_control as inventory  # noqa: E402
+import inventory_control as inventory
 
 pytestmark = pytest.mark.compiled
 STOCK = np.arange(inventory.LOW, inventory.HIGH + 1)
@@ -35,7 +35,7 @@ def test_the_oracle_knows_k_convex_functions_from_others():
 
 
 @pytest.mark.parametrize("fixed", [0.0, 4.0, 32.0, 64.0])
-def test_the_optimal_policy_is_s_S_and_the_cost_is_k_convex(fixed):  # noqa: N802
+def test_the_optimal_policy_is_s_S_and_the_cost_is_k_convex(fixed):
     solution = inventory.model(fixed).solve(tol=1e-8)
     orders, stock = solution.policy[MIDDLE], STOCK[MIDDLE]
     s, top = inventory.rule(solution.policy)

@@ -274,6 +274,7 @@ def test_without_a_contraction_nothing_can_be_certified(discount):
         ({"tol": 0.0}, "tol must be a finite number > 0"),
         ({"tol": float("nan")}, "tol must be a finite number > 0"),
         ({"max_iterations": 0}, "max_iterations must be >= 1"),
+        ({"layout": "magic"}, 'layout must be "given" or "packed"'),
         ({"evaluator": "magic"}, "evaluator must be auto or one of"),
         ({"method": "anderson", "evaluator": "band"}, "evaluator is for"),
         ({"threads": 0}, "threads must be >= 1"),
@@ -316,6 +317,19 @@ def test_threads_change_no_bit(method):
         assert shared.value.tobytes() == alone.value.tobytes()
         assert (shared.policy == alone.policy).all()
         assert (shared.iterations, shared.alive_actions) == (alone.iterations, alone.alive_actions)
+
+
+@pytest.mark.parametrize("method", ["policy_iteration", "modified_policy_iteration"])
+@given(seed=st.integers(0, 2**32 - 1))
+def test_packed_rows_are_the_rows(method, seed):
+    rng = np.random.default_rng(seed)
+    r, p = garnet(rng, 20, 4, 6)
+    p[::3, :, :] = np.roll(np.eye(20)[::3, None, :], 1, axis=2)  # rows of different lengths
+    model = mm.dp.MDP(r, p, 0.95)
+    given, packed = (model.solve(method, layout=layout, evaluator="auto") for layout in ("given", "packed"))
+    assert (given.policy == packed.policy).all()
+    np.testing.assert_allclose(given.value, packed.value, rtol=0, atol=1e-8)
+    assert packed.stop_reason == "tolerance"
 
 
 def test_auto_says_what_it_takes_and_why():

@@ -1,16 +1,17 @@
 r"""Average reward per step, over a horizon without end.
 
-The gain g and the relative values h solve g + h(s) = max_a { r(s, a) + sum_k p(s, a, k) h(k) }. For any h, with
-d = Th - h, no policy gains more than max d from any state, and the policy that attains Th gains at least min d
-from every state (Odoni 1969): these are the bounds, and where they meet they prove that the gain does not depend on
-the start. They hold for rows scaled to sum to one exactly, which stored rows need not: the difference, at most
-\|1 - sum\| max \|h\|, is added to the rounding of :mod:`mmcore.dp.certificate`.
+The gain g and the relative values h solve g + h(s) = max_a { r(s, a) + sum_k p(s, a, k) h(k) }. For any h,
+with d = Th - h, no policy gains more than max d from any state, and the policy that attains Th gains at least
+min d from every state (Odoni 1969): these are the bounds, and where they meet they prove that the gain does
+not depend on the start. They hold for rows scaled to sum to one exactly, which stored rows need not: the
+difference, at most abs(1 - sum) max abs(h), is added to the rounding of :mod:`mmcore.dp.certificate`.
 
-Relative value iteration moves nine tenths of the way to Th, so that periodic chains converge as well; policy iteration
-solves for g and h of a policy, where its chain has one recurrent class, and otherwise makes such a step.
+Relative value iteration moves nine tenths of the way to Th, so that periodic chains converge as well; policy
+iteration solves for g and h of a policy, where its chain has one recurrent class, and otherwise makes such a
+step.
 
-Whether the gain depends on the start is a question of the model's chain structure. If two sets of states are both
-closed under every action, it does, and no method is tried.
+Whether the gain depends on the start is a question of the model's chain structure. If two sets of states are
+both closed under every action, it does, and no method is tried.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ class AverageSolution(Solution):
     Parameters
     ----------
     gain : float
-        Reward per step, in the long run and from any state; `lower` and `upper` are its bounds, of shape (). No
-        action is eliminated: several policies may have the same gain, and `policy_unique` is not claimed.
+        Reward per step, in the long run and from any state; `lower` and `upper` are its bounds, of shape ().
+        No action is eliminated: several policies may have the same gain, and `policy_unique` is not claimed.
     """
 
     gain: float
@@ -75,13 +76,15 @@ def average_reward(
     Raises
     ------
     InvalidArgument
-        Where a discount is not 1, or where the gain depends on the start for certain: two closed sets of states.
+        Where a discount is not 1, or where the gain depends on the start for certain: two closed sets of
+        states.
     NoConvergence
         Where a policy can stay for ever in states that others leave, and the bounds did not meet.
 
     Examples
     --------
-    A machine earns 3 a day when new and 1 when worn, and wears with probability 1/2; renewing costs 2 and a day.
+    A machine earns 3 a day when new and 1 when worn, and wears with probability 1/2; renewing costs 2 and a
+    day.
 
     >>> import mmcore as mm
     >>> model = mm.dp.MDP(
@@ -172,7 +175,7 @@ class _Graph:
         self.feasible = np.isfinite(reward)
         self.state = np.repeat(np.arange(pairs.n_states), np.diff(first))
 
-    def closed(self, pairs: NDArray[np.bool_]) -> tuple[Ints, Ints]:
+    def closed(self, pairs: NDArray[np.bool_]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Class of each state under the pairs chosen, and the classes that nothing leads out of."""
         from scipy import sparse
         from scipy.sparse.csgraph import connected_components
@@ -215,7 +218,7 @@ class _Graph:
             inside = can
 
     def value(self, policy: Ints, out: Floats) -> bool:
-        """Write the relative values of a policy to `out`; False where its chain has several closed classes."""
+        """Write the relative values of a policy to `out`; False where it has several closed classes."""
         from scipy import sparse
         from scipy.sparse.linalg import splu
 
@@ -226,7 +229,8 @@ class _Graph:
         n = self.pairs.n_states
         # h(0) = 0: its column is free for the gain.
         equations: Any = sparse.eye_array(n, format="csr") - self.matrix[policy]
-        equations = sparse.hstack([np.ones((n, 1)), equations[:, 1:]], format="csc")
+        gain: Any = sparse.csr_array(np.ones((n, 1)))
+        equations = sparse.hstack([gain, equations[:, 1:]], format="csc")
         out[:] = splu(equations).solve(self.reward[policy])
         out[0] = 0.0
         return bool(np.isfinite(out).all())

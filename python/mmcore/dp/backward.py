@@ -2,9 +2,9 @@ r"""Finite horizons, by backward induction.
 
     V_T = terminal,    V_t(s) = max_a { r_t(s, a) + discount sum_k p_t(s, a, k) V_{t+1}(k) }.
 
-One pass a step, nothing to converge. The bounds are those of rounding alone: a computed pass errs by at most eps_t
-(:mod:`mmcore.dp.certificate`) and carries the error of the step after it on, so that with B >= discount times the
-row sums
+One pass a step, nothing to converge. The bounds are those of rounding alone: a computed pass errs by at most
+eps_t (:mod:`mmcore.dp.certificate`) and carries the error of the step after it on, so that with B >= discount
+times the row sums
 
     e_T = 0,    e_t = eps_t + B e_{t+1},    |computed V_t - V_t| <= e_t,
 
@@ -43,9 +43,9 @@ def backward_induction(
     Parameters
     ----------
     rewards : array_like, MDP or callable
-        Shape (S, A) for all steps, or (horizon, S, A); a function of the step t = 0 .. horizon - 1 that returns
-        (S, A); a model, or a function of t that returns a model (`transitions`, `discount` and `maximize` are
-        then the model's own).
+        Shape (S, A) for all steps, or (horizon, S, A); a function of the step t = 0 .. horizon - 1 that
+        returns (S, A); a model, or a function of t that returns a model (`transitions`, `discount` and
+        `maximize` are then the model's own).
     transitions : array_like, sparse matrix, sequence or callable
         As for :class:`mmcore.dp.MDP`, for all steps; or a list of them, or a function of t.
     horizon : int
@@ -62,8 +62,8 @@ def backward_induction(
     Returns
     -------
     Solution
-        `value`, `lower` and `upper` of shape (horizon + 1, S), the last row being `terminal`; `policy` of shape
-        (horizon, S).
+        `value`, `lower` and `upper` of shape (horizon + 1, S), the last row being `terminal`; `policy` of
+        shape (horizon, S).
 
     Raises
     ------

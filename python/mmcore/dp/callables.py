@@ -4,12 +4,12 @@ A model is a reward R(x, a, w) and a transition f(x, a, w), vectorised over stat
 
     V(x) = max_a sum_w prob(w) { R(x, a, w) + discount V(f(x, a, w)) }.
 
-States, actions and shocks are each one axis or a product of axes. An axis is a list of labels, any that compare
-equal, or a :class:`Grid` of a continuous variable, between whose points V is interpolated linearly (multilinearly
-on several). Interpolation is an average with weights >= 0 that sum to one: the discretised model is a Markov decision
-process like any other and its certificate holds for it. How far the discretised model is from the continuous one is
-another question: :func:`refinement_estimate` answers it by Richardson's comparison with half the points, an
-estimate and no bound.
+States, actions and shocks are each one axis or a product of axes. An axis is a list of labels, any that
+compare equal, or a :class:`Grid` of a continuous variable, between whose points V is interpolated linearly
+(multilinearly on several). Interpolation is an average with weights >= 0 that sum to one: the discretised
+model is a Markov decision process like any other and its certificate holds for it. How far the discretised
+model is from the continuous one is another question: :func:`refinement_estimate` answers it by Richardson's
+comparison with half the points, an estimate and no bound.
 """
 
 from __future__ import annotations
@@ -194,8 +194,9 @@ class Space:
             wrong = np.flatnonzero(np.asarray(labels[found] != value).ravel())
             if wrong.size:
                 at = int(wrong[0])
+                given = value.ravel()[at : at + 1].tolist()[0]
                 raise InvalidArgument(
-                    f"transition{name} from {words(at)} leads to {value.ravel()[at : at + 1].tolist()[0]!r}, which is no state"
+                    f"transition{name} from {words(at)} leads to {given!r}, which is no state"
                 )
             return [(found, 1.0)]
         x = np.asarray(value, dtype=np.float64)
@@ -237,10 +238,11 @@ def from_model(
         Of each shock; or a function of (x, a) whose last axis is the shocks'.
     reward : callable
         ``reward(x, a, w)``, broadcast over states (first axis), actions and shocks. Arguments are arrays, or
-        namespaces with one array for each named axis. -inf: the action is not feasible there (+inf for costs).
+        namespaces with one array for each named axis. -inf: the action is not feasible there (+inf for
+        costs).
     transition : callable
-        ``transition(x, a, w)`` -> the next state: an array, or a mapping, namespace or sequence with one for each
-        axis. Where the reward says that the action is not feasible it may be anything on the grid.
+        ``transition(x, a, w)`` -> the next state: an array, or a mapping, namespace or sequence with one for
+        each axis. Where the reward says that the action is not feasible it may be anything on the grid.
     discount : float or array_like of shape (S,)
         Per step.
     maximize : bool
@@ -301,8 +303,8 @@ def from_model(
         shape = (index.size, m, k)
 
         def words(flat: int, begin: int = begin, shape: tuple[int, ...] = shape) -> str:
-            i, j, l = np.unravel_index(flat, shape)
-            return f"state {x_space[begin + int(i)]!r}, action {a_space[int(j)]!r}, shock {w_space[int(l)]!r}"
+            i, j, k = np.unravel_index(flat, shape)
+            return f"state {x_space[begin + int(i)]!r}, action {a_space[int(j)]!r}, shock {w_space[int(k)]!r}"
 
         weight = _probabilities(fixed, probabilities, x_space, a_space, index, shape)
         rewards[index] = _expected(reward(x, a, w), weight, shape, maximize, words)
@@ -396,7 +398,8 @@ def refinement_estimate(fine: Solution, coarse: Solution, shape: Sequence[int], 
     --------
     >>> from types import SimpleNamespace
     >>> import numpy as np
-    >>> fine, coarse = SimpleNamespace(value=np.array([0.0, 1.0, 4.0])), SimpleNamespace(value=np.array([0.0, 4.3]))
+    >>> fine = SimpleNamespace(value=np.array([0.0, 1.0, 4.0]))
+    >>> coarse = SimpleNamespace(value=np.array([0.0, 4.3]))
     >>> refinement_estimate(fine, coarse, [3]).round(6)
     array([0. , 0.1])
     """
@@ -406,14 +409,14 @@ def refinement_estimate(fine: Solution, coarse: Solution, shape: Sequence[int], 
     on = fine.value.reshape(sizes)[tuple(slice(None, None, 2) for _ in sizes)]
     if on.size != coarse.value.size:
         raise InvalidArgument(argument="coarse", value=coarse.value.size, allowed=f"{on.size} values")
-    return np.abs(on - coarse.value.reshape(on.shape)) / (2**order - 1)
+    return np.asarray(np.abs(on - coarse.value.reshape(on.shape)) / (2**order - 1))
 
 
 def lagged(model: MDP, delay: int, *, fallback: int | None = None, max_states: int = MAX_STATES) -> MDP:
     """Return the model whose actions take effect `delay` steps after they are chosen.
 
-    A state is the model's state and the pipeline of the `delay` actions that are under way, oldest first; choosing
-    action a appends it, and the oldest one acts, with its reward and its transition.
+    A state is the model's state and the pipeline of the `delay` actions that are under way, oldest first;
+    choosing action a appends it, and the oldest one acts, with its reward and its transition.
 
     Parameters
     ----------
@@ -422,15 +425,16 @@ def lagged(model: MDP, delay: int, *, fallback: int | None = None, max_states: i
     delay : int
         Steps, >= 0.
     fallback : int, optional
-        Action that acts instead where the one that is due is not feasible. Without it such a model is refused.
+        Action that acts instead where the one that is due is not feasible. Without it such a model is
+        refused.
     max_states : int
         States, (actions)^delay x states, above which it is refused.
 
     Returns
     -------
     MDP
-        State ``s * n_actions**delay + code``, where code is the pipeline as a number of base n_actions, the oldest
-        first; labels are (state, (oldest, ..., newest)).
+        State ``s * n_actions**delay + code``, where code is the pipeline as a number of base n_actions, the
+        oldest first; labels are (state, (oldest, ..., newest)).
 
     Examples
     --------
@@ -446,7 +450,7 @@ def lagged(model: MDP, delay: int, *, fallback: int | None = None, max_states: i
         raise InvalidArgument(argument="delay", value=delay, allowed="an integer >= 0")
     if model._action is not None and model.pairs.n_pairs != n * m:
         raise InvalidArgument(
-            "model must have one list of actions for all states: mark those that are not feasible by their reward"
+            "model must have one list of actions for all states: mark what is not feasible by its reward"
         )
     if fallback is not None and not 0 <= fallback < m:
         raise InvalidArgument(argument="fallback", value=fallback, allowed=f"an action, 0 to {m - 1}")
@@ -455,8 +459,8 @@ def lagged(model: MDP, delay: int, *, fallback: int | None = None, max_states: i
     codes = m**delay
     if n * codes > max_states:
         raise CapacityError(
-            f"a delay of {delay} makes {m}^{delay} x {n:,} = {n * codes:,} states; allowed are {max_states:,} "
-            f"(max_states)"
+            f"a delay of {delay} makes {m}^{delay} x {n:,} = {n * codes:,} states; allowed are "
+            f"{max_states:,} (max_states)"
         )
     state = np.repeat(np.arange(n), codes)
     code = np.tile(np.arange(codes), n)
@@ -466,8 +470,8 @@ def lagged(model: MDP, delay: int, *, fallback: int | None = None, max_states: i
         if fallback is None:
             s, a = int(state[lost][0]), int((due - first[state])[lost][0])
             raise InvalidArgument(
-                f"action {a} is not feasible in state {s}, where it may fall due: give a fallback action that acts "
-                f"instead"
+                f"action {a} is not feasible in state {s}, where it may fall due: give a fallback "
+                f"action that acts instead"
             )
         due = np.where(lost, first[state] + fallback, due)
         lost = ~np.isfinite(reward[due])

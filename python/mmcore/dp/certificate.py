@@ -1,25 +1,26 @@
-r"""Bounds of the true value from one Bellman sweep, proven in exact arithmetic and widened by what rounding does.
+r"""Bounds of the true value from one Bellman sweep, proven in exact arithmetic and widened by what rounding
+does.
 
 Write T for the Bellman operator of the model as it is stored, V* for its fixed point, d = Tv - v.
 
-**Contraction.** Let B_lo <= discount(s) sum_k p(k) <= B_hi < 1 for every feasible pair: stored rows do not sum to
-one exactly, and discounts may differ. T is monotone, and T(v + c) <= Tv + B c, where B is B_hi for c >= 0 and
-B_lo for c < 0. With D >= max d and c = D / (1 - B), of the sign of D, T(v + c) <= v + D + B c = v + c; applying T
-again and again gives V* <= v + c, and once more V* <= T(v + c) <= Tv + B c = Tv + B / (1 - B) D. Below alike:
-V* >= Tv + B / (1 - B) D' for D' <= min d, B as for the sign of D' (MacQueen 1966; Porteus 1971). The policy
-that attains Tv has a value above the same lower bound.
+**Contraction.** Let B_lo <= discount(s) sum_k p(k) <= B_hi < 1 for every feasible pair: stored rows do not
+sum to one exactly, and discounts may differ. T is monotone, and T(v + c) <= Tv + B c, where B is B_hi for c
+>= 0 and B_lo for c < 0. With D >= max d and c = D / (1 - B), of the sign of D, T(v + c) <= v + D + B c = v +
+c; applying T again and again gives V* <= v + c, and once more V* <= T(v + c) <= Tv + B c = Tv + B / (1 - B)
+D. Below alike: V* >= Tv + B / (1 - B) D' for D' <= min d, B as for the sign of D' (MacQueen 1966; Porteus
+1971). The policy that attains Tv has a value above the same lower bound.
 
 **Rounding.** With u = 2^-53 and m successors, the computed sum of products differs from sum p v by at most
 ((1 + u)^m - 1) sum |p| |v|, in any order of summation; times the discount and plus the reward, the computed
-(Tv)(s) errs by at most ((1 + u)^(m+2) - 1) (|r| + discount sum |p| |v|). Computing d adds u |Tv - v|. Together
-less than
+(Tv)(s) errs by at most ((1 + u)^(m+2) - 1) (|r| + discount sum |p| |v|). Computing d adds u |Tv - v|.
+Together less than
 
     eps = (m + 4) u (|r| + (1 + B_hi) |v|) (1 + 2 (m + 4) u),      largest |r| and |v|, (m + 4) u < 0.1.
 
 So max d <= computed max d + eps, and V* <= computed Tv + eps + B / (1 - B) (computed max d + eps)
-<= computed Tv + B / (1 - B) max d + eps / (1 - B_hi). The sums B_lo and B_hi are computed too, with a relative
-error of (m + 1) u: they are moved outwards by that. The few operations on the bounds themselves are covered by
-the factors and terms marked so below.
+<= computed Tv + B / (1 - B) max d + eps / (1 - B_hi). The sums B_lo and B_hi are computed too, with a
+relative error of (m + 1) u: they are moved outwards by that. The few operations on the bounds themselves are
+covered by the factors and terms marked so below.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Contraction:
     discount_low, discount_high : float
         Smallest and largest discount.
     reward : float
-        Largest \\|reward\\|.
+        Largest |reward|.
     successors : int
         Longest row.
     """
@@ -77,7 +78,7 @@ class Contraction:
         return self.discount_high * self.sum_high * (1 + 4 * ROUNDOFF)
 
     def rounding(self, size: float) -> float:
-        """Bound of the error of one computed sweep, where \\|v\\| <= `size`."""
+        """Bound of the error of one computed sweep, where |v| <= `size`."""
         terms = (self.successors + 4) * ROUNDOFF
         return terms * (self.reward + (1 + self.high) * size) * (1 + 2 * terms + 1e-12)
 
@@ -89,7 +90,7 @@ class Contraction:
         low, high : float
             Computed smallest and largest Tv - v.
         size : float
-            Largest \\|v\\|.
+            Largest |v|.
         """
         rounding = self.rounding(size) / (1 - self.high)
         # Tv + bound is rounded once more, and so are the operations here.
@@ -124,8 +125,8 @@ class Contraction:
     def closing(self, low: float, high: float) -> float:
         """By how much a pair can gain on another of its state while v changes by `low` to `high`.
 
-        discount(s) (sum p(j) dv - sum p(i) dv) <= discount(s) (sum_j high - sum_i low), which is largest for the
-        largest discount, as the bracket is not negative.
+        discount(s) (sum p(j) dv - sum p(i) dv) <= discount(s) (sum_j high - sum_i low), which is largest for
+        the largest discount, as the bracket is not negative.
         """
         below, above = self._wider(low, high)
         return max(above - below, 0.0) * (1 + 8 * ROUNDOFF) + 8 * ROUNDOFF * (abs(above) + abs(below))

@@ -77,8 +77,8 @@ def checked(pairs: Pairs, sum_tolerance: float, words: Callable[[int, int], str]
         )
     if fault in (FIRST, ROW):
         raise InvalidArgument(
-            f"transitions are no compressed sparse rows: row pointers do not ascend from 0 to the number of "
-            f"entries (near {words(state, pair) if state >= 0 else 'the start'})"
+            f"transitions are no compressed sparse rows: row pointers do not ascend from 0 to "
+            f"the number of entries (near {words(state, pair) if state >= 0 else 'the start'})"
         )
     where = words(state, pair)
     if fault == COLUMN:
@@ -88,8 +88,8 @@ def checked(pairs: Pairs, sum_tolerance: float, words: Callable[[int, int], str]
         raise InvalidArgument(f"transitions of {where} hold the probability {value!r}; allowed is 0 to 1")
     if fault == SUM:
         raise InvalidArgument(
-            f"transitions of {where} sum to {value!r}; allowed is 1 within {sum_tolerance:g}. Rows of actions "
-            f"that are not feasible need no transitions, but a reward of {worse}"
+            f"transitions of {where} sum to {value!r}; allowed is 1 within {sum_tolerance:g}. Rows of "
+            f"actions that are not feasible need no transitions, but a reward of {worse}"
         )
     raise InvalidArgument(
         f"rewards of {where} must be finite, or {worse} where not feasible; got {value!r}"

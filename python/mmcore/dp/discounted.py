@@ -3,15 +3,15 @@ r"""Discounted problems: one loop, and five ways to the next value.
 Each pass computes Tv, bounds the true value with it (:mod:`mmcore.dp.certificate`) and stops when the bounds
 are within the tolerance. What differs is where the next pass starts:
 
-- **value iteration** from Tv, moved to the middle of the bounds (MacQueen's shift): the constant part of the error,
-  which fades like discount^n, is gone at once, and what remains fades as fast as the chain mixes;
+- **value iteration** from Tv, moved to the middle of the bounds (MacQueen's shift): the constant part of the
+  error, which fades like discount^n, is gone at once, and what remains fades as fast as the chain mixes;
 - **Gauss-Seidel** from Tv after some sweeps in place, which use new values at once;
 - **modified policy iteration** from Tv after some sweeps with the policy just found (Puterman and Shin 1978);
 - **policy iteration** from the value of that policy: exactly, by elimination in a band or by sparse LU, or
-  inexactly, by stabilised bi-conjugate gradients to a tenth of the residual (inexact policy iteration: solving
-  more exactly for a policy that will change is wasted);
-- **Anderson** from the combination of the last passes that leaves the least residual, taken only where the residual
-  then falls by the discount or more, else from Tv (so that it converges as value iteration does).
+  inexactly, by stabilised bi-conjugate gradients to a tenth of the residual (inexact policy iteration:
+  solving more exactly for a policy that will change is wasted);
+- **Anderson** from the combination of the last passes that leaves the least residual, taken only where the
+  residual then falls by the discount or more, else from Tv (so that it converges as value iteration does).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bellman import Pairs, alive, span
+from ..bellman import Pairs, Rows, alive, span
 from ..errors import InvalidArgument, NoConvergence
 from .checks import tolerance
 from .solution import Solution
@@ -63,6 +63,7 @@ class Iterate:
     above: float = 0.0
     changed: int = 0
     target: float = 0.0  # residual that the tolerance asks for
+    rows: Rows | None = None  # of the policy, copied
 
 
 def solve(
@@ -73,6 +74,7 @@ def solve(
     max_iterations: int | None,
     start: Floats | None,
     evaluator: str,
+    layout: str,
     threads: int,
     progress: Callable[[int, float, float], object] | None,
 ) -> Solution:
@@ -82,11 +84,13 @@ def solve(
     contraction, pairs, n = model.contraction, model.pairs, model.n_states
     if not contraction.high < 1:
         raise InvalidArgument(
-            f"discount must be below 1 in every state for a discounted problem, got {model.discount.max()!r}: "
-            f"without it values may not be finite and cannot be bounded. Use backward_induction for a finite "
-            f"horizon, or average_reward for the gain per step"
+            f"discount must be below 1 in every state for a discounted problem, got "
+            f"{model.discount.max()!r}: without it values may not be finite and cannot be bounded. Use "
+            f"backward_induction for a finite horizon, or average_reward for the gain per step"
         )
     method, evaluator, why = _choice(model, method, evaluator)
+    if layout not in ("given", "packed"):
+        raise InvalidArgument(argument="layout", value=layout, allowed='"given" or "packed"')
     if max_iterations is None:
         max_iterations = 100 + math.ceil(64 * math.log(2) / -math.log(max(contraction.high, 1e-300)))
     elif max_iterations < 1:
@@ -95,6 +99,8 @@ def solve(
     v = np.zeros(n) if start is None else sign * start
     now = Iterate(model, pairs, v, np.empty(n), np.full(n, -1, dtype=np.int64))
     now.target = tol * (1 - contraction.high) / 2
+    if layout == "packed":
+        now.rows = Rows(n, model.extremes["successors"])
     key = np.zeros(pairs.n_pairs, dtype=np.float32) if method in KEYED else None
     step = _stepper(method, evaluator, now)
     passes = _Passes(pairs, threads)
@@ -104,7 +110,7 @@ def solve(
     while True:
         zero = iteration == 0 and start is None
         now.low, now.high, now.changed, living, _ = passes.improve(
-            None if zero else now.v, now.tv, now.policy, key, proven, drift
+            None if zero else now.v, now.tv, now.policy, key, proven, drift, now.rows
         )
         iteration += 1
         now.below, now.above, rounding = contraction.bounds(now.low, now.high, size)
@@ -174,14 +180,21 @@ class _Passes:
         self.ranges = [(n * i // parts, n * (i + 1) // parts) for i in range(parts)]
 
     def improve(
-        self, v: Floats | None, out: Floats, policy: Ints, key: Any, proven: float, drift: float
+        self,
+        v: Floats | None,
+        out: Floats,
+        policy: Ints,
+        key: Any,
+        proven: float,
+        drift: float,
+        rows: Rows | None,
     ) -> tuple[float, float, int, int, int]:
         """Improve, as :meth:`Pairs.improve`, on all threads."""
         if len(self.ranges) == 1:
-            return self.pairs.improve(v, out, policy, key, proven, drift)
+            return self.pairs.improve(v, out, policy, key, proven, drift, rows=rows)
         with ThreadPoolExecutor(len(self.ranges)) as pool:
             jobs = [
-                pool.submit(self.pairs.improve, v, out, policy, key, proven, drift, begin, end)
+                pool.submit(self.pairs.improve, v, out, policy, key, proven, drift, begin, end, 0, rows)
                 for begin, end in self.ranges
             ]
             low, high, changed, living, read = zip(*(job.result() for job in jobs), strict=True)
@@ -222,19 +235,17 @@ def _choice(model: MDP, method: str, evaluator: str) -> tuple[str, str, str]:
         return (
             "policy_iteration",
             "band",
-            f"{asked}successors lie within {below} states below and {above} above: a policy's value is one "
-            f"elimination in that band",
+            f"{asked}successors lie within {below} states below, {above} above: a policy is one elimination",
         )
-    return (
-        "policy_iteration",
-        "bicgstab",
-        f"{asked}successors are scattered: policies are valued by iteration, to a tenth of the residual; by "
-        f"sweeps while they mix fast, else by conjugate gradients",
+    reason = (
+        f"{asked}successors are scattered: policies are valued by iteration, to a tenth of the residual; by sweeps "
+        f"while they mix fast, else by conjugate gradients"
     )
+    return "policy_iteration", "bicgstab", reason
 
 
 def _stepper(method: str, evaluator: str, now: Iterate) -> Callable[[Iterate], int]:
-    """Return what writes the start of the next pass into ``now.tv``, and returns the passes it made itself."""
+    """Return what writes the start of the next pass to ``now.tv`` and returns the passes it made itself."""
     if method == "value_iteration":
         return _shift
     if method == "gauss_seidel":
@@ -271,10 +282,10 @@ class _Sweeps:
         return 0
 
     def until(self, goal: float, now: Iterate, patience: float) -> bool:
-        """Sweep until the span of the change is at most `goal`; False where that seems more than so many away."""
+        """Sweep until the change spans at most `goal`; False where that seems farther than `patience`."""
         before = now.high - now.low
         for done in range(100):
-            low, high = now.pairs.evaluate(now.tv, self.spare, now.policy)
+            low, high = now.pairs.evaluate(now.tv, self.spare, now.policy, rows=now.rows)
             now.tv, self.spare = self.spare, now.tv
             change = high - low
             if change <= goal or done >= 99:
@@ -302,9 +313,9 @@ class _Krylov:
             self.work = np.empty(5 * now.tv.size)
         else:
             _shift(now)
-        _, _, residual = now.pairs.bicgstab(now.policy, goal / 2, 2000, now.tv, self.work)
+        _, _, residual = now.pairs.bicgstab(now.policy, goal / 2, 2000, now.tv, self.work, now.rows)
         if not residual <= now.high - now.low:
-            now.pairs.improve(now.v, now.tv, now.policy)  # what the breakdown spoilt
+            now.pairs.improve(now.v, now.tv, now.policy, rows=now.rows)  # what the breakdown spoilt
             self.sweeps(now)
         return 0
 
