@@ -47,7 +47,8 @@ def backward_induction(
         returns (S, A); a model, or a function of t that returns a model (`transitions`, `discount` and
         `maximize` are then the model's own).
     transitions : array_like, sparse matrix, sequence or callable
-        As for :class:`mmcore.dp.MDP`, for all steps; or a list of them, or a function of t.
+        As for :class:`mmcore.dp.MDP`, for all steps; or one a step, as a list of sparse matrices or an array of
+        shape (horizon, S, A, S), or as a function of t.
     horizon : int
         Number of steps, >= 1.
     terminal : array_like of float, shape (S,), optional
@@ -169,7 +170,7 @@ def _models(
                 allowed=f"(S, A) or ({horizon}, S, A) for horizon={horizon}",
             )
         reward_at = (lambda t: table[t]) if table.ndim == 3 else (lambda t: table)
-    if callable(transitions) or isinstance(transitions, (list, tuple)):
+    if callable(transitions) or _one_a_step(transitions):
         if not callable(transitions) and len(transitions) != horizon:
             raise InvalidArgument(
                 argument="transitions", value=len(transitions), allowed=f"one for each of {horizon} steps"
@@ -180,3 +181,12 @@ def _models(
     if not callable(rewards) and table.ndim == 2:
         return lambda t: fixed
     return lambda t: fixed.with_rewards(reward_at(t))
+
+
+def _one_a_step(transitions: Any) -> bool:
+    from scipy import sparse
+
+    if sparse.issparse(transitions):
+        return False
+    listed = isinstance(transitions, (list, tuple)) and len(transitions) > 0
+    return (listed and sparse.issparse(transitions[0])) or np.ndim(transitions) == 4
