@@ -3,6 +3,7 @@
 from .average import AverageSolution, average_reward
 from .backward import backward_induction
 from .callables import Grid, Space, from_model, lagged, refinement_estimate
+from .market_making import MarketMakingProblem, MarketMakingSolution, Offers, Regime
 from .mdp import MDP
 from .solution import Solution
 
@@ -10,6 +11,10 @@ __all__ = [
     "MDP",
     "AverageSolution",
     "Grid",
+    "MarketMakingProblem",
+    "MarketMakingSolution",
+    "Offers",
+    "Regime",
     "Solution",
     "Space",
     "average_reward",
