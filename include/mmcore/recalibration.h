@@ -380,6 +380,50 @@ static inline int mm_stationary_of(const mm_parameters *p, const mm_lattice *lat
   return status;
 }
 
+/* One of many stationary policies that are found one after another: depths of all nodes (NaN where a side is
+ * absent), the gain (ticks/s per order) and the largest residual of the equations relative to the terms in
+ * it, computed from the differences that the depths are made of. `state` is where the one before was found,
+ * zeros at first; `work` holds 2 n doubles. */
+static inline int mm_stationary_depths(const mm_parameters *p, mm_recalibration *state, double *bid,
+                                       double *ask, double *gain, double *residual, double *work,
+                                       const char **wrong) {
+  const uint64_t absent = 0x7ff8000000000000u;
+  const int64_t n = mm_nodes_of(p);
+  double *rate = work, *x = work + n, worst = 0, below = 0;
+  mm_lattice lattice;
+  mm_sides sides;
+  int status = mm_problem_of(p, rate, &lattice, &sides, wrong);
+  if (status != MM_OK)
+    return status;
+  status = mm_stationary_of(p, &lattice, state, x);
+  if (status != MM_OK)
+    return status;
+  double best = rate[0];
+  for (int64_t i = 1; i < n; ++i)
+    best = rate[i] > best ? rate[i] : best;
+  *gain = best + state->excess;
+  const int equal = lattice.k_bid == lattice.k_ask;
+  for (int64_t i = 0; i < n; ++i) {
+    double above = 0, next = 0;
+    if (i < n - 1) {
+      const double rise = exp(lattice.k_bid * x[i]);
+      above = lattice.up * rise;
+      next = lattice.down * (equal ? 1 / rise : exp(-lattice.k_ask * x[i]));
+      bid[i] = sides.depth[MM_BID] - x[i];
+      ask[i + 1] = sides.depth[MM_ASK] + x[i];
+    }
+    const double wanted = state->excess + (best - rate[i]);
+    const double off = fabs(above + below - wanted) / (above + below + wanted);
+    if (!(off <= worst))
+      worst = off;
+    below = next;
+  }
+  memcpy(&bid[n - 1], &absent, sizeof absent);
+  memcpy(&ask[0], &absent, sizeof absent);
+  *residual = worst;
+  return isfinite(worst) ? MM_OK : MM_NO_CONVERGENCE;
+}
+
 /* Differences with `horizon` seconds left, from the terminal condition; x is followed by work memory. */
 static inline int mm_row_of(const mm_parameters *p, const mm_lattice *lattice, double *x) {
   const int64_t n = lattice->n;

@@ -3,7 +3,9 @@ from typing import final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Lattice", "evaluate"]
+__all__ = ["Lattice", "evaluate", "stationary_policies"]
+
+MOST_TERMS: float
 
 @final
 class Lattice:
@@ -20,6 +22,9 @@ class Lattice:
     def k_ask(self) -> float: ...
     def __len__(self) -> int: ...
     def stationary(self) -> tuple[NDArray[np.float64], float, float]: ...
+    def uniformise(
+        self, start: ArrayLike, span: float, *, value: float = 0.0
+    ) -> tuple[NDArray[np.float64], float]: ...
     def evolve(
         self,
         start: ArrayLike,
@@ -43,3 +48,14 @@ def evaluate(
     start: ArrayLike,
     tolerance: float = 1e-9,
 ) -> NDArray[np.float64]: ...
+def stationary_policies(
+    *,
+    sigma: ArrayLike,
+    A: ArrayLike,
+    k: ArrayLike,
+    gamma: ArrayLike,
+    q_max: int,
+    order_size: int = 1,
+    bid: NDArray[np.float64] | None = None,
+    ask: NDArray[np.float64] | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]: ...

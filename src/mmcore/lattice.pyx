@@ -25,7 +25,35 @@ cdef extern from "mmcore/types.h" nogil:
         MM_OK
         MM_INVALID
 
-__all__ = ["Lattice", "evaluate"]
+cdef extern from "mmcore/uniformisation.h" nogil:
+    int64_t MM_UNIFORMISATION_WORK(int64_t n)
+    double mm_uniformisation_rate(const mm_lattice *p) noexcept
+    int mm_uniformise(const mm_lattice *p, double span, double *x, double *value, double *work) noexcept
+
+cdef extern from "mmcore/recalibration.h" nogil:
+    enum:
+        MM_MODEL_EXACT
+
+    ctypedef struct mm_parameters:
+        double sigma
+        double A[2]
+        double k[2]
+        double gamma
+        double q_max
+        double order_size
+
+    ctypedef struct mm_recalibration:
+        double excess
+        double guess
+
+    void mm_parameters_init(mm_parameters *p, int model) noexcept
+    int mm_parameters_check(const mm_parameters *p, const char **wrong) noexcept
+    int mm_stationary_depths(const mm_parameters *p, mm_recalibration *state, double *bid, double *ask,
+                             double *gain, double *residual, double *work, const char **wrong) noexcept
+
+__all__ = ["Lattice", "evaluate", "stationary_policies"]
+
+MOST_TERMS = 1e7  # of a uniformisation; beyond, the implicit method is faster by far
 
 
 cdef int lattice_stationary(const mm_lattice *p, double *x, double *gain, double *residual) noexcept nogil:
@@ -176,6 +204,62 @@ cdef class Lattice:
         if status != MM_OK:
             raise NoConvergence(f"no stationary solution was found for {self!r}")
         return x, gain, residual
+
+    def uniformise(self, start, double span, *, double value=0.0):
+        """Solve as :meth:`evolve` does, by a series of positive terms: for equal k and not too long a time.
+
+        The number of terms is about the fastest rate times the time, k max(-rate) span; where that is some
+        thousands, this is the fastest way, and each difference is good to about 1e-14 / k.
+
+        Parameters
+        ----------
+        start : array_like of float, shape (n - 1,)
+            Differences at the start (ticks).
+        span : float
+            Seconds, >= 0.
+        value : float
+            z of the middle node at the start (ticks).
+
+        Returns
+        -------
+        differences : ndarray of float, shape (n - 1,)
+            x after `span` seconds (ticks).
+        middle : float
+            z of the middle node then (ticks).
+
+        Raises
+        ------
+        InvalidArgument
+            An argument is not allowed; k_bid and k_ask differ; or there would be too many terms.
+        NoConvergence
+            A difference is beyond numbers.
+
+        Examples
+        --------
+        >>> lattice = Lattice([-1.0, 0.0, -1.0], up=0.5, down=0.5, k_bid=1.0, k_ask=1.0)
+        >>> series, _ = lattice.uniformise([0.0, 0.0], 3.0)
+        >>> implicit, _, _ = lattice.evolve([0.0, 0.0], [3.0])
+        >>> bool(abs(series - implicit[0]).max() < 1e-12)
+        True
+        """
+        cdef int64_t n = self.c_lattice.n
+        cdef int status
+        state = _finite("start", start, (n - 1,), f"({n - 1},)")
+        if not (isfinite(span) and span >= 0 and isfinite(value)):
+            raise InvalidArgument(argument="span" if isfinite(value) else "value",
+                                  value=span if isfinite(value) else value, allowed="a finite number >= 0 (s)")
+        if self.c_lattice.k_bid != self.c_lattice.k_ask:
+            raise InvalidArgument(argument="k_ask", value=self.k_ask, allowed=f"that of the bid, {self.k_bid!r}")
+        terms = span * mm_uniformisation_rate(&self.c_lattice)
+        if not terms <= MOST_TERMS:
+            raise InvalidArgument(argument="span", value=span,
+                                  allowed=f"so short that {terms:.3g} terms become at most {MOST_TERMS:.3g}")
+        cdef double[::1] x = state, w = np.empty(MM_UNIFORMISATION_WORK(n))
+        with nogil:
+            status = mm_uniformise(&self.c_lattice, span, &x[0], &value, &w[0])
+        if status != MM_OK:
+            raise NoConvergence(f"a difference left the range of numbers for {self!r}")
+        return state, value
 
     def evolve(self, start, times, *, double value=0.0, double tolerance=1e-13, double first_step=0.0):
         """Solve for the given times left, from a known state at time left 0.
@@ -340,3 +424,97 @@ def evaluate(rate, *, A, k, cost, double curvature, times, bid, ask, start, doub
     z[p.n // 2 + 1:] = value + np.cumsum(differences[p.n // 2:])
     z[:p.n // 2] = value - np.cumsum(differences[:p.n // 2][::-1])[::-1]
     return z
+
+
+def stationary_policies(*, sigma, A, k, gamma, q_max, order_size=1, bid=None, ask=None):
+    """Stationary depths of many exact models of Guéant, Lehalle and Fernandez-Tapia, one after another.
+
+    Parameters
+    ----------
+    sigma, A, k, gamma : array_like of float, shape (m,)
+        As of :class:`mmcore.GueantLehalleFernandezTapia`, alike on both sides; broadcast.
+    q_max, order_size : int
+        Lots; of all models.
+    bid, ask : ndarray of float, shape (m, n), optional
+        Where the depths go, n = 2 q_max / order_size + 1.
+
+    Returns
+    -------
+    bid, ask : ndarray of float, shape (m, n)
+        Depths by inventory from -q_max (ticks); NaN where a side is absent.
+    gain : ndarray of float, shape (m,)
+        Growth of the value, tick·lots/s.
+    residual : ndarray of float, shape (m,)
+        Largest error of the n equations of each model, relative to the terms in it.
+
+    Raises
+    ------
+    InvalidArgument
+        Names the argument, with the index of the model.
+    NoConvergence
+        Rounding or overflow stopped the iteration for a model.
+
+    Examples
+    --------
+    >>> from mmcore import GueantLehalleFernandezTapia
+    >>> bid, ask, gain, residual = stationary_policies(sigma=0.3, A=0.9, k=[0.3, 0.4], gamma=0.01, q_max=30)
+    >>> one = GueantLehalleFernandezTapia(sigma=0.3, A=0.9, k=0.4, gamma=0.01, q_max=30)
+    >>> bool(abs(bid[1, 35] - one.depths(5)[0]) < 1e-12), bool(residual.max() < 1e-13)
+    (True, True)
+    """
+    cdef mm_parameters p
+    cdef mm_recalibration state
+    cdef const char *wrong = NULL
+    cdef int status = MM_OK
+    cdef int64_t i = 0, m, n
+    try:
+        columns = [np.array(c) for c in np.broadcast_arrays(*[
+            np.atleast_1d(np.asarray(given, dtype=np.float64)) for given in (sigma, A, k, gamma)])]
+    except ValueError:
+        raise InvalidArgument(argument="sigma", value=np.shape(sigma),
+                              allowed="of a shape that goes with A, k and gamma") from None
+    if columns[0].ndim != 1 or not columns[0].size:
+        raise InvalidArgument(argument="sigma", value=columns[0].shape, allowed="an array of shape (m,), m >= 1")
+    for name, lots in (("q_max", q_max), ("order_size", order_size)):
+        if not (isinstance(lots, (int, np.integer)) and 1 <= lots < 2**22):
+            raise InvalidArgument(argument=name, value=lots, allowed="an integer >= 1 (lots)")
+    if q_max % order_size:
+        raise InvalidArgument(argument="q_max", value=q_max, allowed=f"a multiple of order_size, {order_size}")
+    m, n = columns[0].size, 2 * (q_max // order_size) + 1
+    out = []
+    for name, given in (("bid", bid), ("ask", ask)):
+        if given is None:
+            given = np.empty((m, n))
+        elif not (isinstance(given, np.ndarray) and given.shape == (m, n) and given.dtype == np.float64
+                  and given.flags.c_contiguous and given.flags.writeable):
+            raise InvalidArgument(argument=name, value=getattr(given, "shape", given),
+                                  allowed=f"a writeable contiguous array of float64 and shape ({m}, {n})")
+        out.append(given)
+    gains, residuals = np.empty(m), np.empty(m)
+    cdef const double[::1] s = columns[0], a = columns[1], decay = columns[2], g = columns[3]
+    cdef double[:, ::1] b = out[0], o = out[1]
+    cdef double[::1] gain = gains, off = residuals, work = np.empty(2 * n)
+    mm_parameters_init(&p, MM_MODEL_EXACT)
+    p.q_max, p.order_size = q_max, order_size
+    with nogil:
+        while i < m:
+            p.sigma, p.gamma = s[i], g[i]
+            p.A[0] = p.A[1] = a[i]
+            p.k[0] = p.k[1] = decay[i]
+            status = mm_parameters_check(&p, &wrong)
+            if status != MM_OK:
+                break
+            state.excess = state.guess = 0
+            status = mm_stationary_depths(&p, &state, &b[i, 0], &o[i, 0], &gain[i], &off[i], &work[0], &wrong)
+            if status != MM_OK:
+                break
+            i += 1
+    if status == MM_INVALID and wrong is not NULL:
+        name = wrong.decode()
+        given = dict(zip(("sigma", "A", "k", "gamma"), columns, strict=True)).get(name)
+        raise InvalidArgument(argument=name, value=q_max if given is None else float(given[i]), index=int(i),
+                              allowed="what the model allows")
+    if status != MM_OK:
+        raise NoConvergence(f"no stationary solution was found for model {i}")
+    gains *= order_size
+    return out[0], out[1], gains, residuals

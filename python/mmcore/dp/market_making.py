@@ -19,10 +19,10 @@ tri-diagonal; :mod:`mmcore.market_making` makes use of that. ``fills="independen
 filled in one step, which adds :math:`p_i p_j \beta [V(q + z_i - z_j) - V(q + z_i) - V(q - z_j) + V(q)]`.
 
 **What is proven of a solution.** Write T for one exact step of the model as it is stored (the probabilities,
-rewards, discount and so on, as the doubles they are), B for the largest of :math:`\beta\sum_{m'} P_{mm'}`. T is
-monotone, and adding c >= 0 to the value that comes next adds at most B c. A computed step adds up the reward, the
-gains of both sides, the mean over M regimes and two differences; each term passes at most 10 + M roundings, so with u
-= 2^-53 it is off by at most
+rewards, discount and so on, as the doubles they are), B for the largest of :math:`\beta\sum_{m'} P_{mm'}`.
+T is monotone, and adding c >= 0 to the value that comes next adds at most B c. A computed step adds up the
+reward, the gains of both sides, the mean over M regimes and two differences; each term passes at most
+10 + M roundings, so with u = 2^-53 it is off by at most
 
 .. math:: \varepsilon = (16 + M) u (1 + 10^{-6}) (|r| + |e p z| + (|e p z|)' + 5 B |V|) + \ell + k u |V|,
 
