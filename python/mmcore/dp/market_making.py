@@ -801,6 +801,8 @@ class MarketMakingSolution(Model):
             _take=take,
         )
 
+    RELATIONS = ()  # the problem has checked them
+
     problem: MarketMakingProblem
     """What was solved."""
     solution: Solution
