@@ -99,6 +99,8 @@ class TestHelp:
         assert word == "mmcore"
         if arguments[:2] == ["init", "desk"] and "--force" in arguments:
             call("init", "desk")
+        if arguments[:2] == ["solve", "problem.toml"]:
+            call("solve", "--example", "problem.toml")
         code, out, err = call(*arguments)
         assert (code, err) == (0, "")
         if "--json" in arguments:

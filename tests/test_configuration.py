@@ -15,7 +15,7 @@ from mmcore.configuration import (
     MODELS,
     SAMPLES,
     ConfigurationError,
-    _key_lines,
+    key_lines,
     load,
     loads,
     model_class,
@@ -202,7 +202,7 @@ class TestFaults:
 
 class TestLines:
     def test_strings_comments_and_brackets_are_no_keys(self):
-        lines = _key_lines(
+        lines = key_lines(
             "# [a]\n"
             "[model] # x\n"
             'name = "a # [b]"\n'
@@ -251,7 +251,7 @@ class TestLines:
                     lines.append(f'{key} = "{escaped}"  # [c] d = 1')
         text = "\n".join(lines)
         assert {table: dict(keys) for table, keys in tomllib.loads(text).items()} == tables
-        assert _key_lines(text) == expected
+        assert key_lines(text) == expected
 
 
 class TestWriting:

@@ -490,8 +490,8 @@ def _read(text: str) -> tuple[dict[str, dict[str, Any]], Lines, list[Fault]]:
     try:
         document = tomllib.loads(text, parse_float=Decimal)
     except tomllib.TOMLDecodeError as error:
-        return {}, {}, [_syntax(error)]
-    lines = _key_lines(text)
+        return {}, {}, [syntax_fault(error)]
+    lines = key_lines(text)
     faults: list[Fault] = []
     values: dict[str, dict[str, Any]] = {}
     asked = document.get("model", {})
@@ -502,12 +502,12 @@ def _read(text: str) -> tuple[dict[str, dict[str, Any]], Lines, list[Fault]]:
         if key not in known:
             homes = [f"[{s.name}]" for s in known.values() if any(p.name == key for p in s.parameters)]
             if isinstance(table, Mapping):
-                faults.append(_unknown(key, f"[{key}] is not a section", line, known, "[{}]"))
+                faults.append(unknown_key(key, f"[{key}] is not a section", line, known, "[{}]"))
             elif homes:
                 what = f"{key} stands outside of the sections; it belongs below {' or '.join(homes)}"
                 faults.append(Fault(key, what, line))
             else:
-                faults.append(_unknown(key, f"{key} stands outside of the sections", line, known, "[{}]"))
+                faults.append(unknown_key(key, f"{key} stands outside of the sections", line, known, "[{}]"))
         elif not isinstance(table, Mapping):
             faults.append(Fault(key, f"{key} must be a section, written [{key}], got {_shown(table)}", line))
         else:
@@ -587,7 +587,7 @@ def _check_section(
                 chosen = table.get("name", MODEL.default)
                 faults.append(Fault(key, f"{what} for {chosen}, but for {', '.join(owners)}", line))
                 continue
-            faults.append(_unknown(key, what, line, names, section.name + ".{}"))
+            faults.append(unknown_key(key, what, line, names, section.name + ".{}"))
             continue
         try:
             checked[name] = parameter.check(_plain(value, parameter.type))
@@ -607,7 +607,7 @@ def _owners(name: str) -> list[str]:
     return [model for model in MODELS if any(p.name == name for p in model_parameters(model))]
 
 
-def _unknown(key: str, what: str, line: int | None, names: Iterable[str], form: str) -> Fault:
+def unknown_key(key: str, what: str, line: int | None, names: Iterable[str], form: str) -> Fault:
     """Make the fault of a name that does not exist: suggest the nearest, or list what there is."""
     names = list(names)
     last = key.rpartition(".")[2]
@@ -639,7 +639,7 @@ def _shown(value: Any) -> str:
     return repr(value)
 
 
-def _syntax(error: tomllib.TOMLDecodeError) -> Fault:
+def syntax_fault(error: tomllib.TOMLDecodeError) -> Fault:
     message, _, place = str(error).partition(" (at ")
     found = re.match(r"line (\d+)", place)
     return Fault("", f"not TOML: {message}", int(found[1]) if found else None)
@@ -658,7 +658,7 @@ _TOKEN = re.compile(
 )
 
 
-def _key_lines(text: str) -> Lines:
+def key_lines(text: str) -> Lines:
     """Find the line of each key and table of a text that is known to be TOML.
 
     The reader of the standard library tells no positions. Since the text has been parsed, it is

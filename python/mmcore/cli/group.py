@@ -18,6 +18,7 @@ COMMANDS = {
     "replay": "Make a market on recorded or simulated data, and report.",
     "calibrate": "Measure volatility and fill intensity, with errors.",
     "quote": "Quote once, and explain every step.",
+    "solve": "Solve a dynamic program, with proven bounds.",
     "init": "Write a commented configuration and a strategy script.",
 }
 """The commands and what they do; each lives in the module of its name."""

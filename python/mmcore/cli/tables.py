@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from ..events import Events
     from ..results import Result
 
-__all__ = ["show_calibration", "show_explanation", "show_market", "show_policy", "show_replay"]
+__all__ = [
+    "depth_cell",
+    "show_calibration",
+    "show_explanation",
+    "show_market",
+    "show_policy",
+    "show_replay",
+    "shown_inventories",
+]
 
 
 def show_market(events: Events) -> None:
@@ -63,7 +71,7 @@ def show_policy(model: Any, quoter: Any, name: str, notes: Sequence[str] = ()) -
     paragraph(", ".join(told))
     policy = quoter.policy
     time_left = math.inf if policy.stationary else policy.horizon
-    at = _inventories(policy.q_max, policy.order_size)
+    at = shown_inventories(policy.q_max, policy.order_size)
     rows = []
     for q in at:
         bid, ask = policy.depths(q, time_left)
@@ -71,8 +79,8 @@ def show_policy(model: Any, quoter: Any, name: str, notes: Sequence[str] = ()) -
         rows.append(
             (
                 f"{q:+g}" if q else "0",
-                _depth(bid),
-                _depth(ask),
+                depth_cell(bid),
+                depth_cell(ask),
                 f"{bid + ask:.2f}" if both else "–",
                 _signed((ask - bid) / 2) if both else "–",
             )
@@ -268,14 +276,14 @@ def _amounts(amounts: Sequence[Decimal]) -> list[str]:
     return [money_text(amount, "+,", places) for amount in amounts]
 
 
-def _inventories(q_max: float, order_size: float) -> list[float]:
+def shown_inventories(q_max: float, order_size: float) -> list[float]:
     """Return up to nine inventories from limit to limit, on the lattice of whole orders."""
     steps = int(q_max // order_size) if math.isfinite(q_max) else 10
     marks = sorted({round(steps * share) for share in (0.0, 0.1, 0.3, 0.6, 1.0)} | {min(1, steps)})
     return [-m * order_size for m in reversed(marks) if m] + [m * order_size for m in marks]
 
 
-def _depth(depth: float | None) -> str:
+def depth_cell(depth: float | None) -> str:
     return "–" if depth is None or math.isnan(depth) else f"{depth:z.2f}"
 
 

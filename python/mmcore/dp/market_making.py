@@ -950,6 +950,50 @@ class MarketMakingSolution(Model):
         rows = taken.reshape(self._table().shape[0], -1, self.problem.nodes)
         return int(rows[self._rows(tau), state, self._nodes(q)][0]) * self.order_size
 
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return all that is decided: by state, decision (the first one comes first) and inventory.
+
+        Returns
+        -------
+        dict of str to ndarray
+            ``inventory`` (lots) and ``time_left`` (seconds, of each decision); ``bid_depth``, ``ask_depth``
+            (ticks, NaN: absent), ``bid_size``, ``ask_size`` (lots) and ``take`` (lots to cross the spread
+            with, signed), each of shape (states, decisions, inventories).
+        """
+        depth, size = self._offered()
+        taken = self.__dict__["_take"]
+        shape = depth.shape[0], depth.shape[1], self.problem.nodes
+        crossed = np.zeros(shape, np.int64) if taken is None else taken.reshape(shape).astype(np.int64)
+        left = np.array([math.inf])
+        if self.horizon is not None:
+            left = self.horizon - self.problem.dt * max(1, self.problem.lag) * np.arange(depth.shape[0])
+        found = {"inventory": self.problem.inventories, "time_left": left}
+        for i, side in enumerate(("bid", "ask")):
+            found[f"{side}_depth"] = depth[..., i].swapaxes(0, 1)
+            found[f"{side}_size"] = size[..., i].swapaxes(0, 1)
+        return found | {"take": (crossed * self.order_size).swapaxes(0, 1)}
+
+    def draw(self, figure: Any = None) -> Any:
+        """Draw the depths of both sides, over time and inventory where there is a horizon, and the value.
+
+        Parameters
+        ----------
+        figure : matplotlib Figure, optional
+            Where to draw; a new one when omitted.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        MissingExtra
+            matplotlib is not installed (extra ``plot``).
+        """
+        from .pictures import draw_solution
+
+        return draw_solution(self, figure)
+
     def policy(self, tol: float = 1e-3, max_bytes: int = 64 << 20) -> Table:
         """Compile into a table for the quoter: a row of each decision that differs from its neighbours.
 

@@ -1,0 +1,206 @@
+"""``mmcore solve``: a dynamic program from a file, with proven bounds."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+
+from ..files import unwritable
+from .options import Command, Option, json_option
+
+if TYPE_CHECKING:
+    from ..dp import MarketMakingSolution
+    from .screen import Stages
+
+__all__ = ["command"]
+
+EXAMPLES = """
+mmcore solve
+mmcore solve --example problem.toml
+mmcore solve problem.toml --plot policy.png --out solution.npz
+mmcore solve problem.toml --json
+"""
+
+STOPPED = {
+    "tolerance": "as close as asked for",
+    "rounding": "as close as floating point can prove",
+    "iterations": "the limit of passes was reached first",
+}
+
+
+@click.command(
+    "solve", cls=Command, examples=EXAMPLES, short_help="Solve a dynamic program, with proven bounds."
+)
+@click.argument("path", required=False, type=click.Path(dir_okay=False))
+@click.option(
+    "--example", cls=Option, group="Problem", metavar="FILE", help="write the example, to begin with"
+)
+@click.option(
+    "--out", cls=Option, group="Output", metavar="FILE", help="write values, policy and bounds (.npz)"
+)
+@click.option("--plot", cls=Option, group="Output", metavar="FILE", help="draw them (.png, .pdf, .svg)")
+@json_option
+def command(path: str | None, example: str | None, out: str | None, plot: str | None, as_json: bool) -> int:
+    """Solve a dynamic program, with proven bounds.
+
+    PATH is a TOML file with a market maker's problem or any Markov decision process; without one the
+    example is solved. The exit code is 1 when the bounds are wider than asked for.
+    """
+    from ..dp import MarketMakingSolution
+    from ..dp.problem_file import EXAMPLE, load_problem, parse_problem, save_solution
+    from .screen import print_json, program, stages
+
+    for option, given in (("--example", example), ("--out", out), ("--plot", plot)):
+        if given is not None and (allowed := unwritable(Path(given))):
+            raise click.UsageError(
+                f"{option} must be {allowed}, got '{given}'", click.get_current_context(silent=True)
+            )
+    if example is not None:
+        if Path(example).exists():
+            raise click.UsageError(
+                f"{example} exists: remove it, or name another file", click.get_current_context(silent=True)
+            )
+        Path(example).write_text(EXAMPLE, encoding="utf-8")
+        click.echo(f"{example}: solve it with {' '.join(program('mmcore'))} solve {example}")
+        return 0
+    file = load_problem(path) if path is not None else parse_problem(EXAMPLE, "the example")
+    with stages() as progress:
+        passes = _Passes(progress, file.options.get("tol", 1e-8))
+        found = file.solve(passes)
+    solution = found.solution if isinstance(found, MarketMakingSolution) else found
+    if out is not None:
+        save_solution(out, found)
+    if plot is not None:
+        _picture(plot, found, passes.history)
+    if as_json:
+        words = (
+            "gap",
+            "iterations",
+            "residual",
+            "alive_actions",
+            "policy_unique",
+            "stop_reason",
+            "method",
+            "why",
+        )
+        print_json(
+            {
+                "problem": file.path,
+                **{name: getattr(solution, name) for name in (*words, "elapsed")},
+                "value": solution.value,
+                "policy": solution.policy,
+                "lower": solution.lower,
+                "upper": solution.upper,
+                "out": out,
+                "plot": plot,
+            }
+        )
+    else:
+        _show(file.path, found, solution, [name for name in (out, plot) if name is not None])
+    return 0 if solution.stop_reason == "tolerance" else 1
+
+
+class _Passes:
+    """Progress of a solver, by how much of the way from the first gap to the tolerance is done."""
+
+    def __init__(self, progress: Stages, tol: float) -> None:
+        self._advance = progress.start("solve")
+        self._tol = tol
+        self.history: list[tuple[float, float]] = []
+
+    def __call__(self, number: int, residual: float, gap: float) -> None:
+        self.history.append((residual, gap))
+        first = self.history[0][1]
+        if gap > 0 and first > 2 * self._tol:
+            done = math.log(first / gap) / math.log(first / (2 * self._tol))
+            self._advance(round(1000 * min(max(done, 0.0), 1.0)), 1000)
+
+
+def _show(path: str, found: Any, solution: Any, written: list[str]) -> None:
+    from ..dp import MarketMakingSolution
+    from .screen import heading, number, paragraph, table
+
+    market_making = isinstance(found, MarketMakingSolution)
+    heading("Problem", path)
+    if market_making:
+        paragraph(_described(found))
+    else:
+        states = solution.value.shape[-1]
+        steps = f", {solution.value.shape[0] - 1} steps" if solution.value.ndim > 1 else ""
+        paragraph(f"{states:,} states{steps}.")
+    heading("Solution", f"{solution.method.replace('_', ' ')}, {solution.elapsed:.3g} s")
+    paragraph(f"{solution.why[:1].upper()}{solution.why[1:]}.")
+    of = "The gain" if not np.ndim(solution.lower) else "Every true value"
+    unit = " per second" if market_making and not np.ndim(solution.lower) else ""
+    if not np.ndim(solution.lower):
+        paragraph(f"The gain{unit} is {number(0.5 * (float(solution.lower) + float(solution.upper)), 10)}.")
+    paragraph(
+        f"{of} lies between proven bounds that are at most {solution.gap:.2g} apart: "
+        f"{STOPPED[solution.stop_reason]}."
+    )
+    only = "one policy is optimal" if solution.policy_unique else "other policies may be as good"
+    paragraph(f"{solution.iterations:,} passes, residual {solution.residual:.2g}; {only}.")
+    if market_making:
+        _show_depths(found)
+    else:
+        value, policy = (np.atleast_2d(a)[0] for a in (solution.value, solution.policy))
+        shown = range(min(len(value), 10))
+        heading("Policy", "of the first states" if len(value) > 10 else "")
+        table(["state", "action", "value"], [(str(s), str(policy[s]), number(value[s], 8)) for s in shown])
+    for name in written:
+        paragraph(name)
+
+
+def _described(found: MarketMakingSolution) -> str:
+    """A market maker's problem in words."""
+    p = found.problem
+    count = len(p.regimes)
+    words = [f"Inventories from {-p.q_max} to {p.q_max} lots"]
+    words += [f"{count} regimes"] if count > 1 else []
+    words += [f"steps of {p.dt:g} s to a horizon of {p.horizon:g} s" if p.horizon else f"steps of {p.dt:g} s"]
+    if p.horizon is None:
+        rate = p.discount_rate
+        words += [
+            "for ever, the best average" if rate is None else f"for ever, discounted at {rate:g} a second"
+        ]
+    words += ["with market orders"] if p.take else []
+    words += [f"quotes are live {p.lag} steps late"] if p.lag else []
+    return ", ".join(words) + "."
+
+
+def _show_depths(found: MarketMakingSolution) -> None:
+    from .screen import heading, paragraph, table
+    from .tables import depth_cell, shown_inventories
+
+    arrays = found.arrays()
+    left = arrays["time_left"][0]
+    for state, regime in enumerate(found.problem.regimes[:6]):
+        told = [regime.name] if regime.name else []
+        told += [f"{left:g} s before the horizon"] if math.isfinite(left) else []
+        heading("Policy", ", ".join(told))
+        rows = []
+        for q in shown_inventories(found.q_max, found.order_size):
+            at = round((q + found.q_max) / found.order_size)
+            depths = [float(arrays[f"{side}_depth"][state, 0, at]) for side in ("bid", "ask")]
+            cells = [depth_cell(None if math.isnan(depth) else depth) for depth in depths]
+            taken = int(arrays["take"][state, 0, at])
+            value = found.solution.value.reshape(-1, found.states, len(arrays["inventory"]))[0, state, at]
+            rows.append((f"{q:+g}" if q else "0", *cells, f"{taken:+d}" if taken else "", f"{value:.4f}"))
+        columns = ["inventory", "bid depth", "ask depth", "at the market", "value"]
+        if not any(row[3] for row in rows):
+            columns.pop(3)
+            rows = [(*row[:3], row[4]) for row in rows]
+        table(columns, rows, left=())
+    paragraph("Depths in ticks from the reference price, values in tick·lots.", style="quiet")
+
+
+def _picture(path: str, found: Any, history: list[tuple[float, float]]) -> None:
+    from ..dp import MarketMakingSolution
+    from ..dp.pictures import draw_passes
+
+    figure = found.draw() if isinstance(found, MarketMakingSolution) else draw_passes(found, history)
+    figure.savefig(path, dpi=110)

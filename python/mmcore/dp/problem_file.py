@@ -1,0 +1,315 @@
+"""A problem as a TOML file, and a solution as a file of arrays: what ``mmcore solve`` reads and writes.
+
+A market maker's problem has the keys of :class:`~mmcore.dp.MarketMakingProblem` below ``[problem]``, a
+``[[regime]]`` for each state of the market with the keys of :class:`~mmcore.dp.Regime`, and below
+``[regime.bid]`` and ``[regime.ask]`` what may be offered: ``depth`` with ``rate``, or with ``A`` and ``k``;
+or ``spread`` with ``join``, ``improve`` and ``back``. Any other problem is ``[mdp]`` with the path of an
+``.npz`` of arrays. ``[solve]`` holds the arguments of ``solve``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..configuration import ConfigurationError, Fault, key_lines, syntax_fault, unknown_key
+from ..errors import CapacityError, InvalidArgument
+from ..files import replacing
+from .average import average_reward
+from .backward import backward_induction
+from .market_making import MarketMakingProblem, MarketMakingSolution, Offers, Regime
+from .mdp import MDP
+
+__all__ = ["EXAMPLE", "ProblemFile", "load_problem", "parse_problem", "save_solution"]
+
+EXAMPLE = """\
+# A market maker's problem. Prices in ticks, sizes in lots, times in seconds.
+#
+#     mmcore solve problem.toml --plot policy.png --out solution.npz
+
+[problem]
+q_max = 10
+dt = 0.1                   # a step; all rates times dt are probabilities
+horizon = 40.0             # leave it out: for ever, with a discount_rate or the best average
+liquidate = true           # what is left at the horizon is traded away
+take = true                # market orders may be sent at every step
+maker_fee = 0.0
+taker_fee = 0.1
+# rates at which the market goes from one regime to another, 1/s; the diagonal is not read
+switching = [[0.0, 0.1], [0.2, 0.0]]
+
+[[regime]]
+name = "one tick wide"
+spread = 1
+running_penalty = 0.02
+bid = { spread = 1, join = 0.5 }
+
+[[regime]]
+name = "two ticks wide"
+spread = 2
+running_penalty = 0.02
+bid = { spread = 2, join = 0.35, improve = 0.7 }
+
+[solve]
+tol = 1e-8
+"""
+
+_ARRAYS = ("rewards", "transitions", "data", "indices", "indptr", "s_indices", "a_indices", "terminal")
+_MDP = ("path", "discount", "maximize", "horizon", "average")
+_OFFERS: tuple[tuple[Callable[..., Offers], tuple[str, ...]], ...] = (
+    (Offers.touch, ("spread", "join", "improve", "back")),
+    (Offers.exponential, ("A", "k", "depth", "size")),
+    (Offers, ("depth", "rate", "size")),
+)
+
+
+@dataclass(frozen=True)
+class ProblemFile:
+    """What a file says.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    problem : MarketMakingProblem or MDP
+        What is to be solved.
+    options : dict
+        Arguments of its ``solve``.
+    horizon : int, optional
+        Steps of an MDP with a finite horizon.
+    average : bool
+        Whether the average reward of an MDP is wanted.
+    terminal : ndarray, optional
+        Values of an MDP at the horizon.
+    """
+
+    path: str
+    problem: MarketMakingProblem | MDP
+    options: dict[str, Any]
+    horizon: int | None = None
+    average: bool = False
+    terminal: Any = None
+
+    def solve(self, progress: Callable[[int, float, float], object] | None = None) -> Any:
+        """Solve it; `progress` hears of each pass, its residual and the gap."""
+        if isinstance(self.problem, MarketMakingProblem):
+            return self.problem.solve(**self.options)
+        if self.horizon is not None:
+            return backward_induction(self.problem, None, self.horizon, self.terminal)
+        if self.average:
+            return average_reward(self.problem, **self.options)
+        return self.problem.solve(**self.options, progress=progress)
+
+
+def load_problem(path: str | os.PathLike[str]) -> ProblemFile:
+    """Read and check a file.
+
+    Parameters
+    ----------
+    path : path-like
+        TOML; :data:`EXAMPLE` is one.
+
+    Raises
+    ------
+    ConfigurationError
+        The file is wrong; every fault that can be told at once is.
+    OSError
+        It cannot be read.
+    """
+    return parse_problem(Path(path).read_text(encoding="utf-8"), os.fspath(path))
+
+
+def parse_problem(text: str, name: str = "problem.toml") -> ProblemFile:
+    """Check the text of a file; see :func:`load_problem`.
+
+    Examples
+    --------
+    >>> parse_problem(EXAMPLE).solve().depths(3, 40.0)
+    (None, 0.5)
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(name, [syntax_fault(error)]) from None
+    reader = _Reader(name, key_lines(text))
+    known = ("problem", "regime", "mdp", "solve")
+    reader.known("", document, known)
+    kinds = [kind for kind in ("problem", "mdp") if kind in document]
+    if len(kinds) != 1:
+        reader.fault("", "there must be a [problem] with its [[regime]], or an [mdp]")
+    reader.stop()
+    made = reader.market_making(document) if kinds == ["problem"] else reader.mdp(document, Path(name).parent)
+    reader.stop()
+    assert made is not None
+    return made
+
+
+class _Reader:
+    """Reads tables into objects and gathers what is wrong."""
+
+    def __init__(self, path: str, lines: dict[tuple[str, ...], int]) -> None:
+        self.path, self.lines = path, lines
+        self.faults: list[Fault] = []
+
+    def line(self, key: str) -> int | None:
+        """The line of a key, or of the nearest table that it is in."""
+        parts = tuple(part for part in key.split(".") if not part.isdigit())
+        while parts and parts not in self.lines:
+            parts = parts[:-1]
+        return self.lines.get(parts)
+
+    def fault(self, key: str, what: str) -> None:
+        self.faults.append(Fault(key, what, self.line(key)))
+
+    def stop(self) -> None:
+        if self.faults:
+            raise ConfigurationError(self.path, sorted(self.faults, key=lambda f: f.line or 0))
+
+    def known(self, place: str, table: Any, names: Iterable[str]) -> bool:
+        """Whether it is a table; keys that do not exist are faults."""
+        if not isinstance(table, Mapping):
+            self.fault(place, f"{place} must be a table of keys, got {table!r}")
+            return False
+        names = list(names)
+        for name in table:
+            if name not in names:
+                key = f"{place}.{name}" if place else name
+                what = f"{key} is not a key of [{place}]" if place else f"[{key}] is not a section"
+                self.faults.append(unknown_key(key, what, self.line(key), names, "{}"))
+        return True
+
+    def made(self, place: str, make: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+        """Call a constructor; what it refuses is a fault of its key."""
+        try:
+            return make(**arguments)
+        except (InvalidArgument, CapacityError) as error:
+            key = f"{place}.{error.argument}" if error.argument in arguments else place
+            self.fault(key, f"{key}: {error}" if key == place else f"{place}.{error}")
+        except TypeError as error:
+            self.fault(place, f"{place}: {error}")
+        return None
+
+    def offers(self, place: str, table: Any) -> Any:
+        every = dict.fromkeys(name for _, names in _OFFERS for name in names)
+        before = len(self.faults)
+        if not self.known(place, table, every) or len(self.faults) > before:
+            return None
+        for make, names in _OFFERS:
+            if set(table) <= set(names):
+                return self.made(place, make, table)
+        forms = "depth and rate, or depth, A and k, or spread with join, improve, back"
+        self.fault(place, f"{place} must have {forms}; got {', '.join(table)}")
+        return None
+
+    def regime(self, place: str, table: Any) -> Any:
+        before = len(self.faults)
+        if not self.known(place, table, [f.name for f in fields(Regime)]):
+            return None
+        given = dict(table)
+        for side in ("bid", "ask"):
+            if side in given:
+                given[side] = self.offers(f"{place}.{side}", given[side])
+            elif side == "bid":
+                self.fault(place, f"{place}.bid is missing: what may be offered")
+        selection = given.get("adverse_selection")
+        if isinstance(selection, list):
+            given["adverse_selection"] = tuple(selection)
+        return None if len(self.faults) > before else self.made(place, Regime, given)
+
+    def market_making(self, document: Mapping[str, Any]) -> ProblemFile | None:
+        names = [f.name for f in fields(MarketMakingProblem) if f.init and f.name != "regimes"]
+        self.known("problem", document["problem"], names)
+        listed = document.get("regime", [])
+        if isinstance(listed, Mapping):
+            listed = [listed]
+        if not listed:
+            self.fault("problem", "there must be a [[regime]] at least")
+        regimes = [self.regime(f"regime.{i}", table) for i, table in enumerate(listed)]
+        options = self.options(document, MarketMakingProblem.solve)
+        if self.faults:
+            return None
+        problem = self.made("problem", MarketMakingProblem, {"regimes": regimes, **document["problem"]})
+        return None if problem is None else ProblemFile(self.path, problem, options)
+
+    def options(self, document: Mapping[str, Any], solve: Callable[..., Any]) -> dict[str, Any]:
+        given = document.get("solve", {})
+        names = [
+            n for n in inspect.signature(solve).parameters if n not in ("self", "model", "progress", "start")
+        ]
+        return dict(given) if self.known("solve", given, names) else {}
+
+    def mdp(self, document: Mapping[str, Any], folder: Path) -> ProblemFile | None:
+        table = document["mdp"]
+        if not self.known("mdp", table, _MDP):
+            return None
+        if "path" not in table:
+            self.fault("mdp", "mdp.path is missing: an .npz with rewards and transitions")
+            return None
+        try:
+            with np.load(folder / str(table["path"])) as file:
+                arrays = {name: file[name] for name in file.files}
+        except (OSError, ValueError) as error:
+            self.fault("mdp.path", f"mdp.path: {error}")
+            return None
+        for name in arrays:
+            if name not in _ARRAYS:
+                self.faults.append(
+                    unknown_key(name, f"{name} is not an array of a model", None, _ARRAYS, "{}")
+                )
+        horizon, average = table.get("horizon"), table.get("average", False)
+        transitions = arrays.get("transitions")
+        if transitions is None and all(name in arrays for name in ("data", "indices", "indptr")):
+            from scipy.sparse import csr_array
+
+            rows, columns = len(arrays["indptr"]) - 1, int(np.max(arrays["indices"], initial=0)) + 1
+            rewards = arrays.get("rewards")
+            states = len(rewards) if rewards is not None and rewards.ndim == 2 else columns
+            transitions = csr_array(
+                (arrays["data"], arrays["indices"], arrays["indptr"]), shape=(rows, states)
+            )
+        for name, there in (("rewards", "rewards" in arrays), ("transitions", transitions is not None)):
+            if not there:
+                self.fault("mdp.path", f"mdp.path: the file has no {name}")
+        options = self.options(document, average_reward if average else MDP.solve)
+        if self.faults:
+            return None
+        given = {
+            "rewards": arrays["rewards"],
+            "transitions": transitions,
+            "discount": table.get("discount", 1.0),
+            **{n: arrays[n] for n in ("s_indices", "a_indices") if n in arrays},
+            **({"maximize": table["maximize"]} if "maximize" in table else {}),
+        }
+        model = self.made("mdp", MDP, given)
+        if model is None:
+            return None
+        return ProblemFile(self.path, model, options, horizon, bool(average), arrays.get("terminal"))
+
+
+def save_solution(path: str | os.PathLike[str], found: Any) -> None:
+    """Write a solution and its bounds as an ``.npz``, whole or not at all.
+
+    Parameters
+    ----------
+    path : path-like
+        Where.
+    found : Solution, AverageSolution or MarketMakingSolution
+        What was found; of the last also depths, sizes and market orders by time, regime and inventory.
+    """
+    solution = found.solution if isinstance(found, MarketMakingSolution) else found
+    arrays = {
+        name: np.asarray(getattr(solution, name)) for name in ("value", "policy", "lower", "upper", "gap")
+    }
+    if isinstance(found, MarketMakingSolution):
+        arrays |= found.arrays()
+    words = ("method", "why", "stop_reason", "elapsed", "iterations", "residual")
+    arrays |= {name: np.asarray(getattr(solution, name)) for name in words if hasattr(solution, name)}
+    with replacing(Path(path)) as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # its flag has a name too

@@ -1,0 +1,199 @@
+"""Problems as files, and what `mmcore solve` says, writes and draws."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import mmcore as mm
+from mmcore.configuration import ConfigurationError
+from mmcore.dp.problem_file import EXAMPLE, load_problem, parse_problem, save_solution
+
+pytestmark = pytest.mark.compiled
+
+
+def solve(*arguments):
+    from mmcore.cli.group import mmcore
+
+    return CliRunner().invoke(mmcore, ["solve", *map(str, arguments)])
+
+
+def problem_by_hand():
+    wide = mm.dp.Offers.touch(2, join=0.35, improve=0.7)
+    regimes = [
+        mm.dp.Regime(mm.dp.Offers.touch(1, join=0.5), spread=1, running_penalty=0.02),
+        mm.dp.Regime(wide, spread=2, running_penalty=0.02),
+    ]
+    return mm.dp.MarketMakingProblem(
+        regimes, q_max=10, dt=0.1, horizon=40.0, liquidate=True, take=True, taker_fee=0.1,
+        switching=[[0.0, 0.1], [0.2, 0.0]],
+    )  # fmt: skip
+
+
+def test_the_example_is_the_problem_that_it_describes():
+    found, expected = parse_problem(EXAMPLE).solve(), problem_by_hand().solve()
+    np.testing.assert_array_equal(found.solution.value, expected.solution.value)
+    np.testing.assert_array_equal(found.solution.policy, expected.solution.policy)
+
+
+@pytest.mark.parametrize(
+    ("bid", "offers"),
+    [
+        ("{ depth = [1, 2], rate = [0.5, 0.2] }", mm.dp.Offers([1, 2], [0.5, 0.2])),
+        ("{ depth = [1, 2], rate = [0.5, 0.2], size = [1, 2] }", mm.dp.Offers([1, 2], [0.5, 0.2], [1, 2])),
+        ("{ A = 0.9, k = 0.3, depth = [1, 2] }", mm.dp.Offers.exponential(0.9, 0.3, [1, 2])),
+        ("{ spread = 1, join = 0.5, back = [0.2] }", mm.dp.Offers.touch(1, join=0.5, back=[0.2])),
+    ],
+)
+def test_offers_in_each_form(bid, offers):
+    text = f"[problem]\nq_max = 4\ndt = 0.1\n[[regime]]\nadverse_selection = [0.1, 0.2]\nbid = {bid}\n"
+    regime = parse_problem(text).problem.regimes[0]
+    assert regime.adverse_selection == (0.1, 0.2)
+    for name in ("depth", "rate", "size"):
+        np.testing.assert_array_equal(getattr(regime.bid, name), getattr(offers, name))
+
+
+def test_every_fault_is_told_with_its_line():
+    text = EXAMPLE.replace("q_max", "qmax").replace("join = 0.35", "joyn = 3").replace("tol =", "tolerance =")
+    with pytest.raises(ConfigurationError) as caught:
+        parse_problem(text, "my.toml")
+    told = [str(fault) for fault in caught.value.faults]
+    lines = text.splitlines()
+    assert [lines[fault.line - 1].split(" ")[0] for fault in caught.value.faults] == [
+        "qmax",
+        "bid",
+        "tolerance",
+    ]
+    assert told[0].endswith("problem.qmax is not a key of [problem]; did you mean q_max?")
+    assert "did you mean join?" in told[1]
+    assert "solve.tolerance" in told[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "there must be a [problem]"),
+        ("[problem]\nq_max = 4\ndt = 0.1", "there must be a [[regime]]"),
+        ("[problem]\nq_max = 4\ndt = 0.1\n[[regime]]\nspread = 1", "regime.0.bid is missing"),
+        (EXAMPLE.replace("dt = 0.1 ", "dt = 4.0 "), "dt = 4 s is too long"),
+        (EXAMPLE.replace("spread = 1\n", "spread = -1\n"), "regime.0.spread must be a finite number >= 0"),
+        (
+            EXAMPLE.replace("{ spread = 1, join = 0.5 }", "{ A = 1, rate = [1] }"),
+            "must have depth and rate, or",
+        ),
+        (EXAMPLE.replace("[problem]", "[problem"), "not TOML"),
+        ("[mdp]\ndiscount = 0.9", "mdp.path is missing"),
+        ("[mdp]\npath = 'nothere.npz'", "nothere.npz"),
+    ],
+)
+def test_what_is_wrong_is_said(text, words):
+    with pytest.raises(ConfigurationError, match=None) as caught:
+        parse_problem(text)
+    assert words in str(caught.value)
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """A machine, new or worn: run it, or renew it."""
+    rewards = np.array([[3.0, -2.0], [1.0, -2.0]])
+    transitions = np.array([[[0.5, 0.5], [1.0, 0.0]], [[0.0, 1.0], [1.0, 0.0]]])
+    np.savez(tmp_path / "machine.npz", rewards=rewards, transitions=transitions)
+    return tmp_path, rewards, transitions
+
+
+@pytest.mark.parametrize("kind", ["discount = 0.9", "horizon = 3", "average = true"])
+def test_any_decision_process_from_arrays(machine, kind):
+    folder, rewards, transitions = machine
+    (folder / "machine.toml").write_text(f"[mdp]\npath = 'machine.npz'\n{kind}\n")
+    found = load_problem(folder / "machine.toml").solve()
+    if "horizon" in kind:
+        expected = mm.dp.backward_induction(rewards, transitions, horizon=3)
+    elif "average" in kind:
+        expected = mm.dp.average_reward(mm.dp.MDP(rewards, transitions, 1.0))
+    else:
+        expected = mm.dp.MDP(rewards, transitions, 0.9).solve()
+    np.testing.assert_array_equal(found.value, expected.value)
+    np.testing.assert_array_equal(found.policy, expected.policy)
+
+
+def test_sparse_arrays_are_the_dense_model(machine):
+    from scipy.sparse import csr_array
+
+    folder, rewards, transitions = machine
+    sparse = csr_array(transitions.reshape(4, 2))
+    arrays = {name: getattr(sparse, name) for name in ("data", "indices", "indptr")}
+    np.savez(folder / "sparse.npz", rewards=rewards, **arrays)
+    text = "[mdp]\npath = '{}.npz'\ndiscount = 0.9\n[solve]\nmethod = 'value_iteration'\n"
+    values = []
+    for name in ("machine", "sparse"):
+        (folder / f"{name}.toml").write_text(text.format(name))
+        values.append(load_problem(folder / f"{name}.toml").solve().value)
+    np.testing.assert_array_equal(*values)
+
+
+def test_the_command_solves_writes_and_draws(tmp_path):
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "problem.toml"
+    assert "solve it with" in solve("--example", path).output
+    assert path.read_text() == EXAMPLE
+    assert "exists" in solve("--example", path).output
+    ran = solve(path, "--out", tmp_path / "s.npz", "--plot", tmp_path / "s.png")
+    assert ran.exit_code == 0, ran.output
+    for words in ("2 regimes", "proven bounds", "at the market", "one tick wide", "15.9724"):
+        assert words in ran.output
+    assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
+    found = problem_by_hand().solve()
+    with np.load(tmp_path / "s.npz") as saved:
+        np.testing.assert_array_equal(saved["value"], found.solution.value)
+        assert saved["bid_depth"].shape == (2, 400, 21)
+        assert saved["take"][0, 0, -1] == found.take(10, 40.0, 0) == -8
+        bid, ask = found.depths(3, 40.0, 1)
+        assert (saved["bid_depth"][1, 0, 13], saved["ask_depth"][1, 0, 13]) == pytest.approx(
+            (np.nan if bid is None else bid, np.nan if ask is None else ask), nan_ok=True
+        )
+        assert np.all(saved["lower"] <= saved["upper"])
+        assert str(saved["stop_reason"]) == "tolerance"
+
+
+def test_the_command_in_json_and_with_passes(machine):
+    pytest.importorskip("matplotlib")
+    folder, *_ = machine
+    path = folder / "machine.toml"
+    path.write_text("[mdp]\npath = 'machine.npz'\ndiscount = 0.9\n[solve]\nmethod = 'value_iteration'\n")
+    ran = solve(path, "--json", "--plot", folder / "passes.png")
+    assert ran.exit_code == 0, ran.output
+    told = json.loads(ran.stdout)
+    assert told["stop_reason"] == "tolerance"
+    assert told["policy"] == [0, 1]
+    assert (folder / "passes.png").stat().st_size > 5000
+
+
+def test_bounds_wider_than_asked_for_are_an_answer_of_no(machine):
+    folder, *_ = machine
+    path = folder / "machine.toml"
+    path.write_text("[mdp]\npath = 'machine.npz'\ndiscount = 0.9\n[solve]\ntol = 1e-18\n")
+    ran = solve(path)
+    assert ran.exit_code == 1
+    assert "as close as floating point can prove" in " ".join(ran.output.split())
+
+
+def test_wrong_files_end_with_2(tmp_path):
+    assert solve(tmp_path / "nothere.toml").exit_code == 2
+    (tmp_path / "bad.toml").write_text(EXAMPLE.replace("q_max", "qmax"))
+    assert solve(tmp_path / "bad.toml").exit_code == 2
+    ran = solve("--out", tmp_path / "no" / "s.npz")
+    assert ran.exit_code == 2
+    assert "--out must be" in ran.output
+
+
+def test_a_stationary_solution_is_saved_and_drawn(tmp_path):
+    pytest.importorskip("matplotlib")
+    regime = mm.dp.Regime(mm.dp.Offers.exponential(A=0.9, k=0.3, depth=range(1, 11)), running_penalty=0.01)
+    found = mm.dp.MarketMakingProblem(regime, q_max=5, dt=0.1).solve()
+    save_solution(tmp_path / "s.npz", found)
+    with np.load(tmp_path / "s.npz") as saved:
+        assert saved["time_left"].tolist() == [np.inf]
+        assert saved["bid_depth"][0, 0, 5] == found.depths(0)[0]
+    axes = found.draw().axes
+    assert [ax.get_title(loc="left") for ax in axes[:2]] == ["Bid depth", "Ask depth"]
