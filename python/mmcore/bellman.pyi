@@ -5,9 +5,9 @@ from numpy.typing import NDArray
 
 __all__ = ["Pairs", "Rows", "alive", "span"]
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Keys = NDArray[np.float32]
+_Floats = NDArray[np.float64]
+_Ints = NDArray[np.int64]
+_Keys = NDArray[np.float32]
 
 @final
 class Rows:
@@ -17,17 +17,17 @@ class Rows:
 class Pairs:
     def __init__(
         self,
-        first: Ints,
+        first: _Ints,
         row: NDArray[Any],
         column: NDArray[Any],
-        probability: Floats,
-        reward: Floats,
-        discount: Floats,
+        probability: _Floats,
+        reward: _Floats,
+        discount: _Floats,
         sign: float = 1.0,
         n_columns: int = 0,
     ) -> None: ...
     @property
-    def arrays(self) -> tuple[Ints, NDArray[Any], NDArray[Any], Floats, Floats, Floats]: ...
+    def arrays(self) -> tuple[_Ints, NDArray[Any], NDArray[Any], _Floats, _Floats, _Floats]: ...
     @property
     def n_states(self) -> int: ...
     @property
@@ -37,10 +37,10 @@ class Pairs:
     def check(self, tolerance: float) -> tuple[int, dict[str, Any]]: ...
     def improve(
         self,
-        v: Floats | None,
-        out: Floats,
-        policy: Ints,
-        key: Keys | None = None,
+        v: _Floats | None,
+        out: _Floats,
+        policy: _Ints,
+        key: _Keys | None = None,
         proven: float = 0.0,
         drift: float = 0.0,
         begin: int = 0,
@@ -50,23 +50,23 @@ class Pairs:
     ) -> tuple[float, float, int, int, int]: ...
     def evaluate(
         self,
-        v: Floats,
-        out: Floats,
-        policy: Ints,
+        v: _Floats,
+        out: _Floats,
+        policy: _Ints,
         begin: int = 0,
         end: int = -1,
         rows: Rows | None = None,
     ) -> tuple[float, float]: ...
-    def band(self, policy: Ints, below: int, above: int, x: Floats) -> int: ...
+    def band(self, policy: _Ints, below: int, above: int, x: _Floats) -> int: ...
     def bicgstab(
         self,
-        policy: Ints,
+        policy: _Ints,
         tolerance: float,
         limit: int,
-        x: Floats,
-        work: Floats,
+        x: _Floats,
+        work: _Floats,
         rows: Rows | None = None,
     ) -> tuple[int, int, float]: ...
 
-def alive(key: Keys, proven: float) -> int: ...
-def span(a: Floats, b: Floats | None = None) -> tuple[float, float]: ...
+def alive(key: _Keys, proven: float) -> int: ...
+def span(a: _Floats, b: _Floats | None = None) -> tuple[float, float]: ...

@@ -41,14 +41,16 @@ cdef extern from "mmcore/bellman.h" nogil:
                             double drift, double *q, int64_t *open, mm_sweep *sweep) noexcept
     int64_t mm_bellman_alive(int64_t n_pairs, const float *key, double proven) noexcept
     void mm_bellman_evaluate(const mm_mdp *p, int64_t begin, int64_t end, const int64_t *policy,
-                             const mm_packed *rows, const double *v, const double *old, double *out, mm_sweep *sweep) noexcept
+                             const mm_packed *rows, const double *v, const double *old, double *out,
+                             mm_sweep *sweep) noexcept
     void mm_range(int64_t n, const double *a, const double *b, double *low, double *high) noexcept
     int mm_bellman_band(const mm_mdp *p, const int64_t *policy, int64_t below, int64_t above, double *band,
                         double *x) noexcept
     int64_t MM_BELLMAN_BAND_WORK(int64_t n, int64_t below, int64_t above)
     int64_t MM_BELLMAN_BICGSTAB_WORK(int64_t n)
     int mm_bellman_bicgstab(const mm_mdp *p, const int64_t *policy, const mm_packed *rows, double tolerance,
-                            int64_t limit, double *x, double *work, int64_t *products, double *residual) noexcept
+                            int64_t limit, double *x, double *work, int64_t *products,
+                            double *residual) noexcept
 
 
 @cython.final

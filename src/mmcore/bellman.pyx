@@ -228,8 +228,8 @@ cdef class Pairs:
         cdef double[::1] q = np.empty(widest)
         cdef int64_t[::1] opened = np.empty(widest + 1, dtype=np.int64)
         with nogil:
-            mm_bellman_improve(&self.c_mdp, begin, end, values, old, &out[0], &policy[0], packed, keys, proven,
-                               drift, &q[0], &opened[0], &sweep)
+            mm_bellman_improve(&self.c_mdp, begin, end, values, old, &out[0], &policy[0], packed, keys,
+                               proven, drift, &q[0], &opened[0], &sweep)
         return sweep.low, sweep.high, sweep.changed, sweep.alive, sweep.read
 
     def evaluate(self, const double[::1] v, double[::1] out, const int64_t[::1] policy, int64_t begin=0,
@@ -304,7 +304,8 @@ cdef class Pairs:
             return NULL
         _size("rows", rows.c_states, self.c_mdp.n_states)
         if rows.c_rows.width < self.c_extremes.successors or self.c_mdp.n_columns > 2**31 - 1:
-            raise InvalidArgument(argument="rows", value=rows.c_rows.width, allowed="as wide as the longest row")
+            raise InvalidArgument(argument="rows", value=rows.c_rows.width,
+                                  allowed="as wide as the longest row")
         return &rows.c_rows
 
     cdef _policy(self, const int64_t[::1] policy):

@@ -235,3 +235,41 @@ def test_transitions_may_be_mappings_namespaces_or_sequences():
         lambda x, a, w: (x.b, x.a),
     ):
         np.testing.assert_array_equal(made(to), expected)
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["auto", "value_iteration", "modified_policy_iteration", "policy_iteration", "anderson", "gauss_seidel"],
+)
+@pytest.mark.parametrize("maximize", [True, False])
+def test_matrix_free_is_the_table_without_the_table(method, maximize, monkeypatch):
+    monkeypatch.setattr("mmcore.dp.callables.CHUNK", 100)  # several chunks
+    sign = 1.0 if maximize else -1.0
+    arguments = (
+        {"stock": range(-7, 8), "regime": [0, 1], "level": mm.dp.Grid(np.linspace(0, 1, 3), "clip")},
+        [0, 1, 2],
+        {"demand": [0, 1, 2], "flip": [0, 1]},
+        np.outer([0.5, 0.3, 0.2], [0.9, 0.1]).ravel(),
+        lambda x, a, w: (
+            sign * np.where(x.stock + a > 7, -np.inf, x.level - abs(x.stock) * (1 + x.regime) - a / 9)
+        ),
+        lambda x, a, w: {
+            "stock": np.clip(x.stock + a - w.demand, -7, 7),
+            "regime": x.regime ^ w.flip,
+            "level": 0.7 * x.level + 0.1 * w.demand,
+        },
+        np.where(np.arange(90) % 2, 0.9, 0.95),
+    )
+    table = mm.dp.from_model(*arguments, maximize=maximize).solve(tol=1e-9)
+    free = mm.dp.MatrixFree(*arguments, maximize=maximize).solve(method, tol=1e-9)
+    assert free.stop_reason == "tolerance"
+    assert (free.policy == table.policy).all()
+    assert (free.lower <= table.upper).all()
+    assert (free.upper >= table.lower).all()
+    assert free.alive_actions >= table.alive_actions
+
+
+def test_matrix_free_names_what_is_wrong():
+    arguments = (range(10), [0], [0, 1], [0.5, 0.6], lambda x, a, w: x * 1.0, lambda x, a, w: x, 0.9)
+    with pytest.raises(InvalidArgument, match=r"state 0, action 0 sum to 1\.1"):
+        mm.dp.MatrixFree(*arguments)

@@ -4,6 +4,7 @@ from .average import AverageSolution, average_reward
 from .backward import backward_induction
 from .callables import Grid, Space, from_model, lagged, refinement_estimate
 from .market_making import MarketMakingProblem, MarketMakingSolution, Offers, Regime
+from .matrix_free import MatrixFree
 from .mdp import MDP
 from .solution import Solution
 
@@ -15,6 +16,7 @@ __all__ = [
     "MarketMakingSolution",
     "Offers",
     "Regime",
+    "MatrixFree",
     "Solution",
     "Space",
     "average_reward",

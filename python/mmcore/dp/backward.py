@@ -47,8 +47,8 @@ def backward_induction(
         returns (S, A); a model, or a function of t that returns a model (`transitions`, `discount` and
         `maximize` are then the model's own).
     transitions : array_like, sparse matrix, sequence or callable
-        As for :class:`mmcore.dp.MDP`, for all steps; or one a step, as a list of sparse matrices or an array of
-        shape (horizon, S, A, S), or as a function of t.
+        As for :class:`mmcore.dp.MDP`, for all steps; or one a step, as a list of sparse matrices,
+        an array of shape (horizon, S, A, S) or a function of t.
     horizon : int
         Number of steps, >= 1.
     terminal : array_like of float, shape (S,), optional

@@ -282,53 +282,86 @@ def from_model(
            [1.636, 2.   ],
            [2.975, 3.636]])
     """
-    x_space, a_space, w_space = (s if isinstance(s, Space) else Space(s) for s in (states, actions, shocks))
-    for argument, space in (("actions", a_space), ("shocks", w_space)):
-        if any(space.grids):
-            raise InvalidArgument(f"{argument} must be labels: a Grid is for states")
-    n, m, k = len(x_space), len(a_space), len(w_space)
-    if n > max_states:
-        raise CapacityError(f"the model has {n:,} states; allowed are {max_states:,} (max_states)")
-    fixed = None if callable(probabilities) else np.asarray(probabilities, dtype=np.float64)
-    if fixed is not None and fixed.shape != (k,):
-        raise InvalidArgument(argument="probabilities", value=fixed.shape, allowed=f"of shape ({k},)")
-    a, w = a_space.at(np.arange(m)), w_space.at(np.arange(k))
-    a, w = _shaped(a, (1, m, 1)), _shaped(w, (1, 1, k))
-    step = max(1, CHUNK // (m * k))
+    problem = Functions(states, actions, shocks, probabilities, reward, transition, maximize, max_states)
+    n, m = problem.shape
     rewards = np.empty((n, m))
     pieces = []
-    for begin in range(0, n, step):
-        index = np.arange(begin, min(begin + step, n))
-        x = _shaped(x_space.at(index), (index.size, 1, 1))
-        shape = (index.size, m, k)
-
-        def words(flat: int, begin: int = begin, shape: tuple[int, ...] = shape) -> str:
-            i, j, k = np.unravel_index(flat, shape)
-            return f"state {x_space[begin + int(i)]!r}, action {a_space[int(j)]!r}, shock {w_space[int(k)]!r}"
-
-        weight = _probabilities(fixed, probabilities, x_space, a_space, index, shape)
-        rewards[index] = _expected(reward(x, a, w), weight, shape, maximize, words)
-        pieces.append(_rows(x_space, transition(x, a, w), weight, rewards[index], shape, words))
+    for begin, end in problem.chunks():
+        rewards[begin:end], rows = problem.table(begin, end)
+        pieces.append(rows)
     from scipy import sparse
 
     matrix = sparse.vstack(pieces, format="csr") if len(pieces) > 1 else pieces[0]
-    return MDP(rewards, matrix, discount, maximize=maximize, states=x_space, actions=a_space)  # type: ignore[arg-type]
+    return MDP(
+        rewards,
+        matrix,
+        discount,
+        maximize=maximize,
+        states=problem.states,  # type: ignore[arg-type]
+        actions=problem.actions,  # type: ignore[arg-type]
+    )
+
+
+class Functions:
+    """The functions of :func:`from_model`, whose tables are made for a range of states at a time."""
+
+    def __init__(
+        self,
+        states: Any,
+        actions: Any,
+        shocks: Any,
+        probabilities: Any,
+        reward: Callable[[Any, Any, Any], ArrayLike],
+        transition: Callable[[Any, Any, Any], Any],
+        maximize: bool,
+        max_states: int,
+    ) -> None:
+        spaces = [s if isinstance(s, Space) else Space(s) for s in (states, actions, shocks)]
+        self.states, self.actions, self.shocks = spaces
+        for argument, space in (("actions", self.actions), ("shocks", self.shocks)):
+            if any(space.grids):
+                raise InvalidArgument(f"{argument} must be labels: a Grid is for states")
+        self.shape = len(self.states), len(self.actions)
+        self.reward, self.transition, self.maximize = reward, transition, maximize
+        if self.shape[0] > max_states:
+            raise CapacityError(
+                f"the model has {self.shape[0]:,} states; allowed are {max_states:,} (max_states)"
+            )
+        k = len(self.shocks)
+        self.function = probabilities if callable(probabilities) else None
+        self.fixed = None if callable(probabilities) else np.asarray(probabilities, dtype=np.float64)
+        if self.fixed is not None and self.fixed.shape != (k,):
+            raise InvalidArgument(
+                argument="probabilities", value=self.fixed.shape, allowed=f"of shape ({k},)"
+            )
+
+    def chunks(self) -> list[tuple[int, int]]:
+        """Ranges of states whose transitions are looked at in one go."""
+        n, m = self.shape
+        step = max(1, CHUNK // (m * len(self.shocks)))
+        return [(begin, min(begin + step, n)) for begin in range(0, n, step)]
+
+    def table(self, begin: int, end: int) -> tuple[Floats, Any]:
+        """Rewards (states, actions) and sparse rows of the states `begin` to `end` - 1."""
+        shape = (end - begin, self.shape[1], len(self.shocks))
+        x = _shaped(self.states.at(np.arange(begin, end)), (shape[0], 1, 1))
+        a = _shaped(self.actions.at(np.arange(shape[1])), (1, shape[1], 1))
+        w = _shaped(self.shocks.at(np.arange(shape[2])), (1, 1, shape[2]))
+
+        def words(flat: int) -> str:
+            i, j, k = (int(part) for part in np.unravel_index(flat, shape))
+            return f"state {self.states[begin + i]!r}, action {self.actions[j]!r}, shock {self.shocks[k]!r}"
+
+        weight = self.fixed if self.function is None else np.asarray(self.function(x, a), dtype=np.float64)
+        weight = np.broadcast_to(weight, shape)  # type: ignore[arg-type]
+        rewards = _expected(self.reward(x, a, w), weight, shape, self.maximize, words)
+        return rewards, _rows(self.states, self.transition(x, a, w), weight, rewards, shape, words)
 
 
 def _shaped(elements: Any, shape: tuple[int, ...]) -> Any:
     if isinstance(elements, SimpleNamespace):
         return SimpleNamespace(**{name: part.reshape(shape) for name, part in vars(elements).items()})
     return elements.reshape(shape)
-
-
-def _probabilities(
-    fixed: Floats | None, function: Any, x_space: Space, a_space: Space, index: Ints, shape: tuple[int, ...]
-) -> Floats:
-    if fixed is not None:
-        return np.broadcast_to(fixed, shape)
-    x = _shaped(x_space.at(index), (shape[0], 1, 1))
-    a = _shaped(a_space.at(np.arange(shape[1])), (1, shape[1], 1))
-    return np.broadcast_to(np.asarray(function(x, a), dtype=np.float64), shape)
 
 
 def _expected(

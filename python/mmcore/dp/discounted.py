@@ -26,12 +26,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bellman import Pairs, Rows, alive, span
+from ..bellman import Rows, alive, span
 from ..errors import InvalidArgument, NoConvergence
 from .checks import tolerance
 from .solution import Solution
 
 if TYPE_CHECKING:
+    from .matrix_free import MatrixFree
     from .mdp import MDP
 
 __all__ = ["solve"]
@@ -52,8 +53,8 @@ IN_PLACE = 4  # sweeps of Gauss-Seidel between two passes that bound the error
 class Iterate:
     """Where a solve stands after a pass over the model."""
 
-    model: MDP
-    pairs: Pairs
+    model: MDP | MatrixFree
+    pairs: Any  # Pairs, or what computes them anew
     v: Floats  # where the pass was made
     tv: Floats  # what it gave
     policy: Ints
@@ -67,7 +68,7 @@ class Iterate:
 
 
 def solve(
-    model: MDP,
+    model: MDP | MatrixFree,
     *,
     method: str,
     tol: float,
@@ -101,7 +102,8 @@ def solve(
     now.target = tol * (1 - contraction.high) / 2
     if layout == "packed":
         now.rows = Rows(n, model.extremes["successors"])
-    key = np.zeros(pairs.n_pairs, dtype=np.float32) if method in KEYED else None
+    keyed = method in KEYED and model.stored
+    key = np.zeros(pairs.n_pairs, dtype=np.float32) if keyed else None
     step = _stepper(method, evaluator, now)
     passes = _Passes(pairs, threads)
     proven = drift = math.inf if key is None else 0.0
@@ -172,7 +174,7 @@ def solve(
 class _Passes:
     """Passes over the model, shared by threads; each state is computed the same way whoever does it."""
 
-    def __init__(self, pairs: Pairs, threads: int) -> None:
+    def __init__(self, pairs: Any, threads: int) -> None:
         if threads < 1:
             raise InvalidArgument(argument="threads", value=threads, allowed=">= 1")
         self.pairs = pairs
@@ -191,7 +193,10 @@ class _Passes:
     ) -> tuple[float, float, int, int, int]:
         """Improve, as :meth:`Pairs.improve`, on all threads."""
         if len(self.ranges) == 1:
-            return self.pairs.improve(v, out, policy, key, proven, drift, rows=rows)
+            alone: tuple[float, float, int, int, int] = self.pairs.improve(
+                v, out, policy, key, proven, drift, rows=rows
+            )
+            return alone
         with ThreadPoolExecutor(len(self.ranges)) as pool:
             jobs = [
                 pool.submit(self.pairs.improve, v, out, policy, key, proven, drift, begin, end, 0, rows)
@@ -201,7 +206,7 @@ class _Passes:
         return min(low), max(high), sum(changed), sum(living), sum(read)
 
 
-def _choice(model: MDP, method: str, evaluator: str) -> tuple[str, str, str]:
+def _choice(model: MDP | MatrixFree, method: str, evaluator: str) -> tuple[str, str, str]:
     """Method, evaluator, and why."""
     if method != "auto" and method not in METHODS:
         raise InvalidArgument(argument="method", value=method, allowed=f"auto or one of {', '.join(METHODS)}")
@@ -238,8 +243,8 @@ def _choice(model: MDP, method: str, evaluator: str) -> tuple[str, str, str]:
             f"{asked}successors lie within {below} states below, {above} above: a policy is one elimination",
         )
     reason = (
-        f"{asked}successors are scattered: policies are valued by iteration, to a tenth of the residual; by sweeps "
-        f"while they mix fast, else by conjugate gradients"
+        f"{asked}successors are scattered: policies are valued by iteration, to a tenth of the residual; by "
+        f"sweeps while they mix fast, else by conjugate gradients"
     )
     return "policy_iteration", "bicgstab", reason
 

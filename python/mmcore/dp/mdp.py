@@ -82,6 +82,8 @@ class MDP:
     The true values lie between ``solution.lower`` and ``solution.upper``.
     """
 
+    stored = True  # the transitions are in memory
+
     def __init__(
         self,
         rewards: ArrayLike,
@@ -313,8 +315,8 @@ class MDP:
         evaluator : str
             For policy iteration: ``"auto"``, ``"band"``, ``"sparse"`` (LU of SciPy) or ``"bicgstab"``.
         layout : str
-            ``"packed"`` copies the rows of the policy, which lie far apart in the model, next to each other: sweeps
-            with a policy are quicker, for S x (longest row) x 12 bytes.
+            ``"packed"`` copies the rows of the policy, which lie far apart in the model, next to each other:
+            sweeps with a policy are quicker, for S x (longest row) x 12 bytes.
         threads : int
             Threads that share the passes over the model; the result is the same for any number.
         progress : callable, optional
