@@ -19,8 +19,9 @@ Together less than
 
 So max d <= computed max d + eps, and V* <= computed Tv + eps + B / (1 - B) (computed max d + eps)
 <= computed Tv + B / (1 - B) max d + eps / (1 - B_hi). The sums B_lo and B_hi are computed too, with a
-relative error of (m + 1) u: they are moved outwards by that. The few operations on the bounds themselves are
-covered by the factors and terms marked so below.
+relative error of (m + 1) u: they are moved outwards by that. The few operations on the bounds
+themselves are covered by the factors and terms marked so below, and products that underflow, each by at most
+2^-1075, by 1e-300.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from dataclasses import dataclass
 __all__ = ["Contraction"]
 
 ROUNDOFF = 2.0**-53
+UNDERFLOW = 1e-300
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Contraction:
     def rounding(self, size: float) -> float:
         """Bound of the error of one computed sweep, where |v| <= `size`."""
         terms = (self.successors + 4) * ROUNDOFF
-        return terms * (self.reward + (1 + self.high) * size) * (1 + 2 * terms + 1e-12)
+        return terms * (self.reward + (1 + self.high) * size) * (1 + 2 * terms + 1e-12) + UNDERFLOW
 
     def bounds(self, low: float, high: float, size: float) -> tuple[float, float, float]:
         """Return (below, above, rounding): the true value lies between computed Tv + below and Tv + above.
@@ -129,4 +131,6 @@ class Contraction:
         the largest discount, as the bracket is not negative.
         """
         below, above = self._wider(low, high)
-        return max(above - below, 0.0) * (1 + 8 * ROUNDOFF) + 8 * ROUNDOFF * (abs(above) + abs(below))
+        return max(above - below, 0.0) * (1 + 8 * ROUNDOFF) + (
+            8 * ROUNDOFF * (abs(above) + abs(below)) + UNDERFLOW
+        )
