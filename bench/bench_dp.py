@@ -30,6 +30,11 @@ CASES = {
     "S = 10^4, within 20": (10_000, 20, 9),
     "S = 2 10^5": (200_000, None, 3),
 }
+WAYS: dict[str, dict[str, Any]] = {
+    "auto": {},
+    "auto, packed": {"layout": "packed"},
+    "modified policy iteration": {"method": "modified_policy_iteration"},
+}
 GOALS = {"S = 10^4, uniform": 5.0, "S = 10^4, within 20": 10.0, "S = 2 10^5": 5.0}
 
 
@@ -144,11 +149,11 @@ def pass_bandwidth(model: mm.dp.MDP) -> float:
     return float(sum(x.nbytes for x in (row, column, probability, reward))) / min(times)
 
 
-def vectors(model: mm.dp.MDP, method: str) -> float:
+def vectors(model: mm.dp.MDP, options: dict[str, Any]) -> float:
     """Vectors of S doubles that a solve needs beyond its four results, at the peak."""
-    model.solve(method, ERROR)
+    model.solve(tol=ERROR, **options)
     tracemalloc.start()
-    solution = model.solve(method, ERROR)
+    solution = model.solve(tol=ERROR, **options)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     results = sum(x.nbytes for x in (solution.value, solution.policy, solution.lower, solution.upper))
@@ -173,12 +178,12 @@ def rows() -> dict[str, list[Row]]:
             indptr=transitions.indptr,
         )
         grown = other.ask(name, path) if other else 0
-        times: dict[str, list[float]] = {"quantecon": [], "auto": [], "modified_policy_iteration": []}
+        times: dict[str, list[float]] = {name: [] for name in ("quantecon", *WAYS)}
         value = None
         for _ in range(rounds):
-            for method in ("auto", "modified_policy_iteration"):
+            for method, options in WAYS.items():
                 start = time.process_time()
-                solution = model.solve(method, ERROR)
+                solution = model.solve(tol=ERROR, **options)
                 times[method].append(time.process_time() - start)
                 assert solution.stop_reason == "tolerance"
             if other:
@@ -195,14 +200,14 @@ def rows() -> dict[str, list[Row]]:
                 )
             )
         share = pass_bandwidth(model) / bandwidth
-        for method in ("auto", "modified_policy_iteration"):
+        for method, options in WAYS.items():
             row = Row(f"{name}: {method}", 1e9 * statistics.median(times[method]), goal=GOALS[name])
             if other:
                 ratios = sorted(q / t for q, t in zip(times["quantecon"], times[method], strict=True))
                 row.ratio = statistics.median(ratios)
                 row.ratio_low, row.ratio_high = ratios[len(ratios) // 4], ratios[3 * len(ratios) // 4]
             row.note = (
-                f"{vectors(model, method):.1f} vectors beyond the result; "
+                f"{vectors(model, options):.1f} vectors beyond the result; "
                 f"a pass: {share:.2f} of a triad's bytes/s"
             )
             table.append(row)
@@ -210,7 +215,7 @@ def rows() -> dict[str, list[Row]]:
             start = time.process_time()
             model.solve("value_iteration", ERROR)
             row = Row(f"{name}: value_iteration", 1e9 * (time.process_time() - start))
-            row.note = f"{vectors(model, 'value_iteration'):.1f} vectors beyond the result"
+            row.note = f"{vectors(model, {'method': 'value_iteration'}):.1f} vectors beyond the result"
             table.append(row)
     title = f"Garnet, {ACTIONS} actions, {SUCCESSORS} successors, error {ERROR:g}: x quantecon's speed"
     return {title: table}

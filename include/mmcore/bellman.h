@@ -26,6 +26,7 @@
 #ifndef MMCORE_BELLMAN_H
 #define MMCORE_BELLMAN_H
 
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 
@@ -61,7 +62,7 @@ typedef struct mm_packed {
 typedef struct mm_sweep {
   double low, high; /* range of new value less old */
   int64_t changed;  /* states whose pair is another one than before */
-  int64_t alive;    /* pairs not proven to be suboptimal before this sweep, see mm_bellman_improve */
+  int64_t alive;    /* pairs read that may be optimal, see mm_bellman_improve */
   int64_t read;     /* pairs whose row was read */
 } mm_sweep;
 
@@ -213,28 +214,34 @@ MM_INLINE void mm_bellman_improve_as(const mm_mdp *p, int64_t begin, int64_t end
     const int64_t first = p->first[s], last = p->first[s + 1], held = policy[s];
     double best = -INFINITY;
     int64_t at = first, count = 0;
-    if (key && s + MM_MDP_AHEAD < end && policy[s + MM_MDP_AHEAD] >= 0)
+    if (key && proven <= drift && s + MM_MDP_AHEAD < end && policy[s + MM_MDP_AHEAD] >= 0)
       mm_mdp_prefetch(p, policy[s + MM_MDP_AHEAD], wide);
-    for (int64_t j = first; j < last; ++j) {
-      open[count] = j; /* without a branch, which nobody could predict */
-      count += key ? !(key[j] > drift) : 1;
-      if (key && key[j] > proven)
-        key[j] = INFINITY;
-      else
-        alive += key ? 1 : 0;
-    }
+    if (key)
+      for (int64_t j = first; j < last; ++j) {
+        open[count] = j; /* without a branch, which nobody could predict */
+        count += !(key[j] > proven);
+      }
+    else
+      for (; count < last - first; ++count)
+        open[count] = first + count;
     for (int64_t i = 0; i < count; ++i) {
       double value = p->sign * p->reward[open[i]];
       if (!rewards && value != -INFINITY)
         value += discount * mm_mdp_expect(p, open[i], v, wide);
       q[i] = value;
-      at = value > best || (value == best && open[i] == held) ? open[i] : at; /* a tie changes nothing */
       best = value > best ? value : best;
     }
+    int64_t tied = 0; /* the pair held is as good: a tie changes nothing */
+    for (int64_t i = count - 1; i >= 0; --i) {
+      at = q[i] == best ? open[i] : at;
+      tied |= (q[i] == best) & (open[i] == held);
+    }
+    at = tied ? held : at;
     read += rewards ? 0 : count;
     if (key) { /* rounded down: a relative 2^-23 is more than the conversion adds */
       for (int64_t i = 0; i < count; ++i)
         key[open[i]] = (float)((best - q[i] + drift) * (1 - 0x1p-23));
+      alive += count;
     } else {
       for (int64_t i = 0; i < count; ++i)
         alive += !(best - q[i] > proven);
@@ -254,7 +261,7 @@ MM_INLINE void mm_bellman_improve_as(const mm_mdp *p, int64_t begin, int64_t end
  * model (other than v where the model is a part of a larger one). policy[s] holds pairs: the one held is kept
  * where it ties. With out == v it is a Gauss-Seidel sweep; with v NULL all values are 0 and no row is read.
  * key may be NULL: then all pairs are read, and those that lack no more than `proven` are counted as alive;
- * else pairs with key > drift are not read, and those with key > proven never again. rows may be NULL: else
+ * else pairs with key > proven are not read; proven >= drift. rows may be NULL: else
  * the rows of pairs that are new in the policy are copied there. q and open: room
  * for the pairs of one state. */
 static inline void mm_bellman_improve(const mm_mdp *p, int64_t begin, int64_t end, const double *v,
@@ -269,11 +276,19 @@ static inline void mm_bellman_improve(const mm_mdp *p, int64_t begin, int64_t en
     mm_bellman_improve_as(p, begin, end, v, old, out, policy, rows, key, proven, drift, q, open, sweep, 0, 0);
 }
 
-/* Pairs that key does not prove to be suboptimal: those with key <= proven. */
-static inline int64_t mm_bellman_alive(int64_t n_pairs, const float *key, double proven) {
+/* Set the keys above `proven` to +inf, so that their pairs are never read again; returns how many others
+ * there are. */
+static inline int64_t mm_bellman_eliminate_pairs(int64_t n_pairs, float *key, double proven) {
   int64_t alive = 0;
-  for (int64_t j = 0; j < n_pairs; ++j)
-    alive += !(key[j] > proven);
+  /* Comparing floats is quicker: none lies between the limit and `proven`. */
+  float limit = proven < FLT_MAX ? (float)proven : FLT_MAX;
+  if (limit < proven)
+    limit = nextafterf(limit, INFINITY);
+  for (int64_t j = 0; j < n_pairs; ++j) {
+    const float k = key[j];
+    alive += !(k > limit);
+    key[j] = k > limit ? INFINITY : k;
+  }
   return alive;
 }
 

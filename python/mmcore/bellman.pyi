@@ -3,7 +3,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Pairs", "Rows", "alive", "span"]
+__all__ = ["Pairs", "Rows", "eliminate", "span"]
 
 _Floats = NDArray[np.float64]
 _Ints = NDArray[np.int64]
@@ -68,5 +68,5 @@ class Pairs:
         rows: Rows | None = None,
     ) -> tuple[int, int, float]: ...
 
-def alive(key: _Keys, proven: float) -> int: ...
+def eliminate(key: _Keys, proven: float) -> int: ...
 def span(a: _Floats, b: _Floats | None = None) -> tuple[float, float]: ...

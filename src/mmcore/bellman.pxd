@@ -39,7 +39,7 @@ cdef extern from "mmcore/bellman.h" nogil:
     void mm_bellman_improve(const mm_mdp *p, int64_t begin, int64_t end, const double *v, const double *old,
                             double *out, int64_t *policy, const mm_packed *rows, float *key, double proven,
                             double drift, double *q, int64_t *open, mm_sweep *sweep) noexcept
-    int64_t mm_bellman_alive(int64_t n_pairs, const float *key, double proven) noexcept
+    int64_t mm_bellman_eliminate_pairs(int64_t n_pairs, float *key, double proven) noexcept
     void mm_bellman_evaluate(const mm_mdp *p, int64_t begin, int64_t end, const int64_t *policy,
                              const mm_packed *rows, const double *v, const double *old, double *out,
                              mm_sweep *sweep) noexcept

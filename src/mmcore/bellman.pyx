@@ -10,7 +10,7 @@ from mmcore.errors import InvalidArgument
 cimport cython
 from libc.stdint cimport int32_t, int64_t
 
-__all__ = ["Pairs", "Rows", "alive", "span"]
+__all__ = ["Pairs", "Rows", "eliminate", "span"]
 
 
 cdef const void *_index(array, bint wide, str argument) except? NULL:
@@ -182,8 +182,8 @@ cdef class Pairs:
         key : ndarray of float32, shape (n_pairs,), optional
             What each pair is known to lack, see bellman.h; read and written.
         proven, drift : float
-            Pairs with a key above `drift` are not read, and above `proven` never again. Without keys: what a
-            pair must lack to be counted as not alive.
+            Pairs with a key above `proven`, which is `drift` or more, are not read. Without keys, `proven` is what
+            a pair must lack to be counted as not alive.
         begin, end : int
             Range of states; all by default.
         offset : int
@@ -198,7 +198,7 @@ cdef class Pairs:
         changed : int
             States whose pair changed.
         alive : int
-            Pairs that are not proven to be suboptimal.
+            Pairs read that may be optimal.
         read : int
             Pairs whose successors were read.
         """
@@ -322,11 +322,11 @@ cdef class Pairs:
                                   allowed="a pair of the state")
 
 
-def alive(const float[::1] key, double proven):
-    """Count the pairs that their keys do not prove to be suboptimal."""
+def eliminate(float[::1] key, double proven):
+    """Make the keys above `proven` infinite, and count the others: the pairs that are alive."""
     cdef int64_t count
     with nogil:
-        count = mm_bellman_alive(key.shape[0], &key[0], proven)
+        count = mm_bellman_eliminate_pairs(key.shape[0], &key[0], proven)
     return count
 
 

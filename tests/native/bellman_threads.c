@@ -39,7 +39,7 @@ static void *work(void *argument) {
                         &j->sweep);
   else
     mm_bellman_improve(j->model, j->begin, j->end, j->of->v, j->of->v, j->of->out, j->of->policy, j->rows,
-                       j->of->key, INFINITY, j->drift, q, open, &j->sweep);
+                       j->of->key, j->drift, j->drift, q, open, &j->sweep);
   return NULL;
 }
 

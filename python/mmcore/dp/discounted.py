@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bellman import Rows, alive, span
+from ..bellman import Rows, eliminate, span
 from ..errors import InvalidArgument, NoConvergence
 from .checks import tolerance
 from .solution import Solution
@@ -45,6 +45,7 @@ EVALUATORS = ("band", "sparse", "bicgstab")
 KEYED = ("modified_policy_iteration", "policy_iteration")  # keep a key for each pair
 MEMORY = 5  # differences that Anderson combines
 BAND = 60  # products of below and above, for each successor, up to which elimination pays
+FEW = 0.2  # share of the pairs
 PATIENCE = 12  # sweeps ahead from which conjugate gradients are quicker
 IN_PLACE = 4  # sweeps of Gauss-Seidel between two passes that bound the error
 
@@ -123,7 +124,7 @@ def solve(
         noise = 3 * contraction.rounding(size)
         if key is not None:
             wide = contraction.closing(now.below + now.low, now.above + now.high)
-            proven = drift + wide + noise
+            living = eliminate(key, drift + wide + noise)
         if not math.isfinite(half):
             raise NoConvergence("values left the range of floating point: rewards are too large")
         stalled = 0 if half < 0.9 * best else stalled + 1
@@ -143,9 +144,11 @@ def solve(
             proven = contraction.closing(now.below + now.low - high, now.above + now.high - low) + noise
         else:
             drift += contraction.closing(low, high) + noise
+            # Where many would be read, reading all in order is quicker than picking them out.
+            few = np.count_nonzero(key <= drift) <= FEW * key.size
+            proven = drift if few else float(np.finfo(np.float32).max)
         now.v, now.tv = now.tv, now.v
         size = max(map(abs, span(now.v)))
-    living = alive(key, proven) if key is not None else living
     value = now.tv
     del step, now.v, now.tv, key  # room for the bounds
     middle = (now.below + now.above) / 2
