@@ -182,8 +182,8 @@ cdef class Pairs:
         key : ndarray of float32, shape (n_pairs,), optional
             What each pair is known to lack, see bellman.h; read and written.
         proven, drift : float
-            Pairs with a key above `proven`, which is `drift` or more, are not read. Without keys, `proven` is what
-            a pair must lack to be counted as not alive.
+            Pairs with a key above `proven`, which is `drift` or more, are not read. Without keys, `proven` is
+            what a pair must lack to be counted as not alive.
         begin, end : int
             Range of states; all by default.
         offset : int
