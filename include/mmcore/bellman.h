@@ -261,8 +261,8 @@ MM_INLINE void mm_bellman_improve_as(const mm_mdp *p, int64_t begin, int64_t end
  * model (other than v where the model is a part of a larger one). policy[s] holds pairs: the one held is kept
  * where it ties. With out == v it is a Gauss-Seidel sweep; with v NULL all values are 0 and no row is read.
  * key may be NULL: then all pairs are read, and those that lack no more than `proven` are counted as alive;
- * else pairs with key > proven are not read; proven >= drift. rows may be NULL: else the rows of pairs that are
- * new in the policy are copied there. q and open: room for the pairs of one state. */
+ * else pairs with key > proven are not read; proven >= drift. rows may be NULL: else the rows of pairs that
+ * are new in the policy are copied there. q and open: room for the pairs of one state. */
 static inline void mm_bellman_improve(const mm_mdp *p, int64_t begin, int64_t end, const double *v,
                                       const double *old, double *out, int64_t *policy, const mm_packed *rows,
                                       float *key, double proven, double drift, double *q, int64_t *open,
