@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .book import FILL, Book, Position, Snapshot, Status
     from .calibration import Calibration, calibrate
     from .comparing import Comparison, compare
+    from .dp import MarketMakingProblem
     from .events import Events, Quotes, Trades
     from .feeds import load
     from .instruments import Currency, Instrument
@@ -61,6 +62,7 @@ __all__ = [
     "Instrument",
     "InventoryLaw",
     "Limits",
+    "MarketMakingProblem",
     "Obligations",
     "OpenOrder",
     "Orders",
@@ -105,6 +107,7 @@ _HOMES = {
     "book": "FILL Book Position Snapshot Status",
     "calibration": "Calibration calibrate",
     "comparing": "Comparison compare",
+    "dp": "MarketMakingProblem",
     "events": "Events Quotes Trades",
     "feeds": "load",
     "instruments": "Currency Instrument",

@@ -247,9 +247,9 @@ cdef class Lattice:
         state = _finite("start", start, (n - 1,), f"({n - 1},)")
         if not (isfinite(span) and span >= 0 and isfinite(value)):
             raise InvalidArgument(argument="span" if isfinite(value) else "value",
-                                  value=span if isfinite(value) else value, allowed="a finite number >= 0 (s)")
+                                  value=span if isfinite(value) else value, allowed="a finite number >= 0")
         if self.c_lattice.k_bid != self.c_lattice.k_ask:
-            raise InvalidArgument(argument="k_ask", value=self.k_ask, allowed=f"that of the bid, {self.k_bid!r}")
+            raise InvalidArgument(argument="k_ask", value=self.k_ask, allowed=f"k_bid, {self.k_bid!r}")
         terms = span * mm_uniformisation_rate(&self.c_lattice)
         if not terms <= MOST_TERMS:
             raise InvalidArgument(argument="span", value=span,
@@ -474,12 +474,13 @@ def stationary_policies(*, sigma, A, k, gamma, q_max, order_size=1, bid=None, as
         raise InvalidArgument(argument="sigma", value=np.shape(sigma),
                               allowed="of a shape that goes with A, k and gamma") from None
     if columns[0].ndim != 1 or not columns[0].size:
-        raise InvalidArgument(argument="sigma", value=columns[0].shape, allowed="an array of shape (m,), m >= 1")
+        raise InvalidArgument(argument="sigma", value=columns[0].shape, allowed="of shape (m,), m >= 1")
     for name, lots in (("q_max", q_max), ("order_size", order_size)):
         if not (isinstance(lots, (int, np.integer)) and 1 <= lots < 2**22):
             raise InvalidArgument(argument=name, value=lots, allowed="an integer >= 1 (lots)")
     if q_max % order_size:
-        raise InvalidArgument(argument="q_max", value=q_max, allowed=f"a multiple of order_size, {order_size}")
+        raise InvalidArgument(argument="q_max", value=q_max,
+                              allowed=f"a multiple of order_size, {order_size}")
     m, n = columns[0].size, 2 * (q_max // order_size) + 1
     out = []
     for name, given in (("bid", bid), ("ask", ask)):

@@ -373,7 +373,7 @@ cdef class Regimes:
             if matrix.shape != (count, count) or not (matrix >= 0.0).all() \
                     or not (np.abs(matrix.sum(axis=1) - 1.0) <= 1e-12).all():
                 raise InvalidArgument(argument="change", value=change,
-                                      allowed=f"of shape ({count}, {count}), probabilities in rows of sum one")
+                                      allowed=f"of shape ({count}, {count}), with rows of sum one")
             if exclusive and count > 1:
                 for i, one in enumerate(self.chains):
                     if one.bid[0].max() + one.ask[0].max() > matrix[i, i] + 1e-12:

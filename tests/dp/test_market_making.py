@@ -267,6 +267,54 @@ def test_latency_costs_and_no_latency_is_the_plain_problem():
     assert np.all(np.diff(values) < 0)
 
 
+@pytest.mark.parametrize("lag", [1, 3])
+def test_bounds_with_a_delay_hold_at_any_tolerance(lag):
+    problem = MarketMakingProblem([regime(3), regime(4)], switching=[[0, 1.0], [0.5, 0]], discount_rate=1.0,
+                                  lag=lag, **BOX)  # fmt: skip
+    fine = problem.solve(tol=1e-10).solution
+    assert fine.stop_reason == "tolerance"
+    for tol in (1.0, 1e-2, 1e-4):
+        rough = problem.solve(tol=tol).solution
+        assert (rough.lower <= fine.upper).all()
+        assert (fine.lower <= rough.upper).all()
+        assert np.abs(rough.value - fine.value).max() <= tol
+    assert problem.solve(tol=1e-300).solution.stop_reason == "rounding"
+    assert problem.solve(max_iterations=3).solution.stop_reason == "iterations"
+
+
+def test_a_gain_with_a_delay_is_what_long_horizons_grow_by():
+    kind = {"lag": 2, **BOX}
+    model = MarketMakingProblem(regime(5), **kind).solve(tol=1e-9)
+    long = MarketMakingProblem(regime(5), horizon=400.0, **kind).solve().solution
+    growth = (long.value[0] - long.value[1]) / 0.2
+    assert model.gain == pytest.approx(growth.mean(), abs=1e-8)
+
+
+def test_decisions_of_a_delay_are_read_at_their_times():
+    model = MarketMakingProblem(regime(5), lag=2, horizon=1.0, terminal_penalty=0.5, **BOX).solve()
+    table, every = model.policy(), model.states
+    assert every == 16
+    for left, q in itertools.product((1.0, 0.8, 0.33, 0.2), (-3, 0, 3)):
+        assert table.depths(q, left, 15) == model.depths(q, left, 15)
+    # at the bound the best may be to send what can only be filled later; a quoter does not
+    assert model.depths(-4, 1.0, 15)[1] is not None
+    assert table.depths(-4, 1.0, 15)[1] is None
+    hasty = MarketMakingProblem(
+        regime(5), lag=2, in_flight="all", horizon=1.0, max_states=10**6, **BOX
+    ).solve()
+    assert hasty.solution.policy.shape[0] == 10
+    assert hasty.policy().depths(0, 0.9, 3) == hasty.depths(0, 0.9, 3)
+
+
+def test_the_table_is_the_decision_in_force_at_any_time():
+    model = MarketMakingProblem(regime(1), horizon=5.0, terminal_penalty=2.0, **BOX).solve()
+    table = model.policy()
+    rng = np.random.default_rng(1)
+    for left, q in zip(rng.uniform(0.0, 5.0, 300), rng.integers(-4, 5, 300), strict=True):
+        assert table.depths(q, left) == model.depths(q, left)
+    assert table.time_left.size < 40  # most decisions are those of the step before
+
+
 def lagged_by_hand(problem, steps):
     """The pipeline of one step's delay, spelt out: V(live, q) = max over sent of an expectation."""
     (chain,) = problem._parts["regimes"].chains

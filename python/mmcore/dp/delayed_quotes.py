@@ -69,21 +69,38 @@ def _pass(live: _Live, v: Floats, steps: int) -> tuple[Floats, Any]:
     return value, sent
 
 
+def _largest_reward(live: _Live) -> float:
+    """A bound of what a step may earn or cost."""
+    most = 0.0
+    for chain in live.chains:
+        sides = [float(np.abs(side[0] * side[1]).max()) for side in (chain.bid, chain.ask)]
+        most = max(most, float(np.abs(chain.rate).max()) + sum(sides))
+    return most
+
+
 def solve_lagged(problem: MarketMakingProblem, tol: float, limit: int) -> dict[str, Any]:
-    """Backward induction, or value iteration, over quotes in flight; what a Solution holds."""
+    """Backward induction, or value iteration, over quotes in flight; what a Solution holds.
+
+    The bounds are those of :mod:`mmcore.dp.market_making` for a decision of several steps: one is off by at
+    most as many steps' errors, and its factor is that of the steps together.
+    """
     from .market_making import _UNIT, _factors, _step_error
 
-    live, parts = _Live(problem), problem._parts
+    live, parts, span = _Live(problem), problem._parts, problem.steps_of_decision
     flying = problem.lag if problem.in_flight == "all" else 1
-    span = 1 if problem.in_flight == "all" else problem.lag
     shape = (len(live.pairs),) * flying + parts["terminal"].shape
     pairs = np.array(live.pairs, dtype=np.int16)
-    how = (
-        f"{flying} quotes in flight" if flying > 1 else f"one quote in flight, live after {problem.lag} steps"
-    )
-    found: dict[str, Any] = {"policy_unique": False, "alive_actions": int(np.prod(shape)) * len(live.pairs)}
-    factor = _factors(parts)[1] ** span
-    own_steps = 1.0 if factor == 1.0 else (1 - factor) / (1 - _factors(parts)[1])
+    earned = _largest_reward(live)
+    found: dict[str, Any] = {
+        "policy_unique": False,
+        "alive_actions": int(np.prod(shape)) * len(live.pairs),
+        "why": f"{flying} quotes in flight, live after {problem.lag} steps",
+    }
+    least, factor = (each**span for each in _factors(parts))
+
+    def own_error(v: Floats) -> float:
+        return span * float(_step_error(parts, float(np.abs(v).max()) + span * earned, 0))
+
     if problem.steps is not None:
         rest = problem.steps % span
         spans = [span] * (problem.steps // span) + ([rest] if rest else [])
@@ -92,8 +109,7 @@ def solve_lagged(problem: MarketMakingProblem, tol: float, limit: int) -> dict[s
         for t in range(len(spans) - 1, -1, -1):
             values[t], chosen = _pass(live, values[t + 1], spans[t])
             sent.append(chosen)
-            large = 2 * float(np.abs(values[t : t + 2]).max()) + span * float(np.abs(parts["terminal"]).max())
-            error[t] = (factor * error[t + 1] + span * _step_error(parts, large, 0)) * (1 + 4 * _UNIT)
+            error[t] = (factor * error[t + 1] + own_error(values[t + 1])) * (1 + 4 * _UNIT)
         wide = error.reshape(-1, *(1,) * len(shape))
         return found | {
             "value": values,
@@ -105,7 +121,6 @@ def solve_lagged(problem: MarketMakingProblem, tol: float, limit: int) -> dict[s
             "residual": 0.0,
             "stop_reason": "tolerance" if error.max() <= tol else "rounding",
             "method": "backward induction",
-            "why": how,
         }
     averaged = parts["discount"] == 1.0
     if averaged and not any(p.any() for chain in live.chains for p in (chain.bid[0], chain.ask[0])):
@@ -113,38 +128,36 @@ def solve_lagged(problem: MarketMakingProblem, tol: float, limit: int) -> dict[s
     v = np.zeros(shape)
     middle = (0,) * (len(shape) - 1) + (problem.nodes // 2,)
     stop, iterations = "iterations", 0
-    while iterations < limit:
-        new, sent_now = _pass(live, v, span)
+    while True:
+        new, chosen = _pass(live, v, span)
         iterations += 1
         moved = new - v
         low, high = float(moved.min()), float(moved.max())
-        own = span * _step_error(parts, float(max(np.abs(v).max(), np.abs(new).max())), 0)
-        own += _UNIT * max(abs(low), abs(high))
+        own = own_error(v) + _UNIT * max(abs(low), abs(high))
         if averaged:
+            own += max(abs(each - 1.0) for each in (least, factor)) * float(np.abs(v).max())
             seconds = span * problem.dt
-            bounds = (np.float64((low - own) / seconds), np.float64((high + own) / seconds))
-            error_now = 0.5 * float(bounds[1] - bounds[0])
-            value = new - new[middle]
+            lower, upper = np.float64((low - own) / seconds), np.float64((high + own) / seconds)
+            value, error_now = new - new[middle], 0.5 * float(upper - lower)
         else:
-            shift = (low * factor / (1 - factor), high * factor / (1 - factor))
-            value = new + 0.5 * (shift[0] + shift[1])  # MacQueen
-            wide = own * own_steps / (1 - factor) if own_steps > 1 else own / (1 - factor)
-            half = 0.5 * (shift[1] - shift[0]) + wide + 4 * _UNIT * float(np.abs(value).max())
-            bounds = (value - half, value + half)
-            error_now = half
-        if error_now <= tol or high - low <= 4 * own:
-            stop = "tolerance" if error_now <= tol else "rounding"
+            ends = (b / (1 - b) for b in (least if low >= 0 else factor, factor if high >= 0 else least))
+            down, up = (x * share for x, share in zip((low, high), ends, strict=True))
+            value = new + 0.5 * (down + up)  # MacQueen's shift
+            error_now = 0.5 * (up - down) + own / (1 - factor) + 4 * _UNIT * float(np.abs(value).max())
+            lower, upper = value - error_now, value + error_now
+        if error_now <= tol or high - low <= 4 * own or iterations >= limit:
+            if error_now <= tol or high - low <= 4 * own:
+                stop = "tolerance" if error_now <= tol else "rounding"
             break
         v = value if averaged else new
     return found | {
         "value": value,
-        "policy": pairs[sent_now],
-        "lower": bounds[0],
-        "upper": bounds[1],
-        "gap": float(np.max(bounds[1] - bounds[0])),
+        "policy": pairs[chosen],
+        "lower": lower,
+        "upper": upper,
+        "gap": float(np.max(upper - lower)),
         "iterations": iterations,
-        "residual": float(max(abs(high), abs(low)) if not averaged else high - low),
+        "residual": high - low if averaged else max(abs(low), abs(high)),
         "stop_reason": stop,
         "method": "relative value iteration" if averaged else "value iteration",
-        "why": how,
     }

@@ -458,6 +458,11 @@ class MarketMakingProblem:
         return np.asarray(np.arange(self.nodes) * float(self.order_size) - self.q_max, dtype=np.float64)
 
     @property
+    def steps_of_decision(self) -> int:
+        """Steps from one decision to the next."""
+        return max(1, self.lag) if self.in_flight == "one" else 1
+
+    @property
     def steps(self) -> int | None:
         """Steps to the horizon; None: for ever."""
         return None if self.horizon is None else round(self.horizon / self.dt)
@@ -853,7 +858,7 @@ class MarketMakingSolution(Model):
         if self.horizon is None:
             return np.zeros(time_left.shape, np.int64)
         rows = self._table().shape[0]
-        epoch = self.problem.dt * max(1, self.problem.lag)
+        epoch = self.problem.dt * self.problem.steps_of_decision
         gone = np.floor((self.horizon - time_left) / epoch * (1 + 1e-12) + 1e-9)
         return np.clip(gone.astype(np.int64), 0, rows - 1)
 
@@ -995,9 +1000,10 @@ class MarketMakingSolution(Model):
         return draw_solution(self, figure)
 
     def policy(self, tol: float = 1e-3, max_bytes: int = 64 << 20) -> Table:
-        """Compile into a table for the quoter: a row of each decision that differs from its neighbours.
+        """Compile into a table for the quoter.
 
-        It is exact at the times of decisions; between two that differ, a table interpolates.
+        Two rows for each run of equal decisions, at its ends: the table goes from one decision to the next
+        within a nanosecond, and is the decision in force at any other time.
 
         Raises
         ------
@@ -1013,14 +1019,16 @@ class MarketMakingSolution(Model):
         )
         knots = None
         if self.horizon is not None:
-            epoch = self.problem.dt * max(1, self.problem.lag)
-            left = self.horizon - epoch * np.arange(depth.shape[0])
-            knots = np.append(left, 0.0)[::-1]
-            depth, size, crossed = (np.concatenate([x, x[-1:]])[::-1] for x in (depth, size, crossed))
+            problem, rows = self.problem, depth.shape[0]
+            gone = problem.steps_of_decision * np.arange(rows)[::-1]
+            ends = np.round(problem.dt * ((problem.steps or 0) - gone), 9)
+            starts = np.append(0.0, ends[:-1] + min(1e-9, 1e-3 * problem.dt))
+            depth, size, crossed = depth[::-1], size[::-1], crossed[::-1]
             whole = np.concatenate([np.nan_to_num(depth, nan=-1e300), size, crossed[..., None]], axis=-1)
-            same = (whole[1:] == whole[:-1]).reshape(len(whole) - 1, -1).all(axis=1)
-            kept = np.append(True, ~same) | np.append(~same, True)
-            knots, depth, size, crossed = knots[kept], depth[kept], size[kept], crossed[kept]
+            change = (whole[1:] != whole[:-1]).reshape(rows - 1, -1).any(axis=1)
+            first, last = np.flatnonzero(np.append(True, change)), np.flatnonzero(np.append(change, True))
+            knots = np.stack([starts[first], ends[last]], axis=-1).ravel()
+            depth, size, crossed = (np.repeat(x[first], 2, axis=0) for x in (depth, size, crossed))
         needed = _CELL_BYTES * depth.size // 2
         if needed > max_bytes:
             raise CapacityError(
