@@ -65,7 +65,7 @@ def _pass(live: _Live, v: Floats, steps: int) -> tuple[Floats, Any]:
         for _ in range(steps):
             later = live.step(pair, later)
         value[first] = later.max(axis=-3)
-        sent[first] = later.argmax(axis=-3)
+        sent[first] = len(live.pairs) - 1 - later[..., ::-1, :, :].argmax(axis=-3)  # of equals, the least
     return value, sent
 
 
@@ -128,6 +128,8 @@ def solve_lagged(problem: MarketMakingProblem, tol: float, limit: int) -> dict[s
     v = np.zeros(shape)
     middle = (0,) * (len(shape) - 1) + (problem.nodes // 2,)
     stop, iterations = "iterations", 0
+    lower: Any
+    upper: Any
     while True:
         new, chosen = _pass(live, v, span)
         iterations += 1
