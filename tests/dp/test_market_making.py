@@ -217,6 +217,62 @@ def test_short_steps_tend_to_the_exact_model(model):
     assert np.nanmax(np.abs(ask - wanted[1])) < 0.05
 
 
+def risk_neutral(shared):
+    """Yield the exact cases of the reference whose objective is linear in cash, in one notation."""
+    cases = json.loads((shared / "reference" / "quoting.json").read_text())["cases"]
+    for case in cases:
+        given, lots = case["inputs"], 1
+        if case["model"] == "cartea_jaimungal":
+            rates, adverse = (
+                (given["lambda_minus"], given["lambda_plus"]),
+                (given["eps_minus"], given["eps_plus"]),
+            )
+            rest = {
+                "running_penalty": given["phi"],
+                "drift": given["mu"] + adverse[1] * rates[1] - adverse[0] * rates[0],
+                "adverse_selection": adverse,
+            }
+            k, end, q_max = given["kappa"], given["alpha"], given["q_max"]
+            quotes = case["expected"]["depths_bid_ask"]
+        elif case["model"] == "gueant_single_asset" and given["xi"] == 0:
+            lots = int(given["Delta"])
+            rates, k, end, q_max = (given["A"],) * 2, given["k"], 0.0, given["Q_lots"] * lots
+            rest = {"running_penalty": 0.5 * given["gamma"] * given["sigma"] ** 2}
+            quotes = case["expected"]["quotes_bid_ask"]
+        else:
+            continue
+        yield case, quotes, rates, k, rest, end, q_max, lots, float(given["T_minus_t"])
+
+
+@pytest.mark.realdata
+def test_exact_cases_of_the_reference_in_the_limit(shared):
+    """Depths tend to those of continuous time with short steps and fine ticks; the value as well."""
+    names = []
+    for case, quotes, rates, k, rest, end, q_max, lots, horizon in risk_neutral(shared):
+        fine = np.arange(-1.5 if lots == 1 else -3.5, 5.0, 0.01) / k
+        offers = [Offers.exponential(A, k, fine, np.full(fine.size, float(lots))) for A in rates]
+        solved = [
+            MarketMakingProblem(
+                Regime(*offers, **rest), q_max=q_max, order_size=lots, dt=horizon / steps, horizon=horizon,
+                terminal_penalty=end,
+            ).solve(tol=1e6)
+            for steps in (800, 1600)
+        ]  # fmt: skip
+        for q, pair in quotes.items():
+            for side, wanted in enumerate(pair):
+                coarse, fine_steps = (model.depths(int(q) * lots, horizon)[side] for model in solved)
+                assert (wanted is None) == (coarse is None)
+                if wanted is not None:
+                    assert k * abs(2 * fine_steps - coarse - wanted) < 0.035, (case["name"], q)
+                    assert k * abs(fine_steps - wanted) < 0.06, (case["name"], q)
+            if "h" in case["expected"]:
+                first, second = (model.value(int(q), horizon) for model in solved)
+                limit = 2 * second - first
+                assert k * abs(limit - case["expected"]["h"][q]) < 1e-3, (case["name"], q)
+        names.append(case["name"])
+    assert len(names) == 6
+
+
 def _drift(model):
     """Of the price, with what the jumps of the price at market orders add to it."""
     return model.drift + model.adverse_selection[1] * model.A[1] - model.adverse_selection[0] * model.A[0]
