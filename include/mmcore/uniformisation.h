@@ -65,13 +65,28 @@ __attribute__((target("avx2"))) static int64_t mm_uniform_term_wide(int64_t n, d
 }
 #endif
 
-/* The fastest rate, 1/s: the number of terms is about this times the time left. */
+/* The smallest s that will do, 1/s. */
 static inline double mm_uniformisation_rate(const mm_lattice *p) {
   double s = 0;
   for (int64_t i = 0; i < p->n; ++i)
     if (-p->k_bid * p->rate[i] > s)
       s = -p->k_bid * p->rate[i];
   return s;
+}
+
+/* The fastest growth of the series from x on, 1/s: it takes about this times the time left in terms, and
+ * somewhat more. Infinite or NaN where x is beyond it. */
+static inline double mm_uniformisation_growth(const mm_lattice *p, const double *x) {
+  const double k = p->k_bid, s = mm_uniformisation_rate(p);
+  double fastest = 0, below = 0;
+  for (int64_t i = 0; i < p->n; ++i) {
+    const double above = i < p->n - 1 ? k * p->up * exp(k * x[i]) : 0;
+    const double growth = s + k * p->rate[i] + above + below;
+    if (!(growth <= fastest))
+      fastest = growth;
+    below = i < p->n - 1 ? k * p->down * exp(-k * x[i]) : 0;
+  }
+  return fastest;
 }
 
 /* Move x (n-1) and the value of the middle node on by `span` seconds. MM_UNSUPPORTED where bid and ask have
@@ -104,7 +119,7 @@ static inline int mm_uniformise(const mm_lattice *p, double span, double *x, dou
       h = left / ceil(fastest * left / MM_UNIFORMISATION_STRETCH);
     for (int64_t i = 0; i < n; ++i) {
       stay[i] *= h, up[i] *= h, down[i] *= h;
-      sum[i] = term[i] = 1;
+      sum[i] = 0, term[i] = 1; /* w less one: short times keep their digits */
     }
     term[-1] = term[n] = next[-1] = next[n] = 0;
     /* With R = fastest, (s + M) w <= R w at the start, and so for ever, since e^(M t) is not negative. Where
@@ -124,11 +139,13 @@ static inline int mm_uniformise(const mm_lattice *p, double span, double *x, dou
         break;
     }
     for (int64_t i = 0; i < n; ++i)
-      if (!(sum[i] > 0 && isfinite(sum[i])))
+      if (!isfinite(sum[i]))
         return MM_OVERFLOW;
-    for (int64_t i = 0; i < n - 1; ++i)
-      x[i] += log(sum[i + 1] / sum[i]) / k;
-    *value += (log(sum[middle]) - s * h) / k;
+    for (int64_t i = 0; i < n - 1; ++i) {
+      const double more = (sum[i + 1] - sum[i]) / (1 + sum[i]);
+      x[i] += (fabs(more) < 0.5 ? log1p(more) : log((1 + sum[i + 1]) / (1 + sum[i]))) / k;
+    }
+    *value += (log1p(sum[middle]) - s * h) / k;
     done = h == left ? span : done + h;
   }
   return MM_OK;

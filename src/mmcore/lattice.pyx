@@ -27,7 +27,7 @@ cdef extern from "mmcore/types.h" nogil:
 
 cdef extern from "mmcore/uniformisation.h" nogil:
     int64_t MM_UNIFORMISATION_WORK(int64_t n)
-    double mm_uniformisation_rate(const mm_lattice *p) noexcept
+    double mm_uniformisation_growth(const mm_lattice *p, const double *x) noexcept
     int mm_uniformise(const mm_lattice *p, double span, double *x, double *value, double *work) noexcept
 
 cdef extern from "mmcore/recalibration.h" nogil:
@@ -53,7 +53,10 @@ cdef extern from "mmcore/recalibration.h" nogil:
 
 __all__ = ["Lattice", "evaluate", "stationary_policies"]
 
-MOST_TERMS = 1e7  # of a uniformisation; beyond, the implicit method is faster by far
+MOST_TERMS = 1e7  # of a uniformisation that was asked for: some seconds at 1,000 nodes
+
+cdef double FEW_TERMS = 3000.0  # and the implicit method, which takes about as long on any lattice, is slower
+cdef double SHORT = 1e8  # terms times nodes: less than a tenth of a second, within which no signal is looked for
 
 
 cdef int lattice_stationary(const mm_lattice *p, double *x, double *gain, double *residual) noexcept nogil:
@@ -209,7 +212,8 @@ cdef class Lattice:
         """Solve as :meth:`evolve` does, by a series of positive terms: for equal k and not too long a time.
 
         The number of terms is about the fastest rate times the time, k max(-rate) span; where that is some
-        thousands, this is the fastest way, and each difference is good to about 1e-14 / k.
+        thousands, this is the fastest way, and :meth:`evolve` takes it. Each difference is good to about
+        1e-14 / k.
 
         Parameters
         ----------
@@ -237,9 +241,8 @@ cdef class Lattice:
         Examples
         --------
         >>> lattice = Lattice([-1.0, 0.0, -1.0], up=0.5, down=0.5, k_bid=1.0, k_ask=1.0)
-        >>> series, _ = lattice.uniformise([0.0, 0.0], 3.0)
-        >>> implicit, _, _ = lattice.evolve([0.0, 0.0], [3.0])
-        >>> bool(abs(series - implicit[0]).max() < 1e-12)
+        >>> x, _ = lattice.uniformise([0.0, 0.0], 3.0)
+        >>> bool(x[0] == -x[1])
         True
         """
         cdef int64_t n = self.c_lattice.n
@@ -250,11 +253,11 @@ cdef class Lattice:
                                   value=span if isfinite(value) else value, allowed="a finite number >= 0")
         if self.c_lattice.k_bid != self.c_lattice.k_ask:
             raise InvalidArgument(argument="k_ask", value=self.k_ask, allowed=f"k_bid, {self.k_bid!r}")
-        terms = span * mm_uniformisation_rate(&self.c_lattice)
+        cdef double[::1] x = state, w = np.empty(MM_UNIFORMISATION_WORK(n))
+        terms = span * mm_uniformisation_growth(&self.c_lattice, &x[0])
         if not terms <= MOST_TERMS:
             raise InvalidArgument(argument="span", value=span,
                                   allowed=f"so short that {terms:.3g} terms become at most {MOST_TERMS:.3g}")
-        cdef double[::1] x = state, w = np.empty(MM_UNIFORMISATION_WORK(n))
         with nogil:
             status = mm_uniformise(&self.c_lattice, span, &x[0], &value, &w[0])
         if status != MM_OK:
@@ -263,6 +266,8 @@ cdef class Lattice:
 
     def evolve(self, start, times, *, double value=0.0, double tolerance=1e-13, double first_step=0.0):
         """Solve for the given times left, from a known state at time left 0.
+
+        By uniformisation where k is equal on both sides and few terms do, else by the implicit method.
 
         Parameters
         ----------
@@ -273,9 +278,9 @@ cdef class Lattice:
         value : float
             z of the middle node, n // 2, at the start (ticks).
         tolerance : float
-            Local error of k x in each step; the result is good to about 1e-12 / k.
+            Local error of k x in each step of the implicit method; the result is good to about 1e-12 / k.
         first_step : float
-            Length of the first step (s); 0 finds one.
+            Length of its first step (s); 0 finds one.
 
         Returns
         -------
@@ -314,6 +319,20 @@ cdef class Lattice:
         cdef double[::1] x = state, w = np.empty(lattice_work(n)), z = middle
         cdef const double[::1] t = when
         cdef double[:, ::1] out = differences
+        cdef double terms = 0.0
+        if rows and self.c_lattice.k_bid == self.c_lattice.k_ask:
+            terms = t[rows - 1] * mm_uniformisation_growth(&self.c_lattice, &x[0])
+            if terms <= FEW_TERMS and terms * n <= SHORT:
+                with nogil:
+                    for row in range(rows):
+                        status = mm_uniformise(&self.c_lattice, t[row] - now, &x[0], &value, &w[0])
+                        if status != MM_OK:
+                            break
+                        out[row, :] = x
+                        z[row], now = value, t[row]
+                if status != MM_OK:
+                    raise NoConvergence(f"a difference left the range of numbers for {self!r}")
+                return differences, middle, step if step > 0 else t[rows - 1]
         while row < rows:
             with nogil:
                 status = mm_lattice_advance(&self.c_lattice, t[row] - now, tolerance, &done, &x[0], &value,
