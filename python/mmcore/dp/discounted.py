@@ -46,6 +46,7 @@ KEYED = ("modified_policy_iteration", "policy_iteration")  # keep a key for each
 MEMORY = 5  # differences that Anderson combines
 BAND = 60  # products of below and above, for each successor, up to which elimination pays
 FEW = 0.2  # share of the pairs
+LIMIT = 1000  # products with the matrix
 PATIENCE = 12  # sweeps ahead from which conjugate gradients are quicker
 IN_PLACE = 4  # sweeps of Gauss-Seidel between two passes that bound the error
 
@@ -100,7 +101,6 @@ def solve(
     sign = pairs.sign
     v = np.zeros(n) if start is None else sign * start
     now = Iterate(model, pairs, v, np.empty(n), np.full(n, -1, dtype=np.int64))
-    now.target = tol * (1 - contraction.high) / 2
     if layout == "packed":
         now.rows = Rows(n, model.extremes["successors"])
     keyed = method in KEYED and model.stored
@@ -122,6 +122,7 @@ def solve(
         if progress is not None:
             progress(iteration, residual, 2 * half)
         noise = 3 * contraction.rounding(size)
+        now.target = max(tol * (1 - contraction.high) / 2, noise / 24)  # less is not to be had
         if key is not None:
             wide = contraction.closing(now.below + now.low, now.above + now.high)
             living = eliminate(key, drift + wide + noise)
@@ -132,7 +133,7 @@ def solve(
         if half + 4 * math.ulp(size) <= tol:
             reason = "tolerance"
             break
-        if half - rounding <= rounding / 8 or (stalled >= 30 and half <= 8 * rounding):
+        if half - rounding <= rounding / 2 or (stalled >= 30 and half <= 8 * rounding and tol <= 2 * rounding):
             reason = "rounding"
             break
         if iteration >= max_iterations:
@@ -321,7 +322,7 @@ class _Krylov:
             self.work = np.empty(5 * now.tv.size)
         else:
             _shift(now)
-        _, _, residual = now.pairs.bicgstab(now.policy, goal / 2, 2000, now.tv, self.work, now.rows)
+        _, _, residual = now.pairs.bicgstab(now.policy, goal / 2, LIMIT, now.tv, self.work, now.rows)
         if not residual <= now.high - now.low:
             now.pairs.improve(now.v, now.tv, now.policy, rows=now.rows)  # what the breakdown spoilt
             self.sweeps(now)
