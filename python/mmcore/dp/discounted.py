@@ -133,7 +133,8 @@ def solve(
         if half + 4 * math.ulp(size) <= tol:
             reason = "tolerance"
             break
-        if half - rounding <= rounding / 2 or (stalled >= 30 and half <= 8 * rounding and tol <= 2 * rounding):
+        stuck = stalled >= 30 and half <= 8 * rounding and tol <= 2 * rounding
+        if half - rounding <= rounding / 2 or stuck:
             reason = "rounding"
             break
         if iteration >= max_iterations:
