@@ -32,11 +32,11 @@ extern "C" {
 /* Doubles of work memory for n nodes. */
 #define MM_UNIFORMISATION_WORK(n) (6 * (n) + 4)
 /* Of s h in one stretch: e^(s h) and what v grows by stay numbers. */
-#define MM_UNIFORMISATION_STRETCH 340.0
+#define MM_UNIFORMISATION_STRETCH 690.0
 
-/* The next term, times 1 / j, and the sum with it; whether a node's term still counts. All have a node of
- * zero before and after. */
-MM_INLINE int64_t mm_uniform_term_as(int64_t n, double by, const double *stay, const double *up,
+/* The next term, times 1 / j, and the sum with it; with `watch`, whether a node's term still counts. All
+ * have a node of zero before and after. */
+MM_INLINE int64_t mm_uniform_term_as(int watch, int64_t n, double by, const double *stay, const double *up,
                                      const double *down, const double *term, double *next, double *sum) {
   int64_t counts = 0;
 #if defined(__GNUC__) && !defined(__clang__)
@@ -46,22 +46,25 @@ MM_INLINE int64_t mm_uniform_term_as(int64_t n, double by, const double *stay, c
     const double t = by * ((stay[i] * term[i] + up[i] * term[i + 1]) + down[i] * term[i - 1]);
     next[i] = t;
     sum[i] += t;
-    counts |= (int64_t)(t > 1e-17 * sum[i]);
+    if (watch)
+      counts |= (int64_t)(t > 1e-19 * (1 + sum[i]));
   }
   return counts;
 }
 
-static inline int64_t mm_uniform_term(int64_t n, double by, const double *stay, const double *up,
+static inline int64_t mm_uniform_term(int watch, int64_t n, double by, const double *stay, const double *up,
                                       const double *down, const double *term, double *next, double *sum) {
-  return mm_uniform_term_as(n, by, stay, up, down, term, next, sum);
+  return watch ? mm_uniform_term_as(1, n, by, stay, up, down, term, next, sum)
+               : mm_uniform_term_as(0, n, by, stay, up, down, term, next, sum);
 }
 
 #ifdef MM_UNIFORM_AVX2
-__attribute__((target("avx2"))) static int64_t mm_uniform_term_wide(int64_t n, double by, const double *stay,
-                                                                    const double *up, const double *down,
-                                                                    const double *term, double *next,
-                                                                    double *sum) {
-  return mm_uniform_term_as(n, by, stay, up, down, term, next, sum);
+__attribute__((target("avx2"))) static int64_t mm_uniform_term_wide(int watch, int64_t n, double by,
+                                                                    const double *stay, const double *up,
+                                                                    const double *down, const double *term,
+                                                                    double *next, double *sum) {
+  return watch ? mm_uniform_term_as(1, n, by, stay, up, down, term, next, sum)
+               : mm_uniform_term_as(0, n, by, stay, up, down, term, next, sum);
 }
 #endif
 
@@ -123,20 +126,20 @@ static inline int mm_uniformise(const mm_lattice *p, double span, double *x, dou
     }
     term[-1] = term[n] = next[-1] = next[n] = 0;
     /* With R = fastest, (s + M) w <= R w at the start, and so for ever, since e^(M t) is not negative. Where
-     * the last term is below 1e-17 of the sum, the rest is below r / (1 - r) of that, r = R h / j <= 0.8. */
-    const double most = fastest * h;
-    for (int64_t j = 1;; ++j) {
-      int64_t counts;
+     * the last term is below 1e-19 of w, the rest is below r / (1 - r) of that, r = R h / j <= 0.8. */
+    const double most = 1.25 * fastest * h;
+    int64_t counts = 1;
+    for (int64_t j = 1; counts; ++j) {
+      const int watch = (double)j > most;
+      double *swap = term;
 #ifdef MM_UNIFORM_AVX2
       if (__builtin_cpu_supports("avx2"))
-        counts = mm_uniform_term_wide(n, 1 / (double)j, stay, up, down, term, next, sum);
+        counts = mm_uniform_term_wide(watch, n, 1 / (double)j, stay, up, down, term, next, sum);
       else
 #endif
-        counts = mm_uniform_term(n, 1 / (double)j, stay, up, down, term, next, sum);
-      double *swap = term;
+        counts = mm_uniform_term(watch, n, 1 / (double)j, stay, up, down, term, next, sum);
+      counts |= !watch;
       term = next, next = swap;
-      if (!counts && (double)j > 1.25 * most)
-        break;
     }
     for (int64_t i = 0; i < n; ++i)
       if (!isfinite(sum[i]))

@@ -56,7 +56,8 @@ __all__ = ["Lattice", "evaluate", "stationary_policies"]
 MOST_TERMS = 1e7  # of a uniformisation that was asked for: some seconds at 1,000 nodes
 
 cdef double FEW_TERMS = 3000.0  # and the implicit method, which takes about as long on any lattice, is slower
-cdef double SHORT = 1e8  # terms times nodes: less than a tenth of a second, within which no signal is looked for
+# terms times nodes: less than a tenth of a second, within which no signal is looked for
+cdef double SHORT = 1e8
 
 
 cdef int lattice_stationary(const mm_lattice *p, double *x, double *gain, double *residual) noexcept nogil:
