@@ -92,8 +92,7 @@ def solve_lagged(problem: MarketMakingProblem, tol: float, limit: int) -> dict[s
     pairs = np.array(live.pairs, dtype=np.int16)
     earned = _largest_reward(live)
     found: dict[str, Any] = {
-        "policy_unique": False,
-        "alive_actions": int(np.prod(shape)) * len(live.pairs),
+        "alive": (int(np.prod(shape)) * len(live.pairs), False),
         "why": f"{flying} quotes in flight, live after {problem.lag} steps",
     }
     least, factor = (each**span for each in _factors(parts))

@@ -41,6 +41,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -518,7 +519,6 @@ class MarketMakingProblem:
         for t in range(steps - 1, -1, -1):
             error[t] = (factor * error[t + 1] + own[t]) * (1 + 4 * _UNIT)
         lower, upper = values - error[:, None, None], values + error[:, None, None]
-        alive, alone = self._alive(values, 2 * error[:-1])
         return {
             "value": values,
             "policy": np.stack([bid, ask], axis=-1),
@@ -527,8 +527,7 @@ class MarketMakingProblem:
             "gap": float(2 * error.max()),
             "iterations": steps,
             "residual": 0.0,
-            "alive_actions": alive,
-            "policy_unique": alone,
+            "alive": partial(self._alive, values, 2 * error[:-1]),
             "stop_reason": "tolerance" if error.max() <= tol else "rounding",
             "method": "backward induction",
             "why": "the horizon is finite",
@@ -626,8 +625,7 @@ class MarketMakingProblem:
             "gap": float(np.max(bounds[1] - bounds[0])),
             "iterations": iterations,
             "residual": float(np.abs(moved - 0.5 * (low + high)).max() if averaged else np.abs(moved).max()),
-            "alive_actions": alive,
-            "policy_unique": alone,
+            "alive": (alive, alone),
             "stop_reason": stop,
             "method": method,
             "why": why,

@@ -6,7 +6,9 @@ added. They are of the sup-norm error: `tol` promises ``max(upper - value, value
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -35,10 +37,8 @@ class Solution:
         Passes over the model that looked for better actions.
     residual : float
         Largest change of the value that one more such pass would make.
-    alive_actions : int
-        State-action pairs that may still be optimal by the bounds; the others are proven not to be.
-    policy_unique : bool
-        Every state has one such action: `policy` is the optimal one, and the only one.
+    alive : (int, bool) or callable
+        `alive_actions` and `policy_unique`, or what finds them out when they are first asked for.
     stop_reason : str
         ``"tolerance"``: the bounds are as tight as asked for. ``"rounding"``: as tight as floating point
         lets them be. ``"iterations"``: the limit was reached first.
@@ -57,9 +57,22 @@ class Solution:
     gap: float
     iterations: int
     residual: float
-    alive_actions: int
-    policy_unique: bool
+    alive: tuple[int, bool] | Callable[[], tuple[int, bool]]
     stop_reason: str
     elapsed: float
     method: str
     why: str
+
+    @cached_property
+    def _alive(self) -> tuple[int, bool]:
+        return self.alive() if callable(self.alive) else self.alive
+
+    @property
+    def alive_actions(self) -> int:
+        """State-action pairs that may still be optimal by the bounds; the others are proven not to be."""
+        return self._alive[0]
+
+    @property
+    def policy_unique(self) -> bool:
+        """Whether every state has one such action: `policy` is the optimal one, and the only one."""
+        return self._alive[1]
