@@ -21,6 +21,14 @@ if TYPE_CHECKING:
         GueantLehalleFernandezTapiaClosedForm,
     )
     from .orders import Action, ActionKind, Held, OpenOrder, Orders, Report, ReportKind
+    from .portfolio import (
+        Frontier,
+        MeanVariance,
+        Portfolio,
+        efficient_frontier,
+        mean_variance,
+        target_inventories,
+    )
     from .quoting import (
         Affine,
         Explanation,
@@ -56,6 +64,7 @@ __all__ = [
     "Events",
     "Explanation",
     "FeedAge",
+    "Frontier",
     "GueantLehalleFernandezTapia",
     "GueantLehalleFernandezTapiaClosedForm",
     "Held",
@@ -63,10 +72,12 @@ __all__ = [
     "InventoryLaw",
     "Limits",
     "MarketMakingProblem",
+    "MeanVariance",
     "Obligations",
     "OpenOrder",
     "Orders",
     "Policy",
+    "Portfolio",
     "Position",
     "Quote",
     "QuoteBuffer",
@@ -87,16 +98,19 @@ __all__ = [
     "Why",
     "calibrate",
     "compare",
+    "efficient_frontier",
     "gamma_for",
     "get_include",
     "inventory_law",
     "load",
+    "mean_variance",
     "replay",
     "restore",
     "run",
     "save",
     "sensitivity",
     "simulate",
+    "target_inventories",
 ]
 
 __version__ = "0.1.0"
@@ -115,6 +129,7 @@ _HOMES = {
     "models": "AvellanedaStoikov CarteaJaimungal GueantLehalleFernandezTapia "
     "GueantLehalleFernandezTapiaClosedForm",
     "orders": "Action ActionKind Held OpenOrder Orders Report ReportKind",
+    "portfolio": "Frontier MeanVariance Portfolio efficient_frontier mean_variance target_inventories",
     "quoting": "Affine Explanation FeedAge Limits Obligations Policy Quote QuoteBuffer Quoter Table Why",
     "replaying": "replay run",
     "results": "Result Results",

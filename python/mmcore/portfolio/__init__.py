@@ -1,0 +1,16 @@
+"""Portfolios: mean-variance with bounds and costs, the exact efficient frontier, target inventories."""
+
+from .covariances import exponentially_weighted
+from .frontier import Frontier, efficient_frontier
+from .solving import Lots, MeanVariance, Portfolio, mean_variance, target_inventories
+
+__all__ = [
+    "Frontier",
+    "Lots",
+    "MeanVariance",
+    "Portfolio",
+    "efficient_frontier",
+    "exponentially_weighted",
+    "mean_variance",
+    "target_inventories",
+]

@@ -1,0 +1,139 @@
+"""What a covariance must be: square, finite, symmetric, positive semidefinite; and its repair on request."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InvalidArgument
+
+__all__ = ["REPAIRS", "as_matrix", "as_vector", "exponentially_weighted", "refuse", "repaired"]
+
+Floats = NDArray[np.float64]
+
+REPAIRS = ("clip",)
+"""What ``repair=`` may ask for: ``"clip"`` raises negative eigenvalues to zero."""
+
+_SYMMETRY = 1e-10
+
+
+def as_matrix(covariance: Any) -> Floats:
+    """Return the covariance as a square float matrix; its values are checked by who uses them."""
+    try:
+        matrix = np.asarray(covariance, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InvalidArgument(
+            argument="covariance", value=covariance, allowed="a square matrix of numbers"
+        ) from None
+    shape = matrix.shape
+    if len(shape) != 2 or shape[0] != shape[1] or not shape[0]:
+        raise InvalidArgument(
+            argument="covariance", value=f"shape {shape}", allowed="a square matrix of numbers"
+        )
+    return matrix
+
+
+def as_vector(name: str, value: Any, n: int, infinite: bool = False) -> Floats:
+    """Return n finite floats (or infinite ones, where allowed), one for each asset; a scalar is repeated."""
+    try:
+        vector = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InvalidArgument(argument=name, value=value, allowed=f"{n} numbers, or one for all") from None
+    if vector.shape != (n,):
+        if vector.shape:
+            raise InvalidArgument(
+                argument=name, value=f"shape {vector.shape}", allowed=f"{n} numbers, or one for all"
+            )
+        vector = np.full(n, vector)
+    wrong = np.isnan(vector) if infinite else ~np.isfinite(vector)
+    if wrong.any():
+        index = int(np.argmax(wrong))
+        allowed = "numbers" if infinite else "finite numbers"
+        raise InvalidArgument(argument=name, value=float(vector[index]), allowed=allowed, index=index)
+    return vector
+
+
+def smallest_eigenvalue(matrix: Floats) -> tuple[float, float]:
+    """Return the smallest and the largest eigenvalue."""
+    from scipy.linalg import eigvalsh
+
+    values = eigvalsh(matrix)
+    return float(values[0]), float(values[-1])
+
+
+def refuse(matrix: Floats) -> bool:
+    """Raise what is wrong with a covariance; return True where nothing is, but it is singular to rounding."""
+    wrong = ~np.isfinite(matrix)
+    if wrong.any():
+        i, j = np.unravel_index(int(np.argmax(wrong)), matrix.shape)
+        raise InvalidArgument(
+            f"covariance[{i}, {j}] must be finite, got {matrix[i, j]}", argument="covariance", index=int(i)
+        )
+    difference = np.abs(matrix - matrix.T)
+    if difference.max() > _SYMMETRY * np.abs(matrix).max():
+        i, j = np.unravel_index(int(np.argmax(difference)), matrix.shape)
+        raise InvalidArgument(
+            f"covariance must be symmetric, got {matrix[i, j]!r} at [{i}, {j}] and {matrix[j, i]!r} "
+            f"at [{j}, {i}]",
+            argument="covariance",
+            index=int(i),
+        )
+    low, high = smallest_eigenvalue(matrix)
+    if low < -10.0 * len(matrix) * np.finfo(float).eps * max(high, 0.0) or high < 0.0:
+        raise InvalidArgument(
+            f"covariance must be positive semidefinite, its smallest eigenvalue is {low:.6g} (the largest "
+            f"{high:.6g}); repair='clip' raises negative ones to zero",
+            argument="covariance",
+        )
+    return low <= 10.0 * len(matrix) * np.finfo(float).eps * high
+
+
+def repaired(matrix: Floats, repair: str | None) -> Floats:
+    """Return the nearest positive semidefinite matrix (in the Frobenius norm) where that was asked for."""
+    if repair is None:
+        return matrix
+    if repair not in REPAIRS:
+        raise InvalidArgument(argument="repair", value=repair, allowed="None or 'clip'")
+    from scipy.linalg import eigh
+
+    if not np.isfinite(matrix).all():
+        refuse(matrix)
+    values, vectors = eigh(0.5 * (matrix + matrix.T))
+    half = vectors * np.sqrt(np.maximum(values, 0.0))
+    return half @ half.T
+
+
+def exponentially_weighted(returns: Any, half_life: float, mean: Any = None) -> Floats:
+    r"""Covariance with weights that halve every ``half_life`` observations, the newest last.
+
+    .. math:: \Sigma = \sum_t w_t (x_t - \mu)(x_t - \mu)^T, \qquad w_t \propto 2^{-(T-t)/h}, \ \sum_t w_t = 1.
+
+    Parameters
+    ----------
+    returns : array_like, shape (T, n)
+    half_life : float
+        In observations; infinite gives equal weights 1/T.
+    mean : array_like, optional
+        Known means (often 0); the weighted means by default.
+
+    Examples
+    --------
+    >>> exponentially_weighted([[1.0], [-1.0], [1.0]], half_life=1, mean=0.0)
+    array([[1.]])
+    """
+    x = np.asarray(returns, dtype=np.float64)
+    if x.ndim != 2 or not len(x) or not np.isfinite(x).all():
+        raise InvalidArgument(
+            argument="returns", value=f"shape {x.shape}", allowed="finite numbers, one row per observation"
+        )
+    if not half_life > 0.0:
+        raise InvalidArgument(argument="half_life", value=half_life, allowed="a number > 0 (observations)")
+    weight = np.exp2((np.arange(len(x)) - (len(x) - 1.0)) / half_life) if math.isfinite(half_life) else 1.0
+    weight = weight * np.ones(len(x))
+    weight /= weight.sum()
+    centre = weight @ x if mean is None else as_vector("mean", mean, x.shape[1])
+    half = (x - centre) * np.sqrt(weight)[:, None]
+    return half.T @ half

@@ -1,0 +1,232 @@
+r"""The exact efficient frontier: the solution of the mean-variance problem for every risk aversion at once.
+
+With the risk tolerance t = 1/λ the solution is a chain of straight lines x(t): its turning points are where an
+asset reaches or leaves a bound. Return is linear and variance quadratic between two of them, so that a target
+return is met by a division and a target risk by a quadratic equation. Without bounds there is a single line,
+from two solves with one factor.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import InvalidArgument, Unsupported
+from .covariances import as_vector
+from .solving import MeanVariance, Portfolio, _number
+
+__all__ = ["Frontier", "efficient_frontier"]
+
+Floats = NDArray[np.float64]
+
+
+class Frontier:
+    """All efficient portfolios, from minimum variance to maximum return.
+
+    Attributes
+    ----------
+    risk_tolerance : ndarray, shape (m,)
+        1/λ at the turning points, ascending from 0.
+    weights : ndarray, shape (m, n)
+        Portfolios there.
+    ray : ndarray, shape (n,)
+        Change of the weights per unit of risk tolerance beyond the last one; zero where the return is bounded.
+    """
+
+    def __init__(self, problem: MeanVariance, expected_returns: ArrayLike | None) -> None:
+        if expected_returns is None:
+            raise InvalidArgument("a frontier needs expected returns", argument="expected_returns")
+        if problem._priced:
+            raise Unsupported("a frontier with trading costs: solve for single risk aversions")
+        returns = as_vector("expected_returns", expected_returns, len(problem.covariance))
+        self.problem, self.expected_returns = problem, returns
+        least = problem.solve(None)
+        if problem.bounded:
+            knots, points = [0.0], [least.weights]
+
+            def visit(t: float, x: Floats) -> None:
+                if t > knots[-1]:
+                    knots.append(t)
+                    points.append(x.copy())
+                else:
+                    points[-1] = x.copy()
+
+            work: Any = problem._set
+            problem._warm = False
+            work.follow(np.zeros(len(returns)), returns, 0.0, math.inf, visit)
+            self.risk_tolerance, self.weights, self.ray = np.array(knots), np.array(points), work.ray
+        else:
+            self.risk_tolerance, self.weights = np.zeros(1), least.weights[None]
+            self.ray = self._direction(least)
+
+    def _direction(self, least: Portfolio) -> Floats:
+        problem = self.problem
+        if problem.singular:
+            return problem.solve(self.expected_returns, 1.0).weights - least.weights
+        ray = problem._against(self.expected_returns)
+        if problem.budget is not None:
+            ones = problem._of_ones()
+            ray -= ray.sum() / ones.sum() * ones
+        return ray
+
+    def __len__(self) -> int:
+        return len(self.risk_tolerance)
+
+    @property
+    def returns(self) -> Floats:
+        """Expected returns of the turning points, ascending."""
+        return self.weights @ self.expected_returns
+
+    @property
+    def variances(self) -> Floats:
+        """Variances of the turning points, ascending."""
+        return np.asarray(((self.weights @ self.problem.covariance) * self.weights).sum(axis=1))
+
+    @property
+    def risks(self) -> Floats:
+        """Standard deviations of the turning points, ascending."""
+        return np.sqrt(np.maximum(self.variances, 0.0))
+
+    def at(
+        self,
+        *,
+        risk_aversion: float | None = None,
+        target_return: float | None = None,
+        target_risk: float | None = None,
+    ) -> Portfolio:
+        """Return the efficient portfolio with this risk aversion, return at least, or risk at most.
+
+        A target return below that of the minimum-variance portfolio asks for nothing: that portfolio is the
+        answer. Where a target is met at a corner, the multiplier is that of the risk tolerance at which the
+        portfolio gets there.
+        """
+        given = [risk_aversion is not None, target_return is not None, target_risk is not None]
+        if sum(given) != 1:
+            raise InvalidArgument(
+                "give one of risk_aversion, target_return and target_risk", argument="risk_aversion"
+            )
+        if risk_aversion is not None:
+            t = 1.0 / _number("risk_aversion", risk_aversion, positive=True)
+        elif target_return is not None:
+            t = self._for_return(_number("target_return", target_return))
+        else:
+            t = self._for_risk(_number("target_risk", target_risk, positive=True))
+        k = max(int(np.searchsorted(self.risk_tolerance, t, side="right")) - 1, 0)
+        x = self.weights[k] + (t - self.risk_tolerance[k]) * self._slope(k)
+        return self._portfolio(x, t)
+
+    def _slope(self, k: int) -> Floats:
+        if k + 1 == len(self):
+            return self.ray
+        step = self.risk_tolerance[k + 1] - self.risk_tolerance[k]
+        return np.asarray((self.weights[k + 1] - self.weights[k]) / step)
+
+    def _for_return(self, target: float) -> float:
+        returns = self.returns
+        if target <= returns[0]:
+            return 0.0
+        k = int(np.searchsorted(returns, target)) - 1
+        gain = float(self._slope(k) @ self.expected_returns)
+        if not gain > 0.0:
+            if target - returns[-1] <= 1e-14 * abs(returns[-1]):
+                return float(self.risk_tolerance[-1])
+            raise InvalidArgument(
+                argument="target_return", value=target,
+                allowed=f"at most {returns[-1]:.9g}, the highest that budget and bounds allow",
+            )  # fmt: skip
+        return float(self.risk_tolerance[k] + (target - returns[k]) / gain)
+
+    def _for_risk(self, target: float) -> float:
+        variances = self.variances
+        wanted = target * target
+        if wanted < variances[0] * (1.0 - 1e-14):
+            raise InvalidArgument(
+                argument="target_risk", value=target,
+                allowed=f"at least {math.sqrt(variances[0]):.9g}, the least that budget and bounds allow",
+            )  # fmt: skip
+        k = max(int(np.searchsorted(variances, wanted)) - 1, 0)
+        slope = self._slope(k)
+        # variance along the line: v + 2 p s + a s^2, s the step in t; the root without cancellation
+        curve = self.problem.covariance @ slope
+        a, p = float(slope @ curve), float(self.weights[k] @ curve)
+        if not a > 0.0:
+            return float(self.risk_tolerance[-1])
+        gap = max(wanted - float(variances[k]), 0.0)
+        return float(self.risk_tolerance[k] + gap / (p + math.sqrt(p * p + a * gap)) if gap else
+                     self.risk_tolerance[k])  # fmt: skip
+
+    def _portfolio(self, x: Floats, t: float) -> Portfolio:
+        """Certify x for λ = 1/t; for t = 0 by the conditions of minimum variance."""
+        problem = self.problem
+        returns = self.expected_returns if t > 0.0 else None
+        risk_aversion = 1.0 / t if t > 0.0 else 1.0
+        g = problem.gradient(x, returns, risk_aversion)
+        nu, at = 0.0, np.zeros(len(x))
+        if problem.bounded:
+            room = 1e-13 * (np.abs(x).max() or 1.0)
+            at[x <= problem.lower + room] = -1.0
+            at[x >= problem.upper - room] = 1.0
+        if problem.budget is not None:
+            free = at == 0.0
+            if free.any():
+                nu = float(g[free].mean())
+            else:
+                low = g[at > 0].max() if (at > 0).any() else g.min()
+                high = g[at < 0].min() if (at < 0).any() else g.max()
+                nu = 0.5 * float(low + high)
+        m = g - nu
+        wrong = np.where(at == 0.0, np.abs(m), np.maximum(at * m, 0.0))
+        scale = problem.scale(x, g, nu, returns, risk_aversion)
+        residual = float(wrong.max()) / scale if scale else 0.0
+        return Portfolio(problem, x, self.expected_returns, 1.0 / t if t > 0.0 else math.inf, nu, residual)
+
+    def __repr__(self) -> str:
+        r, s = self.returns, self.risks
+        tail = " and beyond" if self.ray.any() else ""
+        return (
+            f"Frontier({len(self)} turning points, returns {r[0]:.6g} to {r[-1]:.6g}, "
+            f"risks {s[0]:.6g} to {s[-1]:.6g}{tail})"
+        )
+
+
+def efficient_frontier(
+    covariance: ArrayLike,
+    expected_returns: ArrayLike,
+    budget: float | None = 1.0,
+    *,
+    lower: ArrayLike | None = 0.0,
+    upper: ArrayLike | None = None,
+    repair: str | None = None,
+) -> Frontier:
+    """Find the exact efficient frontier, long-only by default.
+
+    Parameters
+    ----------
+    covariance : array_like, shape (n, n)
+    expected_returns : array_like, shape (n,)
+    budget : float or None
+        Sum of the holdings.
+    lower, upper : array_like, optional
+        Bounds; ``lower=None`` allows short holdings of any size.
+    repair : {None, "clip"}
+        As in :func:`mean_variance`.
+
+    Returns
+    -------
+    Frontier
+
+    Examples
+    --------
+    >>> f = efficient_frontier([[1.0, 0.0], [0.0, 4.0]], [0.1, 0.2])
+    >>> f.weights
+    array([[0.8, 0.2],
+           [0. , 1. ]])
+    >>> f.at(target_return=0.15).weights
+    array([0.5, 0.5])
+    """
+    return Frontier(
+        MeanVariance(covariance, budget=budget, lower=lower, upper=upper, repair=repair), expected_returns
+    )

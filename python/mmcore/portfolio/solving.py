@@ -1,0 +1,736 @@
+r"""Mean-variance portfolios: how much of each to hold, given returns, risk, limits and costs.
+
+.. math:: \min_x \tfrac12\lambda\,x^T\Sigma x - r^T x + \sum_j \kappa_j |x_j - h_j|
+          \quad\text{s.t.}\quad 1^T x = b,\quad l \le x \le u .
+
+:math:`\lambda` is the risk aversion; without expected returns r the answer is the minimum-variance portfolio,
+whatever :math:`\lambda`. Without bounds and costs, one Cholesky factor :math:`\Sigma = LL^T` and the solves
+:math:`\Sigma u = 1`, :math:`\Sigma w = r` give
+
+.. math:: x = (w + \nu u)/\lambda, \qquad \nu = (\lambda b - 1^T w)/1^T u .
+
+With bounds or costs the answer comes from :mod:`mmcore.portfolio.active_set`: it is exact, in as many digits
+as the covariance allows, since it ends in the same formula on the free assets.
+
+**Certificate.** With the gradient :math:`m = \lambda\Sigma x - r - \nu 1` the answer is optimal when m + κ·sign
+vanishes on free assets and has the right sign at bounds. The violation, relative to the size of the terms
+:math:`\lambda\Sigma x`, r and :math:`\nu`, is the result's ``residual``; it is computed from the covariance as
+given, both triangles of it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.linalg.blas import dtrsv
+from scipy.linalg.lapack import dpotrf, dpotrs
+
+from ..errors import InvalidArgument, NoConvergence, Unsupported
+from .active_set import ActiveSet
+from .covariances import as_matrix, as_vector, refuse, repaired
+
+__all__ = ["Lots", "MeanVariance", "Portfolio", "mean_variance", "target_inventories"]
+
+Floats = NDArray[np.float64]
+
+_RESIDUAL = 1e-9
+"""An answer with a larger relative residual is looked into, and refused where nothing explains it."""
+_SINGULAR = 1e-11
+
+
+class Portfolio:
+    """Holdings that solve a mean-variance problem, and the certificate that they do.
+
+    Attributes
+    ----------
+    weights : ndarray
+        Holdings, in the budget's unit (shares of 1, or lots).
+    risk_aversion : float
+        The problem's λ; infinite for the minimum-variance end of a frontier, whose multipliers are those of
+        ½xᵀΣx.
+    residual : float
+        Largest violation of the optimality conditions, relative to the size of the gradient's terms.
+    budget_multiplier : float
+        ν: what one more unit of budget adds to the objective; 0 without a budget.
+    """
+
+    __slots__ = ("_at", "_problem", "_returns", "budget_multiplier", "residual", "risk_aversion", "weights")
+
+    def __init__(
+        self,
+        problem: MeanVariance,
+        weights: Floats,
+        returns: Floats | None,
+        risk_aversion: float,
+        multiplier: float,
+        residual: float,
+        at: NDArray[np.intp] | None = None,
+    ) -> None:
+        self._problem, self._returns, self._at = problem, returns, at
+        self.weights, self.risk_aversion = weights, risk_aversion
+        self.budget_multiplier, self.residual = multiplier, residual
+
+    @property
+    def variance(self) -> float:
+        """Variance, xᵀΣx."""
+        return float(self.weights @ (self._problem.covariance @ self.weights))
+
+    @property
+    def risk(self) -> float:
+        """Standard deviation."""
+        return math.sqrt(max(self.variance, 0.0))
+
+    @property
+    def expected_return(self) -> float:
+        """Expected return rᵀx, before costs; 0 where no returns were given."""
+        return 0.0 if self._returns is None else float(self._returns @ self.weights)
+
+    @property
+    def cost(self) -> float:
+        """Linear cost of trading here from the holdings."""
+        problem = self._problem
+        if problem.holdings is None:
+            return 0.0
+        return float(problem.cost @ np.abs(self.weights - problem.holdings))
+
+    @property
+    def turnover(self) -> float:
+        """Sum of the absolute trades from the holdings; NaN where none were given."""
+        holdings = self._problem.holdings
+        return math.nan if holdings is None else float(np.abs(self.weights - holdings).sum())
+
+    @property
+    def objective(self) -> float:
+        """½λxᵀΣx − rᵀx + costs."""
+        return 0.5 * self.risk_aversion * self.variance - self.expected_return + self.cost
+
+    @property
+    def active(self) -> NDArray[np.int8]:
+        """-1 for an asset at its lower bound, 1 at its upper one, 0 in between."""
+        problem = self._problem
+        at = np.zeros(len(self.weights), dtype=np.int8)
+        if problem.bounded:
+            at[self.weights <= problem.lower] = -1
+            at[self.weights >= problem.upper] = 1
+        return at
+
+    @property
+    def multipliers(self) -> Floats:
+        """Gradient λΣx − r − ν of each asset: ≥ 0 at a lower bound, ≤ 0 at an upper one, ± cost if traded."""
+        returns, risk_aversion = self._returns, self.risk_aversion
+        if risk_aversion == math.inf:
+            returns, risk_aversion = None, 1.0
+        return self._problem.gradient(self.weights, returns, risk_aversion) - self.budget_multiplier
+
+    def lots(self, instruments: Any, prices: ArrayLike) -> Lots:
+        """Whole lots nearest to these holdings of money, and the risk of the rounding.
+
+        Parameters
+        ----------
+        instruments : sequence of Instrument
+            One for each asset; linear contracts.
+        prices : array_like
+            Prices in each instrument's currency, one for each.
+        """
+        return Lots(self, instruments, prices)
+
+    def __repr__(self) -> str:
+        shown = np.array2string(self.weights, precision=4, threshold=8)
+        return f"Portfolio({shown}, risk={self.risk:.6g}, residual={self.residual:.1e})"
+
+
+class Lots:
+    """A portfolio in whole lots.
+
+    Attributes
+    ----------
+    lots : ndarray of int64
+        Nearest to the target.
+    target : ndarray of float
+        The target in lots.
+    rounding : ndarray of float
+        Money that the rounding adds (or leaves out) in each asset.
+    rounding_risk : float
+        Standard deviation of the P&L of that difference, in the unit of the portfolio's risk.
+    """
+
+    def __init__(self, portfolio: Portfolio, instruments: Any, prices: ArrayLike) -> None:
+        n = len(portfolio.weights)
+        price = as_vector("prices", prices, n)
+        if (price <= 0.0).any():
+            index = int(np.argmax(price <= 0.0))
+            raise InvalidArgument(
+                argument="prices", value=float(price[index]), allowed="numbers > 0", index=index
+            )
+        if len(instruments) != n:
+            raise InvalidArgument(
+                argument="instruments", value=f"{len(instruments)} instruments", allowed=f"{n} instruments"
+            )
+        for index, instrument in enumerate(instruments):
+            if instrument.kind != "linear":
+                raise InvalidArgument(
+                    argument="instruments", value=instrument.name, allowed="linear contracts", index=index
+                )
+        worth = price * np.array([float(i.lot) * float(i.multiplier) for i in instruments])
+        self.target = portfolio.weights / worth
+        if (np.abs(self.target) >= 2.0**53).any():
+            index = int(np.argmax(np.abs(self.target)))
+            raise InvalidArgument(
+                argument="prices", value=float(price[index]), allowed="such that a holding is below 2**53 lots",
+                index=index,
+            )  # fmt: skip
+        self.lots = np.rint(self.target).astype(np.int64)
+        self.rounding = (self.lots - self.target) * worth
+        covariance = portfolio._problem.covariance
+        self.rounding_risk = math.sqrt(max(float(self.rounding @ covariance @ self.rounding), 0.0))
+
+    def __repr__(self) -> str:
+        return f"Lots({self.lots.tolist()}, rounding_risk={self.rounding_risk:.4g})"
+
+
+class MeanVariance:
+    """A mean-variance problem whose covariance is checked and factored once, for repeated solves.
+
+    Parameters
+    ----------
+    covariance : array_like, shape (n, n)
+        Symmetric and positive semidefinite.
+    budget : float or None
+        Sum of the holdings; None leaves it free.
+    lower, upper : array_like, optional
+        Bounds of each holding; a scalar holds for all. None: unbounded.
+    holdings : array_like, optional
+        Holdings now, from which a trade costs ``cost`` for each unit.
+    cost : array_like
+        Linear cost, one number or one for each asset.
+    repair : {None, "clip"}
+        ``"clip"`` raises negative eigenvalues of the covariance to zero; by default it is refused.
+
+    Notes
+    -----
+    Thread-safety: solves with bounds remember the last active set; use one object per thread.
+
+    Examples
+    --------
+    >>> problem = MeanVariance([[1.0, 0.2], [0.2, 2.0]], lower=0.0)
+    >>> problem.solve().weights.round(6)
+    array([0.692308, 0.307692])
+    >>> problem.solve([0.0, 5.0]).active
+    array([-1,  0], dtype=int8)
+    """
+
+    def __init__(
+        self,
+        covariance: ArrayLike,
+        *,
+        budget: float | None = 1.0,
+        lower: ArrayLike | None = None,
+        upper: ArrayLike | None = None,
+        holdings: ArrayLike | None = None,
+        cost: ArrayLike = 0.0,
+        repair: str | None = None,
+    ) -> None:
+        matrix = as_matrix(covariance)
+        if repair is not None:
+            matrix = repaired(matrix, repair)
+        self.covariance = matrix
+        n = len(matrix)
+        if budget is not None:
+            budget = _number("budget", budget)
+        self.budget = budget
+        self.bounded = lower is not None or upper is not None
+        self.holdings = None if holdings is None else as_vector("holdings", holdings, n)
+        self.cost = None if holdings is None and cost.__class__ is float else as_vector("cost", cost, n)
+        self._priced = self.cost is not None and bool(self.cost.any())
+        if cost.__class__ is float and holdings is None and cost != 0.0:
+            self._priced = True
+        if self._priced and self.holdings is None:
+            raise InvalidArgument("cost needs the holdings that are traded from", argument="holdings")
+        self._unit = np.ones(n)
+        self._ones: Floats | None = None
+        self._total = 0.0
+        self._set: ActiveSet | None = None
+        self._warm = False
+        factor, info = dpotrf(matrix.T, lower=1, clean=0)
+        self._factor = factor
+        self.singular = False
+        if info or self.bounded or self._priced:
+            # a closed form finds an unequal other triangle in its residual
+            if info == 0 and not (matrix == matrix.T).all():
+                refuse(matrix)
+            if info:
+                self.singular = refuse(matrix) or True
+            else:
+                pivots = factor.diagonal()
+                self.singular = bool(pivots.min() ** 2 <= _SINGULAR * matrix.diagonal().max())
+        if self.bounded:
+            self.lower = as_vector("lower", -np.inf if lower is None else lower, n, infinite=True)
+            self.upper = as_vector("upper", np.inf if upper is None else upper, n, infinite=True)
+            self._feasible()
+        if self._priced and (self.cost < 0.0).any():  # type: ignore[operator]
+            raise InvalidArgument(argument="cost", value=float(np.min(cost)), allowed="numbers >= 0")
+
+    def _feasible(self) -> None:
+        wrong = (self.lower > self.upper) | (self.lower == np.inf) | (self.upper == -np.inf)
+        if wrong.any():
+            index = int(np.argmax(wrong))
+            raise InvalidArgument(
+                argument="lower", value=float(self.lower[index]), index=index,
+                allowed=f"finite or -inf, and at most upper, {self.upper[index]:g}",
+            )  # fmt: skip
+        if self.budget is not None:
+            least, most = float(self.lower.sum()), float(self.upper.sum())
+            slack = 4.0 * np.finfo(float).eps * (abs(self.budget) + 1.0) * len(self.lower)
+            if not least - slack <= self.budget <= most + slack:
+                raise InvalidArgument(
+                    argument="budget", value=self.budget,
+                    allowed=f"within the sums of the bounds, {least:g} to {most:g}",
+                )  # fmt: skip
+
+    # -- pieces of the certificate -----------------------------------------------------------------
+
+    def gradient(self, x: Floats, returns: Floats | None, risk_aversion: float) -> Floats:
+        """Return λΣx − r, from both triangles of the covariance."""
+        g = (0.5 * risk_aversion) * (self.covariance @ x + x @ self.covariance)
+        if returns is not None:
+            g -= returns
+        return g
+
+    def scale(
+        self, x: Floats, gradient: Floats, multiplier: float, returns: Floats | None, risk_aversion: float
+    ) -> float:
+        """Size of the terms of the optimality conditions, by which violations are measured.
+
+        A portfolio without risk cancels them all: then a thousandth of what they could be at most.
+        """
+        deviation = np.sqrt(np.maximum(self.covariance.diagonal(), 0.0))
+        most = risk_aversion * float(deviation.max()) * float(deviation @ np.abs(x))
+        size = float(np.abs(gradient).max()) + abs(multiplier)
+        if returns is not None:
+            size += float(np.abs(returns).max())
+        return max(size, 1e-3 * most)
+
+    # -- solves ------------------------------------------------------------------------------------
+
+    def solve(
+        self,
+        expected_returns: ArrayLike | None = None,
+        risk_aversion: float = 1.0,
+        *,
+        start: Portfolio | None = None,
+    ) -> Portfolio:
+        """Solve for these expected returns and this risk aversion.
+
+        Parameters
+        ----------
+        expected_returns : array_like, optional
+            None: the minimum-variance portfolio.
+        risk_aversion : float
+            λ > 0.
+        start : Portfolio, optional
+            A portfolio of a similar problem of this size, whose active set is tried first; by default that of
+            this object's last solve.
+        """
+        if risk_aversion.__class__ is not float or not 0.0 < risk_aversion < math.inf:
+            risk_aversion = _number("risk_aversion", risk_aversion, positive=True)
+        returns = None
+        if expected_returns is not None:
+            returns = expected_returns if isinstance(expected_returns, np.ndarray) else None
+            if returns is None or returns.dtype != np.float64 or returns.shape != self._unit.shape:
+                returns = as_vector("expected_returns", expected_returns, len(self._unit))
+        if self.bounded or self._priced:
+            if returns is not None:
+                returns = as_vector("expected_returns", returns, len(self.covariance))
+            return self._active(returns, risk_aversion, start)
+        return self._closed(returns, risk_aversion)
+
+    def _closed(self, returns: Floats | None, risk_aversion: float) -> Portfolio:
+        if self.singular:
+            return self._least(returns, risk_aversion)
+        budget, multiplier = self.budget, 0.0
+        if returns is None and budget is None:
+            x = np.zeros(len(self.covariance))
+        elif budget is None:
+            x = self._against(returns) / risk_aversion
+        elif returns is None:
+            x = self._of_ones()
+            multiplier = risk_aversion * budget / self._total
+            x = x * (multiplier / risk_aversion)
+        elif self._ones is None:
+            both = np.ones((2, len(returns)))
+            both[1] = returns
+            ones, x = dpotrs(self._factor, both.T, lower=1, overwrite_b=1)[0].T
+            self._ones, self._total = ones, float(self._unit.dot(ones))
+            multiplier = (risk_aversion * budget - float(self._unit.dot(x))) / self._total
+            x = (x + multiplier * ones) / risk_aversion
+        else:
+            x = self._against(returns)
+            multiplier = (risk_aversion * budget - float(self._unit.dot(x))) / self._total
+            x = (x + multiplier * self._ones) / risk_aversion
+        residual = self._residual(x, returns, risk_aversion, multiplier)
+        if not residual <= _RESIDUAL:
+            self._explain(returns, residual)
+        return Portfolio(self, x, returns, risk_aversion, multiplier, residual)
+
+    def _against(self, right: Any) -> Floats:
+        """Solve Σx = right; two substitutions are faster than the LAPACK driver for one right-hand side."""
+        half = dtrsv(self._factor, right, lower=1)
+        return np.asarray(dtrsv(self._factor, half, lower=1, trans=1, overwrite_x=1))
+
+    def _of_ones(self) -> Floats:
+        if self._ones is None:
+            self._ones = self._against(self._unit)
+            self._total = float(self._unit.dot(self._ones))
+        return self._ones
+
+    def _residual(self, x: Floats, returns: Floats | None, risk_aversion: float, multiplier: float) -> float:
+        """Norm of the gradient over the norms of its terms, or the miss of the budget where that is more."""
+        covariance = self.covariance
+        curve = covariance.dot(x)
+        curve += x.dot(covariance)
+        curve *= 0.5 * risk_aversion
+        scale = math.sqrt(curve.dot(curve)) + abs(multiplier) * math.sqrt(len(x))
+        if returns is not None:
+            scale += math.sqrt(returns.dot(returns))
+            curve -= returns
+        curve -= multiplier
+        if self.singular:
+            scale = max(scale, self.scale(x, curve, multiplier, returns, risk_aversion))
+        if not scale > 0.0:
+            return 0.0 if scale == 0.0 else math.nan
+        residual = math.sqrt(curve.dot(curve)) / scale
+        if self.budget is not None:
+            short = abs(float(self._unit.dot(x)) - self.budget)
+            if short > residual * abs(self.budget):
+                size = abs(self.budget) + float(np.abs(x).sum())
+                size += abs(multiplier) * self._total / risk_aversion  # what x was the difference of
+                residual = max(residual, short / size)
+        return residual
+
+    def _explain(self, returns: Floats | None, residual: float) -> None:
+        if returns is not None:
+            as_vector("expected_returns", returns, len(returns))
+        if not refuse(self.covariance):
+            raise NoConvergence(
+                f"the answer's residual is {residual:.1e}: the covariance is too ill-conditioned for its digits"
+            )
+        raise InvalidArgument(
+            "the covariance is singular and the problem has no minimum or no unique one: bound the holdings",
+            argument="covariance",
+        )
+
+    def _least(self, returns: Floats | None, risk_aversion: float) -> Portfolio:
+        """Least-norm solution of the optimality conditions, for a singular covariance."""
+        n = len(self.covariance)
+        r = np.zeros(n) if returns is None else as_vector("expected_returns", returns, n)
+        if self.budget is None:
+            x, multiplier = np.linalg.lstsq(risk_aversion * self.covariance, r, rcond=None)[0], 0.0
+        else:
+            size = float(self.covariance.diagonal().mean()) or 1.0
+            system = np.zeros((n + 1, n + 1))
+            system[:n, :n] = self.covariance / size
+            system[:n, n] = system[n, :n] = 1.0
+            right = np.append(r / (risk_aversion * size), self.budget)
+            solved = np.linalg.lstsq(system, right, rcond=None)[0]
+            x, multiplier = solved[:n], -float(solved[n]) * risk_aversion * size
+        residual = self._residual(x, returns, risk_aversion, multiplier)
+        if not residual <= _RESIDUAL:
+            raise InvalidArgument(
+                "the covariance has a direction without risk that earns a return: nothing bounds the holdings",
+                argument="covariance",
+            )
+        return Portfolio(self, x, returns, risk_aversion, multiplier, residual)
+
+    # -- bounds and costs --------------------------------------------------------------------------
+
+    def _polyhedron(self, risk_aversion: float) -> tuple[Floats, Floats]:
+        """Nodes and slopes of each asset, costs in units of λ."""
+        n = len(self.covariance)
+        low = self.lower if self.bounded else np.full(n, -np.inf)
+        high = self.upper if self.bounded else np.full(n, np.inf)
+        if not self._priced:
+            return np.array([low, high]), np.array([low * 0 - np.inf, np.zeros(n), np.full(n, np.inf)])
+        price = self.cost / risk_aversion  # type: ignore[operator]
+        inside = np.clip(self.holdings, low, high)  # type: ignore[type-var]
+        # a holding outside the bounds is traded to them at least: one slope is left inside
+        left = np.where(self.holdings < low, price, -price)  # type: ignore[operator]
+        right = np.where(self.holdings > high, -price, price)  # type: ignore[operator]
+        infinite = np.full(n, np.inf)
+        return np.array([low, inside, high]), np.array([-infinite, left, right, infinite])
+
+    def _active(self, returns: Floats | None, risk_aversion: float, start: Portfolio | None) -> Portfolio:
+        n = len(self.covariance)
+        c = np.zeros(n) if returns is None else returns / risk_aversion
+        work, warm = self._set, self._warm
+        if work is None or self._priced:
+            nodes, slopes = self._polyhedron(risk_aversion)
+            shift = 0.0
+            if self.singular and self.budget is not None:
+                shift = float(self.covariance.diagonal().mean()) or 1.0
+            work = self._set = ActiveSet(self.covariance, nodes, slopes, self.budget, shift)
+            warm = False
+        if start is not None:
+            warm = self._resume(work, start)
+        self._warm = False
+        if not warm and not work.guess(c):
+            self._corner(work, c)
+            work.settle(c)
+        elif warm:
+            work.settle(c)
+        self._warm = True
+        return self._certified(work, returns, risk_aversion)
+
+    def _resume(self, work: ActiveSet, start: Portfolio) -> bool:
+        """Take over another portfolio's holdings and active set where they are feasible here."""
+        x = np.array(start.weights)
+        if x.shape != (len(self.covariance),):
+            raise InvalidArgument(
+                argument="start", value=f"a portfolio of {x.size}", allowed=f"one of {len(self.covariance)}"
+            )
+        low, high = work.nodes[0], work.nodes[-1]
+        if (x < low).any() or (x > high).any():
+            return False
+        if self.budget is not None and abs(x.sum() - self.budget) > 1e-12 * (1.0 + abs(self.budget)):
+            return False
+        return self._stand(work, x)
+
+    def _stand(self, work: ActiveSet, x: Floats) -> bool:
+        """Partition a feasible x by where it stands; say whether its free block is regular."""
+        on = work.nodes == x
+        node = on.any(axis=0)
+        at = np.where(node, np.argmax(on, axis=0), (work.nodes < x).sum(axis=0)).astype(np.intp)
+        free = np.flatnonzero(~node)
+        if not len(free) and self.budget is not None:
+            return False
+        work.place(x, at, free)
+        return not len(free) or not work._factor()[1]
+
+    def _corner(self, work: ActiveSet, c: Floats) -> None:
+        """Stand at a feasible point with one free asset at most: the wanted first, as far as they may."""
+        low, high = work.nodes[0], work.nodes[-1]
+        n = len(c)
+        if self.budget is None:
+            return self._corner_free(work)
+        x = np.where(np.isfinite(low), low, np.where(np.isfinite(high), high, 0.0))
+        order = np.argsort(-c, kind="stable")
+        missing = self.budget - x.sum()
+        last = int(order[0])
+        if missing < 0.0:
+            order = order[::-1]
+        for j in order:
+            if missing == 0.0:
+                break
+            room = (high[j] if missing > 0.0 else low[j]) - x[j]
+            step = room if abs(room) <= abs(missing) else missing
+            if step:
+                x[j] += step
+                last = int(j)
+                if step == room:
+                    x[j] = high[j] if missing > 0.0 else low[j]
+                missing = missing - step
+        loose = ~np.isfinite(low) & ~np.isfinite(high)
+        if loose.sum() > 1:
+            raise Unsupported(
+                "costs or bounds on some assets only: give every asset but one a finite bound",
+                argument="lower",
+            )
+        at = np.where((x == high) & (high > low), len(work.nodes) - 1, 0).astype(np.intp)
+        del n
+        work.x = x
+        at[last] = self._segment(work, last, x[last])
+        work.place(x, at, np.array([last]))
+        return None
+
+    def _corner_free(self, work: ActiveSet) -> None:
+        low, high = work.nodes[0], work.nodes[-1]
+        x = np.where(np.isfinite(low), low, high)
+        at = np.where(np.isfinite(low), 0, len(work.nodes) - 1).astype(np.intp)
+        loose = ~np.isfinite(x)
+        x[loose] = 0.0
+        free = np.flatnonzero(loose)
+        for j in free:
+            at[j] = self._segment(work, int(j), 0.0)
+        work.place(x, at, free)
+
+    @staticmethod
+    def _segment(work: ActiveSet, j: int, x: float) -> int:
+        """A segment that holds x, of positive length where there is one."""
+        nodes = work.nodes[:, j]
+        return int(min(max((nodes <= x).sum(), 1), len(nodes) - 1))
+
+    def _certified(self, work: ActiveSet, returns: Floats | None, risk_aversion: float) -> Portfolio:
+        x = work.x.copy()
+        g = self.gradient(x, returns, risk_aversion)
+        free = work.free
+        every = np.arange(len(x))
+        at_node = np.ones(len(x), dtype=bool)
+        at_node[free] = False
+        slope_right = risk_aversion * work.slopes[np.minimum(work.at + at_node, len(work.slopes) - 1), every]
+        slope_left = risk_aversion * work.slopes[work.at, every]
+        nu = 0.0
+        if self.budget is not None and len(free):
+            nu = float((g[free] + slope_left[free]).mean())
+        m = g - nu
+        wrong = np.maximum(np.maximum(-slope_right - m, m + slope_left), 0.0)
+        scale = self.scale(x, g, nu, returns, risk_aversion)
+        residual = float(wrong.max()) / scale if scale else 0.0
+        low, high = work.nodes[0], work.nodes[-1]
+        size = float(np.abs(x).max()) or 1.0
+        residual = max(residual, float(np.maximum(low - x, x - high).max()) / size)
+        if self.budget is not None:
+            residual = max(
+                residual,
+                abs(float(x.sum()) - self.budget) / (abs(self.budget) + float(np.abs(x).sum()) or 1.0),
+            )
+        if not residual <= _RESIDUAL:
+            refuse(self.covariance)
+            raise NoConvergence(
+                f"the answer's residual is {residual:.1e}: the covariance is too ill-conditioned for its digits"
+            )
+        return Portfolio(self, x, returns, risk_aversion, nu, residual)
+
+
+def _number(name: str, value: Any, positive: bool = False) -> float:
+    allowed = "a finite number > 0" if positive else "a finite number"
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise InvalidArgument(argument=name, value=value, allowed=allowed) from None
+    if isinstance(value, (bool, str)) or not math.isfinite(number) or (positive and number <= 0.0):
+        raise InvalidArgument(argument=name, value=value, allowed=allowed)
+    return number
+
+
+def mean_variance(
+    covariance: ArrayLike,
+    expected_returns: ArrayLike | None = None,
+    risk_aversion: float = 1.0,
+    budget: float | None = 1.0,
+    *,
+    lower: ArrayLike | None = None,
+    upper: ArrayLike | None = None,
+    holdings: ArrayLike | None = None,
+    cost: ArrayLike = 0.0,
+    target_return: float | None = None,
+    target_risk: float | None = None,
+    repair: str | None = None,
+    start: Portfolio | None = None,
+) -> Portfolio:
+    r"""Minimise ½·λ·xᵀΣx − rᵀx + Σκ|x − h| with 1ᵀx = budget, within bounds.
+
+    Parameters
+    ----------
+    covariance : array_like, shape (n, n)
+        Σ, symmetric and positive semidefinite.
+    expected_returns : array_like, optional
+        r; None for the minimum-variance portfolio.
+    risk_aversion : float
+        λ > 0; 1 is the classical form.
+    budget : float or None
+        Sum of the holdings; None leaves it free.
+    lower, upper : array_like, optional
+        Bounds of each holding (a scalar: of all); by default there are none.
+    holdings, cost : array_like, optional
+        Holdings h now, and the cost κ of trading a unit away from them.
+    target_return : float, optional
+        In place of a risk aversion: the least variance with an expected return of at least this.
+    target_risk : float, optional
+        In place of a risk aversion: the highest expected return with at most this standard deviation.
+    repair : {None, "clip"}
+        What to do with negative eigenvalues: refuse them, or raise them to zero.
+    start : Portfolio, optional
+        A similar portfolio, from whose active set to start.
+
+    Returns
+    -------
+    Portfolio
+
+    Raises
+    ------
+    InvalidArgument
+        An argument is not what it must be; the covariance is not positive semidefinite (its smallest eigenvalue
+        is in the message); bounds and budget exclude each other; a target is out of reach.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> (mean_variance(np.diag([1.0, 2.0, 4.0])).weights * 7).round(12)
+    array([4., 2., 1.])
+    >>> p = mean_variance(np.diag([1.0, 2.0, 4.0]), [0.0, 0.1, 0.2], risk_aversion=0.05, lower=0.0, upper=0.6)
+    >>> p.weights.round(4), p.active
+    (array([0. , 0.4, 0.6]), array([-1,  0,  1], dtype=int8))
+    """
+    problem = MeanVariance(
+        covariance, budget=budget, lower=lower, upper=upper, holdings=holdings, cost=cost, repair=repair
+    )
+    if target_return is None and target_risk is None:
+        return problem.solve(expected_returns, risk_aversion, start=start)
+    from .frontier import Frontier
+
+    if target_return is not None and target_risk is not None:
+        raise InvalidArgument("give target_return or target_risk, not both", argument="target_risk")
+    frontier = Frontier(problem, expected_returns)
+    return frontier.at(target_return=target_return, target_risk=target_risk)
+
+
+def target_inventories(
+    covariance: ArrayLike,
+    alphas: ArrayLike,
+    risk_aversion: float,
+    *,
+    limits: ArrayLike | None = None,
+    holdings: ArrayLike | None = None,
+    cost: ArrayLike = 0.0,
+    repair: str | None = None,
+) -> Portfolio:
+    r"""Find a market maker's best inventories: no budget, only what is expected, risk, limits and costs.
+
+    Maximises :math:`\alpha^T q - \tfrac12\gamma\,q^T\Sigma q - \sum\kappa|q - h|` with \|q\| ≤ limits.
+
+    Parameters
+    ----------
+    covariance : array_like, shape (n, n)
+        Of the changes of value of one unit of each holding, over the horizon of the alphas.
+    alphas : array_like, shape (n,)
+        Expected changes of value over it.
+    risk_aversion : float
+        γ, per unit of money.
+    limits : array_like, optional
+        Largest absolute holding of each.
+    holdings, cost : array_like, optional
+        Holdings now, and what a unit traded away from them costs.
+    repair : {None, "clip"}
+        As in :func:`mean_variance`.
+
+    Returns
+    -------
+    Portfolio
+        ``.lots(instruments, prices)`` rounds money to whole lots.
+
+    Examples
+    --------
+    >>> target_inventories([[0.04, 0.01], [0.01, 0.09]], [0.002, 0.001], 1e-6, limits=40_000).weights.round(3)
+    array([40000.   ,  6666.667])
+    """
+    bound = None
+    if limits is not None:
+        matrix = as_matrix(covariance)
+        bound = as_vector("limits", limits, len(matrix), infinite=True)
+        if (bound < 0.0).any():
+            index = int(np.argmax(bound < 0.0))
+            raise InvalidArgument(
+                argument="limits", value=float(bound[index]), allowed="numbers >= 0", index=index
+            )
+    problem = MeanVariance(
+        covariance,
+        budget=None,
+        lower=None if bound is None else -bound,
+        upper=bound,
+        holdings=holdings,
+        cost=cost,
+        repair=repair,
+    )
+    return problem.solve(alphas, risk_aversion)

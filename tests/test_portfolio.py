@@ -1,0 +1,316 @@
+"""Mean-variance portfolios and frontiers against exact numbers, brute force and their optimality conditions."""
+
+import itertools
+import json
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import mmcore as mm
+from mmcore.errors import InvalidArgument
+from mmcore.portfolio import exponentially_weighted
+
+
+def market(n, seed, observations=None):
+    """Covariance and expected returns of n assets: one common factor, or a sample of few observations."""
+    rng = np.random.default_rng(seed)
+    if observations is not None:
+        return np.cov(rng.normal(size=(observations, n)) * 0.2, rowvar=False), rng.normal(0.08, 0.05, n)
+    load = np.column_stack([rng.normal(1, 0.3, n) * 0.16, rng.normal(size=(n, 2)) * 0.08])
+    covariance = load @ load.T + np.diag(rng.uniform(0.1, 0.4, n) ** 2)
+    return (covariance + covariance.T) / 2, rng.normal(0.08, 0.05, n)
+
+
+def objective(x, covariance, returns, risk_aversion, holdings=None, cost=0.0):
+    value = 0.5 * risk_aversion * x @ covariance @ x - returns @ x
+    return value if holdings is None else value + np.sum(cost * np.abs(x - holdings))
+
+
+def by_enumeration(covariance, returns, risk_aversion, low, high, budget=1.0):
+    """Best of all active sets, each solved by its own linear system."""
+    n, best, found = len(returns), math.inf, None
+    for state in itertools.product((-1, 0, 1), repeat=n):
+        state = np.array(state)
+        x = np.where(state < 0, low, high).astype(float)
+        free = np.flatnonzero(state == 0)
+        k = len(free)
+        if k:
+            fixed = np.flatnonzero(state)
+            system = np.zeros((k + 1, k + 1))
+            system[:k, :k] = risk_aversion * covariance[np.ix_(free, free)]
+            system[:k, k] = system[k, :k] = 1.0
+            right = returns[free] - risk_aversion * covariance[np.ix_(free, fixed)] @ x[fixed]
+            x[free] = np.linalg.solve(system, np.append(right, budget - x[fixed].sum()))[:k]
+        if abs(x.sum() - budget) > 1e-9 or (x < low - 1e-12).any() or (x > high + 1e-12).any():
+            continue
+        if (value := objective(x, covariance, returns, risk_aversion)) < best:
+            best, found = value, x
+    return found
+
+
+def assert_optimal(p, covariance, returns, risk_aversion, low, high, budget=1.0, holdings=None, cost=0.0):
+    """The optimality conditions, written again."""
+    x = p.weights
+    size = np.abs(x).max()
+    assert (x >= low - 1e-13 * size).all()
+    assert (x <= high + 1e-13 * size).all()
+    if budget is not None:
+        assert x.sum() == pytest.approx(budget, abs=1e-12 * max(1.0, size))
+    g = risk_aversion * covariance @ x - returns
+    left = right = np.zeros(len(x))
+    if holdings is not None:
+        still = np.abs(x - holdings) <= 1e-13
+        left = np.where(still, -cost, np.sign(x - holdings) * cost)
+        right = np.where(still, cost, np.sign(x - holdings) * cost)
+    scale = np.abs(g).max() + np.abs(returns).max() + 1e-3 * risk_aversion * np.abs(covariance).max() * size
+    # a common multiplier nu must exist: more of it must not pay, nor less of another
+    up = (g + right)[x < high - 1e-12 * size]
+    down = (g + left)[x > low + 1e-12 * size]
+    if budget is None:
+        assert up.size == 0 or up.min() >= -1e-9 * scale
+        assert down.size == 0 or down.max() <= 1e-9 * scale
+    elif up.size and down.size:
+        assert down.max() <= up.min() + 1e-9 * scale
+    assert p.residual < 1e-11
+
+
+def test_reference_cases(shared):
+    cases = {c["name"]: c for c in json.loads((shared / "reference/sizing.json").read_text())["cases"]}
+    case = cases["mean_variance_3_assets"]
+    p = mm.mean_variance(
+        case["inputs"]["covariance"],
+        case["inputs"]["expected_returns"],
+        risk_aversion=float(1 / Fraction(case["inputs"]["lam"])),
+    )
+    assert p.weights * 84046 == pytest.approx(case["expected"]["weights_times_84046"], rel=1e-12)
+    wanted = [float(Fraction(w)) for w in cases["min_variance_diag"]["expected"]["weights"]]
+    assert mm.mean_variance(np.diag([1.0, 2.0, 4.0])).weights == pytest.approx(wanted, rel=1e-14)
+
+
+def test_closed_form_is_exact_in_rational_arithmetic():
+    covariance, returns = [[2, 1], [1, 3]], [Fraction(1, 10), Fraction(1, 5)]
+    # Sigma^-1 = [[3, -1], [-1, 2]] / 5
+    u = [Fraction(2, 5), Fraction(1, 5)]
+    w = [(3 * returns[0] - returns[1]) / 5, (2 * returns[1] - returns[0]) / 5]
+    lam = 4
+    nu = (lam - sum(w)) / sum(u)
+    p = mm.mean_variance(covariance, [0.1, 0.2], risk_aversion=lam)
+    assert p.weights == pytest.approx(
+        [float((a + nu * b) / lam) for a, b in zip(w, u, strict=True)], rel=1e-14
+    )
+    assert p.budget_multiplier == pytest.approx(float(nu), rel=1e-14)
+    assert p.residual < 1e-15
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 40])
+@pytest.mark.parametrize("budget", [1.0, 0.0, -3.0, None])
+def test_closed_form_is_optimal(n, budget):
+    covariance, returns = market(n, n)
+    p = mm.mean_variance(covariance, returns, 2.5, budget)
+    assert_optimal(p, covariance, returns, 2.5, -np.inf, np.inf, budget)
+    assert p.objective == pytest.approx(objective(p.weights, covariance, returns, 2.5), rel=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_bounds_against_every_active_set(seed):
+    n = 4
+    covariance, returns = market(n, seed)
+    rng = np.random.default_rng(seed)
+    low, high = rng.uniform(-0.2, 0.1, n), rng.uniform(0.3, 0.8, n)
+    for risk_aversion in (0.1, 1.0, 20.0):
+        p = mm.mean_variance(covariance, returns, risk_aversion, lower=low, upper=high)
+        x = by_enumeration(covariance, returns, risk_aversion, low, high)
+        assert p.weights == pytest.approx(x, abs=1e-12)
+
+
+@given(
+    n=st.integers(1, 25),
+    seed=st.integers(0, 10**6),
+    risk_aversion=st.floats(1e-3, 1e3),
+    cap=st.floats(1.01, 5.0),
+    singular=st.booleans(),
+    tied=st.booleans(),
+)
+def test_long_only_with_caps_is_optimal(n, seed, risk_aversion, cap, singular, tied):
+    covariance, returns = market(n, seed, observations=max(2, n // 2) if singular and n > 3 else None)
+    covariance = np.atleast_2d(covariance)
+    if tied:
+        returns = np.round(returns, 1)
+    p = mm.mean_variance(covariance, returns, risk_aversion, lower=0.0, upper=cap / n)
+    assert_optimal(p, covariance, returns, risk_aversion, 0.0, cap / n)
+
+
+@given(
+    n=st.integers(1, 12),
+    seed=st.integers(0, 10**6),
+    risk_aversion=st.floats(1e-2, 1e2),
+    cost=st.floats(1e-4, 0.2),
+    budget=st.sampled_from([1.0, None]),
+)
+def test_costs_leave_small_gains_alone(n, seed, risk_aversion, cost, budget):
+    covariance, returns = market(n, seed)
+    rng = np.random.default_rng(seed)
+    holdings = rng.dirichlet(np.ones(n)) if n > 1 else np.ones(1)
+    p = mm.mean_variance(
+        covariance, returns, risk_aversion, budget, lower=-0.5, upper=1.5, holdings=holdings, cost=cost
+    )
+    assert_optimal(p, covariance, returns, risk_aversion, -0.5, 1.5, budget, holdings, cost)
+    dear = mm.mean_variance(
+        covariance, returns, risk_aversion, budget, lower=-0.5, upper=1.5, holdings=holdings, cost=1e9
+    )
+    assert dear.turnover == pytest.approx(0.0, abs=1e-12)
+
+
+@given(seed=st.integers(0, 10**6), n=st.integers(2, 15))
+def test_permutation_and_units_change_nothing(seed, n):
+    covariance, returns = market(n, seed)
+    order = np.random.default_rng(seed).permutation(n)
+    bounds = {"lower": 0.0, "upper": 2.0 / n}
+    p = mm.mean_variance(covariance, returns, 3.0, **bounds).weights
+    q = mm.mean_variance(covariance[np.ix_(order, order)], returns[order], 3.0, **bounds).weights
+    assert q == pytest.approx(p[order], abs=1e-11)
+    scaled = mm.mean_variance(covariance * 1e8, returns * 1e4, 3e-4, **bounds).weights  # per cent of per cent
+    assert scaled == pytest.approx(p, abs=1e-11)
+
+
+@given(seed=st.integers(0, 10**6), n=st.integers(2, 30), move=st.floats(0.0, 0.1))
+def test_a_warm_start_gives_the_cold_answer(seed, n, move):
+    covariance, returns = market(n, seed)
+    other = returns + move * np.random.default_rng(seed).normal(size=n)
+    problem = mm.MeanVariance(covariance, lower=0.0, upper=0.6)
+    first = problem.solve(returns, 2.0)
+    cold = mm.mean_variance(covariance, other, 5.0, lower=0.0, upper=0.6)
+    assert problem.solve(other, 5.0).weights == pytest.approx(cold.weights, abs=1e-11)
+    changed = covariance * 1.1 + 0.01 * np.eye(n)
+    warm = mm.mean_variance(changed, other, 5.0, lower=0.0, upper=0.6, start=first)
+    assert_optimal(warm, changed, other, 5.0, 0.0, 0.6)
+
+
+@given(
+    n=st.integers(2, 20),
+    seed=st.integers(0, 10**6),
+    singular=st.booleans(),
+    tied=st.booleans(),
+    cap=st.sampled_from([1.0, 0.3]),
+)
+def test_the_frontier_is_optimal_at_and_between_its_turning_points(n, seed, singular, tied, cap):
+    covariance, returns = market(n, seed, observations=max(3, n // 2) if singular else None)
+    if tied:
+        returns = np.round(returns, 1)
+    cap = max(cap, 1.5 / n)
+    f = mm.efficient_frontier(covariance, returns, upper=cap)
+    assert (np.diff(f.risk_tolerance) > 0).all()
+    assert (np.diff(f.returns) >= -1e-14).all()
+    t = f.risk_tolerance
+    for tolerance in {*t[1:], *((t[1:] + t[:-1]) / 2), t[-1] + 1.0}:
+        p = f.at(risk_aversion=1.0 / tolerance)
+        assert_optimal(p, covariance, returns, 1.0 / tolerance, 0.0, cap)
+    assert_optimal(f.at(target_return=-9.0), covariance, np.zeros(n) + 0.0, 1.0, 0.0, cap)
+    # the end of the path is the highest return there is: the best assets, up to their caps
+    best = np.sort(returns)[::-1]
+    shares = np.clip(1.0 - cap * np.arange(n), 0.0, cap)
+    assert f.returns[-1] == pytest.approx(best @ shares, abs=1e-12)
+    assert not f.ray.any()
+
+
+@pytest.mark.parametrize("bounds", [{"lower": None}, {"lower": 0.0}, {"lower": 0.0, "upper": 0.4}])
+def test_targets_are_met(bounds):
+    covariance, returns = market(8, 5)
+    f = mm.efficient_frontier(covariance, returns, **bounds)
+    least = f.at(target_return=-1.0)
+    most = float(returns.max()) if bounds.get("upper") is None else f.returns[-1]
+    for share in (0.1, 0.5, 0.9):
+        goal = least.expected_return + share * (most - least.expected_return)
+        p = f.at(target_return=goal)
+        assert p.expected_return == pytest.approx(goal, rel=1e-13)
+        q = f.at(target_risk=p.risk)
+        assert q.risk == pytest.approx(p.risk, rel=1e-13)
+        assert q.weights == pytest.approx(p.weights, abs=1e-10)
+        r = mm.mean_variance(covariance, returns, **bounds, target_return=goal)
+        assert r.weights == pytest.approx(p.weights, abs=1e-14)
+        direct = mm.mean_variance(covariance, returns, p.risk_aversion, **bounds)
+        assert direct.weights == pytest.approx(p.weights, abs=1e-12)
+
+
+def test_a_textbook_frontier_by_hand():
+    """Two uncorrelated assets, variances 1 and 4: x1 falls from 4/5 to 0 as t grows by 8."""
+    f = mm.efficient_frontier(np.diag([1.0, 4.0]), [0.1, 0.2])
+    # 1*x1 - 0.1 t = 4*x2 - 0.2 t with x1 = 0: t = 40
+    assert f.risk_tolerance == pytest.approx([0.0, 40.0])
+    assert f.weights == pytest.approx(np.array([[0.8, 0.2], [0.0, 1.0]]))
+
+
+def test_target_inventories_in_lots():
+    names = [mm.Instrument("A", tick="0.01", lot="1"), mm.Instrument("B", tick="0.5", lot="0.1")]
+    covariance = [[0.04, 0.01], [0.01, 0.09]]
+    target = mm.target_inventories(covariance, [0.002, 0.001], 1e-6, limits=40_000)
+    assert_optimal(target, np.array(covariance), np.array([0.002, 0.001]), 1e-6, -4e4, 4e4, budget=None)
+    lots = target.lots(names, [150.0, 3_000.0])
+    assert lots.lots.tolist() == [267, 22]
+    off = np.array([267 * 150.0 - 40_000.0, 22 * 300.0 - 20_000.0 / 3.0])
+    assert lots.rounding == pytest.approx(off)
+    assert lots.rounding_risk == pytest.approx(math.sqrt(off @ covariance @ off))
+    with pytest.raises(InvalidArgument, match=r"prices\[1\] must be numbers > 0|prices"):
+        target.lots(names, [150.0, 0.0])
+
+
+def test_exponential_weights_by_their_definition():
+    x = np.random.default_rng(0).normal(size=(50, 3))
+    w = 0.5 ** ((49 - np.arange(50)) / 10.0)
+    w /= w.sum()
+    m = w @ x
+    wanted = sum(w[t] * np.outer(x[t] - m, x[t] - m) for t in range(50))
+    assert exponentially_weighted(x, 10.0) == pytest.approx(wanted, rel=1e-13)
+    assert exponentially_weighted(x, math.inf) == pytest.approx(np.cov(x, rowvar=False, bias=True), rel=1e-12)
+
+
+INDEFINITE = [[1.0, 2.0], [2.0, 1.0]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"covariance": [[1.0, 0.5]]}, "covariance must be a square matrix"),
+        ({"covariance": [[1.0, math.nan], [math.nan, 1.0]]}, r"covariance\[0, 1\] must be finite"),
+        ({"covariance": [[1.0, 0.5], [math.nan, 1.0]]}, r"covariance\[1, 0\] must be finite"),
+        ({"covariance": [[1.0, 0.5], [0.1, 1.0]]}, "covariance must be symmetric"),
+        ({"covariance": INDEFINITE}, "smallest eigenvalue is -1"),
+        ({"expected_returns": [1.0, math.nan]}, "expected_returns"),
+        ({"expected_returns": [1.0]}, "expected_returns"),
+        ({"expected_returns": ["a", "b"]}, "expected_returns|could not"),
+        ({"risk_aversion": 0.0}, "risk_aversion must be a finite number > 0"),
+        ({"risk_aversion": math.nan}, "risk_aversion"),
+        ({"budget": math.inf}, "budget must be a finite number"),
+        ({"lower": 0.0, "upper": 0.4}, "budget must be within the sums of the bounds, 0 to 0.8"),
+        ({"lower": [0.0, 2.0], "upper": 1.0}, "lower"),
+        ({"lower": math.nan}, "lower"),
+        ({"cost": 0.1}, "holdings"),
+        ({"cost": -0.1, "holdings": 0.5}, "cost"),
+        ({"repair": "wish"}, "repair must be None or 'clip'"),
+        ({"target_return": 9.0, "lower": 0.0}, "target_return must be at most 0.2"),
+        ({"target_risk": 0.1, "lower": 0.0}, "target_risk must be at least"),
+    ],
+)
+def test_bad_input_is_named(arguments, words):
+    given = {"covariance": [[1.0, 0.2], [0.2, 2.0]], "expected_returns": [0.1, 0.2], **arguments}
+    with pytest.raises(InvalidArgument, match=words):
+        mm.mean_variance(**given)
+
+
+def test_repair_is_the_nearest_and_only_on_request():
+    p = mm.mean_variance(INDEFINITE, [0.1, 0.1], repair="clip", lower=0.0)
+    # eigenvalues 3 and -1 with (1, 1) and (1, -1): clipped, 1.5 everywhere
+    assert p.variance == pytest.approx(1.5)
+
+
+def test_a_riskless_gain_is_unbounded_and_said_so():
+    flat = [[1.0, 1.0], [1.0, 1.0]]
+    with pytest.raises(InvalidArgument, match="without risk"):
+        mm.mean_variance(flat, [0.1, 0.2])
+    assert mm.mean_variance(flat, [0.1, 0.1]).weights == pytest.approx([0.5, 0.5])
+    assert mm.mean_variance(flat, [0.1, 0.2], lower=0.0).weights == pytest.approx([0.0, 1.0])
+    assert mm.mean_variance(flat, [0.1, 0.2], lower=-1.0, upper=2.0).weights == pytest.approx([-1.0, 2.0])
