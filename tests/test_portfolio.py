@@ -1,4 +1,4 @@
-"""Mean-variance portfolios and frontiers against exact numbers, brute force and their optimality conditions."""
+"""Mean-variance portfolios and frontiers against exact numbers, brute force and optimality conditions."""
 
 import itertools
 import json

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .comparing import Comparison, compare
     from .dp import MarketMakingProblem
     from .events import Events, Quotes, Trades
+    from .execution import AlmgrenChriss, Schedule, unwind
     from .feeds import load
     from .instruments import Currency, Instrument
     from .inventory import InventoryLaw, inventory_law
@@ -54,6 +55,7 @@ __all__ = [
     "Action",
     "ActionKind",
     "Affine",
+    "AlmgrenChriss",
     "AvellanedaStoikov",
     "Book",
     "Calibration",
@@ -89,6 +91,7 @@ __all__ = [
     "Result",
     "Results",
     "RiskAversion",
+    "Schedule",
     "Sensitivity",
     "SimulatedMarket",
     "Snapshot",
@@ -111,6 +114,7 @@ __all__ = [
     "sensitivity",
     "simulate",
     "target_inventories",
+    "unwind",
 ]
 
 __version__ = "0.1.0"
@@ -123,6 +127,7 @@ _HOMES = {
     "comparing": "Comparison compare",
     "dp": "MarketMakingProblem",
     "events": "Events Quotes Trades",
+    "execution": "AlmgrenChriss Schedule unwind",
     "feeds": "load",
     "instruments": "Currency Instrument",
     "inventory": "InventoryLaw inventory_law",

@@ -9,12 +9,12 @@ where :math:`\phi_j` is convex and piecewise linear, infinite outside the bounds
 :math:`n_0 < n_1 < \dots` and slopes between them. A bound is an outer node, the cost of trading away from a
 holding is a node in the middle: one concept for both.
 
-**Optimality.** With :math:`m = \Sigma x - c - \nu 1`, an asset inside a segment of slope s has m = -s; one at a
-node has -m between the slopes on its two sides. For a given partition the solution and the multipliers are
+**Optimality.** With :math:`m = \Sigma x - c - \nu 1`, an asset inside a segment of slope s has m = -s; one at
+a node has -m between the slopes on its two sides. For a given partition the solution and the multipliers are
 straight lines in :math:`\theta`, so the whole path is a chain of partitions, each left at the first
-:math:`\theta` where a free asset reaches a node or a multiplier leaves its interval. Along :math:`c_1 = r` that
-is Markowitz's critical line method; along :math:`c_1` = new less old it is a warm start; and from any feasible
-point, made optimal by a linear term of its own, it is a cold start.
+:math:`\theta` where a free asset reaches a node or a multiplier leaves its interval. Along :math:`c_1 = r`
+that is Markowitz's critical line method; along :math:`c_1` = new less old it is a warm start; and from any
+feasible point, made optimal by a linear term of its own, it is a cold start.
 
 **Singular covariance.** Where the entering asset makes the free block singular, the null direction d costs
 neither variance nor (at that :math:`\theta`) return: the solution moves along it until something else reaches
@@ -128,6 +128,11 @@ class ActiveSet:
         inside = np.where(at_node, np.minimum(inside, 0.25 * (high - low)), 0.0)
         start -= np.clip(m, low + inside, high - inside) + nu
         self.follow(start, c - start, 0.0, 1.0)
+        # once more at the end, where nothing is left of the terms that it began with
+        if len(self.free):
+            factor, dependent = self._factor()
+            if not dependent:
+                self.x[self.free] = self.lines(c, np.zeros(len(c)), factor)[0][0]
 
     def guess(self, c: Floats, rounds: int = 12) -> bool:
         """Exchange all offenders at once until none is left (block pivoting); say whether that happened.
@@ -200,6 +205,9 @@ class ActiveSet:
             nu = (left - total[:2]) / total[2]
             # the budget alone settles a single free asset: without a slope made of rounding
             line = solved[:2] + nu[:, None] * solved[2] if k > 1 else left[:, None]
+            miss = (left - line.sum(axis=1)) / total[2]  # by the rounding of an ill-conditioned block
+            line = line + miss[:, None] * solved[2]
+            nu = nu + miss
         multipliers = line @ self._rows[:k] - pull - nu[:, None]
         return line, multipliers
 
@@ -213,8 +221,8 @@ class ActiveSet:
     ) -> float:
         """Follow the solution from theta = start to end; return where it stopped.
 
-        ``visit(theta, x)`` is called at each turning point; a true answer stops the path there. The solution at
-        the last theta is in :attr:`x`. An infinite ``end`` is reached when nothing changes any more.
+        ``visit(theta, x)`` is called at each turning point; a true answer stops the path there. The solution
+        at the last theta is in :attr:`x`. An infinite ``end`` is reached when nothing changes any more.
         """
         theta = start
         factor, _ = self._factor() if len(self.free) else (None, False)

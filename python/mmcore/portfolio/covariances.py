@@ -88,7 +88,7 @@ def refuse(matrix: Floats) -> bool:
             f"{high:.6g}); repair='clip' raises negative ones to zero",
             argument="covariance",
         )
-    return low <= 10.0 * len(matrix) * np.finfo(float).eps * high
+    return bool(low <= 10.0 * len(matrix) * np.finfo(float).eps * high)
 
 
 def repaired(matrix: Floats, repair: str | None) -> Floats:
@@ -136,4 +136,4 @@ def exponentially_weighted(returns: Any, half_life: float, mean: Any = None) -> 
     weight /= weight.sum()
     centre = weight @ x if mean is None else as_vector("mean", mean, x.shape[1])
     half = (x - centre) * np.sqrt(weight)[:, None]
-    return half.T @ half
+    return np.asarray(half.T @ half)

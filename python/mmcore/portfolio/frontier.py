@@ -1,7 +1,7 @@
 r"""The exact efficient frontier: the solution of the mean-variance problem for every risk aversion at once.
 
-With the risk tolerance t = 1/λ the solution is a chain of straight lines x(t): its turning points are where an
-asset reaches or leaves a bound. Return is linear and variance quadratic between two of them, so that a target
+With the risk tolerance t = 1/λ the solution is a chain of straight lines x(t): its turning points are where
+an asset reaches or leaves a bound. Return is linear and variance quadratic between two of them: a target
 return is met by a division and a target risk by a quadratic equation. Without bounds there is a single line,
 from two solves with one factor.
 """
@@ -33,7 +33,7 @@ class Frontier:
     weights : ndarray, shape (m, n)
         Portfolios there.
     ray : ndarray, shape (n,)
-        Change of the weights per unit of risk tolerance beyond the last one; zero where the return is bounded.
+        Change of the weights per unit of risk tolerance beyond the last one; zero where returns are bounded.
     """
 
     def __init__(self, problem: MeanVariance, expected_returns: ArrayLike | None) -> None:
@@ -69,7 +69,7 @@ class Frontier:
         ray = problem._against(self.expected_returns)
         if problem.budget is not None:
             ones = problem._of_ones()
-            ray -= ray.sum() / ones.sum() * ones
+            ray = ray - ray.sum() / ones.sum() * ones
         return ray
 
     def __len__(self) -> int:
@@ -78,7 +78,8 @@ class Frontier:
     @property
     def returns(self) -> Floats:
         """Expected returns of the turning points, ascending."""
-        return self.weights @ self.expected_returns
+        found: Floats = self.weights @ self.expected_returns
+        return found
 
     @property
     def variances(self) -> Floats:
@@ -121,8 +122,9 @@ class Frontier:
     def _slope(self, k: int) -> Floats:
         if k + 1 == len(self):
             return self.ray
-        step = self.risk_tolerance[k + 1] - self.risk_tolerance[k]
-        return np.asarray((self.weights[k + 1] - self.weights[k]) / step)
+        step = float(self.risk_tolerance[k + 1] - self.risk_tolerance[k])
+        slope: Floats = (self.weights[k + 1] - self.weights[k]) / step
+        return np.asarray(slope)
 
     def _for_return(self, target: float) -> float:
         returns = self.returns

@@ -12,10 +12,10 @@ whatever :math:`\lambda`. Without bounds and costs, one Cholesky factor :math:`\
 With bounds or costs the answer comes from :mod:`mmcore.portfolio.active_set`: it is exact, in as many digits
 as the covariance allows, since it ends in the same formula on the free assets.
 
-**Certificate.** With the gradient :math:`m = \lambda\Sigma x - r - \nu 1` the answer is optimal when m + κ·sign
-vanishes on free assets and has the right sign at bounds. The violation, relative to the size of the terms
-:math:`\lambda\Sigma x`, r and :math:`\nu`, is the result's ``residual``; it is computed from the covariance as
-given, both triangles of it.
+**Certificate.** With the gradient :math:`m = \lambda\Sigma x - r - \nu 1` the answer is optimal when m +
+κ·sign vanishes on free assets and has the right sign at bounds. The violation, relative to the size of the
+terms :math:`\lambda\Sigma x`, r and :math:`\nu`, is the result's ``residual``; it is computed from the
+covariance as given, both triangles of it.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Portfolio:
     def cost(self) -> float:
         """Linear cost of trading here from the holdings."""
         problem = self._problem
-        if problem.holdings is None:
+        if problem.holdings is None or problem.cost is None:
             return 0.0
         return float(problem.cost @ np.abs(self.weights - problem.holdings))
 
@@ -179,8 +179,8 @@ class Lots:
         if (np.abs(self.target) >= 2.0**53).any():
             index = int(np.argmax(np.abs(self.target)))
             raise InvalidArgument(
-                argument="prices", value=float(price[index]), allowed="such that a holding is below 2**53 lots",
-                index=index,
+                argument="prices", value=float(price[index]), index=index,
+                allowed="such that holdings are below 2**53 lots",
             )  # fmt: skip
         self.lots = np.rint(self.target).astype(np.int64)
         self.rounding = (self.lots - self.target) * worth
@@ -243,10 +243,9 @@ class MeanVariance:
         self.budget = budget
         self.bounded = lower is not None or upper is not None
         self.holdings = None if holdings is None else as_vector("holdings", holdings, n)
-        self.cost = None if holdings is None and cost.__class__ is float else as_vector("cost", cost, n)
+        plain = holdings is None and type(cost) is float and not cost
+        self.cost = None if plain else as_vector("cost", cost, n)
         self._priced = self.cost is not None and bool(self.cost.any())
-        if cost.__class__ is float and holdings is None and cost != 0.0:
-            self._priced = True
         if self._priced and self.holdings is None:
             raise InvalidArgument("cost needs the holdings that are traded from", argument="holdings")
         self._unit = np.ones(n)
@@ -270,7 +269,7 @@ class MeanVariance:
             self.lower = as_vector("lower", -np.inf if lower is None else lower, n, infinite=True)
             self.upper = as_vector("upper", np.inf if upper is None else upper, n, infinite=True)
             self._feasible()
-        if self._priced and (self.cost < 0.0).any():  # type: ignore[operator]
+        if self._priced and (as_vector("cost", cost, n) < 0.0).any():
             raise InvalidArgument(argument="cost", value=float(np.min(cost)), allowed="numbers >= 0")
 
     def _feasible(self) -> None:
@@ -334,7 +333,7 @@ class MeanVariance:
             A portfolio of a similar problem of this size, whose active set is tried first; by default that of
             this object's last solve.
         """
-        if risk_aversion.__class__ is not float or not 0.0 < risk_aversion < math.inf:
+        if type(risk_aversion) is not float or not 0.0 < risk_aversion < math.inf:
             risk_aversion = _number("risk_aversion", risk_aversion, positive=True)
         returns = None
         if expected_returns is not None:
@@ -415,7 +414,7 @@ class MeanVariance:
             as_vector("expected_returns", returns, len(returns))
         if not refuse(self.covariance):
             raise NoConvergence(
-                f"the answer's residual is {residual:.1e}: the covariance is too ill-conditioned for its digits"
+                f"the answer's residual is {residual:.1e}: the covariance is too ill-conditioned"
             )
         raise InvalidArgument(
             "the covariance is singular and the problem has no minimum or no unique one: bound the holdings",
@@ -427,19 +426,20 @@ class MeanVariance:
         n = len(self.covariance)
         r = np.zeros(n) if returns is None else as_vector("expected_returns", returns, n)
         if self.budget is None:
-            x, multiplier = np.linalg.lstsq(risk_aversion * self.covariance, r, rcond=None)[0], 0.0
+            x = np.asarray(np.linalg.lstsq(risk_aversion * self.covariance, r, rcond=None)[0], np.float64)
+            multiplier = 0.0
         else:
             size = float(self.covariance.diagonal().mean()) or 1.0
             system = np.zeros((n + 1, n + 1))
             system[:n, :n] = self.covariance / size
             system[:n, n] = system[n, :n] = 1.0
             right = np.append(r / (risk_aversion * size), self.budget)
-            solved = np.linalg.lstsq(system, right, rcond=None)[0]
+            solved = np.asarray(np.linalg.lstsq(system, right, rcond=None)[0], np.float64)
             x, multiplier = solved[:n], -float(solved[n]) * risk_aversion * size
         residual = self._residual(x, returns, risk_aversion, multiplier)
         if not residual <= _RESIDUAL:
             raise InvalidArgument(
-                "the covariance has a direction without risk that earns a return: nothing bounds the holdings",
+                "the covariance has a direction without risk that earns a return: bound the holdings",
                 argument="covariance",
             )
         return Portfolio(self, x, returns, risk_aversion, multiplier, residual)
@@ -451,13 +451,13 @@ class MeanVariance:
         n = len(self.covariance)
         low = self.lower if self.bounded else np.full(n, -np.inf)
         high = self.upper if self.bounded else np.full(n, np.inf)
-        if not self._priced:
+        if self.cost is None or self.holdings is None or not self._priced:
             return np.array([low, high]), np.array([low * 0 - np.inf, np.zeros(n), np.full(n, np.inf)])
-        price = self.cost / risk_aversion  # type: ignore[operator]
-        inside = np.clip(self.holdings, low, high)  # type: ignore[type-var]
+        price = self.cost / risk_aversion
+        inside = np.clip(self.holdings, low, high)
         # a holding outside the bounds is traded to them at least: one slope is left inside
-        left = np.where(self.holdings < low, price, -price)  # type: ignore[operator]
-        right = np.where(self.holdings > high, -price, price)  # type: ignore[operator]
+        left = np.where(self.holdings < low, price, -price)
+        right = np.where(self.holdings > high, -price, price)
         infinite = np.full(n, np.inf)
         return np.array([low, inside, high]), np.array([-infinite, left, right, infinite])
 
@@ -588,7 +588,7 @@ class MeanVariance:
         if not residual <= _RESIDUAL:
             refuse(self.covariance)
             raise NoConvergence(
-                f"the answer's residual is {residual:.1e}: the covariance is too ill-conditioned for its digits"
+                f"the answer's residual is {residual:.1e}: the covariance is too ill-conditioned"
             )
         return Portfolio(self, x, returns, risk_aversion, nu, residual)
 
@@ -651,8 +651,8 @@ def mean_variance(
     Raises
     ------
     InvalidArgument
-        An argument is not what it must be; the covariance is not positive semidefinite (its smallest eigenvalue
-        is in the message); bounds and budget exclude each other; a target is out of reach.
+        An argument is not what it must be; the covariance is not positive semidefinite (its smallest
+        eigenvalue is in the message); bounds and budget exclude each other; a target is out of reach.
 
     Examples
     --------

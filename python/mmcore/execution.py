@@ -1,0 +1,746 @@
+r"""How to get out: schedules of execution, what they cost and what they risk.
+
+**Almgren and Chriss.** X units are traded in N periods of length :math:`\tau = T/N`. A trade of n in a period
+moves the price for good by :math:`g\,n` (``permanent`` g, price per unit) and costs :math:`\epsilon\,|n| +
+\eta\,n^2/\tau` (``fixed`` ε, half the spread and fees, price; ``temporary`` η, price per unit and unit of
+time). With holdings :math:`x_0 = X, \dots, x_N = 0` and trades :math:`n_k = x_{k-1} - x_k`,
+
+.. math:: E = \tfrac12 g X^2 + \epsilon \sum_k |n_k| + \frac{\tilde\eta}{\tau}\sum_k n_k^2
+              - a\tau\sum_{k=1}^N x_k, \qquad V = \sigma^2\tau\sum_{k=1}^N x_k^2,
+              \qquad \tilde\eta = \eta - \tfrac12 g\tau,
+
+a the drift. Minimising :math:`E + \lambda V` gives
+
+.. math:: x(t) = \bar x + \frac{\sinh\kappa(T-t)}{\sinh\kappa T}(X - \bar x)
+              - \frac{\sinh\kappa t}{\sinh\kappa T}\bar x,
+              \qquad \bar x = \frac{a}{2\lambda\sigma^2},
+
+with :math:`\tilde\kappa^2 = \lambda\sigma^2/\tilde\eta` and :math:`\kappa = (2/\tau)\,
+\mathrm{asinh}(\tilde\kappa\tau/2)`. (The form with acosh loses all digits where κτ is small; that with η for
+η̃ belongs to continuous time, ``periods=None``, where κ = κ̃ and sums are integrals.) With
+:math:`\lambda = 0` holdings fall evenly, and with drift along a parabola.
+
+**Cartea and Jaimungal.** Continuous time, running penalty φ on the squared inventory, terminal penalty α, and
+with market orders the temporary impact k and the permanent impact b of the rate of trading; with limit orders
+the arrivals λ of market orders that fill us at depth δ with probability :math:`e^{-\kappa\delta}`.
+
+**Kissell.** :math:`I^* = a_1 (Q/ADV)^{a_2}\sigma^{a_3}` basis points, and the cost of an order at the rate
+POV is :math:`b_1 I^* POV^{a_4} + (1 - b_1) I^*`.
+
+Source: Almgren and Chriss, *Optimal execution of portfolio transactions* (2000); Almgren, *Optimal execution
+with nonlinear impact functions* (2003); Cartea, Jaimungal and Penalva, *Algorithmic and High-Frequency
+Trading* (2015), 6.5 and 8.2; Kissell, *The Science of Algorithmic Trading* (2013).
+
+Examples
+--------
+>>> schedule = AlmgrenChriss(1e6, horizon=5, periods=5, sigma=0.95, permanent=2.5e-7, temporary=2.5e-6,
+...                          fixed=0.0625, risk_aversion=2e-6)
+>>> schedule.holdings.round()
+array([1000000.,  428599.,  182933.,   76296.,   27643.,       0.])
+>>> schedule
+AlmgrenChriss(quantity=1e+06, E=1.14072e+06, std=449368, half_life=1.18162)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .errors import InvalidArgument, Unsupported
+from .parameters import Parameter
+
+__all__ = [
+    "AlmgrenChriss",
+    "IStar",
+    "Schedule",
+    "capped",
+    "i_star",
+    "limit_order_liquidation",
+    "market_order_liquidation",
+    "power_law",
+    "unwind",
+]
+
+Floats = NDArray[np.float64]
+
+_HORIZON = Parameter("horizon", float, low=0.0, open_low=True, doc="time to the end")
+_PERIODS = Parameter(
+    "periods", int, low=1, high=10_000_000, default=None, doc="trades; None: continuous time"
+)
+_SIGMA = Parameter("sigma", float, low=0.0, doc="volatility of the price, per root of time")
+_PERMANENT = Parameter("permanent", float, low=0.0, default=0.0, doc="permanent impact")
+_TEMPORARY = Parameter("temporary", float, low=0.0, open_low=True, doc="temporary impact")
+_FIXED = Parameter("fixed", float, default=0.0, low=0.0, doc="cost of each unit")
+_RISK = Parameter("risk_aversion", float, default=0.0, low=0.0, doc="price of variance")
+_QUANTITY = Parameter("quantity", float, doc="units to sell; negative: to buy")
+_DRIFT = Parameter("drift", float, default=0.0, doc="expected drift of the price")
+
+
+class Schedule:
+    """Holdings over time, and what a quoter and a desk ask of them.
+
+    Parameters
+    ----------
+    times, holdings : array_like
+        Ascending times from 0 and the units held there; in between holdings are interpolated.
+    """
+
+    def __init__(self, times: ArrayLike, holdings: ArrayLike) -> None:
+        self.times = np.asarray(times, dtype=np.float64)
+        self.holdings = np.asarray(holdings, dtype=np.float64)
+        if self.times.ndim != 1 or self.times.shape != self.holdings.shape or len(self.times) < 2:
+            raise InvalidArgument(
+                argument="holdings", value=f"shape {self.holdings.shape}",
+                allowed="as many numbers as times, at least 2",
+            )  # fmt: skip
+        if not (np.diff(self.times) > 0.0).all() or self.times[0] != 0.0:
+            raise InvalidArgument(argument="times", value=self.times[0], allowed="ascending from 0")
+        if not np.isfinite(self.holdings).all():
+            index = int(np.argmin(np.isfinite(self.holdings)))
+            raise InvalidArgument(
+                argument="holdings", value=self.holdings[index], allowed="finite numbers", index=index
+            )
+
+    @property
+    def trades(self) -> Floats:
+        """Units sold in each period; negative where bought."""
+        return -np.diff(self.holdings)
+
+    def at(self, time: ArrayLike) -> Any:
+        """Return the holdings at these times since the start: linear in between, the ends outside."""
+        found = np.interp(np.asarray(time, dtype=np.float64), self.times, self.holdings)
+        return float(found) if np.ndim(found) == 0 else found
+
+    def as_target(self, start: float = 0.0) -> Callable[[float], float]:
+        """Return a function of the clock: the inventory to aim at, for ``Quoter.quote(target=…)``.
+
+        Parameters
+        ----------
+        start : float
+            Time on that clock at which the schedule begins.
+        """
+        return lambda now: float(np.interp(now - start, self.times, self.holdings))
+
+    def must_cross(self, now: float, inventory: float) -> int:
+        """Whole lots to take now so that the inventory is not behind the schedule.
+
+        Negative: sell. What is ahead of the schedule is left alone.
+
+        Parameters
+        ----------
+        now : float
+            Time since the start.
+        inventory : float
+            Lots held.
+        """
+        way = math.copysign(1.0, self.holdings[0] - self.holdings[-1])
+        behind = way * (float(inventory) - float(self.at(now)))
+        lots = math.ceil(behind - 1e-9 * max(1.0, abs(inventory))) if behind > 0.0 else 0
+        return -int(way) * lots
+
+    def __repr__(self) -> str:
+        return f"Schedule({self.holdings[0]:g} to {self.holdings[-1]:g} over {self.times[-1]:g})"
+
+
+class AlmgrenChriss(Schedule):
+    """The optimal schedule of Almgren and Chriss (2000).
+
+    Parameters
+    ----------
+    quantity : float
+        X, units to sell (negative: to buy).
+    horizon : float
+        T; its unit of time is that of ``sigma``, ``temporary`` and ``drift``.
+    periods : int or None
+        N; None for continuous time.
+    sigma : float
+        Volatility of the price, price/√time.
+    permanent : float
+        Price per unit traded.
+    temporary : float
+        η: price per (unit/time).
+    fixed : float
+        ε: price; half a spread and fees.
+    risk_aversion : float
+        λ ≥ 0, per unit of money; 0 is the risk-neutral limit.
+    drift : float
+        Expected drift of the price, price/time.
+
+    Attributes
+    ----------
+    temporary_adjusted : float
+        η̃ = η − permanent·τ/2.
+    kappa, half_life : float
+        The decay κ, and 1/κ, which the paper calls half-life; infinite for λ = 0.
+    expected_cost, variance, std, utility : float
+        E, V, √V and E + λV.
+    times, holdings, trades : ndarray
+        The schedule; in continuous time on 201 points, with :meth:`at` exact everywhere.
+    """
+
+    def __init__(
+        self,
+        quantity: float,
+        horizon: float,
+        periods: int | None,
+        sigma: float,
+        permanent: float = 0.0,
+        temporary: float = 0.0,
+        fixed: float = 0.0,
+        risk_aversion: float = 0.0,
+        drift: float = 0.0,
+    ) -> None:
+        self.quantity = _QUANTITY.check(quantity)
+        self.horizon, self.periods = _HORIZON.check(horizon), _PERIODS.check(periods)
+        self.sigma, self.permanent = _SIGMA.check(sigma), _PERMANENT.check(permanent)
+        self.temporary, self.fixed = _TEMPORARY.check(temporary), _FIXED.check(fixed)
+        self.risk_aversion, self.drift = _RISK.check(risk_aversion), _DRIFT.check(drift)
+        tau = 0.0 if self.periods is None else self.horizon / self.periods
+        self.period = tau
+        adjusted = self.temporary - 0.5 * self.permanent * tau
+        if not adjusted > 0.0:
+            raise InvalidArgument(
+                argument="temporary", value=self.temporary,
+                allowed=f"more than permanent * horizon / (2 periods) = {0.5 * self.permanent * tau:g}",
+            )  # fmt: skip
+        self.temporary_adjusted = adjusted
+        self.kappa_tilde = math.sqrt(self.risk_aversion / adjusted) * self.sigma
+        if tau:
+            self.kappa = 2.0 / tau * math.asinh(0.5 * self.kappa_tilde * tau)
+        else:
+            self.kappa = self.kappa_tilde
+        self.half_life = 1.0 / self.kappa if self.kappa else math.inf
+        points = np.arange(201 if self.periods is None else self.periods + 1)
+        times = points / points[-1] * self.horizon
+        super().__init__(times, self._exact(times))
+
+    def _exact(self, t: Floats) -> Floats:
+        """Holdings of the optimum at times within the horizon."""
+        kappa, horizon = self.kappa, self.horizon
+        left = horizon - t
+        if kappa * horizon < 1e-8:
+            # λ = 0 (or nothing of it is left in double precision): a line, and a parabola for the drift
+            push = self.drift / (4.0 * self.temporary_adjusted)
+            return np.asarray(self.quantity * (left / horizon) + push * t * left)
+        falling = _sinh_ratio(kappa, left, horizon)
+        x = self.quantity * falling
+        if self.drift:
+            # x̄ (1 − (sinh κ(T−t) + sinh κt)/sinh κT), which is a product without cancellation
+            a, b = 0.5 * kappa * t, 0.5 * kappa * left
+            bend = 2.0 * _sinh_product(a, b)
+            x = x + self.drift / (2.0 * self.risk_aversion * self.sigma**2) * bend
+        return np.asarray(x)
+
+    def at(self, time: ArrayLike) -> Any:
+        """Holdings at these times: the optimum between trades in continuous time, linear else."""
+        if self.periods is not None:
+            return super().at(time)
+        t = np.clip(np.asarray(time, dtype=np.float64), 0.0, self.horizon)
+        found = self._exact(t)
+        return float(found) if np.ndim(found) == 0 else found
+
+    def as_target(self, start: float = 0.0) -> Callable[[float], float]:
+        """As :meth:`Schedule.as_target`, exact in continuous time."""
+        return lambda now: float(self.at(now - start))
+
+    @cached_property
+    def expected_cost(self) -> float:
+        """E, money."""
+        x, n = self._sampled()
+        cost = 0.5 * self.permanent * self.quantity**2 + self.fixed * self._path(n)
+        if self.periods is None:
+            t, w = self._gauss()
+            speed = self._speed(t)
+            return float(cost + w @ (self.temporary * speed**2 - self.drift * self._exact(t)))
+        tau = self.period
+        return float(cost + self.temporary_adjusted / tau * (n @ n) - self.drift * tau * x[1:].sum())
+
+    @cached_property
+    def variance(self) -> float:
+        """V, money squared."""
+        if self.periods is None:
+            t, w = self._gauss()
+            return float(self.sigma**2 * (w @ self._exact(t) ** 2))
+        x = self.holdings[1:]
+        return float(self.sigma**2 * self.period * (x @ x))
+
+    def _sampled(self) -> tuple[Floats, Floats]:
+        return self.holdings, self.trades
+
+    @staticmethod
+    def _path(n: Floats) -> float:
+        return float(np.abs(n).sum())
+
+    def _gauss(self) -> tuple[Floats, Floats]:
+        """Nodes and weights over the horizon, in panels of the decay's length near both ends."""
+        node, weight = np.polynomial.legendre.leggauss(20)
+        reach = min(40.0 / self.kappa, self.horizon) if self.kappa else self.horizon
+        edge = np.linspace(0.0, reach, 21)
+        edges = np.unique(np.concatenate([edge, self.horizon - edge]))
+        edges = edges[np.append(True, np.diff(edges) > 1e-14 * self.horizon)]
+        middle, half = 0.5 * (edges[1:] + edges[:-1]), 0.5 * np.diff(edges)
+        t = (middle[:, None] + half[:, None] * node).ravel()
+        return t, (half[:, None] * weight).ravel()
+
+    def _speed(self, t: Floats) -> Floats:
+        """-dx/dt in continuous time."""
+        kappa, horizon = self.kappa, self.horizon
+        left = horizon - t
+        if kappa * horizon < 1e-8:
+            push = self.drift / (4.0 * self.temporary_adjusted)
+            return np.asarray(self.quantity / horizon - push * (left - t))
+        speed = self.quantity * kappa * _cosh_ratio(kappa, left, horizon)
+        if self.drift:
+            bar = self.drift / (2.0 * self.risk_aversion * self.sigma**2)
+            speed -= bar * kappa * (_cosh_ratio(kappa, left, horizon) - _cosh_ratio(kappa, t, horizon))
+        return np.asarray(speed)
+
+    @property
+    def std(self) -> float:
+        """√V, money."""
+        return math.sqrt(self.variance)
+
+    @property
+    def utility(self) -> float:
+        """E + λV, money."""
+        return float(self.expected_cost + self.risk_aversion * self.variance)
+
+    def value_at_risk(self, probability: float = 0.95) -> float:
+        """Cost that is not exceeded with this probability: E + z√V."""
+        return float(self.expected_cost + _quantile(probability) * self.std)
+
+    def replace(self, **changed: Any) -> AlmgrenChriss:
+        """Return the same problem with other parameters."""
+        names = ("quantity", "horizon", "periods", "sigma", "permanent", "temporary", "fixed",
+                 "risk_aversion", "drift")  # fmt: skip
+        return AlmgrenChriss(**{**{name: getattr(self, name) for name in names}, **changed})
+
+    def frontier(self, risk_aversions: ArrayLike) -> Floats:
+        """Return (E, V) of the optimal schedules for these risk aversions, one row each."""
+        chosen = np.atleast_1d(np.asarray(risk_aversions, dtype=np.float64))
+        rows = [self.replace(risk_aversion=float(value)) for value in chosen]
+        return np.array([(row.expected_cost, row.variance) for row in rows])
+
+    def least_value_at_risk(self, probability: float = 0.95) -> AlmgrenChriss:
+        """Return the schedule whose value at risk is the least: the liquidity-adjusted VaR (L-VaR).
+
+        At its λ the slope of the frontier is that of the value at risk: 2λ√V = z.
+        """
+        from scipy.optimize import brentq
+
+        z = _quantile(probability)
+        if z <= 0.0 or self.sigma == 0.0 or self.quantity == 0.0:
+            return self.replace(risk_aversion=0.0)
+
+        def excess(log_risk: float) -> float:
+            made = self.replace(risk_aversion=math.exp(log_risk))
+            return math.log(2.0) + log_risk + 0.5 * math.log(made.variance) - math.log(z)
+
+        middle = math.log(z / 2.0) - 0.5 * math.log(self.replace(risk_aversion=0.0).variance)
+        high = middle
+        while excess(high) < 0.0:
+            high += 2.0
+            if high > middle + 200.0:
+                raise Unsupported("the value at risk falls without end: trade at once")
+        return self.replace(
+            risk_aversion=math.exp(brentq(excess, middle - 1.0, high, xtol=1e-13, rtol=1e-14))
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"AlmgrenChriss(quantity={self.quantity:g}, E={self.expected_cost:.6g}, std={self.std:.6g}, "
+            f"half_life={self.half_life:.6g})"
+        )
+
+
+def _sinh_ratio(kappa: float, left: Any, whole: float) -> Any:
+    """sinh(κ·left)/sinh(κ·whole) for 0 <= left <= whole, without overflow."""
+    return np.exp(-kappa * (whole - left)) * (np.expm1(-2.0 * kappa * left) / np.expm1(-2.0 * kappa * whole))
+
+
+def _cosh_ratio(kappa: float, left: Any, whole: float) -> Any:
+    """cosh(κ·left)/sinh(κ·whole), likewise."""
+    return (
+        np.exp(-kappa * (whole - left))
+        * (1.0 + np.exp(-2.0 * kappa * left))
+        / -np.expm1(-2.0 * kappa * whole)
+    )
+
+
+def _sinh_product(a: Any, b: Any) -> Any:
+    """sinh(a)·sinh(b)/cosh(a + b), likewise."""
+    return 0.5 * np.expm1(-2.0 * a) * np.expm1(-2.0 * b) / (1.0 + np.exp(-2.0 * (a + b)))
+
+
+def _quantile(probability: float) -> float:
+    from scipy.special import ndtri
+
+    if not (isinstance(probability, (int, float)) and 0.0 < probability < 1.0):
+        raise InvalidArgument(argument="probability", value=probability, allowed="strictly between 0 and 1")
+    return float(ndtri(probability))
+
+
+def capped(schedule: AlmgrenChriss, most: ArrayLike) -> Schedule:
+    """Return the optimal schedule when a period trades at most so many units (a share of the volume).
+
+    The same objective as :class:`AlmgrenChriss` in discrete time, solved as a quadratic program in the trades:
+    the optimum of a quadratic form with bounds and a budget (:class:`mmcore.portfolio.MeanVariance`).
+
+    Parameters
+    ----------
+    schedule : AlmgrenChriss
+        The problem, with ``periods``.
+    most : array_like
+        Largest trade of each period, or one number for all; the side is that of the quantity.
+
+    Examples
+    --------
+    >>> free = AlmgrenChriss(100, 4, 4, sigma=1.0, temporary=0.1, risk_aversion=0.1)
+    >>> free.trades.round(1)
+    array([61.9, 23.8,  9.5,  4.8])
+    >>> capped(free, 40).trades.round(1)
+    array([40. , 37.5, 15. ,  7.5])
+    """
+    from .portfolio import MeanVariance
+    from .portfolio.covariances import as_vector
+
+    if schedule.periods is None:
+        raise Unsupported("a participation cap in continuous time: give periods")
+    n, tau = schedule.periods, schedule.period
+    limit = as_vector("most", most, n)
+    way = math.copysign(1.0, schedule.quantity)
+    whole = abs(schedule.quantity)
+    if (limit < 0.0).any() or limit.sum() < whole * (1.0 - 1e-12):
+        raise InvalidArgument(
+            argument="most",
+            value=float(limit.sum()),
+            allowed=f"numbers >= 0 with a sum of at least {whole:g}",
+        )
+    # x_k = sum of trades after k, so V = σ²τ nᵀMn with M_ij = min(i, j) counted from 0
+    count = np.arange(n, dtype=np.float64)
+    variance = schedule.sigma**2 * tau * np.minimum.outer(count, count)
+    form = 2.0 * (schedule.risk_aversion * variance + schedule.temporary_adjusted / tau * np.eye(n))
+    gain = schedule.drift * way * tau * count
+    found = MeanVariance(form, budget=whole, lower=0.0, upper=limit).solve(gain)
+    left = whole - np.cumsum(found.weights)
+    left[-1] = 0.0
+    return Schedule(schedule.times, way * np.append(whole, left))
+
+
+def power_law(
+    quantity: float,
+    horizon: float,
+    sigma: float,
+    temporary: float,
+    risk_aversion: float,
+    exponent: float = 0.6,
+    points: int = 201,
+) -> Schedule:
+    r"""Return Almgren's (2003) schedule for the temporary impact η·|rate|^p, in continuous time.
+
+    Minimises :math:`\int \eta\,|v|^{1+p} + \lambda\sigma^2 x^2\,dt`. Energy is conserved along the optimum,
+    :math:`\eta p\,v^{1+p} = \lambda\sigma^2 x^2 + c`, so that time is an integral over holdings; c is found
+    so that all of it takes the horizon. Where even c = 0 is quicker (p > 1 ends in finite time) the rest is
+    idle.
+
+    Parameters
+    ----------
+    quantity, horizon, sigma, risk_aversion
+        As in :class:`AlmgrenChriss`.
+    temporary : float
+        η.
+    exponent : float
+        p > 0; 1 is the linear model, 0.6 what Almgren et al. (2005) measured.
+    points : int
+        Times at which the schedule is given.
+    """
+    from scipy.optimize import brentq
+
+    quantity, horizon, sigma = _QUANTITY.check(quantity), _HORIZON.check(horizon), _SIGMA.check(sigma)
+    eta, risk = _TEMPORARY.check(temporary), _RISK.check(risk_aversion)
+    p = Parameter("exponent", float, low=0.0, open_low=True, high=10.0).check(exponent)
+    count = Parameter("points", int, low=2, high=1_000_000).check(points)
+    times = np.linspace(0.0, horizon, count)
+    whole = abs(quantity)
+    stiffness = risk * sigma**2 * whole**2
+    if whole == 0.0 or stiffness == 0.0:
+        return Schedule(times, quantity * (1.0 - times / horizon))
+    # y = x / X, w = v / X: η p X^(1+p) w^(1+p) = λσ²X² (y² + e²)
+    power = 1.0 / (1.0 + p)
+    pace = (stiffness / (eta * p * whole ** (1.0 + p))) ** power
+    node, weight = np.polynomial.legendre.leggauss(64)
+
+    def duration(log_e: float) -> float:
+        # ∫ dy / (y² + e²)^power with y = e sinh(s): smooth in s
+        e = math.exp(log_e)
+        edges = np.linspace(0.0, math.asinh(1.0 / e), 9)
+        half, middle = 0.5 * np.diff(edges), 0.5 * (edges[1:] + edges[:-1])
+        s = middle[:, None] + half[:, None] * node
+        log_cosh = np.abs(s) + np.log1p(np.exp(-2.0 * np.abs(s))) - math.log(2.0)
+        value = np.exp((1.0 - 2.0 * power) * (log_cosh + log_e))
+        return float((half[:, None] * weight * value).sum() / pace)
+
+    low, high = -300.0, 300.0
+    if duration(low) <= horizon:
+        log_e = low
+    else:
+        log_e = float(brentq(lambda v: math.log(duration(v) / horizon), low, high, xtol=1e-13))
+    # time to fall from 1 to y on a fine grid in s, inverted by Newton from an interpolation
+    e = math.exp(log_e)
+    y = np.empty(count)
+    y[0], y[-1] = 1.0, 0.0
+    top = math.asinh(1.0 / e)
+    grid = np.linspace(0.0, top, 4001)
+    half = 0.5 * np.diff(grid)
+    s = 0.5 * (grid[1:] + grid[:-1])[:, None] + half[:, None] * node[None, :]
+    log_cosh = s + np.log1p(np.exp(-2.0 * s)) - math.log(2.0)
+    piece = (half[:, None] * weight * np.exp((1.0 - 2.0 * power) * (log_cosh + log_e))).sum(axis=1) / pace
+    passed = np.append(0.0, np.cumsum(piece[::-1]))  # from the top down
+    inner = np.interp(times[1:-1], passed, grid[::-1])
+    for _ in range(4):
+        # the exact time at the nearest grid point, and the smooth rest by its midpoint rule and Newton
+        k = np.clip(np.searchsorted(passed, times[1:-1], side="right") - 1, 0, len(piece) - 1)
+        anchor = grid[::-1][k]
+        span = anchor - inner
+        mid = (inner + 0.5 * span)[:, None] - 0.5 * span[:, None] * node
+        rate = np.exp((1.0 - 2.0 * power) * (np.logaddexp(mid, -mid) - math.log(2.0) + log_e))
+        now = passed[k] + 0.5 * span * (rate @ weight) / pace
+        here = np.exp((1.0 - 2.0 * power) * (np.logaddexp(inner, -inner) - math.log(2.0) + log_e)) / pace
+        inner = np.clip(inner + (now - times[1:-1]) / here, 0.0, top)
+    y[1:-1] = e * np.sinh(inner)
+    return Schedule(times, quantity * y)
+
+
+def market_order_liquidation(
+    quantity: float,
+    horizon: float,
+    temporary: float,
+    permanent: float = 0.0,
+    running_penalty: float = 0.0,
+    terminal_penalty: float = math.inf,
+    times: ArrayLike | None = None,
+) -> tuple[Schedule, Floats]:
+    r"""Liquidate with market orders in continuous time (Cartea, Jaimungal and Penalva 2015, 6.5).
+
+    With :math:`\gamma = \sqrt{\phi/k}` and :math:`\zeta = (\alpha - b/2 + \sqrt{k\phi})/(\alpha - b/2 -
+    \sqrt{k\phi})` holdings are :math:`Q(t) = N(\zeta e^{\gamma(T-t)} - e^{-\gamma(T-t)})/(\zeta e^{\gamma T}
+    - e^{-\gamma T})`. Both are written in the hyperbolic functions of the time left, which have no pole.
+
+    Parameters
+    ----------
+    quantity, horizon : float
+        N and T.
+    temporary, permanent : float
+        k and b: the price moves by k·rate for the trade, and drifts by −b·rate.
+    running_penalty : float
+        φ, on the squared inventory.
+    terminal_penalty : float
+        α: what is left sells at a discount of α for each unit squared; infinite: nothing may be left.
+    times : array_like, optional
+        Ascending from 0 to ``horizon``; 201 by default.
+
+    Returns
+    -------
+    schedule : Schedule
+    rate : ndarray
+        Units sold per unit of time at those times.
+
+    Examples
+    --------
+    >>> schedule, rate = market_order_liquidation(1.0, 1.0, 0.001, 0.001, 0.001, 100.0, times=[0, 0.5, 1])
+    >>> schedule.holdings.round(6), rate.round(6)
+    (array([1.00000e+00, 4.43413e-01, 9.00000e-06]), array([1.313028, 0.959509, 0.850907]))
+    """
+    n, whole = _QUANTITY.check(quantity), _HORIZON.check(horizon)
+    k, b, phi = _TEMPORARY.check(temporary), _PERMANENT.check(permanent), float(running_penalty)
+    phi = Parameter("running_penalty", float, low=0.0).check(phi)
+    alpha = float(terminal_penalty)
+    if math.isnan(alpha) or alpha < 0.5 * b:
+        raise InvalidArgument(
+            argument="terminal_penalty", value=terminal_penalty, allowed=f"at least permanent/2 = {0.5 * b:g}"
+        )
+    t = np.linspace(0.0, whole, 201) if times is None else np.asarray(times, dtype=np.float64)
+    left = whole - t
+    # Q ∝ sinh γτ + r cosh γτ and Q' alike, r = √(kφ)/(α − b/2); divided by γ so that φ = 0 is the limit
+    gamma = math.sqrt(phi / k)
+    slack = 0.0 if alpha == math.inf else k / (alpha - 0.5 * b) if alpha > 0.5 * b else math.inf
+    if slack == math.inf:
+        # no penalty is left over at the end: Q ∝ cosh γτ
+        if gamma == 0.0:
+            return Schedule(t, np.full(len(t), n)), np.zeros(len(t))
+        scale = 1.0 + math.exp(-2.0 * gamma * whole)
+        decay = np.exp(-gamma * t)
+        q = n * decay * (1.0 + np.exp(-2.0 * gamma * left)) / scale
+        return Schedule(t, q), n * gamma * decay * -np.expm1(-2.0 * gamma * left) / scale
+    decay = np.exp(-gamma * t)
+    even = 0.5 * (1.0 + np.exp(-2.0 * gamma * left))  # cosh γτ e^(−γτ)
+    odd = left * _expm1_ratio(2.0 * gamma * left)  # sinh γτ e^(−γτ) / γ
+    at_start = whole * float(_expm1_ratio(np.array(2.0 * gamma * whole)))
+    bottom = at_start + slack * 0.5 * (1.0 + math.exp(-2.0 * gamma * whole))
+    holdings = n * decay * (odd + slack * even) / bottom
+    rate = n * decay * (even + slack * gamma * gamma * odd) / bottom
+    return Schedule(t, holdings), rate
+
+
+def _expm1_ratio(x: Floats) -> Floats:
+    """(1 − e^−x)/x, 1 at 0."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(x > 0.0, -np.expm1(-x) / x, 1.0)
+
+
+def limit_order_liquidation(
+    quantity: int, arrival_rate: float, decay: float, terminal_penalty: float, time_left: ArrayLike
+) -> Floats:
+    r"""Depths of the limit orders that liquidate q = 1, …, quantity lots (Cartea et al. 2015, 8.2).
+
+    :math:`\delta(q) = (1 + \ln(w_q/w_{q-1}))/\kappa` with :math:`w_q = \sum_{n \le q} (\lambda\tau/e)^n
+    e^{-\kappa\alpha(q-n)^2}/n!`, summed in logarithms.
+
+    Parameters
+    ----------
+    quantity : int
+        Lots.
+    arrival_rate : float
+        λ, market orders per unit of time.
+    decay : float
+        κ: an order at depth δ is filled by one with probability exp(−κδ).
+    terminal_penalty : float
+        α: q lots left at the end sell at a discount of αq each.
+    time_left : array_like
+        τ ≥ 0.
+
+    Returns
+    -------
+    ndarray, shape (..., quantity)
+        Depth for each inventory from 1.
+
+    Examples
+    --------
+    >>> limit_order_liquidation(3, 5 / 6, 100.0, 0.001, 60.0).round(6)
+    array([0.0396  , 0.032683, 0.028643])
+    """
+    from scipy.special import gammaln, logsumexp
+
+    most = Parameter("quantity", int, low=1, high=2000).check(quantity)
+    lam = Parameter("arrival_rate", float, low=0.0, open_low=True).check(arrival_rate)
+    kappa = Parameter("decay", float, low=0.0, open_low=True).check(decay)
+    alpha = Parameter("terminal_penalty", float, low=0.0).check(terminal_penalty)
+    tau = np.asarray(time_left, dtype=np.float64)
+    if not (tau >= 0.0).all() or not np.isfinite(tau).all():
+        raise InvalidArgument(argument="time_left", value=time_left, allowed="finite numbers >= 0")
+    n = np.arange(most + 1)
+    with np.errstate(divide="ignore"):
+        log_term = np.log(lam * tau)[..., None] - 1.0
+    power = np.where(n > 0, n * np.where(n > 0, log_term, 0.0), 0.0) - gammaln(n + 1.0)
+    short = np.subtract.outer(n, n)
+    penalty = np.where(short >= 0, -kappa * alpha * short.astype(float) ** 2, -np.inf)
+    log_w = logsumexp(power[..., None, :] + penalty, axis=-1)
+    return np.asarray((1.0 + np.diff(log_w, axis=-1)) / kappa)
+
+
+class IStar:
+    """Kissell's cost of an order, basis points; see :func:`i_star`."""
+
+    __slots__ = ("instantaneous", "permanent", "temporary")
+
+    def __init__(self, instantaneous: Any, temporary: Any, permanent: Any) -> None:
+        self.instantaneous, self.temporary, self.permanent = instantaneous, temporary, permanent
+
+    @property
+    def cost(self) -> Any:
+        """Market impact: temporary + permanent."""
+        return self.temporary + self.permanent
+
+    def __repr__(self) -> str:
+        return f"IStar(instantaneous={self.instantaneous}, cost={self.cost})"
+
+
+def i_star(
+    quantity: ArrayLike,
+    volume: ArrayLike,
+    sigma: ArrayLike,
+    participation: ArrayLike,
+    *,
+    a1: float = 708.0,
+    a2: float = 0.55,
+    a3: float = 0.71,
+    a4: float = 0.5,
+    b1: float = 0.98,
+) -> IStar:
+    """Kissell's I-Star cost model, basis points; all arguments may be arrays.
+
+    Parameters
+    ----------
+    quantity, volume : array_like
+        Size of the order and average daily volume, in the same unit.
+    sigma : array_like
+        Annual volatility as a decimal.
+    participation : array_like
+        Share of the volume while trading (POV), 0 to 1.
+    a1, a2, a3, a4, b1 : float
+        The model's coefficients.
+
+    Examples
+    --------
+    >>> round(i_star(100_000, 1_000_000, 0.25, 0.2).cost, 4)
+    34.1737
+    """
+    values = {}
+    for name, value, top in (
+        ("quantity", quantity, math.inf), ("volume", volume, math.inf), ("sigma", sigma, math.inf),
+        ("participation", participation, 1.0),
+    ):  # fmt: skip
+        array = np.asarray(value, dtype=np.float64)
+        good = np.isfinite(array) & (array >= 0.0) & (array <= top)
+        if name == "volume":
+            good &= array > 0.0
+        if not good.all():
+            bound = " <= 1" if top == 1.0 else ""
+            allowed = f"finite numbers {'>' if name == 'volume' else '>='} 0{bound}"
+            raise InvalidArgument(argument=name, value=value, allowed=allowed)
+        values[name] = array
+    share = values["quantity"] / values["volume"]
+    instantaneous = a1 * share**a2 * values["sigma"] ** a3
+    temporary = b1 * instantaneous * values["participation"] ** a4
+    permanent = (1.0 - b1) * instantaneous
+    parts = [instantaneous, temporary, permanent]
+    return IStar(*(float(v) if np.ndim(v) == 0 else v for v in parts))
+
+
+def unwind(
+    inventory: float,
+    limit: float,
+    horizon: float,
+    periods: int | None,
+    sigma: float,
+    temporary: float,
+    permanent: float = 0.0,
+    fixed: float = 0.0,
+    risk_aversion: float = 0.0,
+) -> Schedule:
+    """Return the schedule that brings an overhang back inside its limit, and then stops.
+
+    Only what is beyond ±limit is traded, by :class:`AlmgrenChriss`; what is inside is the quoter's to manage.
+
+    Parameters
+    ----------
+    inventory, limit : float
+        Lots held (signed) and the largest absolute inventory allowed.
+    horizon, periods, sigma, temporary, permanent, fixed, risk_aversion
+        As in :class:`AlmgrenChriss`, in lots.
+
+    Examples
+    --------
+    >>> unwind(-80, 50, horizon=3, periods=3, sigma=0.5, temporary=0.1).holdings
+    array([-80., -70., -60., -50.])
+    """
+    held = Parameter("inventory", float).check(inventory)
+    bound = Parameter("limit", float, low=0.0).check(limit)
+    over = math.copysign(max(abs(held) - bound, 0.0), held)
+    plan = AlmgrenChriss(over, horizon, periods, sigma, permanent, temporary, fixed, risk_aversion)
+    return Schedule(plan.times, plan.holdings + (held - over))

@@ -1,0 +1,280 @@
+"""Execution schedules against the papers' numbers, quadratic programs and differential equations."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.integrate import solve_bvp, solve_ivp
+from scipy.optimize import minimize
+
+import mmcore as mm
+from mmcore.errors import InvalidArgument
+from mmcore.execution import (
+    AlmgrenChriss,
+    Schedule,
+    capped,
+    i_star,
+    limit_order_liquidation,
+    market_order_liquidation,
+    power_law,
+    unwind,
+)
+
+PAPER = {"sigma": 0.95, "permanent": 2.5e-7, "temporary": 2.5e-6, "fixed": 0.0625}
+
+
+@pytest.fixture(scope="module")
+def cases(shared):
+    return json.loads((shared / "reference/sizing.json").read_text())["cases"]
+
+
+def named(cases, model):
+    found = [c for c in cases if c["model"] == model]
+    assert found
+    return found
+
+
+def test_almgren_chriss_reference_cases(cases):
+    for case in named(cases, "almgren_chriss"):
+        i, e, tol = case["inputs"], case["expected"], {"rel": 1e-10, "abs": 1e-6}
+        s = AlmgrenChriss(
+            i["X"], i["T"], i["N"], i["sigma"], i["gamma"], i["eta"], i["eps"], risk_aversion=i["lam"]
+        )
+        assert s.temporary_adjusted == pytest.approx(e["eta_tilde"], rel=1e-14)
+        assert s.kappa == pytest.approx(e["kappa"], rel=1e-13)
+        assert s.kappa_tilde == pytest.approx(e["kappa_tilde"], rel=1e-13)
+        assert s.half_life == (
+            math.inf if e["half_life"] is None else pytest.approx(e["half_life"], rel=1e-13)
+        )
+        assert s.holdings == pytest.approx(e["holdings"], **tol)
+        if "trades" in e:
+            assert s.trades == pytest.approx(e["trades"], **tol)
+        assert s.expected_cost == pytest.approx(e["E"], rel=1e-12)
+        assert s.variance == pytest.approx(e["V"], rel=1e-12)
+        assert s.std == pytest.approx(e["std"], rel=1e-12)
+        assert s.utility == pytest.approx(e["U"], rel=1e-12)
+
+
+def test_liquidity_adjusted_value_at_risk(cases):
+    (case,) = named(cases, "almgren_chriss_var")
+    e = case["expected"]
+    s = AlmgrenChriss(1e6, 5, 5, **PAPER).least_value_at_risk(0.95)
+    assert s.risk_aversion == pytest.approx(e["lam"], rel=1e-9)
+    assert s.value_at_risk(0.95) == pytest.approx(e["VaR"], rel=1e-13)
+    assert s.expected_cost == pytest.approx(e["E"], rel=1e-9)
+    assert s.kappa == pytest.approx(e["kappa"], rel=1e-9)
+
+
+def test_the_decay_keeps_its_digits_where_risk_hardly_matters():
+    s = AlmgrenChriss(1e6, 5, 5, **PAPER, risk_aversion=1e-20)
+    assert s.kappa == pytest.approx(math.sqrt(1e-20 * 0.95**2 / 2.375e-6), rel=1e-12)
+    assert AlmgrenChriss(1e6, 5, 5, **PAPER, risk_aversion=1e3).holdings[1:] == pytest.approx(0.0, abs=1.0)
+
+
+def linear_system(s):
+    """Holdings from the first-order conditions as a plain linear system."""
+    n, tau, eta = s.periods, s.period, s.temporary_adjusted
+    a = np.zeros((n - 1, n - 1))
+    right = np.full(n - 1, s.drift * tau)
+    for k in range(n - 1):
+        a[k, k] = 4 * eta / tau + 2 * s.risk_aversion * s.sigma**2 * tau
+        if k:
+            a[k, k - 1] = a[k - 1, k] = -2 * eta / tau
+    right[0] += 2 * eta / tau * s.quantity
+    return np.concatenate([[s.quantity], np.linalg.solve(a, right), [0.0]])
+
+
+@given(
+    periods=st.integers(2, 40),
+    horizon=st.floats(0.1, 100.0),
+    log_risk=st.floats(-25.0, 5.0),
+    drift=st.sampled_from([0.0, 0.02, -0.1]),
+    quantity=st.sampled_from([1e6, -300.0]),
+)
+def test_the_schedule_solves_its_first_order_conditions(periods, horizon, log_risk, drift, quantity):
+    s = AlmgrenChriss(
+        quantity, horizon, periods, sigma=0.9, permanent=1e-7, temporary=1e-3, fixed=0.1,
+        risk_aversion=math.exp(log_risk), drift=drift,
+    )  # fmt: skip
+    wanted = linear_system(s)
+    assert s.holdings == pytest.approx(wanted, rel=1e-7, abs=1e-8 * np.abs(wanted).max())
+
+
+def test_continuous_time_is_the_limit_of_many_trades():
+    shared = {**PAPER, "permanent": 0.0, "risk_aversion": 2e-6, "drift": 0.02}
+    whole = AlmgrenChriss(1e6, 5, None, **shared)
+    fine = AlmgrenChriss(1e6, 5, 20_000, **shared)
+    assert whole.kappa == pytest.approx(math.sqrt(2e-6 * 0.95**2 / 2.5e-6))
+    assert whole.at(1.7) == pytest.approx(fine.at(1.7), rel=1e-6)
+    assert whole.variance == pytest.approx(fine.variance, rel=1e-3)
+    assert whole.expected_cost == pytest.approx(fine.expected_cost, rel=1e-3)
+
+
+def test_the_frontier_falls_and_its_slope_is_the_risk_aversion():
+    s = AlmgrenChriss(1e6, 5, 20, **PAPER)
+    lam = np.array([1e-7, 1.0001e-7])
+    (e0, v0), (e1, v1) = s.frontier(lam)
+    assert (e1 - e0) / (v1 - v0) == pytest.approx(-lam.mean(), rel=1e-3)
+
+
+@given(cap=st.floats(0.21, 1.0), log_risk=st.floats(-8.0, 2.0))
+def test_a_cap_is_kept_and_costs_the_least(cap, log_risk):
+    s = AlmgrenChriss(100.0, 5, 5, sigma=1.0, temporary=0.5, risk_aversion=math.exp(log_risk), drift=0.05)
+    plan = capped(s, 100.0 * cap)
+    assert plan.trades.max() <= 100.0 * cap * (1 + 1e-12)
+    assert plan.trades.min() >= -1e-9
+
+    def utility(n):
+        x = 100.0 - np.cumsum(n)
+        return 0.5 * n @ n - 0.05 * x.sum() + s.risk_aversion * (x @ x)
+
+    best = utility(plan.trades)
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        n = plan.trades + rng.normal(size=5) * 0.5
+        n = np.clip(n + (100.0 - n.sum()) / 5, 0.0, 100.0 * cap)
+        if abs(n.sum() - 100.0) < 1e-9:
+            assert utility(n) >= best - 1e-9 * abs(best)
+    buy = AlmgrenChriss(-100.0, 5, 5, sigma=1.0, temporary=0.5, risk_aversion=s.risk_aversion, drift=-0.05)
+    assert capped(buy, 100.0 * cap).holdings == pytest.approx(-plan.holdings, abs=1e-9)
+
+
+def test_the_linear_case_of_the_power_law():
+    s = AlmgrenChriss(1e3, 5, None, sigma=0.9, temporary=0.01, risk_aversion=1e-2)
+    plan = power_law(1e3, 5, 0.9, 0.01, 1e-2, exponent=1.0)
+    assert plan.holdings == pytest.approx(s.at(plan.times), abs=1e-8 * 1e3)
+
+
+@pytest.mark.parametrize("exponent", [0.4, 0.6, 1.5])
+def test_the_power_law_against_a_direct_minimisation(exponent):
+    n = 40
+    plan = power_law(1.0, 1.0, 1.0, 0.5, 2.0, exponent=exponent, points=n + 1)
+
+    def cost(x):
+        x = np.concatenate([[1.0], x, [0.0]])
+        v = -np.diff(x) * n
+        held = (x[1:] ** 2 + x[1:] * x[:-1] + x[:-1] ** 2) / 3
+        return (0.5 * np.abs(v) ** (1 + exponent) + 2.0 * held).sum() / n
+
+    found = minimize(
+        cost, plan.holdings[1:-1] * 0.9 + 0.05, method="BFGS", options={"gtol": 1e-7, "maxiter": 2000}
+    )
+    assert plan.holdings[1:-1] == pytest.approx(found.x, abs=3e-3)
+    assert cost(plan.holdings[1:-1]) == pytest.approx(found.fun, rel=1e-4)
+
+
+def test_liquidation_with_market_orders_reference(cases):
+    (case,) = named(cases, "cj_liquidation_market")
+    i, e = case["inputs"], case["expected"]
+    s, rate = market_order_liquidation(i["N"], i["T"], i["k"], i["b"], i["phi"], i["alpha"], times=i["t"])
+    assert s.holdings == pytest.approx(e["Q"], rel=1e-10)
+    assert rate == pytest.approx(e["nu"], rel=1e-10)
+
+
+@pytest.mark.parametrize("phi", [0.0, 1e-12, 0.003, 5.0])
+@pytest.mark.parametrize("alpha", [0.0005, 0.0021, 0.01, math.inf])
+def test_liquidation_with_market_orders_solves_its_boundary_problem(phi, alpha):
+    k, b, n = 0.002, 0.001, 3.0
+    s, rate = market_order_liquidation(n, 2.0, k, b, phi, alpha)
+
+    def ends(at_start, at_end):
+        # optimality at the end: 2 k Q' + 2 (α − b/2) Q = 0
+        last = at_end[0] if alpha == math.inf else k * at_end[1] + (alpha - b / 2) * at_end[0]
+        return np.array([at_start[0] - n, last])
+
+    guess = np.vstack([n * (1 - s.times / 2), -n / 2 * np.ones(201)])
+    found = solve_bvp(
+        lambda t, y: np.vstack([y[1], phi / k * y[0]]), ends, s.times, guess, tol=1e-8, max_nodes=10**5
+    )
+    assert found.success
+    assert s.holdings == pytest.approx(found.sol(s.times)[0], abs=2e-6 * n)
+    assert rate == pytest.approx(-found.sol(s.times)[1], abs=1e-5 * max(1.0, np.abs(rate).max()))
+
+
+def test_liquidation_with_limit_orders(cases):
+    (case,) = named(cases, "cj_liquidation_limit_orders")
+    i = case["inputs"]
+    found = limit_order_liquidation(5, i["lambda"], i["kappa"], i["alpha"], i["T_minus_t"])
+    assert found == pytest.approx(list(case["expected"]["delta"].values()), rel=1e-10)
+
+
+def test_liquidation_with_limit_orders_solves_its_equation():
+    lam, kappa, alpha = 0.7, 3.0, 0.2
+    q = np.arange(6)
+
+    def slope(_, h):
+        gain = np.zeros(6)
+        gain[1:] = lam / (math.e * kappa) * np.exp(-kappa * (h[1:] - h[:-1]))
+        return gain
+
+    h = solve_ivp(slope, (0, 4.0), -alpha * q**2.0, rtol=1e-11, atol=1e-12).y[:, -1]
+    assert limit_order_liquidation(5, lam, kappa, alpha, 4.0) == pytest.approx(
+        1 / kappa + np.diff(h), rel=1e-8
+    )
+    assert limit_order_liquidation(2, lam, kappa, alpha, [0.0, 4.0]).shape == (2, 2)
+    assert limit_order_liquidation(2, lam, kappa, alpha, 0.0) == pytest.approx(
+        1 / kappa - alpha * np.array([1, 3])
+    )
+
+
+def test_i_star(cases):
+    for case in named(cases, "kissell_istar"):
+        i, e = case["inputs"], case["expected"]
+        found = i_star(
+            i["Q"], i["ADV"], i["sigma_annual"], i["POV"], **{n: i[n] for n in ("a1", "a2", "a3", "a4", "b1")}
+        )
+        assert found.instantaneous == pytest.approx(e["I_star_bp"], rel=1e-12)
+        assert found.temporary == pytest.approx(e["temporary_bp"], rel=1e-12)
+        assert found.permanent == pytest.approx(e["permanent_bp"], rel=1e-12)
+        assert found.cost == pytest.approx(e["MI_bp"], rel=1e-12)
+    assert i_star(np.full(3, 1e5), 1e6, 0.25, 0.2).cost.shape == (3,)
+
+
+def test_a_schedule_is_a_target_for_the_quoter():
+    s = AlmgrenChriss(100, 10, 5, sigma=0.5, temporary=0.1)
+    target = s.as_target(start=1000.0)
+    assert [target(t) for t in (0.0, 1000.0, 1001.0, 1005.0, 1010.0, 2000.0)] == [100, 100, 90, 50, 0, 0]
+    model = mm.Affine(base=6.0, slope=0.5)
+    quoter = mm.Quoter(model, mm.Instrument("X", tick="0.01"))
+    assert quoter.quote(500.0, 50, target=target(1005.0)) is not None
+    # sold too little by 7.5 lots: take 8; ahead: leave it
+    assert s.must_cross(5.0, 57.5) == -8
+    assert s.must_cross(5.0, 50.0) == 0
+    assert s.must_cross(5.0, 20.0) == 0
+    assert AlmgrenChriss(-100, 10, 5, sigma=0.5, temporary=0.1).must_cross(5.0, -60) == 10
+
+
+def test_an_overhang_is_brought_back_inside_and_no_further():
+    plan = unwind(80, 50, 3, 3, sigma=0.5, temporary=0.1, risk_aversion=0.5)
+    assert plan.holdings[0] == 80
+    assert plan.holdings[-1] == pytest.approx(50)
+    assert (np.diff(plan.holdings) < 0).all()
+    assert (unwind(30, 50, 3, 3, sigma=0.5, temporary=0.1).holdings == 30).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: AlmgrenChriss(1, 0, 5, 1, 0, 1), "horizon must be a finite number > 0"),
+        (lambda: AlmgrenChriss(1, 1, 0, 1, 0, 1), "periods must be an integer >= 1"),
+        (lambda: AlmgrenChriss(math.nan, 1, 5, 1, 0, 1), "quantity must be a finite number"),
+        (lambda: AlmgrenChriss(1, 1, 5, -1, 0, 1), "sigma must be a finite number >= 0"),
+        (lambda: AlmgrenChriss(1, 1, 5, 1, 20, 1), "temporary must be more than permanent"),
+        (lambda: AlmgrenChriss(1, 1, 5, 1, 0, 1, risk_aversion=-1), "risk_aversion"),
+        (lambda: AlmgrenChriss(1, 1, 5, 1, 0, 1).value_at_risk(1.0), "probability must be strictly between"),
+        (lambda: capped(AlmgrenChriss(10, 1, 5, 1, 0, 1), 1.0), "most must be numbers >= 0 with a sum"),
+        (lambda: market_order_liquidation(1, 1, 0.1, 0.1, 0.1, 0.01), "terminal_penalty must be at least"),
+        (lambda: limit_order_liquidation(0, 1, 1, 1, 1), "quantity must be an integer >= 1"),
+        (lambda: limit_order_liquidation(1, 1, 1, 1, -1), "time_left must be"),
+        (lambda: i_star(1, 0, 0.2, 0.1), "volume must be finite numbers > 0"),
+        (lambda: i_star(1, 1, 0.2, 1.1), "participation must be finite numbers >= 0 <= 1"),
+        (lambda: Schedule([0, 1], [1]), "holdings must be as many numbers as times"),
+        (lambda: unwind(1, -1, 1, 1, 1, 1), "limit must be a finite number >= 0"),
+    ],
+)
+def test_bad_input_is_named(call, words):
+    with pytest.raises(InvalidArgument, match=words):
+        call()
