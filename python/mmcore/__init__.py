@@ -15,6 +15,15 @@ if TYPE_CHECKING:
     from .feeds import load
     from .instruments import Currency, Instrument
     from .inventory import InventoryLaw, inventory_law
+    from .inventory_control import (
+        Demand,
+        eoq,
+        newsvendor,
+        optimal_reorder_quantity,
+        optimal_s_S,
+        rebalance_band,
+        wagner_whitin,
+    )
     from .models import (
         AvellanedaStoikov,
         CarteaJaimungal,
@@ -46,6 +55,7 @@ if TYPE_CHECKING:
     from .replaying import replay, run
     from .results import Result, Results
     from .risk_appetite import RiskAversion, gamma_for
+    from .risk_limits import kelly, volatility_limit
     from .rolling import Estimate, Recalibrate
     from .saving import restore, save
     from .simulation import SimulatedMarket, simulate
@@ -62,6 +72,7 @@ __all__ = [
     "CarteaJaimungal",
     "Comparison",
     "Currency",
+    "Demand",
     "Estimate",
     "Events",
     "Explanation",
@@ -102,11 +113,17 @@ __all__ = [
     "calibrate",
     "compare",
     "efficient_frontier",
+    "eoq",
     "gamma_for",
     "get_include",
     "inventory_law",
+    "kelly",
     "load",
     "mean_variance",
+    "newsvendor",
+    "optimal_reorder_quantity",
+    "optimal_s_S",
+    "rebalance_band",
     "replay",
     "restore",
     "run",
@@ -115,6 +132,8 @@ __all__ = [
     "simulate",
     "target_inventories",
     "unwind",
+    "volatility_limit",
+    "wagner_whitin",
 ]
 
 __version__ = "0.1.0"
@@ -131,6 +150,8 @@ _HOMES = {
     "feeds": "load",
     "instruments": "Currency Instrument",
     "inventory": "InventoryLaw inventory_law",
+    "inventory_control": "Demand eoq newsvendor optimal_reorder_quantity optimal_s_S rebalance_band "
+    "wagner_whitin",
     "models": "AvellanedaStoikov CarteaJaimungal GueantLehalleFernandezTapia "
     "GueantLehalleFernandezTapiaClosedForm",
     "orders": "Action ActionKind Held OpenOrder Orders Report ReportKind",
@@ -139,6 +160,7 @@ _HOMES = {
     "replaying": "replay run",
     "results": "Result Results",
     "risk_appetite": "RiskAversion gamma_for",
+    "risk_limits": "kelly volatility_limit",
     "rolling": "Estimate Recalibrate",
     "saving": "restore save",
     "assumptions": "Sensitivity sensitivity",

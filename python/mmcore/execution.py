@@ -388,7 +388,7 @@ def _quantile(probability: float) -> float:
 def capped(schedule: AlmgrenChriss, most: ArrayLike) -> Schedule:
     """Return the optimal schedule when a period trades at most so many units (a share of the volume).
 
-    The same objective as :class:`AlmgrenChriss` in discrete time, solved as a quadratic program in the trades:
+    The same objective as :class:`AlmgrenChriss` in discrete time, solved as a quadratic program in trades:
     the optimum of a quadratic form with bounds and a budget (:class:`mmcore.portfolio.MeanVariance`).
 
     Parameters

@@ -43,6 +43,7 @@ class Frontier:
             raise Unsupported("a frontier with trading costs: solve for single risk aversions")
         returns = as_vector("expected_returns", expected_returns, len(problem.covariance))
         self.problem, self.expected_returns = problem, returns
+        self.ray: Floats
         least = problem.solve(None)
         if problem.bounded:
             knots, points = [0.0], [least.weights]

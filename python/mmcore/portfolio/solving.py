@@ -204,7 +204,7 @@ class MeanVariance:
         Bounds of each holding; a scalar holds for all. None: unbounded.
     holdings : array_like, optional
         Holdings now, from which a trade costs ``cost`` for each unit.
-    cost : array_like
+    cost : array_like, optional
         Linear cost, one number or one for each asset.
     repair : {None, "clip"}
         ``"clip"`` raises negative eigenvalues of the covariance to zero; by default it is refused.
@@ -230,7 +230,7 @@ class MeanVariance:
         lower: ArrayLike | None = None,
         upper: ArrayLike | None = None,
         holdings: ArrayLike | None = None,
-        cost: ArrayLike = 0.0,
+        cost: ArrayLike | None = None,
         repair: str | None = None,
     ) -> None:
         matrix = as_matrix(covariance)
@@ -243,8 +243,7 @@ class MeanVariance:
         self.budget = budget
         self.bounded = lower is not None or upper is not None
         self.holdings = None if holdings is None else as_vector("holdings", holdings, n)
-        plain = holdings is None and type(cost) is float and not cost
-        self.cost = None if plain else as_vector("cost", cost, n)
+        self.cost = None if cost is None else as_vector("cost", cost, n)
         self._priced = self.cost is not None and bool(self.cost.any())
         if self._priced and self.holdings is None:
             raise InvalidArgument("cost needs the holdings that are traded from", argument="holdings")
@@ -269,8 +268,8 @@ class MeanVariance:
             self.lower = as_vector("lower", -np.inf if lower is None else lower, n, infinite=True)
             self.upper = as_vector("upper", np.inf if upper is None else upper, n, infinite=True)
             self._feasible()
-        if self._priced and (as_vector("cost", cost, n) < 0.0).any():
-            raise InvalidArgument(argument="cost", value=float(np.min(cost)), allowed="numbers >= 0")
+        if self.cost is not None and (self.cost < 0.0).any():
+            raise InvalidArgument(argument="cost", value=float(self.cost.min()), allowed="numbers >= 0")
 
     def _feasible(self) -> None:
         wrong = (self.lower > self.upper) | (self.lower == np.inf) | (self.upper == -np.inf)
@@ -613,7 +612,7 @@ def mean_variance(
     lower: ArrayLike | None = None,
     upper: ArrayLike | None = None,
     holdings: ArrayLike | None = None,
-    cost: ArrayLike = 0.0,
+    cost: ArrayLike | None = None,
     target_return: float | None = None,
     target_risk: float | None = None,
     repair: str | None = None,
@@ -683,7 +682,7 @@ def target_inventories(
     *,
     limits: ArrayLike | None = None,
     holdings: ArrayLike | None = None,
-    cost: ArrayLike = 0.0,
+    cost: ArrayLike | None = None,
     repair: str | None = None,
 ) -> Portfolio:
     r"""Find a market maker's best inventories: no budget, only what is expected, risk, limits and costs.

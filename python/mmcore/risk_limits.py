@@ -1,0 +1,225 @@
+r"""How large a position may be: limits in units of risk, of growth, of the market's volume, and of capital.
+
+Each is one line of arithmetic with a definition that can be checked:
+
+- **volatility** (:func:`volatility_limit`): a budget R of P&L deviation over a horizon T allows
+  :math:`q = R/(\sigma\sqrt T)` lots: twice the volatility, half the limit;
+- **budgets** (:func:`risk_budget_limits`): the same for several instruments that share a budget, split by
+  weights or counted with their correlations;
+- **growth** (:func:`kelly`): the holdings that maximise expected log growth, :math:`f = \Sigma^{-1}\mu`
+  (times a fraction); for a bet, :func:`kelly_bet`;
+- **volume** (:func:`capacity`): what can be traded in a time at a share of the volume;
+- **margin** (:func:`margin_limit`): what the capital can carry.
+
+Sizes are in lots, prices in ticks, times in seconds, money in ticks·lots; all arguments may be arrays.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .errors import InvalidArgument
+
+__all__ = ["capacity", "kelly", "kelly_bet", "margin_limit", "risk_budget_limits", "volatility_limit"]
+
+Floats = NDArray[np.float64]
+
+
+def _numbers(name: str, value: Any, low: float = 0.0, high: float = math.inf, open_low: bool = True) -> Any:
+    try:
+        array = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        array = np.array(math.nan)
+    good = ((array > low) if open_low else (array >= low)) & (array <= high) & np.isfinite(array)
+    if not good.all() or isinstance(value, (bool, str)):
+        bounds = f"{'>' if open_low else '>='} {low:g}" + (f" and <= {high:g}" if high < math.inf else "")
+        index = int(np.argmin(good)) if array.ndim else None
+        given = float(array.flat[index]) if index is not None else value
+        noun = "finite numbers" if array.ndim else "a finite number"
+        raise InvalidArgument(argument=name, value=given, allowed=f"{noun} {bounds}", index=index)
+    return array
+
+
+def _plain(value: Any) -> Any:
+    return float(value) if np.ndim(value) == 0 else value
+
+
+def volatility_limit(
+    risk: ArrayLike, sigma: ArrayLike, horizon: ArrayLike, most: ArrayLike = math.inf
+) -> Any:
+    r"""Return the largest inventory whose P&L deviates by no more than a budget: :math:`R/(\sigma\sqrt T)`.
+
+    Parameters
+    ----------
+    risk : array_like
+        R > 0, ticks·lots: one standard deviation (divide a value at risk by its quantile).
+    sigma : array_like
+        Volatility now, ticks/√s; > 0.
+    horizon : array_like
+        T > 0, seconds: how long it takes to get out.
+    most : array_like
+        Limit in lots that holds in the quietest market too.
+
+    Returns
+    -------
+    float or ndarray
+        Lots; round down for ``Limits(max_position=…)``.
+
+    Examples
+    --------
+    >>> volatility_limit(6000, sigma=2.0, horizon=900), volatility_limit(6000, sigma=4.0, horizon=900)
+    (100.0, 50.0)
+    """
+    top = np.asarray(most, dtype=np.float64)
+    if not (top >= 0.0).all():
+        raise InvalidArgument(argument="most", value=most, allowed="numbers >= 0")
+    r, s, t = _numbers("risk", risk), _numbers("sigma", sigma), _numbers("horizon", horizon)
+    return _plain(np.minimum(r / (s * np.sqrt(t)), top))
+
+
+def risk_budget_limits(
+    risk: float, covariance: ArrayLike, horizon: float, weights: ArrayLike | None = None, joint: bool = True
+) -> Floats:
+    r"""Split a budget of P&L deviation over instruments, as position limits.
+
+    Limit i is :math:`R w_i/(\sigma_i\sqrt T)`, scaled so that the budget holds when all limits are used at
+    once in the worst combination of long and short (``joint``); else each instrument alone keeps its share.
+
+    Parameters
+    ----------
+    risk : float
+        Budget R, ticks·lots.
+    covariance : array_like, shape (n, n)
+        Of price changes per second, ticks²/s.
+    horizon : float
+        Seconds.
+    weights : array_like, optional
+        Shares of the budget; equal by default.
+    joint : bool
+        Count correlations. The worst of the signs is found by trying them, for up to 20 instruments.
+
+    Examples
+    --------
+    >>> risk_budget_limits(100, [[4.0, 0.0], [0.0, 1.0]], 25, joint=False)
+    array([ 5., 10.])
+    >>> risk_budget_limits(100, [[4.0, 2.0], [2.0, 1.0]], 25)
+    array([ 5., 10.])
+    """
+    from .portfolio.covariances import as_matrix, as_vector, refuse
+
+    matrix = as_matrix(covariance)
+    refuse(matrix)
+    n = len(matrix)
+    share = np.full(n, 1.0 / n) if weights is None else as_vector("weights", weights, n)
+    if (share < 0.0).any() or abs(share.sum() - 1.0) > 1e-9:
+        raise InvalidArgument(argument="weights", value=weights, allowed="numbers >= 0 with sum 1")
+    deviation = np.sqrt(matrix.diagonal())
+    if not (deviation > 0.0).all():
+        index = int(np.argmin(deviation))
+        raise InvalidArgument(argument="covariance", value=0.0, allowed="positive variances", index=index)
+    budget, time = float(_numbers("risk", risk)), float(_numbers("horizon", horizon))
+    limits = budget * share / (deviation * math.sqrt(time))
+    if not joint:
+        return np.asarray(limits)
+    if n > 20:
+        raise InvalidArgument(argument="joint", value=True, allowed="False for more than 20 instruments")
+    # a convex form has its largest value on a box at a corner; corners come in pairs of opposite signs
+    corner = np.arange(2 ** (n - 1))[:, None] >> np.arange(n) & 1
+    held = (1.0 - 2.0 * corner) * limits
+    worst = math.sqrt(float(np.einsum("ij,ij->i", held @ matrix, held).max()) * time)
+    return np.asarray(limits * (budget / worst))
+
+
+def kelly(expected_returns: ArrayLike, covariance: ArrayLike, fraction: float = 1.0) -> Floats:
+    r"""Holdings that maximise expected log growth, in continuous time: fraction · Σ⁻¹μ.
+
+    Parameters
+    ----------
+    expected_returns : array_like, shape (n,)
+        Excess returns per unit of time.
+    covariance : array_like, shape (n, n)
+    fraction : float
+        0 < fraction <= 1: half of it keeps three quarters of the growth at half the risk.
+
+    Returns
+    -------
+    ndarray
+        Shares of wealth; their sum is free.
+
+    Examples
+    --------
+    >>> kelly([0.04], [[0.04]], fraction=0.5)
+    array([0.5])
+    """
+    from .portfolio import mean_variance
+
+    part = float(_numbers("fraction", fraction, 0.0, 1.0))
+    return mean_variance(covariance, expected_returns, 1.0 / part, budget=None).weights
+
+
+def kelly_bet(probability: ArrayLike, win: ArrayLike, loss: ArrayLike = 1.0, fraction: float = 1.0) -> Any:
+    r"""Share of wealth to stake where a unit wins ``win`` with this probability and loses ``loss`` else.
+
+    :math:`f = p/l - (1 - p)/w`, and 0 where that is negative: there is no growth in the bet.
+
+    Examples
+    --------
+    >>> round(kelly_bet(0.6, 1.0), 12)
+    0.2
+    """
+    p = _numbers("probability", probability, 0.0, 1.0, open_low=False)
+    w, x = _numbers("win", win), _numbers("loss", loss)
+    part = float(_numbers("fraction", fraction, 0.0, 1.0))
+    return _plain(part * np.maximum(p / x - (1.0 - p) / w, 0.0))
+
+
+def capacity(volume: ArrayLike, participation: ArrayLike, time: ArrayLike) -> Any:
+    """Lots that can be traded in a time at a share of the market's volume.
+
+    Parameters
+    ----------
+    volume : array_like
+        Lots per second that trade in the market without us.
+    participation : array_like
+        Our share of the volume that then trades: 0 <= share < 1, so that we trade share/(1 - share) of it.
+    time : array_like
+        Seconds.
+
+    Examples
+    --------
+    >>> capacity(volume=2.0, participation=0.2, time=600)
+    300.0
+    """
+    v, t = _numbers("volume", volume, open_low=False), _numbers("time", time, open_low=False)
+    share = _numbers("participation", participation, 0.0, math.nextafter(1.0, 0.0), open_low=False)
+    return _plain(v * t * share / (1.0 - share))
+
+
+def margin_limit(
+    capital: ArrayLike, margin_rate: ArrayLike, price: ArrayLike, stress: ArrayLike = 0.0
+) -> Any:
+    """Lots that capital can carry: margin, and a move of the price against them, both paid.
+
+    Parameters
+    ----------
+    capital : array_like
+        Money, ticks·lots (currency: divide by ``instrument.tick_value``).
+    margin_rate : array_like
+        Margin as a share of the notional.
+    price : array_like
+        Ticks.
+    stress : array_like
+        Ticks that the price may move against the position before margin is called.
+
+    Examples
+    --------
+    >>> margin_limit(1_000_000, 0.1, 5_000, stress=500)
+    1000.0
+    """
+    money = _numbers("capital", capital, open_low=False)
+    rate, at = _numbers("margin_rate", margin_rate), _numbers("price", price)
+    return _plain(money / (rate * at + _numbers("stress", stress, open_low=False)))
