@@ -963,9 +963,9 @@ def finite_horizon(
         How many standard deviations about its mean demand may be.
     tails : {"kept", "cut"}
         ``"kept"``: the probabilities within are made to sum to 1, and all costs are those of this
-        whole-number demand. ``"cut"``: what is beyond is left out of the transitions, while a period's cost is
-        that of the distribution itself; the convention of published figures, which loses that share of later
-        costs.
+        whole-number demand. ``"cut"``: what is beyond is left out of the transitions, while a period's
+        cost is that of the distribution itself; the convention of published figures, which loses that
+        share of later costs.
 
     Examples
     --------

@@ -1,0 +1,145 @@
+"""Sizing: portfolios, frontiers and inventory policies, beside raw LAPACK and the packages installed.
+
+Peers (piqp, cvxcla) are measured where they can be imported: they are no dependency of anything here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from scipy.linalg.lapack import dpotrf, dpotrs
+
+from mmcore.inventory_control import Demand, eoq, finite_horizon, optimal_s_S, wagner_whitin
+from mmcore.portfolio import MeanVariance, efficient_frontier, mean_variance
+
+from .harness import Row, compare
+
+Work = Callable[[int], object]
+
+
+def repeated(once: Callable[[], object]) -> Work:
+    """Turn a case into a loop over it."""
+
+    def work(times: int) -> None:
+        for _ in range(times):
+            once()
+
+    return work
+
+
+def market(n: int) -> tuple[Any, Any]:
+    """Five-factor covariance, seed 0: one market factor, four smaller ones."""
+    rng = np.random.default_rng(0)
+    load = np.column_stack([rng.normal(1.0, 0.3, n) * 0.16, rng.normal(size=(n, 4)) * 0.05])
+    covariance = load @ load.T + np.diag(rng.uniform(0.1, 0.4, n) ** 2)
+    return (covariance + covariance.T) / 2, rng.normal(0.08, 0.05, n)
+
+
+def piqp_solver(covariance: Any, returns: Any, upper: float | None) -> Callable[[], object]:
+    """Dense piqp on the same problem, set up anew each time."""
+    import piqp
+
+    n = len(returns)
+    ones, one = np.ones((1, n)), np.ones(1)
+
+    def once() -> object:
+        solver = piqp.DenseSolver()
+        bounds = {} if upper is None else {"x_l": np.zeros(n), "x_u": np.full(n, upper)}
+        solver.setup(3.0 * covariance, -returns, ones, one, **bounds)
+        solver.solve()
+        return solver.result.x
+
+    return once
+
+
+def equality(n: int, operations: int) -> list[Row]:
+    """Mean-variance with a budget only."""
+    covariance, returns = market(n)
+    both = np.ones((2, n))
+    both[1] = returns
+
+    def raw() -> object:
+        factor, _ = dpotrf(covariance.T, lower=1, clean=0)
+        return dpotrs(factor, both.T, lower=1)
+
+    floor = "potrf + potrs, two right-hand sides"
+    ready = MeanVariance(covariance)
+    cases = {
+        floor: repeated(raw),
+        "mean_variance": repeated(lambda: mean_variance(covariance, returns, 3.0)),
+        "the same, factored": repeated(lambda: ready.solve(returns, 3.0)),
+    }
+    if find_spec("piqp") and n <= 500:
+        cases["piqp"] = repeated(piqp_solver(covariance, returns, None))
+    goals = {"mean_variance": {20: 7.0, 500: 1.3, 2000: 1.2}[n]}
+    return compare(cases, floor=floor, operations=operations, rounds=9, goals=goals)
+
+
+def bounded(n: int) -> list[Row]:
+    """Long-only with a cap; warm: returns that moved a little."""
+    covariance, returns = market(n)
+    cap = max(0.05, 2.0 / n)
+    moved = [returns + 0.001 * np.random.default_rng(k).normal(size=n) for k in range(64)]
+    problem = MeanVariance(covariance, lower=0.0, upper=cap)
+    turn = iter(range(10**9))
+    cases = {
+        "cold": repeated(lambda: mean_variance(covariance, returns, 3.0, lower=0.0, upper=cap)),
+        "warm": repeated(lambda: problem.solve(moved[next(turn) % 64], 3.0)),
+    }
+    if find_spec("piqp"):
+        cases["piqp"] = repeated(piqp_solver(covariance, returns, cap))
+    return compare(cases, floor="piqp" if "piqp" in cases else "cold", operations=3, rounds=9)
+
+
+def frontier(n: int) -> list[Row]:
+    """All turning points, long-only."""
+    covariance, returns = market(n)
+    cases = {"efficient_frontier": repeated(lambda: efficient_frontier(covariance, returns))}
+    if find_spec("cvxcla"):
+        from cvxcla import CLA
+
+        def peer() -> object:
+            return CLA(
+                mean=returns, covariance=covariance, lower_bounds=np.zeros(n), upper_bounds=np.ones(n),
+                a=np.ones((1, n)), b=np.ones(1),
+            )  # fmt: skip
+
+        cases["cvxcla"] = repeated(peer)
+    rows = compare(cases, floor="cvxcla" if "cvxcla" in cases else None, operations=1, rounds=7)
+    rows[0].note = f"{len(efficient_frontier(covariance, returns))} turning points"
+    return rows
+
+
+def policies() -> list[Row]:
+    """Inventory policies, each once."""
+    rng = np.random.default_rng(0)
+    a, b, c = (rng.uniform(1.0, 2.0, 10**6) for _ in range(3))
+    demand = rng.integers(0, 100, 365)
+    normal, poisson = Demand.normal(100, 20), Demand.poisson(64)
+    cases = {
+        "EOQ over 1e6 instruments": repeated(lambda: eoq(a, b, c)),
+        "(s, S) exact, Poisson 64": repeated(lambda: optimal_s_S(1, 9, 64, poisson)),
+        "Wagner-Whitin, 365 periods": repeated(lambda: wagner_whitin(demand, 500, 1)),
+        "finite horizon, 5 periods": repeated(
+            lambda: finite_horizon(
+                5, 1, 20, 50, normal, purchase_cost=2, terminal_holding_cost=1, terminal_stockout_cost=20
+            )
+        ),
+    }
+    return compare(cases, operations=2, rounds=9)
+
+
+def rows() -> dict[str, list[Row]]:
+    """Return the tables of this benchmark."""
+    return {
+        "equality mean-variance, n = 20, ns": equality(20, 1000),
+        "equality mean-variance, n = 500, ns": equality(500, 5),
+        "equality mean-variance, n = 2000, ns": equality(2000, 1),
+        "long-only with a cap, n = 500, ns": bounded(500),
+        "exact long-only frontier, n = 20, ns": frontier(20),
+        "exact long-only frontier, n = 500, ns": frontier(500),
+        "inventory policies, ns": policies(),
+    }
