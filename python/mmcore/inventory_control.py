@@ -180,7 +180,7 @@ def rebalance_band(
     turnover : array_like
         D, lots per second by which the position drifts.
     cost : array_like
-        S, ticks·lots for each re-balance: fees, half-spread and impact.
+        S, tick·lots for each re-balance: fees, half-spread and impact.
     sigma : array_like
         Volatility, ticks/√s.
     risk_aversion : array_like
@@ -192,11 +192,11 @@ def rebalance_band(
     -------
     OrderQuantity
         ``quantity`` is the band in lots, ``cycle_time`` the seconds between re-balances, ``cost`` what both
-        cost, ticks·lots per second.
+        cost, tick·lots per second.
 
     Examples
     --------
-    A hedge drifts by 0.05 lots a second; a re-hedge costs 3 ticks·lots; σ is 2 ticks/√s and γ 1e-4:
+    A hedge drifts by 0.05 lots a second; a re-hedge costs 3 tick·lots; σ is 2 ticks/√s and γ 1e-4:
 
     >>> rebalance_band(0.05, 3.0, sigma=2.0, risk_aversion=1e-4)
     OrderQuantity(quantity=38.7298, cycle_time=774.597, cost=0.00774597)

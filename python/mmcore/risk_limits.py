@@ -11,7 +11,7 @@ Each is one line of arithmetic with a definition that can be checked:
 - **volume** (:func:`capacity`): what can be traded in a time at a share of the volume;
 - **margin** (:func:`margin_limit`): what the capital can carry.
 
-Sizes are in lots, prices in ticks, times in seconds, money in ticks·lots; all arguments may be arrays.
+Sizes are in lots, prices in ticks, times in seconds, money in tick·lots; all arguments may be arrays.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def volatility_limit(
     Parameters
     ----------
     risk : array_like
-        R > 0, ticks·lots: one standard deviation (divide a value at risk by its quantile).
+        R > 0, tick·lots: one standard deviation (divide a value at risk by its quantile).
     sigma : array_like
         Volatility now, ticks/√s; > 0.
     horizon : array_like
@@ -92,7 +92,7 @@ def risk_budget_limits(
     Parameters
     ----------
     risk : float
-        Budget R, ticks·lots.
+        Budget R, tick·lots.
     covariance : array_like, shape (n, n)
         Of price changes per second, ticks²/s.
     horizon : float
@@ -207,7 +207,7 @@ def margin_limit(
     Parameters
     ----------
     capital : array_like
-        Money, ticks·lots (currency: divide by ``instrument.tick_value``).
+        Money, tick·lots (currency: divide by ``instrument.tick_value``).
     margin_rate : array_like
         Margin as a share of the notional.
     price : array_like
