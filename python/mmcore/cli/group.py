@@ -19,6 +19,7 @@ COMMANDS = {
     "calibrate": "Measure volatility and fill intensity, with errors.",
     "quote": "Quote once, and explain every step.",
     "solve": "Solve a dynamic program, with proven bounds.",
+    "size": "Size an order, a portfolio, an execution.",
     "init": "Write a commented configuration and a strategy script.",
 }
 """The commands and what they do; each lives in the module of its name."""
