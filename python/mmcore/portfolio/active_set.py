@@ -40,8 +40,8 @@ __all__ = ["ActiveSet"]
 
 Floats = NDArray[np.float64]
 
-_PIVOT = 1e-11
-"""A pivot below this share of its diagonal entry is a linear dependence."""
+_PIVOT = 1e-10
+"""In a singular covariance a pivot below this share of its diagonal entry is a linear dependence."""
 
 
 class ActiveSet:
@@ -57,20 +57,31 @@ class ActiveSet:
         Slopes below, between and above them, ascending; the outer ones infinite.
     budget : float or None
         The sum of the holdings; None: free.
-    shift : float
-        Multiple of 11' to add to the covariance; 0 without a budget.
+    singular : bool
+        Whether the covariance is singular, or nearly.
     """
 
     def __init__(
-        self, covariance: Floats, nodes: Floats, slopes: Floats, budget: float | None, shift: float = 0.0
+        self,
+        covariance: Floats,
+        nodes: Floats,
+        slopes: Floats,
+        budget: float | None,
+        singular: bool = False,
     ) -> None:
         n = len(covariance)
         self.covariance, self.nodes, self.slopes = covariance, nodes, slopes
-        self.budget, self.shift = budget, shift
+        self.budget, self._least = budget, _PIVOT if singular else 0.0
+        # a multiple of 11' that makes it regular where the budget does
+        lifts = singular and budget is not None
+        self.shift = (float(covariance.diagonal().mean()) or 1.0) if lifts else 0.0
         self.at = np.zeros(n, dtype=np.intp)  # node, or the segment between nodes at - 1 and at
         self.free = np.empty(0, dtype=np.intp)
         self.x = np.zeros(n)
         self.ray = np.zeros(n)  # slope of the solution where the last path ended
+        self._pull: Floats | None = None  # covariance times what is held at nodes
+        self._fixed = 0.0  # its sum
+        self._stale = True
         self.steps = 0
         self._rows = np.empty((min(n, 64), n))  # covariance rows of the free assets, in their order
 
@@ -80,6 +91,7 @@ class ActiveSet:
         """Stand at a feasible x: the free assets inside segment ``at``, the others at node ``at``."""
         self.x, self.at = x, at
         self.free = free[:0]
+        self._stale = True
         for j in free:
             self._enter(int(j))
 
@@ -89,21 +101,40 @@ class ActiveSet:
             self._rows = np.concatenate([self._rows, np.empty((max(k, 16), len(self.x)))])
         np.add(self.covariance[j], self.shift, out=self._rows[k])
         self.free = np.append(self.free, j)
+        self._stale = self._stale or self.x[j] != 0.0
 
     def _leave(self, i: int) -> None:
+        self._stale = self._stale or self.x[self.free[i]] != 0.0
         last = len(self.free) - 1
-        self.free[i] = self.free[last]
-        self._rows[i] = self._rows[last]
+        if i < last:
+            self.free[i] = self.free[last]
+            self._rows[i] = self._rows[last]
         self.free = self.free[:last]
+
+    def _hold(self) -> None:
+        """Take stock of what is held at nodes; done when one with a holding has come or gone."""
+        fixed = self.x.copy()
+        fixed[self.free] = 0.0
+        used = np.flatnonzero(fixed)
+        self._stale, self._pull, self._fixed = False, None, 0.0
+        if used.size:
+            if 4 * used.size < len(fixed):
+                self._pull = fixed[used] @ self.covariance[used]
+            else:
+                self._pull = self.covariance @ fixed
+            self._fixed = float(fixed.sum())
+            if self.shift:
+                self._pull = self._pull + self.shift * self._fixed
 
     def _factor(self) -> tuple[Any, bool]:
         """Cholesky factor of the free block, and whether the last asset depends on the others."""
-        block = self._rows[: len(self.free)][:, self.free]
+        block = self._rows[: len(self.free)].take(self.free, axis=1)
+        least = self._least * block[-1, -1]  # read before the factor takes its place
         factor, info = dpotrf(block.T, lower=1, clean=0, overwrite_a=1)
         if info > 0:
             return factor, True
         last = factor[-1, -1]
-        return factor, bool(last * last <= _PIVOT * block[-1, -1])
+        return factor, bool(last * last <= least)
 
     def settle(self, c: Floats) -> None:
         """From a feasible x and its partition to the optimum of the linear term c.
@@ -127,40 +158,44 @@ class ActiveSet:
         inside = (1.0 + np.modf(every * 0.6180339887498949)[0]) * (np.abs(m).max() or 1.0)
         inside = np.where(at_node, np.minimum(inside, 0.25 * (high - low)), 0.0)
         start -= np.clip(m, low + inside, high - inside) + nu
-        self.follow(start, c - start, 0.0, 1.0)
+        self.follow(np.array([start, c - start]), 0.0, 1.0)
         # once more at the end, where nothing is left of the terms that it began with
         if len(self.free):
             factor, dependent = self._factor()
             if not dependent:
-                self.x[self.free] = self.lines(c, np.zeros(len(c)), factor)[0][0]
+                self.x[self.free] = self.lines(np.array([c, np.zeros(len(c))]), factor)[0, self.free]
 
-    def guess(self, c: Floats, rounds: int = 12) -> bool:
+    def guess(self, c: Floats, first: Floats | None, rounds: int = 12) -> bool:
         """Exchange all offenders at once until none is left (block pivoting); say whether that happened.
 
-        It seldom fails and is then of no use: :meth:`settle` does not depend on it.
+        ``first`` is the solution without bounds, where it is known. It seldom fails and is then of no use:
+        :meth:`settle` does not depend on it.
         """
         n = len(self.x)
         if len(self.nodes) != 2:
             return False
         low, high = self.nodes
         state = np.zeros(n, dtype=np.int8)  # -1 at the lower node, 1 at the upper, 0 free
-        zero = np.zeros(n)
+        if first is not None:
+            state[first < low], state[first > high] = -1, 1
+        line = np.array([c, np.zeros(n)])
         fewest, patience = n + 1, 3
         for _ in range(rounds):
-            at = np.where(state < 0, 0, 1).astype(np.intp)
             x = np.where(state < 0, low, np.where(state > 0, high, 0.0))
             free = np.flatnonzero(state == 0)
             if not len(free) and self.budget is not None:
                 return False
-            self.x, self.at, self.free = x, at, free
+            self.x, self.at, self.free = x, np.where(state < 0, 0, 1).astype(np.intp), free
             self._rows = self.covariance[free] + self.shift if self.shift else self.covariance[free]
+            self._stale = True
             factor, dependent = self._factor() if len(free) else (None, False)
             if dependent:
                 return False
-            line, m = self.lines(c, zero, factor)
-            x[free] = line[0]
-            below, above = x < low, x > high
-            back = ((state < 0) & (m[0] < 0.0)) | ((state > 0) & (m[0] > 0.0))
+            found = self.lines(line, factor)[0]
+            x[free] = found[free]
+            inside = state == 0
+            below, above = inside & (x < low), inside & (x > high)
+            back = ((state < 0) & (found < 0.0)) | ((state > 0) & (found > 0.0))
             wrong = int(below.sum() + above.sum() + back.sum())
             if not wrong:
                 return True
@@ -174,154 +209,181 @@ class ActiveSet:
 
     # -- the path ----------------------------------------------------------------------------------
 
-    def lines(self, c0: Floats, c1: Floats, factor: Any) -> tuple[Floats, Floats]:
-        """Solution on the free assets and multipliers of all, each as value and slope in theta."""
+    def lines(self, c: Floats, factor: Any) -> Floats:
+        """Return value and slope in theta, of the solution for free assets and the multiplier for others."""
+        if self._stale:
+            self._hold()
         free, k = self.free, len(self.free)
-        fixed = self.x.copy()
-        fixed[free] = 0.0
-        used = np.flatnonzero(fixed)
-        n = len(fixed)
-        pull = np.zeros((2, n))  # c - Sigma x of the fixed, value and slope
-        pull[0], pull[1] = c0, c1
-        if used.size:
-            if 4 * used.size < n:
-                pull[0] -= fixed[used] @ self.covariance[used]
-            else:
-                pull[0] -= self.covariance @ fixed
-            if self.shift:
-                pull[0] -= self.shift * fixed.sum()
-        if self.budget is not None and k:
-            pull[1] -= pull[1, free[0]]  # equal terms then give exact zeros; the budget makes it a constant
+        if not k:
+            found = np.negative(c)
+            if self._pull is not None:
+                found[0] += self._pull
+            return found
         right = np.ones((3, k))
-        right[:2] = pull[:, free]
+        c.take(free, axis=1, out=right[:2])
         right[0] -= self.slopes[self.at[free], free]
+        if self._pull is not None:
+            right[0] -= self._pull[free]
+        nu, tilt = 0.0, 0.0
         if self.budget is None:
-            line = dpotrs(factor, right[:2].T, lower=1)[0].T if k else right[:2]
-            nu = np.zeros(2)
+            line = dpotrs(factor, right[:2].T, lower=1)[0].T
         else:
+            # equal terms then give exact zeros; the budget makes what is taken off a constant
+            shared = float(right[1, 0])
+            right[1] -= shared
             solved = dpotrs(factor, right.T, lower=1)[0].T
-            total = solved.sum(axis=1)
-            left = np.array([self.budget - fixed.sum(), 0.0])
-            nu = (left - total[:2]) / total[2]
-            # the budget alone settles a single free asset: without a slope made of rounding
-            line = solved[:2] + nu[:, None] * solved[2] if k > 1 else left[:, None]
-            miss = (left - line.sum(axis=1)) / total[2]  # by the rounding of an ill-conditioned block
-            line = line + miss[:, None] * solved[2]
-            nu = nu + miss
-        multipliers = line @ self._rows[:k] - pull - nu[:, None]
-        return line, multipliers
+            value, slope, unit = solved
+            left = self.budget - self._fixed
+            line = solved[:2]
+            if k > 1:
+                total = float(unit.sum())
+                # once more for the rounding of an ill-conditioned block
+                for _ in range(2):
+                    more = (left - float(value.sum())) / total
+                    less = -float(slope.sum()) / total
+                    value += more * unit
+                    slope += less * unit
+                    nu, tilt = nu + more, tilt + less
+            else:
+                # the budget alone settles a single free asset: without a slope made of rounding
+                nu, tilt = (left - float(value[0])) / float(unit[0]), 0.0
+                value[0], slope[0] = left, 0.0
+            tilt -= shared
+        found = line @ self._rows[:k]
+        found -= c
+        if self._pull is not None:
+            found[0] += self._pull
+        if self.budget is not None:
+            found[0] -= nu
+            found[1] -= tilt
+        found[:, free] = line
+        return found
+
+    def _marks(self) -> Floats:
+        """Where each line stops when it falls and when it rises: nodes of free assets, edges of multipliers."""
+        every = np.arange(len(self.x))
+        last = len(self.slopes) - 1
+        marks = -np.array([self.slopes[np.minimum(self.at + 1, last), every], self.slopes[self.at, every]])
+        free = self.free
+        marks[0, free], marks[1, free] = self.nodes[self.at[free] - 1, free], self.nodes[self.at[free], free]
+        return marks
 
     def follow(
         self,
-        c0: Floats,
-        c1: Floats,
+        c: Floats,
         start: float,
         end: float,
         visit: Any = None,
     ) -> float:
-        """Follow the solution from theta = start to end; return where it stopped.
+        """Follow the solution for c[0] + theta c[1] from theta = start to end; return where it stopped.
 
         ``visit(theta, x)`` is called at each turning point; a true answer stops the path there. The solution
         at the last theta is in :attr:`x`. An infinite ``end`` is reached when nothing changes any more.
         """
-        theta = start
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            return self._follow(c, start, end, visit)
+
+    def _follow(self, c: Floats, theta: float, end: float, visit: Any) -> float:
         factor, _ = self._factor() if len(self.free) else (None, False)
         limit = self.steps + 50 * len(self.x) + 1000
-        every = np.arange(len(self.x))
+        marks = self._marks()
+        x = self.x
         while True:
-            line, m = self.lines(c0, c1, factor)
+            lines = self.lines(c, factor)
+            value, slope = lines
+            falls = slope < 0.0
+            when = np.where(falls, marks[0], marks[1])
+            when -= value
+            when /= slope
+            when[slope == 0.0] = np.inf
+            j = int(when.argmin())
             free = self.free
-            value, slope = line
-            # free assets that reach a node
-            seat = self.at[free]
-            with np.errstate(divide="ignore", invalid="ignore"):
-                goal = np.where(slope < 0.0, self.nodes[seat - 1, free], self.nodes[seat, free])
-                when = np.where(slope != 0.0, (goal - value) / slope, np.inf)
-                # multipliers that leave the interval of their node
-                edge = -np.where(m[1] < 0.0, self.slopes[self.at + 1, every], self.slopes[self.at, every])
-                turn = np.where(m[1] != 0.0, (edge - m[0]) / m[1], np.inf)
-            turn[free] = np.inf
-            i = int(np.argmin(when)) if len(when) else -1
-            j = int(np.argmin(turn))
-            next_leave = max(float(when[i]), theta) if i >= 0 else np.inf
-            next_enter = max(float(turn[j]), theta)
-            stop = min(next_leave, next_enter)
+            stop = max(float(when[j]), theta)
+            # of several at once one that leaves goes first: the free block stays as regular as it can
+            among = when[free]
+            i = int(among.argmin()) if len(free) else -1
+            leaves = i >= 0 and bool(among[i] <= stop)
+            if leaves:
+                j = int(free[i])
             if stop >= end or stop == np.inf:
-                self.x[free] = value + (end if np.isfinite(end) else theta) * slope
-                self.ray = np.zeros(len(self.x))
-                self.ray[free] = slope
+                x[free] = value[free] + (end if np.isfinite(end) else theta) * slope[free]
+                self.ray = np.zeros(len(x))
+                self.ray[free] = slope[free]
                 return end
             theta = stop
-            self.x[free] = value + theta * slope
+            x[free] = value[free] + theta * slope[free]
             self.steps += 1
             if self.steps > limit:
                 raise NoConvergence(f"the active set has not settled after {self.steps} steps")
-            if next_leave <= next_enter:
-                up = slope[i] > 0.0
-                asset = int(free[i])
-                if not up:
-                    self.at[asset] -= 1
-                self.x[asset] = self.nodes[self.at[asset], asset]
+            if leaves:
+                if falls[j]:
+                    self.at[j] -= 1
+                x[j] = self.nodes[self.at[j], j]
                 self._leave(i)
                 factor, _ = self._factor() if len(self.free) else (None, False)
+                marks[0, j], marks[1, j] = -self.slopes[self.at[j] + 1, j], -self.slopes[self.at[j], j]
             else:
-                up = bool(m[1, j] < 0.0)  # the multiplier falls: more of it is wanted
-                factor = self._take_in(j, up)
-            if visit is not None and visit(theta, self.x):
+                count = len(free)
+                factor = self._take_in(j, bool(falls[j]))  # the multiplier falls: more of it is wanted
+                if len(self.free) == count + 1:
+                    marks[0, j], marks[1, j] = self.nodes[self.at[j] - 1, j], self.nodes[self.at[j], j]
+                else:
+                    marks = self._marks()
+            if visit is not None and visit(theta, x):
                 return theta
 
     def _take_in(self, j: int, up: bool) -> Any:
         """Free asset j from its node, upwards or downwards, exchanging it where the block is singular."""
-        while True:
-            node = self.at[j]
-            self.at[j] = node + 1 if up else node
-            self._enter(j)
-            factor, dependent = self._factor()
-            if not dependent:
-                return factor
-            self._leave(len(self.free) - 1)
-            # the null direction: one unit of j, financed by the free assets
-            free, k = self.free, len(self.free)
-            block, _ = self._factor() if k else (None, False)
-            direction = np.zeros(len(self.x))
-            if k:
-                right = np.ones((2, k))
-                right[0] = -self.shift - self.covariance[j, free]
-                solved = dpotrs(block, right.T, lower=1)[0].T
-                direction[free] = solved[0]
-                if self.budget is not None:
-                    direction[free] -= (solved[0].sum() + 1.0) / solved[1].sum() * solved[1]
-            direction[j] = 1.0
-            if not up:
-                direction = -direction
-            movers = np.append(free, j)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                goal = np.where(
-                    direction[movers] < 0.0,
-                    self.nodes[self.at[movers] - 1, movers],
-                    self.nodes[self.at[movers], movers],
-                )
-                length = np.where(
-                    np.abs(direction[movers]) > 1e-12, (goal - self.x[movers]) / direction[movers], np.inf
-                )
-            first = int(np.argmin(length))
-            if not np.isfinite(length[first]):
-                raise InvalidArgument(
-                    "the covariance has a direction without risk and nothing bounds the holdings along it",
-                    argument="covariance",
-                )
-            self.x[movers] += max(float(length[first]), 0.0) * direction[movers]
-            out = int(movers[first])
-            if direction[out] < 0.0:
-                self.at[out] -= 1
-            self.x[out] = self.nodes[self.at[out], out]
-            if out == j:
-                # it crossed a whole segment without risk: its next one may cost more
-                return block
-            self._leave(first)
-            # j is free now; the block without the one that left may be regular, or j in it again dependent
-            self._enter(j)
-            factor, dependent = self._factor()
-            if not dependent:
-                return factor
-            raise NoConvergence("the covariance is singular to rounding: repair it")
+        node = self.at[j]
+        self.at[j] = node + 1 if up else node
+        self._enter(j)
+        factor, dependent = self._factor()
+        if not dependent:
+            return factor
+        self._leave(len(self.free) - 1)
+        # the null direction: one unit of j, financed by the free assets
+        free, k = self.free, len(self.free)
+        block, _ = self._factor() if k else (None, False)
+        direction = np.zeros(len(self.x))
+        if k:
+            right = np.ones((2, k))
+            right[0] = -self.shift - self.covariance[j, free]
+            solved = dpotrs(block, right.T, lower=1)[0].T
+            direction[free] = solved[0]
+            if self.budget is not None:
+                direction[free] -= (solved[0].sum() + 1.0) / solved[1].sum() * solved[1]
+        direction[j] = 1.0
+        if not up:
+            direction = -direction
+        movers = np.append(free, j)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            goal = np.where(
+                direction[movers] < 0.0,
+                self.nodes[self.at[movers] - 1, movers],
+                self.nodes[self.at[movers], movers],
+            )
+            length = np.where(
+                np.abs(direction[movers]) > 1e-12, (goal - self.x[movers]) / direction[movers], np.inf
+            )
+        first = int(np.argmin(length))
+        if not np.isfinite(length[first]):
+            raise InvalidArgument(
+                "the covariance has a direction without risk and nothing bounds the holdings along it",
+                argument="covariance",
+            )
+        self.x[movers] += max(float(length[first]), 0.0) * direction[movers]
+        self._stale = True
+        out = int(movers[first])
+        if direction[out] < 0.0:
+            self.at[out] -= 1
+        self.x[out] = self.nodes[self.at[out], out]
+        if out == j:
+            # it crossed a whole segment without risk: its next one may cost more
+            return block
+        self._leave(first)
+        # j is free now; the block without the one that left may be regular, or j in it again dependent
+        self._enter(j)
+        factor, dependent = self._factor()
+        if not dependent:
+            return factor
+        raise NoConvergence("the covariance is singular to rounding: repair it")

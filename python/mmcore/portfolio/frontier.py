@@ -57,7 +57,7 @@ class Frontier:
 
             work: Any = problem._set
             problem._warm = False
-            work.follow(np.zeros(len(returns)), returns, 0.0, math.inf, visit)
+            work.follow(np.array([np.zeros(len(returns)), returns]), 0.0, math.inf, visit)
             self.risk_tolerance, self.weights, self.ray = np.array(knots), np.array(points), work.ray
         else:
             self.risk_tolerance, self.weights = np.zeros(1), least.weights[None]

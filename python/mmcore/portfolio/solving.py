@@ -403,8 +403,8 @@ class MeanVariance:
         if self.budget is not None:
             short = abs(float(self._unit.dot(x)) - self.budget)
             if short > residual * abs(self.budget):
-                size = abs(self.budget) + float(np.abs(x).sum())
-                size += abs(multiplier) * self._total / risk_aversion  # what x was the difference of
+                # of the size of x, and of what it was the difference of
+                size = abs(self.budget) + math.sqrt(x.dot(x)) + abs(multiplier) * self._total / risk_aversion
                 residual = max(residual, short / size)
         return residual
 
@@ -466,21 +466,28 @@ class MeanVariance:
         work, warm = self._set, self._warm
         if work is None or self._priced:
             nodes, slopes = self._polyhedron(risk_aversion)
-            shift = 0.0
-            if self.singular and self.budget is not None:
-                shift = float(self.covariance.diagonal().mean()) or 1.0
-            work = self._set = ActiveSet(self.covariance, nodes, slopes, self.budget, shift)
+            work = self._set = ActiveSet(self.covariance, nodes, slopes, self.budget, self.singular)
             warm = False
         if start is not None:
             warm = self._resume(work, start)
         self._warm = False
-        if not warm and not work.guess(c):
+        if not warm and not work.guess(c, self._unbounded(c)):
             self._corner(work, c)
             work.settle(c)
         elif warm:
             work.settle(c)
         self._warm = True
         return self._certified(work, returns, risk_aversion)
+
+    def _unbounded(self, c: Floats) -> Floats | None:
+        """Solution without bounds, from the factor of the whole covariance."""
+        if self.singular:
+            return None
+        x = self._against(c)
+        if self.budget is not None:
+            ones = self._of_ones()
+            x = x + (self.budget - float(self._unit.dot(x))) / self._total * ones
+        return x
 
     def _resume(self, work: ActiveSet, start: Portfolio) -> bool:
         """Take over another portfolio's holdings and active set where they are feasible here."""
