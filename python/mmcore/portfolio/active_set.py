@@ -249,7 +249,7 @@ class ActiveSet:
                 nu, tilt = (left - float(value[0])) / float(unit[0]), 0.0
                 value[0], slope[0] = left, 0.0
             tilt -= shared
-        found = line @ self._rows[:k]
+        found = np.asarray(line @ self._rows[:k])
         found -= c
         if self._pull is not None:
             found[0] += self._pull
@@ -260,10 +260,12 @@ class ActiveSet:
         return found
 
     def _marks(self) -> Floats:
-        """Where each line stops when it falls and when it rises: nodes of free assets, edges of multipliers."""
+        """Where each line stops as it falls and as it rises: nodes of free assets, edges of multipliers."""
         every = np.arange(len(self.x))
         last = len(self.slopes) - 1
-        marks = -np.array([self.slopes[np.minimum(self.at + 1, last), every], self.slopes[self.at, every]])
+        marks: Floats = -np.array(
+            [self.slopes[np.minimum(self.at + 1, last), every], self.slopes[self.at, every]]
+        )
         free = self.free
         marks[0, free], marks[1, free] = self.nodes[self.at[free] - 1, free], self.nodes[self.at[free], free]
         return marks
