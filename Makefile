@@ -61,7 +61,7 @@ format: $(VENV)/.lint  ## put the sources into the house format
 # A sanitized copy of the tree, so that the ordinary build stays as it is.
 define sanitized
 	rm -rf build/$(1) && mkdir -p build/$(1)
-	cp -r include src python tests setup.py pyproject.toml README.md LICENSE build/$(1)/
+	cp -r include src python tests examples setup.py pyproject.toml README.md LICENSE build/$(1)/
 	rm -f build/$(1)/python/mmcore/*.so build/$(1)/python/mmcore/*.pxd
 	cd build/$(1) && MMCORE_DEBUG=1 MMCORE_SANITIZE=$(2) $(abspath $(BIN))/python setup.py -q build_ext --inplace
 	cd build/$(1) && MMCORE_SHARED=$(SHARED) PYTHONPATH=python PYTHONMALLOC=malloc MMCORE_HYPOTHESIS=sanitized $(3) \
