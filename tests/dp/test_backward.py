@@ -117,3 +117,8 @@ def test_a_long_horizon_tends_to_the_discounted_value():
 def test_wrong_arguments_are_refused(arguments, options, words):
     with pytest.raises(InvalidArgument, match=words):
         mm.dp.backward_induction(*arguments, **options)
+
+
+def test_values_that_leave_all_numbers_are_refused():
+    with pytest.raises(mm.errors.NoConvergence, match="too large"):
+        mm.dp.backward_induction([[1.0]], [[[1.0]]], horizon=3000, discount=1.5)

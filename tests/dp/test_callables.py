@@ -273,3 +273,18 @@ def test_matrix_free_names_what_is_wrong():
     arguments = (range(10), [0], [0, 1], [0.5, 0.6], lambda x, a, w: x * 1.0, lambda x, a, w: x, 0.9)
     with pytest.raises(InvalidArgument, match=r"state 0, action 0 sum to 1\.1"):
         mm.dp.MatrixFree(*arguments)
+
+
+@pytest.mark.parametrize("states", [2, 5, 10, 30])
+def test_a_small_model_without_a_table(states):
+    given = {
+        "states": range(states),
+        "actions": [0, 1],
+        "shocks": [-1, 1],
+        "probabilities": [0.5, 0.5],
+        "reward": lambda x, a, w: -0.1 * a - (x / 9) ** 2 + 0 * w,
+        "transition": lambda x, a, w: np.clip(x - a + w, 0, states - 1),
+        "discount": 0.9,
+    }
+    free = mm.dp.MatrixFree(**given).solve()
+    np.testing.assert_allclose(free.value, mm.dp.from_model(**given).solve().value, atol=2e-8)

@@ -477,3 +477,17 @@ def test_wrong_arguments_are_refused_by_name():
         with pytest.raises(InvalidArgument) as refused:
             make()
         assert refused.value.argument == name
+
+
+def test_a_pipeline_decides_at_every_step():
+    regime = mm.dp.Regime(mm.dp.Offers([1.0, 2.0], [0.5, 0.3]), running_penalty=0.02)
+    for in_flight, step in (("all", 0.1), ("one", 0.2)):
+        problem = mm.dp.MarketMakingProblem(regime, q_max=3, dt=0.1, horizon=2, lag=2, in_flight=in_flight)
+        left = problem.solve().arrays()["time_left"]
+        np.testing.assert_allclose(left, np.arange(2.0, 0.0, -step)[: len(left)], atol=1e-12)
+
+
+def test_inventories_that_never_meet_have_no_one_gain():
+    offers = mm.dp.Offers([1.0, 2.0], [0.5, 0.3], [2, 4])  # even inventories stay even
+    with pytest.raises(mm.errors.Unsupported, match="the gain depends"):
+        mm.dp.MarketMakingProblem(mm.dp.Regime(offers, running_penalty=0.02), q_max=4, dt=0.1).solve()

@@ -344,3 +344,26 @@ def test_auto_says_what_it_takes_and_why():
         solution = mm.dp.MDP(r, p, discount).solve()
         assert solution.method == method
         assert words in solution.why
+
+
+MACHINE = np.array([[3.0, -2.0], [1.0, -2.0]]), [[[0.5, 0.5], [1, 0]], [[0, 1], [1, 0]]]
+
+
+@pytest.mark.parametrize("method", ["auto", "policy_iteration", "modified_policy_iteration", "anderson"])
+@pytest.mark.parametrize("scale", [1e-60, 1e37, 1e39, 1e60])
+def test_rewards_beyond_single_precision(method, scale):
+    rewards, transitions = MACHINE
+    found = mm.dp.MDP(rewards * scale, transitions, 0.9).solve(method, tol=1e-9 * scale)
+    np.testing.assert_allclose(found.value / scale, [420 / 29, 320 / 29], rtol=1e-9)
+    assert found.policy.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("method", ["auto", "policy_iteration", "modified_policy_iteration", "anderson"])
+@pytest.mark.parametrize("start", [[0.0, 1e39], [1e300, 0.0]])
+def test_a_start_far_away(method, start):
+    rewards, transitions = MACHINE
+    found = mm.dp.MDP(rewards, transitions, 0.9).solve(method, start=start)
+    if method != "anderson":  # which may be at its limit before it is there
+        np.testing.assert_allclose(found.value, [420 / 29, 320 / 29], rtol=1e-9)
+    assert (found.lower <= [420 / 29, 320 / 29]).all()
+    assert (found.upper >= [420 / 29, 320 / 29]).all()

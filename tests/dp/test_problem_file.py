@@ -10,8 +10,6 @@ import mmcore as mm
 from mmcore.configuration import ConfigurationError
 from mmcore.dp.problem_file import EXAMPLE, load_problem, parse_problem, save_solution
 
-pytestmark = pytest.mark.compiled
-
 
 def solve(*arguments):
     from mmcore.cli.group import mmcore
@@ -85,6 +83,11 @@ def test_every_fault_is_told_with_its_line():
         (EXAMPLE.replace("[problem]", "[problem"), "not TOML"),
         ("[mdp]\ndiscount = 0.9", "mdp.path is missing"),
         ("[mdp]\npath = 'nothere.npz'", "nothere.npz"),
+        ("[mdp]\npath = 'x.npz'\nmaximize = 'false'", "mdp.maximize must be true or false, got 'false'"),
+        ("[mdp]\npath = 'x.npz'\ndiscount = '0.9'", "mdp.discount must be a number"),
+        ("[mdp]\npath = 'x.npz'\nhorizon = 3\naverage = true", "mdp.average must be left out"),
+        (EXAMPLE.replace("tol = 1e-8", "tol = '1e-3'"), "solve.tol must be a number, got '1e-3'"),
+        (EXAMPLE.replace('name = "one tick wide"', "name = 5"), "regime.0.name must be a text, got 5"),
     ],
 )
 def test_what_is_wrong_is_said(text, words):

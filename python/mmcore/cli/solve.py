@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import numpy as np
 
+from ..errors import CapacityError
 from ..files import unwritable
 from .options import Command, Option, json_option
 
@@ -70,7 +71,10 @@ def command(path: str | None, example: str | None, out: str | None, plot: str | 
     file = load_problem(path) if path is not None else parse_problem(EXAMPLE, "the example")
     with stages() as progress:
         passes = _Passes(progress, file.options.get("tol", 1e-8))
-        found = file.solve(passes)
+        try:
+            found = file.solve(passes)
+        except MemoryError as error:
+            raise CapacityError(f"{file.path}: the solution does not fit into memory ({error})") from None
     solution = found.solution if isinstance(found, MarketMakingSolution) else found
     if out is not None:
         save_solution(out, found)

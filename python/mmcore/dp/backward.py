@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, NoConvergence
 from .checks import finite, tolerance
 from .mdp import MDP
 from .solution import Solution
@@ -100,6 +100,10 @@ def backward_induction(
     value = np.zeros((horizon + 1, n))
     if terminal is not None:
         value[horizon] = finite("terminal", terminal, (n,))
+    if not np.isfinite(value).all():
+        raise NoConvergence(
+            "values left the range of floating point: rewards, or the discount, are too large"
+        )
     value *= sign
     policy = np.empty((horizon, n), dtype=np.int64)
     error = np.zeros(horizon + 1)
@@ -119,6 +123,10 @@ def backward_induction(
         alive += living
         policy[t] = model.actions_of(chosen.copy())
         error[t] = (rounding + model.contraction.high * held) * (1 + 1e-12)
+    if not np.isfinite(value).all():
+        raise NoConvergence(
+            "values left the range of floating point: rewards, or the discount, are too large"
+        )
     value *= sign
     # The bounds are rounded too.
     margin = error[:, None] + np.where(error > 0, 2 * np.spacing(np.abs(value).max(axis=1)), 0.0)[:, None]

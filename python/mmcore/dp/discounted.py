@@ -45,6 +45,7 @@ EVALUATORS = ("band", "sparse", "bicgstab")
 KEYED = ("modified_policy_iteration", "policy_iteration")  # keep a key for each pair
 MEMORY = 5  # differences that Anderson combines
 BAND = 60  # products of below and above, for each successor, up to which elimination pays
+LARGEST_KEYED = 1e36  # rewards and values beyond which no keys are kept, as they are float32
 FEW = 0.2  # share of the pairs
 LIMIT = 1000  # products with the matrix
 PATIENCE = 12  # sweeps ahead from which conjugate gradients are quicker
@@ -103,13 +104,15 @@ def solve(
     now = Iterate(model, pairs, v, np.empty(n), np.full(n, -1, dtype=np.int64))
     if layout == "packed":
         now.rows = Rows(n, model.extremes["successors"])
-    keyed = method in KEYED and model.stored
+    size = 0.0 if start is None else max(map(abs, span(v)))
+    # What a pair lacks is kept as a float32.
+    largest = size + model.extremes["reward"] / (1 - contraction.high)
+    keyed = method in KEYED and model.stored and largest < LARGEST_KEYED
     key = np.zeros(pairs.n_pairs, dtype=np.float32) if keyed else None
     step = _stepper(method, evaluator, now)
     passes = _Passes(pairs, threads)
     proven = drift = math.inf if key is None else 0.0
     best, stalled, iteration = math.inf, 0, 0
-    size = 0.0 if start is None else max(map(abs, span(v)))
     while True:
         zero = iteration == 0 and start is None
         now.low, now.high, now.changed, living, _ = passes.improve(
@@ -127,7 +130,10 @@ def solve(
             wide = contraction.closing(now.below + now.low, now.above + now.high)
             living = eliminate(key, drift + wide + noise)
         if not math.isfinite(half):
-            raise NoConvergence("values left the range of floating point: rewards are too large")
+            raise NoConvergence(
+                "values left the range of floating point: rewards or the start are too large, or rows of "
+                "unequal sums make the method diverge where the discount is close to 1"
+            )
         stalled = 0 if half < 0.9 * best else stalled + 1
         best = min(best, half)
         if half + 4 * math.ulp(size) <= tol:
@@ -233,14 +239,14 @@ def _choice(model: MDP | MatrixFree, method: str, evaluator: str) -> tuple[str, 
     asked = "asked for; " if method != "auto" else ""
     if evaluator != "auto":
         return "policy_iteration", evaluator, f"{asked}evaluator asked for"
-    if below <= 1 and above <= 1:
+    if model.stored and below <= 1 and above <= 1:
         return (
             "policy_iteration",
             "band",
             f"{asked}successors are neighbours: a policy's value is one tri-diagonal elimination (Thomas)",
         )
     # Elimination in the band against some tens of products with the matrix.
-    if below * above <= BAND * found["successors"]:
+    if model.stored and below * above <= BAND * found["successors"]:
         return (
             "policy_iteration",
             "band",
@@ -374,9 +380,12 @@ class _Anderson:
             self.residuals.append(self.residual)
             del self.values[:-MEMORY], self.residuals[:-MEMORY]
             f = self.residuals
-            gram = np.array([[float(a @ b) for b in f] for a in f])
-            right = np.array([float(a @ residual) for a in f])
-            weights = np.linalg.lstsq(gram, right, rcond=1e-14)[0]
+            with np.errstate(over="ignore", invalid="ignore"):
+                gram = np.array([[float(a @ b) for b in f] for a in f])
+                right = np.array([float(a @ residual) for a in f])
+            weights = np.zeros(len(f))
+            if np.isfinite(gram).all() and np.isfinite(right).all():
+                weights = np.linalg.lstsq(gram, right, rcond=1e-14)[0]
             for weight, value in zip(weights, self.values, strict=True):
                 now.tv -= weight * value
         self.image, self.residual = image, residual

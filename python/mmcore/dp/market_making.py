@@ -47,7 +47,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import CapacityError, InvalidArgument, NoConvergence
+from ..errors import CapacityError, InvalidArgument, NoConvergence, Unsupported
 from ..market_making import InventoryChain, Regimes
 from ..models.model import Floats, Model
 from ..parameters import expect
@@ -60,6 +60,7 @@ __all__ = ["MarketMakingProblem", "MarketMakingSolution", "Offers", "Regime"]
 
 _UNIT = 2.0**-53
 _CELL_BYTES = 32  # of a tabulated policy
+_UNRELATED = 1e12  # differences of value over the reward of a step: classes of inventories that never meet
 _MOST_TESTED = 1 << 26  # offers, states and steps: beyond, no action of a finite horizon is proven away
 
 
@@ -329,7 +330,9 @@ class MarketMakingProblem:
                 )
         elif self.terminal_penalty or self.liquidate:
             raise InvalidArgument(
-                argument="horizon", value=None, allowed="a number (s) where holding is paid for at the end"
+                argument="horizon",
+                value=None,
+                allowed="a number (s) where terminal_penalty or liquidate make the end count",
             )
         if self.discount_rate is not None:
             _number("discount_rate", self.discount_rate, 0.0, True)
@@ -606,6 +609,10 @@ class MarketMakingProblem:
                 break
             v = new - (new[0, self.nodes // 2] if averaged else 0.0)
             iterations += 1
+        if averaged and np.abs(v).max() > _UNRELATED * np.abs(moved).max():
+            raise Unsupported(
+                "the gain depends on where inventory starts: some inventories are never reached from others"
+            )
         if averaged:  # a residual does not bound the differences of values
             sides = [[side[0].size for side in (each.bid, each.ask)] for each in regimes.chains]
             alive, alone = sum(a * b for a, b in sides) * self.nodes, False
@@ -969,7 +976,7 @@ class MarketMakingSolution(Model):
         crossed = np.zeros(shape, np.int64) if taken is None else taken.reshape(shape).astype(np.int64)
         left = np.array([math.inf])
         if self.horizon is not None:
-            left = self.horizon - self.problem.dt * max(1, self.problem.lag) * np.arange(depth.shape[0])
+            left = self.horizon - self.problem.dt * self.problem.steps_of_decision * np.arange(depth.shape[0])
         found = {"inventory": self.problem.inventories, "time_left": left}
         for i, side in enumerate(("bid", "ask")):
             found[f"{side}_depth"] = depth[..., i].swapaxes(0, 1)

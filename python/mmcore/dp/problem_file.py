@@ -37,7 +37,7 @@ EXAMPLE = """\
 [problem]
 q_max = 10
 dt = 0.1                   # a step; all rates times dt are probabilities
-horizon = 40.0             # leave it out: for ever, with a discount_rate or the best average
+horizon = 40.0             # without it and liquidate: for ever, with a discount_rate or the best average
 liquidate = true           # what is left at the horizon is traded away
 take = true                # market orders may be sent at every step
 maker_fee = 0.0
@@ -62,7 +62,20 @@ tol = 1e-8
 """
 
 _ARRAYS = ("rewards", "transitions", "data", "indices", "indptr", "s_indices", "a_indices", "terminal")
-_MDP = ("path", "discount", "maximize", "horizon", "average")
+_MDP: dict[str, Any] = {
+    "path": str,
+    "discount": (int, float, list),
+    "maximize": bool,
+    "horizon": int,
+    "average": bool,
+}
+_WORDS: dict[Any, str] = {
+    str: "a text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    (int, float, list): "a number, or one for each state",
+}
 _OFFERS: tuple[tuple[Callable[..., Offers], tuple[str, ...]], ...] = (
     (Offers.touch, ("spread", "join", "improve", "back")),
     (Offers.exponential, ("A", "k", "depth", "size")),
@@ -218,6 +231,8 @@ class _Reader:
                 given[side] = self.offers(f"{place}.{side}", given[side])
             elif side == "bid":
                 self.fault(place, f"{place}.bid is missing: what may be offered")
+        if not isinstance(given.get("name", ""), str):
+            self.fault(f"{place}.name", f"{place}.name must be a text, got {given['name']!r}")
         selection = given.get("adverse_selection")
         if isinstance(selection, list):
             given["adverse_selection"] = tuple(selection)
@@ -243,11 +258,29 @@ class _Reader:
         names = [
             n for n in inspect.signature(solve).parameters if n not in ("self", "model", "progress", "start")
         ]
-        return dict(given) if self.known("solve", given, names) else {}
+        if not self.known("solve", given, names):
+            return {}
+        for name in set(names) & set(given):
+            value = given[name]
+            default = inspect.signature(solve).parameters[name].default
+            kind = int if default is None else type(default)
+            right = isinstance(value, (int, float) if kind is float else kind)
+            if isinstance(value, bool) or not right:
+                self.fault(f"solve.{name}", f"solve.{name} must be {_WORDS[kind]}, got {value!r}")
+        return dict(given)
 
     def mdp(self, document: Mapping[str, Any], folder: Path) -> ProblemFile | None:
         table = document["mdp"]
         if not self.known("mdp", table, _MDP):
+            return None
+        for name, kind in _MDP.items():
+            if name in table and (
+                isinstance(table[name], bool) is not (kind is bool) or not isinstance(table[name], kind)
+            ):
+                self.fault(f"mdp.{name}", f"mdp.{name} must be {_WORDS[kind]}, got {table[name]!r}")
+        if table.get("average") is True and "horizon" in table:
+            self.fault("mdp.average", "mdp.average must be left out where there is a horizon")
+        if self.faults:
             return None
         if "path" not in table:
             self.fault("mdp", "mdp.path is missing: an .npz with rewards and transitions")
@@ -255,8 +288,9 @@ class _Reader:
         try:
             with np.load(folder / str(table["path"])) as file:
                 arrays = {name: file[name] for name in file.files}
-        except (OSError, ValueError) as error:
-            self.fault("mdp.path", f"mdp.path: {error}")
+        except (OSError, ValueError, TypeError, AttributeError) as error:  # the last: of a single array
+            what = error if isinstance(error, OSError) else "not an .npz of numbers"
+            self.fault("mdp.path", f"mdp.path: {table['path']}: {what}")
             return None
         for name in arrays:
             if name not in _ARRAYS:
