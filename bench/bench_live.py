@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -43,21 +44,29 @@ def recalibration() -> list[Row]:
 def step_in_c() -> list[Row]:
     """The mean of many steps, and quantiles of single ones less the clock's median."""
     library = kernels("live_step")
-    assert library.desk_begin(ctypes.c_double(50)) == 0
+    rows = []
+    for calibrating in (1, 0):
+        library.calibrate(calibrating)
+        assert library.desk_begin(ctypes.c_double(50)) == 0
+        rows += _steps(library, "" if calibrating else ", without the calibration's window")
+    library.calibrate(1)
+    return rows
 
+
+def _steps(library: Any, which: str) -> list[Row]:
     def loop(name: str) -> Callable[[int], object]:
         function = getattr(library, name)
         function.argtypes, function.restype = [ctypes.c_int64], ctypes.c_int64
         return function  # type: ignore[no-any-return]
 
-    rows = compare({"mean": loop("loop_step")}, empty=loop("loop_bare"), operations=200_000)
+    rows = compare({f"mean{which}": loop("loop_step")}, empty=loop("loop_bare"), operations=200_000)
     n = 400_000
     steps, clock = np.zeros(n, np.int64), np.zeros(n, np.int64)
     pointer = ctypes.POINTER(ctypes.c_int64)
     library.latencies(ctypes.c_int64(n), steps.ctypes.data_as(pointer), clock.ctypes.data_as(pointer))
     floor = float(np.median(clock))
     for share, goal in ((0.5, 60), (0.99, 150), (0.999, None)):
-        row = Row(f"{share:.1%} of the steps", float(np.quantile(steps, share)) - floor)
+        row = Row(f"{share:.1%} of the steps{which}", float(np.quantile(steps, share)) - floor)
         row.note = f"the clock's median, {floor:.0f} ns, taken off" + (f"; goal {goal} ns" if goal else "")
         rows.append(row)
     return rows

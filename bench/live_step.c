@@ -30,6 +30,7 @@ typedef struct desk {
 
 static desk d;
 static int64_t ring[4096];
+static int calibrating = 1; /* the window of the calibration takes every event in */
 
 static uint64_t next_random(void) { /* xorshift64* */
   d.random ^= d.random >> 12, d.random ^= d.random << 25, d.random ^= d.random >> 27;
@@ -94,13 +95,15 @@ static void step(void) {
   if (random % 10 == 0) {
     const int64_t reach = 2 + (int64_t)(random >> 8) % 6, price = (d.mid + 1) / 2;
     const int32_t side = (random >> 16) & 1 ? 1 : -1;
-    mm_rolling_trade(&d.rolling, d.now, d.now, price + side * reach, 0, side, 0);
+    if (calibrating)
+      mm_rolling_trade(&d.rolling, d.now, d.now, price + side * reach, 0, side, 0);
     fills(price + side * reach);
   } else {
     d.mid += (int64_t)((random >> 20) % 3) - 1;
   }
   const int64_t bid = (d.mid - 1) >> 1, ask = bid + 1 + (d.mid & 1);
-  mm_rolling_quote(&d.rolling, d.now, bid, ask);
+  if (calibrating)
+    mm_rolling_quote(&d.rolling, d.now, bid, ask);
   mm_live_quote(&d.live, &d.rules, (double)(bid + ask) * 0.5, (double)d.orders.position, bid, ask, 0, 0,
                 INFINITY, 0, 0, &d.quote);
   const int n = mm_orders_target(&d.orders, &d.quote, bid, ask, d.now, actions);
@@ -114,6 +117,8 @@ static void step(void) {
   d.messages += n;
   mm_position_mark(&d.position, bid);
 }
+
+DOOR void calibrate(int on) { calibrating = on; }
 
 DOOR int64_t loop_step(int64_t n) {
   for (int64_t i = 0; i < n; ++i)
