@@ -200,3 +200,15 @@ def test_a_stationary_solution_is_saved_and_drawn(tmp_path):
         assert saved["bid_depth"][0, 0, 5] == found.depths(0)[0]
     axes = found.draw().axes
     assert [ax.get_title(loc="left") for ax in axes[:2]] == ["Bid depth", "Ask depth"]
+
+
+def test_market_orders_show_without_a_horizon():
+    pytest.importorskip("matplotlib")
+    regime = mm.dp.Regime(mm.dp.Offers.touch(1, join=0.5), spread=1, running_penalty=0.2)
+    found = mm.dp.MarketMakingProblem(regime, q_max=5, dt=0.1, taker_fee=0.1, take=True).solve()
+    assert found.take(5) < 0
+    axes = found.draw().axes
+    assert [ax.get_title(loc="right") for ax in axes[:2]] == [
+        "shaded: bought at the market",
+        "shaded: sold at the market",
+    ]

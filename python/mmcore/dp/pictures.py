@@ -43,6 +43,12 @@ def draw_solution(found: MarketMakingSolution, figure: Any = None) -> Any:
                 ax.step(
                     arrays["inventory"], arrays[f"{side}_depth"][state, 0], where="mid", color=LIGHT[side]
                 )
+                sent = arrays["take"][state, 0] * (1 if side == "bid" else -1) > 0
+                if sent.any():
+                    kind = "bought" if side == "bid" else "sold"
+                    where = {"transform": ax.get_xaxis_transform(), "color": LIGHT["muted"], "alpha": 0.25}
+                    ax.fill_between(arrays["inventory"], 0, 1, where=sent, step="mid", linewidth=0, **where)
+                    ax.set_title(f"shaded: {kind} at the market", fontsize="small", loc="right")
                 ax.set_xlabel("inventory, lots")
                 ax.set_ylabel("depth, ticks")
                 ax.grid(color=LIGHT["grid"])
@@ -128,6 +134,8 @@ def draw_passes(solution: Solution, history: Sequence[tuple[float, float]]) -> A
         axes[0].fill_between(np.arange(len(value)), low, high, color=LIGHT["bid"], alpha=0.3, linewidth=0)
     axes[0].set_title(f"Values; proven within {solution.gap:.2g}", fontsize="small", loc="left")
     axes[0].set_xlabel("state")
+    for ax in axes:
+        ax.xaxis.get_major_locator().set_params(integer=True)
     if history:
         residual, gap = np.array(history).T
         passes = np.arange(1, len(history) + 1)
