@@ -10,7 +10,7 @@ import importlib
 import sys
 from pathlib import Path
 
-from .harness import save, show
+from .harness import SMALL, save, show
 
 
 def main(names: list[str]) -> None:
@@ -22,7 +22,8 @@ def main(names: list[str]) -> None:
         tables = importlib.import_module(f"bench.bench_{name}").rows()
         for title, rows in tables.items():
             show(title, rows)
-        save(name, [row for rows in tables.values() for row in rows])
+        if not SMALL:
+            save(name, [row for rows in tables.values() for row in rows])
 
 
 if __name__ == "__main__":

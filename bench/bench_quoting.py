@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from functools import partial
 from itertools import repeat
 from typing import Any
 
@@ -118,7 +118,7 @@ def batch(n: int) -> list[Row]:
     cases = {
         "NumPy expression": calls(numpy_quotes, policy, 40.0, *arguments),
         "quote_batch": calls(quoter.quote_batch, *arguments),
-        "quote_batch, out=": calls(quoter.quote_batch, *arguments, 0.0, 0.0, math.inf, 0, out),
+        "quote_batch, out=": calls(partial(quoter.quote_batch, out=out), *arguments),
     }
     return compare(
         cases, floor="NumPy expression", operations=max(4, 400_000 // n), per=n, empty=bare,

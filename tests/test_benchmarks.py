@@ -1,0 +1,25 @@
+"""Every benchmark that needs no peer runs: what nobody calls breaks unseen. Times are not looked at."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize("name", ["book", "live", "orders", "quoting", "replay"])
+def test_it_runs(name):
+    ran = subprocess.run(
+        [sys.executable, "-m", "bench", name],
+        cwd=ROOT,
+        env={**os.environ, "MMCORE_BENCH": "small"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert " ns " in ran.stdout
