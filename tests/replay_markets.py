@@ -33,6 +33,21 @@ class Market:
     q_max: int
 
 
+def rows_of(events):
+    """Rows, (what, time, place in its table), and stamps of the first two-sided quote and the last one."""
+    q, t = events.quotes, events.trades
+    rows, i, j = [], 0, 0
+    for kind in events.kind.tolist():
+        if kind == 1:
+            rows.append(("quote", int(q.local_time[i]), i))
+            i += 1
+        else:
+            rows.append(("trade", int(t.local_time[j]), j))
+            j += 1
+    stamps = [int(q.local_time[i]) for i in range(len(q)) if NO_BID != q.bid[i] <= q.ask[i] != NO_ASK]
+    return rows, stamps[0], int(q.local_time[-1])
+
+
 @st.composite
 def markets(draw, symmetric=False, order_sizes=(1, 2, 3)):
     n = draw(st.integers(2, 40))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from orders_twin import Twin as Orders
+from replay_markets import rows_of
 
 from mmcore.events import HIDDEN, NO_ASK, NO_BID
 
@@ -73,16 +74,7 @@ class Twin:
 
     def walk(self, events):
         q, t = events.quotes, events.trades
-        rows, i, j = [], 0, 0
-        for kind in events.kind.tolist():
-            if kind == 1:
-                rows.append(("quote", int(q.local_time[i]), i))
-                i += 1
-            else:
-                rows.append(("trade", int(t.local_time[j]), j))
-                j += 1
-        stamps = [int(q.local_time[i]) for i in range(len(q)) if NO_BID != q.bid[i] <= q.ask[i] != NO_ASK]
-        first, self.end = stamps[0], int(q.local_time[-1])
+        rows, first, self.end = rows_of(events)
         if self.interval:
             last_quote = self.end
             self.end = first + (last_quote - first) // self.interval * self.interval

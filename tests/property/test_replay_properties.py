@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from replay_markets import STOCK, another_future, markets, replays, same_past
+from replay_markets import STOCK, another_future, markets, replays, rows_of, same_past
 
 import mmcore as mm
 from mmcore.events import HIDDEN, NO_ASK, NO_BID, Events, Quotes, Trades
@@ -54,16 +54,7 @@ class Twin:
 
     def walk(self, events):
         q, t = events.quotes, events.trades
-        rows, i, j = [], 0, 0
-        for kind in events.kind.tolist():
-            if kind == 1:
-                rows.append(("quote", int(q.local_time[i]), i))
-                i += 1
-            else:
-                rows.append(("trade", int(t.local_time[j]), j))
-                j += 1
-        stamps = [int(q.local_time[i]) for i in range(len(q)) if NO_BID != q.bid[i] <= q.ask[i] != NO_ASK]
-        first, last_quote = stamps[0], int(q.local_time[-1])
+        rows, first, last_quote = rows_of(events)
         if self.interval:
             grid = []
             g = first
