@@ -103,9 +103,13 @@ def frontier(n: int) -> list[Row]:
 
         def peer() -> object:
             return CLA(
-                mean=returns, covariance=covariance, lower_bounds=np.zeros(n), upper_bounds=np.ones(n),
-                a=np.ones((1, n)), b=np.ones(1),
-            )  # fmt: skip
+                mean=returns,
+                covariance=covariance,
+                lower_bounds=np.zeros(n),
+                upper_bounds=np.ones(n),
+                a=np.ones((1, n)),
+                b=np.ones(1),
+            )
 
         cases["cvxcla"] = repeated(peer)
     rows = compare(cases, floor="cvxcla" if "cvxcla" in cases else None, operations=1, rounds=7)

@@ -125,11 +125,18 @@ def test_what_has_no_depths_is_refused(policy):
 @pytest.mark.parametrize(
     "attributes",
     [
-        {"order_size": 0.0}, {"order_size": math.inf}, {"order_size": "one"}, {"q_max": -1.0},
-        {"q_max": math.nan}, {"horizon": "long"}, {"horizon": 0.0}, {"time_left": "noon"},
-        {"time_left": [1.0, math.nan]}, {"time_left": [[1.0], [2.0, 3.0]]},
+        {"order_size": 0.0},
+        {"order_size": math.inf},
+        {"order_size": "one"},
+        {"q_max": -1.0},
+        {"q_max": math.nan},
+        {"horizon": "long"},
+        {"horizon": 0.0},
+        {"time_left": "noon"},
+        {"time_left": [1.0, math.nan]},
+        {"time_left": [[1.0], [2.0, 3.0]]},
     ],
-)  # fmt: skip
+)
 def test_attributes_that_make_no_sense_are_refused(attributes):
     with pytest.raises(InvalidArgument, match=next(iter(attributes))):
         Depths(Rule(lambda q, tau: 1.0, **attributes))

@@ -96,9 +96,16 @@ def linear_system(s):
 )
 def test_the_schedule_solves_its_first_order_conditions(periods, horizon, log_risk, drift, quantity):
     s = AlmgrenChriss(
-        quantity, horizon, periods, sigma=0.9, permanent=1e-7, temporary=1e-3, fixed=0.1,
-        risk_aversion=math.exp(log_risk), drift=drift,
-    )  # fmt: skip
+        quantity,
+        horizon,
+        periods,
+        sigma=0.9,
+        permanent=1e-7,
+        temporary=1e-3,
+        fixed=0.1,
+        risk_aversion=math.exp(log_risk),
+        drift=drift,
+    )
     wanted = linear_system(s)
     assert s.holdings == pytest.approx(wanted, rel=1e-7, abs=1e-8 * np.abs(wanted).max())
 

@@ -106,8 +106,8 @@ FAMILIES = {
     "gamma": (Demand.gamma(50.0, 20.0), stats.gamma(6.25, scale=8.0)),
     "poisson": (Demand.poisson(20.0), stats.poisson(20)),
     "small poisson": (Demand.poisson(0.3), stats.poisson(0.3)),
-    "negative binomial": (Demand.negative_binomial(30.0, 10.0), stats.nbinom(9 / 0.7 , 0.3)),
-}  # fmt: skip
+    "negative binomial": (Demand.negative_binomial(30.0, 10.0), stats.nbinom(9 / 0.7, 0.3)),
+}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -274,10 +274,16 @@ def test_finite_horizon_reference(cases):
     case = cases["finite_horizon_T5"]
     i = case["inputs"]
     found = finite_horizon(
-        i["periods"], i["holding_cost"], i["stockout_cost"], i["fixed_cost"], Demand.normal(100, 20),
-        purchase_cost=i["purchase_cost"], terminal_holding_cost=i["terminal_holding_cost"],
-        terminal_stockout_cost=i["terminal_stockout_cost"], tails="cut",
-    )  # fmt: skip
+        i["periods"],
+        i["holding_cost"],
+        i["stockout_cost"],
+        i["fixed_cost"],
+        Demand.normal(100, 20),
+        purchase_cost=i["purchase_cost"],
+        terminal_holding_cost=i["terminal_holding_cost"],
+        terminal_stockout_cost=i["terminal_stockout_cost"],
+        tails="cut",
+    )
     assert found.s.tolist() == case["expected"]["s"]
     assert found.S.tolist() == case["expected"]["S"]
     assert found.cost == pytest.approx(case["expected"]["cost"], rel=1e-12)
@@ -295,9 +301,16 @@ def test_finite_horizon_against_the_recursion(p, fixed, price, discount, periods
     h, short, end = 1.0, 5.0, 4.0
     demand = Demand.pmf(np.arange(len(p)), pmf)
     found = finite_horizon(
-        periods, h, short, fixed, demand, purchase_cost=price, terminal_stockout_cost=end,
-        discount=discount, deviations=50.0,
-    )  # fmt: skip
+        periods,
+        h,
+        short,
+        fixed,
+        demand,
+        purchase_cost=price,
+        terminal_stockout_cost=end,
+        discount=discount,
+        deviations=50.0,
+    )
 
     def value(t, x):
         if t == periods:

@@ -443,9 +443,13 @@ def test_what_is_drawn_is_what_stood(simulated):
 def test_the_best_of_several_orders_is_drawn():
     column = np.array
     both = Standing(
-        column([1, 2, 3]), column([0, 0, 0]), column([0, 0, 0]), column([99, 101, 98]),
-        column([0, 5, 20]), column([10, 8, 30]),
-    )  # fmt: skip
+        column([1, 2, 3]),
+        column([0, 0, 0]),
+        column([0, 0, 0]),
+        column([99, 101, 98]),
+        column([0, 5, 20]),
+        column([10, 8, 30]),
+    )
     at, price = _best(both, 0)
     assert at.tolist() == [0, 5, 8, 10, 20, 30]
     np.testing.assert_array_equal(price, [99, 101, 99, np.nan, 98, np.nan])

@@ -149,8 +149,10 @@ def test_exact_cases_of_the_reference(shared):
             continue
         model = mm.GueantLehalleFernandezTapia(
             **{name: given[name] for name in ("sigma", "A", "k", "gamma")},
-            q_max=given["Q"], horizon=float(given["T_minus_t"]), impact=given["xi_impact"],
-        )  # fmt: skip
+            q_max=given["Q"],
+            horizon=float(given["T_minus_t"]),
+            impact=given["xi_impact"],
+        )
         lattice, static = model.__dict__["_lattice"], model.__dict__["_static"]
         x, _ = lattice.uniformise(model._start(), float(given["T_minus_t"]))
         for q, (bid, ask) in case["expected"]["quotes_bid_ask"].items():
@@ -166,8 +168,15 @@ def test_exact_cases_of_the_reference(shared):
 
 def test_many_stationary_policies_are_those_of_the_models():
     rng = np.random.default_rng(0)
-    draws = [(10 ** rng.uniform(-1, 1), 10 ** rng.uniform(-1, 1), 10 ** rng.uniform(-1.5, 0.5),
-              10 ** rng.uniform(-4, -1)) for _ in range(200)]  # fmt: skip
+    draws = [
+        (
+            10 ** rng.uniform(-1, 1),
+            10 ** rng.uniform(-1, 1),
+            10 ** rng.uniform(-1.5, 0.5),
+            10 ** rng.uniform(-4, -1),
+        )
+        for _ in range(200)
+    ]
     sigma, A, k, gamma = np.array(draws).T
     bid, ask, gain, residual = stationary_policies(sigma=sigma, A=A, k=k, gamma=gamma, q_max=50)
     assert residual.max() < 1e-13

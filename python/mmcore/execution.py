@@ -95,9 +95,10 @@ class Schedule:
         self.holdings = np.asarray(holdings, dtype=np.float64)
         if self.times.ndim != 1 or self.times.shape != self.holdings.shape or len(self.times) < 2:
             raise InvalidArgument(
-                argument="holdings", value=f"shape {self.holdings.shape}",
+                argument="holdings",
+                value=f"shape {self.holdings.shape}",
                 allowed="as many numbers as times, at least 2",
-            )  # fmt: skip
+            )
         if not (np.diff(self.times) > 0.0).all() or self.times[0] != 0.0:
             raise InvalidArgument(argument="times", value=self.times[0], allowed="ascending from 0")
         if not np.isfinite(self.holdings).all():
@@ -205,9 +206,10 @@ class AlmgrenChriss(Schedule):
         adjusted = self.temporary - 0.5 * self.permanent * tau
         if not adjusted > 0.0:
             raise InvalidArgument(
-                argument="temporary", value=self.temporary,
+                argument="temporary",
+                value=self.temporary,
                 allowed=f"more than permanent * horizon / (2 periods) = {0.5 * self.permanent * tau:g}",
-            )  # fmt: skip
+            )
         self.temporary_adjusted = adjusted
         self.kappa_tilde = math.sqrt(self.risk_aversion / adjusted) * self.sigma
         if tau:
@@ -316,8 +318,17 @@ class AlmgrenChriss(Schedule):
 
     def replace(self, **changed: Any) -> AlmgrenChriss:
         """Return the same problem with other parameters."""
-        names = ("quantity", "horizon", "periods", "sigma", "permanent", "temporary", "fixed",
-                 "risk_aversion", "drift")  # fmt: skip
+        names = (
+            "quantity",
+            "horizon",
+            "periods",
+            "sigma",
+            "permanent",
+            "temporary",
+            "fixed",
+            "risk_aversion",
+            "drift",
+        )
         return AlmgrenChriss(**{**{name: getattr(self, name) for name in names}, **changed})
 
     def frontier(self, risk_aversions: ArrayLike) -> Floats:
@@ -692,9 +703,11 @@ def i_star(
     """
     values = {}
     for name, value, top in (
-        ("quantity", quantity, math.inf), ("volume", volume, math.inf), ("sigma", sigma, math.inf),
+        ("quantity", quantity, math.inf),
+        ("volume", volume, math.inf),
+        ("sigma", sigma, math.inf),
         ("participation", participation, 1.0),
-    ):  # fmt: skip
+    ):
         array = np.asarray(value, dtype=np.float64)
         good = np.isfinite(array) & (array >= 0.0) & (array <= top)
         if name == "volume":

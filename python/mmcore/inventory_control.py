@@ -486,9 +486,14 @@ class Demand:
             return float(quad(distribution.sf, x, math.inf, epsabs=1e-13, epsrel=1e-12, limit=200)[0])
 
         return cls(
-            "scipy", float(distribution.mean()), float(distribution.std()), discrete,
-            distribution.ppf, distribution.cdf, np.vectorize(one, otypes=[float]),
-        )  # fmt: skip
+            "scipy",
+            float(distribution.mean()),
+            float(distribution.std()),
+            discrete,
+            distribution.ppf,
+            distribution.cdf,
+            np.vectorize(one, otypes=[float]),
+        )
 
 
 def _plain(value: Any) -> Any:
@@ -850,8 +855,10 @@ def wagner_whitin(
         raise InvalidArgument(argument="demand", value=demand, allowed="one number for each period")
     each = []
     for name, value in (
-        ("order_cost", order_cost), ("holding_cost", holding_cost), ("purchase_cost", purchase_cost)
-    ):  # fmt: skip
+        ("order_cost", order_cost),
+        ("holding_cost", holding_cost),
+        ("purchase_cost", purchase_cost),
+    ):
         array = np.asarray(_numbers(name, value, positive=False))
         if array.ndim and array.shape != (n,):
             raise InvalidArgument(argument=name, value=f"shape {array.shape}", allowed=f"one number, or {n}")
@@ -1013,9 +1020,11 @@ def finite_horizon(
         # beyond the lattice the value goes on along its edge's line; only states out of reach see it
         edge = following[0] - (following[1] - following[0]) * np.arange(high, 0, -1)
         long = np.concatenate([edge, following])
-        expected = np.convolve(long, pmf, mode="valid")[: len(x)] if not low else (
-            np.convolve(long[: len(long) - low], pmf, mode="valid")
-        )  # fmt: skip
+        expected = (
+            np.convolve(long, pmf, mode="valid")[: len(x)]
+            if not low
+            else (np.convolve(long[: len(long) - low], pmf, mode="valid"))
+        )
         whole = price * x + period + alpha * expected
         best = int(np.argmin(whole))
         order = whole[best] + fixed < whole[:best]

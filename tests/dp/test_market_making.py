@@ -64,16 +64,27 @@ def exact_step(problem, v):
 
 
 @given(
-    st.integers(0, 2**32), st.integers(1, 2), st.booleans(), st.sampled_from(["exclusive", "independent"]),
-    st.booleans(), st.integers(1, 4),
-)  # fmt: skip
+    st.integers(0, 2**32),
+    st.integers(1, 2),
+    st.booleans(),
+    st.sampled_from(["exclusive", "independent"]),
+    st.booleans(),
+    st.integers(1, 4),
+)
 @settings(max_examples=25)
 def test_the_true_value_of_a_horizon_lies_between_the_bounds(seed, count, sizes, fills, take, steps):
     problem = MarketMakingProblem(
         [regime(seed + i, sizes) for i in range(count)],
-        horizon=0.1 * steps, switching=np.full((count, count), 0.5), fills=fills, take=take,
-        terminal_penalty=0.1, liquidate=True, maker_fee=-0.1, taker_fee=0.3, **BOX,
-    )  # fmt: skip
+        horizon=0.1 * steps,
+        switching=np.full((count, count), 0.5),
+        fills=fills,
+        take=take,
+        terminal_penalty=0.1,
+        liquidate=True,
+        maker_fee=-0.1,
+        taker_fee=0.3,
+        **BOX,
+    )
     solution = problem.solve(tol=1e-9).solution
     assert solution.stop_reason == "tolerance"
     v = [[Fraction(float(x)) for x in row] for row in solution.value[steps]]
@@ -85,16 +96,24 @@ def test_the_true_value_of_a_horizon_lies_between_the_bounds(seed, count, sizes,
 
 
 @given(
-    st.integers(0, 2**32), st.integers(1, 2), st.booleans(), st.sampled_from(["exclusive", "independent"]),
+    st.integers(0, 2**32),
+    st.integers(1, 2),
     st.booleans(),
-)  # fmt: skip
+    st.sampled_from(["exclusive", "independent"]),
+    st.booleans(),
+)
 @settings(max_examples=15)
 def test_the_true_discounted_value_lies_between_the_bounds(seed, count, sizes, fills, take):
     problem = MarketMakingProblem(
         [regime(seed + i, sizes, 2) for i in range(count)],
-        discount_rate=5.0, switching=np.full((count, count), 0.5), fills=fills, take=take, taker_fee=0.3,
-        q_max=2, dt=0.1,
-    )  # fmt: skip
+        discount_rate=5.0,
+        switching=np.full((count, count), 0.5),
+        fills=fills,
+        take=take,
+        taker_fee=0.3,
+        q_max=2,
+        dt=0.1,
+    )
     solution = problem.solve().solution
     # lower <= T lower and T upper <= upper prove the bounds, T being monotone and a contraction
     for bound, sign in ((solution.lower, 1), (solution.upper, -1)):
@@ -182,14 +201,20 @@ def test_dp_json(shared):
     [
         mm.CarteaJaimungal(A=1.0, k=0.3, running_penalty=0.02, terminal_penalty=0.1, q_max=3, horizon=5.0),
         mm.CarteaJaimungal(
-            A=(1.0, 0.7), k=0.3, running_penalty=0.01, terminal_penalty=0.05, q_max=3, horizon=5.0,
-            adverse_selection=(0.5, 0.2), drift=0.03,
+            A=(1.0, 0.7),
+            k=0.3,
+            running_penalty=0.01,
+            terminal_penalty=0.05,
+            q_max=3,
+            horizon=5.0,
+            adverse_selection=(0.5, 0.2),
+            drift=0.03,
         ),
         mm.CarteaJaimungal(
             A=(1.0, 0.7), k=(0.3, 0.5), running_penalty=0.01, terminal_penalty=0.05, q_max=3, horizon=5.0
         ),
     ],
-)  # fmt: skip
+)
 def test_short_steps_tend_to_the_exact_model(model):
     """The error is of first order in dt; extrapolated to dt = 0 it is that of the grid of depths."""
     fine = np.arange(-2.0, 12.0, 0.02)
@@ -201,10 +226,17 @@ def test_short_steps_tend_to_the_exact_model(model):
             *offers, running_penalty=model.running_penalty, adverse_selection=tuple(model.adverse_selection)
         )
         problem = MarketMakingProblem(
-            Regime(*offers, running_penalty=given.running_penalty, adverse_selection=given.adverse_selection,
-                   drift=_drift(model)),
-            q_max=3, dt=5.0 / steps, horizon=5.0, terminal_penalty=model.terminal_penalty,
-        )  # fmt: skip
+            Regime(
+                *offers,
+                running_penalty=given.running_penalty,
+                adverse_selection=given.adverse_selection,
+                drift=_drift(model),
+            ),
+            q_max=3,
+            dt=5.0 / steps,
+            horizon=5.0,
+            terminal_penalty=model.terminal_penalty,
+        )
         solved = problem.solve(tol=1e-6)
         found.append(np.array([solved.value(q, 5.0) for q in range(-3, 4)]))
     exact = np.array([model.value(q, 5.0) for q in range(-3, 4)])
@@ -253,11 +285,15 @@ def test_exact_cases_of_the_reference_in_the_limit(shared):
         offers = [Offers.exponential(A, k, fine, np.full(fine.size, float(lots))) for A in rates]
         solved = [
             MarketMakingProblem(
-                Regime(*offers, **rest), q_max=q_max, order_size=lots, dt=horizon / steps, horizon=horizon,
+                Regime(*offers, **rest),
+                q_max=q_max,
+                order_size=lots,
+                dt=horizon / steps,
+                horizon=horizon,
                 terminal_penalty=end,
             ).solve(tol=1e6)
             for steps in (800, 1600)
-        ]  # fmt: skip
+        ]
         for q, pair in quotes.items():
             for side, wanted in enumerate(pair):
                 coarse, fine_steps = (model.depths(int(q) * lots, horizon)[side] for model in solved)
@@ -304,10 +340,17 @@ def test_linear_intensities_of_the_reference(shared, name):
 @pytest.mark.parametrize("end", [{"horizon": 2.0}, {"discount_rate": 1.0}, {}])
 def test_one_quote_in_flight_for_a_step_is_the_whole_pipeline(fills, end):
     one, every = (
-        MarketMakingProblem([regime(3), regime(4)], switching=[[0, 1.0], [0.5, 0]], lag=1, in_flight=which,
-                            fills=fills, **BOX, **end).solve(tol=1e-7)
+        MarketMakingProblem(
+            [regime(3), regime(4)],
+            switching=[[0, 1.0], [0.5, 0]],
+            lag=1,
+            in_flight=which,
+            fills=fills,
+            **BOX,
+            **end,
+        ).solve(tol=1e-7)
         for which in ("one", "all")
-    )  # fmt: skip
+    )
     assert np.array_equal(one.solution.value, every.solution.value)
     assert one.states == 16 * 2
 
@@ -325,8 +368,9 @@ def test_latency_costs_and_no_latency_is_the_plain_problem():
 
 @pytest.mark.parametrize("lag", [1, 3])
 def test_bounds_with_a_delay_hold_at_any_tolerance(lag):
-    problem = MarketMakingProblem([regime(3), regime(4)], switching=[[0, 1.0], [0.5, 0]], discount_rate=1.0,
-                                  lag=lag, **BOX)  # fmt: skip
+    problem = MarketMakingProblem(
+        [regime(3), regime(4)], switching=[[0, 1.0], [0.5, 0]], discount_rate=1.0, lag=lag, **BOX
+    )
     fine = problem.solve(tol=1e-10).solution
     assert fine.stop_reason == "tolerance"
     for tol in (1.0, 1e-2, 1e-4):

@@ -113,9 +113,10 @@ def test_sizes_and_independent_fills_try_every_pair(seed, n, independent):
             # the law of what happens, outcome by outcome
             outcomes = {(1, 0): p - both, (0, 1): h - both, (1, 1): both, (0, 0): 1 - p - h + both}
             found[i, j] = chain.rate[s] + sum(
-                chance * (b * e + a * g + 0.9 * v[s + b * d - a * c]) for (b, a), chance in outcomes.items()
+                chance * (b * e + a * g + 0.9 * v[s + b * d - a * c])
+                for (b, a), chance in outcomes.items()
                 if chance > 0 or (b, a) == (0, 0)
-            )  # fmt: skip
+            )
         assert values[0, s] == pytest.approx(max(found.values()), rel=1e-13, abs=1e-13)
         assert found[int(bid[0, s]), int(ask[0, s])] == pytest.approx(values[0, s], rel=1e-13, abs=1e-13)
 

@@ -24,9 +24,15 @@ def problem_by_hand():
         mm.dp.Regime(wide, spread=2, running_penalty=0.02),
     ]
     return mm.dp.MarketMakingProblem(
-        regimes, q_max=10, dt=0.1, horizon=40.0, liquidate=True, take=True, taker_fee=0.1,
+        regimes,
+        q_max=10,
+        dt=0.1,
+        horizon=40.0,
+        liquidate=True,
+        take=True,
+        taker_fee=0.1,
         switching=[[0.0, 0.1], [0.2, 0.0]],
-    )  # fmt: skip
+    )
 
 
 def test_the_example_is_the_problem_that_it_describes():

@@ -137,9 +137,10 @@ class Frontier:
             if target - returns[-1] <= 1e-14 * abs(returns[-1]):
                 return float(self.risk_tolerance[-1])
             raise InvalidArgument(
-                argument="target_return", value=target,
+                argument="target_return",
+                value=target,
                 allowed=f"at most {returns[-1]:.9g}, the highest that budget and bounds allow",
-            )  # fmt: skip
+            )
         return float(self.risk_tolerance[k] + (target - returns[k]) / gain)
 
     def _for_risk(self, target: float) -> float:
@@ -147,9 +148,10 @@ class Frontier:
         wanted = target * target
         if wanted < variances[0] * (1.0 - 1e-14):
             raise InvalidArgument(
-                argument="target_risk", value=target,
+                argument="target_risk",
+                value=target,
                 allowed=f"at least {math.sqrt(variances[0]):.9g}, the least that budget and bounds allow",
-            )  # fmt: skip
+            )
         k = max(int(np.searchsorted(variances, wanted)) - 1, 0)
         slope = self._slope(k)
         # variance along the line: v + 2 p s + a s^2, s the step in t; the root without cancellation
@@ -158,8 +160,9 @@ class Frontier:
         if not a > 0.0:
             return float(self.risk_tolerance[-1])
         gap = max(wanted - float(variances[k]), 0.0)
-        return float(self.risk_tolerance[k] + gap / (p + math.sqrt(p * p + a * gap)) if gap else
-                     self.risk_tolerance[k])  # fmt: skip
+        return float(
+            self.risk_tolerance[k] + gap / (p + math.sqrt(p * p + a * gap)) if gap else self.risk_tolerance[k]
+        )
 
     def _portfolio(self, x: Floats, t: float) -> Portfolio:
         """Certify x for λ = 1/t; for t = 0 by the conditions of minimum variance."""

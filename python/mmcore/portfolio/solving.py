@@ -179,9 +179,11 @@ class Lots:
         if (np.abs(self.target) >= 2.0**53).any():
             index = int(np.argmax(np.abs(self.target)))
             raise InvalidArgument(
-                argument="prices", value=float(price[index]), index=index,
+                argument="prices",
+                value=float(price[index]),
+                index=index,
                 allowed="such that holdings are below 2**53 lots",
-            )  # fmt: skip
+            )
         self.lots = np.rint(self.target).astype(np.int64)
         self.rounding = (self.lots - self.target) * worth
         covariance = portfolio._problem.covariance
@@ -276,17 +278,20 @@ class MeanVariance:
         if wrong.any():
             index = int(np.argmax(wrong))
             raise InvalidArgument(
-                argument="lower", value=float(self.lower[index]), index=index,
+                argument="lower",
+                value=float(self.lower[index]),
+                index=index,
                 allowed=f"finite or -inf, and at most upper, {self.upper[index]:g}",
-            )  # fmt: skip
+            )
         if self.budget is not None:
             least, most = float(self.lower.sum()), float(self.upper.sum())
             slack = 4.0 * np.finfo(float).eps * (abs(self.budget) + 1.0) * len(self.lower)
             if not least - slack <= self.budget <= most + slack:
                 raise InvalidArgument(
-                    argument="budget", value=self.budget,
+                    argument="budget",
+                    value=self.budget,
                     allowed=f"within the sums of the bounds, {least:g} to {most:g}",
-                )  # fmt: skip
+                )
 
     # -- pieces of the certificate -----------------------------------------------------------------
 
