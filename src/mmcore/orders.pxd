@@ -176,6 +176,7 @@ cdef int orders_target(mm_orders *orders, const mm_quote *quote, int64_t touch_b
                        int64_t now, mm_action *actions) noexcept nogil
 cdef int orders_cancel_all(mm_orders *orders, int64_t now, mm_action *actions) noexcept nogil
 cdef int orders_report(mm_orders *orders, const mm_report *report) noexcept nogil
+cdef int orders_ask(mm_orders *orders, int64_t now) noexcept nogil
 cdef int orders_reconcile(mm_orders *orders, const mm_open_order *list, int64_t n, int64_t position,
                           int64_t now) noexcept nogil
 

@@ -163,6 +163,10 @@ cdef int orders_report(mm_orders *orders, const mm_report *report) noexcept nogi
     return mm_orders_report(orders, report)
 
 
+cdef int orders_ask(mm_orders *orders, int64_t now) noexcept nogil:
+    return mm_orders_ask(orders, now)
+
+
 cdef int orders_reconcile(mm_orders *orders, const mm_open_order *list, int64_t n, int64_t position,
                           int64_t now) noexcept nogil:
     return mm_orders_reconcile(orders, list, n, position, now)
