@@ -50,13 +50,16 @@ typedef struct mm_mdp {
   int32_t reserved;
 } mm_mdp;
 
-/* The rows of a policy's pairs, copied one after the other: state s has entries s * width .. (s + 1) * width
- * - 1, those beyond its row with probability 0. */
-typedef struct mm_packed {
-  int64_t width; /* the longest row */
-  int32_t *column;
+/* The rows of the pairs of a policy: those lie far apart in the model, and so do the pointers to them. State
+ * s has entries start[s] .. stop[s] - 1 of the model's column and probability; where width is not 0 they are
+ * copies, width entries of room a state. mm_bellman_improve keeps all this. */
+typedef struct mm_policy_rows {
+  double *reward;        /* n_states, signed */
+  int64_t *start, *stop; /* n_states */
+  int64_t width;         /* 0, or the longest row */
+  int32_t *column;       /* n_states * width, or NULL */
   double *probability;
-} mm_packed;
+} mm_policy_rows;
 
 /* What a sweep saw. */
 typedef struct mm_sweep {
@@ -157,122 +160,198 @@ static inline int mm_mdp_check(const mm_mdp *p, int64_t entries, double toleranc
   return 0;
 }
 
-/* sum_k probability[k] v[column[k]] of one pair. Four sums: each addition waits for the one before it. */
-MM_INLINE double mm_mdp_expect(const mm_mdp *p, int64_t pair, const double *v, int wide) {
-  int64_t k = mm_mdp_index(p->row, pair, wide);
-  const int64_t end = mm_mdp_index(p->row, pair + 1, wide);
-  const double *w = p->probability;
-  double a = 0, b = 0, c = 0, d = 0;
-  for (; k + 4 <= end; k += 4) {
-    a += w[k] * v[mm_mdp_index(p->column, k, wide)];
-    b += w[k + 1] * v[mm_mdp_index(p->column, k + 1, wide)];
-    c += w[k + 2] * v[mm_mdp_index(p->column, k + 2, wide)];
-    d += w[k + 3] * v[mm_mdp_index(p->column, k + 3, wide)];
+/* sum_k probability[k] v[column[k]], k = begin .. end - 1. Two sums, as each addition waits for the one
+ * before it; with four, reads of v that miss the cache take half as long again. */
+MM_INLINE double mm_mdp_expect(const void *column, const double *probability, int64_t begin, int64_t end,
+                               const double *v, int wide) {
+  const double *w = probability;
+  double a = 0, b = 0;
+  int64_t k = begin;
+  for (; k + 2 <= end; k += 2) {
+    a += w[k] * v[mm_mdp_index(column, k, wide)];
+    b += w[k + 1] * v[mm_mdp_index(column, k + 1, wide)];
   }
-  for (; k < end; ++k)
-    a += w[k] * v[mm_mdp_index(p->column, k, wide)];
-  return (a + b) + (c + d);
+  if (k < end)
+    a += w[k] * v[mm_mdp_index(column, k, wide)];
+  return a + b;
 }
 
-/* The pairs of a policy lie far apart: ask for those that come next. */
-MM_INLINE void mm_mdp_prefetch(const mm_mdp *p, int64_t pair, int wide) {
+/* Ask for a row that will be read. */
+MM_INLINE void mm_mdp_prefetch(const void *column, const double *probability, int64_t begin, int wide) {
 #if defined(__GNUC__)
-  const int64_t k = mm_mdp_index(p->row, pair, wide);
-  const char *column = (const char *)p->column + k * (wide ? 8 : 4);
-  __builtin_prefetch(p->probability + k);
-  __builtin_prefetch(p->probability + k + 8);
-  __builtin_prefetch(column);
-  __builtin_prefetch(column + 64);
+  const char *indices = (const char *)column + begin * (wide ? 8 : 4);
+  __builtin_prefetch(probability + begin);
+  __builtin_prefetch(probability + begin + 8);
+  __builtin_prefetch(indices);
+  __builtin_prefetch(indices + 40);
 #else
-  (void)p, (void)pair, (void)wide;
+  (void)column, (void)probability, (void)begin, (void)wide;
 #endif
 }
 
-enum { MM_MDP_AHEAD = 12 }; /* states that prefetching looks ahead */
-
-static inline void mm_packed_put(const mm_mdp *p, const mm_packed *rows, int64_t s, int64_t pair) {
+/* State s takes another pair. */
+static inline void mm_policy_rows_put(const mm_mdp *p, const mm_policy_rows *rows, int64_t s, int64_t pair) {
   const int64_t begin = mm_mdp_index(p->row, pair, p->wide);
   const int64_t length = mm_mdp_index(p->row, pair + 1, p->wide) - begin;
-  int32_t *column = rows->column + s * rows->width;
-  double *probability = rows->probability + s * rows->width;
-  for (int64_t k = 0; k < length; ++k) {
-    column[k] = (int32_t)mm_mdp_index(p->column, begin + k, p->wide);
-    probability[k] = p->probability[begin + k];
+  rows->reward[s] = p->sign * p->reward[pair];
+  rows->start[s] = rows->width ? s * rows->width : begin;
+  rows->stop[s] = rows->start[s] + length;
+  for (int64_t k = 0; rows->width && k < length; ++k) {
+    rows->column[s * rows->width + k] = (int32_t)mm_mdp_index(p->column, begin + k, p->wide);
+    rows->probability[s * rows->width + k] = p->probability[begin + k];
   }
-  for (int64_t k = length; k < rows->width; ++k)
-    column[k] = 0, probability[k] = 0;
 }
 
-MM_INLINE void mm_bellman_improve_as(const mm_mdp *p, int64_t begin, int64_t end, const double *v,
-                                     const double *old, double *out, int64_t *policy, const mm_packed *rows,
-                                     float *key, double proven, double drift, double *q, int64_t *open,
-                                     mm_sweep *sweep, int wide, int rewards) {
-  double low = INFINITY, high = -INFINITY;
-  int64_t read = 0, changed = 0, alive = 0;
-  for (int64_t s = begin; s < end; ++s) {
-    const double discount = p->discount[s * p->discount_step], before = rewards ? 0 : old[s];
-    const int64_t first = p->first[s], last = p->first[s + 1], held = policy[s];
-    double best = -INFINITY;
-    int64_t at = first, count = 0;
-    if (key && proven <= drift && s + MM_MDP_AHEAD < end && policy[s + MM_MDP_AHEAD] >= 0)
-      mm_mdp_prefetch(p, policy[s + MM_MDP_AHEAD], wide);
-    if (key)
-      for (int64_t j = first; j < last; ++j) {
-        open[count] = j; /* without a branch, which nobody could predict */
-        count += !(key[j] > proven);
-      }
-    else
-      for (; count < last - first; ++count)
-        open[count] = first + count;
+enum {
+  MM_MDP_AHEAD = 16,    /* rows that prefetching looks ahead */
+  MM_BELLMAN_OPEN = 128 /* pairs picked out at a time, and those of one state more */
+};
+
+#define MM_BELLMAN_OPEN_WORK(pairs) ((pairs) + MM_BELLMAN_OPEN + 1)
+
+/* How the rows of a policy are read. */
+enum { MM_ROWS_NARROW, MM_ROWS_WIDE, MM_ROWS_COPIED };
+
+/* discount P v in state s, for the policy whose rows these are. */
+MM_INLINE double mm_policy_expect(const mm_mdp *p, const mm_policy_rows *rows, int64_t s, const double *v,
+                                  int how) {
+  const void *column = how == MM_ROWS_COPIED ? (const void *)rows->column : p->column;
+  const double *probability = how == MM_ROWS_COPIED ? rows->probability : p->probability;
+  return p->discount[s * p->discount_step] *
+         mm_mdp_expect(column, probability, rows->start[s], rows->stop[s], v, how == MM_ROWS_WIDE);
+}
+
+/* Ask for the row of a state that comes later; copies come by themselves. */
+MM_INLINE void mm_policy_prefetch(const mm_mdp *p, const mm_policy_rows *rows, int64_t s, int64_t end,
+                                  int how) {
+  if (how != MM_ROWS_COPIED && s + MM_MDP_AHEAD < end)
+    mm_mdp_prefetch(p->column, p->probability, rows->start[s + MM_MDP_AHEAD], how == MM_ROWS_WIDE);
+}
+
+/* Pick out the pairs that may win over those held in states begin, ... and ask for their rows; returns the
+ * state where it stopped, end at the latest. The list ends with a pair that no state has. */
+static inline int64_t mm_bellman_pick(const mm_mdp *p, int64_t begin, int64_t end, const int64_t *policy,
+                                      const float *key, double drift, int64_t *open) {
+  int64_t count = 0, s = begin;
+  do {
+    const int64_t held = policy[s];
+    for (int64_t j = p->first[s]; j < p->first[s + 1]; ++j) {
+      open[count] = j; /* without a branch, which nobody could predict */
+      count += !(key[j] > drift) & (j != held);
+    }
+    ++s;
+  } while (s < end && p->first[s + 1] - p->first[begin] <= MM_BELLMAN_OPEN);
+  open[count] = INT64_MAX;
+#if defined(__GNUC__)
+  if (2 * count < p->first[s] - p->first[begin]) { /* rows one after the other come by themselves */
     for (int64_t i = 0; i < count; ++i) {
-      double value = p->sign * p->reward[open[i]];
-      if (!rewards && value != -INFINITY)
-        value += discount * mm_mdp_expect(p, open[i], v, wide);
-      q[i] = value;
+      __builtin_prefetch((const char *)p->row + open[i] * (p->wide ? 8 : 4));
+      __builtin_prefetch(p->reward + open[i]);
+    }
+    for (int64_t i = 0; i < count; ++i)
+      mm_mdp_prefetch(p->column, p->probability, mm_mdp_index(p->row, open[i], p->wide), p->wide);
+  }
+#endif
+  return s;
+}
+
+/* Where a pass finds the pairs of a state. */
+enum { MM_BELLMAN_REWARDS, MM_BELLMAN_ALL, MM_BELLMAN_KEYED };
+
+MM_INLINE void mm_bellman_improve_as(const mm_mdp *p, int64_t begin, int64_t end, const double *v,
+                                     const double *old, double *out, int64_t *policy,
+                                     const mm_policy_rows *rows, float *key, double proven, double drift,
+                                     double *q, int64_t *open, mm_sweep *sweep, int mode, int how) {
+  const int wide = how == MM_ROWS_WIDE || (how == MM_ROWS_COPIED && p->wide);
+  double low = INFINITY, high = -INFINITY;
+  int64_t read = 0, changed = 0, alive = 0, picked = begin;
+  const int64_t *next = open;
+  for (int64_t s = begin; s < end; ++s) {
+    const double discount = p->discount[s * p->discount_step];
+    const double before = mode == MM_BELLMAN_REWARDS ? 0 : old[s];
+    const int64_t first = p->first[s], last = p->first[s + 1], held = policy[s];
+    int64_t at = first, count = 0;
+    double best = -INFINITY, own = -INFINITY;
+    if (mode == MM_BELLMAN_KEYED && s == picked) {
+      picked = mm_bellman_pick(p, s, end, policy, key, drift, open);
+      next = open;
+    }
+    for (;; ++count) {
+      const int64_t j = mode == MM_BELLMAN_KEYED ? next[count] : first + count;
+      if (j >= last)
+        break;
+      double value = p->sign * p->reward[j];
+      if (mode != MM_BELLMAN_REWARDS && value != -INFINITY)
+        value += discount * mm_mdp_expect(p->column, p->probability, mm_mdp_index(p->row, j, wide),
+                                          mm_mdp_index(p->row, j + 1, wide), v, wide);
+      q[count] = value;
+      at = value > best ? j : at;
       best = value > best ? value : best;
     }
-    int64_t tied = 0; /* the pair held is as good: a tie changes nothing */
-    for (int64_t i = count - 1; i >= 0; --i) {
-      at = q[i] == best ? open[i] : at;
-      tied |= (q[i] == best) & (open[i] == held);
-    }
-    at = tied ? held : at;
-    read += rewards ? 0 : count;
-    if (key) { /* rounded down: a relative 2^-23 is more than the conversion adds */
+    read += mode == MM_BELLMAN_REWARDS ? 0 : count;
+    if (held >= 0 && mode == MM_BELLMAN_KEYED) {
+      mm_policy_prefetch(p, rows, s, end, how);
+      own = rows->reward[s] + mm_policy_expect(p, rows, s, v, how);
+      ++read;
+    } else if (held >= 0)
+      own = q[held - first];
+    if (own >= best) /* a tie with the pair held changes nothing */
+      best = own, at = held;
+    if (mode == MM_BELLMAN_KEYED) { /* rounded down: a relative 2^-23 is more than the conversion adds */
       for (int64_t i = 0; i < count; ++i)
-        key[open[i]] = (float)((best - q[i] + drift) * (1 - 0x1p-23));
-      alive += count;
+        key[next[i]] = (float)((best - q[i] + drift) * (1 - 0x1p-23));
+      if (held >= 0)
+        key[held] = (float)((best - own + drift) * (1 - 0x1p-23));
+      next += count;
     } else {
       for (int64_t i = 0; i < count; ++i)
         alive += !(best - q[i] > proven);
     }
-    if (rows && at != held)
-      mm_packed_put(p, rows, s, at); /* the row has just been read */
+    if (rows && mode != MM_BELLMAN_REWARDS && at != held) /* its row has just been read */
+      mm_policy_rows_put(p, rows, s, at);
     changed += at != held;
     policy[s] = at;
     out[s] = best;
     low = best - before < low ? best - before : low;
     high = best - before > high ? best - before : high;
   }
-  sweep->low = low, sweep->high = high, sweep->changed = changed, sweep->alive = alive, sweep->read = read;
+  for (int64_t s = begin; rows && mode == MM_BELLMAN_REWARDS && s < end; ++s) {
+    if (rows->width && s + MM_MDP_AHEAD < end)
+      mm_mdp_prefetch(p->column, p->probability, mm_mdp_index(p->row, policy[s + MM_MDP_AHEAD], p->wide),
+                      p->wide);
+    mm_policy_rows_put(p, rows, s, policy[s]);
+  }
+  sweep->low = low, sweep->high = high, sweep->changed = changed, sweep->read = read;
+  sweep->alive = mode == MM_BELLMAN_KEYED ? read : alive;
 }
 
 /* Tv of the states begin .. end - 1 into out. `old` is v at the states themselves, old[s] for state s of this
- * model (other than v where the model is a part of a larger one). policy[s] holds pairs: the one held is kept
- * where it ties. With out == v it is a Gauss-Seidel sweep; with v NULL all values are 0 and no row is read.
- * key may be NULL: then all pairs are read, and those that lack no more than `proven` are counted as alive;
- * else pairs with key > proven are not read; proven >= drift. rows may be NULL: else the rows of pairs that
- * are new in the policy are copied there. q and open: room for the pairs of one state. */
+ * model (other than v where the model is a part of a larger one). policy[s] holds pairs, or -1: the one held
+ * is kept where it ties. With out == v it is a Gauss-Seidel sweep; with v NULL all values are 0 and neither a
+ * row nor a key is read. key may be NULL: then all pairs are read, and those that lack no more than `proven`
+ * are counted as alive; else pairs with key > drift are not read, and rows are needed. rows may be NULL: else
+ * they are kept those of policy. q: room for the pairs of one state; open, with keys: MM_BELLMAN_OPEN_WORK of
+ * the largest number of these. */
 static inline void mm_bellman_improve(const mm_mdp *p, int64_t begin, int64_t end, const double *v,
-                                      const double *old, double *out, int64_t *policy, const mm_packed *rows,
-                                      float *key, double proven, double drift, double *q, int64_t *open,
-                                      mm_sweep *sweep) {
+                                      const double *old, double *out, int64_t *policy,
+                                      const mm_policy_rows *rows, float *key, double proven, double drift,
+                                      double *q, int64_t *open, mm_sweep *sweep) {
+#define MM_BELLMAN_IMPROVE(mode, how)                                                                        \
+  mm_bellman_improve_as(p, begin, end, v, old, out, policy, rows, key, proven, drift, q, open, sweep, mode,  \
+                        how)
   if (!v)
-    mm_bellman_improve_as(p, begin, end, v, old, out, policy, rows, key, proven, drift, q, open, sweep, 0, 1);
+    MM_BELLMAN_IMPROVE(MM_BELLMAN_REWARDS, MM_ROWS_NARROW);
+  else if (!key && p->wide)
+    MM_BELLMAN_IMPROVE(MM_BELLMAN_ALL, MM_ROWS_WIDE);
+  else if (!key)
+    MM_BELLMAN_IMPROVE(MM_BELLMAN_ALL, MM_ROWS_NARROW);
+  else if (rows->width)
+    MM_BELLMAN_IMPROVE(MM_BELLMAN_KEYED, MM_ROWS_COPIED);
   else if (p->wide)
-    mm_bellman_improve_as(p, begin, end, v, old, out, policy, rows, key, proven, drift, q, open, sweep, 1, 0);
+    MM_BELLMAN_IMPROVE(MM_BELLMAN_KEYED, MM_ROWS_WIDE);
   else
-    mm_bellman_improve_as(p, begin, end, v, old, out, policy, rows, key, proven, drift, q, open, sweep, 0, 0);
+    MM_BELLMAN_IMPROVE(MM_BELLMAN_KEYED, MM_ROWS_NARROW);
+#undef MM_BELLMAN_IMPROVE
 }
 
 /* Set the keys above `proven` to +inf, so that their pairs are never read again; returns how many others
@@ -291,37 +370,13 @@ static inline int64_t mm_bellman_eliminate_pairs(int64_t n_pairs, float *key, do
   return alive;
 }
 
-/* sum p v of the pair that a policy takes in state s. */
-MM_INLINE double mm_policy_expect(const mm_mdp *p, const mm_packed *rows, const int64_t *policy, int64_t s,
-                                  const double *v, int wide) {
-  if (!rows)
-    return mm_mdp_expect(p, policy[s], v, wide);
-  const int32_t *column = rows->column + s * rows->width;
-  const double *w = rows->probability + s * rows->width;
-  const int64_t width = rows->width;
-  double a = 0, b = 0, c = 0, d = 0;
-  int64_t k = 0;
-  for (; k + 4 <= width; k += 4) {
-    a += w[k] * v[column[k]];
-    b += w[k + 1] * v[column[k + 1]];
-    c += w[k + 2] * v[column[k + 2]];
-    d += w[k + 3] * v[column[k + 3]];
-  }
-  for (; k < width; ++k)
-    a += w[k] * v[column[k]];
-  return (a + b) + (c + d);
-}
-
-MM_INLINE void mm_bellman_evaluate_as(const mm_mdp *p, int64_t begin, int64_t end, const int64_t *policy,
-                                      const mm_packed *rows, const double *v, const double *old, double *out,
-                                      mm_sweep *sweep, int wide) {
+MM_INLINE void mm_bellman_evaluate_as(const mm_mdp *p, int64_t begin, int64_t end, const mm_policy_rows *rows,
+                                      const double *v, double *out, mm_sweep *sweep, int how) {
   double low = INFINITY, high = -INFINITY;
   for (int64_t s = begin; s < end; ++s) {
-    const double before = old[s];
-    if (!rows && s + MM_MDP_AHEAD < end)
-      mm_mdp_prefetch(p, policy[s + MM_MDP_AHEAD], wide);
-    const double value = p->sign * p->reward[policy[s]] +
-                         p->discount[s * p->discount_step] * mm_policy_expect(p, rows, policy, s, v, wide);
+    const double before = v[s];
+    mm_policy_prefetch(p, rows, s, end, how);
+    const double value = rows->reward[s] + mm_policy_expect(p, rows, s, v, how);
     out[s] = value;
     low = value - before < low ? value - before : low;
     high = value - before > high ? value - before : high;
@@ -329,14 +384,16 @@ MM_INLINE void mm_bellman_evaluate_as(const mm_mdp *p, int64_t begin, int64_t en
   sweep->low = low, sweep->high = high, sweep->changed = 0, sweep->alive = sweep->read = end - begin;
 }
 
-/* The same for the pairs of a policy alone; rows: their copies, or NULL. */
-static inline void mm_bellman_evaluate(const mm_mdp *p, int64_t begin, int64_t end, const int64_t *policy,
-                                       const mm_packed *rows, const double *v, const double *old, double *out,
+/* The same for the pairs of a policy alone, by their rows; v and out may be one. */
+static inline void mm_bellman_evaluate(const mm_mdp *p, int64_t begin, int64_t end,
+                                       const mm_policy_rows *rows, const double *v, double *out,
                                        mm_sweep *sweep) {
-  if (p->wide)
-    mm_bellman_evaluate_as(p, begin, end, policy, rows, v, old, out, sweep, 1);
+  if (rows->width)
+    mm_bellman_evaluate_as(p, begin, end, rows, v, out, sweep, MM_ROWS_COPIED);
+  else if (p->wide)
+    mm_bellman_evaluate_as(p, begin, end, rows, v, out, sweep, MM_ROWS_WIDE);
   else
-    mm_bellman_evaluate_as(p, begin, end, policy, rows, v, old, out, sweep, 0);
+    mm_bellman_evaluate_as(p, begin, end, rows, v, out, sweep, MM_ROWS_NARROW);
 }
 
 /* Range of a - b; b may be NULL. */
@@ -391,26 +448,27 @@ MM_INLINE void mm_bellman_eliminate(const double *band, int64_t width, int64_t b
 /* By elimination without pivoting: the rows are strictly diagonally dominant, with a positive diagonal and no
  * other positive entry, so that nothing grows. Successors of the policy lie at most `below` states below and
  * `above` above. band: MM_BELLMAN_BAND_WORK doubles; row s has columns s - below .. s + above. */
-static inline int mm_bellman_band(const mm_mdp *p, const int64_t *policy, int64_t below, int64_t above,
+static inline int mm_bellman_band(const mm_mdp *p, const mm_policy_rows *rows, int64_t below, int64_t above,
                                   double *band, double *x) {
   const int64_t n = p->n_states, width = below + above + 1;
+  const void *columns = rows->width ? (const void *)rows->column : p->column;
+  const double *probability = rows->width ? rows->probability : p->probability;
   for (int64_t s = 0; s < n; ++s) {
-    const int64_t pair = policy[s], from = s - below < 0 ? 0 : s - below;
+    const int64_t from = s - below < 0 ? 0 : s - below;
     const double discount = p->discount[s * p->discount_step];
     double *own = band + s * width;
     for (int64_t i = 0; i < width; ++i)
       own[i] = 0;
     own[below] = 1;
-    const int64_t end = mm_mdp_index(p->row, pair + 1, p->wide);
-    for (int64_t k = mm_mdp_index(p->row, pair, p->wide); k < end; ++k) {
-      const int64_t column = mm_mdp_index(p->column, k, p->wide);
-      if (p->probability[k] == 0)
+    for (int64_t k = rows->start[s]; k < rows->stop[s]; ++k) {
+      const int64_t column = mm_mdp_index(columns, k, p->wide && !rows->width);
+      if (probability[k] == 0)
         continue;
       if (column < s - below || column > s + above)
         return MM_INVALID;
-      own[below + column - s] -= discount * p->probability[k];
+      own[below + column - s] -= discount * probability[k];
     }
-    double value = p->sign * p->reward[pair];
+    double value = rows->reward[s];
     int64_t j = from;
     for (; above >= 4 && j + 4 <= s; j += 4) /* four at a time: the row is loaded and stored once */
       mm_bellman_eliminate(band, width, below, above, s, j, own, x, &value);
@@ -436,22 +494,22 @@ static inline int mm_bellman_band(const mm_mdp *p, const int64_t *policy, int64_
 }
 
 /* out = x - discount P x, for the pairs of a policy. */
-MM_INLINE void mm_bellman_apply_as(const mm_mdp *p, const int64_t *policy, const mm_packed *rows,
-                                   const double *x, double *out, int wide) {
-  const int64_t n = p->n_states;
-  for (int64_t s = 0; s < n; ++s) {
-    if (!rows && s + MM_MDP_AHEAD < n)
-      mm_mdp_prefetch(p, policy[s + MM_MDP_AHEAD], wide);
-    out[s] = x[s] - p->discount[s * p->discount_step] * mm_policy_expect(p, rows, policy, s, x, wide);
+MM_INLINE void mm_bellman_apply_as(const mm_mdp *p, const mm_policy_rows *rows, const double *x, double *out,
+                                   int how) {
+  for (int64_t s = 0; s < p->n_states; ++s) {
+    mm_policy_prefetch(p, rows, s, p->n_states, how);
+    out[s] = x[s] - mm_policy_expect(p, rows, s, x, how);
   }
 }
 
-static inline void mm_bellman_apply(const mm_mdp *p, const int64_t *policy, const mm_packed *rows,
-                                    const double *x, double *out) {
-  if (p->wide)
-    mm_bellman_apply_as(p, policy, rows, x, out, 1);
+static inline void mm_bellman_apply(const mm_mdp *p, const mm_policy_rows *rows, const double *x,
+                                    double *out) {
+  if (rows->width)
+    mm_bellman_apply_as(p, rows, x, out, MM_ROWS_COPIED);
+  else if (p->wide)
+    mm_bellman_apply_as(p, rows, x, out, MM_ROWS_WIDE);
   else
-    mm_bellman_apply_as(p, policy, rows, x, out, 0);
+    mm_bellman_apply_as(p, rows, x, out, MM_ROWS_NARROW);
 }
 
 #define MM_BELLMAN_BICGSTAB_WORK(n) (5 * (n))
@@ -459,14 +517,14 @@ static inline void mm_bellman_apply(const mm_mdp *p, const int64_t *policy, cons
 /* Improve x until max |reward + discount P x - x| <= tolerance (van der Vorst 1992, without a
  * preconditioner). Returns MM_NO_CONVERGENCE where the limit or a breakdown came first: x is then the last
  * iterate, and *residual says how good it is. work: MM_BELLMAN_BICGSTAB_WORK(n) doubles. */
-static inline int mm_bellman_bicgstab(const mm_mdp *p, const int64_t *policy, const mm_packed *rows,
-                                      double tolerance, int64_t limit, double *x, double *work,
-                                      int64_t *products, double *residual) {
+static inline int mm_bellman_bicgstab(const mm_mdp *p, const mm_policy_rows *rows, double tolerance,
+                                      int64_t limit, double *x, double *work, int64_t *products,
+                                      double *residual) {
   const int64_t n = p->n_states;
   double *r = work, *shadow = work + n, *direction = work + 2 * n, *image = work + 3 * n, *t = work + 4 * n;
   double rho = 0, worst = 0;
   mm_sweep sweep;
-  mm_bellman_evaluate(p, 0, n, policy, rows, x, x, r, &sweep); /* r = T x; then T x - x */
+  mm_bellman_evaluate(p, 0, n, rows, x, r, &sweep); /* r = T x; then T x - x */
   *products = 1;
   for (int64_t i = 0; i < n; ++i) {
     r[i] -= x[i];
@@ -478,14 +536,14 @@ static inline int mm_bellman_bicgstab(const mm_mdp *p, const int64_t *policy, co
   while (worst > tolerance) {
     if (*products >= limit || !(fabs(rho) > 0) || !isfinite(rho))
       return MM_NO_CONVERGENCE;
-    mm_bellman_apply(p, policy, rows, direction, image);
+    mm_bellman_apply(p, rows, direction, image);
     const double along = mm_inner(n, shadow, image);
     if (!(fabs(along) > 0))
       return MM_NO_CONVERGENCE;
     const double alpha = rho / along;
     for (int64_t i = 0; i < n; ++i)
       r[i] -= alpha * image[i];
-    mm_bellman_apply(p, policy, rows, r, t);
+    mm_bellman_apply(p, rows, r, t);
     *products += 2;
     const double tt = mm_inner(n, t, t);
     const double omega = tt > 0 ? mm_inner(n, t, r) / tt : 0;

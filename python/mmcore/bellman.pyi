@@ -11,7 +11,7 @@ _Keys = NDArray[np.float32]
 
 @final
 class Rows:
-    def __init__(self, n_states: int, width: int) -> None: ...
+    def __init__(self, n_states: int, width: int = 0) -> None: ...
 
 @final
 class Pairs:
@@ -52,20 +52,13 @@ class Pairs:
         self,
         v: _Floats,
         out: _Floats,
-        policy: _Ints,
+        rows: Rows,
         begin: int = 0,
         end: int = -1,
-        rows: Rows | None = None,
     ) -> tuple[float, float]: ...
-    def band(self, policy: _Ints, below: int, above: int, x: _Floats) -> int: ...
+    def band(self, rows: Rows, below: int, above: int, x: _Floats) -> int: ...
     def bicgstab(
-        self,
-        policy: _Ints,
-        tolerance: float,
-        limit: int,
-        x: _Floats,
-        work: _Floats,
-        rows: Rows | None = None,
+        self, rows: Rows, tolerance: float, limit: int, x: _Floats, work: _Floats
     ) -> tuple[int, int, float]: ...
 
 def eliminate(key: _Keys, proven: float) -> int: ...

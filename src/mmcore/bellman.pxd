@@ -16,7 +16,10 @@ cdef extern from "mmcore/bellman.h" nogil:
         double sign
         int32_t wide
 
-    ctypedef struct mm_packed:
+    ctypedef struct mm_policy_rows:
+        double *reward
+        int64_t *start
+        int64_t *stop
         int64_t width
         int32_t *column
         double *probability
@@ -37,26 +40,30 @@ cdef extern from "mmcore/bellman.h" nogil:
 
     int mm_mdp_check(const mm_mdp *p, int64_t entries, double tolerance, mm_mdp_extremes *x) noexcept
     void mm_bellman_improve(const mm_mdp *p, int64_t begin, int64_t end, const double *v, const double *old,
-                            double *out, int64_t *policy, const mm_packed *rows, float *key, double proven,
-                            double drift, double *q, int64_t *open, mm_sweep *sweep) noexcept
+                            double *out, int64_t *policy, const mm_policy_rows *rows, float *key,
+                            double proven, double drift, double *q, int64_t *open,
+                            mm_sweep *sweep) noexcept
     int64_t mm_bellman_eliminate_pairs(int64_t n_pairs, float *key, double proven) noexcept
-    void mm_bellman_evaluate(const mm_mdp *p, int64_t begin, int64_t end, const int64_t *policy,
-                             const mm_packed *rows, const double *v, const double *old, double *out,
-                             mm_sweep *sweep) noexcept
+    void mm_bellman_evaluate(const mm_mdp *p, int64_t begin, int64_t end, const mm_policy_rows *rows,
+                             const double *v, double *out, mm_sweep *sweep) noexcept
     void mm_range(int64_t n, const double *a, const double *b, double *low, double *high) noexcept
-    int mm_bellman_band(const mm_mdp *p, const int64_t *policy, int64_t below, int64_t above, double *band,
-                        double *x) noexcept
+    int mm_bellman_band(const mm_mdp *p, const mm_policy_rows *rows, int64_t below, int64_t above,
+                        double *band, double *x) noexcept
+    int64_t MM_BELLMAN_OPEN_WORK(int64_t pairs)
     int64_t MM_BELLMAN_BAND_WORK(int64_t n, int64_t below, int64_t above)
     int64_t MM_BELLMAN_BICGSTAB_WORK(int64_t n)
-    int mm_bellman_bicgstab(const mm_mdp *p, const int64_t *policy, const mm_packed *rows, double tolerance,
-                            int64_t limit, double *x, double *work, int64_t *products,
-                            double *residual) noexcept
+    int mm_bellman_bicgstab(const mm_mdp *p, const mm_policy_rows *rows, double tolerance, int64_t limit,
+                            double *x, double *work, int64_t *products, double *residual) noexcept
+
+
+cdef class Pairs
 
 
 @cython.final
 cdef class Rows:
-    cdef mm_packed c_rows
+    cdef mm_policy_rows c_rows
     cdef int64_t c_states
+    cdef Pairs _of
     cdef tuple _arrays
 
 
@@ -66,5 +73,4 @@ cdef class Pairs:
     cdef mm_mdp_extremes c_extremes
     cdef tuple _arrays
     cdef int64_t c_entries
-    cdef const mm_packed *_packed(self, Rows rows) except? NULL
-    cdef _policy(self, const int64_t[::1] policy)
+    cdef const mm_policy_rows *_rows(self, Rows rows) except NULL

@@ -40,30 +40,36 @@ cdef _size(str argument, int64_t got, int64_t wanted):
 
 @cython.final
 cdef class Rows:
-    """Room for the rows of a policy's pairs, one after the other: they lie far apart in the model.
+    """Where the rows of a policy's pairs are: they lie far apart in the model.
 
     Parameters
     ----------
     n_states : int
         States.
     width : int
-        Successors of the longest row.
+        0: the model's own rows are read; else they are copied one after the other, and this is the number of
+        successors of the longest.
 
     Notes
     -----
     Thread-safety: written by :meth:`Pairs.improve`; threads that improve different states may share one.
     """
 
-    def __init__(self, int64_t n_states, int64_t width):
-        if n_states < 1 or width < 1:
-            raise InvalidArgument(argument="n_states, width", value=(n_states, width), allowed=">= 1")
-        cdef int32_t[::1] column = np.zeros(n_states * width, dtype=np.int32)
-        cdef double[::1] probability = np.zeros(n_states * width)
-        self._arrays = (column, probability)
+    def __init__(self, int64_t n_states, int64_t width=0):
+        if n_states < 1 or width < 0:
+            raise InvalidArgument(argument="n_states, width", value=(n_states, width), allowed=">= 1, >= 0")
+        cdef double[::1] reward = np.zeros(n_states), probability
+        cdef int64_t[:, ::1] entries = np.zeros((2, n_states), dtype=np.int64)
+        cdef int32_t[::1] column
+        self._arrays = (reward, entries)
+        self.c_rows.reward = &reward[0]
+        self.c_rows.start, self.c_rows.stop = &entries[0, 0], &entries[1, 0]
         self.c_rows.width = width
-        self.c_rows.column = &column[0]
-        self.c_rows.probability = &probability[0]
         self.c_states = n_states
+        if width:
+            column, probability = np.empty(n_states * width, dtype=np.int32), np.empty(n_states * width)
+            self._arrays += (column, probability)
+            self.c_rows.column, self.c_rows.probability = &column[0], &probability[0]
 
 
 @cython.final
@@ -180,16 +186,17 @@ cdef class Pairs:
         policy : ndarray of int, shape (n_states,)
             Pairs; the one held is kept where it ties.
         key : ndarray of float32, shape (n_pairs,), optional
-            What each pair is known to lack, see bellman.h; read and written.
-        proven, drift : float
-            Pairs with a key above `proven`, which is `drift` or more, are not read. Without keys, `proven` is
-            what a pair must lack to be counted as not alive.
+            What each pair is known to lack, see bellman.h; read and written, but not where `v` is None.
+        proven : float
+            Without keys: what a pair must lack to be counted as not alive.
+        drift : float
+            With keys: pairs with a key above it are not read.
         begin, end : int
             Range of states; all by default.
         offset : int
             State s of these pairs is ``v[offset + s]``.
         rows : Rows, optional
-            Where the rows of pairs that are new in the policy are copied to.
+            Kept those of `policy`; begun with a policy of -1.
 
         Returns
         -------
@@ -203,6 +210,7 @@ cdef class Pairs:
             Pairs whose successors were read.
         """
         cdef int64_t n = self.c_mdp.n_states, widest = 1, s
+        cdef const mm_policy_rows *kept = NULL
         cdef mm_sweep sweep
         cdef float *keys = NULL
         cdef const double *values = NULL
@@ -212,6 +220,8 @@ cdef class Pairs:
         if not 0 <= begin < end <= n:
             raise InvalidArgument(argument="begin, end", value=(begin, end),
                                   allowed=f"0 <= begin < end <= {n}")
+        if rows is not None:
+            kept = self._rows(rows)
         if v is not None:
             _size("v", v.shape[0], self.c_mdp.n_columns)
             values, old = &v[0], &v[0] + offset
@@ -220,62 +230,58 @@ cdef class Pairs:
         if not 0 <= offset <= self.c_mdp.n_columns - n:
             raise InvalidArgument(argument="offset", value=offset, allowed=f"0 to {self.c_mdp.n_columns - n}")
         if key is not None:
+            if rows is None:
+                raise InvalidArgument(argument="rows", value=None, allowed="Rows where there are keys")
             _size("key", key.shape[0], self.c_mdp.n_pairs)
             keys = &key[0]
         for s in range(begin, end):
             widest = max(widest, self.c_mdp.first[s + 1] - self.c_mdp.first[s])
-        cdef const mm_packed *packed = self._packed(rows)
         cdef double[::1] q = np.empty(widest)
-        cdef int64_t[::1] opened = np.empty(widest + 1, dtype=np.int64)
+        cdef int64_t[::1] open = np.empty(MM_BELLMAN_OPEN_WORK(widest), dtype=np.int64)
         with nogil:
-            mm_bellman_improve(&self.c_mdp, begin, end, values, old, &out[0], &policy[0], packed, keys,
-                               proven, drift, &q[0], &opened[0], &sweep)
+            mm_bellman_improve(&self.c_mdp, begin, end, values, old, &out[0], &policy[0], kept, keys, proven,
+                               drift, &q[0], &open[0], &sweep)
         return sweep.low, sweep.high, sweep.changed, sweep.alive, sweep.read
 
-    def evaluate(self, const double[::1] v, double[::1] out, const int64_t[::1] policy, int64_t begin=0,
-                 int64_t end=-1, Rows rows=None):
-        """Write reward + discount E[v] of the pairs of `policy` to `out`; the range of new less old.
+    def evaluate(self, const double[::1] v, double[::1] out, Rows rows, int64_t begin=0, int64_t end=-1):
+        """Write reward + discount E[v] of the pairs of a policy to `out`; the range of new less old.
 
         Parameters
         ----------
         v, out : ndarray of float, shape (n_states,)
             Values before and after; the same array for a Gauss-Seidel sweep.
-        policy : ndarray of int, shape (n_states,)
-            A feasible pair of each state.
+        rows : Rows
+            The rows of the policy.
         begin, end : int
             Range of states; all by default.
-        rows : Rows, optional
-            The rows of `policy`.
         """
         cdef mm_sweep sweep
-        cdef const mm_packed *packed = self._packed(rows)
+        cdef const mm_policy_rows *kept = self._rows(rows)
         if end < 0:
             end = self.c_mdp.n_states
-        self._policy(policy)
         _size("v", v.shape[0], self.c_mdp.n_columns)
         _size("out", out.shape[0], self.c_mdp.n_states)
         if not 0 <= begin < end <= self.c_mdp.n_states or self.c_mdp.n_columns != self.c_mdp.n_states:
             raise InvalidArgument(argument="begin, end", value=(begin, end),
                                   allowed="a range of all the states")
         with nogil:
-            mm_bellman_evaluate(&self.c_mdp, begin, end, &policy[0], packed, &v[0], &v[0], &out[0], &sweep)
+            mm_bellman_evaluate(&self.c_mdp, begin, end, kept, &v[0], &out[0], &sweep)
         return sweep.low, sweep.high
 
-    def band(self, const int64_t[::1] policy, int64_t below, int64_t above, double[::1] x):
+    def band(self, Rows rows, int64_t below, int64_t above, double[::1] x):
         """Solve for the value of a policy whose successors lie in a band, into `x`; the kernel's status."""
         cdef int status
-        self._policy(policy)
+        cdef const mm_policy_rows *kept = self._rows(rows)
         _size("x", x.shape[0], self.c_mdp.n_states)
         if below < 0 or above < 0:
             raise InvalidArgument(argument="below, above", value=(below, above), allowed=">= 0")
         cdef double[::1] band = np.empty(MM_BELLMAN_BAND_WORK(self.c_mdp.n_states, below, above))
         with nogil:
-            status = mm_bellman_band(&self.c_mdp, &policy[0], below, above, &band[0], &x[0])
+            status = mm_bellman_band(&self.c_mdp, kept, below, above, &band[0], &x[0])
         return status
 
-    def bicgstab(self, const int64_t[::1] policy, double tolerance, int64_t limit, double[::1] x,
-                 double[::1] work, Rows rows=None):
-        """Improve `x` towards the value of a policy.
+    def bicgstab(self, Rows rows, double tolerance, int64_t limit, double[::1] x, double[::1] work):
+        """Improve `x` towards the value of the policy whose rows these are.
 
         Returns
         -------
@@ -289,37 +295,26 @@ cdef class Pairs:
         cdef int status
         cdef int64_t products = 0
         cdef double residual = 0.0
-        cdef const mm_packed *packed = self._packed(rows)
-        self._policy(policy)
+        cdef const mm_policy_rows *kept = self._rows(rows)
         _size("x", x.shape[0], self.c_mdp.n_states)
         _size("work", work.shape[0], MM_BELLMAN_BICGSTAB_WORK(self.c_mdp.n_states))
         with nogil:
-            status = mm_bellman_bicgstab(&self.c_mdp, &policy[0], packed, tolerance, limit, &x[0], &work[0],
-                                         &products, &residual)
+            status = mm_bellman_bicgstab(&self.c_mdp, kept, tolerance, limit, &x[0], &work[0], &products,
+                                         &residual)
         return status, products, residual
 
-    cdef const mm_packed *_packed(self, Rows rows) except? NULL:
-        """The rows' struct; NULL without rows."""
-        if rows is None:
-            return NULL
+    cdef const mm_policy_rows *_rows(self, Rows rows) except NULL:
+        """The rows' struct, which hold nothing but rows of these pairs."""
         _size("rows", rows.c_states, self.c_mdp.n_states)
-        if rows.c_rows.width < self.c_extremes.successors or self.c_mdp.n_columns > 2**31 - 1:
+        if rows.c_rows.width and (rows.c_rows.width < self.c_extremes.successors
+                                  or self.c_mdp.n_columns > 2**31 - 1):
             raise InvalidArgument(argument="rows", value=rows.c_rows.width,
-                                  allowed="as wide as the longest row")
+                                  allowed="as wide as the longest row, with int32 states")
+        if rows._of is None:
+            rows._of = self
+        elif rows._of is not self:
+            raise InvalidArgument("rows are of other pairs")
         return &rows.c_rows
-
-    cdef _policy(self, const int64_t[::1] policy):
-        """A pair of each state, or raise."""
-        cdef int64_t s, wrong = -1
-        _size("policy", policy.shape[0], self.c_mdp.n_states)
-        with nogil:
-            for s in range(self.c_mdp.n_states):
-                if policy[s] < self.c_mdp.first[s] or policy[s] >= self.c_mdp.first[s + 1]:
-                    wrong = s
-                    break
-        if wrong >= 0:
-            raise InvalidArgument(argument="policy", value=policy[wrong], index=wrong,
-                                  allowed="a pair of the state")
 
 
 def eliminate(float[::1] key, double proven):

@@ -14,15 +14,15 @@ static int32_t row[PAIRS + 1], column[PAIRS * SUCCESSORS];
 static double probability[PAIRS * SUCCESSORS], reward[PAIRS], discount = 0.95;
 
 typedef struct {
-  double v[STATES], out[STATES], probability[STATES * WIDTH];
+  double v[STATES], out[STATES], reward[STATES], probability[STATES * WIDTH];
   int32_t column[STATES * WIDTH];
-  int64_t policy[STATES];
+  int64_t policy[STATES], start[STATES], stop[STATES];
   float key[PAIRS];
 } state;
 
 typedef struct {
   const mm_mdp *model;
-  const mm_packed *rows;
+  const mm_policy_rows *rows;
   state *of;
   int64_t begin, end;
   double drift;
@@ -33,10 +33,9 @@ typedef struct {
 static void *work(void *argument) {
   job *j = (job *)argument;
   double q[ACTIONS];
-  int64_t open[ACTIONS];
+  int64_t open[MM_BELLMAN_OPEN_WORK(ACTIONS)];
   if (j->evaluate)
-    mm_bellman_evaluate(j->model, j->begin, j->end, j->of->policy, j->rows, j->of->v, j->of->v, j->of->out,
-                        &j->sweep);
+    mm_bellman_evaluate(j->model, j->begin, j->end, j->rows, j->of->v, j->of->out, &j->sweep);
   else
     mm_bellman_improve(j->model, j->begin, j->end, j->of->v, j->of->v, j->of->out, j->of->policy, j->rows,
                        j->of->key, j->drift, j->drift, q, open, &j->sweep);
@@ -44,7 +43,7 @@ static void *work(void *argument) {
 }
 
 static int solve(const mm_mdp *model, state *of, int threads) {
-  const mm_packed rows = {WIDTH, of->column, of->probability};
+  const mm_policy_rows rows = {of->reward, of->start, of->stop, WIDTH, of->column, of->probability};
   double drift = 0;
   memset(of, 0, sizeof *of);
   for (int s = 0; s < STATES; ++s)

@@ -46,7 +46,6 @@ KEYED = ("modified_policy_iteration", "policy_iteration")  # keep a key for each
 MEMORY = 5  # differences that Anderson combines
 BAND = 60  # products of below and above, for each successor, up to which elimination pays
 LARGEST_KEYED = 1e36  # rewards and values beyond which no keys are kept, as they are float32
-FEW = 0.2  # share of the pairs
 LIMIT = 1000  # products with the matrix
 PATIENCE = 12  # sweeps ahead from which conjugate gradients are quicker
 IN_PLACE = 4  # sweeps of Gauss-Seidel between two passes that bound the error
@@ -58,6 +57,7 @@ class Iterate:
 
     model: MDP | MatrixFree
     pairs: Any  # Pairs, or what computes them anew
+    passes: _Passes
     v: Floats  # where the pass was made
     tv: Floats  # what it gave
     policy: Ints
@@ -67,7 +67,7 @@ class Iterate:
     above: float = 0.0
     changed: int = 0
     target: float = 0.0  # residual that the tolerance asks for
-    rows: Rows | None = None  # of the policy, copied
+    rows: Rows | None = None  # of the policy
 
 
 def solve(
@@ -101,17 +101,17 @@ def solve(
         raise InvalidArgument(argument="max_iterations", value=max_iterations, allowed=">= 1")
     sign = pairs.sign
     v = np.zeros(n) if start is None else sign * start
-    now = Iterate(model, pairs, v, np.empty(n), np.full(n, -1, dtype=np.int64))
-    if layout == "packed":
-        now.rows = Rows(n, model.extremes["successors"])
+    passes = _Passes(pairs, threads)
+    now = Iterate(model, pairs, passes, v, np.empty(n), np.full(n, -1, dtype=np.int64))
+    if model.stored and method in KEYED:
+        now.rows = Rows(n, model.extremes["successors"] if layout == "packed" else 0)
     size = 0.0 if start is None else max(map(abs, span(v)))
     # What a pair lacks is kept as a float32.
     largest = size + model.extremes["reward"] / (1 - contraction.high)
     keyed = method in KEYED and model.stored and largest < LARGEST_KEYED
     key = np.zeros(pairs.n_pairs, dtype=np.float32) if keyed else None
     step = _stepper(method, evaluator, now)
-    passes = _Passes(pairs, threads)
-    proven = drift = math.inf if key is None else 0.0
+    proven, drift = math.inf, 0.0
     best, stalled, iteration = math.inf, 0, 0
     while True:
         zero = iteration == 0 and start is None
@@ -125,7 +125,7 @@ def solve(
         if progress is not None:
             progress(iteration, residual, 2 * half)
         noise = 3 * contraction.rounding(size)
-        now.target = max(tol * (1 - contraction.high) / 2, noise / 24)  # less is not to be had
+        now.target = max(tol * (1 - contraction.high), noise / 24)  # less is not to be had
         if key is not None:
             wide = contraction.closing(now.below + now.low, now.above + now.high)
             living = eliminate(key, drift + wide + noise)
@@ -152,13 +152,10 @@ def solve(
             proven = contraction.closing(now.below + now.low - high, now.above + now.high - low) + noise
         else:
             drift += contraction.closing(low, high) + noise
-            # Where many would be read, reading all in order is quicker than picking them out.
-            few = np.count_nonzero(key <= drift) <= FEW * key.size
-            proven = drift if few else float(np.finfo(np.float32).max)
         now.v, now.tv = now.tv, now.v
         size = max(map(abs, span(now.v)))
     value = now.tv
-    del step, now.v, now.tv, key  # room for the bounds
+    del step, now.v, now.tv, now.rows, key  # room for the bounds
     middle = (now.below + now.above) / 2
     lower, upper = value + now.below, value + now.above
     value += middle
@@ -190,6 +187,14 @@ class _Passes:
         self.pairs = pairs
         n, parts = pairs.n_states, min(threads, pairs.n_states)
         self.ranges = [(n * i // parts, n * (i + 1) // parts) for i in range(parts)]
+        self.pool = ThreadPoolExecutor(parts - 1) if parts > 1 else None
+
+    def _shared(self, run: Callable[..., Any]) -> list[Any]:
+        """What ``run(begin, end)`` returns for each range; without arguments where there is only one."""
+        if self.pool is None:
+            return [run()]
+        jobs = [self.pool.submit(run, begin, end) for begin, end in self.ranges[1:]]
+        return [run(*self.ranges[0]), *(job.result() for job in jobs)]
 
     def improve(
         self,
@@ -202,18 +207,20 @@ class _Passes:
         rows: Rows | None,
     ) -> tuple[float, float, int, int, int]:
         """Improve, as :meth:`Pairs.improve`, on all threads."""
-        if len(self.ranges) == 1:
-            alone: tuple[float, float, int, int, int] = self.pairs.improve(
-                v, out, policy, key, proven, drift, rows=rows
+
+        def run(*part: int) -> tuple[float, float, int, int, int]:
+            found: tuple[float, float, int, int, int] = self.pairs.improve(
+                v, out, policy, key, proven, drift, *part, rows=rows
             )
-            return alone
-        with ThreadPoolExecutor(len(self.ranges)) as pool:
-            jobs = [
-                pool.submit(self.pairs.improve, v, out, policy, key, proven, drift, begin, end, 0, rows)
-                for begin, end in self.ranges
-            ]
-            low, high, changed, living, read = zip(*(job.result() for job in jobs), strict=True)
+            return found
+
+        low, high, changed, living, read = zip(*self._shared(run), strict=True)
         return min(low), max(high), sum(changed), sum(living), sum(read)
+
+    def evaluate(self, v: Floats, out: Floats, rows: Rows | None) -> tuple[float, float]:
+        """Evaluate, as :meth:`Pairs.evaluate`, on all threads."""
+        low, high = zip(*self._shared(lambda *part: self.pairs.evaluate(v, out, rows, *part)), strict=True)
+        return min(low), max(high)
 
 
 def _choice(model: MDP | MatrixFree, method: str, evaluator: str) -> tuple[str, str, str]:
@@ -286,6 +293,11 @@ def _gauss_seidel(now: Iterate) -> int:
     return IN_PLACE
 
 
+def _goal(now: Iterate) -> float:
+    """To what span of the residual to value the policy: more exactly than it will change is wasted."""
+    return max((now.high - now.low) * min(0.1, now.changed / now.tv.size), now.target)
+
+
 class _Sweeps:
     """Sweeps with the policy, until they change the value less than a tenth of what the pass did."""
 
@@ -293,14 +305,14 @@ class _Sweeps:
         self.spare = np.empty_like(now.tv)
 
     def __call__(self, now: Iterate) -> int:
-        self.until(max((now.high - now.low) / 10, now.target), now, math.inf)
+        self.until(_goal(now), now, math.inf)
         return 0
 
     def until(self, goal: float, now: Iterate, patience: float) -> bool:
         """Sweep until the change spans at most `goal`; False where that seems farther than `patience`."""
         before = now.high - now.low
         for done in range(100):
-            low, high = now.pairs.evaluate(now.tv, self.spare, now.policy, rows=now.rows)
+            low, high = now.passes.evaluate(now.tv, self.spare, now.rows)
             now.tv, self.spare = self.spare, now.tv
             change = high - low
             if change <= goal or done >= 99:
@@ -321,14 +333,14 @@ class _Krylov:
         self.work: Floats | None = None
 
     def __call__(self, now: Iterate) -> int:
-        goal = max((now.high - now.low) / 10, now.target) if now.changed else now.target
+        goal = _goal(now)
         if self.work is None:
             if self.sweeps.until(goal, now, PATIENCE):
                 return 0
             self.work = np.empty(5 * now.tv.size)
         else:
             _shift(now)
-        _, _, residual = now.pairs.bicgstab(now.policy, goal / 2, LIMIT, now.tv, self.work, now.rows)
+        _, _, residual = now.pairs.bicgstab(now.rows, goal / 2, LIMIT, now.tv, self.work)
         if not residual <= now.high - now.low:
             now.pairs.improve(now.v, now.tv, now.policy, rows=now.rows)  # what the breakdown spoilt
             self.sweeps(now)
@@ -337,7 +349,7 @@ class _Krylov:
 
 def _band(now: Iterate) -> int:
     found = now.model.extremes
-    if now.pairs.band(now.policy, found["below"], found["above"], now.tv):
+    if now.pairs.band(now.rows, found["below"], found["above"], now.tv):
         raise NoConvergence("elimination met a pivot that is not positive: the discount is too close to 1")
     return 0
 

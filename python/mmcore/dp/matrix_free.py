@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..bellman import Pairs
-from ..errors import InvalidArgument
+from ..bellman import Pairs, Rows
 from .callables import Functions
 from .certificate import Contraction
 from .checks import checked, discounts, finite
@@ -128,8 +127,7 @@ class Computed:
         self.n_states, self.m = functions.shape
         self.n_pairs = self.n_states * self.m
         self.sign = 1.0 if functions.maximize else -1.0
-        self.kept: Pairs | None = None  # one pair for each state
-        self.own = np.arange(self.n_states)
+        self.kept: tuple[Pairs, Rows] | None = None  # one pair for each state
 
     def _chunk(self, begin: int, end: int) -> Pairs:
         reward, rows = self.functions.table(begin, end)
@@ -184,7 +182,7 @@ class Computed:
             lengths.append(length)
         column = np.concatenate(columns)
         row = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(column.dtype)
-        self.kept = Pairs(
+        kept = Pairs(
             np.arange(self.n_states + 1),
             row,
             column,
@@ -193,19 +191,18 @@ class Computed:
             self.discount,
             self.sign,
         )
+        self.kept = kept, Rows(self.n_states)
+        kept.improve(None, np.empty(self.n_states), np.full(self.n_states, -1), rows=self.kept[1])
         return low, high, changed, living, read
 
-    def _kept(self) -> Pairs:
-        if self.kept is None:
-            raise InvalidArgument("a policy is valued after a pass has found it")
-        return self.kept
-
-    def evaluate(self, v: Floats, out: Floats, policy: Ints, rows: None = None) -> tuple[float, float]:
+    def evaluate(self, v: Floats, out: Floats, rows: None) -> tuple[float, float]:
         """Sweep with the policy of the last pass."""
-        return self._kept().evaluate(v, out, self.own)
+        assert self.kept is not None
+        return self.kept[0].evaluate(v, out, self.kept[1])
 
     def bicgstab(
-        self, policy: Ints, tolerance: float, limit: int, x: Floats, work: Floats, rows: None = None
+        self, rows: None, tolerance: float, limit: int, x: Floats, work: Floats
     ) -> tuple[int, int, float]:
         """Value the policy of the last pass."""
-        return self._kept().bicgstab(self.own, tolerance, limit, x, work)
+        assert self.kept is not None
+        return self.kept[0].bicgstab(self.kept[1], tolerance, limit, x, work)
