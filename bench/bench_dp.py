@@ -2,7 +2,8 @@
 
 quantecon lives in an environment of its own, ``build/peers/quantecon``, made here when it is missing and left
 out where it cannot be made. Both solve to the same true error. Beside the times: bytes that a full pass over
-the model moves a second, against a triad of NumPy in the same run, and memory beyond the caller's arrays.
+the model moves a second, against a triad of NumPy in the same run; memory beyond the caller's arrays; last,
+in wall time, what a second thread brings to the largest case, and to the triad.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import subprocess
 import sys
 import time
 import tracemalloc
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -125,15 +128,33 @@ def peer() -> Peer | None:
     return Peer()
 
 
-def triad() -> float:
+def triad(threads: int = 1, clock: Callable[[], float] = time.process_time) -> float:
     """Bytes a second of a = b + c over arrays that no cache holds (NumPy: 24 bytes an element)."""
     a, b, c = (np.ones(8_000_000) for _ in range(3))
+    parts = [slice(a.size * i // threads, a.size * (i + 1) // threads) for i in range(threads)]
     times = []
-    for _ in range(7):
-        start = time.process_time()
-        np.add(b, c, out=a)
-        times.append(time.process_time() - start)
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(20):
+            start = clock()
+            list(pool.map(lambda part: np.add(b[part], c[part], out=a[part]), parts))
+            times.append(clock() - start)
     return 24 * a.size / min(times)
+
+
+def two_threads(name: str, model: mm.dp.MDP) -> list[Row]:
+    """Return the wall time of one thread and of two, the best of many, interleaved."""
+    times: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(10):
+        for threads, seen in times.items():
+            start = time.perf_counter()
+            model.solve(tol=ERROR, layout="packed", threads=threads)
+            seen.append(time.perf_counter() - start)
+    one, two = min(times[1]), min(times[2])
+    brought = triad(2, time.perf_counter) / triad(1, time.perf_counter)
+    return [
+        Row(f"{name}: one thread, wall", 1e9 * one, 1.0),
+        Row(f"{name}: two threads, wall", 1e9 * two, one / two, note=f"a triad: {brought:.2f}"),
+    ]
 
 
 def pass_bandwidth(model: mm.dp.MDP) -> float:
@@ -217,5 +238,6 @@ def rows() -> dict[str, list[Row]]:
             row = Row(f"{name}: value_iteration", 1e9 * (time.process_time() - start))
             row.note = f"{vectors(model, {'method': 'value_iteration'}):.1f} vectors beyond the result"
             table.append(row)
+            table.extend(two_threads(name, model))
     title = f"Garnet, {ACTIONS} actions, {SUCCESSORS} successors, error {ERROR:g}: x quantecon's speed"
     return {title: table}

@@ -8,8 +8,8 @@ are within the tolerance. What differs is where the next pass starts:
 - **Gauss-Seidel** from Tv after some sweeps in place, which use new values at once;
 - **modified policy iteration** from Tv after some sweeps with the policy just found (Puterman and Shin 1978);
 - **policy iteration** from the value of that policy: exactly, by elimination in a band or by sparse LU, or
-  inexactly, by stabilised bi-conjugate gradients to a tenth of the residual (inexact policy iteration:
-  solving more exactly for a policy that will change is wasted);
+  inexactly, by stabilised bi-conjugate gradients, the less exactly the more of the policy has just changed
+  (inexact policy iteration: solving more exactly for a policy that will change is wasted);
 - **Anderson** from the combination of the last passes that leaves the least residual, taken only where the
   residual then falls by the discount or more, else from Tv (so that it converges as value iteration does).
 """
@@ -260,8 +260,8 @@ def _choice(model: MDP | MatrixFree, method: str, evaluator: str) -> tuple[str, 
             f"{asked}successors lie within {below} states below, {above} above: a policy is one elimination",
         )
     reason = (
-        f"{asked}successors are scattered: policies are valued by iteration, to a tenth of the residual; by "
-        f"sweeps while they mix fast, else by conjugate gradients"
+        f"{asked}successors are scattered: policies are valued by iteration, no more exactly than they "
+        f"change; by sweeps while they mix fast, else by conjugate gradients"
     )
     return "policy_iteration", "bicgstab", reason
 
@@ -295,11 +295,11 @@ def _gauss_seidel(now: Iterate) -> int:
 
 def _goal(now: Iterate) -> float:
     """To what span of the residual to value the policy: more exactly than it will change is wasted."""
-    return max((now.high - now.low) * min(0.1, now.changed / now.tv.size), now.target)
+    return max((now.high - now.low) * min(0.2, math.sqrt(now.changed / now.tv.size)), now.target)
 
 
 class _Sweeps:
-    """Sweeps with the policy, until they change the value less than a tenth of what the pass did."""
+    """Sweeps with the policy, to the goal."""
 
     def __init__(self, now: Iterate) -> None:
         self.spare = np.empty_like(now.tv)
