@@ -14,6 +14,7 @@
 extern "C" {
 #endif
 
+#define MMCORE_VERSION "0.1.0"
 #define MMCORE_ABI_VERSION 1
 
 #if defined(__GNUC__)

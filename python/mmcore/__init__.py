@@ -115,6 +115,7 @@ __all__ = [
     "efficient_frontier",
     "eoq",
     "gamma_for",
+    "get_cmake_dir",
     "get_include",
     "inventory_law",
     "kelly",
@@ -176,6 +177,8 @@ if not TYPE_CHECKING:  # type checkers read the imports above instead
             value = getattr(_import_module(f".{_HOME[name]}", __name__), name)
             globals()[name] = value  # the next look-up does not come here
             return value
+        if name == "_C_API":  # the capsule that PyCapsule_Import asks for
+            return _import_module(".api", __name__)._C_API
         if not name.startswith("_"):
             try:
                 return _import_module(f".{name}", __name__)
@@ -201,3 +204,15 @@ def get_include() -> str:
     here = _Path(__file__).resolve().parent
     installed = here / "include"
     return str(installed if installed.is_dir() else here.parents[1] / "include")
+
+
+def get_cmake_dir() -> str:
+    """Directory of the CMake package: ``cmake -Dmmcore_DIR=...``, then ``find_package(mmcore CONFIG)``.
+
+    Examples
+    --------
+    >>> import mmcore
+    >>> mmcore.get_cmake_dir().endswith("cmake")
+    True
+    """
+    return str(_Path(__file__).resolve().parent / "cmake")

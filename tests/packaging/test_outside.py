@@ -3,6 +3,9 @@
 The folder stands alone, so that it can be run against an installed wheel with the source tree gone.
 """
 
+import ctypes
+import gc
+import math
 import shutil
 import subprocess
 import sys
@@ -14,6 +17,9 @@ import pytest
 import mmcore
 
 HERE = Path(__file__).resolve().parent
+EXAMPLES = next((p / "examples/c" for p in HERE.parents if (p / "examples/c").is_dir()), None)
+STRICT = ["-Wall", "-Wextra", "-Wconversion", "-Wpedantic", "-Werror", "-O2", "-ffp-contract=off"]
+LANGUAGES = [("cc", ["-std=c11"]), ("c++", ["-std=c++17", "-x", "c++"])]
 
 SETUP = """
 from Cython.Build import cythonize
@@ -37,25 +43,124 @@ def depths(Policy policy, double inventory):
 """
 
 
-@pytest.mark.parametrize(
-    ("compiler", "flags"),
-    [
-        ("cc", ["-std=c11"]),
-        ("c++", ["-std=c++17", "-x", "c++"]),
-    ],
-)
-def test_a_program_without_python_quotes_and_books(compiler, flags, tmp_path):
+def built(compiler, flags, source, program):
+    """Compile with every warning an error; skip without a compiler."""
     if shutil.which(compiler) is None:
         pytest.skip(f"needs {compiler}")
-    program = tmp_path / "quote"
-    subprocess.run(
-        [compiler, *flags, "-Wall", "-Wextra", "-Wpedantic", "-Werror", f"-I{mmcore.get_include()}",
-         str(HERE / "quote.c"), "-o", str(program), "-lm"],
-        check=True,
-    )  # fmt: skip
-    said = subprocess.run([str(program)], check=True, capture_output=True, text=True).stdout
+    command = [
+        compiler,
+        *flags,
+        *STRICT,
+        f"-I{mmcore.get_include()}",
+        source,
+        "-o",
+        program,
+        "-lm",
+        "-pthread",
+    ]
+    made = subprocess.run(command, capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+    return program
+
+
+def said(*command, **options):
+    """Return what a program prints."""
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+@pytest.mark.parametrize(("compiler", "flags"), LANGUAGES)
+def test_a_program_without_python_quotes_and_books(compiler, flags, tmp_path):
+    program = built(compiler, flags, HERE / "quote.c", tmp_path / "quote")
     # depths at q = 2: 1.5 + 0.5 and 1.5 - 0.5
-    assert said.split() == ["98", "101", "1"]
+    assert said(program).split() == ["98", "101", "1"]
+
+
+@pytest.mark.parametrize(("compiler", "flags"), LANGUAGES)
+def test_each_header_stands_alone(compiler, flags, tmp_path):
+    headers = sorted(Path(mmcore.get_include(), "mmcore").glob("*.h"))
+    assert len(headers) > 10
+    for header in headers:
+        source = tmp_path / f"{header.stem}.c"
+        source.write_text(f"#include <mmcore/{header.name}>\nint main(void) {{ return 0; }}\n")
+        built(compiler, [*flags, "-Wno-unused-function"], source, tmp_path / header.stem)
+
+
+@pytest.mark.skipif(EXAMPLES is None, reason="needs the examples of the source tree")
+@pytest.mark.parametrize(("compiler", "flags"), LANGUAGES)
+def test_the_desk_in_c_finds_the_market_that_it_makes_up(compiler, flags, tmp_path):
+    words = said(built(compiler, flags, EXAMPLES / "desk.c", tmp_path / "desk")).replace(",", "").split()
+    after = {word: words[i + 1 : i + 3] for i, word in enumerate(words)}
+    # The market's A is 1.2 and k 0.4; its sigma of 0.5 is that of a mid which is then rounded to half ticks,
+    # and two roundings, uniform over a tick, add 2/12 to the variance of a second.
+    assert [float(x) for x in after["A"]] == pytest.approx([1.2, 1.2], rel=0.15)
+    assert [float(x) for x in after["k"]] == pytest.approx([0.4, 0.4], rel=0.15)
+    assert float(after["sigma"][0]) == pytest.approx(math.sqrt(0.25 + 2 / 12), rel=0.1)
+    assert float(after["P&L"][0]) > 1000
+
+
+@pytest.mark.skipif(EXAMPLES is None, reason="needs the examples of the source tree")
+def test_the_desk_in_cpp_quotes_while_it_recalibrates(tmp_path):
+    told = said(built("c++", ["-std=c++17"], EXAMPLES / "desk.cpp", tmp_path / "desk"))
+    assert told.startswith("2000 recalibrations under 400000 quotes")
+
+
+@pytest.mark.skipif(EXAMPLES is None, reason="needs the examples of the source tree")
+def test_cmake_finds_the_package(tmp_path):
+    if shutil.which("cmake") is None or shutil.which("cc") is None:
+        pytest.skip("needs cmake and a C compiler")
+    version = mmcore.__version__
+    (tmp_path / "CMakeLists.txt").write_text(
+        f"""cmake_minimum_required(VERSION 3.15)
+project(desk C)
+find_package(mmcore {version} CONFIG REQUIRED)
+add_executable(desk {EXAMPLES / "desk.c"})
+set_property(TARGET desk PROPERTY C_STANDARD 11)
+target_link_libraries(desk mmcore::mmcore)
+message(STATUS "found mmcore ${{mmcore_VERSION}}")
+"""
+    )
+    told = said("cmake", "-S", tmp_path, "-B", tmp_path / "build", f"-Dmmcore_DIR={mmcore.get_cmake_dir()}")
+    assert f"found mmcore {version}" in told
+    said("cmake", "--build", tmp_path / "build")
+    assert "calibrated" in said(tmp_path / "build/desk")
+
+
+def test_the_table_of_functions_calls_the_kernels():
+    get = ctypes.pythonapi.PyCapsule_GetPointer
+    get.restype, get.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    table = get(mmcore._C_API, b"mmcore._C_API")
+    abi, size = (ctypes.c_uint32 * 2).from_address(table)
+    kernels = list(mmcore.api.KERNELS)
+    assert abi == 1
+    assert size == 8 + ctypes.sizeof(ctypes.c_void_p) * len(kernels)
+    pointers = (ctypes.c_void_p * len(kernels)).from_address(table + 8)
+    assert list(pointers) == [mmcore.api.address(name) for name in kernels]
+    depth = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double, ctypes.c_void_p)
+    policy = mmcore.Affine(base=(1.5, 2.0), slope=0.25)
+    at = {
+        side: depth(pointers[kernels.index(f"mm_{side}_depth")])(2.0, policy.address)
+        for side in ("bid", "ask")
+    }
+    assert (at["bid"], at["ask"]) == policy.depths(2.0) == (2.0, 1.5)
+
+
+def test_scipy_integrates_a_depth_of_a_policy_that_nobody_else_holds():
+    from scipy.integrate import quad
+
+    bid = mmcore.api.depth_function(mmcore.Affine(base=(1.5, 2.0), slope=0.25), "bid")
+    gc.collect()
+    assert quad(bid, -2.0, 2.0)[0] == pytest.approx(6.0)
+    with pytest.raises(ValueError, match='side must be "bid" or "ask"'):
+        mmcore.api.depth_function(mmcore.Affine(base=(1.5, 2.0)), "both")
+    with pytest.raises(ValueError, match="name must be one of"):
+        mmcore.api.address("mm_nothing")
+
+
+def test_the_header_says_the_version():
+    types = Path(mmcore.get_include(), "mmcore/types.h").read_text()
+    assert f'#define MMCORE_VERSION "{mmcore.__version__}"' in types
 
 
 def test_an_outside_cython_module_reads_a_policy(tmp_path):
