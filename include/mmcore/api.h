@@ -42,6 +42,7 @@ static inline int64_t mm_recalibration_work(const mm_parameters *p) {
 }
 
 /* result, name and parameters of each kernel, in the order of the table. */
+/* clang-format off */
 #define MM_API_KERNELS(K)                                                                                    \
   K(int, policy_check, (const mm_policy *policy, uint64_t bytes))                                            \
   K(uint32_t, depths,                                                                                        \
@@ -54,43 +55,53 @@ static inline int64_t mm_recalibration_work(const mm_parameters *p) {
      mm_quote *out))                                                                                         \
   K(void, quote_rows,                                                                                        \
     (const mm_policy *policy, const mm_rules *rules, ptrdiff_t n, const mm_column *columns, mm_quote *out))  \
-  K(void, position_init, (mm_position * p, int32_t method, int negative_prices))                             \
+  K(void, position_init, (mm_position *p, int32_t method, int negative_prices))                              \
   K(int, position_fill,                                                                                      \
-    (mm_position * p, mm_lot * lots, int64_t capacity, int64_t qty, int64_t price, int64_t fee))             \
-  K(int, position_mark, (mm_position * p, int64_t mark))                                                     \
+    (mm_position *p, mm_lot *lots, int64_t capacity, int64_t qty, int64_t price, int64_t fee))               \
+  K(int, position_mark, (mm_position *p, int64_t mark))                                                      \
   K(mm_i128, position_realised, (const mm_position *p))                                                      \
   K(int, position_unrealised, (const mm_position *p, mm_i128 *out))                                          \
   K(int64_t, orders_ring, (const mm_orders_settings *s))                                                     \
   K(int, orders_init,                                                                                        \
-    (mm_orders * o, const mm_orders_settings *settings, int64_t position, int64_t first_id, int64_t *ring))  \
+    (mm_orders *o, const mm_orders_settings *settings, int64_t position, int64_t first_id, int64_t *ring))   \
   K(int, orders_target,                                                                                      \
-    (mm_orders * o, const mm_quote *q, int64_t touch_bid, int64_t touch_ask, int64_t now,                    \
+    (mm_orders *o, const mm_quote *q, int64_t touch_bid, int64_t touch_ask, int64_t now,                     \
      mm_action *actions))                                                                                    \
-  K(int, orders_cancel_all, (mm_orders * o, int64_t now, mm_action *actions))                                \
-  K(int, orders_report, (mm_orders * o, const mm_report *r))                                                 \
+  K(int, orders_cancel_all, (mm_orders *o, int64_t now, mm_action *actions))                                 \
+  K(int, orders_report, (mm_orders *o, const mm_report *r))                                                  \
   K(int, orders_overdue, (const mm_orders *o, int64_t now))                                                  \
-  K(int, orders_ask, (mm_orders * o, int64_t now))                                                           \
+  K(int, orders_ask, (mm_orders *o, int64_t now))                                                            \
   K(int, orders_reconcile,                                                                                   \
-    (mm_orders * o, const mm_open_order *list, int64_t n, int64_t position, int64_t now))                    \
-  K(void, parameters_init, (mm_parameters * p, int32_t model))                                               \
+    (mm_orders *o, const mm_open_order *list, int64_t n, int64_t position, int64_t now))                     \
+  K(void, parameters_init, (mm_parameters *p, int32_t model))                                                \
   K(int, parameters_check, (const mm_parameters *p, const char **wrong))                                     \
   K(uint64_t, recalibration_bytes, (const mm_parameters *p))                                                 \
   K(int64_t, recalibration_work, (const mm_parameters *p))                                                   \
   K(int, recalibration_begin,                                                                                \
     (const mm_parameters *p, mm_policy *block, uint64_t bytes, mm_recalibration *state))                     \
-  K(int, live_set, (mm_live_policy * live, const mm_parameters *p, const char **wrong))                      \
+  K(int, live_set, (mm_live_policy *live, const mm_parameters *p, const char **wrong))                       \
   K(void, live_quote,                                                                                        \
     (const mm_live_policy *live, const mm_rules *rules, double reference, double inventory,                  \
      int64_t touch_bid, int64_t touch_ask, double shift, double target, double time_left, int64_t state,     \
      double age, mm_quote *out))                                                                             \
   K(int64_t, rolling_words, (const mm_rolling_settings *s))                                                  \
-  K(int, rolling_init, (mm_rolling * r, const mm_rolling_settings *settings, int64_t *words))                \
-  K(int, rolling_quote, (mm_rolling * r, int64_t time, int64_t bid, int64_t ask))                            \
+  K(int, rolling_init, (mm_rolling *r, const mm_rolling_settings *settings, int64_t *words))                 \
+  K(int, rolling_quote, (mm_rolling *r, int64_t time, int64_t bid, int64_t ask))                             \
   K(int, rolling_trade,                                                                                      \
-    (mm_rolling * r, int64_t stamp, int64_t time, int64_t price, int32_t subtick, int32_t side,              \
+    (mm_rolling *r, int64_t stamp, int64_t time, int64_t price, int32_t subtick, int32_t side,               \
      uint8_t flags))                                                                                         \
-  K(int, rolling_estimate, (mm_rolling * r, int64_t time, mm_estimate *e))
+  K(int, rolling_estimate, (mm_rolling *r, int64_t time, mm_estimate *e))
 
+/* The structs that they take, for hosts that check sizes. */
+#define MM_API_STRUCTS(S)                                                                                     \
+  S(mm_policy) S(mm_cell) S(mm_rules) S(mm_quote) S(mm_column)                                                \
+  S(mm_position) S(mm_lot) S(mm_orders) S(mm_orders_settings) S(mm_action)                                    \
+  S(mm_report) S(mm_open_order) S(mm_parameters) S(mm_recalibration) S(mm_live_policy)                        \
+  S(mm_rolling) S(mm_rolling_settings) S(mm_estimate)
+/* clang-format on */
+
+#define MM_API_STRUCT_NAME(name) #name,
+#define MM_API_STRUCT_SIZE(name) sizeof(name),
 #define MM_API_MEMBER(result, name, parameters) result(*name) parameters;
 #define MM_API_VALUE(result, name, parameters) mm_##name,
 #define MM_API_NAME(result, name, parameters) "mm_" #name,

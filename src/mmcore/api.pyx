@@ -9,9 +9,9 @@ from mmcore.errors import InvalidArgument
 from cpython.pycapsule cimport PyCapsule_GetContext, PyCapsule_New, PyCapsule_SetContext
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport uintptr_t
-from mmcore.quoting cimport Policy
+from mmcore.quoting cimport Policy, Quoter, mm_rules
 
-__all__ = ["KERNELS", "address", "depth_function"]
+__all__ = ["KERNELS", "STRUCTS", "address", "depth_function", "rules"]
 
 
 cdef extern from *:
@@ -20,7 +20,10 @@ cdef extern from *:
     static const mm_api mm_table = MM_API_TABLE;
     static const char *const mm_names[] = {MM_API_KERNELS(MM_API_NAME)};
     static const char *const mm_signatures[] = {MM_API_KERNELS(MM_API_SIGNATURE)};
+    static const char *const mm_struct_names[] = {MM_API_STRUCTS(MM_API_STRUCT_NAME)};
+    static const size_t mm_struct_sizes[] = {MM_API_STRUCTS(MM_API_STRUCT_SIZE)};
     #define MM_KERNEL_COUNT ((int)(sizeof mm_names / sizeof *mm_names))
+    #define MM_STRUCT_COUNT ((int)(sizeof mm_struct_sizes / sizeof *mm_struct_sizes))
     static uintptr_t mm_kernel(int i) {
       uintptr_t at;
       const char *first = (const char *)&mm_table + offsetof(mm_api, policy_check);
@@ -33,7 +36,9 @@ cdef extern from *:
     const mm_api mm_table
     const char *const *mm_names
     const char *const *mm_signatures
-    int MM_KERNEL_COUNT
+    const char *const *mm_struct_names
+    const size_t *mm_struct_sizes
+    int MM_KERNEL_COUNT, MM_STRUCT_COUNT
     uintptr_t mm_kernel(int i)
 
 
@@ -41,6 +46,9 @@ _C_API = PyCapsule_New(<void *>&mm_table, "mmcore._C_API", NULL)
 
 KERNELS = {mm_names[i].decode(): mm_signatures[i].decode() for i in range(MM_KERNEL_COUNT)}
 """Name of each kernel: its result and parameters in C."""
+
+STRUCTS = {mm_struct_names[i].decode(): mm_struct_sizes[i] for i in range(MM_STRUCT_COUNT)}
+"""Name of each struct that they take: its bytes."""
 
 cdef dict _addresses = {mm_names[i].decode(): mm_kernel(i) for i in range(MM_KERNEL_COUNT)}
 
@@ -110,3 +118,17 @@ def depth_function(Policy policy, str side):
     PyCapsule_SetContext(block, <void *>policy)
     Py_INCREF(policy)
     return LowLevelCallable(kernel, block)
+
+
+def rules(Quoter quoter):
+    """A copy of a quoter's rules as they are now: the bytes of an ``mm_rules``.
+
+    Examples
+    --------
+    >>> import mmcore as mm
+    >>> quoter = mm.Quoter(mm.Affine(base=1.5), limits=mm.Limits(max_position=7))
+    >>> import struct
+    >>> struct.unpack_from("d", mm.api.rules(quoter))
+    (7.0,)
+    """
+    return (<const char *>&quoter.c_rules)[:sizeof(mm_rules)]

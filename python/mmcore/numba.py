@@ -1,0 +1,301 @@
+"""Quote and book inside numba's ``@njit``: calls to the kernels of the core, by their symbols.
+
+A strategy loop that is compiled by numba, such as one of hftbacktest, quotes through the same lines as Python
+and C do, to the same bits, without leaving compiled code. What it reads and writes are arrays: a policy as
+bytes, rules and positions as records.
+
+The kernels are found by name, so that functions compiled with ``cache=True`` work in the next process, which
+has imported this module with them.
+
+Examples
+--------
+>>> import numpy as np
+>>> from numba import njit
+>>> import mmcore as mm
+>>> from mmcore.numba import depths, policy_block, quote, rules_of
+>>> quoter = mm.Quoter(mm.Affine(base=1.5, slope=0.25), limits=mm.Limits(max_position=10))
+>>> @njit
+... def run(policy, rules, mids):
+...     inventory = 0
+...     for mid in mids:
+...         q = quote(policy, rules, mid, inventory)
+...         inventory += q.size[0] if mid < 100 else -q.size[1]
+...     return inventory, q.price
+>>> inventory, prices = run(policy_block(quoter.policy), rules_of(quoter), np.array([99.5, 98.5, 99.5]))
+>>> inventory, prices
+(3, (97, 101))
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .api import STRUCTS, address
+from .api import rules as _rules
+from .errors import MissingExtra
+from .quoting import Policy, Quoter
+
+try:
+    import llvmlite.binding
+    from numba import carray, njit, types
+    from numba.core import cgutils
+    from numba.extending import intrinsic
+except ModuleNotFoundError:
+    raise MissingExtra("mmcore.numba", "numba") from None
+
+__all__ = [
+    "POSITION",
+    "RULES",
+    "Quoted",
+    "depths",
+    "fill",
+    "mark",
+    "new_position",
+    "policy_block",
+    "profit",
+    "quote",
+    "rules_of",
+]
+
+NO_BID, NO_ASK = -(2**63), 2**63 - 1  # prices of absent sides
+_WIDE = np.dtype([("lo", "u8"), ("hi", "i8")])
+
+RULES = np.dtype(
+    [
+        ("max_position", "f8"),
+        ("volatility_scale", "f8"),
+        ("max_spread", "i8"),
+        ("min_size", "i8"),
+        ("shrink", "i4"),
+        ("halted", "i4"),
+        ("halt_after", "f8"),
+        ("widen_after", "f8"),
+        ("widen", "f8"),
+    ]
+)
+"""The struct ``mm_rules``: what :class:`~mmcore.Limits` and the other rules of a quoter come to."""
+
+POSITION = np.dtype(
+    [
+        ("net", "i8"),
+        ("cash", _WIDE),
+        ("cost", _WIDE),
+        ("fees", _WIDE),
+        ("mark", "i8"),
+        ("bought", "i8"),
+        ("sold", "i8"),
+        ("fills", "i8"),
+        ("lots_head", "i8"),
+        ("lots_tail", "i8"),
+        ("lots_used", "i8"),
+        ("method", "i4"),
+        ("flags", "i4"),
+    ]
+)
+"""The struct ``mm_position``: lots, ticks, exact cash in tick*lots."""
+
+for _name, _type in (("mm_rules", RULES), ("mm_position", POSITION)):
+    assert _type.itemsize == STRUCTS[_name], f"{_name} has {STRUCTS[_name]} bytes, not {_type.itemsize}"
+
+
+class Quoted(NamedTuple):
+    """What :func:`quote` returns: pairs are (bid, ask), an absent side has size 0."""
+
+    price: tuple[int, int]
+    size: tuple[int, int]
+    take: int
+    version: int
+    why: int
+
+
+def policy_block(policy: Policy) -> NDArray[np.uint8]:
+    """Bytes of a policy, not copied; the array keeps the policy alive.
+
+    Examples
+    --------
+    >>> import mmcore as mm
+    >>> policy_block(mm.Affine(base=1.5)).dtype
+    dtype('uint8')
+    """
+    return np.frombuffer(cast(Any, policy), dtype=np.uint8)
+
+
+def rules_of(quoter: Quoter) -> NDArray[Any]:
+    """Rules of a quoter as they are now: an array of one record :data:`RULES`, to be changed at will.
+
+    Examples
+    --------
+    >>> import mmcore as mm
+    >>> float(rules_of(mm.Quoter(mm.Affine(base=1.5), limits=mm.Limits(max_position=7)))[0]["max_position"])
+    7.0
+    """
+    return np.frombuffer(bytearray(_rules(quoter)), dtype=RULES)
+
+
+def new_position() -> NDArray[Any]:
+    """Return a flat position at average cost: an array of one record :data:`POSITION`.
+
+    Examples
+    --------
+    >>> position = new_position()
+    >>> fill(position, 3, 100), fill(position, -1, 103), mark(position, 101)
+    (0, 0, 0)
+    >>> profit(position), int(position[0]["net"])
+    (5.0, 2)
+    """
+    return np.zeros(1, dtype=POSITION)
+
+
+def _kernel(name: str, result: Any, *arguments: Any) -> Any:
+    """Return a kernel as numba calls it: by its symbol, which is put where LLVM finds it."""
+    llvmlite.binding.add_symbol(name, address(name))
+    return types.ExternalFunction(name, result(*arguments))
+
+
+_at, _f8, _i8, _i4 = types.uintp, types.float64, types.int64, types.int32
+_depths = _kernel("mm_depths", types.uint32, _at, _f8, _f8, _i8, _at)
+_quote = _kernel(
+    "mm_quote_make", types.void, _at, _at, _f8, _f8, _i8, _i8, _f8, _f8, _f8, _i8, _f8, _at
+)  # fmt: skip
+_fill = _kernel("mm_position_fill", _i4, _at, _at, _i8, _i8, _i8, _i8)
+_mark = _kernel("mm_position_mark", _i4, _at, _i8)
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _room(context: Any, words: Any) -> Any:
+    """Address of so many words on the stack."""
+    if not isinstance(words, types.IntegerLiteral):
+        return None
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        word = context.get_value_type(types.uint64)
+        room = cgutils.alloca_once(builder, word, size=words.literal_value)
+        return builder.ptrtoint(room, context.get_value_type(types.uintp))
+
+    return types.uintp(words), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _pointer(context: Any, at: Any) -> Any:
+    """An address as a pointer."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], context.get_value_type(types.voidptr))
+
+    return types.voidptr(types.uintp), codegen
+
+
+@njit(inline="always")
+def depths(policy, inventory, time_left=np.inf, state=0):  # type: ignore[no-untyped-def]
+    """Depths of both sides, ticks; NaN where a side is absent.
+
+    Parameters
+    ----------
+    policy : ndarray of uint8
+        From :func:`policy_block`.
+    inventory : float
+        Lots, signed.
+    time_left : float
+        Seconds; inf reads the stationary policy.
+    state : int
+        Index of the policy's state.
+    """
+    cell = _room(4)
+    _depths(policy.ctypes.data, inventory, time_left, state, cell)
+    depth = carray(_pointer(cell), (2,), np.float64)
+    return depth[0], depth[1]
+
+
+@njit(inline="always")
+def quote(  # type: ignore[no-untyped-def]
+    policy,
+    rules,
+    reference,
+    inventory,
+    touch_bid=NO_BID,
+    touch_ask=NO_ASK,
+    shift=0.0,
+    target=0.0,
+    time_left=np.inf,
+    state=0,
+    age=0.0,
+):
+    """The quote now, as :meth:`mmcore.Quoter.quote`.
+
+    Parameters
+    ----------
+    policy : ndarray of uint8
+        From :func:`policy_block`.
+    rules : ndarray of RULES, shape (1,)
+        From :func:`rules_of`.
+    reference, inventory, touch_bid, touch_ask, shift, target, time_left, state, age
+        As there; a touch that is absent is left out.
+
+    Returns
+    -------
+    Quoted
+        Prices in ticks, sizes in lots.
+    """
+    room = _room(7)
+    _quote(
+        policy.ctypes.data,
+        rules.ctypes.data,
+        reference,
+        inventory,
+        touch_bid,
+        touch_ask,
+        shift,
+        target,
+        time_left,
+        state,
+        age,
+        room,
+    )
+    out = carray(_pointer(room), (6,), np.int64)
+    why = carray(_pointer(room), (13,), np.uint32)[12]
+    return Quoted((out[0], out[1]), (out[2], out[3]), out[4], out[5], why)
+
+
+@njit(inline="always")
+def fill(position, qty, price, fee=0):  # type: ignore[no-untyped-def]
+    """Book a fill at average cost.
+
+    Parameters
+    ----------
+    position : ndarray of POSITION, shape (1,)
+        From :func:`new_position`; written to.
+    qty : int
+        Lots, bought > 0.
+    price : int
+        Ticks.
+    fee : int
+        Currency units, paid > 0.
+
+    Returns
+    -------
+    int
+        0; negative (an ``mm_status``): refused, and nothing was changed.
+    """
+    return _fill(position.ctypes.data, 0, 0, qty, price, fee)
+
+
+@njit(inline="always")
+def mark(position, price):  # type: ignore[no-untyped-def]
+    """Mark a position to a price in ticks; 0, or a negative ``mm_status``."""
+    return _mark(position.ctypes.data, price)
+
+
+@njit
+def profit(position):  # type: ignore[no-untyped-def]
+    """Realised and unrealised profit in tick*lots, fees apart, as a float; NaN where it was never marked."""
+    p = position[0]
+    low = np.int64(p.cash.lo)
+    cash = float(low) if p.cash.hi == low >> 63 else p.cash.hi * 2.0**64 + p.cash.lo
+    if p.net == 0:
+        return cash
+    if p.flags & 1 == 0:
+        return np.nan
+    return cash + float(p.mark) * float(p.net)

@@ -1,0 +1,152 @@
+"""Inside numba: the same bits as from Python, also from a cache in a new process; refused without numba."""
+
+import math
+import random
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import mmcore as mm
+
+pytest.importorskip("numba")
+
+import numba
+
+from mmcore.numba import (
+    NO_ASK,
+    NO_BID,
+    depths,
+    fill,
+    mark,
+    new_position,
+    policy_block,
+    profit,
+    quote,
+    rules_of,
+)
+
+POLICIES = {
+    "affine": mm.Affine(base=(1.5, 2.25), slope=(0.25, 0.125), q_max=9),
+    "finite": mm.AvellanedaStoikov(sigma=2, gamma=0.1, k=1.5, horizon=60).policy(),
+    "table": mm.GueantLehalleFernandezTapia(sigma=0.3, A=0.9, k=0.3, gamma=0.01, q_max=8).policy(),
+}
+
+
+@numba.njit
+def all_depths(policy, inventory, time_left):
+    out = np.empty((inventory.size, 2))
+    for i in range(inventory.size):
+        out[i, 0], out[i, 1] = depths(policy, inventory[i], time_left[i])
+    return out
+
+
+@numba.njit
+def all_quotes(policy, rules, reference, inventory, bid, ask, shift, target, time_left, age, out):
+    for i in range(inventory.size):
+        q = quote(
+            policy,
+            rules,
+            reference[i],
+            inventory[i],
+            bid[i],
+            ask[i],
+            shift[i],
+            target[i],
+            time_left[i],
+            0,
+            age[i],
+        )
+        out[i, 0], out[i, 1] = q.price
+        out[i, 2], out[i, 3] = q.size
+        out[i, 4], out[i, 5], out[i, 6] = q.take, q.version, q.why
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_quotes_are_those_of_python_to_the_bit(name):
+    policy, n = POLICIES[name], 200_000
+    rng = np.random.default_rng(1)
+    quoter = mm.Quoter(
+        policy,
+        limits=mm.Limits(max_position=6, shrink=True),
+        obligations=mm.Obligations(max_spread=6, min_size=1),
+        feed_age=mm.FeedAge(halt_after=3, widen_after=1, widen=0.5),
+    )
+    reference = rng.choice([1e4, 1e6, 123456.75], n) + rng.normal(0, 3, n).round(2)
+    inventory = rng.integers(-11, 12, n).astype(float)
+    bid = np.floor(reference).astype(np.int64) - rng.integers(0, 3, n)
+    ask = bid + rng.integers(0, 4, n)
+    bid[::17], ask[::19] = NO_BID, NO_ASK
+    shift, target = rng.normal(0, 1, n), rng.integers(-2, 3, n).astype(float)
+    left = rng.uniform(0, 61, n) if name == "finite" else np.full(n, math.inf)
+    age = rng.choice([0, 0.5, 2, 4], n)
+    reference[::101] = math.nan
+    out = np.zeros((n, 7), dtype=np.int64)
+    all_quotes(
+        policy_block(policy), rules_of(quoter), reference, inventory, bid, ask, shift, target, left, age, out
+    )
+    want = quoter.quote_batch(
+        reference, inventory, bid, ask, shift=shift, target=target, time_left=left, age=age
+    )
+    for column, field in enumerate(want.dtype.names):
+        np.testing.assert_array_equal(out[:, column], want[field].astype(np.int64), err_msg=field)
+    assert len(np.unique(out[:, 6])) > 10  # many reasons
+    got = all_depths(policy_block(policy), inventory, left)
+    for i in range(0, n, 997):
+        want = [math.nan if depth is None else depth for depth in policy.depths(inventory[i], left[i])]
+        assert np.array_equal(got[i], want, equal_nan=True)
+
+
+def test_fills_are_booked_as_by_a_position():
+    position, random_ = new_position(), random.Random(2)
+    book = mm.Book([mm.Instrument("X", tick="0.01")])
+    twin = book["X"]
+    for _ in range(3000):
+        lots, price = random_.choice([-5, -1, 1, 2, 7]), random_.randrange(1, 10**6)
+        assert fill(position, lots, price) == 0
+        twin.fill(lots, price)
+    assert mark(position, 777) == 0
+    book.mark("X", 777)
+    assert int(position[0]["net"]) == twin.net
+    assert profit(position) == (twin.realised + twin.unrealised) / 10**9
+    before = position.copy()
+    assert fill(position, 0, 5) == -1  # MM_INVALID, and nothing changed
+    assert fill(position, 1, -5) == -1
+    assert (position == before).all()
+
+
+CACHED = """
+import sys
+import numpy as np, numba
+import mmcore as mm
+from mmcore.numba import depths, policy_block
+
+@numba.njit(cache=True)
+def total(policy, n):
+    t = 0.0
+    for q in range(-n, n + 1):
+        bid, ask = depths(policy, float(q))
+        t += bid + ask
+    return t
+
+print(total(policy_block(mm.Affine(base=1.5, slope=0.25)), 4), sum(total.stats.cache_hits.values()))
+"""
+
+
+def test_a_cache_serves_the_next_process(tmp_path):
+    (tmp_path / "strategy.py").write_text(CACHED)
+    said = [
+        subprocess.run(
+            [sys.executable, "strategy.py"], cwd=tmp_path, capture_output=True, text=True, check=True
+        ).stdout.split()
+        for _ in range(2)
+    ]
+    assert said == [["27.0", "0"], ["27.0", "1"]]
+
+
+def test_without_numba_the_extra_is_named():
+    program = "import sys; sys.modules['numba'] = None; import mmcore.numba"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ran.returncode == 1
+    assert "'mmcore-quoting[numba]'" in ran.stderr
