@@ -270,6 +270,7 @@ MM_INLINE void mm_bellman_improve_as(const mm_mdp *p, int64_t begin, int64_t end
     const double discount = p->discount[s * p->discount_step];
     const double before = mode == MM_BELLMAN_REWARDS ? 0 : old[s];
     const int64_t first = p->first[s], last = p->first[s + 1], held = policy[s];
+    const int holds = held >= first && held < last;
     int64_t at = first, count = 0;
     double best = -INFINITY, own = -INFINITY;
     if (mode == MM_BELLMAN_KEYED && s == picked) {
@@ -289,18 +290,18 @@ MM_INLINE void mm_bellman_improve_as(const mm_mdp *p, int64_t begin, int64_t end
       best = value > best ? value : best;
     }
     read += mode == MM_BELLMAN_REWARDS ? 0 : count;
-    if (held >= 0 && mode == MM_BELLMAN_KEYED) {
+    if (holds && mode == MM_BELLMAN_KEYED) {
       mm_policy_prefetch(p, rows, s, end, how);
       own = rows->reward[s] + mm_policy_expect(p, rows, s, v, how);
       ++read;
-    } else if (held >= 0)
+    } else if (holds)
       own = q[held - first];
     if (own >= best) /* a tie with the pair held changes nothing */
       best = own, at = held;
     if (mode == MM_BELLMAN_KEYED) { /* rounded down: a relative 2^-23 is more than the conversion adds */
       for (int64_t i = 0; i < count; ++i)
         key[next[i]] = (float)((best - q[i] + drift) * (1 - 0x1p-23));
-      if (held >= 0)
+      if (holds)
         key[held] = (float)((best - own + drift) * (1 - 0x1p-23));
       next += count;
     } else {

@@ -1,0 +1,212 @@
+/* The hot kernels, one at a time and so many times over: for instruction counts by callgrind.
+ *
+ *   kernels NAME N
+ *
+ * Inputs vary and outputs are summed, so that nothing is hoisted out of a loop or dropped. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "mmcore/bellman.h"
+#include "mmcore/book.h"
+#include "mmcore/calibration.h"
+#include "mmcore/decimals.h"
+#include "mmcore/orders.h"
+#include "mmcore/recalibration.h"
+
+enum { LOTS = 4096, STATES = 1000, WIDTH = 10 };
+static _Alignas(64) unsigned char memory[2][8192];
+static double work[4096];
+static volatile int64_t sink;
+
+static mm_live_policy live_of(int32_t model, double q_max) {
+  mm_live_policy live;
+  mm_parameters p;
+  const char *wrong;
+  memset(&live, 0, sizeof live);
+  mm_parameters_init(&p, model);
+  p.sigma = p.k[0] = p.k[1] = 0.3, p.A[0] = p.A[1] = 0.9, p.gamma = 0.01, p.q_max = q_max;
+  for (int i = 0; i < 2; ++i) {
+    live.block[i] = live.memory[i] = (mm_policy *)(void *)memory[i];
+    if (mm_recalibration_begin(&p, live.block[i], sizeof memory[i], &live.state))
+      abort();
+  }
+  live.work = work;
+  if (mm_live_set(&live, &p, &wrong))
+    abort();
+  return live;
+}
+
+static void depths(int32_t model, int64_t n) {
+  const mm_live_policy live = live_of(model, 50);
+  double sum = 0;
+  mm_cell cell;
+  for (int64_t i = 0; i < n; ++i) {
+    mm_depths(mm_live_block(&live), (double)(i % 99 - 49), INFINITY, 0, &cell);
+    sum += cell.depth[0] + cell.depth[1];
+  }
+  sink += (int64_t)sum;
+}
+
+static void depths_affine(int64_t n) {
+  depths(MM_MODEL_CLOSED_FORM, n);
+}
+static void depths_table(int64_t n) {
+  depths(MM_MODEL_EXACT, n);
+}
+
+static void quote(int32_t model, int64_t n) {
+  const mm_live_policy live = live_of(model, 50);
+  mm_rules rules = {30, 1, 0, 0, 1, 0, 0, 0, 0};
+  mm_quote q;
+  for (int64_t i = 0; i < n; ++i) {
+    const int64_t bid = 20000 + i % 7;
+    mm_quote_make(mm_live_block(&live), &rules, (double)bid + 0.5, (double)(i % 59 - 29), bid, bid + 1, 0, 0,
+                  INFINITY, 0, 0, &q);
+    sink += q.price[0] + q.price[1] + q.size[0];
+  }
+}
+
+static void quote_affine(int64_t n) {
+  quote(MM_MODEL_CLOSED_FORM, n);
+}
+static void quote_table(int64_t n) {
+  quote(MM_MODEL_EXACT, n);
+}
+
+static void set_50(int64_t n) {
+  mm_live_policy live = live_of(MM_MODEL_EXACT, 50);
+  mm_parameters p = live.parameters;
+  const char *wrong;
+  mm_parameters_init(&p, MM_MODEL_EXACT);
+  p.A[0] = p.A[1] = 0.9, p.k[0] = p.k[1] = 0.3, p.gamma = 0.01, p.q_max = 50;
+  for (int64_t i = 0; i < n; ++i) {
+    p.sigma = 0.3 + 0.001 * (double)(i % 7);
+    sink += mm_live_set(&live, &p, &wrong);
+  }
+}
+
+static void fills(int32_t method, int64_t n) {
+  static mm_lot lots[LOTS];
+  mm_position p;
+  mm_position_init(&p, method, 0);
+  for (int64_t i = 0; i < n; ++i)
+    sink += mm_position_fill(&p, lots, LOTS, i % 3 ? 2 : -4, 20000 + i % 13, 1);
+}
+
+static void fill_average(int64_t n) {
+  fills(MM_AVERAGE, n);
+}
+static void fill_fifo(int64_t n) {
+  fills(MM_FIFO, n);
+}
+
+static void targets(int64_t n, int64_t move) {
+  static mm_orders o;
+  mm_orders_settings s;
+  mm_quote q;
+  mm_action actions[MM_ORDERS_ACTIONS];
+  memset(&s, 0, sizeof s), memset(&q, 0, sizeof q);
+  s.max_exposure = 50, s.timeout = 1000000000, s.amend = 1;
+  mm_orders_init(&o, &s, 0, 1, NULL);
+  q.size[0] = q.size[1] = 1;
+  for (int64_t i = 0; i < n; ++i) {
+    q.price[0] = 99 - (i & move), q.price[1] = 102;
+    const int count = mm_orders_target(&o, &q, 99, 102, i, actions);
+    for (int j = 0; j < count; ++j) {
+      mm_report r = {actions[j].order_id, 0, 0, MM_NOT_STATED, MM_NOT_STATED, MM_REPORT_ACCEPTED, -1, -1, 0};
+      r.kind = actions[j].kind == MM_ACTION_AMEND ? MM_REPORT_AMENDED : MM_REPORT_ACCEPTED;
+      sink += mm_orders_report(&o, &r);
+    }
+  }
+}
+
+static void target_unchanged(int64_t n) {
+  targets(n, 0);
+}
+static void target_and_report(int64_t n) {
+  targets(n, 1);
+}
+
+static void rolling(int64_t n) {
+  const mm_rolling_settings window = {1000000000, 300, 60000000000, 1000000000, 2, 20, 0, 0};
+  mm_rolling r;
+  int64_t *words = (int64_t *)malloc(sizeof(int64_t) * (size_t)mm_rolling_words(&window));
+  if (!words || mm_rolling_init(&r, &window, words))
+    abort();
+  for (int64_t i = 1; i <= n; ++i) {
+    const int64_t bid = 20000 + i % 3;
+    sink += i % 8 ? mm_rolling_quote(&r, i * 1000000, bid, bid + 1)
+                  : mm_rolling_trade(&r, i * 1000000, i * 1000000, bid + 3, 0, 1, 0);
+  }
+  free(words);
+}
+
+static void decimal(int64_t n) {
+  static const char text[4][16] = {"20123.45", "0.01", "-17.2", "1234567.89"};
+  const mm_grid grid = {1, 2, MM_EXACT};
+  int64_t ticks = 0;
+  int32_t sub;
+  for (int64_t i = 0; i < n; ++i) {
+    const char *t = text[i & 3];
+    sink += mm_decimal(t, t + strlen(t), &grid, &ticks, &sub) + ticks;
+  }
+}
+
+static int64_t first[STATES + 1];
+static int32_t row[STATES * 2 + 1], column[STATES * 2 * WIDTH];
+static double probability[STATES * 2 * WIDTH], reward[STATES * 2], discount = 0.95, values[2][STATES];
+
+static mm_mdp model(void) {
+  mm_mdp p = {STATES, STATES * 2, STATES, first, row, column, probability, reward, &discount, 0, 1, 0, 0};
+  for (int s = 0; s <= STATES; ++s)
+    first[s] = 2 * s;
+  for (int j = 0; j < STATES * 2; ++j) {
+    row[j + 1] = (j + 1) * WIDTH;
+    reward[j] = 0.001 * (j % 17);
+    for (int k = 0; k < WIDTH; ++k) {
+      column[j * WIDTH + k] = (j * 7 + k * 13) % STATES;
+      probability[j * WIDTH + k] = 1.0 / WIDTH;
+    }
+  }
+  return p;
+}
+
+static void bellman(int64_t n) { /* of states */
+  const mm_mdp p = model();
+  static int64_t policy[STATES];
+  double q[2];
+  mm_sweep sweep;
+  for (int64_t i = 0; i < n / STATES; ++i) {
+    mm_bellman_improve(&p, 0, STATES, values[i & 1], values[i & 1], values[~i & 1], policy, NULL, NULL, 0, 0,
+                       q, NULL, &sweep);
+    sink += sweep.changed;
+  }
+}
+
+static const struct {
+  const char *name;
+  void (*run)(int64_t);
+} kernels[] = {{"depths_affine", depths_affine},
+               {"depths_table", depths_table},
+               {"quote_affine", quote_affine},
+               {"quote_table", quote_table},
+               {"set_50", set_50},
+               {"fill_average", fill_average},
+               {"fill_fifo", fill_fifo},
+               {"target_unchanged", target_unchanged},
+               {"target_and_report", target_and_report},
+               {"rolling", rolling},
+               {"decimal", decimal},
+               {"bellman", bellman}};
+
+int main(int argc, char **argv) {
+  for (size_t i = 0; i < sizeof kernels / sizeof *kernels; ++i) {
+    if (argc == 1)
+      puts(kernels[i].name);
+    else if (argc == 3 && !strcmp(argv[1], kernels[i].name)) {
+      kernels[i].run(atoll(argv[2]));
+      return 0;
+    }
+  }
+  return argc == 1 ? 0 : 1;
+}
