@@ -87,7 +87,7 @@ def test_margin_and_stress_use_up_the_capital():
     [
         (lambda: volatility_limit(1, 0, 1), "sigma must be a finite number > 0, got 0"),
         (lambda: volatility_limit(1, [1, math.nan], 1), r"sigma\[1\] must be finite numbers > 0, got nan"),
-        (lambda: volatility_limit(1, 1, 1, most=-1), "most must be numbers >= 0"),
+        (lambda: volatility_limit(1, 1, 1, most=-1), "most must be a finite number >= 0"),
         (lambda: risk_budget_limits(1, [[1, 2], [2, 1]], 1), "smallest eigenvalue is -1"),
         (
             lambda: risk_budget_limits(1, np.eye(2), 1, weights=[0.5, 0.6]),

@@ -11,6 +11,8 @@ Each is one line of arithmetic with a definition that can be checked:
 - **volume** (:func:`capacity`): what can be traded in a time at a share of the volume;
 - **margin** (:func:`margin_limit`): what the capital can carry.
 
+:func:`whole_lots` rounds any of them down.
+
 Sizes are in lots, prices in ticks, times in seconds, money in tick·lots; all arguments may be arrays.
 """
 
@@ -22,34 +24,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .arrays import number, numbers, plain, together
 from .errors import InvalidArgument
 
-__all__ = ["capacity", "kelly", "kelly_bet", "margin_limit", "risk_budget_limits", "volatility_limit"]
+__all__ = [
+    "capacity",
+    "kelly",
+    "kelly_bet",
+    "margin_limit",
+    "risk_budget_limits",
+    "volatility_limit",
+    "whole_lots",
+]
 
 Floats = NDArray[np.float64]
 
 
-def _numbers(name: str, value: Any, low: float = 0.0, high: float = math.inf, open_low: bool = True) -> Any:
-    try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError):
-        array = np.array(math.nan)
-    good = ((array > low) if open_low else (array >= low)) & (array <= high) & np.isfinite(array)
-    if not good.all() or isinstance(value, (bool, str)):
-        bounds = f"{'>' if open_low else '>='} {low:g}" + (f" and <= {high:g}" if high < math.inf else "")
-        index = int(np.argmin(good)) if array.ndim else None
-        given = float(array.flat[index]) if index is not None else value
-        noun = "finite numbers" if array.ndim else "a finite number"
-        raise InvalidArgument(argument=name, value=given, allowed=f"{noun} {bounds}", index=index)
-    return array
-
-
-def _plain(value: Any) -> Any:
-    return float(value) if np.ndim(value) == 0 else value
-
-
 def volatility_limit(
-    risk: ArrayLike, sigma: ArrayLike, horizon: ArrayLike, most: ArrayLike = math.inf
+    risk: ArrayLike, sigma: ArrayLike, horizon: ArrayLike, most: ArrayLike | None = None
 ) -> Any:
     r"""Return the largest inventory whose P&L deviates by no more than a budget: :math:`R/(\sigma\sqrt T)`.
 
@@ -61,24 +53,24 @@ def volatility_limit(
         Volatility now, ticks/√s; > 0.
     horizon : array_like
         T > 0, seconds: how long it takes to get out.
-    most : array_like
+    most : array_like, optional
         Limit in lots that holds in the quietest market too.
 
     Returns
     -------
     float or ndarray
-        Lots; round down for ``Limits(max_position=…)``.
+        Lots; :func:`whole_lots` rounds them down for ``Limits(max_position=…)``.
 
     Examples
     --------
     >>> volatility_limit(6000, sigma=2.0, horizon=900), volatility_limit(6000, sigma=4.0, horizon=900)
     (100.0, 50.0)
     """
-    top = np.asarray(most, dtype=np.float64)
-    if not (top >= 0.0).all():
-        raise InvalidArgument(argument="most", value=most, allowed="numbers >= 0")
-    r, s, t = _numbers("risk", risk), _numbers("sigma", sigma), _numbers("horizon", horizon)
-    return _plain(np.minimum(r / (s * np.sqrt(t)), top))
+    r, s, t = numbers("risk", risk), numbers("sigma", sigma), numbers("horizon", horizon)
+    top = None if most is None else numbers("most", most, open_low=False)
+    together(risk=r, sigma=s, horizon=t, most=top)
+    limit = r / (s * np.sqrt(t))
+    return plain(limit if top is None else np.minimum(limit, top))
 
 
 def risk_budget_limits(
@@ -121,7 +113,7 @@ def risk_budget_limits(
     if not (deviation > 0.0).all():
         index = int(np.argmin(deviation))
         raise InvalidArgument(argument="covariance", value=0.0, allowed="positive variances", index=index)
-    budget, time = float(_numbers("risk", risk)), float(_numbers("horizon", horizon))
+    budget, time = number("risk", risk), number("horizon", horizon)
     limits = budget * share / (deviation * math.sqrt(time))
     if not joint:
         return np.asarray(limits)
@@ -157,7 +149,7 @@ def kelly(expected_returns: ArrayLike, covariance: ArrayLike, fraction: float = 
     """
     from .portfolio import mean_variance
 
-    part = float(_numbers("fraction", fraction, 0.0, 1.0))
+    part = number("fraction", fraction, high=1.0)
     return mean_variance(covariance, expected_returns, 1.0 / part, budget=None).weights
 
 
@@ -171,10 +163,11 @@ def kelly_bet(probability: ArrayLike, win: ArrayLike, loss: ArrayLike = 1.0, fra
     >>> round(kelly_bet(0.6, 1.0), 12)
     0.2
     """
-    p = _numbers("probability", probability, 0.0, 1.0, open_low=False)
-    w, x = _numbers("win", win), _numbers("loss", loss)
-    part = float(_numbers("fraction", fraction, 0.0, 1.0))
-    return _plain(part * np.maximum(p / x - (1.0 - p) / w, 0.0))
+    p = numbers("probability", probability, high=1.0, open_low=False)
+    w, x = numbers("win", win), numbers("loss", loss)
+    together(probability=p, win=w, loss=x)
+    part = number("fraction", fraction, high=1.0)
+    return plain(part * np.maximum(p / x - (1.0 - p) / w, 0.0))
 
 
 def capacity(volume: ArrayLike, participation: ArrayLike, time: ArrayLike) -> Any:
@@ -194,9 +187,10 @@ def capacity(volume: ArrayLike, participation: ArrayLike, time: ArrayLike) -> An
     >>> capacity(volume=2.0, participation=0.2, time=600)
     300.0
     """
-    v, t = _numbers("volume", volume, open_low=False), _numbers("time", time, open_low=False)
-    share = _numbers("participation", participation, 0.0, math.nextafter(1.0, 0.0), open_low=False)
-    return _plain(v * t * share / (1.0 - share))
+    v, t = numbers("volume", volume, open_low=False), numbers("time", time, open_low=False)
+    share = numbers("participation", participation, high=math.nextafter(1.0, 0.0), open_low=False)
+    together(volume=v, participation=share, time=t)
+    return plain(v * t * share / (1.0 - share))
 
 
 def margin_limit(
@@ -220,6 +214,29 @@ def margin_limit(
     >>> margin_limit(1_000_000, 0.1, 5_000, stress=500)
     1000.0
     """
-    money = _numbers("capital", capital, open_low=False)
-    rate, at = _numbers("margin_rate", margin_rate), _numbers("price", price)
-    return _plain(money / (rate * at + _numbers("stress", stress, open_low=False)))
+    money = numbers("capital", capital, open_low=False)
+    rate, at = numbers("margin_rate", margin_rate), numbers("price", price)
+    move = numbers("stress", stress, open_low=False)
+    together(capital=money, margin_rate=rate, price=at, stress=move)
+    return plain(money / (rate * at + move))
+
+
+def whole_lots(limit: ArrayLike) -> Any:
+    """Round limits down to whole lots, so that none is exceeded.
+
+    Parameters
+    ----------
+    limit : array_like
+        Lots >= 0, below 2^53: what the other functions of this module return.
+
+    Returns
+    -------
+    int or ndarray of int64
+
+    Examples
+    --------
+    >>> whole_lots(volatility_limit(6000, sigma=[2.0, 2.1, 4.0], horizon=900))
+    array([100,  95,  50])
+    """
+    lots = np.floor(numbers("limit", limit, high=2.0**53 - 1.0, open_low=False))
+    return int(lots) if np.ndim(lots) == 0 else lots.astype(np.int64)

@@ -6,6 +6,7 @@ from .callables import Grid, Space, from_model, lagged, refinement_estimate
 from .market_making import MarketMakingProblem, MarketMakingSolution, Offers, Regime
 from .matrix_free import MatrixFree
 from .mdp import MDP
+from .ordering import replenishment
 from .solution import Solution
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "from_model",
     "lagged",
     "refinement_estimate",
+    "replenishment",
 ]

@@ -1,0 +1,389 @@
+"""Distributions of demand: mean, quantiles, probabilities, and the expected shortage E(D - x)^+.
+
+The shortage comes in closed form from the families' own functions of SciPy's ``special``, and by quadrature
+for a distribution of ``scipy.stats``, which is imported by nobody here: whoever has such a distribution has
+done so.
+
+Source: Snyder and Shen (2019), appendix C; Hadley and Whitin, *Analysis of Inventory Systems* (1963).
+
+Examples
+--------
+>>> Demand.normal(120, 10).shortage(120)
+3.989422804014327
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..arrays import numbers, plain, together
+from ..errors import CapacityError, InvalidArgument
+
+__all__ = ["LARGEST", "Demand"]
+
+LARGEST = 1 << 22
+"""Most units that are counted one by one."""
+
+BELOW = 1e-4  # share of a demand that may lie below 0 where units are counted
+
+Floats = NDArray[np.float64]
+
+
+class Demand:
+    """A distribution of demand: its mean, quantiles, and the expected shortage n(x) = E(D - x)^+.
+
+    Made by :meth:`normal`, :meth:`lognormal`, :meth:`gamma`, :meth:`poisson`, :meth:`negative_binomial`,
+    :meth:`empirical` and :meth:`pmf`; or :meth:`of` a frozen distribution of scipy. Parameters may be arrays.
+
+    Attributes
+    ----------
+    mean, std : float or ndarray
+    discrete : bool
+        Whether demand is a whole number of units.
+    support : (ndarray, ndarray) or None
+        Values and probabilities, where demand is given by them.
+
+    Examples
+    --------
+    >>> d = Demand.poisson(20)
+    >>> d.quantile(0.9), round(d.shortage(26), 6)
+    (26.0, 0.218643)
+    """
+
+    def __init__(
+        self,
+        name: str,
+        mean: Any,
+        std: Any,
+        discrete: bool,
+        quantile: Any,
+        cdf: Any,
+        shortage: Any,
+        several: Callable[[float], Demand] | None = None,
+    ) -> None:
+        self.name, self.mean, self.std, self.discrete = name, mean, std, discrete
+        self._quantile, self._cdf, self._shortage, self._several = quantile, cdf, shortage, several
+        self.support: tuple[Floats, Floats] | None = None
+
+    def __repr__(self) -> str:
+        return f"Demand({self.name}, mean={self.mean!r}, std={self.std!r})"
+
+    def quantile(self, probability: ArrayLike) -> Any:
+        """Return the smallest demand whose distribution function is at least this.
+
+        Examples
+        --------
+        >>> Demand.poisson(20).quantile([0.5, 0.9]).tolist()
+        [20.0, 26.0]
+        """
+        p = np.asarray(numbers("probability", probability, -math.inf))
+        if not ((p > 0.0) & (p < 1.0)).all():
+            raise InvalidArgument(
+                argument="probability", value=probability, allowed="strictly between 0 and 1"
+            )
+        return plain(self._quantile(p))
+
+    def cdf(self, x: ArrayLike) -> Any:
+        """P(D <= x).
+
+        Examples
+        --------
+        >>> round(Demand.poisson(1).cdf(0), 12)
+        0.367879441171
+        """
+        return plain(self._cdf(np.asarray(numbers("x", x, -math.inf))))
+
+    def shortage(self, x: ArrayLike) -> Any:
+        """E(D - x)^+, the loss function n(x).
+
+        Examples
+        --------
+        >>> round(Demand.poisson(1).shortage(1), 12)
+        0.367879441171
+        """
+        return plain(self._shortage(np.asarray(numbers("x", x, -math.inf))))
+
+    def probabilities(self, most: int) -> Floats:
+        """P(D = 0), …, P(D = most); where demand is continuous, of the nearest whole number.
+
+        Examples
+        --------
+        >>> Demand.pmf([0, 2], [0.25, 0.75]).probabilities(2).tolist()
+        [0.25, 0.0, 0.75]
+        """
+        edge = np.arange(-1, most + 1) + (0.0 if self.discrete else 0.5)
+        return np.asarray(np.diff(self._cdf(edge)))
+
+    def table(self) -> Floats:
+        """P(D = 0), P(D = 1), … as far as a double can tell, with sum 1.
+
+        Raises
+        ------
+        InvalidArgument
+            Where more than 1e-4 of demand is negative, or demand is given by numbers that are not whole.
+        CapacityError
+            Where it is counted in more than 2^22 units.
+
+        Examples
+        --------
+        >>> Demand.normal(2, 0.5).table().round(4).tolist()[:5]
+        [0.0013, 0.1573, 0.6827, 0.1573, 0.0013]
+        """
+        if np.ndim(self.mean):
+            raise InvalidArgument(
+                argument="demand", value=self, allowed="one distribution, not an array of them"
+            )
+        if self.support is not None and not self.discrete:
+            raise InvalidArgument(argument="demand", value=self, allowed="of whole units")
+        under = float(self._cdf(np.asarray(-1.0 if self.discrete else -0.5)))
+        if under > BELOW:
+            raise InvalidArgument(
+                argument="demand", value=self, allowed=f"not negative, while {under:.2g} of it is"
+            )
+        top = math.ceil(self.mean + 40.0 * self.std + 60.0)
+        if top > LARGEST:
+            raise CapacityError(
+                f"demand of up to {top} units needs more than {LARGEST} of them: count in larger units"
+            )
+        p = self.probabilities(top)
+        p = p[: int(np.flatnonzero(p > 1e-18)[-1]) + 1]
+        return np.asarray(p / p.sum())
+
+    def over(self, periods: float) -> Demand:
+        """Demand of several periods, each independent of the others.
+
+        Parameters
+        ----------
+        periods : float
+            A whole number; any positive one for normal, gamma, Poisson and negative binomial demand. Demand
+            of other families is taken to the nearest whole number of units.
+
+        Examples
+        --------
+        >>> Demand.poisson(3).over(2), Demand.pmf([0, 1], [0.5, 0.5]).over(2).table().tolist()
+        (Demand(poisson, mean=6.0, std=2.449489742783178), [0.25, 0.5, 0.25])
+        """
+        n = numbers("periods", periods)
+        if self._several is not None:
+            return self._several(n)
+        if np.ndim(n) or n != int(n):
+            raise InvalidArgument(
+                argument="periods", value=periods, allowed=f"whole for demand of {self.name}"
+            )
+        p = self.table()
+        if (len(p) - 1) * int(n) > LARGEST:
+            raise CapacityError(f"demand over {int(n)} periods needs more than {LARGEST} units")
+        total = np.ones(1)
+        for bit in f"{int(n):b}":  # doubling: each squares, and a one adds a period
+            total = np.convolve(total, total)
+            if bit == "1":
+                total = np.convolve(total, p)
+        return Demand.pmf(np.arange(len(total)), total / total.sum())
+
+    # -- the families ------------------------------------------------------------------------------
+
+    @classmethod
+    def normal(cls, mean: ArrayLike, std: ArrayLike) -> Demand:
+        """Normal demand."""
+        from scipy.special import ndtr, ndtri
+
+        m, s = numbers("mean", mean, -math.inf), numbers("std", std)
+        together(mean=m, std=s)
+
+        def shortage(x: Any) -> Any:
+            z = (x - m) / s
+            return s * (np.exp(-0.5 * z * z) / math.sqrt(2.0 * math.pi) - z * ndtr(-z))
+
+        return cls(
+            "normal",
+            m,
+            s,
+            False,
+            lambda p: m + s * ndtri(p),
+            lambda x: ndtr((x - m) / s),
+            shortage,
+            lambda n: cls.normal(n * m, np.sqrt(n) * s),
+        )
+
+    @classmethod
+    def lognormal(cls, mean: ArrayLike, std: ArrayLike) -> Demand:
+        """Lognormal demand with this mean and standard deviation (of demand, not of its logarithm)."""
+        from scipy.special import ndtr, ndtri
+
+        m, s = numbers("mean", mean), numbers("std", std)
+        together(mean=m, std=s)
+        v = np.sqrt(np.log1p((s / m) ** 2))
+        u = np.log(m) - 0.5 * v * v
+
+        def z(x: Any) -> Any:
+            with np.errstate(divide="ignore"):
+                return (np.log(np.maximum(x, 0.0)) - u) / v
+
+        def shortage(x: Any) -> Any:
+            return m * ndtr(v - z(x)) - x * ndtr(-z(x))
+
+        return cls(
+            "lognormal", m, s, False, lambda p: np.exp(u + v * ndtri(p)), lambda x: ndtr(z(x)), shortage
+        )
+
+    @classmethod
+    def gamma(cls, mean: ArrayLike, std: ArrayLike) -> Demand:
+        """Gamma demand with this mean and standard deviation."""
+        from scipy.special import gammainc, gammaincc, gammaincinv
+
+        m, s = numbers("mean", mean), numbers("std", std)
+        together(mean=m, std=s)
+        a, scale = (m / s) ** 2, s * s / m
+
+        def shortage(x: Any) -> Any:
+            y = np.maximum(x, 0.0) / scale
+            return m * gammaincc(a + 1.0, y) - x * gammaincc(a, y)
+
+        def cdf(x: Any) -> Any:
+            return gammainc(a, np.maximum(x, 0.0) / scale)
+
+        def several(n: Any) -> Demand:
+            return cls.gamma(n * m, np.sqrt(n) * s)
+
+        return cls("gamma", m, s, False, lambda p: scale * gammaincinv(a, p), cdf, shortage, several)
+
+    @classmethod
+    def poisson(cls, mean: ArrayLike) -> Demand:
+        """Poisson demand."""
+        from scipy.special import gammainc, gammaincc, pdtrik
+
+        m = numbers("mean", mean)
+
+        def above(k: Any) -> Any:  # P(D > k)
+            return np.where(k < 0.0, 1.0, gammainc(np.maximum(np.floor(k), 0.0) + 1.0, m))
+
+        def cdf(x: Any) -> Any:
+            return np.where(x < 0.0, 0.0, gammaincc(np.maximum(np.floor(x), 0.0) + 1.0, m))
+
+        def shortage(x: Any) -> Any:
+            k = np.floor(x)
+            return m * above(k - 1.0) - x * above(k)
+
+        def quantile(p: Any) -> Any:
+            k = np.maximum(np.ceil(pdtrik(p, m)), 0.0)
+            return np.where((k > 0.0) & (cdf(k - 1.0) >= p), k - 1.0, k)
+
+        return cls(
+            "poisson", m, plain(np.sqrt(m)), True, quantile, cdf, shortage, lambda n: cls.poisson(n * m)
+        )
+
+    @classmethod
+    def negative_binomial(cls, mean: ArrayLike, std: ArrayLike) -> Demand:
+        """Negative binomial demand: over-dispersed counts, std² > mean."""
+        from scipy.special import betainc, nbdtrik
+
+        m, s = numbers("mean", mean), numbers("std", std)
+        together(mean=m, std=s)
+        if not np.all(s * s > m):
+            raise InvalidArgument(argument="std", value=std, allowed="above the root of the mean")
+        p = m / (s * s)
+        r = m * p / (1.0 - p)
+
+        def above(k: Any, shape: Any) -> Any:
+            return np.where(k < 0.0, 1.0, betainc(np.maximum(np.floor(k), 0.0) + 1.0, shape, 1.0 - p))
+
+        def cdf(x: Any) -> Any:
+            return np.where(x < 0.0, 0.0, betainc(r, np.maximum(np.floor(x), 0.0) + 1.0, p))
+
+        def shortage(x: Any) -> Any:
+            # d·P_r(d) = mean·P_{r+1}(d − 1)
+            k = np.floor(x)
+            return m * above(k - 1.0, r + 1.0) - x * above(k, r)
+
+        def quantile(q: Any) -> Any:
+            k = np.maximum(np.ceil(nbdtrik(q, r, p)), 0.0)
+            return np.where((k > 0.0) & (cdf(k - 1.0) >= q), k - 1.0, k)
+
+        def several(n: Any) -> Demand:
+            return cls.negative_binomial(n * m, np.sqrt(n) * s)
+
+        return cls("negative binomial", m, s, True, quantile, cdf, shortage, several)
+
+    @classmethod
+    def pmf(cls, values: ArrayLike, probabilities: ArrayLike) -> Demand:
+        """Demand with these values and probabilities."""
+        v = np.asarray(numbers("values", values, -math.inf))
+        p = np.asarray(numbers("probabilities", probabilities, open_low=False))
+        if v.ndim != 1 or not len(v):
+            raise InvalidArgument(argument="values", value=values, allowed="one number at least")
+        if p.shape != v.shape or abs(float(p.sum()) - 1.0) > 1e-9:
+            raise InvalidArgument(
+                argument="probabilities",
+                value=probabilities,
+                allowed="numbers >= 0 with sum 1, one per value",
+            )
+        order = np.argsort(v)
+        v, p = v[order], p[order] / p.sum()
+        mean = float(p @ v)
+        std = math.sqrt(float(p @ (v - mean) ** 2))
+        total = np.cumsum(p)
+        after, worth = (
+            np.append(np.cumsum(p[::-1])[::-1], 0.0),
+            np.append(np.cumsum((p * v)[::-1])[::-1], 0.0),
+        )
+
+        def quantile(q: Any) -> Any:
+            return v[np.minimum(np.searchsorted(total, q * (1.0 - 1e-15)), len(v) - 1)]
+
+        def cdf(x: Any) -> Any:
+            return np.append(0.0, total)[np.searchsorted(v, x, side="right")]
+
+        def shortage(x: Any) -> Any:
+            k = np.searchsorted(v, x, side="right")
+            return worth[k] - x * after[k]
+
+        found = cls("pmf", mean, std, bool((v == np.rint(v)).all()), quantile, cdf, shortage)
+        found.support = v, p
+        return found
+
+    @classmethod
+    def empirical(cls, sample: ArrayLike) -> Demand:
+        """Demand as it was seen: each observation as likely as another."""
+        x = np.asarray(numbers("sample", sample, -math.inf)).ravel()
+        if not x.size:
+            raise InvalidArgument(argument="sample", value=sample, allowed="at least one number")
+        values, counts = np.unique(x, return_counts=True)
+        return cls.pmf(values, counts / x.size)
+
+    @classmethod
+    def of(cls, distribution: Any) -> Demand:
+        """Take a frozen distribution of scipy.stats, or a Demand as it is."""
+        if isinstance(distribution, Demand):
+            return distribution
+        if not all(hasattr(distribution, name) for name in ("cdf", "ppf", "sf", "mean", "std")):
+            raise InvalidArgument(
+                argument="demand",
+                value=distribution,
+                allowed="a Demand or a frozen distribution of scipy.stats",
+            )
+        discrete = hasattr(distribution, "pmf")
+
+        def one(x: float) -> float:
+            if discrete:
+                top = max(float(distribution.mean() + 40.0 * distribution.std()) + 60.0, x + 1.0)
+                k = np.arange(math.floor(x), math.ceil(top) + 1)
+                above = distribution.sf(k)
+                return float(above[1:].sum() + above[0] * (math.floor(x) + 1 - x))
+            from scipy.integrate import quad
+
+            return float(quad(distribution.sf, x, math.inf, epsabs=1e-13, epsrel=1e-12, limit=200)[0])
+
+        return cls(
+            "scipy",
+            float(distribution.mean()),
+            float(distribution.std()),
+            discrete,
+            distribution.ppf,
+            distribution.cdf,
+            np.vectorize(one, otypes=[float]),
+        )
