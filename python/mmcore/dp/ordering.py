@@ -12,8 +12,8 @@ minimum from the right: n m operations for n levels and m demands in place of n^
 lowest level counts as there.
 
 The bounds are those of :mod:`mmcore.dp.backward`: with B >= alpha sum p, and eps what rounding does to a
-step, the computed values err by e_t = eps + B e_{t+1}, e_T = 0. A step adds to the products of a row five sums
-and products of numbers no larger than the costs and c times the highest level.
+step, the computed values err by e_t = eps + B e_{t+1}, e_T = 0. A step adds to the products of a row five
+sums and products of numbers no larger than the costs and c times the highest level.
 """
 
 from __future__ import annotations
