@@ -64,6 +64,8 @@ class ReviewPolicy:
     orders : ndarray of int
         Units to order: an axis of stock on hand, from `lowest` up; one for whether the supplier is up (0:
         down), where it may be down; one for each order under way, the oldest first.
+    lead_time : int
+        Every period of it but the first makes an axis.
     lowest : int
         The stock on hand of the first entry: 0 where sales are lost.
     cut : float
@@ -77,6 +79,7 @@ class ReviewPolicy:
     lower: float
     upper: float
     orders: NDArray[np.int64]
+    lead_time: int
     lowest: int
     cut: float
     solution: AverageSolution
@@ -98,14 +101,11 @@ class ReviewPolicy:
         up : bool
             Whether the supplier is up.
         """
-        unreliable = self.orders.ndim - 1 - len(pipeline)
-        at = (stock - self.lowest, *((int(up),) if unreliable == 1 else ()), *pipeline)
-        if len(at) != self.orders.ndim:
-            raise InvalidArgument(
-                argument="pipeline",
-                value=pipeline,
-                allowed="one order for each period of lead time but the first",
-            )
+        under_way = max(self.lead_time - 1, 0)
+        if len(pipeline) != under_way:
+            raise InvalidArgument(argument="pipeline", value=pipeline, allowed=f"{under_way} orders under way")
+        supplier = (int(up),) if self.orders.ndim - 1 > under_way else ()
+        at = (stock - self.lowest, *supplier, *pipeline)
         if not all(0 <= i < n for i, n in zip(at, self.orders.shape, strict=True)):
             raise InvalidArgument(
                 argument="stock",
@@ -233,6 +233,7 @@ def periodic_review(
         lower=float(solution.lower),
         upper=float(solution.upper),
         orders=orders,
+        lead_time=review.delay,
         lowest=bottom,
         cut=0.0 if lost_sales else _share(model, solution.policy, seen, stock == bottom),
         solution=solution,

@@ -1,0 +1,180 @@
+"""Periodic review with lost sales and random supply: published values, simulation, limits that are known."""
+
+import math
+
+import numpy as np
+import pytest
+
+from mmcore.errors import CapacityError, InvalidArgument
+from mmcore.inventory_control import Demand, newsvendor, optimal_s_S, periodic_review
+
+pytestmark = pytest.mark.compiled
+
+
+@pytest.mark.parametrize(
+    ("stockout", "lead_time", "cost"),
+    [(4, 1, 4.04), (4, 2, 4.40), (4, 3, 4.60), (9, 1, 5.44), (9, 2, 6.09)],
+)
+def test_lost_sales_of_zipkin_2008(stockout, lead_time, cost):
+    """Table 3(a): Poisson demand of mean 5, holding cost 1; optimal costs to two digits."""
+    found = periodic_review(1, stockout, Demand.poisson(5), lead_time=lead_time)
+    assert found.cost == pytest.approx(cost, abs=0.0051)
+    assert found.lower <= found.cost <= found.upper
+    assert found.upper - found.lower <= 2e-6
+
+
+def test_lost_sales_with_a_fixed_cost_of_bijvank_bhulai_and_huh_2015():
+    """Table 1: lead time 2, h = 1, p = 14, K = 5, Poisson demand of mean 5: 11.463."""
+    found = periodic_review(1, 14, Demand.poisson(5), order_cost=5, lead_time=2)
+    assert found.cost == pytest.approx(11.463052, abs=5e-6)
+
+
+def test_without_a_lead_time_lost_sales_are_a_newsvendors():
+    """What is left is never more than a base stock, so that each period repeats the first."""
+    for h, p, demand in ((1, 4, Demand.poisson(5)), (2, 3, Demand.negative_binomial(6, 4))):
+        best = newsvendor(h, p, demand)
+        found = periodic_review(h, p, demand)
+        assert found.cost == pytest.approx(best.cost, rel=1e-7)
+        assert found.order(0) == best.quantity
+
+
+@pytest.mark.parametrize(("fixed", "lead_time"), [(0.5, 1), (20.0, 0), (20.0, 1), (20.0, 2)])
+def test_backlogs_and_certain_supply_are_an_s_S_problem(fixed, lead_time):
+    """The two engines share nothing but the demand: a renewal reward here, policy iteration there."""
+    law = Demand.pmf([0, 1, 2, 3], [0.3, 0.3, 0.2, 0.2])
+    exact = optimal_s_S(1, 9, fixed, law, lead_time=lead_time)
+    found = periodic_review(1, 9, law, order_cost=fixed, lead_time=lead_time, lost_sales=False)
+    assert found.cost == pytest.approx(exact.cost, abs=2e-6)
+    assert found.cut < 1e-6
+
+
+@pytest.mark.parametrize(("fails", "recovers"), [(0.1, 0.6), (0.3, 0.4), (0.05, 0.9)])
+def test_disruptions_with_a_known_demand_in_closed_form(fails, recovers):
+    """Snyder and Shen, section 9.4: cover n periods, n the p/(p + h) quantile of how long supply is out."""
+    h, p, d = 1.0, 8.0, 2
+    found = periodic_review(
+        h, p, Demand.pmf([d], [1.0]), lost_sales=False, disruption=fails, recovery=recovers, lowest=-120
+    )
+    out = np.arange(60)  # periods since supply was up
+    share = np.where(
+        out == 0,
+        recovers / (fails + recovers),
+        fails * recovers / (fails + recovers) * (1 - recovers) ** np.maximum(out - 1, 0),
+    )
+
+    def cost(base):
+        left = base - (out + 1) * d
+        return share @ (h * np.maximum(left, 0) + p * np.maximum(-left, 0))
+
+    assert found.cost == pytest.approx(min(cost(base) for base in range(60)), abs=1e-6)
+
+
+def simulated(policy, h, p, fixed, demand, lead_time, lost, good, periods, rng):
+    """Average cost of playing a policy, and its standard error from batches."""
+    stock, pipeline = 0, [0] * max(lead_time - 1, 0)
+    draws = demand.quantile(rng.uniform(1e-12, 1 - 1e-12, periods)).astype(int)
+    costs = np.empty(periods)
+    for t, asked in enumerate(draws):
+        q = policy.order(stock, *pipeline)
+        due = (pipeline.pop(0) if lead_time > 1 else q) if lead_time else q
+        if lead_time > 1:
+            pipeline.append(q)
+        comes = rng.binomial(due, good)
+        at_hand = stock + (comes if lead_time == 0 else 0)
+        left = at_hand - asked
+        costs[t] = h * max(left, 0) + p * max(-left, 0) + fixed * (due > 0)
+        stock = (max(left, 0) if lost else left) + (comes if lead_time else 0)
+        stock = max(stock, policy.lowest)
+    batches = costs.reshape(50, -1).mean(axis=1)
+    return costs.mean(), batches.std(ddof=1) / math.sqrt(len(batches))
+
+
+@pytest.mark.parametrize(
+    ("lead_time", "lost", "good", "fixed"),
+    [(0, False, 0.7, 4.0), (1, True, 0.8, 0.0), (2, True, 1.0, 6.0), (2, False, 0.8, 0.0)],
+)
+def test_the_policy_costs_what_is_said_when_it_is_played(lead_time, lost, good, fixed):
+    law = Demand.pmf([0, 1, 2, 3], [0.2, 0.3, 0.3, 0.2])
+    policy = periodic_review(
+        1,
+        7,
+        law,
+        order_cost=fixed,
+        lead_time=lead_time,
+        lost_sales=lost,
+        good=good,
+        lowest=None if lost else -20,
+    )
+    mean, error = simulated(
+        policy, 1, 7, fixed, law, lead_time, lost, good, 100_000, np.random.default_rng(lead_time)
+    )
+    assert abs(mean - policy.cost) < 4 * error
+    assert error < 0.02 * policy.cost
+
+
+def test_a_less_reliable_supply_costs_more():
+    law = Demand.poisson(4)
+    by_yield = [periodic_review(1, 9, law, good=g, largest_order=25).cost for g in (1.0, 0.9, 0.7)]
+    by_supplier = [periodic_review(1, 9, law, disruption=f, recovery=0.7).cost for f in (0.0, 0.1, 0.3)]
+    assert by_yield == sorted(by_yield)
+    assert by_supplier == sorted(by_supplier)
+
+
+def test_orders_fall_with_stock_and_with_what_is_under_way():
+    """Zipkin (2008): monotone, and by no more than a unit for a unit; the newer order counts for more."""
+    found = periodic_review(1, 9, Demand.poisson(5), lead_time=2)
+    q = found.orders
+    by_stock, by_order = np.diff(q, axis=0), np.diff(q, axis=1)
+    assert ((by_stock <= 0) & (by_stock >= -1)).all()
+    assert ((by_order <= 0) & (by_order >= -1)).all()
+    assert (q[:-1, 1:] <= q[1:, :-1]).all()
+
+
+def test_the_limits_make_no_difference():
+    one = periodic_review(1, 14, Demand.poisson(5), order_cost=30, lead_time=1)
+    other = periodic_review(1, 14, Demand.poisson(5), order_cost=30, lead_time=1, largest_order=60)
+    assert one.cost == pytest.approx(other.cost, abs=1e-6)
+    bound = periodic_review(1, 14, Demand.poisson(5), order_cost=30, lead_time=1, largest_order=6)
+    assert bound.orders.max() == 6
+    assert bound.cost > one.cost + 0.1
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"holding_cost": 0}, "holding_cost must be a finite number > 0, got 0"),
+        ({"stockout_cost": math.nan}, "stockout_cost must be a finite number > 0, got nan"),
+        ({"demand": "poisson"}, "demand must be a Demand"),
+        ({"demand": Demand.pmf([0], [1])}, "demand must be not always 0"),
+        ({"demand": Demand.pmf([0.5], [1])}, "demand must be of whole units"),
+        ({"demand": Demand.pmf([-1, 1], [0.5, 0.5])}, "demand must be not negative"),
+        ({"order_cost": -1}, "order_cost must be a finite number >= 0, got -1"),
+        ({"purchase_cost": "1"}, "purchase_cost must be a finite number >= 0, got '1'"),
+        ({"lead_time": 1.5}, "lead_time must be an integer"),
+        ({"lost_sales": 1}, "lost_sales must be True or False, got 1"),
+        ({"good": 0.0}, "good must be a finite number > 0 and <= 1, got 0"),
+        ({"disruption": 1.0}, "disruption must be"),
+        ({"recovery": 0.0}, "recovery must be"),
+        ({"largest_order": 0}, "largest_order must be an integer >= 1, got 0"),
+        ({"lowest": 1}, "lowest must be an integer <= 0, got 1"),
+    ],
+)
+def test_bad_input_is_named(changed, words):
+    problem = {"holding_cost": 1, "stockout_cost": 4, "demand": Demand.poisson(2)}
+    with pytest.raises(InvalidArgument, match=words):
+        periodic_review(**{**problem, **changed})
+
+
+def test_states_that_are_none_are_named():
+    found = periodic_review(1, 4, Demand.poisson(2), lead_time=2)
+    with pytest.raises(InvalidArgument, match=r"stock must be a state of the model: stock from 0 to"):
+        found.order(-1, 0)
+    with pytest.raises(InvalidArgument, match="pipeline must be 1 orders under way"):
+        found.order(1)
+    with pytest.raises(InvalidArgument, match="pipeline must be 1 orders under way, got"):
+        found.order(1, 0, 0)
+
+
+def test_what_does_not_fit_is_refused():
+    with pytest.raises(CapacityError, match="max_states"):
+        periodic_review(1, 4, Demand.poisson(5), lead_time=6)
