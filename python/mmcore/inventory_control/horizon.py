@@ -110,6 +110,8 @@ def finite_horizon(
     alpha = Parameter("discount", float, low=0.0, high=1.0, open_low=True).check(discount)
     wide = number("deviations", deviations)
     d = Demand.of(demand)
+    if np.ndim(d.mean):
+        raise InvalidArgument(argument="demand", value=d, allowed="one distribution, not an array of them")
     low = max(0, math.floor(d.mean - wide * d.std))
     high = max(low + 1, math.ceil(d.mean + wide * d.std))
     # no position pays above what covers all demand; as much again below what an empty start falls to keeps

@@ -37,6 +37,8 @@ __all__ = ["Policy", "one_period", "optimal_s_S", "policy_cost", "power_approxim
 
 Floats = NDArray[np.float64]
 
+WIDEST = 1 << 16  # S - s that is searched: the work grows with its square
+
 
 class Policy(NamedTuple):
     """An (s, S) policy and its cost per period."""
@@ -103,6 +105,11 @@ def optimal_s_S(
     """
     h, p = number("holding_cost", holding_cost), number("stockout_cost", stockout_cost)
     fixed, pmf, d = number("order_cost", order_cost), *_demands(demand, lead_time)
+    typical = math.sqrt(2.0 * fixed * float(pmf @ np.arange(len(pmf))) * (1.0 / h + 1.0 / p))
+    if typical > WIDEST:
+        raise CapacityError(
+            f"an order would be for some {typical:.3g} units, more than {WIDEST}: count in larger units"
+        )
     m = _renewals(pmf, 64)
     total = np.append(0.0, np.cumsum(m))
     best = int(d.quantile(p / (p + h)))
@@ -122,13 +129,9 @@ def optimal_s_S(
         nonlocal m, total
         k = S - s
         if k > len(m):
-            if k > LARGEST:
-                raise CapacityError(
-                    f"the order would be for more than {LARGEST} units: count in larger units"
-                )
             m = _renewals(pmf, 2 * k, m)
             total = np.append(0.0, np.cumsum(m))
-        one(s + 1), one(S)
+        one(s), one(S)
         return float((fixed + m[:k] @ g[S - base : s - base : -1]) / total[k])
 
     top, s = best, best - 1

@@ -1,0 +1,111 @@
+"""Demand of several periods, and of whole units, against convolution and scipy."""
+
+import math
+
+import mpmath
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from mmcore.errors import CapacityError, InvalidArgument
+from mmcore.inventory_control import Demand
+
+COUNTS = [Demand.poisson(3.0), Demand.negative_binomial(4.0, 3.0)]
+
+
+@pytest.mark.parametrize("law", COUNTS, ids=lambda d: d.name)
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_several_periods_of_a_family_are_its_convolution(law, n):
+    one = law.probabilities(40)
+    total = np.ones(1)
+    for _ in range(n):
+        total = np.convolve(total, one)
+    several = law.over(n)
+    assert several.probabilities(40) == pytest.approx(total[:41], rel=1e-12, abs=1e-14)
+    assert several.mean == pytest.approx(n * law.mean)
+    assert several.std == pytest.approx(math.sqrt(n) * law.std)
+
+
+@pytest.mark.parametrize("law", [Demand.normal(10, 2), Demand.gamma(10, 2)], ids=lambda d: d.name)
+def test_several_periods_of_a_continuous_family_by_characteristic_functions(law):
+    """P(sum <= x) of two periods by quadrature of the convolution."""
+    from scipy.integrate import quad
+
+    density = stats.norm(10, 2).pdf if law.name == "normal" else stats.gamma(25, scale=0.4).pdf
+    for x in (15.0, 20.0, 26.0):
+        both = quad(lambda y, x=x: law.cdf(x - y) * density(y), -5 if law.name == "normal" else 0, 30)[0]
+        assert law.over(2).cdf(x) == pytest.approx(both, abs=1e-9)
+
+
+@given(p=st.lists(st.integers(0, 9), min_size=2, max_size=6).filter(sum), n=st.integers(1, 7))
+def test_several_periods_of_given_probabilities(p, n):
+    law = Demand.pmf(np.arange(len(p)), np.array(p) / sum(p))
+    total = np.ones(1)
+    for _ in range(n):
+        total = np.convolve(total, law.table())
+    found = law.over(n).table()
+    size = max(len(found), len(total))
+    pad = [np.append(a, np.zeros(size - len(a))) for a in (found, total)]
+    assert pad[0] == pytest.approx(pad[1], abs=1e-14)
+
+
+def test_a_table_is_of_the_nearest_whole_number():
+    law = Demand.normal(20, 3)
+    edges = np.arange(61) + 0.5
+    expected = np.diff(stats.norm(20, 3).cdf(np.append(-0.5, edges)))  # what is below is left out
+    table = law.table()
+    assert table.sum() == pytest.approx(1.0, abs=1e-15)
+    size = min(len(table), 61)
+    assert table[:size] == pytest.approx(expected[:size], abs=1e-12)
+    assert Demand.of(stats.norm(20, 3)).over(2).mean == pytest.approx(40.0, abs=1e-9)
+
+
+def test_shortages_keep_their_digits_far_out():
+    """Against fifty digits, where one minus a distribution function would have none left."""
+    with mpmath.workdps(50):
+        for z in (6, 10, 20):
+            exact = mpmath.npdf(z) - z * mpmath.erfc(z / mpmath.sqrt(2)) / 2
+            assert Demand.normal(0, 1).shortage(z) == pytest.approx(float(exact), rel=1e-8)
+        for mean, x in ((3, 30), (20, 60)):
+            exact = mpmath.nsum(
+                lambda k, m=mean, x=x: (k - x) * mpmath.exp(-m) * mpmath.mpf(m) ** k / mpmath.factorial(k),
+                [x, mpmath.inf],
+            )
+            assert Demand.poisson(mean).shortage(x) == pytest.approx(float(exact), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: Demand.normal(math.nan, 1), "mean must be a finite number, got nan"),
+        (lambda: Demand.normal([1, 2], [1, 2, 3]), "std must be of a shape that fits"),
+        (lambda: Demand.lognormal(-1, 1), "mean must be a finite number > 0, got -1"),
+        (lambda: Demand.gamma(1, math.inf), "std must be a finite number > 0, got inf"),
+        (lambda: Demand.poisson("3"), "mean must be a finite number > 0, got '3'"),
+        (lambda: Demand.pmf([1, math.nan], [0.5, 0.5]), r"values\[1\] must be finite numbers, got nan"),
+        (
+            lambda: Demand.pmf([1, 2], [1.5, -0.5]),
+            r"probabilities\[1\] must be finite numbers >= 0, got -0.5",
+        ),
+        (lambda: Demand.pmf([], []), "values must be one number at least"),
+        (lambda: Demand.empirical([]), "sample must be at least one number"),
+        (lambda: Demand.empirical([1, math.inf]), r"sample\[1\] must be finite numbers, got inf"),
+        (lambda: Demand.poisson(1).cdf(math.nan), "x must be a finite number, got nan"),
+        (lambda: Demand.poisson(1).shortage([0, math.nan]), r"x\[1\] must be finite numbers, got nan"),
+        (lambda: Demand.poisson(1).quantile(math.nan), "probability must be a finite number, got nan"),
+        (lambda: Demand.poisson([1, 2]).table(), "demand must be one distribution"),
+        (lambda: Demand.normal(1, 2).table(), "demand must be not negative, while 0.2"),
+        (lambda: Demand.poisson(1).over(0), "periods must be a finite number > 0, got 0"),
+        (lambda: Demand.lognormal(4, 1).over(1.5), "periods must be whole for demand of lognormal, got 1.5"),
+    ],
+)
+def test_bad_input_is_named(call, words):
+    with pytest.raises(InvalidArgument, match=words):
+        call()
+
+
+def test_demand_of_too_many_units_is_refused():
+    with pytest.raises(CapacityError, match="count in larger units"):
+        Demand.poisson(1e7).table()

@@ -1,0 +1,197 @@
+"""(s, S): lead times, invariances, and the power approximation against published figures."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from mmcore.errors import CapacityError, InvalidArgument
+from mmcore.inventory_control import Demand, finite_horizon, optimal_s_S, policy_cost, power_approximation
+
+weights = st.lists(st.integers(0, 9), min_size=2, max_size=5).filter(lambda p: sum(p[1:]) > 0)
+
+
+def law(p):
+    return Demand.pmf(np.arange(len(p)), np.array(p) / sum(p))
+
+
+@given(
+    p=weights,
+    h=st.integers(1, 4),
+    short=st.integers(1, 20),
+    fixed=st.floats(0.5, 40.0),
+    lead_time=st.integers(0, 4),
+)
+def test_a_lead_time_against_every_policy_near(p, h, short, fixed, lead_time):
+    """Each policy's cost from the stationary law of its position, and of the demand that is under way."""
+    found = optimal_s_S(h, short, fixed, law(p), lead_time=lead_time)
+    pmf = np.array(p) / sum(p)
+    ahead = np.ones(1)
+    for _ in range(lead_time + 1):
+        ahead = np.convolve(ahead, pmf)
+    d = np.arange(len(ahead))
+
+    def cost(s, top):
+        n = top - s
+        step = np.zeros((n, n))  # positions top, top - 1, ..., s + 1 after the order
+        for i in range(n):
+            for k, w in enumerate(pmf):
+                step[i, i + k if i + k < n else 0] += w
+        ones = np.vstack([step.T - np.eye(n), np.ones(n)])
+        share = np.linalg.lstsq(ones, np.append(np.zeros(n), 1.0), rcond=None)[0]
+        orders = sum(share[i] * pmf[n - i :].sum() for i in range(n))
+        y = top - np.arange(n)
+        period = [ahead @ (h * np.maximum(v - d, 0) + short * np.maximum(d - v, 0)) for v in y]
+        return share @ period + fixed * orders
+
+    assert found.cost == pytest.approx(cost(found.s, found.S), rel=1e-9)
+    for ds in (-2, -1, 0, 1, 2):
+        for dS in (-2, -1, 0, 1, 2):
+            if found.s + ds < found.S + dS:
+                other = cost(found.s + ds, found.S + dS)
+                assert other >= found.cost * (1 - 1e-9)
+                own = policy_cost(found.s + ds, found.S + dS, h, short, fixed, law(p), lead_time=lead_time)
+                assert own == pytest.approx(other, rel=1e-9)
+
+
+@given(p=weights, fixed=st.floats(0.5, 40.0), unit=st.sampled_from([0.25, 2.0, 3.0, 1e6]))
+def test_the_unit_of_money_makes_no_difference(p, fixed, unit):
+    one = optimal_s_S(1, 9, fixed, law(p))
+    other = optimal_s_S(unit, 9 * unit, fixed * unit, law(p))
+    assert other.cost == pytest.approx(one.cost * unit, rel=1e-12)
+    value = policy_cost(other.s, other.S, 1, 9, fixed, law(p))
+    assert value == pytest.approx(one.cost, rel=1e-12)
+
+
+@given(p=weights, fixed=st.floats(0.5, 40.0), units=st.integers(2, 4))
+def test_the_unit_of_demand_scales_the_policy(p, fixed, units):
+    """Demand in multiples of m: the same problem with costs of m units in one."""
+    one = optimal_s_S(1, 9, fixed, law(p))
+    many = Demand.pmf(units * np.arange(len(p)), np.array(p) / sum(p))
+    other = optimal_s_S(1 / units, 9 / units, fixed, many)
+    assert other.cost == pytest.approx(one.cost, rel=1e-9)
+
+
+@given(p=weights, fixed=st.floats(0.5, 40.0), more=st.floats(0.1, 20.0))
+def test_more_costs_more(p, fixed, more):
+    base = optimal_s_S(1, 9, fixed, law(p)).cost
+    for h, short, k in ((1 + more, 9, fixed), (1, 9 + more, fixed), (1, 9, fixed + more)):
+        assert optimal_s_S(h, short, k, law(p)).cost >= base * (1 - 1e-12)
+    costs = [optimal_s_S(1, 9, fixed, law(p), lead_time=n).cost for n in range(3)]
+    assert costs == sorted(costs)
+
+
+def test_a_shorter_stock_out_and_a_dearer_order_move_the_policy_as_they_should():
+    demand = Demand.poisson(20)
+    by_short = [optimal_s_S(1, p, 64, demand) for p in (2, 4, 9, 19, 49)]
+    assert [f.s for f in by_short] == sorted(f.s for f in by_short)
+    by_order = [optimal_s_S(1, 9, k, demand) for k in (4, 16, 64, 256)]
+    assert [f.S - f.s for f in by_order] == sorted(f.S - f.s for f in by_order)
+    assert [f.s for f in by_order] == sorted((f.s for f in by_order), reverse=True)
+
+
+def test_a_long_horizon_comes_to_the_stationary_policy():
+    """Undiscounted: the first periods of many have the (s, S) of the long run, and its cost a period."""
+    demand = Demand.poisson(6)
+    best = optimal_s_S(1, 4, 5, demand)
+    found = finite_horizon(40, 1, 4, 5, demand, deviations=12.0)
+    assert (found.s[:20] == best.s).all()
+    assert (found.S[:20] == best.S).all()
+    empty = -int(found.levels[0])
+    per_period = found.values[0, empty] - found.values[1, empty]
+    assert per_period == pytest.approx(best.cost, rel=1e-6)
+
+
+@given(
+    p=weights,
+    fixed=st.floats(0.0, 20.0),
+    price=st.floats(0.0, 3.0),
+    discount=st.floats(0.5, 1.0),
+    periods=st.integers(1, 4),
+)
+def test_a_finite_horizon_is_k_convex_everywhere(p, fixed, price, discount, periods):
+    """Scarf (1960), on all levels that are returned: none of them sees where the lattice ends."""
+    found = finite_horizon(
+        periods, 1, 5, fixed, law(p), purchase_cost=price, discount=discount, deviations=50.0
+    )
+    for v in found.values[:-1] + price * found.levels:
+        slope = np.diff(v)
+        for a in range(1, 8):
+            rise = v[1 + a :] - v[1 : len(v) - a]
+            assert (fixed + rise - a * slope[: len(rise)] >= -1e-9 * (1 + np.abs(v).max())).all()
+    assert found.error < 1e-9 * (1 + np.abs(found.values).max())
+    assert (found.s <= found.S).all()
+
+
+def test_power_approximations_as_published():
+    """Snyder and Shen, example 4.7: s = 40.19, S = 74.29, where large orders are supposed.
+
+    An order of 34 is less than 1.5 periods' demand of 50: Ehrhardt and Mosier then order up to no more than
+    the newsvendor's level, which costs less.
+    """
+    s, top = power_approximation(0.18, 0.70, 2.5, 50, 8)
+    assert s == pytest.approx(40.19461695647407, rel=1e-12)
+    assert top == pytest.approx(50 + 8 * stats.norm.ppf(0.70 / 0.88), rel=1e-12)
+    demand = Demand.normal(50, 8)
+    cost = policy_cost(40, round(top), 0.18, 0.70, 2.5, demand)
+    assert cost < policy_cost(40, 74, 0.18, 0.70, 2.5, demand)
+    assert cost < 1.01 * optimal_s_S(0.18, 0.70, 2.5, demand).cost
+    large = power_approximation(0.18, 0.70, 25, 50, 8)
+    order = 1.3 * 50**0.494 * (25 / 0.18) ** 0.506 * (1 + 0.16**2) ** 0.116
+    assert large[1] - large[0] == pytest.approx(order, rel=1e-12)
+    assert order > 75
+
+
+@pytest.mark.parametrize("lead_time", [0, 1, 3])
+@pytest.mark.parametrize("mean", [10, 40])
+def test_power_approximations_are_near_with_a_lead_time(mean, lead_time):
+    demand = Demand.negative_binomial(mean, math.sqrt(3 * mean))
+    exact = optimal_s_S(1, 19, 64, demand, lead_time=lead_time)
+    s, top = power_approximation(1, 19, 64, mean, demand.std, lead_time)
+    found = policy_cost(round(s), round(top), 1, 19, 64, demand, lead_time=lead_time)
+    assert exact.cost <= found <= 1.05 * exact.cost
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: optimal_s_S(0, 1, 1, law([1, 1])), "holding_cost must be a finite number > 0, got 0"),
+        (
+            lambda: optimal_s_S(1, math.nan, 1, law([1, 1])),
+            "stockout_cost must be a finite number > 0, got nan",
+        ),
+        (lambda: optimal_s_S(1, 1, -1, law([1, 1])), "order_cost must be a finite number > 0, got -1"),
+        (lambda: optimal_s_S(1, 1, [1], law([1, 1])), "order_cost must be one number"),
+        (lambda: optimal_s_S(1, 1, 1, 20), "demand must be a Demand"),
+        (lambda: optimal_s_S(1, 1, 1, law([1])), "demand must be not always 0"),
+        (lambda: optimal_s_S(1, 1, 1, Demand.pmf([0.5], [1])), "demand must be of whole units"),
+        (lambda: optimal_s_S(1, 1, 1, law([1, 1]), lead_time=-1), "lead_time must be an integer >= 0"),
+        (lambda: policy_cost(1.5, 3, 1, 1, 1, law([1, 1])), "s must be an integer"),
+        (lambda: policy_cost(1, 2**60, 1, 1, 1, law([1, 1])), "S must be an integer"),
+        (lambda: power_approximation(1, 1, 1, 0, 1), "mean must be a finite number > 0, got 0"),
+        (lambda: power_approximation(1, 1, 1, 1, math.inf), "std must be a finite number > 0, got inf"),
+        (lambda: power_approximation(1, 1, 1, 1, 1, -1), "lead_time must be a finite number >= 0, got -1"),
+        (lambda: finite_horizon(1.5, 1, 1, 1, law([1, 1])), "periods must be an integer"),
+        (lambda: finite_horizon(1, 1, 1, -1, law([1, 1])), "order_cost must be a finite number >= 0, got -1"),
+        (lambda: finite_horizon(1, 1, 1, 1, law([1, 1]), purchase_cost=math.nan), "purchase_cost must be"),
+        (lambda: finite_horizon(1, 1, 1, 1, law([1, 1]), discount=0.0), "discount must be"),
+        (
+            lambda: finite_horizon(1, 1, 1, 1, law([1, 1]), deviations=0),
+            "deviations must be a finite number > 0",
+        ),
+        (lambda: finite_horizon(1, 1, 1, 1, law([1, 1]), tails="lost"), "tails must be 'kept' or 'cut'"),
+        (lambda: finite_horizon(1, 1, 1, 1, "normal"), "demand must be a Demand"),
+        (lambda: finite_horizon(1, 1, 1, 1, Demand.poisson([1, 2])), "demand must be one distribution"),
+    ],
+)
+def test_bad_input_is_named(call, words):
+    with pytest.raises(InvalidArgument, match=words):
+        call()
+
+
+def test_policies_of_too_many_units_are_refused():
+    with pytest.raises(CapacityError, match="count in larger units"):
+        optimal_s_S(1e-12, 1, 1e9, Demand.poisson(1000))
