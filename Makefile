@@ -9,7 +9,7 @@ SHARED ?= $(abspath ../shared)
 CLANG_FORMAT = $(BIN)/clang-format
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench lint format asan ubsan debug wheel clean
+.PHONY: help run test bench peers lint format asan ubsan debug wheel clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -44,6 +44,12 @@ test: $(VENV)/.test  ## run the tests
 
 bench: $(VENV)/.test  ## run the benchmarks, side by side with their floors
 	$(BIN)/python -m bench
+
+# stockpyl pins a sphinx of its own, which nothing here needs, and breaks on NumPy 2 in places.
+peers:  ## make build/peers/stockpyl, which the tests of agreement with stockpyl need
+	$(PYTHON) -m venv build/peers/stockpyl
+	build/peers/stockpyl/bin/pip install --quiet --disable-pip-version-check "numpy<2" scipy networkx tqdm jsonpickle tabulate matplotlib
+	build/peers/stockpyl/bin/pip install --quiet --disable-pip-version-check --no-deps stockpyl==1.0.2
 
 lint: $(VENV)/.lint  ## ruff, mypy --strict, stubtest, cython-lint, clang-format
 	$(BIN)/ruff check .

@@ -202,7 +202,10 @@ def test_margin_and_stress_use_up_the_capital():
         (lambda: volatility_limit([1, 2], [1, 2, 3], 1), "sigma must be of a shape that fits"),
         (lambda: risk_budget_limits(-1, np.eye(2), 1), "risk must be a finite number > 0, got -1"),
         (lambda: risk_budget_limits(1, [[1, math.nan], [math.nan, 1]], 1), "covariance"),
-        (lambda: risk_budget_limits(1, np.diag([1.0, 0.0]), 1), r"covariance\[1\] must be positive variances"),
+        (
+            lambda: risk_budget_limits(1, np.diag([1.0, 0.0]), 1),
+            r"covariance\[1\] must be positive variances",
+        ),
         (lambda: risk_budget_limits(1, np.eye(2), 1, weights=[1.0]), "weights must be"),
         (lambda: risk_budget_limits(1, np.eye(21), 1), "joint must be False for more than 20 instruments"),
         (lambda: kelly([math.nan], [[1.0]]), "expected_returns"),

@@ -84,10 +84,10 @@ def test_no_approximation_beats_the_optimum_and_each_solves_its_equations(h, p, 
         )
         assert found.cost >= best.cost * (1 - 1e-9)
         if method == "eoq_ss":
-            assert found.Q == pytest.approx(math.sqrt(2 * k * rate / h))
+            assert pytest.approx(math.sqrt(2 * k * rate / h)) == found.Q
             assert law.cdf(found.r) == pytest.approx(p / (p + h))
         elif method == "eoqb":
-            assert found.Q == pytest.approx(math.sqrt(2 * k * rate * (h + p) / (h * p)))
+            assert pytest.approx(math.sqrt(2 * k * rate * (h + p) / (h * p))) == found.Q
             assert g(found.r) == pytest.approx(g(found.r + found.Q), rel=1e-9)
         else:
             assert law.shortage(found.r) == pytest.approx(h * found.Q / (h + p), rel=1e-9)

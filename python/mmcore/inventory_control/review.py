@@ -103,7 +103,9 @@ class ReviewPolicy:
         """
         under_way = max(self.lead_time - 1, 0)
         if len(pipeline) != under_way:
-            raise InvalidArgument(argument="pipeline", value=pipeline, allowed=f"{under_way} orders under way")
+            raise InvalidArgument(
+                argument="pipeline", value=pipeline, allowed=f"{under_way} orders under way"
+            )
         supplier = (int(up),) if self.orders.ndim - 1 > under_way else ()
         at = (stock - self.lowest, *supplier, *pipeline)
         if not all(0 <= i < n for i, n in zip(at, self.orders.shape, strict=True)):
