@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 import mmcore as mm
 from mmcore.execution import AlmgrenChriss
-from mmcore.inventory_control import Demand, eoq, newsvendor
+from mmcore.inventory_control import Demand, base_stock_service, eoq, newsvendor, optimal_s_S, rebalance_band
 
 
 def size(*arguments):
@@ -44,6 +44,66 @@ def test_newsvendors(text, demand):
     found = told("newsvendor", "--demand", text, "--holding-cost", 2, "--stockout-cost", 18)
     expected = newsvendor(2, 18, demand)
     assert (found["quantity"], found["cost"]) == (expected.quantity, expected.cost)
+
+
+def test_base_stocks_over_a_lead_time():
+    costs = ("--holding-cost", 2, "--stockout-cost", 18)
+    found = told("newsvendor", "--demand", "poisson:12", *costs, "--lead-time", 3)
+    law = Demand.poisson(12)
+    expected = newsvendor(2, 18, law.over(4))
+    assert (found["quantity"], found["cost"]) == (expected.quantity, expected.cost)
+    assert found["fill_rate"] == base_stock_service(expected.quantity, law, lead_time=3).fill_rate
+
+
+def test_bands():
+    given = ("--turnover", 0.05, "--cost", 3, "--sigma", 2, "--risk-aversion", 1e-4)
+    expected = rebalance_band(0.05, 3, sigma=2, risk_aversion=1e-4)
+    found = told("rebalance-band", *given)
+    assert (found["band"], found["lots"], found["cost"]) == (expected.quantity, 39, expected.cost)
+    assert "lots from the target" in size("rebalance-band", *given).output
+
+
+def test_ordering_up_to():
+    given = ("--demand", "poisson:20", "--holding-cost", 1, "--stockout-cost", 9, "--order-cost", 64)
+    assert list(told("order-up-to", *given).values())[:3] == list(optimal_s_S(1, 9, 64, Demand.poisson(20)))
+    late = told("order-up-to", *given, "--lead-time", 2)
+    assert late["cost"] == optimal_s_S(1, 9, 64, Demand.poisson(20), lead_time=2).cost
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("eoq", "--demand", 1300, "--order-cost", 8, "--holding-cost", 0.2, "--backorder-cost", 1),
+        ("rebalance-band", "--turnover", 0.05, "--cost", 3, "--capital-charge", 1e-4),
+        ("newsvendor", "--demand", "gamma:20,5", "--holding-cost", 1, "--stockout-cost", 9),
+        ("newsvendor", "--demand", "poisson:20", "--holding-cost", 1, "--stockout-cost", 9, "--quantity", 3),
+        (
+            *("order-up-to", "--demand", "poisson:20", "--holding-cost", 1, "--stockout-cost", 9),
+            *("--order-cost", 64, "--lead-time", 2),
+        ),
+    ],
+)
+def test_pictures(arguments, tmp_path):
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "costs.png"
+    found = told(*arguments, "--plot", picture)
+    assert found["plot"] == str(picture)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert str(picture) in size(*arguments, "--plot", picture).output.replace("\n", "").replace("  ", "")
+
+
+def test_alone_it_says_what_there_is():
+    ran = size()
+    assert ran.exit_code == 0
+    assert all(name in ran.output for name in ("eoq", "rebalance-band", "order-up-to", "Examples:"))
+
+
+def test_every_example_runs():
+    from mmcore.cli.size import EXAMPLES
+
+    for line in EXAMPLES.strip().splitlines():
+        ran = size(*line.split()[2:])
+        assert ran.exit_code == 0, (line, ran.output)
 
 
 @pytest.fixture
@@ -85,12 +145,21 @@ def test_schedules(tmp_path):
         (("eoq", "--demand", 5), "needed, but not given: --order-cost"),
         (
             ("newsvendor", "--demand", "normal:1", "--holding-cost", 1, "--stockout-cost", 1),
-            "one of normal:a,b",
+            "--demand must be one of normal:mean,std",
         ),
         (("mean-variance", "--target-risk", 1e-5), "target_risk must be at least"),
         (("mean-variance", "--risk-aversion", 1, "--target-risk", 1), "a risk aversion or one target"),
         (("mean-variance", "--plot", "/nodir/x.png"), "--plot must be"),
         (("execution", "--quantity", 1), "--horizon"),
+        (("execution", "--quantity", 1, "--horizon", 1, "--sigma", 1), "--temporary (temporary impact)"),
+        (("eoq", "--demand", 0), "--demand must be a finite number > 0 (units/time), got '0'"),
+        (("rebalance-band", "--turnover", 1, "--cost", 1), "give --capital-charge, or --sigma and"),
+        (("order-up-to", "--demand", "poisson:-1"), "needed, but not given"),
+        (
+            ("newsvendor", "--demand", "normal:1,-1", "--holding-cost", 1, "--stockout-cost", 1),
+            "--demand normal:1,-1: std must be a finite number > 0, got -1",
+        ),
+        (("newsvendor", "--lead-time", -1), "--lead-time must be an integer >= 0"),
     ],
 )
 def test_what_is_wrong_is_said(arguments, words):

@@ -60,7 +60,7 @@ def test_quantity_discounts_against_all_segments(d, s, rate, steps, falls, kind)
 
 @pytest.mark.parametrize("drift", [0.02, 0.3])
 def test_the_band_when_it_is_played(drift):
-    """Fills of one lot come at random and one way; at n lots all is hedged. The band costs least, as it says."""
+    """Fills of a lot come at random, one way; at n lots all is hedged: it costs what is said, and least."""
     sigma, gamma, capital, fee = 2.0, 1e-4, 1e-5, 3.0
     found = rebalance_band(drift, fee, sigma=sigma, risk_aversion=gamma, capital_charge=capital)
     rng, n = np.random.default_rng(1), 400_000

@@ -1,4 +1,4 @@
-"""``mmcore size``: order quantities, portfolios and schedules from the command line."""
+"""``mmcore size``: order quantities, bands, portfolios and schedules from the command line."""
 
 from __future__ import annotations
 
@@ -12,30 +12,54 @@ from numpy.typing import NDArray
 
 from ..errors import InvalidArgument
 from ..files import unwritable
-from ..parameters import Parameter
+from ..parameters import REQUIRED, Parameter
 from .options import Command, Option, json_option, parameter_options
 
 __all__ = ["command"]
 
 EXAMPLES = """
 mmcore size eoq --demand 1300 --order-cost 8 --holding-cost 0.225
+mmcore size rebalance-band --turnover 0.05 --cost 3 --sigma 2 --risk-aversion 1e-4
 mmcore size newsvendor --demand normal:120,10 --holding-cost 2 --stockout-cost 18
+mmcore size order-up-to --demand poisson:20 --holding-cost 1 --stockout-cost 9 --order-cost 64
 mmcore size mean-variance --target-risk 0.011
 mmcore size execution --quantity 1e6 --horizon 5 --sigma 0.95 --temporary 2.5e-6 --risk-aversion 1e-7
 """
 
+
+def _positive(name: str, default: Any = REQUIRED, unit: str = "", doc: str = "") -> Parameter:
+    return Parameter(name, float, default, low=0.0, open_low=True, unit=unit, doc=doc)
+
+
+DEMAND = Parameter("demand", str, doc="distribution: normal:mean,std, poisson:mean, …; see below")
+LEAD_TIME = Parameter("lead_time", int, 0, low=0, unit="periods", doc="from order to delivery")
 EOQ = (
-    Parameter("demand", float, low=0.0, unit="units/time", doc="demand"),
-    Parameter("order_cost", float, low=0.0, doc="cost of each order"),
-    Parameter("holding_cost", float, low=0.0, unit="per unit and time", doc="cost of holding"),
-    Parameter("backorder_cost", float, None, low=0.0, unit="per unit and time", doc="cost of being short"),
-    Parameter("production_rate", float, None, low=0.0, unit="units/time", doc="when orders arrive gradually"),
+    _positive("demand", unit="units/time", doc="demand"),
+    _positive("order_cost", doc="cost of each order"),
+    _positive("holding_cost", unit="per unit and time", doc="cost of holding"),
+    _positive("backorder_cost", None, unit="per unit and time", doc="cost of being short"),
+    _positive("production_rate", None, unit="units/time", doc="when orders arrive gradually"),
+)
+BAND = (
+    _positive("turnover", unit="lots/s", doc="by how much the position drifts"),
+    _positive("cost", unit="tick·lots", doc="of a re-balance: fees, half-spread and impact"),
+    Parameter("sigma", float, 0.0, low=0.0, unit="ticks/√s", doc="volatility"),
+    Parameter("risk_aversion", float, 0.0, low=0.0, unit="1/(tick·lot)", doc="γ"),
+    Parameter("capital_charge", float, 0.0, low=0.0, unit="ticks/(lot·s)", doc="for capital that is tied up"),
 )
 NEWSVENDOR = (
-    Parameter("demand", str, doc="distribution and its parameters, such as normal:120,10 or poisson:120"),
-    Parameter("holding_cost", float, low=0.0, doc="for each unit left over"),
-    Parameter("stockout_cost", float, low=0.0, doc="for each unit short"),
+    DEMAND,
+    _positive("holding_cost", doc="for each unit left over"),
+    _positive("stockout_cost", doc="for each unit short"),
+    LEAD_TIME,
     Parameter("quantity", float, None, doc="a quantity to value in place of the best"),
+)
+ORDER_UP_TO = (
+    DEMAND,
+    _positive("holding_cost", doc="for each unit left at the end of a period"),
+    _positive("stockout_cost", doc="for each unit owed at the end of a period"),
+    _positive("order_cost", doc="for each order"),
+    LEAD_TIME,
 )
 MEAN_VARIANCE = (
     Parameter("risk_aversion", float, None, low=0.0, doc="λ; 1 when neither it nor a target is given"),
@@ -46,17 +70,26 @@ MEAN_VARIANCE = (
 )
 EXECUTION = (
     Parameter("quantity", float, unit="units", doc="to sell; negative to buy"),
-    Parameter("horizon", float, low=0.0, unit="time", doc="time to trade in"),
+    _positive("horizon", unit="time", doc="time to trade in"),
     Parameter("periods", int, None, low=1, doc="number of trades; continuous when omitted"),
     Parameter("sigma", float, low=0.0, unit="price/√time", doc="volatility"),
+    _positive("temporary", unit="price/(unit/time)", doc="temporary impact"),
     Parameter("permanent", float, 0.0, unit="price/unit", doc="permanent impact"),
-    Parameter("temporary", float, 0.0, unit="price/(unit/time)", doc="temporary impact"),
     Parameter("fixed", float, 0.0, unit="price", doc="half a spread and fees"),
     Parameter("risk_aversion", float, 0.0, low=0.0, unit="1/money", doc="λ; 0 is the risk-neutral limit"),
     Parameter("drift", float, 0.0, unit="price/time", doc="expected drift"),
 )
-DEMANDS = {"normal": 2, "lognormal": 2, "gamma": 2, "poisson": 1, "negative_binomial": 2}
-"""Distributions of demand, and how many parameters each has."""
+DEMANDS = {
+    "normal": ("mean", "std"),
+    "lognormal": ("mean", "std"),
+    "gamma": ("mean", "std"),
+    "poisson": ("mean",),
+    "negative_binomial": ("mean", "std"),
+}
+"""Distributions of demand, and their parameters."""
+
+FORMS = ", ".join(f"{name}:{','.join(parts)}" for name, parts in DEMANDS.items())
+PLOT: dict[str, Any] = {"cls": Option, "group": "Output", "metavar": "FILE"}
 
 
 class _Group(Command, click.Group):
@@ -67,12 +100,32 @@ class _Group(Command, click.Group):
         super().format_options(ctx, formatter)
 
 
-@click.group("size", cls=_Group, examples=EXAMPLES, short_help="Size an order, a portfolio, an execution.")
-def command() -> None:
+@click.group(
+    "size",
+    cls=_Group,
+    examples=EXAMPLES,
+    short_help="Size an order, a portfolio, an execution.",
+    invoke_without_command=True,
+)
+@click.pass_context
+def command(ctx: click.Context) -> int:
     """Size an order, a portfolio, an execution.
 
-    How much to hold, and how to get out: each command has options, examples and --json of its own.
+    How much to hold, when to re-balance, and how to get out: each command has options, examples and --json of
+    its own.
     """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+    return 0
+
+
+class _Demands(Command):
+    """A command whose help ends with the distributions of demand."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Demand"):
+            formatter.write_text(FORMS)
+        super().format_epilog(ctx, formatter)
 
 
 def _examples(name: str) -> str:
@@ -90,72 +143,178 @@ def _given(parameters: tuple[Parameter, ...], given: dict[str, Any]) -> dict[str
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _answer(as_json: bool, title: str, remark: str, rows: dict[str, Any]) -> None:
+def _answer(
+    as_json: bool, title: str, remark: str, rows: dict[str, tuple[Any, str]], plot: str | None
+) -> None:
     """Print key figures, or the same as JSON."""
-    from .screen import heading, number, print_json, table
+    from .screen import heading, number, paragraph, print_json, table
 
     if as_json:
-        print_json({name: value for name, (value, _) in rows.items()})
+        print_json({**{name: value for name, (value, _) in rows.items()}, "plot": plot})
         return
     heading(title, remark)
-    table(
-        ["", "", ""],
-        [(name.replace("_", " "), number(float(value), 8), words) for name, (value, words) in rows.items()],
-        left=(0, 2),
-    )
+    cells = [
+        (name.replace("_", " "), f"{value:,.0f}" if value == int(value) else number(float(value), 8), words)
+        for name, (value, words) in rows.items()
+    ]
+    table(["", "", ""], cells, left=(0, 2))
+    if plot is not None:
+        paragraph(plot)
 
 
 @command.command(
     "eoq", cls=Command, examples=_examples("eoq"), short_help="Economic order quantity, √(2DS/H)."
 )
 @parameter_options(EOQ, "Costs")
+@click.option("--plot", help="draw the cost of each quantity (.png, .pdf, .svg)", **PLOT)
 @json_option
-def eoq(as_json: bool, **given: Any) -> int:
+def eoq(plot: str | None, as_json: bool, **given: Any) -> int:
     """Economic order quantity √(2DS/H), with planned backorders or a finite production rate if asked for."""
     from ..inventory_control import eoq as solve
 
-    found = solve(**_given(EOQ, given))
+    _writable("--plot", plot)
+    chosen = _given(EOQ, given)
+    found = solve(**chosen)
     rows = {
         "quantity": (found.quantity, "units an order"),
+        "lots": (found.lots, "the best whole number"),
         "cycle_time": (found.cycle_time, "between orders"),
         "cost": (found.cost, "per unit of time"),
     }
-    _answer(as_json, "Order quantity", "", rows)
+    if "backorder_cost" in chosen:
+        rows["backorders"] = (found.backorders, "units short before an order comes")
+    if plot is not None:
+        rate = chosen["demand"] * chosen["order_cost"]
+        _order_picture(plot, found, rate, x="units an order", y="cost per unit of time")
+    _answer(as_json, "Order quantity", "", rows, plot)
+    return 0
+
+
+@command.command(
+    "rebalance-band",
+    cls=Command,
+    examples=_examples("rebalance-band"),
+    short_help="How far a position may drift before it is hedged.",
+)
+@parameter_options(BAND, "Position and costs")
+@click.option("--plot", help="draw the cost of each band (.png, .pdf, .svg)", **PLOT)
+@json_option
+def rebalance_band(plot: str | None, as_json: bool, **given: Any) -> int:
+    """How far a position may drift from its target before it is re-hedged, or re-balanced.
+
+    A lot of deviation costs its capital charge and γσ²/2 a second; a re-hedge costs the same whatever its
+    size.
+    """
+    from ..inventory_control import rebalance_band as solve
+
+    _writable("--plot", plot)
+    chosen = _given(BAND, given)
+    if not chosen.get("capital_charge") and not (chosen.get("sigma") and chosen.get("risk_aversion")):
+        raise click.UsageError(
+            "a deviation has to cost something: give --capital-charge, or --sigma and --risk-aversion",
+            click.get_current_context(),
+        )
+    found = solve(**chosen)
+    rows = {
+        "band": (found.quantity, "lots from the target"),
+        "lots": (found.lots, "the best whole number"),
+        "cycle_time": (found.cycle_time, "seconds between re-hedges"),
+        "cost": (found.cost, "tick·lots a second"),
+    }
+    if plot is not None:
+        words = "of re-hedging", "of the deviation"
+        rate = chosen["turnover"] * chosen["cost"]
+        _order_picture(plot, found, rate, words, x="band, lots", y="cost, tick·lots a second")
+    _answer(as_json, "Band", "", rows, plot)
     return 0
 
 
 @command.command(
     "newsvendor",
-    cls=Command,
+    cls=_Demands,
     examples=_examples("newsvendor"),
-    short_help="Quantity for one period's demand.",
+    short_help="Quantity for one period's demand; base stock.",
 )
 @parameter_options(NEWSVENDOR, "Demand and costs")
+@click.option("--plot", help="draw the cost of each quantity (.png, .pdf, .svg)", **PLOT)
 @json_option
-def newsvendor(as_json: bool, **given: Any) -> int:
-    """Best quantity for one period of random demand; a base stock, for demand over the lead time."""
-    from ..inventory_control import Demand
+def newsvendor(plot: str | None, as_json: bool, **given: Any) -> int:
+    """Best quantity for one period of random demand; with a lead time, the best base stock."""
+    from ..inventory_control import base_stock_service
     from ..inventory_control import newsvendor as solve
 
-    arguments = _given(NEWSVENDOR, given)
-    name, _, text = arguments.pop("demand").partition(":")
-    try:
-        numbers = [float(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if DEMANDS.get(name) != len(numbers):
-        forms = ", ".join(f"{known}:{','.join('ab'[:count])}" for known, count in DEMANDS.items())
-        raise InvalidArgument(argument="demand", value=given["demand"], allowed=f"one of {forms}")
-    demand = getattr(Demand, name)(*numbers)
-    found = solve(demand=demand, **arguments)
+    _writable("--plot", plot)
+    chosen = _given(NEWSVENDOR, given)
+    each, lead_time = _demand(chosen.pop("demand")), chosen.pop("lead_time", 0)
+    demand = each.over(1 + lead_time)
+    found = solve(demand=demand, **chosen)
+    fill_rate = found.fill_rate
+    if lead_time:  # what was short before the period is not short of its demand
+        fill_rate = base_stock_service(found.quantity, each, lead_time=lead_time).fill_rate
     rows = {
         "quantity": (found.quantity, "units"),
         "cost": (found.cost, "expected, for the period"),
         "service_level": (found.service_level, "chance that demand is met"),
-        "fill_rate": (found.fill_rate, "share of demand that is met"),
+        "fill_rate": (fill_rate, "share of demand that is met"),
     }
-    _answer(as_json, "Newsvendor", repr(demand), rows)
+    if plot is not None:
+        _newsvendor_picture(plot, found, demand, chosen["holding_cost"], chosen["stockout_cost"])
+    remark = _law(each) + (f", over {1 + lead_time} periods" if lead_time else "")
+    _answer(as_json, "Newsvendor", remark, rows, plot)
     return 0
+
+
+@command.command(
+    "order-up-to",
+    cls=_Demands,
+    examples=_examples("order-up-to"),
+    short_help="(s, S): when to order, and up to what.",
+)
+@parameter_options(ORDER_UP_TO, "Demand and costs")
+@click.option("--plot", help="draw the stock of fifty periods (.png, .pdf, .svg)", **PLOT)
+@json_option
+def order_up_to(plot: str | None, as_json: bool, **given: Any) -> int:
+    """Best (s, S): at a stock of s or less, what is on order included, order up to S.
+
+    The least cost per period in the long run, exactly; what is short is owed.
+    """
+    from ..inventory_control import optimal_s_S
+
+    _writable("--plot", plot)
+    chosen = _given(ORDER_UP_TO, given)
+    demand = _demand(chosen["demand"])
+    found = optimal_s_S(**{**chosen, "demand": demand})
+    rows = {
+        "s": (found.s, "units or less: order"),
+        "S": (found.S, "units to order up to"),
+        "cost": (found.cost, "expected, per period"),
+    }
+    if plot is not None:
+        _stock_picture(plot, found.s, found.S, demand, chosen.get("lead_time", 0))
+    _answer(as_json, "Order up to", _law(demand), rows, plot)
+    return 0
+
+
+def _demand(text: str) -> Any:
+    """Read a distribution such as ``normal:120,10``."""
+    from ..inventory_control import Demand
+
+    name, _, rest = text.partition(":")
+    try:
+        numbers = [float(part) for part in rest.split(",")]
+    except ValueError:
+        numbers = []
+    ctx = click.get_current_context()
+    if len(DEMANDS.get(name, ())) != len(numbers) or not numbers:
+        raise click.UsageError(f"--demand must be one of {FORMS}, got '{text}'", ctx)
+    try:
+        return getattr(Demand, name)(*numbers)
+    except InvalidArgument as error:
+        raise click.UsageError(f"--demand {text}: {error}", ctx) from None
+
+
+def _law(demand: Any) -> str:
+    return f"{demand.name} demand, mean {demand.mean:g}, standard deviation {demand.std:.4g}"
 
 
 @command.command(
@@ -208,6 +367,11 @@ def mean_variance(path: str | None, plot: str | None, as_json: bool, **given: An
         (names[i], f"{found.weights[i]:.4f}", f"{mean[i]:.3g}", words[int(found.active[i])]) for i in order
     ]
     table(["asset", "weight", "mean return", ""], rows, left=(0, 3))
+    if not chosen:
+        paragraph(
+            "Without --risk-aversion, --target-return or --target-risk λ is 1, which minds the risk of a "
+            "short period little; --plot draws what else is efficient."
+        )
     paragraph(f"Expected return {number(found.expected_return)} and risk {number(found.risk)} a period.")
     paragraph(f"The conditions of optimality hold to {found.residual:.1e}.", style="quiet")
     if plot is not None:
@@ -305,6 +469,71 @@ def _figure() -> Any:
     return figure, ax
 
 
+def _order_picture(
+    path: str, found: Any, order: float, words: tuple[str, str] = ("of ordering", "of holding"), **labels: str
+) -> None:
+    """Costs by quantity: of ordering, `order` over the quantity; of holding; and their sum."""
+    figure, ax = _figure()
+    q = np.linspace(0.2, 3.0, 300) * found.quantity
+    holding = found.cost / 2.0 * q / found.quantity
+    ax.plot(q, order / q + holding, label="total")
+    ax.plot(q, order / q, "--", color="0.5", label=words[0])
+    ax.plot(q, holding, ":", color="0.5", label=words[1])
+    ax.plot(found.quantity, found.cost, "o", color="C1", label=f"best: {found.quantity:.4g}")
+    _from_zero(ax, **labels)
+    figure.savefig(path, dpi=110)
+
+
+def _newsvendor_picture(path: str, found: Any, demand: Any, holding: float, stockout: float) -> None:
+    figure, ax = _figure()
+    low, high = np.asarray(demand.quantile([0.001, 0.9995]))
+    q = np.arange(low, high + 1) if demand.discrete else np.linspace(low, high, 300)
+    short = np.asarray(demand.shortage(q))
+    left = q - demand.mean + short
+    ax.plot(q, holding * left + stockout * short, label="total")
+    ax.plot(q, stockout * short, "--", color="0.5", label="of units short")
+    ax.plot(q, holding * left, ":", color="0.5", label="of units left over")
+    ax.plot(found.quantity, found.cost, "o", color="C1", label=f"chosen: {found.quantity:.4g}")
+    _from_zero(ax, x="quantity, units", y="expected cost")
+    ax.set_xlim(low, high)
+    figure.savefig(path, dpi=110)
+
+
+def _from_zero(ax: Any, x: str, y: str) -> None:
+    ax.set_xlabel(x)
+    ax.set_ylabel(y)
+    ax.set_ylim(bottom=0.0)
+    ax.set_xlim(left=0.0)
+    ax.legend(frameon=False)
+
+
+def _stock_picture(path: str, s: int, top: int, demand: Any, lead_time: int) -> None:
+    """Stock of fifty periods of one drawn demand, with what is on order."""
+    periods = 50
+    p = demand.table()
+    asked = np.random.default_rng(0).choice(len(p), size=periods + 1, p=p)
+    stock, under_way = top, [0] * lead_time
+    shown, position = [], []
+    for units in asked:
+        total = stock + sum(under_way)
+        under_way.append(top - total if total <= s else 0)
+        stock += under_way.pop(0)
+        position.append(stock + sum(under_way))
+        shown.append(stock)
+        stock -= int(units)
+    figure, ax = _figure()
+    ax.step(range(periods + 1), position, where="post", color="0.6", label="with what is on order")
+    ax.step(range(periods + 1), shown, where="post", label="stock, after what is delivered")
+    ax.axhline(top, color="C2", linestyle="--", linewidth=1, label=f"S = {top}")
+    ax.axhline(s, color="C1", linestyle="--", linewidth=1, label=f"s = {s}")
+    ax.axhline(0, color="0.3", linewidth=0.8)
+    ax.set_xlabel("period")
+    ax.set_ylabel("units")
+    ax.set_xlim(0, periods)
+    ax.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, 1.1), ncols=4)
+    figure.savefig(path, dpi=110)
+
+
 def _frontier_picture(path: str, frontier: Any, found: Any, risks: Any, mean: Any, names: list[str]) -> None:
     figure, ax = _figure()
     targets = np.linspace(frontier.returns[0], frontier.returns[-1], 200)
@@ -315,6 +544,7 @@ def _frontier_picture(path: str, frontier: Any, found: Any, risks: Any, mean: An
     for name, x, y in zip(names, risks, mean, strict=True):
         ax.annotate(name, (x, y), xytext=(4, 4), textcoords="offset points", fontsize="small", color="0.4")
     ax.plot(found.risk, found.expected_return, "*", markersize=13, color="C1", label="chosen")
+    ax.margins(x=0.12)
     ax.set_xlabel("standard deviation a period")
     ax.set_ylabel("expected return a period")
     ax.legend(frameon=False)
@@ -328,5 +558,6 @@ def _schedule_picture(path: str, found: Any) -> None:
     ax.plot(ends, found.holdings[[0, -1]], "--", color="0.6", label="at a constant rate")
     ax.set_xlabel("time")
     ax.set_ylabel("units held")
+    ax.yaxis.set_major_formatter("{x:,.15g}")
     ax.legend(frameon=False)
     figure.savefig(path, dpi=110)
