@@ -153,7 +153,10 @@ def test_schedules(tmp_path):
         (("execution", "--quantity", 1), "--horizon"),
         (("execution", "--quantity", 1, "--horizon", 1, "--sigma", 1), "--temporary (temporary impact)"),
         (("eoq", "--demand", 0), "--demand must be a finite number > 0 (units/time), got '0'"),
-        (("rebalance-band", "--turnover", 1, "--cost", 1), "give --capital-charge, or --sigma and"),
+        (
+            ("rebalance-band", "--turnover", 1, "--cost", 1),
+            "give --capital-charge or --impact, or --sigma and",
+        ),
         (("order-up-to", "--demand", "poisson:-1"), "needed, but not given"),
         (
             ("newsvendor", "--demand", "normal:1,-1", "--holding-cost", 1, "--stockout-cost", 1),

@@ -84,6 +84,18 @@ def test_the_band_when_it_is_played(drift):
         assert worse - 4 * (spread + error) > mean
 
 
+@given(d=positive, s=positive, h=positive, b=st.floats(0.0, 10.0), c=st.floats(0.0, 10.0))
+def test_what_is_paid_for_each_lot_moves_no_band_and_impact_narrows_it(d, s, h, b, c):
+    """The cost as it is paid, S + bQ + cQ² a cycle, on a grid about the band."""
+    found = rebalance_band(d, s, capital_charge=h, impact=c)
+    q = found.quantity * np.linspace(0.5, 2.0, 301)
+    paid = d / q * (s + b * q + c * q * q) + h * q / 2
+    at_band = d / found.quantity * (s + b * found.quantity + c * found.quantity**2) + h * found.quantity / 2
+    assert at_band <= paid.min() * (1 + 1e-12)
+    assert at_band == pytest.approx(found.cost + b * d, rel=1e-12)
+    assert found.quantity <= rebalance_band(d, s, capital_charge=h).quantity
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
@@ -101,6 +113,10 @@ def test_the_band_when_it_is_played(drift):
         (
             lambda: rebalance_band(1, 1, sigma=[1, 2], risk_aversion=[1, 2, 3]),
             "risk_aversion must be of a shape",
+        ),
+        (
+            lambda: rebalance_band(1, 1, impact=[0, math.inf]),
+            r"impact\[1\] must be finite numbers >= 0, got inf",
         ),
         (lambda: quantity_discount([1], 1, 1, [0], [1]), "demand must be one number"),
         (

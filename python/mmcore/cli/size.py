@@ -42,10 +42,13 @@ EOQ = (
 )
 BAND = (
     _positive("turnover", unit="lots/s", doc="by how much the position drifts"),
-    _positive("cost", unit="tick·lots", doc="of a re-balance: fees, half-spread and impact"),
+    _positive("cost", unit="tick·lots", doc="of a re-balance, whatever its size"),
     Parameter("sigma", float, 0.0, low=0.0, unit="ticks/√s", doc="volatility"),
     Parameter("risk_aversion", float, 0.0, low=0.0, unit="1/(tick·lot)", doc="γ"),
     Parameter("capital_charge", float, 0.0, low=0.0, unit="ticks/(lot·s)", doc="for capital that is tied up"),
+    Parameter(
+        "impact", float, 0.0, low=0.0, unit="ticks/lot", doc="of each lot of a re-balance on all of it"
+    ),
 )
 NEWSVENDOR = (
     DEMAND,
@@ -202,16 +205,18 @@ def eoq(plot: str | None, as_json: bool, **given: Any) -> int:
 def rebalance_band(plot: str | None, as_json: bool, **given: Any) -> int:
     """How far a position may drift from its target before it is re-hedged, or re-balanced.
 
-    A lot of deviation costs its capital charge and γσ²/2 a second; a re-hedge costs the same whatever its
-    size.
+    A lot of deviation costs its capital charge and γσ²/2 a second. What a re-hedge costs for each lot, such
+    as the half-spread, is paid whatever the band.
     """
     from ..inventory_control import rebalance_band as solve
 
     _writable("--plot", plot)
     chosen = _given(BAND, given)
-    if not chosen.get("capital_charge") and not (chosen.get("sigma") and chosen.get("risk_aversion")):
+    costs = chosen.get("capital_charge") or chosen.get("impact")
+    if not costs and not (chosen.get("sigma") and chosen.get("risk_aversion")):
         raise click.UsageError(
-            "a deviation has to cost something: give --capital-charge, or --sigma and --risk-aversion",
+            "a deviation has to cost something: give --capital-charge or --impact, or --sigma and "
+            "--risk-aversion",
             click.get_current_context(),
         )
     found = solve(**chosen)
@@ -222,7 +227,7 @@ def rebalance_band(plot: str | None, as_json: bool, **given: Any) -> int:
         "cost": (found.cost, "tick·lots a second"),
     }
     if plot is not None:
-        words = "of re-hedging", "of the deviation"
+        words = "of re-hedging", "of the deviation, and impact"
         rate = chosen["turnover"] * chosen["cost"]
         _order_picture(plot, found, rate, words, x="band, lots", y="cost, tick·lots a second")
     _answer(as_json, "Band", "", rows, plot)

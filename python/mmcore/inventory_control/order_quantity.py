@@ -4,9 +4,13 @@ Demand D per unit of time, S for each order, H for holding one unit for a unit o
 :math:`DS/Q + HQ/2` per unit of time, least at :math:`Q = \sqrt{2DS/H}`, where it is :math:`HQ`. A finite
 production rate P multiplies H by :math:`1 - D/P`; planned backorders at B multiply it by :math:`B/(B + H)`.
 
-The trading form (:func:`rebalance_band`): a desk whose position drifts by D lots per unit of time and pays S
-for each re-balance or re-hedge (fees, half-spread, impact) should let a deviation grow to Q lots, H being
-what a lot of deviation costs: capital, and the risk charge :math:`\gamma\sigma^2/2`.
+The trading form (:func:`rebalance_band`): a desk whose position drifts by D lots per unit of time and pays
+:math:`S + bQ + cQ^2` for a re-balance or re-hedge of Q lots should let a deviation grow to the Q at which
+
+.. math:: \frac{D}{Q}\,(S + bQ + cQ^2) + \frac{H}{2}\,Q = \frac{DS}{Q} + bD + \frac{H + 2cD}{2}\,Q
+
+is least, H being what a lot of deviation costs: capital, and the risk charge :math:`\gamma\sigma^2/2`. What
+is paid for each lot, b (half-spread and proportional fees), is paid whatever the band.
 
 Source: Snyder and Shen, *Fundamentals of Supply Chain Theory* (2019), chapter 3.
 
@@ -143,30 +147,35 @@ def rebalance_band(
     sigma: ArrayLike = 0.0,
     risk_aversion: ArrayLike = 0.0,
     capital_charge: ArrayLike = 0.0,
+    impact: ArrayLike = 0.0,
 ) -> OrderQuantity:
     r"""Return how far a position may drift from its target before it is re-balanced, lots.
 
     The trading form of :func:`eoq`: holding a lot of deviation for a second costs :math:`H` = capital charge
-    + :math:`\gamma\sigma^2/2`, and each re-balance costs S whatever its size.
+    + :math:`\gamma\sigma^2/2`, and a re-balance of Q lots costs :math:`S + cQ^2`. The position drifts one
+    way; one that is pushed to and fro is :func:`mmcore.inventory_law`'s business.
 
     Parameters
     ----------
     turnover : array_like
         D, lots per second by which the position drifts.
     cost : array_like
-        S, tick·lots for each re-balance: fees, half-spread and impact.
+        S, tick·lots of a re-balance whatever its size: the order's fee, and half-spread and impact where a
+        clip of fixed size is traded.
     sigma : array_like
         Volatility, ticks/√s.
     risk_aversion : array_like
         γ, 1/(tick·lot).
     capital_charge : array_like
         Ticks per lot and second.
+    impact : array_like
+        c, ticks per lot: by how much each lot of a re-balance makes all of it dearer.
 
     Returns
     -------
     OrderQuantity
         ``quantity`` is the band in lots (``lots``: the best whole number), ``cycle_time`` the seconds between
-        re-balances, ``cost`` what both cost, tick·lots per second.
+        re-balances, ``cost`` what holding and re-balancing cost, tick·lots per second.
 
     Examples
     --------
@@ -174,16 +183,27 @@ def rebalance_band(
 
     >>> rebalance_band(0.05, 3.0, sigma=2.0, risk_aversion=1e-4)
     OrderQuantity(quantity=38.7298, cycle_time=774.597, cost=0.00774597)
+    >>> rebalance_band(0.05, 3.0, sigma=2.0, risk_aversion=1e-4, impact=0.002).lots  # smaller clips
+    27
     """
     capital = numbers("capital_charge", capital_charge, open_low=False)
     gamma = numbers("risk_aversion", risk_aversion, open_low=False)
     deviation = numbers("sigma", sigma, open_low=False)
+    dearer = numbers("impact", impact, open_low=False)
     drift, each = numbers("turnover", turnover), numbers("cost", cost)
-    together(turnover=drift, cost=each, sigma=deviation, risk_aversion=gamma, capital_charge=capital)
-    held = capital + 0.5 * gamma * np.square(deviation)
+    together(
+        turnover=drift,
+        cost=each,
+        sigma=deviation,
+        risk_aversion=gamma,
+        capital_charge=capital,
+        impact=dearer,
+    )
+    held = capital + 0.5 * gamma * np.square(deviation) + 2.0 * dearer * drift
     if not np.all(held > 0.0):
         raise InvalidArgument(
-            "holding costs nothing: give a capital charge, or both sigma and risk_aversion", argument="sigma"
+            "holding costs nothing: give a capital charge, an impact, or both sigma and risk_aversion",
+            argument="sigma",
         )
     return eoq(drift, each, held)
 
