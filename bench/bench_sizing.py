@@ -1,12 +1,16 @@
 """Sizing: portfolios, frontiers and inventory policies, beside raw LAPACK and the packages installed.
 
 Peers (piqp, cvxcla) are measured where they can be imported: they are no dependency of anything here.
+stockpyl lives in an environment of its own (``make peers``); its rows are CPU time of its own process, once.
 """
 
 from __future__ import annotations
 
+import json
+import subprocess
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +19,41 @@ from scipy.linalg.lapack import dpotrf, dpotrs
 from mmcore.inventory_control import Demand, eoq, finite_horizon, optimal_s_S, wagner_whitin
 from mmcore.portfolio import MeanVariance, efficient_frontier, mean_variance
 
-from .harness import Row, compare
+from .harness import SMALL, Row, compare
 
 Work = Callable[[int], object]
+
+STOCKPYL = Path("build/peers/stockpyl/bin/python")
+WORKER = """
+import json, time, warnings
+warnings.simplefilter("ignore")
+import numpy as np
+from stockpyl.eoq import economic_order_quantity
+from stockpyl.finite_horizon import finite_horizon_dp
+from stockpyl.ss import s_s_discrete_exact
+from stockpyl.wagner_whitin import wagner_whitin
+
+rng = np.random.default_rng(0)
+a, b, c = (rng.uniform(1.0, 2.0, 10**6).tolist() for _ in range(3))
+demand = rng.integers(0, 100, 365).tolist()
+
+def eoq():
+    for demand_rate, fixed_cost, holding_cost in zip(a, b, c):
+        economic_order_quantity(fixed_cost, holding_cost, demand_rate)
+
+cases = {
+    "EOQ over 1e6 instruments": eoq,
+    "(s, S) exact, Poisson 64": lambda: s_s_discrete_exact(1, 9, 64, True, 64),
+    "Wagner-Whitin, 365 periods": lambda: wagner_whitin(365, 1, 500, demand),
+    "finite horizon, 5 periods": lambda: finite_horizon_dp(5, 1, 20, 1, 20, 2, 50, 100, 20),
+}
+times = {}
+for name, case in cases.items():
+    start = time.process_time_ns()
+    case()
+    times[name] = time.process_time_ns() - start
+print(json.dumps(times))
+"""
 
 
 def repeated(once: Callable[[], object]) -> Work:
@@ -133,7 +169,14 @@ def policies() -> list[Row]:
             )
         ),
     }
-    return compare(cases, operations=2, rounds=9)
+    found = compare(cases, operations=2, rounds=9)
+    if STOCKPYL.exists() and not SMALL:
+        told = subprocess.run([STOCKPYL, "-c", WORKER], capture_output=True, text=True, check=True).stdout
+        peer = json.loads(told)
+        for row in found:
+            row.ratio = row.ns / peer[row.name]
+            row.note = f"stockpyl {peer[row.name] / 1e6:,.0f} ms, {peer[row.name] / row.ns:,.0f} x"
+    return found
 
 
 def rows() -> dict[str, list[Row]]:

@@ -42,7 +42,7 @@ def numbers(name: str, value: Any, low: float = 0.0, high: float = math.inf, *, 
         given = np.asarray(value)
         if given.dtype.kind in "iufO":
             array = given.astype(np.float64, copy=False)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pass
     if array is not None:
         # one pass each for the extremes; NaN comes out of both

@@ -69,22 +69,24 @@ def test_disruptions_with_a_known_demand_in_closed_form(fails, recovers):
     assert found.cost == pytest.approx(min(cost(base) for base in range(60)), abs=1e-6)
 
 
-def simulated(policy, h, p, fixed, demand, lead_time, lost, good, periods, rng):
+def simulated(policy, h, p, fixed, demand, lead_time, lost, good, periods, rng, fails=0.0, recovers=1.0):
     """Average cost of playing a policy, and its standard error from batches."""
-    stock, pipeline = 0, [0] * max(lead_time - 1, 0)
+    stock, pipeline, up = 0, [0] * max(lead_time - 1, 0), True
     draws = demand.quantile(rng.uniform(1e-12, 1 - 1e-12, periods)).astype(int)
     costs = np.empty(periods)
     for t, asked in enumerate(draws):
-        q = policy.order(stock, *pipeline)
+        q = policy.order(stock, *pipeline, up=up)
         due = (pipeline.pop(0) if lead_time > 1 else q) if lead_time else q
         if lead_time > 1:
             pipeline.append(q)
+        due *= up
         comes = rng.binomial(due, good)
         at_hand = stock + (comes if lead_time == 0 else 0)
         left = at_hand - asked
         costs[t] = h * max(left, 0) + p * max(-left, 0) + fixed * (due > 0)
         stock = (max(left, 0) if lost else left) + (comes if lead_time else 0)
         stock = max(stock, policy.lowest)
+        up = rng.uniform() >= fails if up else rng.uniform() < recovers
     batches = costs.reshape(50, -1).mean(axis=1)
     return costs.mean(), batches.std(ddof=1) / math.sqrt(len(batches))
 
@@ -108,6 +110,26 @@ def test_the_policy_costs_what_is_said_when_it_is_played(lead_time, lost, good, 
     mean, error = simulated(
         policy, 1, 7, fixed, law, lead_time, lost, good, 100_000, np.random.default_rng(lead_time)
     )
+    assert abs(mean - policy.cost) < 4 * error
+    assert error < 0.02 * policy.cost
+
+
+@pytest.mark.parametrize(("lead_time", "lost"), [(0, False), (1, True), (2, True)])
+def test_a_policy_with_disruptions_costs_what_is_said_when_it_is_played(lead_time, lost):
+    law = Demand.pmf([0, 1, 2, 3], [0.2, 0.3, 0.3, 0.2])
+    supply = {"disruption": 0.15, "recovery": 0.5}
+    policy = periodic_review(
+        1,
+        7,
+        law,
+        order_cost=3.0,
+        lead_time=lead_time,
+        lost_sales=lost,
+        lowest=None if lost else -40,
+        **supply,
+    )
+    rng = np.random.default_rng(20 + lead_time)
+    mean, error = simulated(policy, 1, 7, 3.0, law, lead_time, lost, 1.0, 100_000, rng, *supply.values())
     assert abs(mean - policy.cost) < 4 * error
     assert error < 0.02 * policy.cost
 
@@ -156,6 +178,8 @@ def test_the_limits_make_no_difference():
         ({"disruption": 1.0}, "disruption must be"),
         ({"recovery": 0.0}, "recovery must be"),
         ({"largest_order": 0}, "largest_order must be an integer >= 1, got 0"),
+        ({"max_states": 0}, "max_states must be an integer >= 1, got 0"),
+        ({"tol": -1.0}, "tol"),
         ({"lowest": 1}, "lowest must be an integer <= 0, got 1"),
     ],
 )

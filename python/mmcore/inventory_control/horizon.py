@@ -49,7 +49,7 @@ class FiniteHorizon(NamedTuple):
     cost: float
     """Expected cost from an empty inventory at the start."""
     levels: NDArray[np.int64]
-    """Inventory levels of ``values``."""
+    """Inventory levels of ``values``: from the backlog of a period's largest demand to what covers it all."""
     values: Floats
     """Expected cost from each period (row; the last is the end) and level."""
     error: float
@@ -114,9 +114,8 @@ def finite_horizon(
         raise InvalidArgument(argument="demand", value=d, allowed="one distribution, not an array of them")
     low = max(0, math.floor(d.mean - wide * d.std))
     high = max(low + 1, math.ceil(d.mean + wide * d.std))
-    # no position pays above what covers all demand; as much again below what an empty start falls to keeps
-    # the lowest level out of sight
-    floor, first, ceiling = -2 * count * high, -count * high, (count + 1) * high
+    # no position pays above what covers all demand; a start from a period's backlog never falls to the floor
+    floor, first, ceiling = -(count + 1) * high, -high, count * high
     if ceiling - floor > LARGEST:
         raise CapacityError(f"{ceiling - floor} levels, more than {LARGEST}: count in larger units")
     pmf = d.probabilities(high)

@@ -199,7 +199,7 @@ def periodic_review(
         fails=number("disruption", disruption, high=math.nextafter(1.0, 0.0), open_low=False),
         recovers=number("recovery", recovery, high=1.0),
         lost=lost_sales,
-        max_states=max_states,
+        max_states=int(Parameter("max_states", int, low=1).check(max_states)),
     )
     if review.demand.size == 1:
         raise InvalidArgument(argument="demand", value=law, allowed="not always 0")
@@ -210,19 +210,11 @@ def periodic_review(
     while True:
         model = review.model(bottom, highest, order)
         solution = review.solve(model, tol)
-        shape = (
-            highest - bottom + 1,
-            *((2,) if review.fails else ()),
-            *(order + 1,) * max(review.delay - 1, 0),
+        shape = review.shape(highest - bottom + 1, order + 1)
+        empty = np.ravel_multi_index(
+            (-bottom, *((1,) if review.fails else ()), *(0,) * review.under_way), shape
         )
-        orders = solution.policy.reshape(shape)
-        seen = _reached(
-            model,
-            solution.policy,
-            np.ravel_multi_index(
-                (-bottom, *((1,) if review.fails else ()), *(0,) * max(review.delay - 1, 0)), shape
-            ),
-        )
+        seen = _reached(model, solution.policy, empty)
         stock = np.unravel_index(seen, shape)[0] + bottom
         full = stock + (solution.policy[seen] if review.delay == 0 else 0) >= highest
         at_most = most is None and bool((solution.policy[seen] >= order).any())
@@ -234,7 +226,7 @@ def periodic_review(
         cost=solution.gain,
         lower=float(solution.lower),
         upper=float(solution.upper),
-        orders=orders,
+        orders=solution.policy.reshape(shape),
         lead_time=review.delay,
         lowest=bottom,
         cut=0.0 if lost_sales else _share(model, solution.policy, seen, stock == bottom),
@@ -257,6 +249,15 @@ class _Review:
     recovers: float
     lost: bool
     max_states: int
+
+    @property
+    def under_way(self) -> int:
+        """Orders under way when a period begins, but for the one that is due."""
+        return max(self.delay - 1, 0)
+
+    def shape(self, levels: int, orders: int) -> tuple[int, ...]:
+        """Axes of the states: stock on hand, the supplier where he may be down, each order under way."""
+        return (levels, *((2,) if self.fails else ()), *(orders,) * self.under_way)
 
     def limits(self) -> tuple[int, int, int]:
         """Lowest and highest level and largest order to begin with."""
@@ -324,7 +325,7 @@ class _Review:
             maximize=False,
             max_states=self.max_states,
         )
-        return lagged(base, max(self.delay - 1, 0), max_states=self.max_states)
+        return lagged(base, self.under_way, max_states=self.max_states)
 
     def _bad(self, order: int) -> Floats:
         """Probability that so many of an order are bad: a row for each order."""
