@@ -139,6 +139,9 @@ def test_power_approximations_as_published():
     cost = policy_cost(40, round(top), 0.18, 0.70, 2.5, demand)
     assert cost < policy_cost(40, 74, 0.18, 0.70, 2.5, demand)
     assert cost < 1.01 * optimal_s_S(0.18, 0.70, 2.5, demand).cost
+    both = power_approximation(0.18, 0.70, [2.5, 25], 50, 8)
+    assert [both[0][1], both[1][1]] == list(power_approximation(0.18, 0.70, 25, 50, 8))
+    assert [both[0][0], both[1][0]] == [s, top]
     large = power_approximation(0.18, 0.70, 25, 50, 8)
     order = 1.3 * 50**0.494 * (25 / 0.18) ** 0.506 * (1 + 0.16**2) ** 0.116
     assert large[1] - large[0] == pytest.approx(order, rel=1e-12)
@@ -174,6 +177,7 @@ def test_power_approximations_are_near_with_a_lead_time(mean, lead_time):
         (lambda: power_approximation(1, 1, 1, 0, 1), "mean must be a finite number > 0, got 0"),
         (lambda: power_approximation(1, 1, 1, 1, math.inf), "std must be a finite number > 0, got inf"),
         (lambda: power_approximation(1, 1, 1, 1, 1, -1), "lead_time must be a finite number >= 0, got -1"),
+        (lambda: power_approximation([1, 2], 1, [1, 2, 3], 1, 1), "order_cost must be of a shape that fits"),
         (lambda: finite_horizon(1.5, 1, 1, 1, law([1, 1])), "periods must be an integer"),
         (lambda: finite_horizon(1, 1, 1, -1, law([1, 1])), "order_cost must be a finite number >= 0, got -1"),
         (lambda: finite_horizon(1, 1, 1, 1, law([1, 1]), purchase_cost=math.nan), "purchase_cost must be"),

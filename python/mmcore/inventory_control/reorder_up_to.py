@@ -26,9 +26,9 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from ..arrays import number
+from ..arrays import number, numbers, plain, together
 from ..errors import CapacityError, InvalidArgument
 from ..parameters import Parameter
 from .demand import LARGEST, Demand
@@ -190,23 +190,35 @@ def policy_cost(
 
 
 def power_approximation(
-    holding_cost: float,
-    stockout_cost: float,
-    order_cost: float,
-    mean: float,
-    std: float,
-    lead_time: float = 0.0,
-) -> tuple[float, float]:
-    """Return (s, S) by the power approximation of Ehrhardt and Mosier (1984), without a search.
+    holding_cost: ArrayLike,
+    stockout_cost: ArrayLike,
+    order_cost: ArrayLike,
+    mean: ArrayLike,
+    std: ArrayLike,
+    lead_time: ArrayLike = 0.0,
+) -> tuple[Any, Any]:
+    r"""Return (s, S) by the power approximation of Ehrhardt and Mosier (1984), without a search.
+
+    With :math:`\mu_L, \sigma_L` of the demand of lead time and period,
+
+    .. math:: Q = 1.3\,\mu^{0.494} (K/h)^{0.506} (1 + \sigma_L^2/\mu^2)^{0.116}, \quad
+        z = \sqrt{Qh/(\sigma_L p)}, \quad s = 0.973\,\mu_L + \sigma_L(0.183/z + 1.063 - 2.192\,z)
+
+    and S = s + Q; where Q is at most 1.5 periods' demand, neither is above the newsvendor's level.
 
     Parameters
     ----------
-    holding_cost, stockout_cost, order_cost : float
+    holding_cost, stockout_cost, order_cost : array_like
         As in :func:`optimal_s_S`.
-    mean, std : float
+    mean, std : array_like
         Of a period's demand.
-    lead_time : float
+    lead_time : array_like
         Periods from order to delivery.
+
+    Returns
+    -------
+    s, S : float or ndarray
+        To be rounded.
 
     Examples
     --------
@@ -215,14 +227,13 @@ def power_approximation(
     """
     from scipy.special import ndtri
 
-    h, p = number("holding_cost", holding_cost), number("stockout_cost", stockout_cost)
-    fixed, m, v = number("order_cost", order_cost), number("mean", mean), number("std", std)
-    periods = 1.0 + number("lead_time", lead_time, open_low=False)
-    over, spread = periods * m, math.sqrt(periods) * v
+    h, p = numbers("holding_cost", holding_cost), numbers("stockout_cost", stockout_cost)
+    fixed, m, v = numbers("order_cost", order_cost), numbers("mean", mean), numbers("std", std)
+    periods = 1.0 + numbers("lead_time", lead_time, open_low=False)
+    together(holding_cost=h, stockout_cost=p, order_cost=fixed, mean=m, std=v, lead_time=periods)
+    over, spread = periods * m, np.sqrt(periods) * v
     order = 1.3 * m**0.494 * (fixed / h) ** 0.506 * (1.0 + (spread / m) ** 2) ** 0.116
-    z = math.sqrt(order * h / (spread * p))
+    z = np.sqrt(order * h / (spread * p))
     s = 0.973 * over + spread * (0.183 / z + 1.063 - 2.192 * z)
-    if order / m > 1.5:
-        return s, s + order
-    base = over + float(ndtri(p / (p + h))) * spread
-    return min(s, base), min(s + order, base)
+    most = np.where(order > 1.5 * m, np.inf, over + ndtri(p / (p + h)) * spread)
+    return plain(np.minimum(s, most)), plain(np.minimum(s + order, most))
