@@ -7,13 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from .errors import InvalidArgument, OutOfBounds
+from .errors import InvalidArgument
 
-__all__ = ["in_range", "number", "numbers", "plain", "together"]
+__all__ = ["number", "numbers", "plain", "together"]
+
+SMALLEST, LARGEST = 1e-60, 1e60
+"""Sizes of numbers that are allowed: products and quotients of some stay within the range of doubles."""
 
 
 def numbers(name: str, value: Any, low: float = 0.0, high: float = math.inf, *, open_low: bool = True) -> Any:
     """Return a float or an array of floats, finite and within bounds; or raise.
+
+    Numbers beyond 1e60, and below 1e-60 where they have to be > 0, are refused: nothing that is computed of
+    those that are left overflows.
 
     Parameters
     ----------
@@ -44,25 +50,27 @@ def numbers(name: str, value: Any, low: float = 0.0, high: float = math.inf, *, 
             array = given.astype(np.float64, copy=False)
     except (TypeError, ValueError, OverflowError):
         pass
+    strict = open_low and low == 0.0  # what is divided by
     if array is not None:
         # one pass each for the extremes; NaN comes out of both
-        least, most = (array.min(), array.max()) if array.size else (high, high)
-        above = least > low if open_low else least >= low
-        if array.size == 0 or (above and most <= high and -math.inf < least and most < math.inf):
+        least, most = (array.min(), array.max()) if array.size else (1.0, 1.0)
+        bottom = SMALLEST if strict else max(low, -LARGEST)
+        above = least > bottom if open_low and not strict else least >= bottom
+        if array.size == 0 or (above and most <= min(high, LARGEST)):
             return float(array) if array.ndim == 0 else array
     allowed = f"{'>' if open_low else '>='} {low:g}" if low > -math.inf else ""
     if high < math.inf:
         allowed = f"{allowed} and <= {high:g}" if allowed else f"<= {high:g}"
-    if array is None or array.ndim == 0:
-        raise InvalidArgument(argument=name, value=value, allowed=f"a finite number {allowed}".strip())
-    good = ((array > low) if open_low else (array >= low)) & (array <= high) & np.isfinite(array)
-    index = int(np.argmin(good))
-    raise InvalidArgument(
-        argument=name,
-        value=float(array.flat[index]),
-        allowed=f"finite numbers {allowed}".strip(),
-        index=index,
-    )
+    noun, index, first = "a finite number", None, value
+    if array is not None and array.ndim:
+        good = ((array > low) if open_low else (array >= low)) & (array <= high) & (np.abs(array) <= LARGEST)
+        good &= (array >= SMALLEST) if strict else True
+        noun, index = "finite numbers", int(np.argmin(good))
+        first = float(array.flat[index])
+    beyond = array is not None and low <= (size := float(array.flat[index or 0])) <= high
+    if beyond and math.isfinite(size) and (size > low or not open_low):
+        allowed += f", of a size from {SMALLEST:g} to {LARGEST:g}"
+    raise InvalidArgument(argument=name, value=first, allowed=f"{noun} {allowed}".strip(), index=index)
 
 
 def number(
@@ -103,14 +111,6 @@ def together(**arrays: Any) -> tuple[int, ...]:
                     argument=name, value=own, allowed=f"of a shape that fits {shape}"
                 ) from None
     return shape
-
-
-def in_range(name: str, value: Any) -> Any:
-    """Return a result that is finite and not 0, or raise: nothing leaves the range of doubles silently."""
-    least, most = (np.min(value), np.max(value)) if np.size(value) else (1.0, 1.0)
-    if not (least > 0.0 and most < math.inf):
-        raise OutOfBounds(f"{name} left the range of floating point: choose other units")
-    return value
 
 
 def plain(value: Any) -> Any:

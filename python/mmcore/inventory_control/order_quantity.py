@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..arrays import in_range, number, numbers, plain, together
+from ..arrays import number, numbers, plain, together
 from ..errors import InvalidArgument
 
 __all__ = ["OrderQuantity", "eoq", "quantity_discount", "rebalance_band"]
@@ -132,12 +132,10 @@ def eoq(
         held = held * used
     if b is not None:
         held = held * (b / (b + h))
-    with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
-        quantity = in_range("quantity", np.sqrt(2.0 * d * s / held))
-        cost = in_range("cost", quantity * held)
+    quantity = np.sqrt(2.0 * d * s / held)
     if b is not None:
         backorders = quantity * used * (h / (h + b))
-    return OrderQuantity(quantity, quantity / d, cost, backorders)
+    return OrderQuantity(quantity, quantity / d, quantity * held, backorders)
 
 
 def rebalance_band(

@@ -40,6 +40,7 @@ from ..parameters import Parameter
 from .demand import LARGEST, Demand
 from .order_quantity import eoq
 from .reorder_up_to import one_period
+from .roots import root
 
 __all__ = [
     "ReorderQuantity",
@@ -93,15 +94,9 @@ class _Normal:
         while self.g(high) < level:
             high += reach
         return (
-            _root(lambda y: self.g(y) - level, low, self.bottom),
-            _root(lambda y: self.g(y) - level, self.bottom, high),
+            root(lambda y: self.g(y) - level, low, self.bottom),
+            root(lambda y: self.g(y) - level, self.bottom, high),
         )
-
-
-def _root(f: Callable[[float], float], low: float, high: float) -> float:
-    from scipy.optimize import brentq
-
-    return float(brentq(f, low, high, xtol=1e-14 * (1 + max(abs(low), abs(high))), rtol=1e-15))
 
 
 def optimal_reorder_quantity(
@@ -168,7 +163,7 @@ def _optimal_normal(law: _Normal, fixed: float) -> ReorderQuantity:
     high = 2.0 * least + 1e-300
     while excess(high) < 0.0:
         high *= 2.0
-    level = _root(excess, least * (1.0 + 1e-12), high)
+    level = root(excess, least * (1.0 + 1e-12), high)
     r, top = law.ends(level)
     return ReorderQuantity(r, top - r, level)
 
@@ -258,7 +253,7 @@ def approximate_reorder_quantity(
     elif method == "eoqb":
         q = eoq(rate, fixed, h, backorder_cost=p).quantity
         # g falls before its bottom and rises after it
-        r = _root(lambda y: law.g(y + q) - law.g(y), law.bottom - q, law.bottom)
+        r = root(lambda y: law.g(y + q) - law.g(y), law.bottom - q, law.bottom)
     else:
         allowed = ", ".join(repr(m) for m in METHODS)
         raise InvalidArgument(argument="method", value=method, allowed=f"one of {allowed}")
@@ -281,7 +276,7 @@ def _loss_function(law: _Normal, fixed: float) -> tuple[float, float]:
     def point(q: float) -> float:
         goal = h * q / both
         low, high = law.mean - goal - 40.0 * law.std, law.mean + 40.0 * law.std
-        return _root(lambda y: float(law.demand.shortage(y)) - goal, low, high)
+        return root(lambda y: float(law.demand.shortage(y)) - goal, low, high)
 
     q = _settled(
         lambda q: math.sqrt(2.0 * (fixed + both * law.second(point(q))) / h), math.sqrt(2.0 * fixed / h)

@@ -35,6 +35,7 @@ from ..arrays import number
 from ..errors import InvalidArgument
 from ..parameters import Parameter
 from .demand import Demand
+from .roots import root
 
 __all__ = ["ServiceLevels", "base_stock", "base_stock_service", "reorder_point", "reorder_service"]
 
@@ -182,8 +183,6 @@ def _target(service_level: float | None, fill_rate: float | None) -> tuple[float
 
 def _least(d: Demand, rate: Callable[[float], float], target: float, spread: float) -> float:
     """The smallest stock of at least this fill rate, which grows with it."""
-    from scipy.optimize import brentq
-
     step = max(d.std, 1.0) + spread
     low, high = d.mean - step, d.mean + step
     while rate(low) >= target:
@@ -191,9 +190,7 @@ def _least(d: Demand, rate: Callable[[float], float], target: float, spread: flo
     while rate(high) < target:
         high, step = high + step, 2.0 * step
     if not d.discrete:
-        return float(
-            brentq(lambda x: rate(x) - target, low, high, xtol=1e-13 * (1.0 + abs(high)), rtol=1e-14)
-        )
+        return root(lambda x: rate(x) - target, low, high)
     bottom, top = math.floor(low), math.ceil(high)
     while top - bottom > 1:
         middle = (bottom + top) // 2

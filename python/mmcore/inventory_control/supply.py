@@ -35,10 +35,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..arrays import in_range, number, numbers, together
+from ..arrays import number, numbers, together
 from ..errors import InvalidArgument
 from .demand import Demand
 from .order_quantity import OrderQuantity
+from .roots import root
 from .single_period import NewsvendorResult
 
 __all__ = ["eoq_with_disruptions", "eoq_with_yield", "newsvendor_with_yield"]
@@ -87,16 +88,15 @@ def eoq_with_yield(
     m = numbers("yield_mean", yield_mean, 0.0 if kind == "proportional" else -math.inf)
     v = numbers("yield_std", yield_std, open_low=False)
     together(demand=d, order_cost=s, holding_cost=h, yield_mean=m, yield_std=v)
-    with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
-        if kind == "proportional":
-            square = m * m + v * v
-            quantity = in_range("quantity", np.sqrt(2.0 * d * s / (h * square)))
-            return OrderQuantity(quantity, quantity * m / d, in_range("cost", h * quantity * square / m))
-        comes = in_range("quantity", np.sqrt(2.0 * d * s / h + v * v))
+    if kind == "proportional":
+        square = m * m + v * v
+        quantity = np.sqrt(2.0 * d * s / (h * square))
+        return OrderQuantity(quantity, quantity * m / d, h * quantity * square / m)
+    comes = np.sqrt(2.0 * d * s / h + v * v)
     quantity = comes - m
     if not np.all(quantity > 0.0):
         raise InvalidArgument(argument="yield_mean", value=yield_mean, allowed="below what a cycle needs")
-    return OrderQuantity(quantity, comes / d, in_range("cost", h * comes))
+    return OrderQuantity(quantity, comes / d, h * comes)
 
 
 def eoq_with_disruptions(
@@ -134,8 +134,6 @@ def eoq_with_disruptions(
     >>> eoq_with_disruptions(1300, 8, 0.225, 5, disruption_rate=1.5, recovery_rate=14)
     OrderQuantity(quantity=772.811, cycle_time=0.601382, cost=173.95)
     """
-    from scipy.optimize import brentq
-
     d, s, h = number("demand", demand), number("order_cost", order_cost), number("holding_cost", holding_cost)
     p, b = number("stockout_cost", stockout_cost), number("recovery_rate", recovery_rate)
     a = number("disruption_rate", disruption_rate, open_low=False)
@@ -160,7 +158,7 @@ def eoq_with_disruptions(
     high = 2.0 * math.sqrt(2.0 * d * s / h) + d / total
     while slope(high) <= 0.0:
         high *= 2.0
-    q = float(brentq(slope, 0.0, high, xtol=1e-300, rtol=1e-15))
+    q = root(slope, 0.0, high)
     cost, time, _, _ = parts(q)
     if cost / time >= p * d:
         raise InvalidArgument(
@@ -200,8 +198,6 @@ def newsvendor_with_yield(
     ...                       kind="additive").quantity
     1569348.43...
     """
-    from scipy.optimize import brentq
-
     h, p = number("holding_cost", holding_cost), number("stockout_cost", stockout_cost)
     _known(kind)
     problem = _Yield(h, p, Demand.of(demand), Demand.of(supply), kind == "proportional")
@@ -209,7 +205,7 @@ def newsvendor_with_yield(
         q = number("quantity", quantity, -math.inf)
     else:
         low, high = problem.bracket()
-        q = float(brentq(problem.slope, low, high, xtol=1e-13 * (1.0 + abs(low) + abs(high)), rtol=1e-14))
+        q = root(problem.slope, low, high)
     return problem.result(q)
 
 
