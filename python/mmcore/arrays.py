@@ -9,7 +9,7 @@ import numpy as np
 
 from .errors import InvalidArgument
 
-__all__ = ["number", "numbers", "plain", "together"]
+__all__ = ["LARGEST", "SMALLEST", "number", "numbers", "plain", "together"]
 
 SMALLEST, LARGEST = 1e-60, 1e60
 """Sizes of numbers that are allowed: products and quotients of some stay within the range of doubles."""

@@ -29,6 +29,7 @@ __all__ = ["LARGEST", "Demand"]
 LARGEST = 1 << 22
 """Most units that are counted one by one."""
 
+CONVOLVED = 1 << 16  # units of a sum of periods: the work grows with their square
 BELOW = 1e-4  # share of a demand that may lie below 0 where units are counted
 
 Floats = NDArray[np.float64]
@@ -176,8 +177,10 @@ class Demand:
                 argument="periods", value=periods, allowed=f"whole for demand of {self.name}"
             )
         p = self.table()
-        if (len(p) - 1) * int(n) > LARGEST:
-            raise CapacityError(f"demand over {int(n)} periods needs more than {LARGEST} units")
+        if (len(p) - 1) * int(n) > CONVOLVED:
+            raise CapacityError(
+                f"demand over {int(n)} periods needs more than {CONVOLVED} units: count in larger units"
+            )
         total = np.ones(1)
         for bit in f"{int(n):b}":  # doubling: each squares, and a one adds a period
             total = np.convolve(total, total)

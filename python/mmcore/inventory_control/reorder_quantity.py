@@ -35,7 +35,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ..arrays import number
-from ..errors import InvalidArgument, NoConvergence
+from ..errors import CapacityError, InvalidArgument, NoConvergence
 from ..parameters import Parameter
 from .demand import LARGEST, Demand
 from .order_quantity import eoq
@@ -131,6 +131,9 @@ def optimal_reorder_quantity(
     if std is not None:
         law = _Normal(h, p, rate * lead, number("std", std) * math.sqrt(lead))
         return _optimal_normal(law, fixed * rate)
+    typical = rate * lead + math.sqrt(2.0 * fixed * rate * (1.0 / h + 1.0 / p))
+    if typical > LARGEST:
+        raise CapacityError(f"{typical:.3g} units, more than {LARGEST}: count in larger units, or give a std")
     d = Demand.poisson(rate * lead)
     start = int(d.quantile(p / (p + h)))
     low = high = start  # the positions r + 1 … r + Q that are visited equally

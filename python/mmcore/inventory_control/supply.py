@@ -35,8 +35,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..arrays import number, numbers, together
-from ..errors import InvalidArgument
+from ..arrays import LARGEST, number, numbers, together
+from ..errors import InvalidArgument, NoConvergence
 from .demand import Demand
 from .order_quantity import OrderQuantity
 from .roots import root
@@ -154,13 +154,14 @@ def eoq_with_disruptions(
         cost, time, more, longer = parts(q)
         return more * time - cost * longer
 
-    # without stock every sale is lost; a stock that costs more a unit and time than that pays nothing
     high = 2.0 * math.sqrt(2.0 * d * s / h) + d / total
-    while slope(high) <= 0.0:
+    while slope(high) <= 0.0 and high < LARGEST:
         high *= 2.0
     q = root(slope, 0.0, high)
     cost, time, _, _ = parts(q)
-    if cost / time >= p * d:
+    if not time > 0.0:
+        raise NoConvergence("the arguments differ so much in size that rounding hides the answer")
+    if cost / time >= p * d:  # what it costs to lose every sale, without stock
         raise InvalidArgument(
             argument="stockout_cost", value=p, allowed=f"above {cost / time / d:g}, what a unit served costs"
         )
