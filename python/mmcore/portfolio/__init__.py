@@ -1,11 +1,12 @@
 """Portfolios: mean-variance with bounds and costs, the exact efficient frontier, target inventories."""
 
 from .covariances import exponentially_weighted
-from .frontier import Frontier, efficient_frontier
+from .frontier import Frontier, FrontierPoints, efficient_frontier
 from .solving import Lots, MeanVariance, Portfolio, mean_variance, target_inventories
 
 __all__ = [
     "Frontier",
+    "FrontierPoints",
     "Lots",
     "MeanVariance",
     "Portfolio",

@@ -4,6 +4,9 @@ With the risk tolerance t = 1/λ the solution is a chain of straight lines x(t):
 an asset reaches or leaves a bound. Return is linear and variance quadratic between two of them: a target
 return is met by a division and a target risk by a quadratic equation. Without bounds there is a single line,
 from two solves with one factor.
+
+With trading costs of the power 3/2 the pieces are curves, and general limits add corners of other kinds: then
+the frontier is given at chosen returns (after costs), each point solved and certified by itself.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from ..errors import InvalidArgument, Unsupported
 from .covariances import as_vector
 from .solving import MeanVariance, Portfolio, _number
 
-__all__ = ["Frontier", "efficient_frontier"]
+__all__ = ["Frontier", "FrontierPoints", "efficient_frontier"]
 
 Floats = NDArray[np.float64]
 
@@ -40,7 +43,9 @@ class Frontier:
         if expected_returns is None:
             raise InvalidArgument("a frontier needs expected returns", argument="expected_returns")
         if problem._priced:
-            raise Unsupported("a frontier with trading costs: solve for single risk aversions")
+            raise Unsupported("all turning points with trading costs: give targets")
+        if problem._constrained is not None:
+            raise Unsupported("all turning points under general constraints: give targets")
         returns = as_vector("expected_returns", expected_returns, len(problem.covariance))
         self.problem, self.expected_returns = problem, returns
         self.ray: Floats
@@ -198,6 +203,36 @@ class Frontier:
         )
 
 
+class FrontierPoints:
+    """Efficient portfolios with chosen returns after costs.
+
+    Attributes
+    ----------
+    portfolios : list of Portfolio
+        One for each target, ascending.
+    weights : ndarray, shape (m, n)
+    risk_tolerance, returns, risks : ndarray, shape (m,)
+        1/λ, returns after costs and standard deviations.
+    """
+
+    def __init__(self, portfolios: list[Portfolio]) -> None:
+        self.portfolios = portfolios
+        self.weights: Floats = np.array([p.weights for p in portfolios])
+        self.risk_tolerance: Floats = np.array([1.0 / p.risk_aversion for p in portfolios])
+        self.returns: Floats = np.array([p.net_return for p in portfolios])
+        self.risks: Floats = np.array([p.risk for p in portfolios])
+
+    def __len__(self) -> int:
+        return len(self.portfolios)
+
+    def __repr__(self) -> str:
+        r, s = self.returns, self.risks
+        return (
+            f"FrontierPoints({len(self)} portfolios, returns {r[0]:.6g} to {r[-1]:.6g}, "
+            f"risks {s[0]:.6g} to {s[-1]:.6g})"
+        )
+
+
 def efficient_frontier(
     covariance: ArrayLike,
     expected_returns: ArrayLike,
@@ -205,9 +240,11 @@ def efficient_frontier(
     *,
     lower: ArrayLike | None = 0.0,
     upper: ArrayLike | None = None,
+    targets: ArrayLike | None = None,
     repair: str | None = None,
-) -> Frontier:
-    """Find the exact efficient frontier, long-only by default.
+    **limits: Any,
+) -> Frontier | FrontierPoints:
+    """Find the exact efficient frontier, long-only by default; or points of it, with costs and any limits.
 
     Parameters
     ----------
@@ -217,12 +254,17 @@ def efficient_frontier(
         Sum of the holdings.
     lower, upper : array_like, optional
         Bounds; ``lower=None`` allows short holdings of any size.
+    targets : array_like, optional
+        Returns after costs at which points are wanted, in place of all turning points.
     repair : {None, "clip"}
         As in :func:`mean_variance`.
+    **limits
+        With ``targets``: holdings, costs and general constraints of :func:`mean_variance`.
 
     Returns
     -------
     Frontier
+        All turning points; :class:`FrontierPoints` where targets were given.
 
     Examples
     --------
@@ -233,6 +275,9 @@ def efficient_frontier(
     >>> f.at(target_return=0.15).weights
     array([0.5, 0.5])
     """
-    return Frontier(
-        MeanVariance(covariance, budget=budget, lower=lower, upper=upper, repair=repair), expected_returns
-    )
+    problem = MeanVariance(covariance, budget=budget, lower=lower, upper=upper, repair=repair, **limits)
+    if targets is None:
+        return Frontier(problem, expected_returns)
+    wanted = np.asarray(targets, dtype=np.float64)
+    wanted = np.sort(as_vector("targets", wanted, max(wanted.size, 1)))
+    return FrontierPoints([problem.solve(expected_returns, target_return=float(w)) for w in wanted])

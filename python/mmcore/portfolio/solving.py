@@ -10,7 +10,12 @@ whatever :math:`\lambda`. Without bounds and costs, one Cholesky factor :math:`\
 .. math:: x = (w + \nu u)/\lambda, \qquad \nu = (\lambda b - 1^T w)/1^T u .
 
 With bounds or costs the answer comes from :mod:`mmcore.portfolio.active_set`: it is exact, in as many digits
-as the covariance allows, since it ends in the same formula on the free assets.
+as the covariance allows, since it ends in the same formula on the free assets. Limits on groups, on linear
+combinations, on leverage and on turnover, and costs of the power 3/2, are the business of
+:mod:`mmcore.portfolio.constrained`.
+
+**Targets.** With costs C(x) a target return is one of :math:`r^T x - C(x)`. Both this net return and the
+risk rise with the risk tolerance 1/λ along the same curve of solutions; a target is a root on it.
 
 **Certificate.** With the gradient :math:`m = \lambda\Sigma x - r - \nu 1` the answer is optimal when m +
 κ·sign vanishes on free assets and has the right sign at bounds. The violation, relative to the size of the
@@ -21,6 +26,7 @@ covariance as given, both triangles of it.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -30,6 +36,8 @@ from scipy.linalg.lapack import dpotrf, dpotrs
 
 from ..errors import InvalidArgument, NoConvergence, Unsupported
 from .active_set import ActiveSet
+from .constrained import Constrained
+from .constraints import Rows
 from .covariances import as_matrix, as_vector, refuse, repaired
 
 __all__ = ["Lots", "MeanVariance", "Portfolio", "mean_variance", "target_inventories"]
@@ -55,9 +63,21 @@ class Portfolio:
         Largest violation of the optimality conditions, relative to the size of the gradient's terms.
     budget_multiplier : float
         ν: what one more unit of budget adds to the objective; 0 without a budget.
+    constraint_multipliers : dict of str to float
+        What one more unit of each general limit that binds adds to the objective, by its name:
+        ``constraints[0]``, ``groups['tech']``, ``leverage``, ``turnover``.
     """
 
-    __slots__ = ("_at", "_problem", "_returns", "budget_multiplier", "residual", "risk_aversion", "weights")
+    __slots__ = (
+        "_problem",
+        "_returns",
+        "_rows",
+        "budget_multiplier",
+        "constraint_multipliers",
+        "residual",
+        "risk_aversion",
+        "weights",
+    )
 
     def __init__(
         self,
@@ -67,9 +87,11 @@ class Portfolio:
         risk_aversion: float,
         multiplier: float,
         residual: float,
-        at: NDArray[np.intp] | None = None,
+        rows: Floats | None = None,
+        constraint_multipliers: dict[str, float] | None = None,
     ) -> None:
-        self._problem, self._returns, self._at = problem, returns, at
+        self._problem, self._returns, self._rows = problem, returns, rows
+        self.constraint_multipliers = constraint_multipliers or {}
         self.weights, self.risk_aversion = weights, risk_aversion
         self.budget_multiplier, self.residual = multiplier, residual
 
@@ -90,11 +112,23 @@ class Portfolio:
 
     @property
     def cost(self) -> float:
-        """Linear cost of trading here from the holdings."""
+        """Cost of trading here from the holdings."""
         problem = self._problem
-        if problem.holdings is None or problem.cost is None:
+        if problem.holdings is None:
             return 0.0
-        return float(problem.cost @ np.abs(self.weights - problem.holdings))
+        trade = np.abs(self.weights - problem.holdings)
+        linear = 0.0 if problem.cost is None else float(problem.cost @ trade)
+        return linear + (0.0 if problem.power_cost is None else float(problem.power_cost @ trade**1.5))
+
+    @property
+    def net_return(self) -> float:
+        """Expected return less the cost of trading here."""
+        return self.expected_return - self.cost
+
+    @property
+    def leverage(self) -> float:
+        """Sum of the absolute holdings."""
+        return float(np.abs(self.weights).sum())
 
     @property
     def turnover(self) -> float:
@@ -119,11 +153,16 @@ class Portfolio:
 
     @property
     def multipliers(self) -> Floats:
-        """Gradient λΣx − r − ν of each asset: ≥ 0 at a lower bound, ≤ 0 at an upper one, ± cost if traded."""
+        """Gradient λΣx − r − ν of each asset, less the rows' multipliers.
+
+        It is ≥ 0 at a lower bound and ≤ 0 at an upper one; a trade adds minus the slope of its cost, limits
+        on leverage and turnover their multipliers.
+        """
         returns, risk_aversion = self._returns, self.risk_aversion
         if risk_aversion == math.inf:
             returns, risk_aversion = None, 1.0
-        return self._problem.gradient(self.weights, returns, risk_aversion) - self.budget_multiplier
+        found = self._problem.gradient(self.weights, returns, risk_aversion)
+        return found - (self.budget_multiplier if self._rows is None else self._rows)
 
     def lots(self, instruments: Any, prices: ArrayLike) -> Lots:
         """Whole lots nearest to these holdings of money, and the risk of the rounding.
@@ -206,8 +245,14 @@ class MeanVariance:
         Bounds of each holding; a scalar holds for all. None: unbounded.
     holdings : array_like, optional
         Holdings now, from which a trade costs ``cost`` for each unit.
-    cost : array_like, optional
-        Linear cost, one number or one for each asset.
+    cost, power_cost : array_like, optional
+        Costs κ|x − h| and π|x − h|^(3/2) of trading away from them: one number, or one for each asset.
+    constraints : LinearConstraint, (A, low, high) or a list of them, optional
+        low ≤ Ax ≤ high, as in :class:`scipy.optimize.LinearConstraint`.
+    groups : dict of str to (members, low, high), optional
+        Limits of the sum over some assets (their numbers, or a mask); None: no limit on that side.
+    leverage, turnover : float, optional
+        Most of Σ|x| and of Σ|x − h|.
     repair : {None, "clip"}
         ``"clip"`` raises negative eigenvalues of the covariance to zero; by default it is refused.
 
@@ -233,6 +278,11 @@ class MeanVariance:
         upper: ArrayLike | None = None,
         holdings: ArrayLike | None = None,
         cost: ArrayLike | None = None,
+        power_cost: ArrayLike | None = None,
+        constraints: Any = None,
+        groups: Mapping[str, Any] | None = None,
+        leverage: float | None = None,
+        turnover: float | None = None,
         repair: str | None = None,
     ) -> None:
         matrix = as_matrix(covariance)
@@ -245,10 +295,15 @@ class MeanVariance:
         self.budget = budget
         self.bounded = lower is not None or upper is not None
         self.holdings = None if holdings is None else as_vector("holdings", holdings, n)
-        self.cost = None if cost is None else as_vector("cost", cost, n)
+        self.cost = None if cost is None else _price("cost", cost, n)
+        self.power_cost = None if power_cost is None else _price("power_cost", power_cost, n)
         self._priced = self.cost is not None and bool(self.cost.any())
-        if self._priced and self.holdings is None:
-            raise InvalidArgument("cost needs the holdings that are traded from", argument="holdings")
+        if self.holdings is None:
+            for name, given in (("cost", cost), ("power_cost", power_cost), ("turnover", turnover)):
+                if given is not None and np.any(given):
+                    raise InvalidArgument(
+                        f"{name} needs the holdings that are traded from", argument="holdings"
+                    )
         self._unit = np.ones(n)
         self._ones: Floats | None = None
         self._total = 0.0
@@ -257,7 +312,9 @@ class MeanVariance:
         factor, info = dpotrf(matrix.T, lower=1, clean=0)
         self._factor = factor
         self.singular = False
-        if info or self.bounded or self._priced:
+        general = [power_cost, constraints, groups, leverage, turnover]
+        limited = any(given is not None for given in general)
+        if info or self.bounded or self._priced or limited:
             # a closed form finds an unequal other triangle in its residual
             if info == 0 and not (matrix == matrix.T).all():
                 refuse(matrix)
@@ -270,8 +327,20 @@ class MeanVariance:
             self.lower = as_vector("lower", -np.inf if lower is None else lower, n, infinite=True)
             self.upper = as_vector("upper", np.inf if upper is None else upper, n, infinite=True)
             self._feasible()
-        if self.cost is not None and (self.cost < 0.0).any():
-            raise InvalidArgument(argument="cost", value=float(self.cost.min()), allowed="numbers >= 0")
+        self._constrained: Constrained | None = None
+        if limited:
+            nothing = np.zeros(n)
+            self._constrained = Constrained(
+                matrix,
+                Rows(n, budget, constraints, groups),
+                self.lower if self.bounded else np.full(n, -np.inf),
+                self.upper if self.bounded else np.full(n, np.inf),
+                nothing if self.holdings is None else self.holdings,
+                nothing if self.cost is None else self.cost,
+                nothing if self.power_cost is None else self.power_cost,
+                math.inf if leverage is None else _number("leverage", leverage, least=0.0),
+                math.inf if turnover is None else _number("turnover", turnover, least=0.0),
+            )
 
     def _feasible(self) -> None:
         wrong = (self.lower > self.upper) | (self.lower == np.inf) | (self.upper == -np.inf)
@@ -323,9 +392,11 @@ class MeanVariance:
         expected_returns: ArrayLike | None = None,
         risk_aversion: float = 1.0,
         *,
+        target_return: float | None = None,
+        target_risk: float | None = None,
         start: Portfolio | None = None,
     ) -> Portfolio:
-        """Solve for these expected returns and this risk aversion.
+        """Solve for these expected returns and this risk aversion, or this target.
 
         Parameters
         ----------
@@ -333,6 +404,10 @@ class MeanVariance:
             None: the minimum-variance portfolio.
         risk_aversion : float
             λ > 0.
+        target_return : float, optional
+            In place of a risk aversion: the least variance with a return, after costs, of at least this.
+        target_risk : float, optional
+            In place of a risk aversion: the highest return after costs with at most this standard deviation.
         start : Portfolio, optional
             A portfolio of a similar problem of this size, whose active set is tried first; by default that of
             this object's last solve.
@@ -344,11 +419,109 @@ class MeanVariance:
             returns = expected_returns if isinstance(expected_returns, np.ndarray) else None
             if returns is None or returns.dtype != np.float64 or returns.shape != self._unit.shape:
                 returns = as_vector("expected_returns", expected_returns, len(self._unit))
-        if self.bounded or self._priced:
+        if target_return is not None or target_risk is not None:
+            return self._target(returns, target_return, target_risk)
+        if self._constrained is not None or self.bounded or self._priced:
             if returns is not None:
                 returns = as_vector("expected_returns", returns, len(self.covariance))
+            if self._constrained is not None:
+                return self._limited(returns, 1.0 / risk_aversion)
             return self._active(returns, risk_aversion, start)
         return self._closed(returns, risk_aversion)
+
+    def _limited(self, returns: Floats | None, tolerance: float) -> Portfolio:
+        """Solve under general constraints for this risk tolerance."""
+        assert self._constrained is not None
+        found = self._constrained.solve(returns, tolerance)
+        risk_aversion = 1.0 / tolerance if tolerance else math.inf
+        per = risk_aversion if tolerance else 1.0
+        rows = self._constrained.rows
+        values = per * found.rows
+        named = dict(zip(rows.names, values.tolist(), strict=True))
+        nu = named.pop("budget", 0.0)
+        named |= {"leverage": per * found.leverage, "turnover": per * found.turnover}
+        binding = {name: value for name, value in named.items() if value}
+        return Portfolio(
+            self, found.x, returns, risk_aversion, nu, found.residual, values @ rows.matrix, binding
+        )
+
+    def _target(
+        self, returns: Floats | None, target_return: float | None, target_risk: float | None
+    ) -> Portfolio:
+        """Find the solution with this net return, or this risk, among those of all risk tolerances."""
+        from scipy.optimize import brentq
+
+        from .frontier import Frontier
+
+        if target_return is not None and target_risk is not None:
+            raise InvalidArgument("give target_return or target_risk, not both", argument="target_risk")
+        if not self._priced and self._constrained is None:
+            return Frontier(self, returns).at(target_return=target_return, target_risk=target_risk)
+        if returns is None:
+            raise InvalidArgument("a target needs expected returns", argument="expected_returns")
+        returns = as_vector("expected_returns", returns, len(self.covariance))
+        if target_return is not None:
+            name, target = "target_return", _number("target_return", target_return)
+        else:
+            name, target = "target_risk", _number("target_risk", target_risk, positive=True)
+
+        def reached(p: Portfolio) -> float:
+            return p.net_return if name == "target_return" else p.risk
+
+        near = 1e-13 * abs(target)
+        least = self._for_tolerance(returns, 0.0)
+        if reached(least) >= target - near:
+            if name == "target_risk" and reached(least) > target + near:
+                raise InvalidArgument(
+                    argument=name,
+                    value=target,
+                    allowed=f"at least {least.risk:.9g}, the least that the constraints allow",
+                )
+            return least
+        seen: dict[float, Portfolio] = {}
+
+        def short(t: float) -> float:
+            if t not in seen:
+                seen[t] = self._for_tolerance(returns, t)
+            return reached(seen[t]) - target
+
+        low, high, level, still = 0.0, self._first_tolerance(returns, least), math.nan, 0
+        while short(high) < 0.0:
+            value = reached(seen[high])
+            still = still + 1 if abs(value - level) <= 1e-12 * abs(value) else 0
+            if still == 3 or high > 1e30:
+                if value >= target - 1e-12 * abs(target) or name == "target_risk":
+                    return seen[high]
+                raise InvalidArgument(
+                    argument=name,
+                    value=target,
+                    allowed=f"at most {value:.9g}, the highest that the constraints allow",
+                )
+            low, high, level = high, 8.0 * high, value
+        if low == 0.0:
+            while short(high / 8.0) >= 0.0 and high > 1e-30:
+                high /= 8.0
+            low = high / 8.0
+        if short(low) >= 0.0:
+            return seen[low]
+        root = float(brentq(short, low, high, xtol=1e-300, rtol=1e-15, maxiter=500))
+        return min(seen.values(), key=lambda p: abs(reached(p) - target)) if root not in seen else seen[root]
+
+    def _for_tolerance(self, returns: Floats, tolerance: float) -> Portfolio:
+        """Solution for a risk tolerance; at 0 the least variance, for which no cost is too high."""
+        if self._constrained is not None:
+            return self._limited(returns, tolerance)
+        if tolerance:
+            return self._active(returns, 1.0 / tolerance, None)
+        lower, upper = (self.lower, self.upper) if self.bounded else (None, None)
+        found = MeanVariance(self.covariance, budget=self.budget, lower=lower, upper=upper).solve()
+        return Portfolio(self, found.weights, returns, math.inf, found.budget_multiplier, found.residual)
+
+    def _first_tolerance(self, returns: Floats, least: Portfolio) -> float:
+        """Return a risk tolerance at which returns and risk weigh alike, roughly."""
+        gain = float(np.abs(returns).max()) or 1.0
+        size = float(np.abs(least.weights).max()) or 1.0
+        return (float(self.covariance.diagonal().mean()) or 1.0) * size / gain
 
     def _closed(self, returns: Floats | None, risk_aversion: float) -> Portfolio:
         if self.singular:
@@ -604,13 +777,26 @@ class MeanVariance:
         return Portfolio(self, x, returns, risk_aversion, nu, residual)
 
 
-def _number(name: str, value: Any, positive: bool = False) -> float:
-    allowed = "a finite number > 0" if positive else "a finite number"
+def _price(name: str, value: ArrayLike, n: int) -> Floats:
+    price = as_vector(name, value, n)
+    if (price < 0.0).any():
+        index = int(np.argmax(price < 0.0))
+        raise InvalidArgument(argument=name, value=float(price[index]), allowed="numbers >= 0", index=index)
+    return price
+
+
+def _number(name: str, value: Any, positive: bool = False, least: float = -math.inf) -> float:
+    allowed = "a finite number" + (" > 0" if positive else f" >= {least:g}" if least > -math.inf else "")
     try:
         number = float(value)
     except (TypeError, ValueError):
         raise InvalidArgument(argument=name, value=value, allowed=allowed) from None
-    if isinstance(value, (bool, str)) or not math.isfinite(number) or (positive and number <= 0.0):
+    if (
+        isinstance(value, (bool, str))
+        or not math.isfinite(number)
+        or (positive and number <= 0.0)
+        or number < least
+    ):
         raise InvalidArgument(argument=name, value=value, allowed=allowed)
     return number
 
@@ -625,12 +811,17 @@ def mean_variance(
     upper: ArrayLike | None = None,
     holdings: ArrayLike | None = None,
     cost: ArrayLike | None = None,
+    power_cost: ArrayLike | None = None,
+    constraints: Any = None,
+    groups: Mapping[str, Any] | None = None,
+    leverage: float | None = None,
+    turnover: float | None = None,
     target_return: float | None = None,
     target_risk: float | None = None,
     repair: str | None = None,
     start: Portfolio | None = None,
 ) -> Portfolio:
-    r"""Minimise ½·λ·xᵀΣx − rᵀx + Σκ|x − h| with 1ᵀx = budget, within bounds.
+    r"""Minimise ½·λ·xᵀΣx − rᵀx + Σκ|x − h| + Σπ|x − h|^(3/2) with 1ᵀx = budget, within limits.
 
     Parameters
     ----------
@@ -644,12 +835,18 @@ def mean_variance(
         Sum of the holdings; None leaves it free.
     lower, upper : array_like, optional
         Bounds of each holding (a scalar: of all); by default there are none.
-    holdings, cost : array_like, optional
-        Holdings h now, and the cost κ of trading a unit away from them.
+    holdings, cost, power_cost : array_like, optional
+        Holdings h now, and the costs κ|x − h| and π|x − h|^(3/2) of trading away from them.
+    constraints : LinearConstraint, (A, low, high) or a list of them, optional
+        low ≤ Ax ≤ high.
+    groups : dict of str to (members, low, high), optional
+        Limits of the sum over some assets; None: no limit on that side.
+    leverage, turnover : float, optional
+        Most of Σ|x| and of Σ|x − h|.
     target_return : float, optional
-        In place of a risk aversion: the least variance with an expected return of at least this.
+        In place of a risk aversion: the least variance with a return, after costs, of at least this.
     target_risk : float, optional
-        In place of a risk aversion: the highest expected return with at most this standard deviation.
+        In place of a risk aversion: the highest return, after costs, with at most this standard deviation.
     repair : {None, "clip"}
         What to do with negative eigenvalues: refuse them, or raise them to zero.
     start : Portfolio, optional
@@ -663,7 +860,10 @@ def mean_variance(
     ------
     InvalidArgument
         An argument is not what it must be; the covariance is not positive semidefinite (its smallest
-        eigenvalue is in the message); bounds and budget exclude each other; a target is out of reach.
+        eigenvalue is in the message); constraints exclude each other (which ones is in the message); a
+        target is out of reach.
+    MissingExtra
+        General constraints without the extra ``qp`` (piqp).
 
     Examples
     --------
@@ -675,16 +875,22 @@ def mean_variance(
     (array([0. , 0.4, 0.6]), array([-1,  0,  1], dtype=int8))
     """
     problem = MeanVariance(
-        covariance, budget=budget, lower=lower, upper=upper, holdings=holdings, cost=cost, repair=repair
+        covariance,
+        budget=budget,
+        lower=lower,
+        upper=upper,
+        holdings=holdings,
+        cost=cost,
+        power_cost=power_cost,
+        constraints=constraints,
+        groups=groups,
+        leverage=leverage,
+        turnover=turnover,
+        repair=repair,
     )
-    if target_return is None and target_risk is None:
-        return problem.solve(expected_returns, risk_aversion, start=start)
-    from .frontier import Frontier
-
-    if target_return is not None and target_risk is not None:
-        raise InvalidArgument("give target_return or target_risk, not both", argument="target_risk")
-    frontier = Frontier(problem, expected_returns)
-    return frontier.at(target_return=target_return, target_risk=target_risk)
+    return problem.solve(
+        expected_returns, risk_aversion, target_return=target_return, target_risk=target_risk, start=start
+    )
 
 
 def target_inventories(

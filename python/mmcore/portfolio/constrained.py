@@ -1,0 +1,507 @@
+r"""Portfolios under general constraints: rows, leverage, turnover, and costs that grow faster than the trade.
+
+**Problem.** With the risk tolerance :math:`t = 1/\lambda` and holdings h now,
+
+.. math:: \min_x \tfrac12 x^T\Sigma x - t\Big(r^T x - \sum_j \kappa_j|z_j| - \pi_j|z_j|^{3/2}\Big),
+          \qquad z = x - h,
+
+s.t. low ≤ Ax ≤ high (the budget is a row), l ≤ x ≤ u, :math:`\sum|x_j| \le L`, :math:`\sum|z_j| \le T`.
+
+**Optimality.** With multipliers y of the rows and μ of the two sums, the derivative of the Lagrangian in
+:math:`x_j` jumps at :math:`h_j` (by twice :math:`t\kappa_j + \mu_T`) and at 0 (by twice :math:`\mu_L`).
+Its value from the right is ≥ 0 unless x is at its upper bound, that from the left ≤ 0 unless at the lower.
+That one sentence is the rule by which assets are pinned and freed, and the certificate.
+
+**Method.** piqp solves the quadratic program in x, :math:`|x|` and :math:`|z|` to some nine digits: enough to
+see which assets are pinned and which limits bind. Given those, the rest is a square system, solved to
+rounding; pins and limits that it contradicts are exchanged. With the cost of the power 3/2 piqp solves
+programs in which :math:`|z|^{3/2}` is replaced by the parabola that touches it from above at the last answer
+(each halves the error of log z at least); the square system is then solved by Newton's method in
+:math:`w = \mathrm{sign}(z)\sqrt{|z|}`, in which the cost's slope, :math:`\tfrac32\pi w`, is linear: nothing is
+singular at z = 0.
+
+Source: Hunter and Lange, *A tutorial on MM algorithms* (2004), for majorisation; Almgren, Thum, Hauptmann and
+Li, *Direct estimation of equity market impact* (2005), for costs of a power near 3/2.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InvalidArgument, MissingExtra, NoConvergence
+from .constraints import Rows
+
+__all__ = ["Constrained", "Optimum"]
+
+Floats = NDArray[np.float64]
+
+FREE, LOWER, UPPER, HELD, FLAT = 0, -1, 1, 2, 3
+"""Where an asset is pinned: at a bound, at its present holding, at zero."""
+
+
+class Optimum:
+    """Holdings with the multipliers of what binds, in the units of the problem as it was given."""
+
+    __slots__ = ("leverage", "residual", "rows", "turnover", "x")
+
+    def __init__(self, x: Floats, rows: Floats, leverage: float, turnover: float, residual: float) -> None:
+        self.x, self.rows, self.residual = x, rows, residual
+        self.leverage, self.turnover = leverage, turnover
+
+
+class _State:
+    """Pins of the assets, sides of the kinks that they are on, limits that bind, and the point reached."""
+
+    def __init__(self, n: int, m: int) -> None:
+        self.pin = np.zeros(n, dtype=np.int8)
+        self.side = np.zeros((2, n))  # sign of x, and of x - h; 0 at the kink
+        self.row = np.zeros(m, dtype=np.int8)  # -1: its low side binds, 1: its high side
+        self.sum = np.zeros(2, dtype=bool)  # whether leverage and turnover bind
+        self.x = np.zeros(n)
+        self.y = np.zeros(m)
+        self.mu = np.zeros(2)
+
+
+class Constrained:
+    """A problem with general constraints, made ready for several returns and risk tolerances.
+
+    Parameters
+    ----------
+    covariance : ndarray
+        Σ, checked by the caller.
+    rows : Rows
+        The budget and the general constraints.
+    lower, upper : ndarray
+        Bounds, possibly infinite.
+    holdings, cost, power_cost : ndarray
+        h, κ and π.
+    leverage, turnover : float
+        L and T; infinite: no limit.
+    """
+
+    def __init__(
+        self,
+        covariance: Floats,
+        rows: Rows,
+        lower: Floats,
+        upper: Floats,
+        holdings: Floats,
+        cost: Floats,
+        power_cost: Floats,
+        leverage: float,
+        turnover: float,
+    ) -> None:
+        n = len(covariance)
+        self.rows = rows
+        self.leverage, self.turnover = leverage, turnover
+        finite = np.concatenate([rows.low, rows.high, lower, upper, holdings, [leverage, turnover]])
+        finite = np.abs(finite[np.isfinite(finite)])
+        # holdings in units of `size`, variances in units of their mean: the numbers below are near one
+        self.size = float(finite.max()) if finite.size and finite.max() > 0.0 else 1.0
+        self.variance = float(covariance.diagonal().mean()) or 1.0
+        self.row_size = np.abs(rows.matrix).max(axis=1, initial=0.0)
+        self.row_size[self.row_size == 0.0] = 1.0
+        self.q = 0.5 * (covariance + covariance.T) / self.variance
+        self.a = rows.matrix / self.row_size[:, None]
+        self.low = rows.low / (self.row_size * self.size)
+        self.high = rows.high / (self.row_size * self.size)
+        self.lower, self.upper, self.held = lower / self.size, upper / self.size, holdings / self.size
+        self.cost, self.power = cost, power_cost
+        self.limits = np.array([leverage, turnover]) / self.size
+        self.centres = np.array([np.zeros(n), self.held])
+        self._last: _State | None = None
+
+    def solve(self, returns: Floats | None, tolerance: float) -> Optimum:
+        """Solve for these returns and this risk tolerance; 0 is the least variance, whatever the costs."""
+        scale = tolerance / (self.variance * self.size)
+        gain = np.zeros(len(self.q)) if returns is None else returns * scale
+        # a large tolerance makes a linear program of it: then its terms are the unit
+        unit = max(1.0, float(np.abs(gain).max()))
+        form, gain = self.q / unit, gain / unit
+        price = self.cost * (scale / unit)
+        power = self.power * (scale / unit * np.sqrt(self.size))
+        problem = _Program(self, form, gain, price, power)
+        found = None
+        if self._last is not None:
+            found = problem.refine(self._last, rounds=8)
+        if found is None or found[1] > 1e-12:
+            state = problem.by_interior_point()
+            found = problem.refine(state, rounds=40)
+        state, residual = found
+        if not residual <= 1e-9:
+            raise NoConvergence(
+                f"the answer's residual is {residual:.1e}: the problem is too ill-conditioned"
+            )
+        self._last = state
+        back = unit * self.variance * self.size
+        return Optimum(
+            state.x * self.size,
+            state.y * back / self.row_size,
+            -float(state.mu[0]) * back,
+            -float(state.mu[1]) * back,
+            residual,
+        )
+
+    def infeasible(self) -> InvalidArgument | None:
+        """Return what to raise when no portfolio meets the constraints: the ones that exclude each other."""
+        from scipy.optimize import linprog
+
+        n, m = len(self.q), len(self.a)
+        lifted = np.isfinite(self.limits)
+        k = int(lifted.sum())
+        # x, then |x| and |x - h| where they are limited, then what each row and each sum is short of
+        matrix, right, names = [], [], []
+
+        def add(part: Floats, at: int, bound: float, name: str, elastic: int | None) -> None:
+            line = np.zeros(n + k * n + m + k)
+            line[at : at + len(part)] = part
+            if elastic is not None:
+                line[n + k * n + elastic] = -1.0
+            matrix.append(line)
+            right.append(bound)
+            names.append(name)
+
+        for i in range(m):
+            if np.isfinite(self.high[i]):
+                add(self.a[i], 0, float(self.high[i]), self.rows.names[i], i)
+            if np.isfinite(self.low[i]):
+                add(-self.a[i], 0, -float(self.low[i]), self.rows.names[i], i)
+        for place, which in enumerate(np.flatnonzero(lifted).tolist()):
+            at = n + place * n
+            add(np.ones(n), at, float(self.limits[which]), ("leverage", "turnover")[which], m + place)
+            for j in range(n):
+                for sign in (1.0, -1.0):
+                    add(np.array([sign]), j, sign * float(self.centres[which, j]), "", None)
+                    matrix[-1][at + j] = -1.0
+        objective = np.concatenate([np.zeros(n + k * n), np.ones(m + k)])
+        bounds = [*zip(self.lower, self.upper, strict=True), *[(0.0, None)] * (k * n + m + k)]
+        found = linprog(objective, A_ub=np.array(matrix), b_ub=np.array(right), bounds=bounds)
+        if found.status != 0 or found.fun is None or found.fun <= 1e-9:
+            return None
+        short = float(found.fun) * self.size
+        guilty = [
+            name
+            for name, value in zip(names, found.ineqlin.marginals, strict=True)
+            if name and abs(value) > 1e-9
+        ]
+        for name, side in (("lower", found.lower), ("upper", found.upper)):
+            guilty += [f"{name}[{j}]" for j in np.flatnonzero(np.abs(side.marginals[:n]) > 1e-9)]
+        guilty = list(dict.fromkeys(guilty))
+        listed = ", ".join(guilty[:8]) + (f" and {len(guilty) - 8} more" if len(guilty) > 8 else "")
+        return InvalidArgument(
+            f"no portfolio meets all of {listed}: together they are short by {short:.6g}",
+            argument=guilty[0] if guilty else None,
+        )
+
+
+class _Program:
+    """One problem in units of its own: ½xᵀQx − gᵀx + Σ p|x − h| + w|x − h|^(3/2) within the limits."""
+
+    def __init__(
+        self, setting: Constrained, form: Floats, gain: Floats, price: Floats, power: Floats
+    ) -> None:
+        self.setting, self.form, self.gain, self.price, self.power = setting, form, gain, price, power
+        self.kinked = np.array([np.zeros(len(gain), dtype=bool), price > 0.0])
+
+    # -- the interior point --------------------------------------------------------------------------
+
+    def by_interior_point(self) -> _State:
+        """Solve by piqp; for costs of the power 3/2 by parabolas from above."""
+        held = self.setting.held
+        if not self.power.any():
+            return self._quadratic(np.zeros(len(held)))
+        state = self._quadratic(1.5 * self.power)  # as if all trades had the size of the problem
+        for _ in range(40):
+            trade = np.maximum(np.abs(state.x - held), 1e-14)
+            before = state.x
+            state = self._quadratic(1.5 * self.power / np.sqrt(trade))
+            if np.abs(state.x - before).max() <= 1e-5 * np.abs(state.x).max():
+                break
+        return state
+
+    def _quadratic(self, curve: Floats) -> _State:
+        """Solve with ½·curve·(x − h)² in place of the power costs."""
+        try:
+            import piqp
+        except ImportError:
+            raise MissingExtra("a portfolio with general constraints", "qp") from None
+
+        s = self.setting
+        n, m = self.form.shape[0], len(s.a)
+        # |x| and |x - h| are variables where they cost or are limited
+        lifted = [bool(np.isfinite(s.limits[0])), bool(np.isfinite(s.limits[1]) or self.price.any())]
+        k = sum(lifted)
+        size = n + k * n
+        form = np.zeros((size, size), order="F")
+        form[:n, :n] = self.form
+        form[np.arange(n), np.arange(n)] += curve
+        linear = np.zeros(size)
+        linear[:n] = -self.gain - curve * s.held
+        equal = s.low == s.high
+        loose = np.flatnonzero(~equal)
+        blocks, lows, highs = [np.zeros((len(loose), size))], [s.low[loose]], [s.high[loose]]
+        blocks[0][:, :n] = s.a[loose]
+        for place, which in enumerate(np.flatnonzero(lifted).tolist()):
+            at = n + place * n
+            if which == 1:
+                linear[at : at + n] = self.price
+            for sign in (1.0, -1.0):
+                block = np.zeros((n, size))
+                block[:, :n] = sign * np.eye(n)
+                block[:, at : at + n] = -np.eye(n)
+                blocks.append(block)
+                lows.append(np.full(n, -np.inf))
+                highs.append(sign * s.centres[which])
+            if np.isfinite(s.limits[which]):
+                line = np.zeros((1, size))
+                line[0, at : at + n] = 1.0
+                blocks.append(line)
+                lows.append(np.array([-np.inf]))
+                highs.append(s.limits[which : which + 1])
+        g = np.asfortranarray(np.vstack(blocks))
+        a = np.zeros((int(equal.sum()), size), order="F")
+        a[:, :n] = s.a[equal]
+        wide = np.full(k * n, np.inf)
+        solver = piqp.DenseSolver()
+        solver.settings.eps_abs = solver.settings.eps_rel = 1e-10
+        solver.settings.eps_duality_gap_abs = solver.settings.eps_duality_gap_rel = 1e-10
+        solver.setup(
+            form,
+            linear,
+            a if len(a) else None,
+            s.low[equal] if len(a) else None,
+            g if len(g) else None,
+            np.concatenate(lows) if len(g) else None,
+            np.concatenate(highs) if len(g) else None,
+            np.concatenate([s.lower, -wide]),
+            np.concatenate([s.upper, wide]),
+        )
+        status = solver.solve()
+        if status != piqp.PIQP_SOLVED:
+            self._explain(status == piqp.PIQP_DUAL_INFEASIBLE)
+        result = solver.result
+        return self._read(result, equal, loose, lifted, n, m)
+
+    def _explain(self, unbounded: bool) -> None:
+        """Raise what is wrong where something is; a solver that stopped short is left to what follows."""
+        if (error := self.setting.infeasible()) is not None:
+            raise error
+        if unbounded:
+            raise InvalidArgument(
+                "the covariance has a direction without risk that earns a return: bound the holdings",
+                argument="covariance",
+            )
+
+    def _read(self, result: Any, equal: Any, loose: Any, lifted: list[bool], n: int, m: int) -> _State:
+        """Read pins and binding limits off the interior point: what is nearer to its limit than it costs."""
+        s = self.setting
+        state = _State(n, m)
+        x = state.x = np.array(result.x[:n])
+        state.y[equal] = -np.asarray(result.y)
+        state.row[equal] = 1
+        below, above = np.asarray(result.z_l), np.asarray(result.z_u)
+        state.y[loose] = below[: len(loose)] - above[: len(loose)]
+        value = s.a @ x
+        for i in loose:
+            if value[i] - s.low[i] < state.y[i]:
+                state.row[i] = -1
+            elif s.high[i] - value[i] < -state.y[i]:
+                state.row[i] = 1
+        state.pin[x - s.lower < np.asarray(result.z_bl)[:n]] = LOWER
+        state.pin[s.upper - x < np.asarray(result.z_bu)[:n]] = UPPER
+        state.side = np.sign(x - s.centres)
+        at = len(loose)
+        for which in np.flatnonzero(lifted).tolist():
+            if np.isfinite(s.limits[which]):
+                state.mu[which] = max(float(above[at + 2 * n]), 0.0)
+                state.sum[which] = s.limits[which] - np.abs(x - s.centres[which]).sum() < state.mu[which]
+            force = np.minimum(above[at : at + n], above[at + n : at + 2 * n])
+            near = (np.abs(x - s.centres[which]) < force) & (state.pin == FREE)
+            state.pin[near] = (FLAT, HELD)[which]
+            at += 2 * n + int(np.isfinite(s.limits[which]))
+        return state
+
+    # -- to rounding ---------------------------------------------------------------------------------
+
+    def refine(self, start: _State, rounds: int) -> tuple[_State, float]:
+        """Solve the square system of the pins, exchanging what it contradicts; return the best state."""
+        state, best, least = start, start, np.inf
+        for _ in range(rounds):
+            state = self._settled(state)
+            residual, exchanged = self._judge(state)
+            if residual < least:
+                best, least = state, residual
+            if exchanged is None or residual <= 1e-14:
+                break
+            state = exchanged
+        return best, float(least)
+
+    def _pinned(self, state: _State) -> Floats:
+        s = self.setting
+        x = state.x.copy()
+        for pin, value in ((LOWER, s.lower), (UPPER, s.upper), (HELD, s.held)):
+            x = np.where(state.pin == pin, value, x)
+        return np.where(state.pin == FLAT, 0.0, x)
+
+    def _slope(self, state: _State, x: Floats) -> Floats:
+        """Return the derivative without the kinks."""
+        z = x - self.setting.held
+        smooth = self.form @ x - self.gain - state.y @ self.setting.a
+        return np.asarray(smooth + 1.5 * self.power * np.sign(z) * np.sqrt(np.abs(z)))
+
+    def _settled(self, start: _State) -> _State:
+        """Newton's method for the free assets and the multipliers of what binds."""
+        s = self.setting
+        state = _State(len(start.x), len(start.y))
+        state.pin, state.side, state.row, state.sum = start.pin, start.side, start.row, start.sum
+        x = self._pinned(start)
+        state.y = np.where(state.row != 0, start.y, 0.0)
+        state.mu = np.where(state.sum, start.mu, 0.0)
+        free, rows, sums = (
+            np.flatnonzero(state.pin == FREE),
+            np.flatnonzero(state.row),
+            np.flatnonzero(state.sum),
+        )
+        nf, nr, ns = len(free), len(rows), len(sums)
+        side = np.where(self._counts(state), state.side, 0.0)
+        target = np.where(state.row[rows] < 0, s.low[rows], s.high[rows])
+        powered = self.power[free] > 0.0
+        z = x[free] - s.held[free]
+        w = np.where(powered, np.sign(z) * np.sqrt(np.abs(z)), z)
+        system = np.zeros((nf + nr + ns, nf + nr + ns))
+        block = self.form[np.ix_(free, free)]
+        system[:nf, nf : nf + nr] = -s.a[np.ix_(rows, free)].T
+        system[:nf, nf + nr :] = side[np.ix_(sums, free)].T
+
+        def defect() -> Floats:
+            slope = self._slope(state, x)[free] + self.price[free] * side[1, free]
+            slope += state.mu @ (side * state.sum[:, None])[:, free]
+            length = [side[i] @ (x - s.centres[i]) - s.limits[i] for i in sums]
+            return np.concatenate([slope, s.a[rows] @ x - target, length])
+
+        wrong = defect()
+        for turn in range(60 if powered.any() else 3):
+            stretch = np.where(powered, 2.0 * np.abs(w), 1.0)
+            system[:nf, :nf] = block * stretch + np.diag(np.where(powered, 1.5 * self.power[free], 0.0))
+            system[nf : nf + nr, :nf] = s.a[np.ix_(rows, free)] * stretch
+            system[nf + nr :, :nf] = side[np.ix_(sums, free)] * stretch
+            step = _solved(system, wrong)
+            before, size = (w, state.y, state.mu, x), np.abs(wrong).max(initial=0.0)
+            share = 1.0
+            for _ in range(12 if powered.any() else 1):
+                w = before[0] - share * step[:nf]
+                state.y, state.mu, x = before[1].copy(), before[2].copy(), before[3].copy()
+                state.y[rows] -= share * step[nf : nf + nr]
+                state.mu[sums] -= share * step[nf + nr :]
+                x[free] = s.held[free] + np.where(powered, w * np.abs(w), w)
+                wrong = defect()
+                if np.abs(wrong).max(initial=0.0) <= size:
+                    break
+                share *= 0.5
+            if turn and np.abs(wrong).max(initial=0.0) >= 0.5 * size:
+                # no better than rounding: the one before is as good
+                if np.abs(wrong).max(initial=0.0) > size:
+                    w, state.y, state.mu, x = before
+                break
+        state.x = x
+        return state
+
+    def _counts(self, state: _State) -> Any:
+        """Where the side of a kink matters: where it costs, or its limit binds."""
+        return self.kinked | state.sum[:, None]
+
+    def _judge(self, state: _State) -> tuple[float, _State | None]:
+        """Return the relative violation of the optimality conditions, and the state that answers it."""
+        s, x = self.setting, state.x
+        smooth = self._slope(state, x)
+        jump = np.array([np.zeros(len(x)), self.price]) + (state.mu * state.sum)[:, None]
+        right = smooth + (jump * np.where(x >= s.centres, 1.0, -1.0)).sum(axis=0)
+        left = smooth + (jump * np.where(x > s.centres, 1.0, -1.0)).sum(axis=0)
+        scale = (
+            np.abs(self.form @ x).max()
+            + np.abs(self.gain).max()
+            + jump.max()
+            + np.abs(state.y).max(initial=0.0)
+        )
+        scale = scale or 1.0
+        room = np.abs(x).max() or 1.0
+        few = 1e-13
+        falls = np.where(x < s.upper, np.maximum(-right / scale, 0.0), 0.0)
+        rises = np.where(x > s.lower, np.maximum(left / scale, 0.0), 0.0)
+        out = np.maximum(np.maximum(s.lower - x, x - s.upper), 0.0) / room
+        value = s.a @ x
+        size = np.abs(s.a) @ np.abs(x) + room
+        over, under = (value - s.high) / size, (s.low - value) / size
+        length = np.abs(x - s.centres).sum(axis=1)
+        longer = np.where(np.isfinite(s.limits), (length - s.limits) / (length + room), -np.inf)
+        # a limit may push its own way only
+        equal = s.low == s.high
+        wrong_way = (
+            np.where(equal, 0.0, np.where(state.row > 0, state.y, -state.y) * (state.row != 0)) / scale
+        )
+        backward = np.where(state.sum, -state.mu, 0.0) / scale
+        idle = np.where(
+            (state.row != 0) & ~equal, np.abs(value - np.where(state.row < 0, s.low, s.high)) / size, 0.0
+        )
+        residual = max(
+            falls.max(),
+            rises.max(),
+            out.max(),
+            over.max(initial=0.0),
+            under.max(initial=0.0),
+            wrong_way.max(initial=0.0),
+            idle.max(initial=0.0),
+            float(longer.max()),
+            float(backward.max()),
+        )
+        after = _State(len(x), len(state.y))
+        after.x, after.y, after.mu = x, state.y, state.mu
+        after.pin, after.side = state.pin.copy(), state.side.copy()
+        after.row, after.sum = state.row.copy(), state.sum.copy()
+        free = state.pin == FREE
+        after.pin[free & (s.lower - x > few * room)] = LOWER
+        after.pin[free & (x - s.upper > few * room)] = UPPER
+        for which, pin in ((0, FLAT), (1, HELD)):
+            crossed = (
+                free & self._counts(state)[which] & (state.side[which] * (x - s.centres[which]) < -few * room)
+            )
+            after.pin[crossed] = pin
+        loosened = ~free & ((falls > few) | (rises > few))
+        after.pin[loosened] = FREE
+        upward = np.where(falls > few, 1.0, -1.0)
+        after.side = np.where(
+            loosened,
+            np.where(np.abs(x - s.centres) <= few * room, upward, np.sign(x - s.centres)),
+            after.side,
+        )
+        after.row[(state.row == 0) & (over > few)] = 1
+        after.row[(state.row == 0) & (under > few)] = -1
+        after.row[wrong_way > few] = 0
+        came = ~state.sum & (longer > few)
+        after.sum = (state.sum | came) & ~(backward > few)
+        for which in np.flatnonzero(came).tolist():
+            side = np.sign(x - s.centres[which])
+            after.side[which] = np.where(side == 0.0, 1.0, side)
+        same = (
+            (after.pin == state.pin).all()
+            and (after.side == state.side).all()
+            and (after.row == state.row).all()
+            and (after.sum == state.sum).all()
+        )
+        return float(max(residual, 0.0)), None if same else after
+
+
+def _solved(system: Floats, right: Floats) -> Floats:
+    """Solve; where the conditions depend on each other, the least change that meets them."""
+    if not len(right):
+        return right
+    try:
+        found = np.asarray(np.linalg.solve(system, right), dtype=np.float64)
+        if np.abs(system @ found - right).max() <= 1e-10 * (np.abs(right).max() + 1e-300):
+            return found
+    except np.linalg.LinAlgError:
+        pass
+    return np.asarray(np.linalg.lstsq(system, right, rcond=1e-13)[0], dtype=np.float64)

@@ -1,0 +1,353 @@
+"""Portfolios under general constraints: another solver, the conditions of optimality, contradictions."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.optimize import LinearConstraint, minimize
+
+import mmcore as mm
+from mmcore.errors import InvalidArgument, MissingExtra
+
+pytest.importorskip("piqp", reason="general constraints need the extra qp")
+
+
+def market(n, seed):
+    """Covariance, expected returns and holdings of n assets: three common factors."""
+    rng = np.random.default_rng(seed)
+    load = np.column_stack([rng.normal(1, 0.3, n) * 0.16, rng.normal(size=(n, 2)) * 0.08])
+    covariance = load @ load.T + np.diag(rng.uniform(0.1, 0.4, n) ** 2)
+    return (covariance + covariance.T) / 2, rng.normal(0.08, 0.05, n), rng.dirichlet(np.ones(n))
+
+
+def value(x, covariance, returns, risk_aversion, holdings, cost=0.0, power_cost=0.0):
+    trade = np.abs(x - holdings)
+    return (
+        0.5 * risk_aversion * x @ covariance @ x
+        - returns @ x
+        + np.sum(cost * trade)
+        + np.sum(power_cost * trade**1.5)
+    )
+
+
+def by_another_solver(covariance, returns, risk_aversion, holdings, limits):
+    """Least value by sequential quadratic programming in buys and sales, longs and shorts."""
+    n = len(returns)
+    cost, power = limits.get("cost", 0.0), limits.get("power_cost", 0.0)
+
+    def split(v):
+        return holdings + v[:n] - v[n : 2 * n], v[:n] + v[n : 2 * n]
+
+    def objective(v):
+        x, trade = split(v)
+        return (
+            0.5 * risk_aversion * x @ covariance @ x
+            - returns @ x
+            + np.sum(cost * trade)
+            + np.sum(power * np.maximum(trade, 0.0) ** 1.5)
+        )
+
+    def gradient(v):
+        x, trade = split(v)
+        g = risk_aversion * covariance @ x - returns
+        k = cost + 1.5 * power * np.sqrt(np.maximum(trade, 0.0)) + np.zeros(n)
+        return np.concatenate([g + k, -g + k, np.zeros(2 * n)])
+
+    meets = [
+        {"type": "eq", "fun": lambda v: split(v)[0].sum() - 1.0},
+        {"type": "eq", "fun": lambda v: split(v)[0] - v[2 * n : 3 * n] + v[3 * n :]},
+    ]
+    if "leverage" in limits:
+        meets.append({"type": "ineq", "fun": lambda v: limits["leverage"] - v[2 * n :].sum()})
+    if "turnover" in limits:
+        meets.append({"type": "ineq", "fun": lambda v: limits["turnover"] - v[: 2 * n].sum()})
+    if "groups" in limits:
+        members, low, high = limits["groups"]["some"]
+        meets.append({"type": "ineq", "fun": lambda v: high - split(v)[0][members].sum()})
+        meets.append({"type": "ineq", "fun": lambda v: split(v)[0][members].sum() - low})
+    start = np.concatenate([np.zeros(2 * n), holdings, np.zeros(n)])
+    found = minimize(
+        objective,
+        start,
+        jac=gradient,
+        bounds=[(0.0, None)] * (4 * n),
+        constraints=meets,
+        method="SLSQP",
+        options={"ftol": 1e-13, "maxiter": 1000},
+    )
+    return found.fun, split(found.x)[0]
+
+
+CASES = {
+    "leverage": {"leverage": 1.3},
+    "turnover": {"turnover": 0.4},
+    "group": {"groups": {"some": ([0, 2], 0.1, 0.3)}},
+    "linear and power costs": {"cost": 0.004, "power_cost": 0.03},
+    "all at once": {
+        "leverage": 1.2,
+        "turnover": 0.9,
+        "cost": 0.002,
+        "power_cost": 0.01,
+        "groups": {"some": ([1, 3], 0.2, 0.6)},
+    },
+}
+
+
+@pytest.mark.parametrize("limits", CASES.values(), ids=CASES)
+@pytest.mark.parametrize("seed", range(4))
+def test_another_solver_finds_no_better(limits, seed):
+    covariance, returns, holdings = market(5, seed)
+    limits = dict(limits)
+    if "groups" in limits:  # so that the holdings are feasible, from where the other solver starts
+        members, low, high = limits["groups"]["some"]
+        held = holdings[members].sum()
+        limits["groups"] = {"some": (members, min(low, held), max(high, held))}
+    for risk_aversion in (0.3, 4.0):
+        p = mm.mean_variance(covariance, returns, risk_aversion, holdings=holdings, **limits)
+        least, other = by_another_solver(covariance, returns, risk_aversion, holdings, limits)
+        assert p.objective == pytest.approx(
+            value(
+                p.weights,
+                covariance,
+                returns,
+                risk_aversion,
+                holdings,
+                limits.get("cost", 0.0),
+                limits.get("power_cost", 0.0),
+            ),
+            rel=1e-12,
+        )
+        assert p.objective <= least + 1e-9
+        assert p.objective == pytest.approx(least, abs=1e-6)
+        assert p.weights == pytest.approx(other, abs=5e-3)
+
+
+def assert_certified(p, covariance, returns, risk_aversion, holdings, limits, lower=-np.inf, upper=np.inf):
+    """The optimality conditions, written again from the multipliers that the result carries."""
+    x, n = p.weights, len(returns)
+    size = max(1.0, np.abs(x).max())
+    assert abs(x.sum() - 1.0) <= 4e-16 * n * size
+    assert p.residual < 1e-11
+    named = dict(p.constraint_multipliers)
+    g = risk_aversion * covariance @ x - returns - p.budget_multiplier
+    if "some" in str(list(named)):
+        y = named["groups['some']"]
+        members, low, high = limits["groups"]["some"]
+        total = x[members].sum()
+        assert total == pytest.approx(high if y < 0 else low, abs=1e-12 * size)
+        g[members] -= y
+    scale = np.abs(risk_aversion * covariance @ x).max() + np.abs(returns).max() + abs(p.budget_multiplier)
+    jumps = [(holdings, limits.get("cost", 0.0)), (holdings, -named.get("turnover", 0.0))]
+    jumps.append((np.zeros(n), -named.get("leverage", 0.0)))
+    g = g + 1.5 * limits.get("power_cost", 0.0) * np.sign(x - holdings) * np.sqrt(np.abs(x - holdings))
+    right, left = g.copy(), g.copy()
+    for at, jump in jumps:
+        assert jump >= 0.0
+        near = np.abs(x - at) <= 1e-12 * size
+        right += jump * np.where(near, 1.0, np.sign(x - at))
+        left += jump * np.where(near, -1.0, np.sign(x - at))
+    scale += sum(jump for _, jump in jumps)
+    assert (right[x < upper - 1e-12 * size] >= -1e-10 * scale).all()
+    assert (left[x > lower + 1e-12 * size] <= 1e-10 * scale).all()
+    if "leverage" in limits:
+        assert p.leverage <= limits["leverage"] * (1 + 1e-13)
+        assert "leverage" not in named or p.leverage == pytest.approx(limits["leverage"], rel=1e-12)
+    if "turnover" in limits:
+        assert p.turnover <= limits["turnover"] * (1 + 1e-12) + 1e-14 * size
+        assert "turnover" not in named or p.turnover == pytest.approx(limits["turnover"], rel=1e-11)
+
+
+@st.composite
+def problems(draw):
+    n = draw(st.integers(2, 20))
+    covariance, returns, holdings = market(n, draw(st.integers(0, 10**6)))
+    limits = {}
+    if draw(st.booleans()):
+        limits["leverage"] = draw(st.floats(1.0, 3.0))
+    if draw(st.booleans()):
+        limits["turnover"] = draw(st.floats(0.01, 2.0))
+    if draw(st.booleans()):
+        limits["cost"] = draw(st.floats(1e-4, 0.05))
+    if draw(st.booleans()):
+        limits["power_cost"] = draw(st.floats(1e-3, 0.3))
+    if draw(st.booleans()):
+        members = np.arange(1 + n // 2)
+        held = holdings[members].sum()
+        limits["groups"] = {"some": (members, 0.9 * held, min(1.1 * held, 1.0) if len(members) < n else None)}
+        if limits["groups"]["some"][2] is None:
+            del limits["groups"]
+    return covariance, returns, holdings, 10 ** draw(st.floats(-1.5, 1.5)), limits
+
+
+@given(problem=problems(), short=st.booleans())
+def test_the_conditions_of_optimality_hold(problem, short):
+    covariance, returns, holdings, risk_aversion, limits = problem
+    limits.setdefault("leverage", 5.0)
+    lower = -0.5 if short else 0.0
+    p = mm.mean_variance(
+        covariance, returns, risk_aversion, holdings=holdings, lower=lower, upper=1.5, **limits
+    )
+    assert_certified(p, covariance, returns, risk_aversion, holdings, limits, lower, 1.5)
+
+
+@given(problem=problems(), order=st.randoms(use_true_random=False))
+def test_units_and_order_change_nothing(problem, order):
+    covariance, returns, holdings, risk_aversion, limits = problem
+    limits.pop("groups", None)
+    limits.setdefault("leverage", 2.0)
+    p = mm.mean_variance(covariance, returns, risk_aversion, holdings=holdings, **limits)
+    # money for shares of one: x' = m x; risk aversion per money, power costs per root of money
+    money = 3e7
+    scaled = {**limits, "leverage": limits["leverage"] * money}
+    if "turnover" in limits:
+        scaled["turnover"] *= money
+    if "power_cost" in limits:
+        scaled["power_cost"] /= math.sqrt(money)
+    q = mm.mean_variance(
+        covariance, returns, risk_aversion / money, budget=money, holdings=holdings * money, **scaled
+    )
+    assert q.weights / money == pytest.approx(p.weights, abs=1e-10)
+    places = list(range(len(returns)))
+    order.shuffle(places)
+    r = mm.mean_variance(
+        covariance[np.ix_(places, places)],
+        returns[places],
+        risk_aversion,
+        holdings=holdings[places],
+        **limits,
+    )
+    assert r.weights == pytest.approx(p.weights[places], abs=1e-10)
+
+
+@given(n=st.integers(2, 12), seed=st.integers(0, 10**6), low=st.floats(-0.3, 0.0))
+def test_bounds_as_rows_give_the_answer_of_the_active_set(n, seed, low):
+    covariance, returns, _ = market(n, seed)
+    p = mm.mean_variance(covariance, returns, 2.0, lower=low, upper=0.9)
+    q = mm.mean_variance(covariance, returns, 2.0, constraints=(np.eye(n), low, 0.9))
+    assert q.weights == pytest.approx(p.weights, abs=1e-12)
+    assert q.budget_multiplier == pytest.approx(p.budget_multiplier, abs=1e-9) or p.active.all()
+    again = mm.mean_variance(covariance, returns, 2.0, constraints=LinearConstraint(np.eye(n), low, 0.9))
+    assert (again.weights == q.weights).all()
+
+
+def test_multipliers_are_what_a_unit_of_the_limit_is_worth():
+    covariance, returns, holdings = market(6, 3)
+    step = 1e-5
+
+    def best(**changed):
+        limits = {"leverage": 1.1, "turnover": 0.5, "groups": {"some": ([0, 1], 0.2, 0.25)}, **changed}
+        return mm.mean_variance(covariance, returns, 0.5, holdings=holdings, **limits)
+
+    p = best()
+    assert (
+        set(p.constraint_multipliers) == {"turnover", "groups['some']"} or len(p.constraint_multipliers) >= 2
+    )
+    for name in ("leverage", "turnover"):
+        limit = {"leverage": 1.1, "turnover": 0.5}[name]
+        slope = (best(**{name: limit + step}).objective - best(**{name: limit - step}).objective) / (2 * step)
+        assert p.constraint_multipliers.get(name, 0.0) == pytest.approx(slope, abs=1e-7)
+    more = best(groups={"some": ([0, 1], 0.2 + step, 0.25 + step)}).objective
+    less = best(groups={"some": ([0, 1], 0.2 - step, 0.25 - step)}).objective
+    assert p.constraint_multipliers["groups['some']"] == pytest.approx((more - less) / (2 * step), abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"cost": 0.003},
+        {"cost": 0.003, "turnover": 0.6},
+        {"power_cost": 0.02, "leverage": 1.5},
+        {"groups": {"some": ([0, 1], None, 0.3)}},
+    ],
+)
+def test_targets_are_met_after_costs_on_one_curve(limits):
+    covariance, returns, holdings = market(8, 5)
+    problem = mm.MeanVariance(covariance, holdings=holdings, lower=-0.2, upper=0.8, **limits)
+    p = problem.solve(returns, 1.7)
+    assert problem.solve(returns, target_return=p.net_return).weights == pytest.approx(p.weights, abs=1e-8)
+    q = problem.solve(returns, target_risk=p.risk)
+    assert q.risk == pytest.approx(p.risk, rel=1e-12)
+    assert q.weights == pytest.approx(p.weights, abs=1e-8)
+    further = problem.solve(returns, 1.2)
+    wanted = [p.net_return, 0.5 * (p.net_return + further.net_return)]
+    points = mm.efficient_frontier(
+        covariance, returns, lower=-0.2, upper=0.8, holdings=holdings, targets=wanted, **limits
+    )
+    assert points.returns == pytest.approx(wanted, rel=1e-12)
+    assert p.risk < points.risks[1] < further.risk
+    with pytest.raises(InvalidArgument, match="target_return must be at most"):
+        problem.solve(returns, target_return=3.0)
+    with pytest.raises(InvalidArgument, match="target_risk must be at least"):
+        problem.solve(returns, target_risk=1e-3)
+
+
+def test_a_singular_covariance_is_no_special_case():
+    rng = np.random.default_rng(0)
+    sample = rng.normal(size=(6, 12)) * 0.2
+    covariance, returns = np.cov(sample, rowvar=False), rng.normal(0.08, 0.05, 12)
+    for risk_aversion in (0.1, 1.0, 10.0):
+        p = mm.mean_variance(covariance, returns, risk_aversion, leverage=1.6)
+        assert_certified(p, covariance, returns, risk_aversion, np.zeros(12), {"leverage": 1.6})
+    with pytest.raises(InvalidArgument, match="without risk that earns a return"):
+        mm.mean_variance(covariance, returns, constraints=(np.eye(12)[:1], 0.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"groups": {"a": ([0, 1, 2], None, 0.5)}}, r"budget, groups\['a'\]: together they are short by 0.5"),
+        (
+            {"groups": {"a": ([0, 1], None, 0.5)}, "upper": [1.0, 1.0, 0.2]},
+            r"budget, groups\['a'\], upper\[2\]: together they are short by 0.3",
+        ),
+        ({"leverage": 0.9}, "budget, leverage: together they are short by 0.1"),
+        ({"turnover": 0.1, "holdings": [0.0, 0.0, 0.5]}, "budget, turnover: together they are short by 0.4"),
+        (
+            {"constraints": [([1.0, 0, 0], 0.6, np.inf), ([1.0, 0, 0], -np.inf, 0.5)]},
+            r"constraints\[0\], constraints\[1\]: together they are short by 0.1",
+        ),
+    ],
+)
+def test_what_excludes_each_other_is_named(limits, words):
+    with pytest.raises(InvalidArgument, match=words):
+        mm.mean_variance(np.diag([1.0, 2.0, 3.0]), [0.1, 0.2, 0.3], **limits)
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"leverage": -1.0}, "leverage must be a finite number >= 0, got -1.0"),
+        ({"leverage": math.nan}, "leverage must be a finite number >= 0, got nan"),
+        ({"turnover": "much", "holdings": 0.5}, "turnover must be a finite number >= 0, got 'much'"),
+        ({"turnover": 0.1}, "turnover needs the holdings"),
+        ({"power_cost": 0.1}, "power_cost needs the holdings"),
+        ({"power_cost": [0.1, -0.2], "holdings": 0.5}, r"power_cost\[1\] must be numbers >= 0, got -0.2"),
+        ({"constraints": 3}, "constraints must be a LinearConstraint"),
+        (
+            {"constraints": ([1.0, 2.0, 3.0], 0.0, 1.0)},
+            r"constraints must be rows of 2 numbers, got .*\(1, 3\)",
+        ),
+        ({"constraints": (["a", "b"], 0.0, 1.0)}, "constraints must be rows of numbers"),
+        (
+            {"constraints": ([1.0, math.inf], 0.0, 1.0)},
+            r"constraints\[0\] must be rows of finite numbers, got inf",
+        ),
+        ({"constraints": ([1.0, 1.0], math.nan, 1.0)}, r"constraints\[0\] must be numbers, got nan"),
+        ({"constraints": ([1.0, 1.0], 2.0, 1.0)}, r"constraints\[0\] must have a low side .* got 2 and 1"),
+        ({"groups": {"a": [0]}}, r"groups\['a'\] must be \(members, low, high\)"),
+        ({"groups": {"a": ([0, 2], 0, 1)}}, r"groups\['a'\] must be different assets' numbers .* got 2"),
+        ({"groups": {"a": ([0.5], 0, 1)}}, r"groups\['a'\] must be a list of assets' numbers"),
+        ({"groups": {"a": ([1, 1], 0, 1)}}, r"groups\['a'\] must be different"),
+    ],
+)
+def test_bad_limits_are_named(limits, words):
+    with pytest.raises(InvalidArgument, match=words):
+        mm.mean_variance([[1.0, 0.2], [0.2, 2.0]], [0.1, 0.2], **limits)
+
+
+def test_the_extra_is_named_where_it_is_missing(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "piqp", None)
+    with pytest.raises(MissingExtra, match=r"general constraints needs an optional dependency.*\[qp\]"):
+        mm.mean_variance([[1.0, 0.2], [0.2, 2.0]], [0.1, 0.2], leverage=1.5)
