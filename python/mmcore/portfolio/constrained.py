@@ -17,8 +17,8 @@ see which assets are pinned and which limits bind. Given those, the rest is a sq
 rounding; pins and limits that it contradicts are exchanged. With the cost of the power 3/2 piqp solves
 programs in which :math:`|z|^{3/2}` is replaced by the parabola that touches it from above at the last answer
 (each halves the error of log z at least); the square system is then solved by Newton's method in
-:math:`w = \mathrm{sign}(z)\sqrt{|z|}`, in which the cost's slope, :math:`\tfrac32\pi w`, is linear: nothing is
-singular at z = 0.
+:math:`w = \mathrm{sign}(z)\sqrt{|z|}`, in which the cost's slope, :math:`\tfrac32\pi w`, is linear, and
+which is regular at z = 0.
 
 Source: Hunter and Lange, *A tutorial on MM algorithms* (2004), for majorisation; Almgren, Thum, Hauptmann and
 Li, *Direct estimation of equity market impact* (2005), for costs of a power near 3/2.

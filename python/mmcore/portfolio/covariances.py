@@ -23,7 +23,7 @@ _SYMMETRY = 1e-10
 def as_matrix(covariance: Any) -> Floats:
     """Return the covariance as a square float matrix; its values are checked by who uses them."""
     try:
-        matrix = np.asarray(covariance, dtype=np.float64)
+        matrix: Floats = np.asarray(covariance, np.float64)
     except (TypeError, ValueError):
         raise InvalidArgument(
             argument="covariance", value=covariance, allowed="a square matrix of numbers"

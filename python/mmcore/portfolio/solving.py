@@ -20,18 +20,19 @@ risk rise with the risk tolerance 1/λ along the same curve of solutions; a targ
 **Certificate.** With the gradient :math:`m = \lambda\Sigma x - r - \nu 1` the answer is optimal when m +
 κ·sign vanishes on free assets and has the right sign at bounds. The violation, relative to the size of the
 terms :math:`\lambda\Sigma x`, r and :math:`\nu`, is the result's ``residual``; it is computed from the
-covariance as given, both triangles of it.
+covariance as given, the whole of it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg.blas import dtrsv
+from scipy.linalg.blas import daxpy, ddot, dgemv, dnrm2, dscal, dtrsv
 from scipy.linalg.lapack import dpotrf, dpotrs
 
 from ..errors import InvalidArgument, NoConvergence, Unsupported
@@ -47,6 +48,13 @@ Floats = NDArray[np.float64]
 _RESIDUAL = 1e-9
 """An answer with a larger relative residual is looked into, and refused where nothing explains it."""
 _SINGULAR = 1e-11
+
+
+@lru_cache(maxsize=16)
+def _unit(n: int) -> Floats:
+    ones = np.ones(n)
+    ones.flags.writeable = False
+    return ones
 
 
 class Portfolio:
@@ -289,11 +297,59 @@ class MeanVariance:
         if repair is not None:
             matrix = repaired(matrix, repair)
         self.covariance = matrix
-        n = len(matrix)
-        if budget is not None:
+        if budget is not None and not (type(budget) is float and -math.inf < budget < math.inf):
             budget = _number("budget", budget)
         self.budget = budget
-        self.bounded = lower is not None or upper is not None
+        self._unit = _unit(len(matrix))
+        self._factor, info = dpotrf(matrix.T, 1, 0)
+        self._ones: Floats | None = None
+        # a closed form finds an unequal other triangle in its residual
+        if info or not (
+            lower is upper is holdings is cost is power_cost is constraints is groups is leverage is None
+            and turnover is None
+        ):
+            self._check(bool(info))
+            self._limit(
+                lower, upper, holdings, cost, power_cost, constraints, groups, leverage, turnover
+            )
+
+    # what holds for a problem without limits; two in five of its microseconds would go into setting them
+    bounded = _priced = singular = _warm = False
+    lower: Floats
+    upper: Floats
+    holdings: Floats | None = None
+    cost: Floats | None = None
+    power_cost: Floats | None = None
+    _constrained: Constrained | None = None
+    _set: ActiveSet | None = None
+    _total = 0.0
+
+    def _check(self, indefinite: bool) -> None:
+        """Refuse what is no covariance; find out whether it is singular."""
+        matrix = self.covariance
+        if indefinite:
+            refuse(matrix)
+            self.singular = True
+        else:
+            if not (matrix == matrix.T).all():
+                refuse(matrix)
+            least = self._factor.diagonal().min()
+            self.singular = bool(least**2 <= _SINGULAR * matrix.diagonal().max())
+
+    def _limit(
+        self,
+        lower: ArrayLike | None,
+        upper: ArrayLike | None,
+        holdings: ArrayLike | None,
+        cost: ArrayLike | None,
+        power_cost: ArrayLike | None,
+        constraints: Any,
+        groups: Mapping[str, Any] | None,
+        leverage: float | None,
+        turnover: float | None,
+    ) -> None:
+        """Take over bounds, costs and general constraints."""
+        n = len(self.covariance)
         self.holdings = None if holdings is None else as_vector("holdings", holdings, n)
         self.cost = None if cost is None else _price("cost", cost, n)
         self.power_cost = None if power_cost is None else _price("power_cost", power_cost, n)
@@ -304,35 +360,17 @@ class MeanVariance:
                     raise InvalidArgument(
                         f"{name} needs the holdings that are traded from", argument="holdings"
                     )
-        self._unit = np.ones(n)
-        self._ones: Floats | None = None
-        self._total = 0.0
-        self._set: ActiveSet | None = None
-        self._warm = False
-        factor, info = dpotrf(matrix.T, lower=1, clean=0)
-        self._factor = factor
-        self.singular = False
-        general = [power_cost, constraints, groups, leverage, turnover]
-        limited = any(given is not None for given in general)
-        if info or self.bounded or self._priced or limited:
-            # a closed form finds an unequal other triangle in its residual
-            if info == 0 and not (matrix == matrix.T).all():
-                refuse(matrix)
-            if info:
-                self.singular = refuse(matrix) or True
-            else:
-                pivots = factor.diagonal()
-                self.singular = bool(pivots.min() ** 2 <= _SINGULAR * matrix.diagonal().max())
+        self.bounded = lower is not None or upper is not None
         if self.bounded:
             self.lower = as_vector("lower", -np.inf if lower is None else lower, n, infinite=True)
             self.upper = as_vector("upper", np.inf if upper is None else upper, n, infinite=True)
             self._feasible()
-        self._constrained: Constrained | None = None
-        if limited:
+        general = (power_cost, constraints, groups, leverage, turnover)
+        if any(given is not None for given in general):
             nothing = np.zeros(n)
             self._constrained = Constrained(
-                matrix,
-                Rows(n, budget, constraints, groups),
+                self.covariance,
+                Rows(n, self.budget, constraints, groups),
                 self.lower if self.bounded else np.full(n, -np.inf),
                 self.upper if self.bounded else np.full(n, np.inf),
                 nothing if self.holdings is None else self.holdings,
@@ -365,8 +403,8 @@ class MeanVariance:
     # -- pieces of the certificate -----------------------------------------------------------------
 
     def gradient(self, x: Floats, returns: Floats | None, risk_aversion: float) -> Floats:
-        """Return λΣx − r, from both triangles of the covariance."""
-        g = (0.5 * risk_aversion) * (self.covariance @ x + x @ self.covariance)
+        """Return λΣx − r, from the whole of the covariance as given."""
+        g = risk_aversion * (self.covariance @ x)
         if returns is not None:
             g -= returns
         return g
@@ -535,21 +573,31 @@ class MeanVariance:
             x = self._of_ones()
             multiplier = risk_aversion * budget / self._total
             x = x * (multiplier / risk_aversion)
-        elif self._ones is None:
-            both = np.ones((2, len(returns)))
-            both[1] = returns
-            ones, x = dpotrs(self._factor, both.T, lower=1, overwrite_b=1)[0].T
-            self._ones, self._total = ones, float(self._unit.dot(ones))
-            multiplier = (risk_aversion * budget - float(self._unit.dot(x))) / self._total
-            x = (x + multiplier * ones) / risk_aversion
         else:
-            x = self._against(returns)
-            multiplier = (risk_aversion * budget - float(self._unit.dot(x))) / self._total
-            x = (x + multiplier * self._ones) / risk_aversion
-        residual = self._residual(x, returns, risk_aversion, multiplier)
+            x = self._solved(returns)
+            multiplier = (risk_aversion * budget - ddot(self._unit, x)) / self._total
+            x = dscal(1.0 / risk_aversion, daxpy(self._ones, x, a=multiplier))
+        miss = 0.0
+        if budget is not None:
+            miss = budget - ddot(self._unit, x)
+            if abs(miss) > 4e-16 * math.sqrt(len(x)) * abs(budget):
+                # what the sum lost by rounding, along the line on which the other conditions hold
+                share = miss / self._total
+                x = daxpy(self._of_ones(), x, a=share)
+                multiplier += risk_aversion * share
+                miss = budget - ddot(self._unit, x)
+        residual = self._residual(x, returns, risk_aversion, multiplier, miss)
         if not residual <= _RESIDUAL:
             self._explain(returns, residual)
         return Portfolio(self, x, returns, risk_aversion, multiplier, residual)
+
+    def _solved(self, returns: Any) -> Any:
+        """Solve Σw = r, and Σu = 1 with it the first time."""
+        if self._ones is not None:
+            return self._against(returns)
+        self._ones, found = dpotrs(self._factor, np.array((self._unit, returns)).T, 1, 1)[0].T
+        self._total = ddot(self._unit, self._ones)
+        return found
 
     def _against(self, right: Any) -> Floats:
         """Solve Σx = right; two substitutions are faster than the LAPACK driver for one right-hand side."""
@@ -559,31 +607,29 @@ class MeanVariance:
     def _of_ones(self) -> Floats:
         if self._ones is None:
             self._ones = self._against(self._unit)
-            self._total = float(self._unit.dot(self._ones))
+            self._total = ddot(self._unit, self._ones)
         return self._ones
 
-    def _residual(self, x: Floats, returns: Floats | None, risk_aversion: float, multiplier: float) -> float:
-        """Norm of the gradient over the norms of its terms, or the miss of the budget where that is more."""
-        covariance = self.covariance
-        curve = covariance.dot(x)
-        curve += x.dot(covariance)
-        curve *= 0.5 * risk_aversion
-        scale = math.sqrt(curve.dot(curve)) + abs(multiplier) * math.sqrt(len(x))
-        if returns is not None:
-            scale += math.sqrt(returns.dot(returns))
-            curve -= returns
-        curve -= multiplier
+    def _residual(
+        self, x: Floats, returns: Floats | None, risk_aversion: float, multiplier: float, miss: float
+    ) -> float:
+        """Norm of the gradient over those of r and ν, or the miss of the budget where that is more."""
+        scale = abs(multiplier) * math.sqrt(len(x))
+        if returns is None:
+            curve = risk_aversion * self.covariance.dot(x)
+        else:
+            curve = dgemv(risk_aversion, self.covariance.T, x, -1.0, returns, trans=1)
+            scale += dnrm2(returns)
+        curve = daxpy(self._unit, curve, a=-multiplier)
         if self.singular:
             scale = max(scale, self.scale(x, curve, multiplier, returns, risk_aversion))
         if not scale > 0.0:
             return 0.0 if scale == 0.0 else math.nan
-        residual = math.sqrt(curve.dot(curve)) / scale
-        if self.budget is not None:
-            short = abs(float(self._unit.dot(x)) - self.budget)
-            if short > residual * abs(self.budget):
-                # of the size of x, and of what it was the difference of
-                size = abs(self.budget) + math.sqrt(x.dot(x)) + abs(multiplier) * self._total / risk_aversion
-                residual = max(residual, short / size)
+        residual = dnrm2(curve) / scale
+        if miss:
+            # of the size of x, and of what it was the difference of
+            size = abs(self.budget or 0.0) + dnrm2(x) + abs(multiplier) * self._total / risk_aversion
+            residual = max(residual, abs(miss) / size)
         return residual
 
     def _explain(self, returns: Floats | None, residual: float) -> None:
@@ -613,7 +659,8 @@ class MeanVariance:
             right = np.append(r / (risk_aversion * size), self.budget)
             solved = np.asarray(np.linalg.lstsq(system, right, rcond=None)[0], np.float64)
             x, multiplier = solved[:n], -float(solved[n]) * risk_aversion * size
-        residual = self._residual(x, returns, risk_aversion, multiplier)
+        miss = 0.0 if self.budget is None else self.budget - float(x.sum())
+        residual = self._residual(x, returns, risk_aversion, multiplier, miss)
         if not residual <= _RESIDUAL:
             raise InvalidArgument(
                 "the covariance has a direction without risk that earns a return: bound the holdings",
