@@ -32,7 +32,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.lapack import dpotrf, dpotrs
+from scipy.linalg.blas import daxpy, ddot
+from scipy.linalg.lapack import dposv, dpotrf, dpotrs
 
 from ..errors import InvalidArgument, NoConvergence
 
@@ -42,6 +43,9 @@ Floats = NDArray[np.float64]
 
 _PIVOT = 1e-10
 """In a singular covariance a pivot below this share of its diagonal entry is a linear dependence."""
+
+_C0, _C1, _ONES, _PULL, _HEAD = range(5)
+"""Rows above those of the free assets: the linear terms, ones, the pull of what is held at nodes."""
 
 
 class ActiveSet:
@@ -79,28 +83,40 @@ class ActiveSet:
         self.free = np.empty(0, dtype=np.intp)
         self.x = np.zeros(n)
         self.ray = np.zeros(n)  # slope of the solution where the last path ended
-        self._pull: Floats | None = None  # covariance times what is held at nodes
-        self._fixed = 0.0  # its sum
+        self._fixed = 0.0  # sum of what is held at nodes
+        self._held = False  # whether anything is
         self._stale = True
         self.steps = 0
-        self._rows = np.empty((min(n, 64), n))  # covariance rows of the free assets, in their order
+        # the gradient's two lines are one product: of what multiplies these rows, and the rows
+        self._rows = np.zeros((_HEAD + min(n, 64), n))
+        self._rows[_ONES] = 1.0
+        self._by = np.zeros((2, _HEAD + n))
+        self._by[0, _C0] = self._by[1, _C1] = -1.0
+        self._by[0, _PULL] = 1.0
+        self._order = np.empty(n, dtype=np.intp)
+        self._sloped = bool(slopes[1:-1].any())
+        self.line = np.zeros((2, 0))  # of the free assets, in their order
 
     # -- where it stands ---------------------------------------------------------------------------
 
     def place(self, x: Floats, at: NDArray[np.intp], free: NDArray[np.intp]) -> None:
         """Stand at a feasible x: the free assets inside segment ``at``, the others at node ``at``."""
         self.x, self.at = x, at
-        self.free = free[:0]
+        self.free = self._order[:0]
         self._stale = True
         for j in free:
             self._enter(int(j))
 
     def _enter(self, j: int) -> None:
         k = len(self.free)
-        if k == len(self._rows):
+        if _HEAD + k == len(self._rows):
             self._rows = np.concatenate([self._rows, np.empty((max(k, 16), len(self.x)))])
-        np.add(self.covariance[j], self.shift, out=self._rows[k])
-        self.free = np.append(self.free, j)
+        if self.shift:
+            np.add(self.covariance[j], self.shift, out=self._rows[_HEAD + k])
+        else:
+            self._rows[_HEAD + k] = self.covariance[j]
+        self._order[k] = j
+        self.free = self._order[: k + 1]
         self._stale = self._stale or self.x[j] != 0.0
 
     def _leave(self, i: int) -> None:
@@ -108,29 +124,36 @@ class ActiveSet:
         last = len(self.free) - 1
         if i < last:
             self.free[i] = self.free[last]
-            self._rows[i] = self._rows[last]
-        self.free = self.free[:last]
+            self._rows[_HEAD + i] = self._rows[_HEAD + last]
+        self.free = self._order[:last]
 
     def _hold(self) -> None:
         """Take stock of what is held at nodes; done when one with a holding has come or gone."""
         fixed = self.x.copy()
         fixed[self.free] = 0.0
         used = np.flatnonzero(fixed)
-        self._stale, self._pull, self._fixed = False, None, 0.0
-        if used.size:
-            if 4 * used.size < len(fixed):
-                self._pull = fixed[used] @ self.covariance[used]
-            else:
-                self._pull = self.covariance @ fixed
-            self._fixed = float(fixed.sum())
-            if self.shift:
-                self._pull = self._pull + self.shift * self._fixed
+        self._stale, self._held, self._fixed = False, bool(used.size), 0.0
+        pull = self._rows[_PULL]
+        if not used.size:
+            pull[:] = 0.0
+            return
+        pull[:] = self._drawn(fixed)
+        self._fixed = float(fixed.sum())
+        if self.shift:
+            pull += self.shift * self._fixed
+
+    def _drawn(self, x: Floats) -> Floats:
+        """Return Σx, from the rows of what is held where that is little."""
+        used = np.flatnonzero(x)
+        if 8 * used.size < len(x):
+            return np.asarray(x[used] @ self.covariance[used])
+        return np.asarray(self.covariance.dot(x))
 
     def _factor(self) -> tuple[Any, bool]:
         """Cholesky factor of the free block, and whether the last asset depends on the others."""
-        block = self._rows[: len(self.free)].take(self.free, axis=1)
+        block = self._rows[_HEAD : _HEAD + len(self.free)].take(self.free, axis=1, mode="clip")
         least = self._least * block[-1, -1]  # read before the factor takes its place
-        factor, info = dpotrf(block.T, lower=1, clean=0, overwrite_a=1)
+        factor, info = dpotrf(block.T, 1, 0, 1)
         if info > 0:
             return factor, True
         last = factor[-1, -1]
@@ -163,7 +186,9 @@ class ActiveSet:
         if len(self.free):
             factor, dependent = self._factor()
             if not dependent:
-                self.x[self.free] = self.lines(np.array([c, np.zeros(len(c))]), factor)[0, self.free]
+                self._aim(np.array([c, np.zeros(len(c))]))
+                self.lines(factor)
+                self.x[self.free] = self.line[0]
 
     def guess(self, c: Floats, first: Floats | None, rounds: int = 12) -> bool:
         """Exchange all offenders at once until none is left (block pivoting); say whether that happened.
@@ -178,27 +203,36 @@ class ActiveSet:
         state = np.zeros(n, dtype=np.int8)  # -1 at the lower node, 1 at the upper, 0 free
         if first is not None:
             state[first < low], state[first > high] = -1, 1
-        line = np.array([c, np.zeros(n)])
         fewest, patience = n + 1, 3
         for _ in range(rounds):
             x = np.where(state < 0, low, np.where(state > 0, high, 0.0))
             free = np.flatnonzero(state == 0)
-            if not len(free) and self.budget is not None:
-                return False
-            self.x, self.at, self.free = x, np.where(state < 0, 0, 1).astype(np.intp), free
-            self._rows = self.covariance[free] + self.shift if self.shift else self.covariance[free]
-            self._stale = True
-            factor, dependent = self._factor() if len(free) else (None, False)
-            if dependent:
-                return False
-            found = self.lines(line, factor)[0]
-            x[free] = found[free]
+            if not len(free):
+                if self.budget is not None:
+                    return False
+                m = self.covariance.dot(x) - c
+            else:
+                block = self.covariance.take(free, axis=0).take(free, axis=1, mode="clip")
+                if self.shift:
+                    block += self.shift
+                pull = self._drawn(x)
+                right = np.array([c[free] - pull[free] - self.shift * x.sum(), np.ones(len(free))])
+                _, solved, info = dposv(block.T, right.T, 1)
+                if info:
+                    return False
+                value, unit = solved.T
+                if self.budget is not None:
+                    value += (self.budget - x.sum() - value.sum()) / unit.sum() * unit
+                x[free] = value
+                m = self._drawn(x) - c
+                if self.budget is not None:
+                    m -= m[free].mean()
             inside = state == 0
             below, above = inside & (x < low), inside & (x > high)
-            back = ((state < 0) & (found < 0.0)) | ((state > 0) & (found > 0.0))
+            back = ((state < 0) & (m < 0.0)) | ((state > 0) & (m > 0.0))
             wrong = int(below.sum() + above.sum() + back.sum())
             if not wrong:
-                return True
+                return self._found(state, free, c)
             if wrong >= fewest:
                 patience -= 1
                 if not patience:
@@ -207,57 +241,87 @@ class ActiveSet:
             state[below], state[above], state[back] = -1, 1, 0
         return False
 
+    def _found(self, state: NDArray[np.int8], free: NDArray[np.intp], c: Floats) -> bool:
+        """Stand at the optimum of c with these assets free; say whether their block is regular."""
+        self.x = np.where(state < 0, self.nodes[0], np.where(state > 0, self.nodes[1], 0.0))
+        self.at = np.where(state < 0, 0, 1).astype(np.intp)
+        self._seat(free)
+        if len(free):
+            factor, dependent = self._factor()
+            if dependent:
+                return False
+            self._aim(np.array([c, np.zeros(len(c))]))
+            self.lines(factor)
+            self.x[free] = self.line[0]
+        return True
+
     # -- the path ----------------------------------------------------------------------------------
 
-    def lines(self, c: Floats, factor: Any) -> Floats:
+    def _aim(self, c: Floats) -> None:
+        """Take c[0] + theta c[1] for the linear terms."""
+        self._rows[: _C1 + 1] = c
+
+    def _seat(self, free: NDArray[np.intp]) -> None:
+        """Make these assets the free ones, all at once."""
+        k = len(free)
+        if _HEAD + k > len(self._rows):
+            self._rows = np.concatenate([self._rows[:_HEAD], np.empty((k, len(self.x)))])
+        rows = self._rows[_HEAD : _HEAD + k]
+        self.covariance.take(free, axis=0, out=rows, mode="clip")
+        if self.shift:
+            rows += self.shift
+        self._order[:k] = free
+        self.free, self._stale = self._order[:k], True
+
+    def lines(self, factor: Any) -> Floats:
         """Return value and slope in theta, of the solution for free assets and the multiplier for others."""
         if self._stale:
             self._hold()
-        free, k = self.free, len(self.free)
-        if not k:
-            found = np.negative(c)
-            if self._pull is not None:
-                found[0] += self._pull
-            return found
-        right = np.ones((3, k))
-        c.take(free, axis=1, out=right[:2])
-        right[0] -= self.slopes[self.at[free], free]
-        if self._pull is not None:
-            right[0] -= self._pull[free]
-        nu, tilt = 0.0, 0.0
-        if self.budget is None:
-            line = dpotrs(factor, right[:2].T, lower=1)[0].T
-        else:
-            # equal terms then give exact zeros; the budget makes what is taken off a constant
-            shared = float(right[1, 0])
-            right[1] -= shared
-            solved = dpotrs(factor, right.T, lower=1)[0].T
-            value, slope, unit = solved
-            left = self.budget - self._fixed
-            line = solved[:2]
-            if k > 1:
-                total = float(unit.sum())
-                # once more for the rounding of an ill-conditioned block
-                for _ in range(2):
-                    more = (left - float(value.sum())) / total
-                    less = -float(slope.sum()) / total
-                    value += more * unit
-                    slope += less * unit
-                    nu, tilt = nu + more, tilt + less
+        free, k, by = self.free, len(self.free), self._by
+        nu = tilt = 0.0
+        if k:
+            right = self._rows[:_HEAD].take(free, axis=1, mode="clip")
+            if self._held:
+                right[_C0] -= right[_PULL]
+            if self._sloped:
+                right[_C0] -= self.slopes[self.at[free], free]
+            self.line = line = right[: _C1 + 1]
+            if self.budget is None:
+                dpotrs(factor, line.T, 1, 1)
             else:
-                # the budget alone settles a single free asset: without a slope made of rounding
-                nu, tilt = (left - float(value[0])) / float(unit[0]), 0.0
-                value[0], slope[0] = left, 0.0
-            tilt -= shared
-        found = np.asarray(line @ self._rows[:k])
-        found -= c
-        if self._pull is not None:
-            found[0] += self._pull
-        if self.budget is not None:
-            found[0] -= nu
-            found[1] -= tilt
-        found[:, free] = line
+                # equal terms then give exact zeros; the budget makes what is taken off a constant
+                shared = float(right[_C1, 0])
+                right[_C1] -= shared
+                dpotrs(factor, right[: _ONES + 1].T, 1, 1)
+                nu, tilt = self._balance(right[_C0], right[_C1], right[_ONES])
+                tilt -= shared
+            by[:, _HEAD : _HEAD + k] = line
+        by[0, _ONES], by[1, _ONES] = -nu, -tilt
+        found: Floats = np.dot(by[:, : _HEAD + k], self._rows[: _HEAD + k])
+        if k:
+            found[:, free] = self.line
         return found
+
+    def _balance(self, value: Floats, slope: Floats, unit: Floats) -> tuple[float, float]:
+        """Add what meets the budget to the solutions without it; return its multiplier's value and slope."""
+        k = len(value)
+        left = self.budget - self._fixed  # type: ignore[operator]
+        if k == 1:
+            # the budget alone settles a single free asset: without a slope made of rounding
+            nu = (left - float(value[0])) / float(unit[0])
+            value[0], slope[0] = left, 0.0
+            return nu, 0.0
+        ones = self._rows[_ONES, :k]
+        total = ddot(ones, unit)
+        nu = tilt = 0.0
+        # once more for the rounding of an ill-conditioned block
+        for _ in range(2):
+            more = (left - ddot(ones, value)) / total
+            less = -ddot(ones, slope) / total
+            daxpy(unit, value, a=more)
+            daxpy(unit, slope, a=less)
+            nu, tilt = nu + more, tilt + less
+        return nu, tilt
 
     def _marks(self) -> Floats:
         """Where each line stops as it falls and as it rises: nodes of free assets, edges of multipliers."""
@@ -286,15 +350,16 @@ class ActiveSet:
             return self._follow(c, start, end, visit)
 
     def _follow(self, c: Floats, theta: float, end: float, visit: Any) -> float:
+        self._aim(c)
         factor, _ = self._factor() if len(self.free) else (None, False)
         limit = self.steps + 50 * len(self.x) + 1000
         marks = self._marks()
+        low, high = marks
         x = self.x
         while True:
-            lines = self.lines(c, factor)
-            value, slope = lines
+            value, slope = self.lines(factor)
             falls = slope < 0.0
-            when = np.where(falls, marks[0], marks[1])
+            when = np.where(falls, low, high)
             when -= value
             when /= slope
             when[slope == 0.0] = np.inf
@@ -302,18 +367,21 @@ class ActiveSet:
             free = self.free
             stop = max(float(when[j]), theta)
             # of several at once one that leaves goes first: the free block stays as regular as it can
-            among = when[free]
-            i = int(among.argmin()) if len(free) else -1
+            i = -1
+            if len(free):
+                among = when.take(free, mode="clip")
+                i = int(among.argmin())
             leaves = i >= 0 and bool(among[i] <= stop)
             if leaves:
                 j = int(free[i])
             if stop >= end or stop == np.inf:
-                x[free] = value[free] + (end if np.isfinite(end) else theta) * slope[free]
+                x[free] = self.line[0] + (end if np.isfinite(end) else theta) * self.line[1]
                 self.ray = np.zeros(len(x))
-                self.ray[free] = slope[free]
+                self.ray[free] = self.line[1]
                 return end
             theta = stop
-            x[free] = value[free] + theta * slope[free]
+            if len(free):
+                x[free] = daxpy(self.line[1], self.line[0], a=theta)
             self.steps += 1
             if self.steps > limit:
                 raise NoConvergence(f"the active set has not settled after {self.steps} steps")
@@ -330,7 +398,7 @@ class ActiveSet:
                 if len(self.free) == count + 1:
                     marks[0, j], marks[1, j] = self.nodes[self.at[j] - 1, j], self.nodes[self.at[j], j]
                 else:
-                    marks = self._marks()
+                    low, high = marks = self._marks()
             if visit is not None and visit(theta, x):
                 return theta
 

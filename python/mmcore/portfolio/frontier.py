@@ -49,24 +49,41 @@ class Frontier:
         returns = as_vector("expected_returns", expected_returns, len(problem.covariance))
         self.problem, self.expected_returns = problem, returns
         self.ray: Floats
-        least = problem.solve(None)
         if problem.bounded:
-            knots, points = [0.0], [least.weights]
-
-            def visit(t: float, x: Floats) -> None:
-                if t > knots[-1]:
-                    knots.append(t)
-                    points.append(x.copy())
-                else:
-                    points[-1] = x.copy()
-
-            work: Any = problem._set
-            problem._warm = False
-            work.follow(np.array([np.zeros(len(returns)), returns]), 0.0, math.inf, visit)
-            self.risk_tolerance, self.weights, self.ray = np.array(knots), np.array(points), work.ray
+            self._follow()
         else:
+            least = problem.solve(None)
             self.risk_tolerance, self.weights = np.zeros(1), least.weights[None]
             self.ray = self._direction(least)
+
+    def _follow(self) -> None:
+        """Walk all turning points: down from the highest return where that is a corner, else up."""
+        problem, returns = self.problem, self.expected_returns
+        knots: list[float] = []
+        points: list[Floats] = []
+
+        def visit(t: float, x: Floats) -> None:
+            if knots and abs(t) == knots[-1]:
+                points[-1] = x.copy()
+            else:
+                knots.append(abs(t))
+                points.append(x.copy())
+
+        work = problem._active_set()
+        line = np.array([np.zeros(len(returns)), returns])
+        problem._warm = False
+        top = problem._summit(work, returns)
+        if top is None:
+            visit(0.0, problem.solve(None).weights)
+            problem._warm = False
+            work.follow(line, 0.0, math.inf, visit)
+            self.risk_tolerance, self.weights, self.ray = np.array(knots), np.array(points), work.ray
+        else:
+            line[1] = -returns
+            work.follow(line, -top, 0.0, visit)
+            visit(0.0, problem._certified(work, None, 1.0).weights)
+            self.risk_tolerance, self.weights = np.array(knots[::-1]), np.array(points[::-1])
+            self.ray = np.zeros(len(returns))
 
     def _direction(self, least: Portfolio) -> Floats:
         problem = self.problem

@@ -27,7 +27,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,7 @@ Floats = NDArray[np.float64]
 _RESIDUAL = 1e-9
 """An answer with a larger relative residual is looked into, and refused where nothing explains it."""
 _SINGULAR = 1e-11
+_absent = partial(is_, None)
 
 
 @lru_cache(maxsize=16)
@@ -304,14 +306,10 @@ class MeanVariance:
         self._factor, info = dpotrf(matrix.T, 1, 0)
         self._ones: Floats | None = None
         # a closed form finds an unequal other triangle in its residual
-        if info or not (
-            lower is upper is holdings is cost is power_cost is constraints is groups is leverage is None
-            and turnover is None
-        ):
+        limits = (lower, upper, holdings, cost, power_cost, constraints, groups, leverage, turnover)
+        if info or not all(map(_absent, limits)):
             self._check(bool(info))
-            self._limit(
-                lower, upper, holdings, cost, power_cost, constraints, groups, leverage, turnover
-            )
+            self._limit(*limits)
 
     # what holds for a problem without limits; two in five of its microseconds would go into setting them
     bounded = _priced = singular = _warm = False
@@ -625,7 +623,7 @@ class MeanVariance:
             scale = max(scale, self.scale(x, curve, multiplier, returns, risk_aversion))
         if not scale > 0.0:
             return 0.0 if scale == 0.0 else math.nan
-        residual = dnrm2(curve) / scale
+        residual: float = dnrm2(curve) / scale
         if miss:
             # of the size of x, and of what it was the difference of
             size = abs(self.budget or 0.0) + dnrm2(x) + abs(multiplier) * self._total / risk_aversion
@@ -688,11 +686,8 @@ class MeanVariance:
     def _active(self, returns: Floats | None, risk_aversion: float, start: Portfolio | None) -> Portfolio:
         n = len(self.covariance)
         c = np.zeros(n) if returns is None else returns / risk_aversion
-        work, warm = self._set, self._warm
-        if work is None or self._priced:
-            nodes, slopes = self._polyhedron(risk_aversion)
-            work = self._set = ActiveSet(self.covariance, nodes, slopes, self.budget, self.singular)
-            warm = False
+        warm = self._warm and not self._priced
+        work = self._active_set(risk_aversion)
         if start is not None:
             warm = self._resume(work, start)
         self._warm = False
@@ -703,6 +698,35 @@ class MeanVariance:
             work.settle(c)
         self._warm = True
         return self._certified(work, returns, risk_aversion)
+
+    def _active_set(self, risk_aversion: float = 1.0) -> ActiveSet:
+        """Return the active set kept from solve to solve; costs, in units of λ, make a new one."""
+        if self._set is None or self._priced:
+            nodes, slopes = self._polyhedron(risk_aversion)
+            self._set = ActiveSet(self.covariance, nodes, slopes, self.budget, self.singular)
+        return self._set
+
+    def _summit(self, work: ActiveSet, returns: Floats) -> float | None:
+        """Stand at the highest return, and say from which risk tolerance on it is optimal.
+
+        None where it is no corner, or where ties leave the choice to the covariance (a singular one ties
+        whole faces at other tolerances).
+        """
+        finite = np.isfinite(self.lower).all() or np.isfinite(self.upper).all()
+        if self.budget is None or self.singular or not finite:
+            return None
+        self._corner(work, returns)
+        free = int(work.free[0])
+        pull = work._drawn(work.x)
+        # at the lower bound a multiplier must be >= 0, at the upper one <= 0
+        sign = np.where(work.at == 0, 1.0, -1.0)
+        sign[self.lower == self.upper] = 0.0
+        sign[free] = 0.0
+        gain, more = sign * (returns[free] - returns), sign * (pull[free] - pull)
+        earns = gain > 0.0
+        if (gain < 0.0).any() or (more[~earns] > 0.0).any():
+            return None
+        return float((more[earns] / gain[earns]).max(initial=0.0))
 
     def _unbounded(self, c: Floats) -> Floats | None:
         """Solution without bounds, from the factor of the whole covariance."""
