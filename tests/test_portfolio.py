@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import sys
 from fractions import Fraction
 
 import numpy as np
@@ -11,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mmcore as mm
-from mmcore.errors import InvalidArgument
-from mmcore.portfolio import exponentially_weighted
+from mmcore.errors import InvalidArgument, MissingExtra
+from mmcore.portfolio import exponentially_weighted, sample_covariance, shrunk_covariance
 
 
 def market(n, seed, observations=None):
@@ -266,6 +267,85 @@ def test_exponential_weights_by_their_definition():
     wanted = sum(w[t] * np.outer(x[t] - m, x[t] - m) for t in range(50))
     assert exponentially_weighted(x, 10.0) == pytest.approx(wanted, rel=1e-13)
     assert exponentially_weighted(x, math.inf) == pytest.approx(np.cov(x, rowvar=False, bias=True), rel=1e-12)
+
+
+def test_the_sample_covariance_by_its_definition():
+    x = np.random.default_rng(1).normal(size=(30, 4))
+    assert sample_covariance(x) == pytest.approx(np.cov(x, rowvar=False), rel=1e-13)
+    known = sum(np.outer(row - 0.1, row - 0.1) for row in x) / 30
+    assert sample_covariance(x, mean=0.1) == pytest.approx(known, rel=1e-13)
+    few = sample_covariance(x[:3])
+    assert np.linalg.matrix_rank(few) == 2
+    assert mm.mean_variance(few, lower=0.0).residual < 1e-11
+
+
+def test_shrinkage_by_the_papers_formulas():
+    """Ledoit and Wolf (2004), lemma 3.2-3.4, and Chen et al. (2010), equation 23, written out."""
+    pytest.importorskip("sklearn", reason="needs the extra ml")
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(40, 6)) @ rng.normal(size=(6, 6))
+    x -= x.mean(axis=0)
+    count, n = x.shape
+    s = x.T @ x / count
+    mu = np.trace(s) / n
+    d2 = np.sum((s - mu * np.eye(n)) ** 2) / n
+    b2 = sum(np.sum((np.outer(row, row) - s) ** 2) for row in x) / n / count**2
+    weight = min(b2, d2) / d2
+    wanted = weight * mu * np.eye(n) + (1 - weight) * s
+    assert shrunk_covariance(x) == pytest.approx(wanted, rel=1e-10)
+    # scikit-learn's form of equation 23 leaves out the terms 2/n
+    square = np.sum(s * s) / n**2
+    weight = min(1.0, (square + mu**2) / ((count + 1) * (square - mu**2 / n)))
+    wanted = weight * mu * np.eye(n) + (1 - weight) * s
+    assert shrunk_covariance(x, "oas") == pytest.approx(wanted, rel=1e-10)
+
+
+@pytest.mark.parametrize("method", ["ledoit_wolf", "oas", "shrunk", "graphical_lasso", "minimum_determinant"])
+def test_every_estimate_is_a_covariance(method):
+    pytest.importorskip("sklearn", reason="needs the extra ml")
+    x = np.random.default_rng(3).normal(size=(60, 5))
+    options = {"random_state": 0} if method == "minimum_determinant" else {}
+    matrix = shrunk_covariance(x, method, **options)
+    assert (matrix == matrix.T).all()
+    assert np.linalg.eigvalsh(matrix)[0] > 0.0
+    order = [3, 1, 4, 0, 2]
+    if method != "minimum_determinant":  # which draws at random
+        loose = 1e-3 if method == "graphical_lasso" else 1e-12  # the lasso stops at 1e-4
+        again = shrunk_covariance(x[:, order], method)
+        assert again == pytest.approx(matrix[np.ix_(order, order)], abs=loose)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (
+            lambda: sample_covariance([[1.0, math.nan], [0.0, 1.0]]),
+            r"returns\[0, 1\] must be finite, got nan",
+        ),
+        (lambda: sample_covariance([1.0, 2.0]), r"returns must be numbers, one row .* got 'shape \(2,\)'"),
+        (lambda: sample_covariance([["a"], ["b"]]), "returns must be numbers"),
+        (lambda: sample_covariance(np.empty((0, 3))), "returns must be numbers"),
+        (lambda: sample_covariance([[1.0, 2.0]]), "returns must be at least 2 of them"),
+        (
+            lambda: sample_covariance(np.eye(3), mean=[1.0, math.inf, 0.0]),
+            r"mean\[1\] must be finite numbers",
+        ),
+        (lambda: exponentially_weighted(np.eye(2), 0.0), "half_life must be a number > 0 .*, got 0.0"),
+        (lambda: exponentially_weighted(np.eye(2), "long"), "half_life must be a number > 0 .*, got 'long'"),
+        (lambda: exponentially_weighted([[math.inf]], 3.0), r"returns\[0, 0\] must be finite, got inf"),
+        (lambda: shrunk_covariance(np.eye(3), "wish"), "method must be 'ledoit_wolf' or .*, got 'wish'"),
+        (lambda: shrunk_covariance(np.eye(3), "oas", shrinkage=0.1), "scikit-learn refuses 'oas'"),
+    ],
+)
+def test_bad_observations_are_named(call, words):
+    with pytest.raises(InvalidArgument, match=words):
+        call()
+
+
+def test_an_estimator_names_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(MissingExtra, match=r"\[ml\]"):
+        shrunk_covariance(np.eye(3))
 
 
 INDEFINITE = [[1.0, 2.0], [2.0, 1.0]]

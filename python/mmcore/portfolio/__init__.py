@@ -1,6 +1,6 @@
-"""Portfolios: mean-variance with bounds and costs, the exact efficient frontier, target inventories."""
+"""Portfolios: mean-variance with limits and costs, the exact efficient frontier, target inventories."""
 
-from .covariances import exponentially_weighted
+from .covariances import exponentially_weighted, sample_covariance, shrunk_covariance
 from .frontier import Frontier, FrontierPoints, efficient_frontier
 from .solving import Lots, MeanVariance, Portfolio, mean_variance, target_inventories
 
@@ -13,5 +13,7 @@ __all__ = [
     "efficient_frontier",
     "exponentially_weighted",
     "mean_variance",
+    "sample_covariance",
+    "shrunk_covariance",
     "target_inventories",
 ]

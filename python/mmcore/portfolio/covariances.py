@@ -1,4 +1,7 @@
-"""What a covariance must be: square, finite, symmetric, positive semidefinite; and its repair on request."""
+"""Estimates of a covariance, and what one must be: square, finite, symmetric, positive semidefinite.
+
+One that is not positive semidefinite is refused with its smallest eigenvalue, and repaired on request only.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, MissingExtra
 
-__all__ = ["REPAIRS", "as_matrix", "as_vector", "exponentially_weighted", "refuse", "repaired"]
+__all__ = [
+    "ESTIMATORS",
+    "REPAIRS",
+    "as_matrix",
+    "as_vector",
+    "exponentially_weighted",
+    "refuse",
+    "repaired",
+    "sample_covariance",
+    "shrunk_covariance",
+]
 
 Floats = NDArray[np.float64]
 
@@ -106,6 +119,124 @@ def repaired(matrix: Floats, repair: str | None) -> Floats:
     return half @ half.T
 
 
+ESTIMATORS = {
+    "ledoit_wolf": "LedoitWolf",
+    "oas": "OAS",
+    "shrunk": "ShrunkCovariance",
+    "graphical_lasso": "GraphicalLasso",
+    "minimum_determinant": "MinCovDet",
+}
+"""Estimators of scikit-learn by the names that they have here."""
+
+
+def _observations(returns: Any) -> Floats:
+    try:
+        x = np.asarray(returns, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InvalidArgument(
+            argument="returns", value=returns, allowed="numbers, one row per observation"
+        ) from None
+    if x.ndim != 2 or not x.size:
+        raise InvalidArgument(
+            argument="returns", value=f"shape {x.shape}", allowed="numbers, one row per observation"
+        )
+    wrong = ~np.isfinite(x)
+    if wrong.any():
+        i, j = (int(at) for at in np.argwhere(wrong)[0])
+        raise InvalidArgument(
+            f"returns[{i}, {j}] must be finite, got {x[i, j]}", argument="returns", value=x[i, j], index=i
+        )
+    return x
+
+
+def sample_covariance(returns: Any, mean: Any = None) -> Floats:
+    r"""Sample covariance.
+
+    .. math:: \Sigma = \frac1{T-1}\sum_t (x_t - \bar x)(x_t - \bar x)^T,
+
+    or with 1/T around a known mean. With fewer observations than assets it is singular, which all of this
+    package takes.
+
+    Parameters
+    ----------
+    returns : array_like, shape (T, n)
+    mean : array_like, optional
+        Known means (often 0); the sample's by default.
+
+    Returns
+    -------
+    ndarray, shape (n, n)
+        In the unit of the returns, squared, per observation.
+
+    Raises
+    ------
+    InvalidArgument
+        The returns are not finite numbers in rows, or a single one without a known mean.
+
+    Examples
+    --------
+    >>> sample_covariance([[1.0, 0.0], [-1.0, 0.0], [0.0, 3.0]])
+    array([[1., 0.],
+           [0., 3.]])
+    """
+    x = _observations(returns)
+    count = len(x) - (mean is None)
+    if not count:
+        raise InvalidArgument(
+            argument="returns", value="1 observation", allowed="at least 2 of them, or the mean known"
+        )
+    centred = x - (x.mean(axis=0) if mean is None else as_vector("mean", mean, x.shape[1]))
+    return np.asarray(centred.T @ centred / count)
+
+
+def shrunk_covariance(returns: Any, method: str = "ledoit_wolf", **options: Any) -> Floats:
+    """Estimate a covariance with scikit-learn (extra ``ml``).
+
+    Parameters
+    ----------
+    returns : array_like, shape (T, n)
+    method : {"ledoit_wolf", "oas", "shrunk", "graphical_lasso", "minimum_determinant"}
+        Ledoit and Wolf (2004); Chen, Wiesel, Eldar and Hero (2010); a shrinkage of your own; Friedman, Hastie
+        and Tibshirani (2008); Rousseeuw (1984).
+    **options
+        Options of scikit-learn's class: ``assume_centered``, ``shrinkage``, ``alpha``, ``random_state``.
+
+    Returns
+    -------
+    ndarray, shape (n, n)
+        In the unit of the returns, squared, per observation. scikit-learn divides by T, not by T - 1.
+
+    Raises
+    ------
+    MissingExtra
+        scikit-learn is absent.
+    InvalidArgument
+        The returns are not finite numbers in rows; the method or an option is unknown.
+
+    Examples
+    --------
+    >>> x = [[1.0, 0.2], [-1.0, 0.1], [0.5, -0.3], [-0.5, 0.0]]
+    >>> shrunk_covariance(x, "shrunk", shrinkage=1.0).round(6)
+    array([[0.33, 0.  ],
+           [0.  , 0.33]])
+    """
+    x = _observations(returns)
+    if method not in ESTIMATORS:
+        raise InvalidArgument(argument="method", value=method, allowed=" or ".join(map(repr, ESTIMATORS)))
+    try:
+        from sklearn import covariance as estimators
+    except ImportError:
+        raise MissingExtra("an estimator of scikit-learn", "ml") from None
+    try:
+        found = getattr(estimators, ESTIMATORS[method])(**options).fit(x)
+    except (TypeError, ValueError) as error:
+        raise InvalidArgument(
+            f"scikit-learn refuses {method!r} with {options}: {error}", argument="options"
+        ) from None
+    matrix = np.asarray(found.covariance_, dtype=np.float64)
+    return 0.5 * (matrix + matrix.T)
+
+
 def exponentially_weighted(returns: Any, half_life: float, mean: Any = None) -> Floats:
     r"""Covariance with weights that halve every ``half_life`` observations, the newest last.
 
@@ -124,12 +255,8 @@ def exponentially_weighted(returns: Any, half_life: float, mean: Any = None) -> 
     >>> exponentially_weighted([[1.0], [-1.0], [1.0]], half_life=1, mean=0.0)
     array([[1.]])
     """
-    x = np.asarray(returns, dtype=np.float64)
-    if x.ndim != 2 or not len(x) or not np.isfinite(x).all():
-        raise InvalidArgument(
-            argument="returns", value=f"shape {x.shape}", allowed="finite numbers, one row per observation"
-        )
-    if not half_life > 0.0:
+    x = _observations(returns)
+    if not isinstance(half_life, (int, float)) or not half_life > 0.0:
         raise InvalidArgument(argument="half_life", value=half_life, allowed="a number > 0 (observations)")
     weight = np.exp2((np.arange(len(x)) - (len(x) - 1.0)) / half_life) if math.isfinite(half_life) else 1.0
     weight = weight * np.ones(len(x))
