@@ -14,6 +14,7 @@ import mmcore as mm
 from mmcore.errors import InvalidArgument
 from mmcore.execution import (
     AlmgrenChriss,
+    AlmgrenChrissBasket,
     Schedule,
     capped,
     i_star,
@@ -149,6 +150,153 @@ def test_a_cap_is_kept_and_costs_the_least(cap, log_risk):
     assert capped(buy, 100.0 * cap).holdings == pytest.approx(-plan.holdings, abs=1e-9)
 
 
+@given(
+    cap=st.floats(0.11, 1.0),
+    log_risk=st.floats(-12.0, 3.0),
+    drift=st.floats(-2.0, 2.0),
+    seed=st.integers(0, 99),
+)
+def test_caps_of_each_period_against_a_quadratic_program(cap, log_risk, drift, seed):
+    """The active set of mean-variance portfolios, on V = σ²τ nᵀMn with M_ij = min(i, j) counted from 0."""
+    n, aversion = 10, math.exp(log_risk)
+    s = AlmgrenChriss(70.0, 5, n, sigma=1.3, temporary=0.5, risk_aversion=aversion, drift=drift)
+    caps = 100.0 * cap * np.random.default_rng(seed).uniform(0.7, 1.5, n)
+    if caps.sum() < 70.0:
+        with pytest.raises(InvalidArgument, match="most must be numbers >= 0 with a sum"):
+            capped(s, caps)
+        return
+    count = np.arange(n, dtype=float)
+    form = 2.0 * (
+        aversion * s.sigma**2 * s.period * np.minimum.outer(count, count)
+        + s.temporary_adjusted / s.period * np.eye(n)
+    )
+    found = mm.mean_variance(form, drift * s.period * count, budget=70.0, lower=0.0, upper=caps)
+    assert capped(s, caps).trades == pytest.approx(found.weights, abs=1e-9 * 70.0)
+
+
+@pytest.mark.parametrize("exponent", [0.3, 0.5, 0.6, 1.0, 1.7])
+@pytest.mark.parametrize("drift", [0.0, 0.4, -0.3])
+@pytest.mark.parametrize("cap", [None, 0.24])
+def test_the_discrete_power_law_meets_its_optimality_conditions(exponent, drift, cap):
+    n, tau, eta, aversion, sigma = 8, 0.25, 0.3, 1.5, 0.9
+    most = None if cap is None else cap * np.linspace(1.0, 1.4, n)
+    plan = power_law(-1.0, n * tau, sigma, eta, aversion, exponent, periods=n, most=most, drift=-drift)
+    trades, held = -plan.trades, -plan.holdings[1:]
+    assert trades.sum() == pytest.approx(1.0, rel=1e-13)
+    assert (trades >= 0.0).all()
+    # what selling a unit more in period j costs: its own impact, less the risk and drift of holding it before
+    own = eta * (1 + exponent) * (trades / tau) ** exponent
+    carried = np.concatenate([[0.0], np.cumsum(2 * aversion * sigma**2 * tau * held - drift * tau)[:-1]])
+    slope = own + carried
+    top = np.full(n, np.inf) if most is None else most
+    assert (trades <= top * (1 + 1e-12)).all()
+    inside = (trades > 1e-12) & (trades < top * (1 - 1e-12))
+    level = slope[inside].mean()
+    assert slope[inside] == pytest.approx(level, abs=1e-10)
+    assert (slope[trades <= 1e-12] >= level - 1e-10).all()
+    assert (slope[trades >= top * (1 - 1e-12)] <= level + 1e-10).all()
+
+
+def test_a_long_schedule_keeps_its_digits():
+    s = AlmgrenChriss(1e6, 100.0, 1000, sigma=1.0, temporary=1.0, risk_aversion=1.0)  # κT = 100
+    assert capped(s, 1e9).holdings == pytest.approx(s.holdings, rel=1e-9, abs=1e-30)
+
+
+def shortfall(trades, quantities, tau, temporary, permanent, drift):
+    """What selling brings less than at the first price, step by step along the price."""
+    price, lost = np.zeros(len(quantities)), 0.0
+    for n in trades:
+        lost -= n @ (price - temporary @ n / tau)
+        price = price - permanent @ n + drift * tau
+    return lost
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_basket_against_brute_force(seed):
+    """Trades that minimise the walked shortfall plus λ times the variance: a quadratic by its values."""
+    rng = np.random.default_rng(seed)
+    n, periods, tau, aversion = 3, 4, 0.5, 0.7
+
+    def matrix(size):
+        a = rng.normal(size=(n, n))
+        return size * (a @ a.T + 0.5 * np.eye(n))
+
+    covariance, temporary, permanent = matrix(0.5), matrix(1.0), matrix(0.1)
+    quantities, drift = rng.normal(size=n) * 10, rng.normal(size=n)
+
+    def objective(free):
+        trades = np.vstack([free.reshape(periods - 1, n), quantities - free.reshape(periods - 1, n).sum(0)])
+        held = quantities - np.cumsum(trades, axis=0)
+        risk = tau * np.einsum("ki,ij,kj->", held, covariance, held)
+        return shortfall(trades, quantities, tau, temporary, permanent, drift), risk
+
+    def total(free):
+        cost, risk = objective(free)
+        return cost + aversion * risk
+
+    size = n * (periods - 1)
+    unit = np.eye(size)
+    base = total(np.zeros(size))
+    one = np.array([total(e) for e in unit])
+    two = np.array([[total(a + b) for a in unit] for b in unit])
+    curve = two - one[:, None] - one[None, :] + base
+    slope = np.array([(total(e) - total(-e)) / 2 for e in unit])
+    best = np.linalg.solve(curve, -slope)
+    basket = AlmgrenChrissBasket(
+        quantities, periods * tau, periods, covariance, temporary, permanent, 0.0, aversion, drift
+    )
+    assert basket.trades[:-1].ravel() == pytest.approx(best, abs=1e-9 * np.abs(quantities).max())
+    cost, risk = objective(best)
+    assert basket.expected_cost == pytest.approx(cost, rel=1e-10)
+    assert basket.variance == pytest.approx(risk, rel=1e-10)
+    assert basket.utility == pytest.approx(cost + aversion * risk, rel=1e-10)
+
+
+@pytest.mark.parametrize("periods", [6, None])
+def test_a_basket_without_correlation_is_its_assets_one_by_one(periods):
+    sigma, eta, g, eps = np.array([0.9, 0.3]), np.array([0.01, 0.02]), np.array([1e-4, 0.0]), [0.1, 0.2]
+    shared = {"risk_aversion": 1e-3, "drift": np.array([0.05, -0.02])}
+    basket = AlmgrenChrissBasket([1e3, -500.0], 3.0, periods, np.diag(sigma**2), eta, g, eps, **shared)
+    alone = [
+        AlmgrenChriss(q, 3.0, periods, sigma[i], g[i], eta[i], eps[i], 1e-3, shared["drift"][i])
+        for i, q in enumerate((1e3, -500.0))
+    ]
+    for i, one in enumerate(alone):
+        assert basket.holdings[:, i] == pytest.approx(one.holdings, abs=1e-9 * 1e3)
+    assert basket.half_lives == pytest.approx(sorted(one.half_life for one in alone), rel=1e-12)
+    assert basket.expected_cost == pytest.approx(sum(one.expected_cost for one in alone), rel=1e-10)
+    assert basket.variance == pytest.approx(sum(one.variance for one in alone), rel=1e-10)
+    assert basket.value_at_risk(0.95) == pytest.approx(basket.expected_cost + 1.6448536269514722 * basket.std)
+    assert basket[0].as_target(10.0)(11.0) == pytest.approx(alone[0].at(1.0), rel=1e-3)
+
+
+@given(seed=st.integers(0, 10**6), n=st.integers(1, 6), singular=st.booleans())
+def test_order_and_units_of_a_basket_change_nothing(seed, n, singular):
+    rng = np.random.default_rng(seed)
+    a = rng.normal(size=(n, 1 if singular else n))
+    covariance, eta, quantities = a @ a.T, rng.uniform(0.1, 2.0, n), rng.normal(size=n) * 100
+    p = AlmgrenChrissBasket(quantities, 2.0, 5, covariance, eta, risk_aversion=0.3)
+    order = rng.permutation(n)
+    q = AlmgrenChrissBasket(
+        quantities[order], 2.0, 5, covariance[np.ix_(order, order)], eta[order], risk_aversion=0.3
+    )
+    assert q.holdings == pytest.approx(p.holdings[:, order], abs=1e-8)
+    # one lot = u_i units: prices of a lot are u_i times as high, impacts u_i² times
+    u = rng.uniform(0.5, 20.0, n)
+    lots = AlmgrenChrissBasket(
+        quantities / u, 2.0, 5, covariance * np.outer(u, u), eta * u * u, risk_aversion=0.3
+    )
+    assert lots.holdings * u == pytest.approx(p.holdings, abs=1e-8)
+    assert lots.utility == pytest.approx(p.utility, rel=1e-9)
+
+
+def test_a_hedge_is_bought_while_it_pays():
+    basket = AlmgrenChrissBasket([100, 0], 4, 40, [[1.0, 0.9], [0.9, 1.0]], temporary=0.5, risk_aversion=0.2)
+    alone = AlmgrenChriss(100, 4, 40, sigma=1.0, temporary=0.5, risk_aversion=0.2)
+    assert (basket.holdings[1:-1, 1] < 0.0).all()
+    assert basket.utility < alone.utility
+
+
 def test_the_linear_case_of_the_power_law():
     s = AlmgrenChriss(1e3, 5, None, sigma=0.9, temporary=0.01, risk_aversion=1e-2)
     plan = power_law(1e3, 5, 0.9, 0.01, 1e-2, exponent=1.0)
@@ -280,6 +428,26 @@ def test_an_overhang_is_brought_back_inside_and_no_further():
         (lambda: i_star(1, 1, 0.2, 1.1), "participation must be finite numbers >= 0 <= 1"),
         (lambda: Schedule([0, 1], [1]), "holdings must be as many numbers as times"),
         (lambda: unwind(1, -1, 1, 1, 1, 1), "limit must be a finite number >= 0"),
+        (lambda: capped(AlmgrenChriss(10, 1, 5, 1, 0, 1), [5, 5, 5, -1, 5]), "most must be .*, got -1.0"),
+        (
+            lambda: capped(AlmgrenChriss(10, 1, 2, 1, 0, 1), [5, math.nan]),
+            r"most\[1\] must be numbers, got nan",
+        ),
+        (lambda: power_law(1, 1, 1, 1, 1, 0.0), "exponent must be a finite number > 0"),
+        (lambda: power_law(1, 1, 1, 1, 1, periods=2, drift=math.inf), "drift must be a finite number"),
+        (lambda: AlmgrenChrissBasket([1, math.nan], 1, 2, np.eye(2), 1.0), r"quantities\[1\] must be finite"),
+        (lambda: AlmgrenChrissBasket([1], 1, 2, np.eye(2), 1.0), "quantities must be 2 numbers"),
+        (lambda: AlmgrenChrissBasket([1, 1], 1, 2, [[1, 2], [2, 1]], 1.0), "smallest eigenvalue is -1"),
+        (lambda: AlmgrenChrissBasket([1, 1], 1, 2, np.eye(2), 0.0), "temporary must be a matrix whose eigen"),
+        (lambda: AlmgrenChrissBasket([1, 1], 1, 2, np.eye(2), 1.0, 9.0), "temporary must be a matrix whose"),
+        (lambda: AlmgrenChrissBasket([1, 1], 1, 2, np.eye(2), np.eye(3)), "temporary must be finite numbers"),
+        (
+            lambda: AlmgrenChrissBasket([1, 1], 1, 2, np.eye(2), 1.0, [[1, 0], [1, 1]]),
+            "permanent must be symm",
+        ),
+        (lambda: AlmgrenChrissBasket([1, 1], 1, 2, np.eye(2), 1.0, -1.0), "permanent must be a matrix with"),
+        (lambda: AlmgrenChrissBasket([1, 1], 1, 2, np.eye(2), 1.0, fixed=[0, -1]), r"fixed\[1\] must be"),
+        (lambda: AlmgrenChrissBasket([1, 1], 1, 2, np.eye(2), 1.0, drift=["a", 1]), "drift must be"),
     ],
 )
 def test_bad_input_is_named(call, words):

@@ -20,6 +20,17 @@ with :math:`\tilde\kappa^2 = \lambda\sigma^2/\tilde\eta` and :math:`\kappa = (2/
 η̃ belongs to continuous time, ``periods=None``, where κ = κ̃ and sums are integrals.) With
 :math:`\lambda = 0` holdings fall evenly, and with drift along a parabola.
 
+**Baskets.** With price covariance C per unit of time, and symmetric matrices H of temporary and G of
+permanent impact, the same sums hold in vectors, :math:`\tilde H = H - \tfrac12 G\tau`. In the coordinates
+:math:`z = U^T\tilde H^{1/2} x`, with :math:`U\Lambda U^T = \tilde H^{-1/2} C\tilde H^{-1/2}`, cost and
+risk fall apart into one problem of Almgren and Chriss for each z, with unit impact and the variance
+:math:`\Lambda_i`.
+
+**Caps, drift, any power.** With the cost :math:`\varphi(n) = \eta\tau^{-p} n^{1+p}` of a period's trade,
+optimality is a recursion for its marginal cost m, :math:`m_k = m_{k+1} + 2\lambda\sigma^2\tau x_k - a\tau`,
+and :math:`n_k = \varphi'^{-1}(m_k)`, cut to what the period may trade. From the end, where :math:`x_N = 0`,
+the holdings at the start rise with :math:`m_N`: one root solves it, for any convex cost and any caps.
+
 **Cartea and Jaimungal.** Continuous time, running penalty φ on the squared inventory, terminal penalty α, and
 with market orders the temporary impact k and the permanent impact b of the rate of trading; with limit orders
 the arrivals λ of market orders that fill us at depth δ with probability :math:`e^{-\kappa\delta}`.
@@ -56,6 +67,7 @@ from .parameters import Parameter
 
 __all__ = [
     "AlmgrenChriss",
+    "AlmgrenChrissBasket",
     "IStar",
     "Schedule",
     "capped",
@@ -369,6 +381,183 @@ class AlmgrenChriss(Schedule):
         )
 
 
+class AlmgrenChrissBasket:
+    """The optimal schedule of a basket whose prices move together.
+
+    Parameters
+    ----------
+    quantities : array_like, shape (n,)
+        Units to sell of each; negative: to buy.
+    horizon : float
+        T.
+    periods : int or None
+        N; None for continuous time.
+    covariance : array_like, shape (n, n)
+        Of the price changes per unit of time, price²/time; positive semidefinite.
+    temporary, permanent : array_like
+        H and G: one number, one for each, or a symmetric matrix (the impact of one on another's price).
+    fixed : array_like
+        ε of each. It is paid on all that is traded, but does not keep a hedge from being traded both ways.
+    risk_aversion : float
+        λ ≥ 0.
+    drift : array_like
+        Expected drift of each price.
+
+    Attributes
+    ----------
+    times : ndarray, shape (N + 1,)
+    holdings, trades : ndarray, shape (N + 1, n) and (N, n)
+        In continuous time on 201 points.
+    half_lives : ndarray, shape (n,)
+        1/κ of the basket's modes, ascending.
+    expected_cost, variance, std, utility : float
+        E, V, √V and E + λV.
+
+    Examples
+    --------
+    A short position in a correlated asset, worth keeping as a hedge while the other is sold:
+
+    >>> prices = [[1.0, 0.9], [0.9, 1.0]]
+    >>> basket = AlmgrenChrissBasket([100, 0], 4, 4, prices, temporary=0.5, risk_aversion=0.2)
+    >>> basket.holdings.round(1)
+    array([[100. ,   0. ],
+           [ 57.2, -14.5],
+           [ 32. , -14.2],
+           [ 14.6,  -8.1],
+           [  0. ,   0. ]])
+    """
+
+    def __init__(
+        self,
+        quantities: ArrayLike,
+        horizon: float,
+        periods: int | None,
+        covariance: ArrayLike,
+        temporary: ArrayLike,
+        permanent: ArrayLike = 0.0,
+        fixed: ArrayLike = 0.0,
+        risk_aversion: float = 0.0,
+        drift: ArrayLike = 0.0,
+    ) -> None:
+        from .portfolio.covariances import as_matrix, as_vector, refuse
+
+        self.covariance = as_matrix(covariance)
+        refuse(self.covariance)
+        n = len(self.covariance)
+        self.quantities = as_vector("quantities", quantities, n)
+        self.horizon, self.periods = _HORIZON.check(horizon), _PERIODS.check(periods)
+        self.risk_aversion = _RISK.check(risk_aversion)
+        self.temporary, self.permanent = (
+            _impact("temporary", temporary, n),
+            _impact("permanent", permanent, n),
+        )
+        self.fixed, self.drift = as_vector("fixed", fixed, n), as_vector("drift", drift, n)
+        if (self.fixed < 0.0).any():
+            index = int(np.argmax(self.fixed < 0.0))
+            raise InvalidArgument(
+                argument="fixed", value=float(self.fixed[index]), allowed="numbers >= 0", index=index
+            )
+        least = float(np.linalg.eigvalsh(self.permanent)[0])
+        if least < -1e-12 * np.abs(self.permanent).max():
+            raise InvalidArgument(
+                argument="permanent", value=f"one with {least:g}", allowed="a matrix with eigenvalues >= 0"
+            )
+        tau = 0.0 if self.periods is None else self.horizon / self.periods
+        values, vectors = np.linalg.eigh(self.temporary - 0.5 * tau * self.permanent)
+        if not values[0] > 0.0:
+            raise InvalidArgument(
+                argument="temporary",
+                value=f"{values[0]:g}",
+                allowed="a matrix whose eigenvalues are > 0, less permanent * horizon / (2 periods)",
+            )
+        back = vectors / np.sqrt(values) @ vectors.T  # H̃^(−1/2)
+        risks, turn = np.linalg.eigh(back @ self.covariance @ back)
+        to = turn.T @ (vectors * np.sqrt(values)) @ vectors.T
+        self._from = back @ turn
+        push = self._from.T @ self.drift
+        # eigenvalues that are zero but for rounding carry no risk
+        risks = np.where(risks > 1e-14 * risks.max(initial=0.0), risks, 0.0)
+        self._modes = [
+            AlmgrenChriss(
+                float(q),
+                self.horizon,
+                self.periods,
+                math.sqrt(risk),
+                0.0,
+                1.0,
+                0.0,
+                self.risk_aversion,
+                float(a),
+            )
+            for q, risk, a in zip(to @ self.quantities, risks, push, strict=True)
+        ]
+        self.times = self._modes[0].times
+        self.holdings = np.stack([mode.holdings for mode in self._modes], axis=1) @ self._from.T
+        self.holdings[0], self.holdings[-1] = self.quantities, 0.0
+        self.half_lives = np.sort([mode.half_life for mode in self._modes])
+
+    @property
+    def trades(self) -> Floats:
+        """Units sold in each period; negative where bought."""
+        return np.asarray(-np.diff(self.holdings, axis=0))
+
+    def __getitem__(self, index: int) -> Schedule:
+        """Schedule of one asset, with its target for the quoter."""
+        return Schedule(self.times, self.holdings[:, index])
+
+    @cached_property
+    def expected_cost(self) -> float:
+        """E, money."""
+        standing = 0.5 * float(self.quantities @ self.permanent @ self.quantities)
+        paid = float(self.fixed @ np.abs(self.trades).sum(axis=0))
+        return standing + paid + sum(mode.expected_cost for mode in self._modes)
+
+    @cached_property
+    def variance(self) -> float:
+        """V, money squared."""
+        return float(sum(mode.variance for mode in self._modes))
+
+    @property
+    def std(self) -> float:
+        """√V, money."""
+        return math.sqrt(self.variance)
+
+    @property
+    def utility(self) -> float:
+        """E + λV, money."""
+        return float(self.expected_cost + self.risk_aversion * self.variance)
+
+    def value_at_risk(self, probability: float = 0.95) -> float:
+        """Cost that is not exceeded with this probability: E + z√V."""
+        return float(self.expected_cost + _quantile(probability) * self.std)
+
+    def __repr__(self) -> str:
+        return (
+            f"AlmgrenChrissBasket({len(self.quantities)} assets, E={self.expected_cost:.6g}, "
+            f"std={self.std:.6g}, half_lives={self.half_lives[0]:.6g} to {self.half_lives[-1]:.6g})"
+        )
+
+
+def _impact(name: str, value: ArrayLike, n: int) -> Floats:
+    """Return a symmetric matrix of impact from a number, one for each asset, or the matrix."""
+    from .portfolio.covariances import as_vector
+
+    if np.ndim(value) != 2:
+        return np.diag(as_vector(name, value, n))
+    matrix = np.asarray(value, dtype=np.float64)
+    if matrix.shape != (n, n) or not np.isfinite(matrix).all():
+        raise InvalidArgument(
+            argument=name, value=f"shape {matrix.shape}", allowed=f"finite numbers, {n} by {n}"
+        )
+    if np.abs(matrix - matrix.T).max() > 1e-12 * np.abs(matrix).max():
+        raise InvalidArgument(
+            argument=name,
+            value="an unequal pair",
+            allowed="symmetric: otherwise a round trip would earn money",
+        )
+    return matrix
+
+
 def _sinh_ratio(kappa: float, left: Any, whole: float) -> Any:
     """sinh(κ·left)/sinh(κ·whole) for 0 <= left <= whole, without overflow."""
     return np.exp(-kappa * (whole - left)) * (np.expm1(-2.0 * kappa * left) / np.expm1(-2.0 * kappa * whole))
@@ -399,15 +588,14 @@ def _quantile(probability: float) -> float:
 def capped(schedule: AlmgrenChriss, most: ArrayLike) -> Schedule:
     """Return the optimal schedule when a period trades at most so many units (a share of the volume).
 
-    The same objective as :class:`AlmgrenChriss` in discrete time, solved as a quadratic program in trades:
-    the optimum of a quadratic form with bounds and a budget (:class:`mmcore.portfolio.MeanVariance`).
+    The same objective as :class:`AlmgrenChriss` in discrete time, in trades of the quantity's side.
 
     Parameters
     ----------
     schedule : AlmgrenChriss
         The problem, with ``periods``.
     most : array_like
-        Largest trade of each period, or one number for all; the side is that of the quantity.
+        Largest trade of each period, or one number for all.
 
     Examples
     --------
@@ -417,30 +605,75 @@ def capped(schedule: AlmgrenChriss, most: ArrayLike) -> Schedule:
     >>> capped(free, 40).trades.round(1)
     array([40. , 37.5, 15. ,  7.5])
     """
-    from .portfolio import MeanVariance
-    from .portfolio.covariances import as_vector
-
     if schedule.periods is None:
         raise Unsupported("a participation cap in continuous time: give periods")
-    n, tau = schedule.periods, schedule.period
-    limit = as_vector("most", most, n)
-    way = math.copysign(1.0, schedule.quantity)
-    whole = abs(schedule.quantity)
-    if (limit < 0.0).any() or limit.sum() < whole * (1.0 - 1e-12):
+    return _least_cost(
+        schedule.quantity,
+        schedule.times,
+        schedule.temporary_adjusted,
+        1.0,
+        schedule.risk_aversion * schedule.sigma**2,
+        schedule.drift,
+        most,
+    )
+
+
+def _least_cost(
+    quantity: float,
+    times: Floats,
+    eta: float,
+    exponent: float,
+    aversion: float,
+    drift: float,
+    most: ArrayLike | None,
+) -> Schedule:
+    """Discrete schedule for the cost η·rate^p by the recursion of marginal costs, from the end."""
+    from scipy.optimize import brentq
+
+    from .portfolio.covariances import as_vector
+
+    n = len(times) - 1
+    tau = float(times[-1]) / n
+    way, whole = math.copysign(1.0, quantity), abs(quantity)
+    caps = as_vector("most", math.inf if most is None else most, n, infinite=True)
+    if (caps < 0.0).any() or caps.sum() < whole * (1.0 - 1e-12):
         raise InvalidArgument(
             argument="most",
-            value=float(limit.sum()),
+            value=float(caps.min() if (caps < 0.0).any() else caps.sum()),
             allowed=f"numbers >= 0 with a sum of at least {whole:g}",
         )
-    # x_k = sum of trades after k, so V = σ²τ nᵀMn with M_ij = min(i, j) counted from 0
-    count = np.arange(n, dtype=np.float64)
-    variance = schedule.sigma**2 * tau * np.minimum.outer(count, count)
-    form = 2.0 * (schedule.risk_aversion * variance + schedule.temporary_adjusted / tau * np.eye(n))
-    gain = schedule.drift * way * tau * count
-    found = MeanVariance(form, budget=whole, lower=0.0, upper=limit).solve(gain)
-    left = whole - np.cumsum(found.weights)
-    left[-1] = 0.0
-    return Schedule(schedule.times, way * np.append(whole, left))
+    if (whole == 0.0 and drift == 0.0) or caps.sum() <= whole:
+        return Schedule(times, quantity - way * np.append(0.0, np.cumsum(np.minimum(caps, whole))))
+    backwards = caps[::-1].tolist()
+    log_unit = math.log(eta * (1.0 + exponent)) - exponent * math.log(tau)
+    pull, push = 2.0 * aversion * tau, drift * way * tau
+
+    def trades(last: float) -> list[float]:
+        """Trades from the last one to the first, whose marginal cost is ``last`` in the last period."""
+        marginal, held, found = last, 0.0, []
+        for cap in backwards:
+            trade = 0.0
+            if marginal > 0.0:
+                trade = min(math.exp(min((math.log(marginal) - log_unit) / exponent, 600.0)), cap)
+            found.append(trade)
+            held += trade
+            marginal += pull * held - push
+        return found
+
+    # the root's logarithm: it may be as small as e^(−κT)
+    sign = 1.0 if sum(trades(0.0)) < whole else -1.0
+    low, high = (-690.0, 690.0) if sign > 0.0 else (690.0, -690.0)
+
+    def excess(log_last: float) -> float:
+        return sum(trades(sign * math.exp(log_last))) - whole
+
+    if excess(low) >= 0.0:
+        root = low
+    else:
+        root = float(brentq(excess, low, high, xtol=1e-15, rtol=1e-15, maxiter=500))
+    held = np.append(np.cumsum(trades(sign * math.exp(root)))[::-1], 0.0)
+    held[0] = whole
+    return Schedule(times, way * held)
 
 
 def power_law(
@@ -451,13 +684,17 @@ def power_law(
     risk_aversion: float,
     exponent: float = 0.6,
     points: int = 201,
+    *,
+    periods: int | None = None,
+    most: ArrayLike | None = None,
+    drift: float = 0.0,
 ) -> Schedule:
-    r"""Return Almgren's (2003) schedule for the temporary impact η·|rate|^p, in continuous time.
+    r"""Return Almgren's (2003) schedule for the temporary impact η·|rate|^p.
 
-    Minimises :math:`\int \eta\,|v|^{1+p} + \lambda\sigma^2 x^2\,dt`. Energy is conserved along the optimum,
-    :math:`\eta p\,v^{1+p} = \lambda\sigma^2 x^2 + c`, so that time is an integral over holdings; c is found
-    so that all of it takes the horizon. Where even c = 0 is quicker (p > 1 ends in finite time) the rest is
-    idle.
+    In continuous time :math:`\int \eta\,|v|^{1+p} + \lambda\sigma^2 x^2\,dt` is minimised. Energy is
+    conserved along the optimum, :math:`\eta p\,v^{1+p} = \lambda\sigma^2 x^2 + c`, so that time is an integral
+    over holdings; c is found so that all of it takes the horizon. Where even c = 0 is quicker (p > 1 ends in
+    finite time) the rest is idle.
 
     Parameters
     ----------
@@ -468,7 +705,19 @@ def power_law(
     exponent : float
         p > 0; 1 is the linear model, 0.6 what Almgren et al. (2005) measured.
     points : int
-        Times at which the schedule is given.
+        Times at which the schedule is given, in continuous time.
+    periods : int, optional
+        Trades, in discrete time: then :math:`\sum \eta\tau^{-p}|n_k|^{1+p} + \lambda\sigma^2\tau x_k^2 -
+        a\tau x_k` is minimised, in trades of the quantity's side.
+    most : array_like, optional
+        Largest trade of each period, or one number for all; needs ``periods``.
+    drift : float
+        a, as in :class:`AlmgrenChriss`; needs ``periods``.
+
+    Examples
+    --------
+    >>> power_law(100, 4, 1.0, 0.1, 0.1, periods=4, most=60).trades.round(1)
+    array([60. , 35.1,  3.9,  1. ])
     """
     from scipy.optimize import brentq
 
@@ -476,6 +725,12 @@ def power_law(
     eta, risk = _TEMPORARY.check(temporary), _RISK.check(risk_aversion)
     p = Parameter("exponent", float, low=0.0, open_low=True, high=10.0).check(exponent)
     count = Parameter("points", int, low=2, high=1_000_000).check(points)
+    n = _PERIODS.check(periods)
+    drift = _DRIFT.check(drift)
+    if n is not None:
+        return _least_cost(quantity, np.arange(n + 1) / n * horizon, eta, p, risk * sigma**2, drift, most)
+    if most is not None or drift:
+        raise Unsupported("a cap or a drift of the power law in continuous time: give periods")
     times = np.linspace(0.0, horizon, count)
     whole = abs(quantity)
     stiffness = risk * sigma**2 * whole**2
