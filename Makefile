@@ -46,7 +46,9 @@ bench: $(VENV)/.test  ## run the benchmarks, side by side with their floors
 	$(BIN)/python -m bench
 
 # stockpyl pins a sphinx of its own, which nothing here needs, and breaks on NumPy 2 in places.
-peers:  ## make build/peers/stockpyl, which the tests of agreement with stockpyl need
+peers:  ## make build/peers, which the tests of agreement with other packages need
+	$(PYTHON) -m venv build/peers/portfolio
+	build/peers/portfolio/bin/pip install --quiet --disable-pip-version-check cvxcla==2.7.1 piqp==0.7.0 PyPortfolioOpt==1.6.0 skfolio==1.12.2
 	$(PYTHON) -m venv build/peers/stockpyl
 	build/peers/stockpyl/bin/pip install --quiet --disable-pip-version-check "numpy<2" scipy networkx tqdm jsonpickle tabulate matplotlib
 	build/peers/stockpyl/bin/pip install --quiet --disable-pip-version-check --no-deps stockpyl==1.0.2

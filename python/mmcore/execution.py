@@ -692,8 +692,8 @@ def power_law(
     r"""Return Almgren's (2003) schedule for the temporary impact η·|rate|^p.
 
     In continuous time :math:`\int \eta\,|v|^{1+p} + \lambda\sigma^2 x^2\,dt` is minimised. Energy is
-    conserved along the optimum, :math:`\eta p\,v^{1+p} = \lambda\sigma^2 x^2 + c`, so that time is an integral
-    over holdings; c is found so that all of it takes the horizon. Where even c = 0 is quicker (p > 1 ends in
+    conserved along the optimum, :math:`\eta p\,v^{1+p} = \lambda\sigma^2 x^2 + c`: time is an integral over
+    holdings, and c is found so that all of it takes the horizon. Where even c = 0 is quicker (p > 1 ends in
     finite time) the rest is idle.
 
     Parameters
