@@ -62,6 +62,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .arrays import number, numbers, plain, together
 from .errors import InvalidArgument, Unsupported
 from .parameters import Parameter
 
@@ -103,8 +104,8 @@ class Schedule:
     """
 
     def __init__(self, times: ArrayLike, holdings: ArrayLike) -> None:
-        self.times = np.asarray(times, dtype=np.float64)
-        self.holdings = np.asarray(holdings, dtype=np.float64)
+        self.times = np.asarray(numbers("times", times, -math.inf))
+        self.holdings = np.asarray(numbers("holdings", holdings, -math.inf))
         if self.times.ndim != 1 or self.times.shape != self.holdings.shape or len(self.times) < 2:
             raise InvalidArgument(
                 argument="holdings",
@@ -113,11 +114,6 @@ class Schedule:
             )
         if not (np.diff(self.times) > 0.0).all() or self.times[0] != 0.0:
             raise InvalidArgument(argument="times", value=self.times[0], allowed="ascending from 0")
-        if not np.isfinite(self.holdings).all():
-            index = int(np.argmin(np.isfinite(self.holdings)))
-            raise InvalidArgument(
-                argument="holdings", value=self.holdings[index], allowed="finite numbers", index=index
-            )
 
     @property
     def trades(self) -> Floats:
@@ -126,8 +122,7 @@ class Schedule:
 
     def at(self, time: ArrayLike) -> Any:
         """Return the holdings at these times since the start: linear in between, the ends outside."""
-        found = np.interp(np.asarray(time, dtype=np.float64), self.times, self.holdings)
-        return float(found) if np.ndim(found) == 0 else found
+        return plain(np.interp(numbers("time", time, -math.inf), self.times, self.holdings))
 
     def as_target(self, start: float = 0.0) -> Callable[[float], float]:
         """Return a function of the clock: the inventory to aim at, for ``Quoter.quote(target=…)``.
@@ -137,7 +132,8 @@ class Schedule:
         start : float
             Time on that clock at which the schedule begins.
         """
-        return lambda now: float(np.interp(now - start, self.times, self.holdings))
+        begins = number("start", start, -math.inf)
+        return lambda now: float(np.interp(now - begins, self.times, self.holdings))
 
     def must_cross(self, now: float, inventory: float) -> int:
         """Whole lots to take now so that the inventory is not behind the schedule.
@@ -151,9 +147,10 @@ class Schedule:
         inventory : float
             Lots held.
         """
+        held, clock = number("inventory", inventory, -math.inf), number("now", now, -math.inf)
         way = math.copysign(1.0, self.holdings[0] - self.holdings[-1])
-        behind = way * (float(inventory) - float(self.at(now)))
-        lots = math.ceil(behind - 1e-9 * max(1.0, abs(inventory))) if behind > 0.0 else 0
+        behind = way * (held - float(self.at(clock)))
+        lots = math.ceil(behind - 1e-9 * max(1.0, abs(held))) if behind > 0.0 else 0
         return -int(way) * lots
 
     def __repr__(self) -> str:
@@ -254,13 +251,12 @@ class AlmgrenChriss(Schedule):
         """Holdings at these times: the optimum between trades in continuous time, linear else."""
         if self.periods is not None:
             return super().at(time)
-        t = np.clip(np.asarray(time, dtype=np.float64), 0.0, self.horizon)
-        found = self._exact(t)
-        return float(found) if np.ndim(found) == 0 else found
+        return plain(self._exact(np.clip(numbers("time", time, -math.inf), 0.0, self.horizon)))
 
     def as_target(self, start: float = 0.0) -> Callable[[float], float]:
         """As :meth:`Schedule.as_target`, exact in continuous time."""
-        return lambda now: float(self.at(now - start))
+        begins = number("start", start, -math.inf)
+        return lambda now: float(self.at(now - begins))
 
     @cached_property
     def expected_cost(self) -> float:
@@ -345,9 +341,9 @@ class AlmgrenChriss(Schedule):
 
     def frontier(self, risk_aversions: ArrayLike) -> Floats:
         """Return (E, V) of the optimal schedules for these risk aversions, one row each."""
-        chosen = np.atleast_1d(np.asarray(risk_aversions, dtype=np.float64))
+        chosen = np.ravel(numbers("risk_aversions", risk_aversions, open_low=False))
         rows = [self.replace(risk_aversion=float(value)) for value in chosen]
-        return np.array([(row.expected_cost, row.variance) for row in rows])
+        return np.array([(row.expected_cost, row.variance) for row in rows]).reshape(-1, 2)
 
     def least_value_at_risk(self, probability: float = 0.95) -> AlmgrenChriss:
         """Return the schedule whose value at risk is the least: the liquidity-adjusted VaR (L-VaR).
@@ -823,14 +819,15 @@ def market_order_liquidation(
     (array([1.00000e+00, 4.43413e-01, 9.00000e-06]), array([1.313028, 0.959509, 0.850907]))
     """
     n, whole = _QUANTITY.check(quantity), _HORIZON.check(horizon)
-    k, b, phi = _TEMPORARY.check(temporary), _PERMANENT.check(permanent), float(running_penalty)
-    phi = Parameter("running_penalty", float, low=0.0).check(phi)
-    alpha = float(terminal_penalty)
-    if math.isnan(alpha) or alpha < 0.5 * b:
+    k, b = _TEMPORARY.check(temporary), _PERMANENT.check(permanent)
+    phi = number("running_penalty", running_penalty, open_low=False)
+    endless = np.ndim(terminal_penalty) == 0 and terminal_penalty == math.inf
+    alpha = math.inf if endless else number("terminal_penalty", terminal_penalty, -math.inf)
+    if alpha < 0.5 * b:
         raise InvalidArgument(
             argument="terminal_penalty", value=terminal_penalty, allowed=f"at least permanent/2 = {0.5 * b:g}"
         )
-    t = np.linspace(0.0, whole, 201) if times is None else np.asarray(times, dtype=np.float64)
+    t = np.linspace(0.0, whole, 201) if times is None else np.asarray(numbers("times", times, -math.inf))
     left = whole - t
     # Q ∝ sinh γτ + r cosh γτ and Q' alike, r = √(kφ)/(α − b/2); divided by γ so that φ = 0 is the limit
     gamma = math.sqrt(phi / k)
@@ -896,9 +893,7 @@ def limit_order_liquidation(
     lam = Parameter("arrival_rate", float, low=0.0, open_low=True).check(arrival_rate)
     kappa = Parameter("decay", float, low=0.0, open_low=True).check(decay)
     alpha = Parameter("terminal_penalty", float, low=0.0).check(terminal_penalty)
-    tau = np.asarray(time_left, dtype=np.float64)
-    if not (tau >= 0.0).all() or not np.isfinite(tau).all():
-        raise InvalidArgument(argument="time_left", value=time_left, allowed="finite numbers >= 0")
+    tau = np.asarray(numbers("time_left", time_left, open_low=False))
     n = np.arange(most + 1)
     with np.errstate(divide="ignore"):
         log_term = np.log(lam * tau)[..., None] - 1.0
@@ -956,28 +951,17 @@ def i_star(
     >>> round(i_star(100_000, 1_000_000, 0.25, 0.2).cost, 4)
     34.1737
     """
-    values = {}
-    for name, value, top in (
-        ("quantity", quantity, math.inf),
-        ("volume", volume, math.inf),
-        ("sigma", sigma, math.inf),
-        ("participation", participation, 1.0),
-    ):
-        array = np.asarray(value, dtype=np.float64)
-        good = np.isfinite(array) & (array >= 0.0) & (array <= top)
-        if name == "volume":
-            good &= array > 0.0
-        if not good.all():
-            bound = " <= 1" if top == 1.0 else ""
-            allowed = f"finite numbers {'>' if name == 'volume' else '>='} 0{bound}"
-            raise InvalidArgument(argument=name, value=value, allowed=allowed)
-        values[name] = array
-    share = values["quantity"] / values["volume"]
-    instantaneous = a1 * share**a2 * values["sigma"] ** a3
-    temporary = b1 * instantaneous * values["participation"] ** a4
-    permanent = (1.0 - b1) * instantaneous
-    parts = [instantaneous, temporary, permanent]
-    return IStar(*(float(v) if np.ndim(v) == 0 else v for v in parts))
+    together(quantity=quantity, volume=volume, sigma=sigma, participation=participation)
+    share = numbers("quantity", quantity, open_low=False) / numbers("volume", volume)
+    pace = numbers("participation", participation, high=1.0, open_low=False)
+    scale, power = number("a1", a1, open_low=False), number("a2", a2, -math.inf)
+    lasting = 1.0 - number("b1", b1, high=1.0, open_low=False)
+    instantaneous = (
+        scale * share**power * numbers("sigma", sigma, open_low=False) ** number("a3", a3, -math.inf)
+    )
+    temporary = (1.0 - lasting) * instantaneous * pace ** number("a4", a4, -math.inf)
+    permanent = lasting * instantaneous
+    return IStar(*map(plain, (instantaneous, temporary, permanent)))
 
 
 def unwind(

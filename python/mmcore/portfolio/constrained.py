@@ -26,6 +26,7 @@ Li, *Direct estimation of equity market impact* (2005), for costs of a power nea
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,9 @@ Floats = NDArray[np.float64]
 
 FREE, LOWER, UPPER, HELD, FLAT = 0, -1, 1, 2, 3
 """Where an asset is pinned: at a bound, at its present holding, at zero."""
+
+_NEAR = (1e-8, 0.0, 1e-6, 1e-4)
+"""How near to a pin counts as there, in the order in which it is tried."""
 
 
 class Optimum:
@@ -63,6 +67,14 @@ class _State:
         self.x = np.zeros(n)
         self.y = np.zeros(m)
         self.mu = np.zeros(2)
+
+    def copy(self) -> _State:
+        """Another with the same pins and limits, at the same point."""
+        made = _State(len(self.x), len(self.y))
+        made.x, made.y, made.mu = self.x, self.y, self.mu
+        made.pin, made.side = self.pin.copy(), self.side.copy()
+        made.row, made.sum = self.row.copy(), self.sum.copy()
+        return made
 
 
 class Constrained:
@@ -99,8 +111,10 @@ class Constrained:
         self.leverage, self.turnover = leverage, turnover
         finite = np.concatenate([rows.low, rows.high, lower, upper, holdings, [leverage, turnover]])
         finite = np.abs(finite[np.isfinite(finite)])
-        # holdings in units of `size`, variances in units of their mean: the numbers below are near one
-        self.size = float(finite.max()) if finite.size and finite.max() > 0.0 else 1.0
+        # holdings in units of `size`, variances in units of their mean: the numbers below are near one; a
+        # power of two, so that the way back rounds nothing
+        most = float(finite.max(initial=0.0))
+        self.size = 2.0 ** math.ceil(math.log2(most)) if most > 0.0 else 1.0
         self.variance = float(covariance.diagonal().mean()) or 1.0
         self.row_size = np.abs(rows.matrix).max(axis=1, initial=0.0)
         self.row_size[self.row_size == 0.0] = 1.0
@@ -124,12 +138,15 @@ class Constrained:
         price = self.cost * (scale / unit)
         power = self.power * (scale / unit * np.sqrt(self.size))
         problem = _Program(self, form, gain, price, power)
-        found = None
+        found: tuple[_State, float] | None = None
         if self._last is not None:
             found = problem.refine(self._last, rounds=8)
-        if found is None or found[1] > 1e-12:
-            state = problem.by_interior_point()
-            found = problem.refine(state, rounds=40)
+        for near in _NEAR:
+            if found is not None and found[1] <= 1e-12:
+                break
+            again = problem.refine(problem.by_interior_point(near), rounds=40)
+            found = again if found is None or again[1] < found[1] else found
+        assert found is not None
         state, residual = found
         if not residual <= 1e-9:
             raise NoConvergence(
@@ -208,17 +225,22 @@ class _Program:
 
     # -- the interior point --------------------------------------------------------------------------
 
-    def by_interior_point(self) -> _State:
-        """Solve by piqp; for costs of the power 3/2 by parabolas from above."""
-        held = self.setting.held
+    def by_interior_point(self, near: float) -> _State:
+        """Solve by piqp; for costs of the power 3/2 by parabolas from above.
+
+        What is this near to a kink or a bound counts as pinned there, where the force that holds it leaves
+        doubt.
+        """
+        held, self.near = self.setting.held, near
         if not self.power.any():
             return self._quadratic(np.zeros(len(held)))
         state = self._quadratic(1.5 * self.power)  # as if all trades had the size of the problem
         for _ in range(40):
             trade = np.maximum(np.abs(state.x - held), 1e-14)
-            before = state.x
             state = self._quadratic(1.5 * self.power / np.sqrt(trade))
-            if np.abs(state.x - before).max() <= 1e-5 * np.abs(state.x).max():
+            # a trade that began too small doubles its digits from step to step: seen in its root first
+            moved = np.abs(np.sqrt(np.abs(state.x - held)) - np.sqrt(trade))
+            if moved.max() <= 1e-4 * np.sqrt(np.abs(state.x).max()):
                 break
         return state
 
@@ -310,8 +332,8 @@ class _Program:
                 state.row[i] = -1
             elif s.high[i] - value[i] < -state.y[i]:
                 state.row[i] = 1
-        state.pin[x - s.lower < np.asarray(result.z_bl)[:n]] = LOWER
-        state.pin[s.upper - x < np.asarray(result.z_bu)[:n]] = UPPER
+        state.pin[x - s.lower < np.maximum(np.asarray(result.z_bl)[:n], self.near)] = LOWER
+        state.pin[s.upper - x < np.maximum(np.asarray(result.z_bu)[:n], self.near)] = UPPER
         state.side = np.sign(x - s.centres)
         at = len(loose)
         for which in np.flatnonzero(lifted).tolist():
@@ -319,8 +341,9 @@ class _Program:
                 state.mu[which] = max(float(above[at + 2 * n]), 0.0)
                 state.sum[which] = s.limits[which] - np.abs(x - s.centres[which]).sum() < state.mu[which]
             force = np.minimum(above[at : at + n], above[at + n : at + 2 * n])
-            near = (np.abs(x - s.centres[which]) < force) & (state.pin == FREE)
-            state.pin[near] = (FLAT, HELD)[which]
+            close = np.abs(x - s.centres[which]) < np.maximum(force, self.near)
+            close &= (state.pin == FREE) & (self.kinked[which] | state.sum[which])
+            state.pin[close] = (FLAT, HELD)[which]
             at += 2 * n + int(np.isfinite(s.limits[which]))
         return state
 
@@ -329,15 +352,38 @@ class _Program:
     def refine(self, start: _State, rounds: int) -> tuple[_State, float]:
         """Solve the square system of the pins, exchanging what it contradicts; return the best state."""
         state, best, least = start, start, np.inf
+        tried: set[int] = set()
         for _ in range(rounds):
             state = self._settled(state)
             residual, exchanged = self._judge(state)
             if residual < least:
                 best, least = state, residual
-            if exchanged is None or residual <= 1e-14:
+            if residual <= 1e-14:
                 break
+            if exchanged is None:
+                exchanged = None if residual <= 1e-12 else self._loosened(state, tried)
+                if exchanged is None:
+                    break
             state = exchanged
         return best, float(least)
+
+    def _loosened(self, state: _State, tried: set[int]) -> _State | None:
+        """Free the asset that is pinned with the least force: too few are free to meet the limits."""
+        s, x = self.setting, state.x
+        right, left = self._slopes(state)
+        force = np.minimum(np.where(x < s.upper, right, np.inf), np.where(x > s.lower, -left, np.inf))
+        force[state.pin == FREE] = np.inf
+        force[list(tried)] = np.inf
+        j = int(force.argmin())
+        if force[j] == np.inf:
+            return None
+        tried.add(j)
+        after = state.copy()
+        after.pin[j] = FREE
+        upward = x[j] < s.upper[j] and (right[j] <= -left[j] or x[j] <= s.lower[j])
+        at_kink = x[j] == s.centres[:, j]
+        after.side[:, j] = np.where(at_kink, 1.0 if upward else -1.0, np.sign(x[j] - s.centres[:, j]))
+        return after
 
     def _pinned(self, state: _State) -> Floats:
         s = self.setting
@@ -383,7 +429,7 @@ class _Program:
             return np.concatenate([slope, s.a[rows] @ x - target, length])
 
         wrong = defect()
-        for turn in range(60 if powered.any() else 3):
+        for _ in range(100 if powered.any() else 3):
             stretch = np.where(powered, 2.0 * np.abs(w), 1.0)
             system[:nf, :nf] = block * stretch + np.diag(np.where(powered, 1.5 * self.power[free], 0.0))
             system[nf : nf + nr, :nf] = s.a[np.ix_(rows, free)] * stretch
@@ -401,11 +447,15 @@ class _Program:
                 if np.abs(wrong).max(initial=0.0) <= size:
                     break
                 share *= 0.5
-            if turn and np.abs(wrong).max(initial=0.0) >= 0.5 * size:
-                # no better than rounding: the one before is as good
-                if np.abs(wrong).max(initial=0.0) > size:
-                    w, state.y, state.mu, x = before
+            if np.abs(wrong).max(initial=0.0) >= size:
+                # nothing is left but rounding: the one before is as good
+                w, state.y, state.mu, x = before
+                wrong = defect()
                 break
+        # the limits to rounding: what Newton's last step has left of them
+        limits = np.vstack([s.a[np.ix_(rows, free)], side[np.ix_(sums, free)]])
+        if nf and np.abs(wrong[nf:]).max(initial=0.0) > 0.0:
+            x[free] -= np.linalg.lstsq(limits, wrong[nf:], rcond=1e-13)[0]
         state.x = x
         return state
 
@@ -413,13 +463,23 @@ class _Program:
         """Where the side of a kink matters: where it costs, or its limit binds."""
         return self.kinked | state.sum[:, None]
 
+    def _jumps(self, state: _State) -> Floats:
+        """By how much the derivative jumps to either side of each kink."""
+        return np.array([np.zeros(len(self.price)), self.price]) + (state.mu * state.sum)[:, None]
+
+    def _slopes(self, state: _State) -> tuple[Floats, Floats]:
+        """Derivatives from the right and from the left."""
+        x, centres = state.x, self.setting.centres
+        smooth, jump = self._slope(state, x), self._jumps(state)
+        right = smooth + (jump * np.where(x >= centres, 1.0, -1.0)).sum(axis=0)
+        left = smooth + (jump * np.where(x > centres, 1.0, -1.0)).sum(axis=0)
+        return right, left
+
     def _judge(self, state: _State) -> tuple[float, _State | None]:
         """Return the relative violation of the optimality conditions, and the state that answers it."""
         s, x = self.setting, state.x
-        smooth = self._slope(state, x)
-        jump = np.array([np.zeros(len(x)), self.price]) + (state.mu * state.sum)[:, None]
-        right = smooth + (jump * np.where(x >= s.centres, 1.0, -1.0)).sum(axis=0)
-        left = smooth + (jump * np.where(x > s.centres, 1.0, -1.0)).sum(axis=0)
+        right, left = self._slopes(state)
+        jump = self._jumps(state)
         scale = (
             np.abs(self.form @ x).max()
             + np.abs(self.gain).max()
@@ -457,10 +517,7 @@ class _Program:
             float(longer.max()),
             float(backward.max()),
         )
-        after = _State(len(x), len(state.y))
-        after.x, after.y, after.mu = x, state.y, state.mu
-        after.pin, after.side = state.pin.copy(), state.side.copy()
-        after.row, after.sum = state.row.copy(), state.sum.copy()
+        after = state.copy()
         free = state.pin == FREE
         after.pin[free & (s.lower - x > few * room)] = LOWER
         after.pin[free & (x - s.upper > few * room)] = UPPER

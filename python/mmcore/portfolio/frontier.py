@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import numbers
 from ..errors import InvalidArgument, Unsupported
 from .covariances import as_vector
 from .solving import MeanVariance, Portfolio, _number
@@ -295,6 +296,7 @@ def efficient_frontier(
     problem = MeanVariance(covariance, budget=budget, lower=lower, upper=upper, repair=repair, **limits)
     if targets is None:
         return Frontier(problem, expected_returns)
-    wanted = np.asarray(targets, dtype=np.float64)
-    wanted = np.sort(as_vector("targets", wanted, max(wanted.size, 1)))
+    wanted = np.sort(np.ravel(numbers("targets", targets, -math.inf)))
+    if not wanted.size:
+        raise InvalidArgument(argument="targets", value="shape (0,)", allowed="at least one return")
     return FrontierPoints([problem.solve(expected_returns, target_return=float(w)) for w in wanted])

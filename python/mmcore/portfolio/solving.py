@@ -331,7 +331,10 @@ class MeanVariance:
         else:
             if not (matrix == matrix.T).all():
                 refuse(matrix)
-            least = self._factor.diagonal().min()
+            pivots = self._factor.diagonal()
+            least = pivots.min()
+            if not least > 0.0 or pivots.max() == math.inf:
+                refuse(matrix)
             self.singular = bool(least**2 <= _SINGULAR * matrix.diagonal().max())
 
     def _limit(
@@ -1021,4 +1024,4 @@ def target_inventories(
         cost=cost,
         repair=repair,
     )
-    return problem.solve(alphas, risk_aversion)
+    return problem.solve(as_vector("alphas", alphas, len(problem.covariance)), risk_aversion)
