@@ -245,6 +245,36 @@ def test_a_textbook_frontier_by_hand():
     assert f.weights == pytest.approx(np.array([[0.8, 0.2], [0.0, 1.0]]))
 
 
+@pytest.mark.realdata
+def test_twenty_stocks(shared):
+    """The whole frontier is optimal, as is a month's re-optimisation from what is held; costs trade less."""
+    path = shared / "data/daily_prices/sp500_dataset.csv.gz"
+    prices = np.genfromtxt(path, delimiter=",", skip_header=1, usecols=range(1, 21))
+    daily = prices[1:] / prices[:-1] - 1.0
+    covariance, returns = 252 * sample_covariance(daily), 252 * daily.mean(axis=0)
+    f = mm.efficient_frontier(covariance, returns)
+    t = f.risk_tolerance
+    assert f.returns[-1] == pytest.approx(returns.max(), rel=1e-14)
+    for tolerance in (*t[1:], *((t[1:] + t[:-1]) / 2)):
+        p = f.at(risk_aversion=1.0 / tolerance)
+        assert_optimal(p, covariance, returns, 1.0 / tolerance, 0.0, 1.0)
+    held, past = np.full(20, 0.05), daily[-756:]
+    covariance, returns = 21 * sample_covariance(past), 21 * past.mean(axis=0)
+    aware = mm.mean_variance(covariance, returns, 4.0, lower=0.0, upper=0.25, holdings=held, cost=0.001)
+    assert_optimal(aware, covariance, returns, 4.0, 0.0, 0.25, holdings=held, cost=0.001)
+    blind = mm.mean_variance(covariance, returns, 4.0, lower=0.0, upper=0.25, holdings=held)
+    assert aware.turnover < blind.turnover
+
+
+@given(seed=st.integers(0, 10**6), n=st.integers(2, 60), power=st.integers(-8, 8))
+def test_the_budget_is_met_to_rounding(seed, n, power):
+    covariance, returns = market(n, seed)
+    budget = 10.0**power
+    for bounds in ({}, {"lower": 0.0}):
+        p = mm.mean_variance(covariance, returns / budget, 0.3 / budget**2, budget, **bounds)
+        assert abs(math.fsum(p.weights) - budget) <= 1e-15 * n * np.abs(p.weights).max()
+
+
 def test_target_inventories_in_lots():
     names = [mm.Instrument("A", tick="0.01", lot="1"), mm.Instrument("B", tick="0.5", lot="0.1")]
     covariance = [[0.04, 0.01], [0.01, 0.09]]

@@ -341,8 +341,10 @@ class _Program:
                 state.mu[which] = max(float(above[at + 2 * n]), 0.0)
                 state.sum[which] = s.limits[which] - np.abs(x - s.centres[which]).sum() < state.mu[which]
             force = np.minimum(above[at : at + n], above[at + n : at + 2 * n])
-            close = np.abs(x - s.centres[which]) < np.maximum(force, self.near)
-            close &= (state.pin == FREE) & (self.kinked[which] | state.sum[which])
+            off = np.abs(x - s.centres[which])
+            close = (off < np.maximum(force, self.near)) & (self.kinked[which] | state.sum[which])
+            # where a bound or another kink is close as well, the closest
+            close &= (state.pin == FREE) | (off < np.abs(x - self._pinned(state)))
             state.pin[close] = (FLAT, HELD)[which]
             at += 2 * n + int(np.isfinite(s.limits[which]))
         return state
