@@ -218,6 +218,27 @@ def test_the_frontier_is_optimal_at_and_between_its_turning_points(n, seed, sing
     assert not f.ray.any()
 
 
+@given(
+    n=st.integers(2, 14),
+    seed=st.integers(0, 10**6),
+    share=st.floats(0.0, 1.0),
+    fixed=st.integers(0, 3),
+    tied=st.booleans(),
+)
+def test_the_frontier_within_any_bounds_holds_each_solution(n, seed, share, fixed, tied):
+    covariance, returns = market(n, seed)
+    returns = np.round(returns, 1) if tied else returns
+    rng = np.random.default_rng(seed)
+    low = rng.uniform(-0.5, 0.05, n)
+    high = low + rng.uniform(0.0, 1.0, n)
+    high[:fixed] = low[:fixed]
+    budget = float((1.0 - share) * low.sum() + share * high.sum())
+    f = mm.efficient_frontier(covariance, returns, budget, lower=low, upper=high)
+    for risk_aversion in 10.0 ** rng.uniform(-2, 2, 4):
+        p = mm.mean_variance(covariance, returns, risk_aversion, budget, lower=low, upper=high)
+        assert f.at(risk_aversion=risk_aversion).weights == pytest.approx(p.weights, abs=1e-11)
+
+
 @pytest.mark.parametrize("bounds", [{"lower": None}, {"lower": 0.0}, {"lower": 0.0, "upper": 0.4}])
 def test_targets_are_met(bounds):
     covariance, returns = market(8, 5)

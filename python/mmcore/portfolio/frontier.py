@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..arrays import numbers
-from ..errors import InvalidArgument, Unsupported
+from ..errors import InvalidArgument, NoConvergence, Unsupported
 from .covariances import as_vector
-from .solving import MeanVariance, Portfolio, _number
+from .solving import _RESIDUAL, MeanVariance, Portfolio, _number
 
 __all__ = ["Frontier", "FrontierPoints", "efficient_frontier"]
 
@@ -193,23 +193,29 @@ class Frontier:
         returns = self.expected_returns if t > 0.0 else None
         risk_aversion = 1.0 / t if t > 0.0 else 1.0
         g = problem.gradient(x, returns, risk_aversion)
-        nu, at = 0.0, np.zeros(len(x))
+        nu, at, fixed = 0.0, np.zeros(len(x)), np.zeros(len(x), dtype=bool)
         if problem.bounded:
             room = 1e-13 * (np.abs(x).max() or 1.0)
-            at[x <= problem.lower + room] = -1.0
-            at[x >= problem.upper - room] = 1.0
+            below, above = x <= problem.lower + room, x >= problem.upper - room
+            at[below], at[above] = -1.0, 1.0
+            fixed = below & above
         if problem.budget is not None:
             free = at == 0.0
             if free.any():
                 nu = float(g[free].mean())
             else:
-                low = g[at > 0].max() if (at > 0).any() else g.min()
-                high = g[at < 0].min() if (at < 0).any() else g.max()
+                top, bottom = g[(at > 0) & ~fixed], g[(at < 0) & ~fixed]
+                low, high = top.max(initial=g.min()), bottom.min(initial=g.max())
                 nu = 0.5 * float(low + high)
         m = g - nu
         wrong = np.where(at == 0.0, np.abs(m), np.maximum(at * m, 0.0))
+        wrong[fixed] = 0.0
         scale = problem.scale(x, g, nu, returns, risk_aversion)
         residual = float(wrong.max()) / scale if scale else 0.0
+        if not residual <= _RESIDUAL:
+            raise NoConvergence(
+                f"the portfolio's residual is {residual:.1e}: the covariance is too ill-conditioned"
+            )
         return Portfolio(problem, x, self.expected_returns, 1.0 / t if t > 0.0 else math.inf, nu, residual)
 
     def __repr__(self) -> str:

@@ -723,13 +723,18 @@ class MeanVariance:
         pull = work._drawn(work.x)
         # at the lower bound a multiplier must be >= 0, at the upper one <= 0
         sign = np.where(work.at == 0, 1.0, -1.0)
-        sign[self.lower == self.upper] = 0.0
+        fixed = self.lower == self.upper
+        sign[fixed] = 0.0
         sign[free] = 0.0
         gain, more = sign * (returns[free] - returns), sign * (pull[free] - pull)
         earns = gain > 0.0
-        if (gain < 0.0).any() or (more[~earns] > 0.0).any():
+        if (gain < 0.0).any() or (more[~earns] > 0.0).any() or fixed[free]:
             return None
-        return float((more[earns] / gain[earns]).max(initial=0.0))
+        top = float((more[earns] / gain[earns]).max(initial=0.0))
+        # one whose bounds are equal is at the one that its multiplier's sign belongs to
+        belongs = pull - pull[free] >= top * (returns - returns[free])
+        work.at[fixed] = np.where(belongs, 0, len(work.nodes) - 1)[fixed]
+        return top
 
     def _unbounded(self, c: Floats) -> Floats | None:
         """Solution without bounds, from the factor of the whole covariance."""
