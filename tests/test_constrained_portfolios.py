@@ -283,6 +283,24 @@ def test_targets_are_met_after_costs_on_one_curve(limits):
         problem.solve(returns, target_risk=1e-3)
 
 
+@given(problem=problems(), singular=st.booleans())
+def test_a_target_is_the_risk_aversion_that_it_belongs_to(problem, singular):
+    """Net return and risk are functions of λ even where the holdings are not."""
+    covariance, returns, holdings, risk_aversion, limits = problem
+    n = len(returns)
+    if singular and n > 3:
+        covariance = np.cov(np.random.default_rng(n).normal(size=(n // 2 + 1, n)) * 0.2, rowvar=False)
+    limits.setdefault("leverage", 2.0)
+    problem = mm.MeanVariance(covariance, holdings=holdings, lower=-0.3, upper=1.0, **limits)
+    p = problem.solve(returns, risk_aversion)
+    by_return = problem.solve(returns, target_return=p.net_return)
+    assert by_return.net_return >= p.net_return - 1e-12
+    assert by_return.risk == pytest.approx(p.risk, abs=1e-9)
+    by_risk = problem.solve(returns, target_risk=max(p.risk, 1e-12))
+    assert by_risk.risk <= p.risk + 1e-12
+    assert by_risk.net_return == pytest.approx(p.net_return, abs=1e-9)
+
+
 def test_a_singular_covariance_is_no_special_case():
     rng = np.random.default_rng(0)
     sample = rng.normal(size=(6, 12)) * 0.2

@@ -92,6 +92,9 @@ class Constrained:
         h, κ and π.
     leverage, turnover : float
         L and T; infinite: no limit.
+    singular : bool
+        Whether the covariance is: then steps are the least that meet the conditions, lest they run along its
+        null space.
     """
 
     def __init__(
@@ -105,8 +108,10 @@ class Constrained:
         power_cost: Floats,
         leverage: float,
         turnover: float,
+        singular: bool = False,
     ) -> None:
         n = len(covariance)
+        self.singular = singular
         self.rows = rows
         self.leverage, self.turnover = leverage, turnover
         finite = np.concatenate([rows.low, rows.high, lower, upper, holdings, [leverage, turnover]])
@@ -436,7 +441,7 @@ class _Program:
             system[:nf, :nf] = block * stretch + np.diag(np.where(powered, 1.5 * self.power[free], 0.0))
             system[nf : nf + nr, :nf] = s.a[np.ix_(rows, free)] * stretch
             system[nf + nr :, :nf] = side[np.ix_(sums, free)] * stretch
-            step = _solved(system, wrong)
+            step = _solved(system, wrong, s.singular)
             before, size = (w, state.y, state.mu, x), np.abs(wrong).max(initial=0.0)
             share = 1.0
             for _ in range(12 if powered.any() else 1):
@@ -488,7 +493,9 @@ class _Program:
             + jump.max()
             + np.abs(state.y).max(initial=0.0)
         )
-        scale = scale or 1.0
+        # a portfolio without risk cancels all of them: then a thousandth of what they could be
+        deviation = np.sqrt(np.maximum(self.form.diagonal(), 0.0))
+        scale = max(float(scale), 1e-3 * float(deviation.max() * (deviation @ np.abs(x)))) or 1.0
         room = np.abs(x).max() or 1.0
         few = 1e-13
         falls = np.where(x < s.upper, np.maximum(-right / scale, 0.0), 0.0)
@@ -553,14 +560,15 @@ class _Program:
         return float(max(residual, 0.0)), None if same else after
 
 
-def _solved(system: Floats, right: Floats) -> Floats:
+def _solved(system: Floats, right: Floats, singular: bool) -> Floats:
     """Solve; where the conditions depend on each other, the least change that meets them."""
     if not len(right):
         return right
-    try:
-        found = np.asarray(np.linalg.solve(system, right), dtype=np.float64)
-        if np.abs(system @ found - right).max() <= 1e-10 * (np.abs(right).max() + 1e-300):
-            return found
-    except np.linalg.LinAlgError:
-        pass
+    if not singular:
+        try:
+            found = np.asarray(np.linalg.solve(system, right), dtype=np.float64)
+            if np.abs(system @ found - right).max() <= 1e-10 * (np.abs(right).max() + 1e-300):
+                return found
+        except np.linalg.LinAlgError:
+            pass
     return np.asarray(np.linalg.lstsq(system, right, rcond=1e-13)[0], dtype=np.float64)

@@ -379,6 +379,7 @@ class MeanVariance:
                 nothing if self.power_cost is None else self.power_cost,
                 math.inf if leverage is None else _number("leverage", leverage, least=0.0),
                 math.inf if turnover is None else _number("turnover", turnover, least=0.0),
+                self.singular,
             )
 
     def _feasible(self) -> None:
