@@ -230,6 +230,24 @@ class TestLines:
             ("replay", "x y", "t"): 13,
         }
 
+    def test_tables_of_an_array_are_counted(self):
+        lines = key_lines("[[a]]\nx = 1\n[a.b]\ny = 2\n[[a]]\nx = 3\n[a.b]\n[[a.c]]\nz = 4\n[[a.c]]\nz = 5\n")
+        assert lines == {
+            ("a",): 1,
+            ("a", "0"): 1,
+            ("a", "0", "x"): 2,
+            ("a", "0", "b"): 3,
+            ("a", "0", "b", "y"): 4,
+            ("a", "1"): 5,
+            ("a", "1", "x"): 6,
+            ("a", "1", "b"): 7,
+            ("a", "1", "c"): 8,
+            ("a", "1", "c", "0"): 8,
+            ("a", "1", "c", "0", "z"): 9,
+            ("a", "1", "c", "1"): 10,
+            ("a", "1", "c", "1", "z"): 11,
+        }
+
     texts = st.text(st.sampled_from("ab#=[]{}'\"\\ ,.1"), max_size=12)
 
     @given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("wxyz"), texts), max_size=12))

@@ -663,7 +663,8 @@ def key_lines(text: str) -> Lines:
 
     The reader of the standard library tells no positions. Since the text has been parsed, it is
     enough to split it into strings, keys and marks: a key is what stands before ``=``, or within
-    the brackets that begin a statement.
+    the brackets that begin a statement. Tables of an array, ``[[name]]``, are counted: what the second
+    holds lies below ``("name", "1")``.
     """
     lines: Lines = {}
     line = 1
@@ -671,7 +672,8 @@ def key_lines(text: str) -> Lines:
     depth = 0  # brackets and braces of a value
     start = True  # of a statement
     header: tuple[str, ...] | None = None
-    in_header = False
+    in_header = doubled = False
+    count: dict[tuple[str, ...], int] = {}  # tables of each array
     pending: tuple[tuple[str, ...], int] | None = None
     for token in _TOKEN.finditer(text):
         what, mark = token.lastgroup, token[0]
@@ -679,13 +681,22 @@ def key_lines(text: str) -> Lines:
             if depth == 0:
                 start, in_header, pending = True, False, None
         elif what == "key" and in_header and header is None:
-            header = table = _split_key(mark)
-            for i in range(1, len(header) + 1):
-                lines.setdefault(header[:i], line)
+            header = _split_key(mark)
+            table = ()
+            for i, part in enumerate(header, 1):
+                table += (part,)
+                lines.setdefault(table, line)
+                if doubled and i == len(header):
+                    count[table] = count.get(table, -1) + 1
+                if table in count:
+                    table += (str(count[table]),)
+                    lines.setdefault(table, line)
         elif what == "key" and start:
             pending, start = (_split_key(mark), line), False
         elif what == "other" and mark == "[" and start:
-            in_header, header, start = True, None, False
+            in_header, doubled, header, start = True, False, None, False
+        elif what == "other" and mark == "[" and in_header and header is None:
+            doubled = True
         elif what == "other" and mark == "=" and pending is not None and depth == 0:
             path = table + pending[0]
             for i in range(1, len(path) + 1):

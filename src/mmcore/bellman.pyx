@@ -136,6 +136,9 @@ cdef class Pairs:
         self.c_mdp.sign = sign
         self.c_entries = column.size
 
+    def __reduce__(self):
+        return Pairs, (*self._arrays, self.c_mdp.sign, self.c_mdp.n_columns)
+
     @property
     def arrays(self):
         """The arrays given: first, row, column, probability, reward, discount."""

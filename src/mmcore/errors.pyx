@@ -52,7 +52,9 @@ class Error(Exception):
     def __init__(self, message=None, *, argument=None, value=None, allowed=None, index=None):
         if message is None:
             at = "" if index is None else f"[{index}]"
-            message = f"{argument}{at} must be {allowed}, got {value!r}"
+            # a NumPy number as the number it is
+            plain = value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
+            message = f"{argument}{at} must be {allowed}, got {plain!r}"
         super().__init__(message)
         self.argument = argument
         self.value = value

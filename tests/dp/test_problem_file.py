@@ -88,7 +88,11 @@ def test_every_fault_is_told_with_its_line():
         ),
         (EXAMPLE.replace("[problem]", "[problem"), "not TOML"),
         ("[mdp]\ndiscount = 0.9", "mdp.path is missing"),
-        ("[mdp]\npath = 'nothere.npz'", "nothere.npz"),
+        ("[mdp]\npath = 'x.npz'", "mdp must have a discount below 1, or a horizon"),
+        ("[mdp]\npath = 'x.npz'\nhorizon = 0", "mdp.horizon must be an integer >= 1, got 0"),
+        ("[mdp]\npath = 'x.npz'\naverage = true\ndiscount = 0.9", "mdp.discount must be left out"),
+        (EXAMPLE + "max_iterations = 3\n", "solve.max_iterations must be left out where there is a horizon"),
+        ("[mdp]\npath = 'nothere.npz'\ndiscount = 0.9", "nothere.npz"),
         ("[mdp]\npath = 'x.npz'\nmaximize = 'false'", "mdp.maximize must be true or false, got 'false'"),
         ("[mdp]\npath = 'x.npz'\ndiscount = '0.9'", "mdp.discount must be a number"),
         ("[mdp]\npath = 'x.npz'\nhorizon = 3\naverage = true", "mdp.average must be left out"),
@@ -100,6 +104,23 @@ def test_what_is_wrong_is_said(text, words):
     with pytest.raises(ConfigurationError, match=None) as caught:
         parse_problem(text)
     assert words in str(caught.value)
+
+
+def test_a_fault_of_the_second_regime_has_its_line():
+    text = EXAMPLE.replace("spread = 2\n", "spread = -2\n")
+    with pytest.raises(ConfigurationError) as caught:
+        parse_problem(text)
+    (fault,) = caught.value.faults
+    assert fault.key == "regime.1.spread"
+    assert text.splitlines()[fault.line - 1] == "spread = -2"
+    tables = (
+        "[problem]\nq_max = 4\ndt = 0.1\n[[regime]]\n[regime.bid]\ndepth = [1]\nrate = [0.1]\n"
+        "[[regime]]\n[regime.bid]\ndepth = [1]\nrate = [-0.1]\n"
+    )
+    with pytest.raises(ConfigurationError) as caught:
+        parse_problem(tables)
+    (fault,) = caught.value.faults
+    assert tables.splitlines()[fault.line - 1] == "rate = [-0.1]"
 
 
 @pytest.fixture
@@ -139,6 +160,38 @@ def test_sparse_arrays_are_the_dense_model(machine):
         (folder / f"{name}.toml").write_text(text.format(name))
         values.append(load_problem(folder / f"{name}.toml").solve().value)
     np.testing.assert_array_equal(*values)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("horizon = 3\n[solve]\nmethod = 'anderson'", "solve.method must be left out where"),
+        ("discount = 0.9", "the file has terminal, which is for a horizon"),
+    ],
+)
+def test_what_would_not_be_read_is_refused(machine, text, words):
+    folder, rewards, transitions = machine
+    np.savez(folder / "ends.npz", rewards=rewards, transitions=transitions, terminal=[1.0, 0.0])
+    (folder / "ends.toml").write_text(f"[mdp]\npath = 'ends.npz'\n{text}\n")
+    with pytest.raises(ConfigurationError, match=words):
+        load_problem(folder / "ends.toml")
+
+
+def test_the_tolerance_of_a_horizon_is_read(machine):
+    folder, *_ = machine
+    (folder / "m.toml").write_text("[mdp]\npath = 'machine.npz'\nhorizon = 3\n[solve]\ntol = 1e-300\n")
+    assert load_problem(folder / "m.toml").solve().stop_reason == "rounding"
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "allowed"),
+    [("--out", "s", ".npz"), ("--out", "s.csv", ".npz"), ("--plot", "s.txt", ".png or .pdf or .svg")],
+)
+def test_files_have_the_ending_of_what_they_hold(tmp_path, option, name, allowed):
+    ran = solve(option, tmp_path / name)
+    assert ran.exit_code == 2
+    assert f"{option} must be a file that ends in {allowed}" in " ".join(ran.output.split())
+    assert not (tmp_path / name).exists()
 
 
 def test_the_command_solves_writes_and_draws(tmp_path):

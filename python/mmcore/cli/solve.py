@@ -55,8 +55,17 @@ def command(path: str | None, example: str | None, out: str | None, plot: str | 
     from ..dp.problem_file import EXAMPLE, load_problem, parse_problem, save_solution
     from .screen import print_json, program, stages
 
-    for option, given in (("--example", example), ("--out", out), ("--plot", plot)):
-        if given is not None and (allowed := unwritable(Path(given))):
+    for option, given, ends in (
+        ("--example", example, ()),
+        ("--out", out, (".npz",)),
+        ("--plot", plot, (".png", ".pdf", ".svg")),
+    ):
+        if given is None:
+            continue
+        allowed = unwritable(Path(given))
+        if ends and Path(given).suffix.lower() not in ends:
+            allowed = f"a file that ends in {' or '.join(ends)}"
+        if allowed is not None:
             raise click.UsageError(
                 f"{option} must be {allowed}, got '{given}'", click.get_current_context(silent=True)
             )

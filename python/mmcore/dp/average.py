@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 
 from ..bellman import Pairs, span
 from ..errors import InvalidArgument, NoConvergence
-from .checks import tolerance
+from ..parameters import expect
+from .checks import tolerance, whole
 from .mdp import MDP
 from .solution import Solution
 
@@ -97,6 +98,12 @@ def average_reward(
     (1.333333333, array([0, 1]))
     """
     began = time.perf_counter()
+    expect(
+        "model",
+        model,
+        MDP,
+        "an MDP: the chain structure is found in its table (from_model makes it of functions)",
+    )
     tol = tolerance(tol)
     if method not in ("auto", *METHODS):
         raise InvalidArgument(argument="method", value=method, allowed=f"auto or one of {', '.join(METHODS)}")
@@ -106,6 +113,7 @@ def average_reward(
         )
     why = "asked for" if method != "auto" else "few passes; each policy is valued by one sparse elimination"
     method = METHODS[0] if method == "auto" else method
+    whole("max_iterations", max_iterations, 1)
     graph = _Graph(model.pairs)
     graph.refuse_closed_sets()
     contraction, pairs, n = model.contraction, model.pairs, model.n_states

@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import InvalidArgument, NoConvergence
-from .checks import finite, tolerance
+from .checks import finite, numbers, tolerance, whole
+from .matrix_free import MatrixFree
 from .mdp import MDP
 from .solution import Solution
 
@@ -29,7 +30,7 @@ __all__ = ["backward_induction"]
 
 
 def backward_induction(
-    rewards: ArrayLike | MDP | Callable[[int], ArrayLike] | Callable[[int], MDP],
+    rewards: ArrayLike | MDP | MatrixFree | Callable[[int], ArrayLike | MDP | MatrixFree],
     transitions: Any = None,
     horizon: int = 1,
     terminal: ArrayLike | None = None,
@@ -42,7 +43,7 @@ def backward_induction(
 
     Parameters
     ----------
-    rewards : array_like, MDP or callable
+    rewards : array_like, MDP, MatrixFree or callable
         Shape (S, A) for all steps, or (horizon, S, A); a function of the step t = 0 .. horizon - 1 that
         returns (S, A); a model, or a function of t that returns a model (`transitions`, `discount` and
         `maximize` are then the model's own).
@@ -91,9 +92,7 @@ def backward_induction(
     """
     began = time.perf_counter()
     tol = tolerance(tol)
-    if isinstance(horizon, bool) or int(horizon) != horizon or horizon < 1:
-        raise InvalidArgument(argument="horizon", value=horizon, allowed="an integer >= 1")
-    horizon = int(horizon)
+    horizon = whole("horizon", horizon, 1)
     at = _models(rewards, transitions, horizon, discount, maximize)
     model = at(horizon - 1)
     n, sign = model.n_states, model.pairs.sign
@@ -149,17 +148,17 @@ def backward_induction(
 
 def _models(
     rewards: Any, transitions: Any, horizon: int, discount: ArrayLike, maximize: bool
-) -> Callable[[int], MDP]:
+) -> Callable[[int], MDP | MatrixFree]:
     """Return the model of a step as a function of it; what is the same for all steps is looked at once."""
-    if isinstance(rewards, MDP):
+    if isinstance(rewards, (MDP, MatrixFree)):
         return lambda t: rewards
     if transitions is None:
         if not callable(rewards):
             raise InvalidArgument("transitions are missing: give them, or a model (or a function of t) alone")
 
-        def made(t: int) -> MDP:
-            model = rewards(t)
-            if not isinstance(model, MDP):
+        def made(t: int) -> MDP | MatrixFree:
+            model: MDP | MatrixFree = rewards(t)
+            if not isinstance(model, (MDP, MatrixFree)):
                 raise InvalidArgument(
                     f"rewards({t}) must be an MDP where transitions are not given, got {type(model).__name__}"
                 )
@@ -169,7 +168,7 @@ def _models(
     if callable(rewards):
         reward_at = rewards
     else:
-        table = np.asarray(rewards, dtype=np.float64)
+        table = numbers("rewards", rewards)
         if table.ndim == 3 and table.shape[0] != horizon:
             raise InvalidArgument(
                 argument="rewards",

@@ -14,7 +14,8 @@ comparison with half the points, an estimate and no bound.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from types import SimpleNamespace
@@ -24,6 +25,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import CapacityError, InvalidArgument
+from ..parameters import expect
+from .checks import numbers, whole
 from .mdp import MDP
 from .solution import Solution
 
@@ -57,7 +60,7 @@ class Grid:
     outside: str = "error"
 
     def __post_init__(self) -> None:
-        points = np.array(self.points, dtype=np.float64)
+        points = np.array(numbers("points", self.points, "two or more finite numbers, ascending"))
         if (
             points.ndim != 1
             or points.size < 2
@@ -96,6 +99,12 @@ class Space:
         self.grids = [axis if isinstance(axis, Grid) else None for axis in named.values()]
         self.labels: list[NDArray[Any]] = []
         for name, axis in named.items():
+            if isinstance(axis, str) or not isinstance(axis, (Grid, Iterable)):
+                raise InvalidArgument(
+                    argument=f"axis {name!r}" if name else "axes",
+                    value=axis,
+                    allowed="a Grid, or a list of labels",
+                )
             values = np.asarray(axis.points if isinstance(axis, Grid) else list(axis))
             if values.ndim != 1:  # labels that are sequences themselves
                 whole = np.empty(len(values), dtype=object)
@@ -103,7 +112,9 @@ class Space:
                 values = whole
             if not values.size or len(set(values.tolist())) != values.size:
                 raise InvalidArgument(
-                    argument=f"axis {name!r}".strip(), value=axis, allowed="one or more labels, each once"
+                    argument=f"axis {name!r}" if name else "axes",
+                    value=axis,
+                    allowed="one or more labels, each once",
                 )
             self.labels.append(values)
         self.shape = tuple(values.size for values in self.labels)
@@ -123,7 +134,11 @@ class Space:
 
     def index(self, label: object) -> int:
         """Index of an element."""
-        parts = (label,) if self.names == [""] else tuple(label)  # type: ignore[arg-type]
+        parts = (label,) if self.names == [""] else label
+        if not isinstance(parts, tuple) or len(parts) != len(self.names):
+            raise InvalidArgument(
+                argument="label", value=label, allowed=f"a tuple, one for each of {self.names}"
+            )
         where = [np.flatnonzero(values == part) for values, part in zip(self.labels, parts, strict=True)]
         if not all(found.size for found in where):
             raise InvalidArgument(argument="label", value=label, allowed=f"an element of {self!r}")
@@ -162,7 +177,7 @@ class Space:
                 )
             parts = [given[name] for name in self.names]
         else:
-            parts = list(elements)
+            parts = list(elements) if isinstance(elements, Iterable) else [elements]
             if len(parts) != len(self.names):
                 raise InvalidArgument(
                     argument="transition", value=len(parts), allowed=f"one array for each of {self.names}"
@@ -171,7 +186,7 @@ class Space:
         stride = len(self)
         for k, part in enumerate(parts):
             stride //= self.shape[k]
-            wide = np.broadcast_to(np.asarray(part), shape)
+            wide = self._wide(k, part, shape)
             sides.append([(i * stride, w) for i, w in self._between(k, wide, words)])
         index, weight = [], []
         for corner in product(*sides):
@@ -181,6 +196,24 @@ class Space:
                 total = total * w
             weight.append(np.broadcast_to(np.asarray(total, dtype=np.float64), shape))
         return np.array(index, dtype=np.int64), np.array(weight)
+
+    def _wide(self, k: int, part: Any, shape: tuple[int, ...]) -> NDArray[Any]:
+        """Broadcast what a transition says of one axis."""
+        try:
+            if self.grids[k] is not None:
+                part = numbers("what transition(x, a, w) returns", part)
+            return np.broadcast_to(np.asarray(part), shape)
+        except InvalidArgument:
+            raise
+        except ValueError:
+            name = f" for {self.names[k]}" if self.names[k] else ""
+            raise InvalidArgument(
+                f"transition(x, a, w) must return{name} what broadcasts to (states, actions, shocks) = "
+                f"{shape}, got shape {np.shape(part)}; {_shapes('x, a, w', shape)}",
+                argument="transition",
+                value=np.shape(part),
+                allowed=f"a function whose result broadcasts to {shape}",
+            ) from None
 
     def _between(self, k: int, value: NDArray[Any], words: Callable[[int], str]) -> list[tuple[Any, Any]]:
         labels, grid, order = self.labels[k], self.grids[k], self._order[k]
@@ -237,9 +270,10 @@ def from_model(
     probabilities : array_like of shape (W,), or callable
         Of each shock; or a function of (x, a) whose last axis is the shocks'.
     reward : callable
-        ``reward(x, a, w)``, broadcast over states (first axis), actions and shocks. Arguments are arrays, or
-        namespaces with one array for each named axis. -inf: the action is not feasible there (+inf for
-        costs).
+        ``reward(x, a, w)``, called once for many states: x is an array of shape (S, 1, 1), a of (1, A, 1), w
+        of (1, 1, W), or a namespace with one such array for each named axis, and what it returns is broadcast
+        to (S, A, W). So it is written with ``np.where`` for if and ``np.minimum`` for min. -inf: the action
+        is not feasible there (+inf for costs).
     transition : callable
         ``transition(x, a, w)`` -> the next state: an array, or a mapping, namespace or sequence with one for
         each axis. Where the reward says that the action is not feasible it may be anything on the grid.
@@ -316,20 +350,24 @@ class Functions:
         maximize: bool,
         max_states: int,
     ) -> None:
-        spaces = [s if isinstance(s, Space) else Space(s) for s in (states, actions, shocks)]
-        self.states, self.actions, self.shocks = spaces
+        named = {"states": states, "actions": actions, "shocks": shocks}
+        self.states, self.actions, self.shocks = (_space(*one) for one in named.items())
+        expect("maximize", maximize, (bool, np.bool_), "True or False")
         for argument, space in (("actions", self.actions), ("shocks", self.shocks)):
             if any(space.grids):
                 raise InvalidArgument(f"{argument} must be labels: a Grid is for states")
         self.shape = len(self.states), len(self.actions)
         self.reward, self.transition, self.maximize = reward, transition, maximize
-        if self.shape[0] > max_states:
+        if self.shape[0] > whole("max_states", max_states, 1):
             raise CapacityError(
                 f"the model has {self.shape[0]:,} states; allowed are {max_states:,} (max_states)"
             )
+        for argument, function in (("reward", reward), ("transition", transition)):
+            if not callable(function):
+                raise InvalidArgument(argument=argument, value=function, allowed="a function of (x, a, w)")
         k = len(self.shocks)
         self.function = probabilities if callable(probabilities) else None
-        self.fixed = None if callable(probabilities) else np.asarray(probabilities, dtype=np.float64)
+        self.fixed = None if callable(probabilities) else numbers("probabilities", probabilities)
         if self.fixed is not None and self.fixed.shape != (k,):
             raise InvalidArgument(
                 argument="probabilities", value=self.fixed.shape, allowed=f"of shape ({k},)"
@@ -352,10 +390,66 @@ class Functions:
             i, j, k = (int(part) for part in np.unravel_index(flat, shape))
             return f"state {self.states[begin + i]!r}, action {self.actions[j]!r}, shock {self.shocks[k]!r}"
 
-        weight = self.fixed if self.function is None else np.asarray(self.function(x, a), dtype=np.float64)
-        weight = np.broadcast_to(weight, shape)  # type: ignore[arg-type]
-        rewards = _expected(self.reward(x, a, w), weight, shape, self.maximize, words)
-        return rewards, _rows(self.states, self.transition(x, a, w), weight, rewards, shape, words)
+        weight = np.broadcast_to(self.fixed, shape) if self.fixed is not None else None
+        if self.function is not None:
+            weight = _broadcast(
+                "probabilities", "x, a", shape, _call("probabilities", self.function, (x, a), "x, a", shape)
+            )
+        assert weight is not None
+        reward = _call("reward", self.reward, (x, a, w), "x, a, w", shape)
+        rewards = _expected(
+            _broadcast("reward", "x, a, w", shape, reward), weight, shape, self.maximize, words
+        )
+        to = _call("transition", self.transition, (x, a, w), "x, a, w", shape)
+        return rewards, _rows(self.states, to, weight, rewards, shape, words)
+
+
+def _space(argument: str, axes: Any) -> Space:
+    """Make a space of what was given for an argument, which a refusal names."""
+    if isinstance(axes, Space):
+        return axes
+    try:
+        return Space(axes)
+    except InvalidArgument as error:
+        raise InvalidArgument(
+            f"{argument}: {error}", argument=argument, value=axes, allowed=error.allowed
+        ) from None
+
+
+def _shapes(arguments: str, shape: tuple[int, ...]) -> str:
+    """Say how the functions are called."""
+    n, m, k = shape
+    of = {"x": f"x of shape ({n}, 1, 1)", "a": f"a of shape (1, {m}, 1)", "w": f"w of shape (1, 1, {k})"}
+    return f"it is called once for many, with {', '.join(of[name] for name in arguments.split(', '))}"
+
+
+def _call(name: str, function: Callable[..., Any], given: Any, arguments: str, shape: tuple[int, ...]) -> Any:
+    """Call a function of the model; what it raises is told with the shapes it was called with."""
+    try:
+        return function(*given)
+    except Exception as error:
+        raise InvalidArgument(
+            f"{name}({arguments}) raised {type(error).__name__}: {error}. "
+            f"{_shapes(arguments, shape).capitalize()}: use np.where for if, np.minimum for min, and so on",
+            argument=name,
+            value=function,
+            allowed="a function of arrays",
+        ) from error
+
+
+def _broadcast(name: str, arguments: str, shape: tuple[int, ...], value: Any) -> Floats:
+    """Broadcast what a function returned over states, actions and shocks."""
+    array = numbers(f"what {name}({arguments}) returns", value)
+    try:
+        return np.broadcast_to(array, shape)
+    except ValueError:
+        raise InvalidArgument(
+            f"{name}({arguments}) must return what broadcasts to (states, actions, shocks) = {shape}, got "
+            f"shape {array.shape}; {_shapes(arguments, shape)}",
+            argument=name,
+            value=array.shape,
+            allowed=f"a function whose result broadcasts to {shape}",
+        ) from None
 
 
 def _shaped(elements: Any, shape: tuple[int, ...]) -> Any:
@@ -365,15 +459,14 @@ def _shaped(elements: Any, shape: tuple[int, ...]) -> Any:
 
 
 def _expected(
-    reward: ArrayLike, weight: Floats, shape: tuple[int, ...], maximize: bool, words: Callable[[int], str]
+    value: Floats, weight: Floats, shape: tuple[int, ...], maximize: bool, words: Callable[[int], str]
 ) -> Floats:
     """Mean over the shocks; infinite where an infinite reward has a chance."""
-    value = np.broadcast_to(np.asarray(reward, dtype=np.float64), shape)
     wrong = np.flatnonzero((np.isnan(value) | (value == (np.inf if maximize else -np.inf))).ravel())
     if wrong.size:
         at = int(wrong[0])
         raise InvalidArgument(
-            f"reward of {words(at)} must be finite, or infinitely bad, got {value.flat[at]!r}"
+            f"reward of {words(at)} must be finite, or infinitely bad, got {float(value.flat[at])!r}"
         )
     bad = np.isinf(value)
     mean = (np.where(bad, 0.0, value) * weight).sum(axis=2)
@@ -436,9 +529,13 @@ def refinement_estimate(fine: Solution, coarse: Solution, shape: Sequence[int], 
     >>> refinement_estimate(fine, coarse, [3]).round(6)
     array([0. , 0.1])
     """
-    sizes = tuple(shape)
-    if any(size % 2 == 0 or size < 3 for size in sizes):
+    sizes = tuple(shape) if isinstance(shape, Iterable) else (shape,)
+    if any(not isinstance(size, (int, np.integer)) for size in sizes) or any(
+        size % 2 == 0 or size < 3 for size in sizes
+    ):
         raise InvalidArgument(argument="shape", value=sizes, allowed="odd numbers of points, 3 or more")
+    if fine.value.size != math.prod(sizes):
+        raise InvalidArgument(argument="fine", value=fine.value.size, allowed=f"{math.prod(sizes)} values")
     on = fine.value.reshape(sizes)[tuple(slice(None, None, 2) for _ in sizes)]
     if on.size != coarse.value.size:
         raise InvalidArgument(argument="coarse", value=coarse.value.size, allowed=f"{on.size} values")
@@ -477,24 +574,33 @@ def lagged(model: MDP, delay: int, *, fallback: int | None = None, max_states: i
     >>> late.n_states, late.states[1]
     (4, (0, (1,)))
     """
+    expect(
+        "model",
+        model,
+        MDP,
+        "an MDP: without a table, make the actions under way axes of the states of a MatrixFree",
+    )
+    delay = whole("delay", delay, 0)
     n, m = model.n_states, model.n_actions
     first, row, column, probability, reward, discount = model.pairs.arrays
-    if isinstance(delay, bool) or int(delay) != delay or delay < 0:
-        raise InvalidArgument(argument="delay", value=delay, allowed="an integer >= 0")
     if model._action is not None and model.pairs.n_pairs != n * m:
         raise InvalidArgument(
             "model must have one list of actions for all states: mark what is not feasible by its reward"
         )
-    if fallback is not None and not 0 <= fallback < m:
+    if fallback is not None and not whole("fallback", fallback, 0) < m:
         raise InvalidArgument(argument="fallback", value=fallback, allowed=f"an action, 0 to {m - 1}")
     if delay == 0:
         return model
-    codes = m**delay
-    if n * codes > max_states:
-        raise CapacityError(
-            f"a delay of {delay} makes {m}^{delay} x {n:,} = {n * codes:,} states; allowed are "
-            f"{max_states:,} (max_states)"
-        )
+    whole("max_states", max_states, 1)
+    codes = 1
+    for _ in range(delay if m > 1 else 0):
+        codes *= m
+        if n * codes > max_states:
+            total = f" = {n * m**delay:,}" if delay * math.log10(m) < 20 else ""
+            raise CapacityError(
+                f"a delay of {delay} makes {m}^{delay} x {n:,}{total} states; allowed are "
+                f"{max_states:,} (max_states)"
+            )
     state = np.repeat(np.arange(n), codes)
     code = np.tile(np.arange(codes), n)
     due = first[state] + code // (codes // m)
@@ -542,6 +648,8 @@ class _Pipelines(Sequence[object]):
         return int(np.prod(self.shape))
 
     def __getitem__(self, index: Any) -> Any:
+        if not 0 <= index < len(self):
+            raise IndexError(f"there are {len(self)} states, asked for {index}")
         state, *pipeline = (int(i) for i in np.unravel_index(index, self.shape))
         labels, names = self.model.states, self.model.actions
         return (

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from ..bellman import Rows, eliminate, span
 from ..errors import InvalidArgument, NoConvergence
-from .checks import tolerance
+from .checks import called_back, tolerance, whole
 from .solution import Solution
 
 if TYPE_CHECKING:
@@ -89,16 +89,17 @@ def solve(
     if not contraction.high < 1:
         raise InvalidArgument(
             f"discount must be below 1 in every state for a discounted problem, got "
-            f"{model.discount.max()!r}: without it values may not be finite and cannot be bounded. Use "
-            f"backward_induction for a finite horizon, or average_reward for the gain per step"
+            f"{float(model.discount.max())!r}: without it values may not be finite and cannot be bounded. "
+            f"Use backward_induction for a finite horizon, or average_reward for the gain per step"
         )
     method, evaluator, why = _choice(model, method, evaluator)
     if layout not in ("given", "packed"):
         raise InvalidArgument(argument="layout", value=layout, allowed='"given" or "packed"')
+    called_back(progress)
     if max_iterations is None:
         max_iterations = 100 + math.ceil(64 * math.log(2) / -math.log(max(contraction.high, 1e-300)))
-    elif max_iterations < 1:
-        raise InvalidArgument(argument="max_iterations", value=max_iterations, allowed=">= 1")
+    else:
+        whole("max_iterations", max_iterations, 1)
     sign = pairs.sign
     v = np.zeros(n) if start is None else sign * start
     passes = _Passes(pairs, threads)
@@ -182,8 +183,7 @@ class _Passes:
     """Passes over the model, shared by threads; each state is computed the same way whoever does it."""
 
     def __init__(self, pairs: Any, threads: int) -> None:
-        if threads < 1:
-            raise InvalidArgument(argument="threads", value=threads, allowed=">= 1")
+        whole("threads", threads, 1)
         self.pairs = pairs
         n, parts = pairs.n_states, min(threads, pairs.n_states)
         self.ranges = [(n * i // parts, n * (i + 1) // parts) for i in range(parts)]

@@ -39,7 +39,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -51,6 +51,7 @@ from ..errors import CapacityError, InvalidArgument, NoConvergence, Unsupported
 from ..market_making import InventoryChain, Regimes
 from ..models.model import Floats, Model
 from ..parameters import expect
+from .checks import number, numbers, whole
 from .solution import Solution
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ if TYPE_CHECKING:
 __all__ = ["MarketMakingProblem", "MarketMakingSolution", "Offers", "Regime"]
 
 _UNIT = 2.0**-53
+_MOST_DISCOUNT = 1 - 2.0**-44  # of a step: nearer to one, rounding leaves nothing to certify
+_MOST_CROSSED = 2**15 - 1  # inventories between which market orders count in 16 bits
 _CELL_BYTES = 32  # of a tabulated policy
 _UNRELATED = 1e12  # differences of value over the reward of a step: classes of inventories that never meet
 _MOST_TESTED = 1 << 26  # offers, states and steps: beyond, no action of a finite horizon is proven away
@@ -67,7 +70,7 @@ _MOST_TESTED = 1 << 26  # offers, states and steps: beyond, no action of a finit
 def _columns(*named: tuple[str, ArrayLike]) -> list[Floats]:
     arrays = []
     for name, given in named:
-        array = np.array(given, dtype=np.float64, ndmin=1)
+        array = np.array(numbers(name, given, "finite numbers, at least one"), ndmin=1)
         if array.ndim != 1 or not array.size or not np.isfinite(array).all():
             raise InvalidArgument(argument=name, value=given, allowed="finite numbers, at least one")
         arrays.append(array)
@@ -120,10 +123,8 @@ class Offers:
     @classmethod
     def exponential(cls, A: float, k: float, depth: ArrayLike, size: ArrayLike | None = None) -> Offers:
         """Offers that are filled at the rate A exp(-k depth)."""
-        if not (math.isfinite(A) and A > 0):
-            raise InvalidArgument(argument="A", value=A, allowed="a finite number > 0 (1/s)")
-        if not (math.isfinite(k) and k > 0):
-            raise InvalidArgument(argument="k", value=k, allowed="a finite number > 0 (1/tick)")
+        number("A", A, 0.0, open_low=True)
+        number("k", k, 0.0, open_low=True)
         (ticks,) = _columns(("depth", depth))
         return cls(ticks, A * np.exp(-k * ticks), size)  # type: ignore[arg-type]
 
@@ -149,8 +150,7 @@ class Offers:
         back : sequence of float
             One, two, ... ticks outside.
         """
-        if not (math.isfinite(spread) and spread >= 1):
-            raise InvalidArgument(argument="spread", value=spread, allowed="a finite number >= 1 (ticks)")
+        number("spread", spread, 1.0)
         if improve is not None and spread < 2:
             raise InvalidArgument(
                 argument="improve", value=improve, allowed="None where the spread is one tick"
@@ -160,7 +160,8 @@ class Offers:
         offers += [(spread / 2 + 1 + i, rate) for i, rate in enumerate(back)]
         if not offers:
             raise InvalidArgument(argument="join", value=join, allowed="a rate, unless another is given")
-        return cls(*np.array(offers, dtype=np.float64).T)
+        depth, rate = zip(*offers, strict=True)
+        return cls(depth, rate)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,25 +200,21 @@ class Regime:
             object.__setattr__(self, "ask", self.bid)
         for side in ("bid", "ask"):
             expect(side, getattr(self, side), Offers, "Offers")
-        _number("running_penalty", self.running_penalty, 0.0)
-        _number("spread", self.spread, 0.0)
-        _number("drift", self.drift)
+        number("running_penalty", self.running_penalty, 0.0)
+        number("spread", self.spread, 0.0)
+        number("drift", self.drift)
         pair = (
             self.adverse_selection
             if isinstance(self.adverse_selection, tuple)
             else (self.adverse_selection,) * 2
         )
+        if len(pair) != 2:
+            raise InvalidArgument(
+                argument="adverse_selection", value=pair, allowed="a number, or a pair for bid and ask"
+            )
         for one in pair:
-            _number("adverse_selection", one)
+            number("adverse_selection", one)
         object.__setattr__(self, "adverse_selection", pair)
-
-
-def _number(name: str, value: Any, low: float = -math.inf, open_low: bool = False) -> None:
-    bound = "" if low == -math.inf else f" {'>' if open_low else '>='} {low:g}"
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise InvalidArgument(argument=name, value=value, allowed="a finite number" + bound)
-    if not math.isfinite(value) or value < low or (open_low and value == low):
-        raise InvalidArgument(argument=name, value=value, allowed="a finite number" + bound)
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,7 +254,7 @@ class MarketMakingProblem:
     in_flight : str
         ``"one"``: nothing new is sent until what was sent is live. ``"all"``: a quote is sent at every step.
     max_states : int
-        What a problem may grow to with the quotes in flight.
+        How many regimes, inventories and, with a lag, quotes in flight may make together.
 
     Examples
     --------
@@ -288,24 +285,30 @@ class MarketMakingProblem:
     _parts: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        regimes = (self.regimes,) if isinstance(self.regimes, Regime) else tuple(self.regimes)
+        given = self.regimes if isinstance(self.regimes, Iterable) else (self.regimes,)
+        regimes = tuple(given)
         if not regimes or not all(isinstance(regime, Regime) for regime in regimes):
             raise InvalidArgument(argument="regimes", value=self.regimes, allowed="a Regime or several")
         object.__setattr__(self, "regimes", regimes)
         for name, low in (("q_max", 1), ("order_size", 1), ("lag", 0), ("max_states", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
-                raise InvalidArgument(argument=name, value=value, allowed=f"an integer >= {low}")
+            whole(name, getattr(self, name), low)
         if self.q_max % self.order_size:
             raise InvalidArgument(
                 argument="q_max",
                 value=self.q_max,
                 allowed=f"a multiple of order_size, {self.order_size} lots",
             )
-        _number("dt", self.dt, 0.0, True)
+        if self.nodes * len(regimes) > self.max_states:
+            raise CapacityError(
+                f"{len(regimes)} regimes and {self.nodes} inventories make "
+                f"{self.nodes * len(regimes)} states; max_states={self.max_states}",
+                argument="max_states",
+                value=self.max_states,
+            )
+        number("dt", self.dt, 0.0, True)
         for name in ("maker_fee", "taker_fee"):
-            _number(name, getattr(self, name))
-        _number("terminal_penalty", self.terminal_penalty, 0.0)
+            number(name, getattr(self, name))
+        number("terminal_penalty", self.terminal_penalty, 0.0)
         for name in ("liquidate", "take"):
             expect(name, getattr(self, name), bool, "True or False")
         for name, allowed in (("fills", ("exclusive", "independent")), ("in_flight", ("one", "all"))):
@@ -314,7 +317,7 @@ class MarketMakingProblem:
                     argument=name, value=getattr(self, name), allowed=" or ".join(map(repr, allowed))
                 )
         if self.horizon is not None:
-            _number("horizon", self.horizon, 0.0, True)
+            number("horizon", self.horizon, 0.0, True)
             steps = self.horizon / self.dt
             if self.discount_rate is not None:
                 raise InvalidArgument(
@@ -335,7 +338,7 @@ class MarketMakingProblem:
                 allowed="a number (s) where terminal_penalty or liquidate make the end count",
             )
         if self.discount_rate is not None:
-            _number("discount_rate", self.discount_rate, 0.0, True)
+            number("discount_rate", self.discount_rate, 0.0, True)
         self._parts.update(self._stored())
         if self.lag:
             self._check_lag()
@@ -347,13 +350,19 @@ class MarketMakingProblem:
         n, count, size, dt = self.nodes, len(self.regimes), self.order_size, self.dt
         q = self.inventories
         discount = 1.0 if self.discount_rate is None else math.exp(-self.discount_rate * dt)
+        if self.discount_rate is not None and discount > _MOST_DISCOUNT:
+            raise InvalidArgument(
+                argument="discount_rate",
+                value=self.discount_rate,
+                allowed=f">= {1.01 * (1 - _MOST_DISCOUNT) / dt:.3g} for steps of {dt:g} s (less "
+                f"leaves rounding nothing to certify), or None for the average reward",
+            )
         change = None
         if count > 1:
-            rates = np.array(np.nan if self.switching is None else self.switching, dtype=np.float64)
+            allowed = f"of shape ({count}, {count}), finite"
+            rates = numbers("switching", self.switching, allowed)
             if rates.shape != (count, count) or not np.isfinite(rates).all():
-                raise InvalidArgument(
-                    argument="switching", value=self.switching, allowed=f"of shape ({count}, {count}), finite"
-                )
+                raise InvalidArgument(argument="switching", value=self.switching, allowed=allowed)
             change = rates * dt
             np.fill_diagonal(change, 0.0)
             if (change < 0).any() or (change.sum(axis=1) > 1).any():
@@ -402,6 +411,12 @@ class MarketMakingProblem:
         cross = None
         costs = np.array([regime.spread / 2 + self.taker_fee for regime in self.regimes]) * size
         if self.take:
+            if n > _MOST_CROSSED:
+                raise InvalidArgument(
+                    argument="q_max",
+                    value=self.q_max,
+                    allowed=f"at most {_MOST_CROSSED // 2} orders where market orders are allowed (take)",
+                )
             if not (costs > 0).all():
                 raise InvalidArgument(
                     argument="taker_fee",
@@ -494,9 +509,8 @@ class MarketMakingProblem:
         InvalidArgument
             An argument is not allowed.
         """
-        _number("tol", tol, 0.0, True)
-        if not isinstance(max_iterations, (int, np.integer)) or max_iterations < 1:
-            raise InvalidArgument(argument="max_iterations", value=max_iterations, allowed="an integer >= 1")
+        number("tol", tol, 0.0, True)
+        whole("max_iterations", max_iterations, 1)
         begun = time.perf_counter()
         if self.lag:
             from .delayed_quotes import solve_lagged

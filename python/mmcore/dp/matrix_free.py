@@ -39,6 +39,8 @@ class MatrixFree:
     Notes
     -----
     Every number is looked at once, when the model is made; the functions must go on to return the same.
+    :func:`~mmcore.dp.backward_induction` takes such a model too. :func:`~mmcore.dp.average_reward` and
+    :func:`~mmcore.dp.lagged` need the table that :func:`~mmcore.dp.from_model` makes.
 
     Examples
     --------

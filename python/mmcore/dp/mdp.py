@@ -21,8 +21,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..bellman import Pairs
 from ..errors import InvalidArgument
+from ..parameters import expect
 from .certificate import Contraction
-from .checks import checked, discounts, finite
+from .checks import checked, discounts, finite, numbers
 from .solution import Solution
 
 __all__ = ["MDP"]
@@ -96,7 +97,7 @@ class MDP:
         states: Sequence[object] | None = None,
         actions: Sequence[object] | None = None,
     ) -> None:
-        reward = np.asarray(rewards, dtype=np.float64)
+        reward = numbers("rewards", rewards)
         if (s_indices is None) != (a_indices is None):
             raise InvalidArgument(
                 "s_indices and a_indices go together: give both, or neither for a table of states by actions"
@@ -122,9 +123,14 @@ class MDP:
         self._n_actions = n_actions
         self.states = _labels("states", states, n_states)
         self.actions = _labels("actions", actions, n_actions)
+        expect("maximize", maximize, (bool, np.bool_), "True or False")
         self.maximize = bool(maximize)
         self.discount = discounts(discount, n_states)
         self._adopt(Pairs(first, row, column, probability, flat, self.discount, 1.0 if maximize else -1.0))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._adopt(self.pairs)  # what was looked at once is looked at again: it may come from a file
 
     def _adopt(self, pairs: Pairs) -> None:
         """Keep the pairs, once they have been looked at."""
@@ -162,7 +168,9 @@ class MDP:
         """
         from scipy import sparse
 
-        matrices = [sparse.csr_array(p) for p in P]
+        if not hasattr(P, "__iter__"):
+            raise InvalidArgument(argument="P", value=P, allowed="of shape (A, S, S)")
+        matrices = [_matrix(f"P[{a}]", p) for a, p in enumerate(P)]
         n_actions = len(matrices)
         n_states = matrices[0].shape[0] if matrices else 0
         for a, matrix in enumerate(matrices):
@@ -172,14 +180,15 @@ class MDP:
                 )
         if not n_states:
             raise InvalidArgument(argument="P", value=np.shape(P), allowed="of shape (A, S, S)")
-        given: list[Any] = [R] if sparse.issparse(R) else [R[a] for a in range(len(R))]
+        listed = hasattr(R, "__iter__") and not sparse.issparse(R)
+        given: list[Any] = list(R) if listed else [R]
         if len(given) == n_actions and all(np.ndim(r) == 2 or sparse.issparse(r) for r in given):
             columns = [
                 np.asarray(p.multiply(r).sum(axis=1)).ravel() for p, r in zip(matrices, given, strict=True)
             ]
             rewards = np.stack(columns, axis=1)
         else:
-            rewards = np.asarray(R, dtype=np.float64)
+            rewards = numbers("R", R)
             if rewards.shape == (n_states,):
                 rewards = np.repeat(rewards[:, None], n_actions, axis=1)
         if rewards.shape != (n_states, n_actions):
@@ -234,6 +243,7 @@ class MDP:
         InvalidArgument
             Names the state whose action does not exist or is not feasible.
         """
+        numbers("policy", policy, f"integers of shape ({self.n_states},)")
         actions = np.asarray(policy)
         first, reward = self.pairs.arrays[0], self.pairs.arrays[4]
         if actions.shape != (self.n_states,) or not np.issubdtype(actions.dtype, np.integer):
@@ -268,7 +278,7 @@ class MDP:
         array([6.])
         """
         first, row, column, probability, old, discount = self.pairs.arrays
-        reward = np.ascontiguousarray(rewards, dtype=np.float64).reshape(-1)
+        reward = np.ascontiguousarray(numbers("rewards", rewards)).reshape(-1)
         if reward.size != old.size:
             raise InvalidArgument(
                 argument="rewards", value=np.shape(rewards), allowed=f"one for each of {old.size} pairs"
@@ -346,9 +356,18 @@ class MDP:
         )
 
 
+def _matrix(argument: str, given: Any) -> Any:
+    """Return transitions of one action as compressed sparse rows."""
+    from scipy import sparse
+
+    if not sparse.issparse(given):
+        given = np.atleast_2d(numbers(argument, given, "a matrix"))
+    return sparse.csr_array(given)
+
+
 def _labels(argument: str, labels: Sequence[object] | None, n: int) -> Sequence[object] | None:
-    if labels is not None and len(labels) != n:
-        raise InvalidArgument(argument=argument, value=len(labels), allowed=f"{n} labels")
+    if labels is not None and (not hasattr(labels, "__len__") or len(labels) != n):
+        raise InvalidArgument(argument=argument, value=labels, allowed=f"a sequence of {n} labels")
     return labels
 
 
@@ -356,7 +375,10 @@ def _ragged(
     reward: Floats, s_indices: ArrayLike, a_indices: ArrayLike | None, transitions: Any
 ) -> tuple[Ints, Ints, Ints | None]:
     """First pair of each state, action of each pair, and the order that sorts the pairs (None: sorted)."""
-    s, a = np.asarray(s_indices), np.asarray(a_indices)
+    listed = (("s_indices", s_indices), ("a_indices", a_indices))
+    for argument, given in listed:
+        numbers(argument, given, "an array of integers")
+    s, a = (np.asarray(given) for _, given in listed)
     for argument, value in (("s_indices", s), ("a_indices", a)):
         if value.shape != reward.shape or value.ndim != 1 or not value.size:
             raise InvalidArgument(
@@ -367,7 +389,10 @@ def _ragged(
         if value.min() < 0:
             at = int(value.argmin())
             raise InvalidArgument(argument=argument, value=int(value[at]), index=at, allowed=">= 0")
-    n_states = int(np.shape(transitions)[-1])
+    shape = transitions.shape if hasattr(transitions, "shape") else numbers("transitions", transitions).shape
+    if len(shape) != 2:
+        raise InvalidArgument(argument="transitions", value=shape, allowed=f"of shape ({s.size}, S)")
+    n_states = int(shape[1])
     if s.max() >= n_states:
         at = int(s.argmax())
         raise InvalidArgument(
@@ -400,7 +425,7 @@ def _rows(transitions: Any, reward: Floats, n_states: int) -> tuple[NDArray[Any]
     if sparse.issparse(transitions):
         matrix: Any = transitions.tocsr()  # type: ignore[attr-defined]
     else:
-        dense = np.asarray(transitions, dtype=np.float64)
+        dense = numbers("transitions", transitions)
         allowed = (*reward.shape, n_states)
         if dense.shape not in (allowed, (n_pairs, n_states)):
             raise InvalidArgument(argument="transitions", value=dense.shape, allowed=f"of shape {allowed}")

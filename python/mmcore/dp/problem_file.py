@@ -115,7 +115,7 @@ class ProblemFile:
         if isinstance(self.problem, MarketMakingProblem):
             return self.problem.solve(**self.options)
         if self.horizon is not None:
-            return backward_induction(self.problem, None, self.horizon, self.terminal)
+            return backward_induction(self.problem, None, self.horizon, self.terminal, **self.options)
         if self.average:
             return average_reward(self.problem, **self.options)
         return self.problem.solve(**self.options, progress=progress)
@@ -173,10 +173,12 @@ class _Reader:
 
     def line(self, key: str) -> int | None:
         """The line of a key, or of the nearest table that it is in."""
-        parts = tuple(part for part in key.split(".") if not part.isdigit())
-        while parts and parts not in self.lines:
-            parts = parts[:-1]
-        return self.lines.get(parts)
+        parts = tuple(key.split("."))
+        for n in range(len(parts), 0, -1):
+            for path in (parts[:n], tuple(part for part in parts[:n] if not part.isdigit())):
+                if path in self.lines:
+                    return self.lines[path]
+        return None
 
     def fault(self, key: str, what: str) -> None:
         self.faults.append(Fault(key, what, self.line(key)))
@@ -248,6 +250,8 @@ class _Reader:
             self.fault("problem", "there must be a [[regime]] at least")
         regimes = [self.regime(f"regime.{i}", table) for i, table in enumerate(listed)]
         options = self.options(document, MarketMakingProblem.solve)
+        if "horizon" in document["problem"]:
+            self.only_tol(options)
         if self.faults:
             return None
         problem = self.made("problem", MarketMakingProblem, {"regimes": regimes, **document["problem"]})
@@ -267,7 +271,13 @@ class _Reader:
             right = isinstance(value, (int, float) if kind is float else kind)
             if isinstance(value, bool) or not right:
                 self.fault(f"solve.{name}", f"solve.{name} must be {_WORDS[kind]}, got {value!r}")
-        return dict(given)
+        return {name: value for name, value in given.items() if name in names}
+
+    def only_tol(self, options: Mapping[str, Any]) -> None:
+        """Refuse what a finite horizon has no use for."""
+        for name in options:
+            if name != "tol":
+                self.fault(f"solve.{name}", f"solve.{name} must be left out where there is a horizon")
 
     def mdp(self, document: Mapping[str, Any], folder: Path) -> ProblemFile | None:
         table = document["mdp"]
@@ -280,6 +290,12 @@ class _Reader:
                 self.fault(f"mdp.{name}", f"mdp.{name} must be {_WORDS[kind]}, got {table[name]!r}")
         if table.get("average") is True and "horizon" in table:
             self.fault("mdp.average", "mdp.average must be left out where there is a horizon")
+        if table.get("average") is True and table.get("discount", 1) != 1:
+            self.fault("mdp.discount", "mdp.discount must be left out where rewards are averaged")
+        if not {"discount", "horizon", "average"} & set(table):
+            self.fault("mdp", "mdp must have a discount below 1, or a horizon in steps, or average = true")
+        if isinstance(table.get("horizon"), int) and table["horizon"] < 1:
+            self.fault("mdp.horizon", f"mdp.horizon must be an integer >= 1, got {table['horizon']}")
         if self.faults:
             return None
         if "path" not in table:
@@ -312,6 +328,10 @@ class _Reader:
             if not there:
                 self.fault("mdp.path", f"mdp.path: the file has no {name}")
         options = self.options(document, average_reward if average else MDP.solve)
+        if horizon is not None:
+            self.only_tol(options)
+        elif "terminal" in arrays:
+            self.fault("mdp.path", "mdp.path: the file has terminal, which is for a horizon")
         if self.faults:
             return None
         given = {
