@@ -58,6 +58,12 @@ cdef extern from "mmcore/bellman.h" nogil:
 
 cdef class Pairs
 
+cdef extern from "mmcore/gmres.h" nogil:
+    int64_t MM_BELLMAN_GMRES_WORK(int64_t n, int64_t restart)
+    int mm_bellman_gmres(const mm_mdp *p, const mm_policy_rows *rows, double tolerance, int64_t limit,
+                         int64_t restart, double *x, double *work, int64_t *products,
+                         double *residual) noexcept
+
 
 @cython.final
 cdef class Rows:

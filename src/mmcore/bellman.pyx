@@ -306,6 +306,26 @@ cdef class Pairs:
                                          &residual)
         return status, products, residual
 
+    def gmres(self, Rows rows, double tolerance, int64_t limit, double[::1] x, double[::1] work,
+              int64_t restart=8):
+        """Improve `x` towards the value of the policy whose rows these are; returns as `bicgstab`.
+
+        The residual is that of `x` as it is, computed anew after each cycle of `restart` products. `work` has
+        room for ``(restart + 1) * (n_states + restart + 3)`` numbers.
+        """
+        cdef int status
+        cdef int64_t products = 0
+        cdef double residual = 0.0
+        cdef const mm_policy_rows *kept = self._rows(rows)
+        if restart < 1:
+            raise InvalidArgument(argument="restart", value=restart, allowed=">= 1")
+        _size("x", x.shape[0], self.c_mdp.n_states)
+        _size("work", work.shape[0], MM_BELLMAN_GMRES_WORK(self.c_mdp.n_states, restart))
+        with nogil:
+            status = mm_bellman_gmres(&self.c_mdp, kept, tolerance, limit, restart, &x[0], &work[0],
+                                      &products, &residual)
+        return status, products, residual
+
     cdef const mm_policy_rows *_rows(self, Rows rows) except NULL:
         """The rows' struct, which hold nothing but rows of these pairs."""
         _size("rows", rows.c_states, self.c_mdp.n_states)

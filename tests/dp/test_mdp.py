@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 import mmcore as mm
+from mmcore.bellman import Rows
 from mmcore.errors import InvalidArgument
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -27,6 +28,7 @@ METHODS = [
     ("policy_iteration", "band"),
     ("policy_iteration", "sparse"),
     ("policy_iteration", "bicgstab"),
+    ("policy_iteration", "gmres"),
     ("anderson", "auto"),
     ("auto", "auto"),
 ]
@@ -285,6 +287,60 @@ def test_without_a_contraction_nothing_can_be_certified(discount):
 def test_wrong_options_are_refused(options, words):
     with pytest.raises(InvalidArgument, match=words):
         mm.dp.MDP(*GOOD, 0.9).solve(**options)
+
+
+def rows_of(model):
+    """The pairs of a model of one action, and the rows of its policy."""
+    n = model.n_states
+    kept = Rows(n)
+    model.pairs.improve(None, np.empty(n), np.full(n, -1), rows=kept)
+    return model.pairs, kept
+
+
+@settings(max_examples=60)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n=st.integers(1, 30),
+    restart=st.integers(1, 12),
+    discount=st.sampled_from([0.0, 0.5, 0.99]),
+    wide=st.booleans(),
+)
+def test_gmres_tells_its_residual_which_never_rises(seed, n, restart, discount, wide):
+    rng = np.random.default_rng(seed)
+    r, p = garnet(rng, n, 2, 4)
+    rows = sparse.csr_matrix(p.reshape(2 * n, n))
+    if wide:
+        rows.indices, rows.indptr = rows.indices.astype(np.int64), rows.indptr.astype(np.int64)
+    policy = 2 * np.arange(n) + rng.integers(0, 2, n)
+    matrix, right = np.eye(n) - discount * p.reshape(2 * n, n)[policy], r.ravel()[policy]
+    pairs, kept = rows_of(mm.dp.MDP(right[:, None], rows[policy], discount))
+    start = 10 * rng.standard_normal(n)
+    lengths = []
+    for limit in (1, 5, 20, 2000):
+        x, work = start.copy(), np.empty((restart + 1) * (n + restart + 3))
+        status, products, residual = pairs.gmres(kept, 1e-11, limit, x, work, restart)
+        true = right - matrix @ x
+        assert residual == pytest.approx(abs(true).max(), rel=1e-6, abs=1e-12)
+        assert products <= limit + 1
+        assert (status == 0) == (residual <= 1e-11)
+        lengths.append(np.linalg.norm(true))
+    assert (np.diff(lengths) <= 1e-12 * lengths[0]).all()
+    if restart >= n:  # a cycle is then a direct method: but for rounding, one or two end it
+        assert lengths[-1] <= 1e-9
+
+
+def test_gmres_by_its_definition():
+    """The least residual of the Krylov space, found by a dense least-squares solver."""
+    rng = np.random.default_rng(12)
+    r, p = garnet(rng, 25, 1, 5)
+    (pairs, kept), matrix = rows_of(mm.dp.MDP(r, p, 0.95)), np.eye(25) - 0.95 * p[:, 0]
+    for restart in (1, 3, 7):
+        x = np.zeros(25)
+        work = np.empty((restart + 1) * (28 + restart))
+        pairs.gmres(kept, 1e-300, restart + 1, x, work, restart)
+        space = np.stack([np.linalg.matrix_power(matrix, k) @ r[:, 0] for k in range(restart)], axis=1)
+        best = np.linalg.lstsq(matrix @ space, r[:, 0], rcond=None)[0]
+        np.testing.assert_allclose(x, space @ best, rtol=1e-8)
 
 
 def test_infeasible_rows_are_not_read():

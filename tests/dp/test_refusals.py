@@ -220,6 +220,10 @@ def test_functions(make, changes, words):
         ),
         (lambda m: mm.dp.average_reward(MatrixFree(**functions())), "from_model makes it of functions"),
         (lambda m: mm.dp.average_reward(3), "model must be an MDP"),
+        (
+            lambda m: MatrixFree(**functions()).solve(evaluator="sparse"),
+            "evaluator must be bicgstab or gmres where there is no table, got 'sparse'",
+        ),
         (lambda m: mm.dp.refinement_estimate(m.solve(), m.solve(), 3), "fine must be 3 values, got 2"),
         (lambda m: mm.dp.backward_induction(m, horizon=np.nan), "horizon must be an integer >= 1, got nan"),
         (

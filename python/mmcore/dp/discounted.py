@@ -8,7 +8,7 @@ are within the tolerance. What differs is where the next pass starts:
 - **Gauss-Seidel** from Tv after some sweeps in place, which use new values at once;
 - **modified policy iteration** from Tv after some sweeps with the policy just found (Puterman and Shin 1978);
 - **policy iteration** from the value of that policy: exactly, by elimination in a band or by sparse LU, or
-  inexactly, by stabilised bi-conjugate gradients, the less exactly the more of the policy has just changed
+  inexactly, by stabilised bi-conjugate gradients or restarted GMRES, the less exactly the more of the policy has just changed
   (inexact policy iteration: solving more exactly for a policy that will change is wasted);
 - **Anderson** from the combination of the last passes that leaves the least residual, taken only where the
   residual then falls by the discount or more, else from Tv (so that it converges as value iteration does).
@@ -41,12 +41,13 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 METHODS = ("value_iteration", "gauss_seidel", "modified_policy_iteration", "policy_iteration", "anderson")
-EVALUATORS = ("band", "sparse", "bicgstab")
+EVALUATORS = ("band", "sparse", "bicgstab", "gmres")
 KEYED = ("modified_policy_iteration", "policy_iteration")  # keep a key for each pair
 MEMORY = 5  # differences that Anderson combines
 BAND = 60  # products of below and above, for each successor, up to which elimination pays
 LARGEST_KEYED = 1e36  # rewards and values beyond which no keys are kept, as they are float32
 LIMIT = 1000  # products with the matrix
+RESTART = 8  # products of a cycle of GMRES
 PATIENCE = 12  # sweeps ahead from which conjugate gradients are quicker
 IN_PLACE = 4  # sweeps of Gauss-Seidel between two passes that bound the error
 
@@ -231,6 +232,10 @@ def _choice(model: MDP | MatrixFree, method: str, evaluator: str) -> tuple[str, 
         raise InvalidArgument(
             argument="evaluator", value=evaluator, allowed=f"auto or one of {', '.join(EVALUATORS)}"
         )
+    if not model.stored and evaluator in ("band", "sparse"):
+        raise InvalidArgument(
+            argument="evaluator", value=evaluator, allowed="bicgstab or gmres where there is no table"
+        )
     if evaluator != "auto" and method not in ("auto", "policy_iteration"):
         raise InvalidArgument(f"evaluator is for method='policy_iteration', not for {method!r}")
     found = model.extremes
@@ -276,8 +281,8 @@ def _stepper(method: str, evaluator: str, now: Iterate) -> Callable[[Iterate], i
         return _Sweeps(now)
     if method == "anderson":
         return _Anderson()
-    if evaluator == "bicgstab":
-        return _Krylov(now)
+    if evaluator in ("bicgstab", "gmres"):
+        return _Krylov(now, evaluator)
     return _band if evaluator == "band" else _sparse
 
 
@@ -326,10 +331,10 @@ class _Sweeps:
 
 
 class _Krylov:
-    """Sweeps while they mix fast, else bi-conjugate gradients; sweeps again where those break down."""
+    """Sweeps while they mix fast, else a Krylov method; sweeps again where that breaks down."""
 
-    def __init__(self, now: Iterate) -> None:
-        self.sweeps = _Sweeps(now)
+    def __init__(self, now: Iterate, evaluator: str) -> None:
+        self.sweeps, self.evaluator = _Sweeps(now), evaluator
         self.work: Floats | None = None
 
     def __call__(self, now: Iterate) -> int:
@@ -337,10 +342,12 @@ class _Krylov:
         if self.work is None:
             if self.sweeps.until(goal, now, PATIENCE):
                 return 0
-            self.work = np.empty(5 * now.tv.size)
+            n = now.tv.size
+            self.work = np.empty(5 * n if self.evaluator == "bicgstab" else (RESTART + 1) * (n + RESTART + 3))
         else:
             _shift(now)
-        _, _, residual = now.pairs.bicgstab(now.rows, goal / 2, LIMIT, now.tv, self.work)
+        improved = getattr(now.pairs, self.evaluator)
+        _, _, residual = improved(now.rows, goal / 2, LIMIT, now.tv, self.work)
         if not residual <= now.high - now.low:
             now.pairs.improve(now.v, now.tv, now.policy, rows=now.rows)  # what the breakdown spoilt
             self.sweeps(now)

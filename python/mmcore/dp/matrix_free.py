@@ -103,9 +103,14 @@ class MatrixFree:
         *,
         max_iterations: int | None = None,
         start: ArrayLike | None = None,
+        evaluator: str = "auto",
         progress: Callable[[int, float, float], object] | None = None,
     ) -> Solution:
-        """Solve the discounted problem; as :meth:`mmcore.dp.MDP.solve`, and certified alike."""
+        """Solve the discounted problem; as :meth:`mmcore.dp.MDP.solve`, and certified alike.
+
+        Without its `layout`, as rows of the policy lie next to each other anyway, and without `threads`, since
+        most of a pass is the functions' own time. `evaluator` is ``"bicgstab"`` or ``"gmres"``.
+        """
         from .discounted import solve
 
         return solve(
@@ -114,7 +119,7 @@ class MatrixFree:
             tol=tol,
             max_iterations=max_iterations,
             start=None if start is None else finite("start", start, (self.n_states,)),
-            evaluator="auto",
+            evaluator=evaluator,
             layout="given",
             threads=1,
             progress=progress,
@@ -130,6 +135,9 @@ class Computed:
         self.n_pairs = self.n_states * self.m
         self.sign = 1.0 if functions.maximize else -1.0
         self.kept: tuple[Pairs, Rows] | None = None  # one pair for each state
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "kept": None}  # the next pass finds it
 
     def _chunk(self, begin: int, end: int) -> Pairs:
         reward, rows = self.functions.table(begin, end)
@@ -208,3 +216,10 @@ class Computed:
         """Value the policy of the last pass."""
         assert self.kept is not None
         return self.kept[0].bicgstab(self.kept[1], tolerance, limit, x, work)
+
+    def gmres(
+        self, rows: None, tolerance: float, limit: int, x: Floats, work: Floats
+    ) -> tuple[int, int, float]:
+        """Value the policy of the last pass."""
+        assert self.kept is not None
+        return self.kept[0].gmres(self.kept[1], tolerance, limit, x, work)

@@ -323,7 +323,8 @@ class MDP:
         start : array_like of float, shape (S,), optional
             Values to start from; 0 by default.
         evaluator : str
-            For policy iteration: ``"auto"``, ``"band"``, ``"sparse"`` (LU of SciPy) or ``"bicgstab"``.
+            For policy iteration: ``"auto"``, ``"band"``, ``"sparse"`` (LU of SciPy), ``"bicgstab"`` or
+            ``"gmres"`` (restarted, with nine vectors).
         layout : str
             ``"packed"`` copies the rows of the policy, which lie far apart in the model, next to each other:
             sweeps with a policy are quicker, for S x (longest row) x 12 bytes.
