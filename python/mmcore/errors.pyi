@@ -8,6 +8,7 @@ __all__ = [
     "Error",
     "InvalidArgument",
     "MissingExtra",
+    "ModelWarning",
     "NoConvergence",
     "NotIdentified",
     "OutOfBounds",
@@ -49,3 +50,4 @@ class MissingExtra(Error, ImportError):
     def __init__(self, feature: str, extra: str) -> None: ...
 
 class ApproximationWarning(UserWarning): ...
+class ModelWarning(UserWarning): ...

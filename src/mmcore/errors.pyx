@@ -15,6 +15,7 @@ __all__ = [
     "Error",
     "InvalidArgument",
     "MissingExtra",
+    "ModelWarning",
     "NoConvergence",
     "NotIdentified",
     "OutOfBounds",
@@ -134,3 +135,7 @@ class MissingExtra(Error, ImportError):
 
 class ApproximationWarning(UserWarning):
     """A closed-form approximation is used outside the range where it is good."""
+
+
+class ModelWarning(UserWarning):
+    """A model is solved as it stands, and is perhaps not what was meant."""

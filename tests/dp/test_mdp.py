@@ -13,7 +13,7 @@ from scipy import sparse
 
 import mmcore as mm
 from mmcore.bellman import Rows
-from mmcore.errors import InvalidArgument
+from mmcore.errors import InvalidArgument, ModelWarning
 
 sys.path.insert(0, str(Path(__file__).parent))
 from exact import garnet, optimal, rational, value_of
@@ -94,6 +94,7 @@ def test_discounts_may_differ_between_states(method, evaluator, seed):
     assert solution.stop_reason == "tolerance"
 
 
+@pytest.mark.filterwarnings("ignore::mmcore.errors.ModelWarning")
 @given(seed=st.integers(0, 2**32 - 1), off=st.floats(-9e-10, 9e-10))
 def test_the_bounds_hold_for_rows_as_stored_not_as_meant(seed, off):
     rng = np.random.default_rng(seed)
@@ -101,6 +102,18 @@ def test_the_bounds_hold_for_rows_as_stored_not_as_meant(seed, off):
     p *= 1 + off
     solution = mm.dp.MDP(r, p, 0.99).solve("value_iteration", 1e-9)
     certify(solution, optimal(r, p, [0.99])[0])
+
+
+def test_sums_that_are_one_within_tolerance_only_are_told():
+    p = changed((1, 0), [0.0, 1 + 5e-10])
+    with pytest.warns(ModelWarning, match=re.escape("within 5e-10 (in state 1, action 0: 1.0000000005)")):
+        mm.dp.MDP(GOOD[0], p, 0.9)
+    mm.dp.MDP([[1.0, -np.inf], [0.0, 2.0]], changed((0, 1), [9.0, 9.0]), 0.9)  # not read, so not told
+    rng = np.random.default_rng(13)
+    wide = rng.random((3, 100_000))  # what rounding alone does to long rows is nobody's fault
+    wide /= wide.sum(axis=1)[:, None]
+    rows = np.zeros((100_000, 1))
+    mm.dp.MDP(rows, sparse.vstack([wide, sparse.eye_array(99_997, 100_000)], format="csr"), 0.5)
 
 
 def test_bounds_hold_at_every_stage_of_the_iteration():

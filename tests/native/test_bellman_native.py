@@ -69,7 +69,7 @@ def test_two_threads_race_nowhere_and_give_the_bits_of_one(tmp_path, sanitizer):
 def test_the_header_is_cpp_too(tmp_path):
     cxx = compiler("CXX", "c++", "g++", "clang++")
     source = tmp_path / "header.cpp"
-    source.write_text('#include "mmcore/bellman.h"\nint main() { return 0; }\n')
+    source.write_text('#include "mmcore/gmres.h"\nint main() { return 0; }\n')
     built = subprocess.run(
         [cxx, "-std=c++17", *STRICT, source, "-o", tmp_path / "run"], capture_output=True, text=True
     )

@@ -147,9 +147,16 @@ def _show(path: str, found: Any, solution: Any, written: list[str]) -> None:
         paragraph(f"{states:,} states{steps}.")
     heading("Solution", f"{solution.method.replace('_', ' ')}, {solution.elapsed:.3g} s")
     paragraph(f"{solution.why[:1].upper()}{solution.why[1:]}.")
-    of = "The gain" if not np.ndim(solution.lower) else "Every true value"
-    unit = " per second" if market_making and not np.ndim(solution.lower) else ""
-    if not np.ndim(solution.lower):
+    averaged = not np.ndim(solution.lower) or hasattr(solution, "gain")
+    of = "The gain" if averaged else "Every true value"
+    unit = " per second" if market_making and averaged else ""
+    if averaged and np.ndim(solution.lower):
+        gain = 0.5 * (solution.lower + solution.upper)
+        paragraph(
+            f"The gain depends on where one starts: from {number(gain.min(), 10)} to "
+            f"{number(gain.max(), 10)}."
+        )
+    elif averaged:
         paragraph(f"The gain{unit} is {number(0.5 * (float(solution.lower) + float(solution.upper)), 10)}.")
     paragraph(
         f"{of} lies between proven bounds that are at most {solution.gap:.2g} apart: "

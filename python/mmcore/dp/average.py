@@ -10,25 +10,27 @@ Relative value iteration moves nine tenths of the way to Th, so that periodic ch
 iteration solves for g and h of a policy, where its chain has one recurrent class, and otherwise makes such a
 step.
 
-Whether the gain depends on the start is a question of the model's chain structure. If two sets of states are
-both closed under every action, it does, and no method is tried.
+Whether the gain may depend on the start is a question of the model's chain structure, which is looked at
+first. Where a policy can stay for ever in one set of states only, the bounds meet. Where there are several
+such sets, each has a gain of its own, and :mod:`mmcore.dp.multichain` finds where to go from each start.
 """
 
 from __future__ import annotations
 
 import math
 import time
+import warnings
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..bellman import Pairs, span
-from ..errors import InvalidArgument, NoConvergence
+from ..bellman import span
+from ..errors import InvalidArgument, ModelWarning
 from ..parameters import expect
 from .checks import tolerance, whole
 from .mdp import MDP
+from .multichain import Chains, Found, solve_by_components
 from .solution import Solution
 
 __all__ = ["AverageSolution", "average_reward"]
@@ -46,12 +48,14 @@ class AverageSolution(Solution):
 
     Parameters
     ----------
-    gain : float
-        Reward per step, in the long run and from any state; `lower` and `upper` are its bounds, of shape ().
+    gain : float or ndarray of float, shape (S,)
+        Reward per step, in the long run; `lower` and `upper` are its bounds, of the same shape. One number
+        where it is within `tol` the right one from every state; else one for each state to start from, and
+        `value` is 0 in the first state of each set that the policy ends in.
         No action is eliminated: several policies may have the same gain, and `policy_unique` is not claimed.
     """
 
-    gain: float
+    gain: float | Floats
 
 
 def average_reward(
@@ -77,10 +81,13 @@ def average_reward(
     Raises
     ------
     InvalidArgument
-        Where a discount is not 1, or where the gain depends on the start for certain: two closed sets of
-        states.
-    NoConvergence
-        Where a policy can stay for ever in states that others leave, and the bounds did not meet.
+        Where a discount is not 1, or an argument is not allowed.
+
+    Warns
+    -----
+    ModelWarning
+        Where the gain depends on the start (it says which states one may end in), and where every policy ends
+        in one absorbing state.
 
     Examples
     --------
@@ -96,6 +103,14 @@ def average_reward(
     >>> solution = mm.dp.average_reward(model)
     >>> round(solution.gain, 9), solution.policy
     (1.333333333, array([0, 1]))
+
+    Two machines that never meet, or one that may be sold once for a rent of 2 and never be had again:
+
+    >>> import warnings
+    >>> sold = mm.dp.MDP([[2.0, 2.0], [3.0, 0.0]], [[[1, 0], [1, 0]], [[0, 1], [1, 0]]], discount=1.0)
+    >>> with warnings.catch_warnings(action="ignore"):
+    ...     mm.dp.average_reward(sold).gain
+    array([2., 3.])
     """
     began = time.perf_counter()
     expect(
@@ -114,15 +129,25 @@ def average_reward(
     why = "asked for" if method != "auto" else "few passes; each policy is valued by one sparse elimination"
     method = METHODS[0] if method == "auto" else method
     whole("max_iterations", max_iterations, 1)
-    graph = _Graph(model.pairs)
-    graph.refuse_closed_sets()
+    chains = Chains(model.pairs)
+    if chains.component.max() == 0:
+        _warn_of_absorption(model, chains)
+        found = _one_gain(model, chains, method, tol, max_iterations)
+    else:
+        why = f"{why}; several sets of states can be stayed in for ever: each is solved, then which to go to"
+        found = _each_gain(chains, method, tol, max_iterations)
+    return _solution(model, found, tol, began, method, why)
+
+
+def _one_gain(model: MDP, chains: Chains, method: str, tol: float, limit: int) -> Found:
+    """Solve where the gain is the same from all states."""
     contraction, pairs, n = model.contraction, model.pairs, model.n_states
     leak = max(abs(1 - contraction.sum_low), abs(contraction.sum_high - 1))
     v, tv = np.zeros(n), np.empty(n)
     policy = np.full(n, -1, dtype=np.int64)
     size, best, stalled, iteration = 0.0, math.inf, 0, 0
     while True:
-        low, high, changed, living, _ = pairs.improve(v, tv, policy, None, math.inf)  # all are alive
+        low, high, changed, _, _ = pairs.improve(v, tv, policy)
         iteration += 1
         error = (contraction.rounding(size) + leak * size + 2 * math.ulp(max(abs(low), abs(high)))) * (
             1 + 1e-12
@@ -135,12 +160,11 @@ def average_reward(
             reason = "tolerance"
         elif half - error <= error / 8 or (stalled >= 30 and half <= 8 * error):
             reason = "rounding"
-        elif iteration >= max_iterations:
-            graph.refuse_staying()
+        elif iteration >= limit:
             reason = "iterations"
         else:
             settled = method == "policy_iteration" and changed == 0 and iteration > 1 and stalled > 2
-            if method != "policy_iteration" or settled or not graph.value(policy, tv):
+            if method != "policy_iteration" or settled or not chains.value(policy, tv):
                 tv -= v
                 tv *= STEP
                 tv += v
@@ -149,95 +173,79 @@ def average_reward(
             size = max(map(abs, span(v)))
             continue
         break
-    relative = v - v[0]
-    if pairs.sign < 0:
-        below, above, relative = -above, -below, -relative
-    return AverageSolution(
-        value=relative,
-        policy=model.actions_of(policy),
-        lower=np.array(below),
-        upper=np.array(above),
-        gap=above - below,
-        iterations=iteration,
-        residual=(high - low) / 2,
-        alive=(living, False),
-        stop_reason=reason,
-        elapsed=time.perf_counter() - began,
-        method=method,
-        why=why,
-        gain=(below + above) / 2,
+    lower, upper = np.array(below), np.array(above)
+    return Found(lower, upper, policy, v - v[0], iteration, (high - low) / 2, chains.component, {reason})
+
+
+def _each_gain(chains: Chains, method: str, tol: float, limit: int) -> Found:
+    """Solve where the gain may differ between states."""
+
+    def solve_one(chains: Chains, pairs: Ints) -> tuple[float, float, Ints, int, float, str]:
+        states, own = np.unique(chains.state[pairs], return_inverse=True)
+        place = pairs - chains.first[chains.state[pairs]]
+        part = MDP(chains.reward[pairs], chains.matrix[pairs][:, states], 1.0, own, place)
+        found = _one_gain(part, Chains(part.pairs), method, tol / 2, limit)
+        policy = chains.first[states] + part.actions_of(found.policy)
+        (reason,) = found.reasons
+        return float(found.lower), float(found.upper), policy, found.iterations, found.residual, reason
+
+    return solve_by_components(chains, solve_one)
+
+
+def _warn_of_absorption(model: MDP, chains: Chains) -> None:
+    only = np.flatnonzero(chains.component == 0)
+    if only.size == 1 and model.n_states > 1:
+        warnings.warn(
+            f"{model._words(int(only[0]), -1)} is absorbing and every policy ends there: the average "
+            f"reward is that of this state, and rewards elsewhere do not count in it. For a total reward use "
+            f"backward_induction or a discount below 1",
+            ModelWarning,
+            stacklevel=3,
+        )
+
+
+def _warn_of_starts(model: MDP, found: Found, gain: Floats) -> None:
+    told = []
+    ends = np.unique(found.component[found.component >= 0])
+    for c in ends[:3]:
+        states = np.flatnonzero(found.component == c)
+        names = ", ".join(model._words(int(s), -1) for s in states[:3])
+        told.append(f"{names}{' and so on' if states.size > 3 else ''} (gain {gain[states[0]]:g})")
+    more = f", and {ends.size - 3} more" if ends.size > 3 else ""
+    warnings.warn(
+        f"the average reward depends on where one starts: {ends.size} sets of states are not left again: "
+        f"{'; '.join(told)}{more}. gain, lower and upper hold one number for each state",
+        ModelWarning,
+        stacklevel=4,
     )
 
 
-class _Graph:
-    """Which state leads to which."""
-
-    def __init__(self, pairs: Pairs) -> None:
-        from scipy import sparse
-
-        first, row, column, probability, reward, _ = pairs.arrays
-        self.pairs, self.first = pairs, first
-        self.matrix = sparse.csr_array((probability, column, row), shape=(pairs.n_pairs, pairs.n_states))
-        self.reward = pairs.sign * reward
-        self.feasible = np.isfinite(reward)
-        self.state = np.repeat(np.arange(pairs.n_states), np.diff(first))
-
-    def closed(self, pairs: NDArray[np.bool_]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Class of each state under the pairs chosen, and the classes that nothing leads out of."""
-        from scipy import sparse
-        from scipy.sparse.csgraph import connected_components
-
-        rows = self.matrix[np.flatnonzero(pairs)].tocoo()
-        real = rows.data > 0
-        origin, target = self.state[pairs][rows.row[real]], rows.col[real]
-        n = self.pairs.n_states
-        edges = sparse.csr_array((np.ones(origin.size, dtype=np.int8), (origin, target)), shape=(n, n))
-        count, label = connected_components(edges, connection="strong")
-        leaving = np.zeros(count, dtype=bool)
-        leaving[label[origin[label[origin] != label[target]]]] = True
-        return label, np.flatnonzero(~leaving)
-
-    def refuse_closed_sets(self) -> None:
-        """Raise where two sets of states are closed under all actions."""
-        label, closed = self.closed(self.feasible)
-        self.outside = label != closed[0]
-        if closed.size > 1:
-            one, other = (int(np.flatnonzero(label == c)[0]) for c in closed[:2])
-            raise InvalidArgument(
-                f"transitions have {closed.size} closed sets of states: none leads from state {one} to state "
-                f"{other} or back, so the average reward depends on where one starts. Solve each set as a "
-                f"model of its own, or use a discount below 1"
-            )
-
-    def refuse_staying(self) -> None:
-        """Raise where a policy can stay for ever outside the one closed set."""
-        inside = self.outside.copy()
-        while inside.any():
-            leads_out = self.matrix @ (~inside).astype(float) > 0
-            can = np.zeros_like(inside)
-            can[self.state[self.feasible & ~leads_out & inside[self.state]]] = True
-            if (can == inside).all():
-                s = int(np.flatnonzero(inside)[0])
-                raise NoConvergence(
-                    f"the average reward may depend on where one starts: a policy can stay for ever in "
-                    f"{int(inside.sum())} states, state {s} among them, that others leave for good"
-                )
-            inside = can
-
-    def value(self, policy: Ints, out: Floats) -> bool:
-        """Write the relative values of a policy to `out`; False where it has several closed classes."""
-        from scipy import sparse
-        from scipy.sparse.linalg import splu
-
-        chosen = np.zeros(self.pairs.n_pairs, dtype=bool)
-        chosen[policy] = True
-        if self.closed(chosen)[1].size > 1:
-            return False
-        n = self.pairs.n_states
-        # h(0) = 0: its column is free for the gain.
-        equations: Any = sparse.eye_array(n, format="csr") - self.matrix[policy]
-        gain: Any = sparse.csr_array(np.ones((n, 1)))
-        equations = sparse.hstack([gain, equations[:, 1:]], format="csc")
-        out[:] = splu(equations).solve(self.reward[policy])
-        out[0] = 0.0
-        return bool(np.isfinite(out).all())
+def _solution(model: MDP, found: Found, tol: float, began: float, method: str, why: str) -> AverageSolution:
+    """Turn what was found for signed rewards into words and arrays."""
+    lower, upper = found.lower, found.upper
+    if upper.max() - lower.min() <= 2 * tol:  # one number for all states
+        lower, upper = np.array(lower.min()), np.array(upper.max())
+    relative = found.relative
+    if model.pairs.sign < 0:
+        lower, upper, relative = -upper, -lower, -relative
+    gain = (lower + upper) / 2
+    if gain.ndim:
+        _warn_of_starts(model, found, gain)
+    reached = bool(((upper - lower) / 2 <= tol).all())
+    reasons = found.reasons - {"tolerance"}
+    stopped = "iterations" if "iterations" in reasons else "rounding"
+    return AverageSolution(
+        value=relative,
+        policy=model.actions_of(found.policy),
+        lower=lower,
+        upper=upper,
+        gap=float((upper - lower).max()),
+        iterations=found.iterations,
+        residual=found.residual,
+        alive=(model.extremes["feasible"], False),
+        stop_reason="tolerance" if reached else stopped,
+        elapsed=time.perf_counter() - began,
+        method=method,
+        why=why,
+        gain=gain if gain.ndim else float(gain),
+    )

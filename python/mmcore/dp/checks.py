@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import reprlib
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -11,9 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..bellman import Pairs
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, ModelWarning
 
 __all__ = ["called_back", "checked", "discounts", "finite", "number", "numbers", "tolerance", "whole"]
+
+OFF = 1e-12  # of a row's sum from one, up to which nobody is told
 
 Floats = NDArray[np.float64]
 
@@ -126,10 +129,31 @@ def tolerance(tol: float) -> float:
     return number("tol", tol, 0.0, open_low=True)
 
 
+def _warn_of_sums(pairs: Pairs, found: dict[str, Any], words: Callable[[int, int], str]) -> None:
+    """Say where a row's sum is off one by more than adding it up can explain."""
+    low, high = found["sum_low"], found["sum_high"]
+    if max(1 - low, high - 1) <= OFF + (found["successors"] + 1) * 2.0**-52:
+        return
+    first, row, _, probability, reward, _ = pairs.arrays
+    sums = np.zeros(reward.size)
+    filled = np.flatnonzero(np.diff(row) > 0)
+    sums[filled] = np.add.reduceat(probability[: row[-1]], row[filled])
+    off = np.where(np.isfinite(reward), np.abs(sums - 1), 0.0)
+    pair = int(off.argmax())
+    state = int(np.searchsorted(first, pair, side="right")) - 1
+    warnings.warn(
+        f"transitions sum to one only within {off[pair]:.2g} (in {words(state, pair)}: "
+        f"{float(sums[pair])!r}): they are used as they are. Divide each row by its sum where one was meant",
+        ModelWarning,
+        stacklevel=5,
+    )
+
+
 def checked(pairs: Pairs, sum_tolerance: float, words: Callable[[int, int], str]) -> dict[str, Any]:
     """Return the extremes of a model; or raise an error that says in which state and action it is wrong."""
     fault, found = pairs.check(sum_tolerance)
     if not fault:
+        _warn_of_sums(pairs, found, words)
         return found
     state, pair, value = found["state"], found["pair"], found["value"]
     worse, better = ("-inf", "+inf") if pairs.sign > 0 else ("+inf", "-inf")

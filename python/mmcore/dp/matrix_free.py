@@ -108,7 +108,7 @@ class MatrixFree:
     ) -> Solution:
         """Solve the discounted problem; as :meth:`mmcore.dp.MDP.solve`, and certified alike.
 
-        Without its `layout`, as rows of the policy lie next to each other anyway, and without `threads`, since
+        Without its `layout`, as rows of the policy lie next to each other anyway, and without `threads`, as
         most of a pass is the functions' own time. `evaluator` is ``"bicgstab"`` or ``"gmres"``.
         """
         from .discounted import solve

@@ -44,7 +44,8 @@ class MDP:
         (where costs are minimised, +inf).
     transitions : array_like or scipy sparse matrix
         Shape (S, A, S); or (S * A, S), row s * A + a; or (L, S). Rows of actions that are not feasible are
-        not read. Rows sum to one within 1e-9; the certificates hold for the rows as they are.
+        not read. Rows sum to one within 1e-9; the certificates hold for the rows as they are, and a sum that
+        is more than 1e-12 off is warned of.
     discount : float or array_like of shape (S,)
         Per step, >= 0; one for each state where it differs. Discounted problems need it below 1.
     s_indices, a_indices : array_like of int, shape (L,), optional
@@ -58,6 +59,11 @@ class MDP:
     ------
     InvalidArgument
         Names the argument, and the state and action where a number is wrong.
+
+    Warns
+    -----
+    ModelWarning
+        Where rows sum to one only within 1e-9.
 
     Notes
     -----
