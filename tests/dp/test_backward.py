@@ -119,6 +119,40 @@ def test_wrong_arguments_are_refused(arguments, options, words):
         mm.dp.backward_induction(*arguments, **options)
 
 
+@pytest.mark.parametrize("maximize", [True, False])
+def test_the_callers_arrays_are_filled(maximize):
+    r, p = garnet(np.random.default_rng(3), 6, 2, 3)
+    terminal = np.arange(6.0)
+    value, policy = np.full((5, 6), np.nan), np.full((4, 6), -7)
+    ours = mm.dp.backward_induction(r, p, 4, terminal, maximize=maximize, out=(value, policy))
+    plain = mm.dp.backward_induction(r, p, 4, terminal, maximize=maximize)
+    assert ours.value is value
+    assert ours.policy is policy
+    assert value.tobytes() == plain.value.tobytes()
+    assert (policy == plain.policy).all()
+    assert ours.lower.tobytes() == plain.lower.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("out", "words"),
+    [
+        (3, "out must be a pair of arrays, for value and policy, got 3"),
+        (
+            (np.zeros((3, 1)), np.zeros((2, 2), np.int64)),
+            "out[1] must be a writeable, C-contiguous array of int64",
+        ),
+        ((np.zeros((2, 1)), np.zeros((2, 1), np.int64)), "of shape (3, 1), got 'float64 of shape (2, 1)'"),
+        ((np.zeros((3, 1), np.float32), None), "out[0] must be a writeable, C-contiguous array of float64"),
+        ((np.broadcast_to(0.0, (3, 1)), np.zeros((2, 1), np.int64)), "out[0] must be a writeable"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused_and_left_alone(out, words):
+    with pytest.raises(InvalidArgument, match=re.escape(words)):
+        mm.dp.backward_induction([[1.0]], [[[1.0]]], 2, out=out)
+    if isinstance(out, tuple):
+        assert not out[0].any()
+
+
 def test_values_that_leave_all_numbers_are_refused():
     with pytest.raises(mm.errors.NoConvergence, match="too large"):
         mm.dp.backward_induction([[1.0]], [[[1.0]]], horizon=3000, discount=1.5)

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InvalidArgument, NoConvergence
 from .checks import finite, numbers, tolerance, whole
@@ -38,6 +38,7 @@ def backward_induction(
     discount: ArrayLike = 1.0,
     maximize: bool = True,
     tol: float = 1e-8,
+    out: tuple[NDArray[np.float64], NDArray[np.int64]] | None = None,
 ) -> Solution:
     """Solve a problem that ends after `horizon` steps.
 
@@ -60,6 +61,9 @@ def backward_induction(
         False: rewards are costs.
     tol : float
         What the error must stay below for ``stop_reason`` to be ``"tolerance"``; nothing else depends on it.
+    out : (ndarray of float64, ndarray of int64), optional
+        Arrays that `value` and `policy` are written to, of the shapes below and C-contiguous. They are the
+        solution's own, and hold nothing of use where an error is raised on the way.
 
     Returns
     -------
@@ -96,15 +100,9 @@ def backward_induction(
     at = _models(rewards, transitions, horizon, discount, maximize)
     model = at(horizon - 1)
     n, sign = model.n_states, model.pairs.sign
-    value = np.zeros((horizon + 1, n))
-    if terminal is not None:
-        value[horizon] = finite("terminal", terminal, (n,))
-    if not np.isfinite(value).all():
-        raise NoConvergence(
-            "values left the range of floating point: rewards, or the discount, are too large"
-        )
-    value *= sign
-    policy = np.empty((horizon, n), dtype=np.int64)
+    end = np.zeros(n) if terminal is None else sign * finite("terminal", terminal, (n,))
+    value, policy = _room(out, horizon, n)
+    value[horizon] = end
     error = np.zeros(horizon + 1)
     chosen, alive = np.full(n, -1, dtype=np.int64), 0
     for t in range(horizon - 1, -1, -1):
@@ -144,6 +142,29 @@ def backward_induction(
         method="backward_induction",
         why="the horizon is finite: one pass a step is exact but for rounding",
     )
+
+
+def _room(out: Any, horizon: int, n: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Arrays for values and policy: the caller's, or new ones."""
+    if out is None:
+        return np.empty((horizon + 1, n)), np.empty((horizon, n), dtype=np.int64)
+    if not isinstance(out, (tuple, list)) or len(out) != 2:
+        raise InvalidArgument(argument="out", value=out, allowed="a pair of arrays, for value and policy")
+    for i, (array, rows, kind) in enumerate(
+        zip(out, (horizon + 1, horizon), (np.float64, np.int64), strict=True)
+    ):
+        right = isinstance(array, np.ndarray) and array.dtype == kind and array.shape == (rows, n)
+        if not (right and array.flags.c_contiguous and array.flags.writeable):
+            got = f"{array.dtype} of shape {array.shape}" if isinstance(array, np.ndarray) else array
+            raise InvalidArgument(
+                argument="out",
+                value=got,
+                index=i,
+                allowed=f"a writeable, C-contiguous array of {kind.__name__}, of shape {(rows, n)}",
+            )
+    if np.shares_memory(*out):
+        raise InvalidArgument(argument="out", value="one", allowed="two arrays that share no memory")
+    return out[0], out[1]
 
 
 def _models(
