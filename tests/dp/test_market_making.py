@@ -487,6 +487,20 @@ def test_a_solution_is_pickled():
     assert "policy iteration" in repr(model)
 
 
+def test_a_solution_with_changes_is_the_solution_of_the_problem_with_changes():
+    model = MarketMakingProblem(regime(1), **BOX).solve()
+    changed = model.replace(maker_fee=0.3, q_max=3)
+    expected = MarketMakingProblem(regime(1), q_max=3, dt=0.1, maker_fee=0.3).solve()
+    assert changed.solution.value.tobytes() == expected.solution.value.tobytes()
+    assert changed.problem.maker_fee == 0.3
+    with pytest.raises(
+        InvalidArgument, match="fee is not an argument of MarketMakingProblem: it has regimes"
+    ):
+        model.replace(fee=0.3)
+    with pytest.raises(InvalidArgument, match="q_max must be an integer >= 1"):
+        model.replace(q_max=0)
+
+
 def test_wrong_arguments_are_refused_by_name():
     good = regime(1)
     cases = [

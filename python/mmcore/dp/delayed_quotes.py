@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import Unsupported
 from ..models.model import Floats
 
 if TYPE_CHECKING:
@@ -84,7 +83,7 @@ def solve_lagged(problem: MarketMakingProblem, tol: float, limit: int) -> dict[s
     The bounds are those of :mod:`mmcore.dp.market_making` for a decision of several steps: one is off by at
     most as many steps' errors, and its factor is that of the steps together.
     """
-    from .market_making import _UNIT, _factors, _step_error
+    from .market_making import _UNIT, _factors, _step_error, refuse_separate_gains
 
     live, parts, span = _Live(problem), problem._parts, problem.steps_of_decision
     flying = problem.lag if problem.in_flight == "all" else 1
@@ -122,8 +121,8 @@ def solve_lagged(problem: MarketMakingProblem, tol: float, limit: int) -> dict[s
             "method": "backward induction",
         }
     averaged = parts["discount"] == 1.0
-    if averaged and not any(p.any() for chain in live.chains for p in (chain.bid[0], chain.ask[0])):
-        raise Unsupported("nothing is ever filled: the gain depends on where inventory starts")
+    if averaged:
+        refuse_separate_gains(problem)
     v = np.zeros(shape)
     middle = (0,) * (len(shape) - 1) + (problem.nodes // 2,)
     stop, iterations = "iterations", 0

@@ -40,7 +40,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +63,8 @@ _UNIT = 2.0**-53
 _MOST_DISCOUNT = 1 - 2.0**-44  # of a step: nearer to one, rounding leaves nothing to certify
 _MOST_CROSSED = 2**15 - 1  # inventories between which market orders count in 16 bits
 _CELL_BYTES = 32  # of a tabulated policy
-_UNRELATED = 1e12  # differences of value over the reward of a step: classes of inventories that never meet
+_NEAR_ONE = 1 - 1e-7  # a discount whose best policies are those of the average, mostly
+_UNRELATED = 1e12  # values over rewards that only a matrix without an inverse brings about
 _MOST_TESTED = 1 << 26  # offers, states and steps: beyond, no action of a finite horizon is proven away
 
 
@@ -583,17 +584,27 @@ class MarketMakingProblem:
         averaged = parts["discount"] == 1.0
         chain = regimes.chains[0]
         if len(regimes) == 1 and parts["cross"] is None and chain.separates:
-            value, _, _, _, iterations = chain.stationary(limit=max(2, min(limit, 10_000)))
-            v, method, why = (
-                value[None],
-                "policy iteration, Thomas",
-                "sides separate: evaluation is tri-diagonal",
-            )
+            method, why = "policy iteration, Thomas", "sides separate: evaluation is tri-diagonal"
         else:
-            v, iterations = self._iterate(min(limit, 200))
             method, why = (
                 "policy iteration, sparse LU",
                 "regimes, sizes or market orders: evaluation is sparse",
+            )
+        if averaged:
+            refuse_separate_gains(self)
+        try:
+            if method.endswith("Thomas"):
+                value, _, _, _, iterations = chain.stationary(limit=max(2, min(limit, 10_000)))
+                v = value[None]
+            else:
+                v, iterations = self._iterate(min(limit, 200))
+        except (NoConvergence, Unsupported):
+            if not averaged:
+                raise
+            v, iterations = self._iterate_from_discounted(min(limit, 200))
+            method, why = (
+                "policy iteration, sparse LU",
+                "policies on the way leave inventories apart: begun from a discount close to one",
             )
         stop, scale = "rounding", self.dt if averaged else 1.0
         least, factor = _factors(parts)
@@ -623,10 +634,6 @@ class MarketMakingProblem:
                 break
             v = new - (new[0, self.nodes // 2] if averaged else 0.0)
             iterations += 1
-        if averaged and np.abs(v).max() > _UNRELATED * np.abs(moved).max():
-            raise Unsupported(
-                "the gain depends on where inventory starts: some inventories are never reached from others"
-            )
         if averaged:  # a residual does not bound the differences of values
             sides = [[side[0].size for side in (each.bid, each.ask)] for each in regimes.chains]
             alive, alone = sum(a * b for a, b in sides) * self.nodes, False
@@ -653,16 +660,33 @@ class MarketMakingProblem:
             "take": take,
         }
 
-    def _iterate(self, limit: int) -> tuple[Floats, int]:
+    def _iterate_from_discounted(self, limit: int) -> tuple[Floats, int]:
+        """Policy iteration for the average, from where a policy does not leave inventories apart.
+
+        The first policies may never quote from some inventories on, and have no one gain. With a discount
+        every policy has a value, and close to one the best policy is one of the average.
+        """
+        v, turns = self._iterate(limit, _NEAR_ONE)
+        v = v - v[0, self.nodes // 2]
+        try:
+            v, more = self._iterate(limit, start=v)
+        except NoConvergence:
+            return v, turns
+        return v, turns + more
+
+    def _iterate(
+        self, limit: int, discount: float | None = None, start: Floats | None = None
+    ) -> tuple[Floats, int]:
         """Policy iteration by sparse LU: what the offers and market orders in force are worth."""
         from scipy.sparse import coo_array, csc_array, eye_array, hstack, vstack
         from scipy.sparse.linalg import splu
 
         parts = self._parts
         regimes: Regimes = parts["regimes"]
-        m, n, discount = len(regimes), self.nodes, parts["discount"]
+        m, n = len(regimes), self.nodes
+        discount = parts["discount"] if discount is None else discount
         averaged = discount == 1.0
-        v, before = np.zeros((m, n)), None
+        v, before = np.zeros((m, n)) if start is None else start, None
         cross = np.zeros(m) if parts["cross"] is None else parts["cross"]
         turns = 0
         while turns < limit:
@@ -721,14 +745,60 @@ class MarketMakingProblem:
                 )
                 right = np.append(right, 0.0)
             try:
-                stays = splu(csc_array(system)).solve(right)
+                stays = splu(csc_array(system)).solve(right)[: m * n]
+                if averaged and not np.abs(stays).max() <= _UNRELATED * np.abs(right).max():
+                    raise RuntimeError
             except RuntimeError:
                 raise NoConvergence(
                     "the policy has several classes of states that do not reach each other"
                 ) from None
-            stays = stays[: m * n]
             v = (stays[moved] - paid).reshape(m, n)
         return v, turns
+
+
+def refuse_separate_gains(problem: MarketMakingProblem) -> None:
+    """Raise where the average reward depends on the start whatever is quoted.
+
+    To quote nothing keeps inventory where it is, so it can be stayed for ever in every set of regimes and
+    inventories that fills and market orders lead around in, if the regime does not leave it by itself. With
+    one such set all starts have the same best gain.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    parts, m, n = problem._parts, len(problem.regimes), problem.nodes
+    follows = parts["change"] > 0
+    node = np.arange(n)
+    edges: list[tuple[int, int, int]] = [(r, k, 0) for r, k in np.argwhere(follows).tolist()]
+    for r, chain in enumerate(parts["regimes"].chains):
+        moves = {
+            sign * int(d) for side, sign in ((chain.bid, 1), (chain.ask, -1)) for d in side[2][side[0] > 0]
+        }
+        if problem.fills == "independent":
+            moves |= {a + b for a in moves for b in moves if a > 0 > b}
+            edges += [(r, k, by) for k in np.flatnonzero(follows[r]).tolist() for by in moves]
+        edges += [(r, r, by) for by in moves]
+        edges += [(r, r, by) for by in (1, -1) if problem.take]
+    inside = [(r, k, node[(node + by >= 0) & (node + by < n)], by) for r, k, by in edges]
+    origin = np.concatenate([r * n + at for r, _, at, _ in inside])
+    target = np.concatenate([k * n + at + by for _, k, at, by in inside])
+    graph = coo_array((np.ones(origin.size, np.int8), (origin, target)), shape=(m * n, m * n))
+    count, label = connected_components(graph.tocsr(), connection="strong")
+    kept = np.ones(count, dtype=bool)
+    label = label.reshape(m, n)
+    for r, k in np.argwhere(follows):
+        kept[label[r][label[r] != label[k]]] = False
+    if kept.sum() > 1:
+        first = [np.argwhere(label == one)[0] for one in np.flatnonzero(kept)[:2]]
+        one, other = (
+            f"inventory {problem.inventories[q]:+g}" + (f" in regime {r}" if m > 1 else "") for r, q in first
+        )
+        raise Unsupported(
+            f"the gain depends on where inventory starts: nothing leads from {one} to {other} and back, and "
+            f"there are {int(kept.sum())} such sets, each with a gain of its own. Offer sizes that reach all "
+            f"inventories, on both sides (or allow market orders: take=True), or give a horizon or a "
+            f"discount_rate"
+        )
 
 
 def _sides(chain: InventoryChain, after: Floats) -> tuple[list[Floats], list[Floats]]:
@@ -866,6 +936,24 @@ class MarketMakingSolution(Model):
                 argument="horizon", value=self.horizon, allowed="None, without a discount rate"
             )
         return 0.5 * (float(s.lower) + float(s.upper))
+
+    def replace(self, **changes: Any) -> MarketMakingSolution:
+        """Solve the problem anew with some of its arguments changed, to the usual tolerance.
+
+        Raises
+        ------
+        InvalidArgument
+            A name is not an argument of the problem, or a value is not allowed.
+        """
+        known = [f.name for f in fields(self.problem) if f.init]
+        for name, value in changes.items():
+            if name not in known:
+                raise InvalidArgument(
+                    f"{name} is not an argument of MarketMakingProblem: it has {', '.join(known)}",
+                    argument=name,
+                    value=value,
+                )
+        return replace(self.problem, **changes).solve()
 
     def _table(self) -> NDArray[Any]:
         """Offers by row (steps gone, or the only one), state and inventory: (rows, ..., n, 2)."""
