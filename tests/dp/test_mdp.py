@@ -170,6 +170,19 @@ def test_the_operator_contracts_is_monotone_and_shifts(seed):
     np.testing.assert_allclose(image(v), (r + 0.9 * p @ v).max(axis=1), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("evaluator", ["bicgstab", "gmres"])
+def test_policies_valued_roughly_do_not_follow_each_other_in_a_circle(evaluator):
+    for seed in range(300):  # to a tenth of the residual, and no less, some of these never ended
+        rng = np.random.default_rng(seed)
+        p = np.zeros((12, 3, 12))
+        for s, a in np.ndindex(12, 3):
+            near = np.arange(max(0, s - 2), min(12, s + 3))
+            p[s, a, rng.choice(near, 3, replace=False)] = rng.dirichlet(np.ones(3))
+        model = mm.dp.MDP(rng.uniform(-1, 1, (12, 3)), p, 0.999)
+        solution = model.solve("policy_iteration", 1e-6, evaluator=evaluator, max_iterations=300)
+        assert solution.stop_reason == "tolerance", seed
+
+
 def test_all_conventions_give_one_model():
     rng = np.random.default_rng(6)
     r, p = garnet(rng, 6, 3, 3)

@@ -47,6 +47,7 @@ MEMORY = 5  # differences that Anderson combines
 BAND = 60  # products of below and above, for each successor, up to which elimination pays
 LARGEST_KEYED = 1e36  # rewards and values beyond which no keys are kept, as they are float32
 LIMIT = 1000  # products with the matrix
+LARGEST_SHARE = 0.2  # of what a pass did, to which policies are valued
 RESTART = 8  # products of a cycle of GMRES
 PATIENCE = 12  # sweeps ahead from which conjugate gradients are quicker
 IN_PLACE = 4  # sweeps of Gauss-Seidel between two passes that bound the error
@@ -300,7 +301,7 @@ def _gauss_seidel(now: Iterate) -> int:
 
 def _goal(now: Iterate) -> float:
     """To what span of the residual to value the policy: more exactly than it will change is wasted."""
-    return max((now.high - now.low) * min(0.2, math.sqrt(now.changed / now.tv.size)), now.target)
+    return max((now.high - now.low) * min(LARGEST_SHARE, math.sqrt(now.changed / now.tv.size)), now.target)
 
 
 class _Sweeps:
@@ -331,14 +332,23 @@ class _Sweeps:
 
 
 class _Krylov:
-    """Sweeps while they mix fast, else a Krylov method; sweeps again where that breaks down."""
+    """Sweeps while they mix fast, else a Krylov method; sweeps again where that breaks down.
+
+    To the goal of sweeps, and to a tenth of it whenever passes come no closer: where the discount is close to
+    one, policies valued so roughly may follow each other in a circle, and ones valued exactly do not.
+    """
 
     def __init__(self, now: Iterate, evaluator: str) -> None:
         self.sweeps, self.evaluator = _Sweeps(now), evaluator
         self.work: Floats | None = None
+        self.share, self.best = 1.0, math.inf
 
     def __call__(self, now: Iterate) -> int:
-        goal = _goal(now)
+        width = now.high - now.low
+        if width >= self.best:
+            self.share /= 10
+        self.best = min(self.best, width)
+        goal = max(self.share * _goal(now), now.target)
         if self.work is None:
             if self.sweeps.until(goal, now, PATIENCE):
                 return 0
@@ -348,7 +358,7 @@ class _Krylov:
             _shift(now)
         improved = getattr(now.pairs, self.evaluator)
         _, _, residual = improved(now.rows, goal / 2, LIMIT, now.tv, self.work)
-        if not residual <= now.high - now.low:
+        if not residual <= max(self.share * LARGEST_SHARE * width, goal):
             now.pairs.improve(now.v, now.tv, now.policy, rows=now.rows)  # what the breakdown spoilt
             self.sweeps(now)
         return 0
