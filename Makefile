@@ -9,7 +9,7 @@ SHARED ?= $(abspath ../shared)
 CLANG_FORMAT = $(BIN)/clang-format
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench peers lint format asan ubsan debug wheel clean
+.PHONY: help run test bench peers agree lint format asan ubsan debug wheel clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -45,13 +45,23 @@ test: $(VENV)/.test  ## run the tests
 bench: $(VENV)/.test  ## run the benchmarks, side by side with their floors
 	$(BIN)/python -m bench
 
-# stockpyl pins a sphinx of its own, which nothing here needs, and breaks on NumPy 2 in places.
-peers:  ## make build/peers, which the tests of agreement with other packages need
-	$(PYTHON) -m venv build/peers/portfolio
-	build/peers/portfolio/bin/pip install --quiet --disable-pip-version-check cvxcla==2.7.1 piqp==0.7.0 PyPortfolioOpt==1.6.0 skfolio==1.12.2
-	$(PYTHON) -m venv build/peers/stockpyl
-	build/peers/stockpyl/bin/pip install --quiet --disable-pip-version-check "numpy<2" scipy networkx tqdm jsonpickle tabulate matplotlib
-	build/peers/stockpyl/bin/pip install --quiet --disable-pip-version-check --no-deps stockpyl==1.0.2
+# Other packages, each in an environment of its own. stockpyl pins a sphinx that nothing here needs, and breaks
+# on NumPy 2 in places.
+PEERS = portfolio programs stockpyl
+PEERS_portfolio = cvxcla==2.7.1 piqp==0.7.0 PyPortfolioOpt==1.6.0 skfolio==1.12.2
+PEERS_programs = quantecon mdpsolver pymdptoolbox jaxdp
+PEERS_stockpyl = "numpy<2" scipy networkx tqdm jsonpickle tabulate matplotlib
+
+peers: $(PEERS:%=build/peers/%/.done)  ## make build/peers, which the tests of agreement with other packages need
+
+build/peers/%/.done:
+	$(PYTHON) -m venv build/peers/$*
+	build/peers/$*/bin/pip install --quiet --disable-pip-version-check $(PEERS_$*)
+	test $* != stockpyl || build/peers/$*/bin/pip install --quiet --disable-pip-version-check --no-deps stockpyl==1.0.2
+	@touch $@
+
+agree: $(VENV)/.test build/peers/programs/.done  ## random dynamic programs, solved by us and by four other packages
+	$(BIN)/python -m bench.agree
 
 lint: $(VENV)/.lint  ## ruff, mypy --strict, stubtest, cython-lint, clang-format
 	$(BIN)/ruff check .
