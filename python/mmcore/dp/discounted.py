@@ -8,8 +8,8 @@ are within the tolerance. What differs is where the next pass starts:
 - **Gauss-Seidel** from Tv after some sweeps in place, which use new values at once;
 - **modified policy iteration** from Tv after some sweeps with the policy just found (Puterman and Shin 1978);
 - **policy iteration** from the value of that policy: exactly, by elimination in a band or by sparse LU, or
-  inexactly, by stabilised bi-conjugate gradients or restarted GMRES, the less exactly the more of the policy has just changed
-  (inexact policy iteration: solving more exactly for a policy that will change is wasted);
+  inexactly, by stabilised bi-conjugate gradients or restarted GMRES, the less exactly the more of the policy
+  has just changed (inexact policy iteration: solving more exactly for a policy that will change is wasted);
 - **Anderson** from the combination of the last passes that leaves the least residual, taken only where the
   residual then falls by the discount or more, else from Tv (so that it converges as value iteration does).
 """

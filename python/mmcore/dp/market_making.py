@@ -783,9 +783,9 @@ def refuse_separate_gains(problem: MarketMakingProblem) -> None:
     origin = np.concatenate([r * n + at for r, _, at, _ in inside])
     target = np.concatenate([k * n + at + by for _, k, at, by in inside])
     graph = coo_array((np.ones(origin.size, np.int8), (origin, target)), shape=(m * n, m * n))
-    count, label = connected_components(graph.tocsr(), connection="strong")
+    count, flat = connected_components(graph.tocsr(), connection="strong")
     kept = np.ones(count, dtype=bool)
-    label = label.reshape(m, n)
+    label = flat.reshape(m, n)
     for r, k in np.argwhere(follows):
         kept[label[r][label[r] != label[k]]] = False
     if kept.sum() > 1:
