@@ -1,6 +1,6 @@
 """Random models, every method of ours and of four other packages: ``python -m bench.agree [MODELS]``.
 
-The packages live in an environment of their own, ``build/peers/agree``, which ``make agree`` makes. Ours
+The packages live in an environment of their own, ``build/peers/programs``, which ``make agree`` makes. Ours
 are right where the bounds of all methods of ours meet; another package is right where it is within the
 error that it was asked for. What is found is printed and kept in ``build/bench/agree.json``.
 """
@@ -18,7 +18,7 @@ import numpy as np
 import mmcore as mm
 
 ROOT = Path(__file__).resolve().parents[1]
-PEERS = ROOT / "build/peers/agree/bin/python"
+PEERS = ROOT / "build/peers/programs/bin/python"
 ERROR = 1e-6
 STATES, ACTIONS, HORIZON = 12, 3, 20
 DISCOUNTS = (0.5, 0.9, 0.99, 0.999)

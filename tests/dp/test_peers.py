@@ -32,7 +32,7 @@ def test_all_methods_of_ours_agree_within_their_bounds():
 
 def test_packages_agree_where_they_are_right(tmp_path):
     if not agree.PEERS.exists():
-        pytest.skip("no environment build/peers/agree: `make agree` makes it")
+        pytest.skip("no environment build/peers/programs: `make agree` makes it")
     given = agree.random_models(6, seed=2)
     table = agree.compare(given, agree.ours(given), agree.ask(given, tmp_path))
     for name in RIGHT:
