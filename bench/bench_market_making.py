@@ -1,27 +1,18 @@
 """Market making against peers: backward induction, policy iteration, continuous time, many policies.
 
-The problems are those of bench_cases.json. Peers live in an environment of their own, made once by
-
-    python -m venv build/peers && build/peers/bin/pip install quantecon
-
-and everything is then timed there, in one process, in turn. Where there is none, our own rows are shown
-alone. Times are CPU seconds; a peer's ratio is its time over ours in the same round, the median over
-rounds. Its goal is the ratio wanted.
+The problems are those of bench_cases.json. Where there is the environment of the peers (``make peers``),
+everything is timed there, in one process, in turn; else our own rows are shown alone. Times are CPU
+seconds; a peer's ratio is its time over ours in the same round, the median over rounds. Its goal is the
+ratio wanted.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import json
-import os
 import statistics
-import subprocess
-import sys
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,9 +21,8 @@ from mmcore.lattice import Lattice, stationary_policies
 from mmcore.market_making import InventoryChain
 from mmcore.models.exponential_intensity import fill_constant
 
-from .harness import Row
+from .harness import Row, beside, give
 
-PEERS = Path("build/peers/bin/python")
 DEPTH = 0.01 * np.arange(1, 31)
 CHANCE = 0.4 * np.exp(-10 * DEPTH)
 PENALTY = {50: 2e-5, 500: 2e-7}
@@ -234,25 +224,8 @@ def here() -> dict[str, list[Row]]:
 
 def rows() -> dict[str, list[Row]]:
     """Titled tables, from the environment of the peers where there is one."""
-    if not PEERS.exists():
-        print("no environment build/peers with quantecon: our own rows alone")
-        return here()
-    ran = subprocess.run(
-        [str(PEERS), "-m", "bench.bench_market_making"],
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(["python", "."]),
-            "OMP_NUM_THREADS": "1",
-            "OPENBLAS_NUM_THREADS": "1",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if ran.returncode:
-        raise SystemExit(ran.stderr)
-    return {title: [Row(**row) for row in table] for title, table in json.loads(ran.stdout).items()}
+    return beside("programs", "bench.bench_market_making") or here()
 
 
 if __name__ == "__main__":
-    json.dump({title: [asdict(row) for row in table] for title, table in here().items()}, sys.stdout)
+    give(here())

@@ -1,7 +1,7 @@
 """Sizing: portfolios, frontiers and inventory policies, beside raw LAPACK and the packages installed.
 
-Peers (piqp, cvxcla) are measured where they can be imported: they are no dependency of anything here.
-stockpyl lives in an environment of its own (``make peers``); its rows are CPU time of its own process, once.
+Peers live in environments of their own (``make peers``). With that of piqp and cvxcla, everything is timed
+there, in one process, in turn; stockpyl's rows are CPU time of a process of its own, once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from scipy.linalg.lapack import dpotrf, dpotrs
 from mmcore.inventory_control import Demand, eoq, finite_horizon, optimal_s_S, wagner_whitin
 from mmcore.portfolio import MeanVariance, efficient_frontier, mean_variance
 
-from .harness import SMALL, Row, compare
+from .harness import SMALL, Row, beside, compare, give
 
 Work = Callable[[int], object]
 SHARED = Path(os.environ.get("MMCORE_SHARED", Path(__file__).resolve().parents[2] / "shared"))
@@ -190,8 +190,8 @@ def policies() -> list[Row]:
     return found
 
 
-def rows() -> dict[str, list[Row]]:
-    """Return the tables of this benchmark."""
+def here() -> dict[str, list[Row]]:
+    """Time everything in this process."""
     return {
         "equality mean-variance, n = 20, ns": equality(20, 1000),
         "equality mean-variance, n = 500, ns": equality(500, 25),
@@ -201,3 +201,12 @@ def rows() -> dict[str, list[Row]]:
         "exact long-only frontier, n = 500, ns": frontier(500),
         "inventory policies, ns": policies(),
     }
+
+
+def rows() -> dict[str, list[Row]]:
+    """Return the tables of this benchmark."""
+    return beside("portfolio", "bench.bench_sizing") or here()
+
+
+if __name__ == "__main__":
+    give(here())

@@ -11,12 +11,13 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-__all__ = ["SMALL", "Row", "compare", "save", "show"]
+__all__ = ["SMALL", "Row", "beside", "compare", "give", "save", "show"]
 
 SMALL = os.environ.get("MMCORE_BENCH") == "small"
 """Whether every case runs just to show that it does: its times mean nothing then."""
@@ -86,6 +87,33 @@ def compare(
                 row.ratio_low, row.ratio_high = ratios[len(ratios) // 4], ratios[3 * len(ratios) // 4]
         rows.append(row)
     return rows
+
+
+def beside(peers: str, module: str) -> dict[str, list[Row]] | None:
+    """Run a benchmark's ``here()`` in the environment ``build/peers/PEERS`` (``make peers``), on one thread.
+
+    None where there is no such environment, or all is just to be shown to run. The module calls :func:`give`
+    when it is run.
+    """
+    python = Path(f"build/peers/{peers}/bin/python")
+    if SMALL or not python.exists():
+        print(f"no environment build/peers/{peers} (make peers): our own rows alone")
+        return None
+    alone = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    paths = os.pathsep.join(["python", "."])
+    ran = subprocess.run(
+        [python, "-m", module],
+        env={**os.environ, **alone, "PYTHONPATH": paths},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return {title: [Row(**row) for row in table] for title, table in json.loads(ran.stdout).items()}
+
+
+def give(tables: dict[str, list[Row]]) -> None:
+    """Hand tables to the process that asked for them by :func:`beside`."""
+    print(json.dumps({title: [asdict(row) for row in table] for title, table in tables.items()}))
 
 
 def show(title: str, rows: list[Row]) -> None:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg.blas import daxpy
 
 from ..bellman import Rows, eliminate, span
 from ..errors import InvalidArgument, NoConvergence
@@ -339,7 +340,8 @@ class _Krylov:
     """
 
     def __init__(self, now: Iterate, evaluator: str) -> None:
-        self.sweeps, self.evaluator = _Sweeps(now), evaluator
+        self.sweeps: _Sweeps | None = _Sweeps(now)
+        self.evaluator = evaluator
         self.work: Floats | None = None
         self.share, self.best = 1.0, math.inf
 
@@ -350,8 +352,9 @@ class _Krylov:
         self.best = min(self.best, width)
         goal = max(self.share * _goal(now), now.target)
         if self.work is None:
-            if self.sweeps.until(goal, now, PATIENCE):
+            if self.sweeps is not None and self.sweeps.until(goal, now, PATIENCE):
                 return 0
+            self.sweeps = None  # its vector is wanted
             n = now.tv.size
             self.work = np.empty(5 * n if self.evaluator == "bicgstab" else (RESTART + 1) * (n + RESTART + 3))
         else:
@@ -360,7 +363,7 @@ class _Krylov:
         _, _, residual = improved(now.rows, goal / 2, LIMIT, now.tv, self.work)
         if not residual <= max(self.share * LARGEST_SHARE * width, goal):
             now.pairs.improve(now.v, now.tv, now.policy, rows=now.rows)  # what the breakdown spoilt
-            self.sweeps(now)
+            _Sweeps(now)(now)
         return 0
 
 
@@ -400,6 +403,7 @@ class _Anderson:
             self.values, self.residuals, self.image = [], [], None
             return 0
         self.size = size
+        del self.values[: 1 - MEMORY], self.residuals[: 1 - MEMORY]
         residual = now.tv - now.v
         image = now.tv.copy()
         if self.image is not None and self.residual is not None:
@@ -407,7 +411,6 @@ class _Anderson:
             np.subtract(residual, self.residual, out=self.residual)
             self.values.append(self.image)
             self.residuals.append(self.residual)
-            del self.values[:-MEMORY], self.residuals[:-MEMORY]
             f = self.residuals
             with np.errstate(over="ignore", invalid="ignore"):
                 gram = np.array([[float(a @ b) for b in f] for a in f])
@@ -416,6 +419,6 @@ class _Anderson:
             if np.isfinite(gram).all() and np.isfinite(right).all():
                 weights = np.linalg.lstsq(gram, right, rcond=1e-14)[0]
             for weight, value in zip(weights, self.values, strict=True):
-                now.tv -= weight * value
+                daxpy(value, now.tv, a=-weight)  # in place, without a temporary
         self.image, self.residual = image, residual
         return 0

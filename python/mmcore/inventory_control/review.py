@@ -222,10 +222,14 @@ def periodic_review(
             break
         highest = math.ceil(1.5 * highest) if full.any() else highest
         order = math.ceil(1.5 * order) if at_most else order
+
+    def from_empty(gain: Any) -> float:
+        return float(np.broadcast_to(gain, model.n_states)[empty])
+
     return ReviewPolicy(
-        cost=solution.gain,
-        lower=float(solution.lower),
-        upper=float(solution.upper),
+        cost=from_empty(solution.gain),
+        lower=from_empty(solution.lower),
+        upper=from_empty(solution.upper),
         orders=solution.policy.reshape(shape),
         lead_time=review.delay,
         lowest=bottom,
