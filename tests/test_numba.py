@@ -116,6 +116,35 @@ def test_fills_are_booked_as_by_a_position():
     assert (position == before).all()
 
 
+@numba.njit
+def one(policy, rules):
+    return quote(policy, rules, 100.0, 1.0).price
+
+
+@numba.njit
+def booked(position):
+    return fill(position, 1, 100)
+
+
+def test_arrays_that_are_too_short_are_refused():
+    quoter = mm.Quoter(POLICIES["table"])
+    policy, rules = policy_block(quoter), rules_of(quoter)
+    bid, ask = quoter.quote(100.0, 1)
+    assert one(policy, rules) == (bid, ask)
+    for wrong in (policy[:100], policy[:-1], policy[:0], np.zeros(1000, np.uint8)):
+        with pytest.raises(ValueError, match="policy must be a whole block"):
+            one(wrong.copy(), rules)
+    for wrong in (rules[:0], np.zeros(1), np.zeros(2, rules.dtype)):
+        with pytest.raises(ValueError, match="arrays of one record"):
+            one(policy, wrong)
+    with pytest.raises(ValueError, match="arrays of one record"):
+        booked(new_position()[:0])
+    with pytest.raises(ValueError, match="policy must be a Policy or a Quoter"):
+        policy_block(3)
+    with pytest.raises(ValueError, match="quoter must be a Quoter"):
+        rules_of(quoter.policy)
+
+
 CACHED = """
 import sys
 import numpy as np, numba

@@ -1,7 +1,7 @@
 /* A desk without Python: calibrate -> set -> quote -> orders -> book, on a market that this program makes up.
  *
- *   cc -std=c11 -O2 -ffp-contract=off $(python -c "import mmcore; print('-I' + mmcore.get_include())") desk.c
- * -lm
+ *   include=$(python -c "import mmcore; print(mmcore.get_include())")
+ *   cc -std=c11 -O2 -ffp-contract=off -I$include desk.c -lm
  *
  * All memory is taken at the start. Times are ns, prices ticks, sizes lots. */
 #include <mmcore/book.h>

@@ -1,8 +1,7 @@
 // One thread recalibrates a policy, two others quote from it and book what is filled, without a lock.
 //
-//   c++ -std=c++17 -O2 -ffp-contract=off $(python -c "import mmcore; print('-I' + mmcore.get_include())")
-//   desk.cpp
-//       -pthread
+//   include=$(python -c "import mmcore; print(mmcore.get_include())")
+//   c++ -std=c++17 -O2 -ffp-contract=off -I$include desk.cpp -pthread
 #include <mmcore/book.h>
 #include <mmcore/recalibration.h>
 

@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 from .api import STRUCTS, address
 from .api import rules as _rules
-from .errors import MissingExtra
+from .errors import InvalidArgument, MissingExtra
 from .quoting import Policy, Quoter
 
 try:
@@ -97,6 +97,9 @@ POSITION = np.dtype(
 )
 """The struct ``mm_position``: lots, ticks, exact cash in tick*lots."""
 
+_POLICY_BYTES, _RULES_BYTES, _POSITION_BYTES = (
+    STRUCTS[name] for name in ("mm_policy", "mm_rules", "mm_position")
+)
 for _name, _type in (("mm_rules", RULES), ("mm_position", POSITION)):
     assert _type.itemsize == STRUCTS[_name], f"{_name} has {STRUCTS[_name]} bytes, not {_type.itemsize}"
 
@@ -111,8 +114,10 @@ class Quoted(NamedTuple):
     why: int
 
 
-def policy_block(policy: Policy) -> NDArray[np.uint8]:
-    """Bytes of a policy, not copied; the array keeps the policy alive.
+def policy_block(policy: Policy | Quoter) -> NDArray[np.uint8]:
+    """Bytes of a policy, or of the one that a quoter has now, not copied; the array keeps the policy alive.
+
+    The functions here take it whole: a part of it is refused.
 
     Examples
     --------
@@ -120,6 +125,10 @@ def policy_block(policy: Policy) -> NDArray[np.uint8]:
     >>> policy_block(mm.Affine(base=1.5)).dtype
     dtype('uint8')
     """
+    if isinstance(policy, Quoter):
+        policy = policy.policy
+    if not isinstance(policy, Policy):
+        raise InvalidArgument(argument="policy", value=policy, allowed="a Policy or a Quoter")
     return np.frombuffer(cast(Any, policy), dtype=np.uint8)
 
 
@@ -132,6 +141,8 @@ def rules_of(quoter: Quoter) -> NDArray[Any]:
     >>> float(rules_of(mm.Quoter(mm.Affine(base=1.5), limits=mm.Limits(max_position=7)))[0]["max_position"])
     7.0
     """
+    if not isinstance(quoter, Quoter):
+        raise InvalidArgument(argument="quoter", value=quoter, allowed="a Quoter")
     return np.frombuffer(bytearray(_rules(quoter)), dtype=RULES)
 
 
@@ -189,6 +200,25 @@ def _pointer(context: Any, at: Any) -> Any:
 
 
 @njit(inline="always")
+def _block(policy):  # type: ignore[no-untyped-def]
+    """Address of a policy; its first words must say that the array holds all of it."""
+    if policy.itemsize * policy.size < _POLICY_BYTES:
+        raise ValueError("policy must be a whole block, from policy_block")
+    at = policy.ctypes.data
+    if carray(_pointer(at), (2,), np.uint64)[1] != np.uint64(policy.itemsize * policy.size):
+        raise ValueError("policy must be a whole block, from policy_block")
+    return at
+
+
+@njit(inline="always")
+def _record(record, size):  # type: ignore[no-untyped-def]
+    """Address of one record of so many bytes."""
+    if record.size != 1 or record.itemsize != size:
+        raise ValueError("rules and positions must be arrays of one record, from rules_of and new_position")
+    return record.ctypes.data
+
+
+@njit(inline="always")
 def depths(policy, inventory, time_left=np.inf, state=0):  # type: ignore[no-untyped-def]
     """Depths of both sides, ticks; NaN where a side is absent.
 
@@ -202,9 +232,14 @@ def depths(policy, inventory, time_left=np.inf, state=0):  # type: ignore[no-unt
         Seconds; inf reads the stationary policy.
     state : int
         Index of the policy's state.
+
+    Raises
+    ------
+    ValueError
+        Where the array is not the whole block.
     """
     cell = _room(4)
-    _depths(policy.ctypes.data, inventory, time_left, state, cell)
+    _depths(_block(policy), inventory, time_left, state, cell)
     depth = carray(_pointer(cell), (2,), np.float64)
     return depth[0], depth[1]
 
@@ -238,11 +273,16 @@ def quote(  # type: ignore[no-untyped-def]
     -------
     Quoted
         Prices in ticks, sizes in lots.
+
+    Raises
+    ------
+    ValueError
+        Where an array is not what these functions made.
     """
     room = _room(7)
     _quote(
-        policy.ctypes.data,
-        rules.ctypes.data,
+        _block(policy),
+        _record(rules, _RULES_BYTES),
         reference,
         inventory,
         touch_bid,
@@ -279,13 +319,13 @@ def fill(position, qty, price, fee=0):  # type: ignore[no-untyped-def]
     int
         0; negative (an ``mm_status``): refused, and nothing was changed.
     """
-    return _fill(position.ctypes.data, 0, 0, qty, price, fee)
+    return _fill(_record(position, _POSITION_BYTES), 0, 0, qty, price, fee)
 
 
 @njit(inline="always")
 def mark(position, price):  # type: ignore[no-untyped-def]
     """Mark a position to a price in ticks; 0, or a negative ``mm_status``."""
-    return _mark(position.ctypes.data, price)
+    return _mark(_record(position, _POSITION_BYTES), price)
 
 
 @njit
