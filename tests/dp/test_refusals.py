@@ -9,8 +9,18 @@ import pytest
 from scipy import sparse
 
 import mmcore as mm
-from mmcore.dp import MDP, Grid, MarketMakingProblem, MatrixFree, Offers, Regime, Space
-from mmcore.errors import CapacityError, InvalidArgument
+from mmcore.dp import (
+    MDP,
+    Grid,
+    MarketMakingProblem,
+    MatrixFree,
+    Offers,
+    Regime,
+    Space,
+    average_reward,
+    backward_induction,
+)
+from mmcore.errors import CapacityError, InvalidArgument, ModelWarning, NoConvergence
 
 REWARDS = np.array([[3.0, -2.0], [1.0, -2.0]])
 TRANSITIONS = np.array([[[0.5, 0.5], [1.0, 0.0]], [[0.0, 1.0], [1.0, 0.0]]])
@@ -309,3 +319,41 @@ def test_the_smallest_discount_rate_is_solved_as_one():
     average = MarketMakingProblem(QUOTED, **BOX).solve().gain
     assert (solution.lower * rate <= average * (1 + 1e-9)).all()
     assert (average * (1 - 1e-9) <= solution.upper * rate).all()
+
+
+def test_rewards_of_another_shape_are_not_read_anew():
+    model = MDP([[0.0, 1, 2], [3, 4, 5]], np.full((2, 3, 2), 0.5), 0.5)
+    for wrong in (np.zeros((3, 2)), np.zeros((1, 6)), np.zeros(5), np.zeros((2, 3, 1))):
+        with pytest.raises(InvalidArgument, match=r"rewards must be of shape \(2, 3\) or \(6,\), got"):
+            model.with_rewards(wrong)
+    table = np.array([[1.0, 0, 7], [2, 2, 0]])
+    for right in (table, table.ravel()):
+        assert (
+            model.with_rewards(right).solve().value == MDP(table, np.full((2, 3, 2), 0.5), 0.5).solve().value
+        ).all()
+
+
+@pytest.mark.parametrize("method", ["auto", "policy_iteration", "relative_value_iteration"])
+@pytest.mark.parametrize("size", [1e308, 8e307])
+def test_an_average_beyond_floating_point_is_an_error(method, size):
+    model = MDP([[size], [-size]], [[[0, 1]], [[1, 0]]], 1.0)
+    with pytest.raises(NoConvergence, match="range of floating point"):
+        average_reward(model, method=method)
+
+
+def test_a_model_has_its_own_discount_and_direction():
+    model = MDP([[1.0]], [[[1.0]]], 0.5)
+    for given in ({"discount": 0.7}, {"maximize": False}, {"transitions": [[[1.0]]]}):
+        for rewards in (model, lambda t: model):
+            if callable(rewards) and "transitions" in given:
+                continue  # a table for each step
+            with pytest.raises(InvalidArgument, match=f"{next(iter(given))} is the model's own"):
+                backward_induction(rewards, horizon=2, **given)
+
+
+def test_a_discount_that_rows_bring_to_one_is_told_with_them():
+    rows = [[[0.5 + 9e-10, 0.5]], [[0.5, 0.5]]]
+    with pytest.warns(ModelWarning):
+        model = MDP([[1.0], [1.0]], rows, 0.9999999999)
+    with pytest.raises(InvalidArgument, match=r"times the largest sum of a row, 1\.0000000009"):
+        model.solve()

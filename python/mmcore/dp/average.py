@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..bellman import span
-from ..errors import InvalidArgument, ModelWarning
+from ..errors import InvalidArgument, ModelWarning, NoConvergence
 from ..parameters import expect
 from .checks import tolerance, whole
 from .mdp import MDP
@@ -153,6 +153,8 @@ def _one_gain(model: MDP, chains: Chains, method: str, tol: float, limit: int) -
             1 + 1e-12
         )
         below, above = low - error, high + error
+        if not math.isfinite(above - below):
+            raise NoConvergence("values left the range of floating point: rewards are too large")
         half = (above - below) / 2
         stalled = 0 if half < 0.9 * best else stalled + 1
         best = min(best, half)
@@ -165,10 +167,12 @@ def _one_gain(model: MDP, chains: Chains, method: str, tol: float, limit: int) -
         else:
             settled = method == "policy_iteration" and changed == 0 and iteration > 1 and stalled > 2
             if method != "policy_iteration" or settled or not chains.value(policy, tv):
-                tv -= v
-                tv *= STEP
-                tv += v
-            tv -= tv[0]
+                with np.errstate(over="ignore", invalid="ignore"):
+                    tv -= v
+                    tv *= STEP
+                    tv += v
+            with np.errstate(over="ignore", invalid="ignore"):
+                tv -= tv[0]
             v, tv = tv, v
             size = max(map(abs, span(v)))
             continue

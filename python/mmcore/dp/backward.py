@@ -35,8 +35,8 @@ def backward_induction(
     horizon: int = 1,
     terminal: ArrayLike | None = None,
     *,
-    discount: ArrayLike = 1.0,
-    maximize: bool = True,
+    discount: ArrayLike | None = None,
+    maximize: bool | None = None,
     tol: float = 1e-8,
     out: tuple[NDArray[np.float64], NDArray[np.int64]] | None = None,
 ) -> Solution:
@@ -46,8 +46,8 @@ def backward_induction(
     ----------
     rewards : array_like, MDP, MatrixFree or callable
         Shape (S, A) for all steps, or (horizon, S, A); a function of the step t = 0 .. horizon - 1 that
-        returns (S, A); a model, or a function of t that returns a model (`transitions`, `discount` and
-        `maximize` are then the model's own).
+        returns (S, A); a model, or a function of t that returns a model: `transitions`, `discount` and
+        `maximize` are then its own, and not to be given.
     transitions : array_like, sparse matrix, sequence or callable
         As for :class:`mmcore.dp.MDP`, for all steps; or one a step, as a list of sparse matrices,
         an array of shape (horizon, S, A, S) or a function of t.
@@ -55,10 +55,10 @@ def backward_induction(
         Number of steps, >= 1.
     terminal : array_like of float, shape (S,), optional
         Value at the end; 0 by default.
-    discount : float or array_like of shape (S,)
-        Per step; may be 1 or more.
-    maximize : bool
-        False: rewards are costs.
+    discount : float or array_like of shape (S,), optional
+        Per step; may be 1 or more; 1 by default.
+    maximize : bool, optional
+        False: rewards are costs. True by default.
     tol : float
         What the error must stay below for ``stop_reason`` to be ``"tolerance"``; nothing else depends on it.
     out : (ndarray of float64, ndarray of int64), optional
@@ -168,11 +168,20 @@ def _room(out: Any, horizon: int, n: int) -> tuple[NDArray[np.float64], NDArray[
 
 
 def _models(
-    rewards: Any, transitions: Any, horizon: int, discount: ArrayLike, maximize: bool
+    rewards: Any, transitions: Any, horizon: int, discount: ArrayLike | None, maximize: bool | None
 ) -> Callable[[int], MDP | MatrixFree]:
     """Return the model of a step as a function of it; what is the same for all steps is looked at once."""
-    if isinstance(rewards, (MDP, MatrixFree)):
+    ready = isinstance(rewards, (MDP, MatrixFree))
+    if ready or (transitions is None and callable(rewards)):
+        given = {"transitions": transitions, "discount": discount, "maximize": maximize}
+        for name, argument in given.items():
+            if argument is not None:
+                raise InvalidArgument(
+                    f"{name} is the model's own: leave it out, or give rewards and transitions"
+                )
+    if ready:
         return lambda t: rewards
+    discount, maximize = 1.0 if discount is None else discount, maximize is None or maximize
     if transitions is None:
         if not callable(rewards):
             raise InvalidArgument("transitions are missing: give them, or a model (or a function of t) alone")

@@ -268,7 +268,8 @@ def from_model(
     states, actions, shocks : Space, Grid, sequence of labels, or mapping of name to Grid or labels
         What x, a and w range over. Only states may be continuous.
     probabilities : array_like of shape (W,), or callable
-        Of each shock; or a function of (x, a) whose last axis is the shocks'.
+        Of each shock; or a function ``probabilities(x, a)`` of the arrays that `reward` gets, broadcast to
+        (S, A, W): their last axis, of length 1, is the shocks'. So stack along it with ``np.concatenate``.
     reward : callable
         ``reward(x, a, w)``, called once for many states: x is an array of shape (S, 1, 1), a of (1, A, 1), w
         of (1, 1, W), or a namespace with one such array for each named axis, and what it returns is broadcast

@@ -89,10 +89,16 @@ def solve(
     began = time.perf_counter()
     tol = tolerance(tol)
     contraction, pairs, n = model.contraction, model.pairs, model.n_states
+    largest = float(model.discount.max())
     if not contraction.high < 1:
+        if largest < 1:
+            raise InvalidArgument(
+                f"discount {largest!r} times the largest sum of a row, {contraction.sum_high!r} as rounding "
+                f"may have it, must be below 1: values cannot be bounded otherwise"
+            )
         raise InvalidArgument(
             f"discount must be below 1 in every state for a discounted problem, got "
-            f"{float(model.discount.max())!r}: without it values may not be finite and cannot be bounded. "
+            f"{largest!r}: without it values may not be finite and cannot be bounded. "
             f"Use backward_induction for a finite horizon, or average_reward for the gain per step"
         )
     method, evaluator, why = _choice(model, method, evaluator)
