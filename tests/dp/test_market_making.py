@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import pickle
+import tracemalloc
 from fractions import Fraction
 
 import numpy as np
@@ -16,6 +17,7 @@ from mmcore.dp import MarketMakingProblem, Offers, Regime
 from mmcore.errors import CapacityError, InvalidArgument
 
 BOX = {"q_max": 4, "dt": 0.1}
+QUOTED = Regime(Offers([1.0], [0.5]), running_penalty=0.1)
 
 
 def regime(seed, sizes=False, offers=3):
@@ -542,10 +544,92 @@ def test_a_pipeline_decides_at_every_step():
     for in_flight, step in (("all", 0.1), ("one", 0.2)):
         problem = mm.dp.MarketMakingProblem(regime, q_max=3, dt=0.1, horizon=2, lag=2, in_flight=in_flight)
         left = problem.solve().arrays()["time_left"]
-        np.testing.assert_allclose(left, np.arange(2.0, 0.0, -step)[: len(left)], atol=1e-12)
+        np.testing.assert_allclose(left, np.append(np.arange(2.0, 1e-9, -step), 0.0), atol=1e-12)
 
 
 def test_inventories_that_never_meet_have_no_one_gain():
     offers = mm.dp.Offers([1.0, 2.0], [0.5, 0.3], [2, 4])  # even inventories stay even
     with pytest.raises(mm.errors.Unsupported, match="the gain depends"):
         mm.dp.MarketMakingProblem(mm.dp.Regime(offers, running_penalty=0.02), q_max=4, dt=0.1).solve()
+
+
+def test_a_regime_has_the_spread_of_its_offers():
+    wide = mm.dp.Offers.touch(2, join=0.3)
+    assert mm.dp.Regime(wide).spread == mm.dp.Regime(wide, spread=2).spread == 2
+    assert mm.dp.Regime(mm.dp.Offers([1.0], [0.5])).spread == 1
+    for make in (
+        lambda: mm.dp.Regime(wide, spread=1),
+        lambda: mm.dp.Regime(wide, mm.dp.Offers.touch(1, join=0.3)),
+    ):
+        with pytest.raises(InvalidArgument, match="spread must be that of the offers of both sides, got"):
+            make()
+
+
+def test_ties_do_not_go_round():
+    for q_max in (4, 20, 50, 100):
+        regime = mm.dp.Regime(mm.dp.Offers.touch(1, join=0.5), running_penalty=0.02)
+        problem = mm.dp.MarketMakingProblem(regime, q_max=q_max, dt=0.1, take=True)
+        model = problem.solve()
+        assert model.solution.iterations < 20
+        assert model.solution.stop_reason == "tolerance"
+        # Quoting both sides within ±k and one side at ±k moves inventory like a fair coin: its law is even.
+        # A market order gives back what a fill has earned, so none of them adds to the gain: hence the ties.
+        gains = [
+            sum((0.5 if abs(q) < k else 0.25) - 0.02 * q * q for q in range(-k, k + 1)) / (2 * k + 1)
+            for k in range(1, q_max + 1)
+        ]
+        assert model.gain == pytest.approx(max(gains), abs=1e-10)
+
+
+@pytest.mark.parametrize("take", [True, False])
+def test_at_the_horizon_what_is_held_is_traded_away(take):
+    regime = mm.dp.Regime(mm.dp.Offers.touch(1, join=0.5), running_penalty=0.02)
+    rest = dict(q_max=4, order_size=2, dt=0.1, horizon=1, take=take)
+    model = mm.dp.MarketMakingProblem(regime, liquidate=True, **rest).solve()
+    quoter, kept = mm.Quoter(model), mm.dp.MarketMakingProblem(regime, **rest).solve()
+    for q in range(-4, 5, 2):
+        assert model.take(q, 0.0) == -q
+        assert model.depths(q, 0.0) == (None, None)
+        assert kept.take(q, 0.0) == 0
+        quote = quoter.quote(100.5, inventory=q, bid=100, ask=101, time_left=0.0)
+        assert (quote.bid, quote.ask, quote.take) == (None, None, -q)
+        for left in (1e-8, 0.1, 0.55, 1.0):
+            quote = quoter.quote(100.5, inventory=q, bid=100, ask=101, time_left=left)
+            assert quote.take == model.take(q, left)
+            assert (quote.bid is None, quote.ask is None) == tuple(
+                depth is None for depth in model.depths(q, left)
+            )
+        assert model.value(q, 0.0) == -0.5 * abs(q)
+    if not take:
+        assert model.take(4, 0.1) == 0
+
+
+def test_a_solution_that_would_not_fit_is_refused_before_memory_is_taken():
+    tracemalloc.start()
+    with pytest.raises(mm.errors.CapacityError, match="would take about 96,0.* bytes; max_bytes=4,294,967,296"):
+        mm.dp.MarketMakingProblem(QUOTED, q_max=100_000, dt=0.1, horizon=1000)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("lag", [0, 2])
+def test_a_solution_takes_no_more_memory_than_is_counted(lag):
+    rest = dict(q_max=400, dt=0.1, horizon=100, lag=lag)
+    states = 801 * (4 if lag else 1)
+    needed = 48 * states * (1000 // max(lag, 1) + 1)
+    with pytest.raises(mm.errors.CapacityError, match=f"about {needed:,} bytes"):
+        mm.dp.MarketMakingProblem(QUOTED, max_bytes=needed - 1, **rest)
+    problem = mm.dp.MarketMakingProblem(QUOTED, max_bytes=needed, **rest)
+    tracemalloc.start()
+    problem.solve()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 0.5 * needed < peak <= needed
+
+
+def test_a_table_too_large_says_how_it_is_had():
+    rest = dict(q_max=700, dt=0.1, horizon=100, terminal_penalty=0.1)
+    offers = mm.dp.Offers.exponential(0.9, 0.3, range(1, 11))
+    model = mm.dp.MarketMakingProblem(mm.dp.Regime(offers, running_penalty=0.01), **rest).solve()
+    with pytest.raises(mm.errors.CapacityError, match=r"Quoter\(model.policy\(max_bytes=\d+\)\)"):
+        model.policy(max_bytes=1000)

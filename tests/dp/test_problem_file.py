@@ -208,10 +208,11 @@ def test_the_command_solves_writes_and_draws(tmp_path):
     found = problem_by_hand().solve()
     with np.load(tmp_path / "s.npz") as saved:
         np.testing.assert_array_equal(saved["value"], found.solution.value)
-        assert saved["bid_depth"].shape == (2, 400, 21)
+        assert saved["bid_depth"].shape == saved["value"].shape == saved["lower"].shape == (401, 2, 21)
+        assert saved["time_left"][[0, -1]].tolist() == [40.0, 0.0]
         assert saved["take"][0, 0, -1] == found.take(10, 40.0, 0) == -8
         bid, ask = found.depths(3, 40.0, 1)
-        assert (saved["bid_depth"][1, 0, 13], saved["ask_depth"][1, 0, 13]) == pytest.approx(
+        assert (saved["bid_depth"][0, 1, 13], saved["ask_depth"][0, 1, 13]) == pytest.approx(
             (np.nan if bid is None else bid, np.nan if ask is None else ask), nan_ok=True
         )
         assert np.all(saved["lower"] <= saved["upper"])

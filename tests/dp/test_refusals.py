@@ -277,6 +277,17 @@ BOX = {"q_max": 2, "dt": 0.1}
         (lambda: Offers.exponential("a", 1.0, [1.0]), "A must be a finite number > 0, got 'a'"),
         (lambda: Offers.touch("a", join=1.0), "spread must be a finite number >= 1, got 'a'"),
         (lambda: Offers.touch(1, join="a"), "rate must be finite numbers, at least one, got ('a',)"),
+        (lambda: Offers([1, 2], [0.5]), "rate must be as many numbers as there are depths, 2, got [0.5]"),
+        (lambda: Offers([1], [0.5, 0.3]), "rate must be as many numbers as there are depths, 1, got"),
+        (lambda: Offers([1, 2], [0.5, 0.3], [2]), "size must be as many numbers as there are depths, 2"),
+        (
+            lambda: MarketMakingProblem(QUOTED, switching=[[0, 1], [1, 0]], **BOX),
+            "switching must be of shape (1, 1), finite, got [[0, 1], [1, 0]]",
+        ),
+        (
+            lambda: MarketMakingProblem(QUOTED, switching="abc", **BOX),
+            "switching must be of shape (1, 1), finite, got 'abc'",
+        ),
         (
             lambda: Regime(QUOTED.bid, adverse_selection=(1.0, 2.0, 3.0)),
             "adverse_selection must be a number, or a",

@@ -205,9 +205,9 @@ def _show_depths(found: MarketMakingSolution) -> None:
         rows = []
         for q in shown_inventories(found.q_max, found.order_size):
             at = round((q + found.q_max) / found.order_size)
-            depths = [float(arrays[f"{side}_depth"][state, 0, at]) for side in ("bid", "ask")]
+            depths = [float(arrays[f"{side}_depth"][0, state, at]) for side in ("bid", "ask")]
             cells = [depth_cell(None if math.isnan(depth) else depth) for depth in depths]
-            taken = int(arrays["take"][state, 0, at])
+            taken = int(arrays["take"][0, state, at])
             value = found.solution.value.reshape(-1, found.states, len(arrays["inventory"]))[0, state, at]
             rows.append((f"{q:+g}" if q else "0", *cells, f"{taken:+d}" if taken else "", f"{value:.4f}"))
         columns = ["inventory", "bid depth", "ask depth", "at the market", "value"]

@@ -63,27 +63,22 @@ _UNIT = 2.0**-53
 _MOST_DISCOUNT = 1 - 2.0**-44  # of a step: nearer to one, rounding leaves nothing to certify
 _MOST_CROSSED = 2**15 - 1  # inventories between which market orders count in 16 bits
 _CELL_BYTES = 32  # of a tabulated policy
+_SOLVED_BYTES = 48  # of a state and decision: value, bounds and offers, and what makes them
 _NEAR_ONE = 1 - 1e-7  # a discount whose best policies are those of the average, mostly
 _UNRELATED = 1e12  # values over rewards that only a matrix without an inverse brings about
 _MOST_TESTED = 1 << 26  # offers, states and steps: beyond, no action of a finite horizon is proven away
 
 
-def _columns(*named: tuple[str, ArrayLike]) -> list[Floats]:
-    arrays = []
-    for name, given in named:
-        array = np.array(numbers(name, given, "finite numbers, at least one"), ndmin=1)
-        if array.ndim != 1 or not array.size or not np.isfinite(array).all():
-            raise InvalidArgument(argument=name, value=given, allowed="finite numbers, at least one")
-        arrays.append(array)
-    try:
-        arrays = [np.array(array) for array in np.broadcast_arrays(*arrays)]
-    except ValueError:
-        raise InvalidArgument(
-            argument=named[0][0], value=[array.size for array in arrays], allowed="arrays of one length"
-        ) from None
-    for array in arrays:
-        array.flags.writeable = False
-    return arrays
+def _column(name: str, given: ArrayLike, length: int | None = None) -> Floats:
+    """One number or more as an array that nobody writes to, of that length where there is one."""
+    array = np.array(numbers(name, given, "finite numbers, at least one"), ndmin=1)
+    if array.ndim != 1 or not array.size or not np.isfinite(array).all():
+        raise InvalidArgument(argument=name, value=given, allowed="finite numbers, at least one")
+    if length is not None and array.size != length:
+        allowed = f"as many numbers as there are depths, {length}"
+        raise InvalidArgument(argument=name, value=array.tolist(), allowed=allowed)
+    array.flags.writeable = False
+    return array
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,12 +105,17 @@ class Offers:
     depth: Floats
     rate: Floats
     size: Floats | None = None
+    spread: float | None = None
 
     def __post_init__(self) -> None:
-        given = [("depth", self.depth), ("rate", self.rate)]
-        columns = _columns(*given, *([] if self.size is None else [("size", self.size)]))
-        for name, column in zip(("depth", "rate", "size"), columns, strict=False):
-            object.__setattr__(self, name, column)
+        depth = _column("depth", self.depth)
+        object.__setattr__(self, "depth", depth)
+        object.__setattr__(self, "rate", _column("rate", self.rate, depth.size))
+        if self.size is not None:
+            size = np.full(depth.size, self.size) if np.ndim(self.size) == 0 else self.size
+            object.__setattr__(self, "size", _column("size", size, depth.size))
+        if self.spread is not None:
+            number("spread", self.spread, 0.0)
         if (self.rate < 0).any():
             raise InvalidArgument(argument="rate", value=float(self.rate.min()), allowed=">= 0 (1/s)")
         if self.size is not None and not ((self.size >= 1) & (self.size == np.floor(self.size))).all():
@@ -126,7 +126,7 @@ class Offers:
         """Offers that are filled at the rate A exp(-k depth)."""
         number("A", A, 0.0, open_low=True)
         number("k", k, 0.0, open_low=True)
-        (ticks,) = _columns(("depth", depth))
+        ticks = _column("depth", depth)
         return cls(ticks, A * np.exp(-k * ticks), size)  # type: ignore[arg-type]
 
     @classmethod
@@ -162,7 +162,7 @@ class Offers:
         if not offers:
             raise InvalidArgument(argument="join", value=join, allowed="a rate, unless another is given")
         depth, rate = zip(*offers, strict=True)
-        return cls(depth, rate)  # type: ignore[arg-type]
+        return cls(depth, rate, spread=spread)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,8 +180,9 @@ class Regime:
         market maker whose price has volatility sigma here.)
     drift : float
         Of the reference price, ticks/s.
-    spread : float
-        Of the market, ticks: a market order pays half of it.
+    spread : float, optional
+        Of the market, ticks: a market order pays half of it. Where omitted, that of the offers if they have
+        one (:meth:`Offers.touch`), else one tick.
     adverse_selection : float or (float, float)
         By how much the reference price moves against a fill of the bid and of the ask, ticks.
     name : str
@@ -192,7 +193,7 @@ class Regime:
     ask: Any = None
     running_penalty: float = 0.0
     drift: float = 0.0
-    spread: float = 1.0
+    spread: float | None = None
     adverse_selection: float | tuple[float, float] = 0.0
     name: str = ""
 
@@ -202,7 +203,17 @@ class Regime:
         for side in ("bid", "ask"):
             expect(side, getattr(self, side), Offers, "Offers")
         number("running_penalty", self.running_penalty, 0.0)
-        number("spread", self.spread, 0.0)
+        given = {"spread": self.spread, "bid": self.bid.spread, "ask": self.ask.spread}
+        spreads = {name: spread for name, spread in given.items() if spread is not None} or {"spread": 1.0}
+        for spread in spreads.values():
+            number("spread", spread, 0.0)
+        if len(set(spreads.values())) > 1:
+            told = ", ".join(f"{name} {spread:g}" for name, spread in spreads.items())
+            allowed = "that of the offers of both sides"
+            raise InvalidArgument(
+                f"spread must be {allowed}, got {told}", argument="spread", value=spreads, allowed=allowed
+            )
+        object.__setattr__(self, "spread", next(iter(spreads.values())))
         number("drift", self.drift)
         pair = (
             self.adverse_selection
@@ -237,16 +248,17 @@ class MarketMakingProblem:
     discount_rate : float, optional
         1/s, with horizon None; None: the average reward is maximised.
     switching : array_like, shape (m, m), optional
-        Rates (1/s) at which the market goes from regime i to regime j; the diagonal is not read. Needed
+        Rates (1/s) at which the market goes from regime i to regime j of m; the diagonal is not read. Needed
         where there are several regimes.
     maker_fee, taker_fee : float
         Ticks a lot; negative: a rebate.
     terminal_penalty : float
         alpha, ticks/lot: holding q lots at the horizon costs alpha q².
     liquidate : bool
-        What is held at the horizon is traded away across the spread and pays the taker's fee.
+        What is held at the horizon is traded away across the spread and pays the taker's fee: there
+        :meth:`MarketMakingSolution.take` is all that is held, whether or not `take` is set.
     take : bool
-        Market orders are allowed at every step.
+        Market orders are allowed at every step before the horizon.
     fills : str
         ``"exclusive"``: at most one thing happens in a step, a fill or a change of regime.
         ``"independent"``: both sides may be filled, and the regime may change as well.
@@ -256,6 +268,15 @@ class MarketMakingProblem:
         ``"one"``: nothing new is sent until what was sent is live. ``"all"``: a quote is sent at every step.
     max_states : int
         How many regimes, inventories and, with a lag, quotes in flight may make together.
+    max_bytes : int
+        Memory that values, bounds and decisions may take, of all states and of all steps to the horizon.
+
+    Raises
+    ------
+    InvalidArgument
+        An argument is not allowed.
+    CapacityError
+        There are more states than `max_states`, or the solution would take more than `max_bytes`.
 
     Examples
     --------
@@ -283,6 +304,7 @@ class MarketMakingProblem:
     lag: int = 0
     in_flight: str = "one"
     max_states: int = 1_000_000
+    max_bytes: int = 4 << 30
     _parts: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -291,20 +313,13 @@ class MarketMakingProblem:
         if not regimes or not all(isinstance(regime, Regime) for regime in regimes):
             raise InvalidArgument(argument="regimes", value=self.regimes, allowed="a Regime or several")
         object.__setattr__(self, "regimes", regimes)
-        for name, low in (("q_max", 1), ("order_size", 1), ("lag", 0), ("max_states", 1)):
+        for name, low in (("q_max", 1), ("order_size", 1), ("lag", 0), ("max_states", 1), ("max_bytes", 1)):
             whole(name, getattr(self, name), low)
         if self.q_max % self.order_size:
             raise InvalidArgument(
                 argument="q_max",
                 value=self.q_max,
                 allowed=f"a multiple of order_size, {self.order_size} lots",
-            )
-        if self.nodes * len(regimes) > self.max_states:
-            raise CapacityError(
-                f"{len(regimes)} regimes and {self.nodes} inventories make "
-                f"{self.nodes * len(regimes)} states; max_states={self.max_states}",
-                argument="max_states",
-                value=self.max_states,
             )
         number("dt", self.dt, 0.0, True)
         for name in ("maker_fee", "taker_fee"):
@@ -340,9 +355,8 @@ class MarketMakingProblem:
             )
         if self.discount_rate is not None:
             number("discount_rate", self.discount_rate, 0.0, True)
+        self._check_capacity(*self._flying())
         self._parts.update(self._stored())
-        if self.lag:
-            self._check_lag()
 
     # -- the model in numbers ----------------------------------------------------------------------
 
@@ -359,7 +373,7 @@ class MarketMakingProblem:
                 f"leaves rounding nothing to certify), or None for the average reward",
             )
         change = None
-        if count > 1:
+        if count > 1 or self.switching is not None:
             allowed = f"of shape ({count}, {count}), finite"
             rates = numbers("switching", self.switching, allowed)
             if rates.shape != (count, count) or not np.isfinite(rates).all():
@@ -373,6 +387,8 @@ class MarketMakingProblem:
                     allowed=f">= 0 and, times dt = {dt:g} s, of sum <= 1 in each row",
                 )
             np.fill_diagonal(change, 1.0 - change.sum(axis=1))
+        if count == 1:
+            change = None
         exclusive = self.fills == "exclusive"
         chains, depths, sizes = [], [], []
         for i, regime in enumerate(self.regimes):
@@ -438,7 +454,11 @@ class MarketMakingProblem:
             "discount": discount,
         }
 
-    def _check_lag(self) -> None:
+    def _flying(self) -> tuple[int, str]:
+        """How many states there are with the quotes in flight, and the words for these."""
+        states = self.nodes * len(self.regimes)
+        if not self.lag:
+            return states, ""
         if self.take:
             raise InvalidArgument(argument="take", value=True, allowed="False where quotes take time")
         offers = {(regime.bid.depth.size, regime.ask.depth.size) for regime in self.regimes}
@@ -451,13 +471,25 @@ class MarketMakingProblem:
         ((bids, asks),) = offers
         actions = (bids + 1) * (asks + 1)
         flying = self.lag if self.in_flight == "all" else 1
-        states = actions**flying * len(self.regimes) * self.nodes
+        return actions**flying * states, f"{actions} pairs of offers, {flying} of them in flight, "
+
+    def _check_capacity(self, states: int, flying: str) -> None:
+        """Refuse what would not fit, before anything is allocated."""
+        made_of = f"{flying}{len(self.regimes)} regimes and {self.nodes} inventories"
         if states > self.max_states:
             raise CapacityError(
-                f"{actions} pairs of offers, {flying} of them in flight, {len(self.regimes)} regimes and "
-                f"{self.nodes} inventories make {states} states; max_states={self.max_states}",
+                f"{made_of} make {states} states; max_states={self.max_states}",
                 argument="max_states",
                 value=self.max_states,
+            )
+        decisions = 1 if self.steps is None else -(-self.steps // self.steps_of_decision)
+        needed = _SOLVED_BYTES * states * (decisions + 1)
+        if needed > self.max_bytes:
+            raise CapacityError(
+                f"{made_of} over {decisions} decisions would take about {needed:,} bytes; "
+                f"max_bytes={self.max_bytes:,}",
+                argument="max_bytes",
+                value=self.max_bytes,
             )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -540,8 +572,8 @@ class MarketMakingProblem:
         return {
             "value": values,
             "policy": np.stack([bid, ask], axis=-1),
-            "lower": np.nextafter(lower, -math.inf),
-            "upper": np.nextafter(upper, math.inf),
+            "lower": np.nextafter(lower, -math.inf, out=lower),
+            "upper": np.nextafter(upper, math.inf, out=upper),
             "gap": float(2 * error.max()),
             "iterations": steps,
             "residual": 0.0,
@@ -677,7 +709,11 @@ class MarketMakingProblem:
     def _iterate(
         self, limit: int, discount: float | None = None, start: Floats | None = None
     ) -> tuple[Floats, int]:
-        """Policy iteration by sparse LU: what the offers and market orders in force are worth."""
+        """Policy iteration by sparse LU: what the offers and market orders in force are worth.
+
+        It ends when no choice changes, or when a step moves values by no more than rounding can: what then
+        still changes are ties.
+        """
         from scipy.sparse import coo_array, csc_array, eye_array, hstack, vstack
         from scipy.sparse.linalg import splu
 
@@ -691,9 +727,12 @@ class MarketMakingProblem:
         turns = 0
         while turns < limit:
             turns += 1
-            _, bid, ask, take = regimes.step(v)
+            new, bid, ask, take = regimes.step(v)
             now = (bid.tobytes(), ask.tobytes(), take.tobytes())
-            if now == before:
+            moved = new - v
+            residual = float(moved.max() - moved.min() if averaged else np.abs(moved).max())
+            error = _step_error(parts, float(np.abs(v).max()), int(np.abs(take).max()))
+            if now == before or (discount == parts["discount"] and residual <= 4 * error):
                 break
             before = now
             rows, columns, weights, reward = [], [], [], np.empty((m, n))
@@ -729,9 +768,9 @@ class MarketMakingProblem:
                     (np.concatenate(weights), (np.concatenate(rows), np.concatenate(columns))), shape=shape
                 )
             )
-            moved = (np.arange(m)[:, None] * n + node + take).ravel()
+            goes = (np.arange(m)[:, None] * n + node + take).ravel()
             paid = (np.abs(take) * cross[:, None]).ravel()
-            select = csc_array(coo_array((np.ones(m * n), (np.arange(m * n), moved)), shape=shape))
+            select = csc_array(coo_array((np.ones(m * n), (np.arange(m * n), goes)), shape=shape))
             system = eye_array(m * n, format="csc") - chain_matrix @ select
             right = reward.ravel() - chain_matrix @ paid
             if averaged:  # the gain is one more unknown, the middle's value one more equation
@@ -752,7 +791,7 @@ class MarketMakingProblem:
                 raise NoConvergence(
                     "the policy has several classes of states that do not reach each other"
                 ) from None
-            v = (stays[moved] - paid).reshape(m, n)
+            v = (stays[goes] - paid).reshape(m, n)
         return v, turns
 
 
@@ -961,16 +1000,33 @@ class MarketMakingSolution(Model):
         return policy if self.horizon is not None else policy[None]
 
     def _rows(self, time_left: Floats) -> NDArray[np.int64]:
-        """Row of the decision in force."""
+        """Row of the decision in force; the last one is the horizon's."""
         if self.horizon is None:
             return np.zeros(time_left.shape, np.int64)
         rows = self._table().shape[0]
         epoch = self.problem.dt * self.problem.steps_of_decision
         gone = np.floor((self.horizon - time_left) / epoch * (1 + 1e-12) + 1e-9)
-        return np.clip(gone.astype(np.int64), 0, rows - 1)
+        return np.where(time_left == 0.0, rows, np.clip(gone.astype(np.int64), 0, rows - 1))
+
+    def _decided(self) -> tuple[Floats, Floats, NDArray[np.int64]]:
+        """Depths and sizes by row, state, inventory and side, and lots to cross the spread with.
+
+        At the horizon nothing is quoted, and what is held is traded away where that is so.
+        """
+        depth, size = self._offered()
+        taken = self.__dict__["_take"]
+        crossed = np.zeros(depth.shape[:-1], np.int64)
+        if taken is not None:
+            crossed += taken.reshape(crossed.shape).astype(np.int64) * self.order_size
+        if self.horizon is not None:
+            left = -self.problem.inventories.astype(np.int64) * self.problem.liquidate
+            depth = np.concatenate([depth, np.full_like(depth[:1], math.nan)])
+            size = np.concatenate([size, np.zeros_like(size[:1])])
+            crossed = np.concatenate([crossed, np.broadcast_to(left, crossed[:1].shape)])
+        return depth, size, crossed
 
     def _offered(self) -> tuple[Floats, Floats]:
-        """Depths and sizes by row, state, side and inventory."""
+        """Depths and sizes by row, state, inventory and side, of what was solved for."""
         table = self._table()
         rows, n = table.shape[0], table.shape[-2]
         flat = table.reshape(rows, -1, n, 2)
@@ -985,7 +1041,7 @@ class MarketMakingSolution(Model):
         return depth, size
 
     def depths(self, inventory: Any, time_left: Any = math.inf, state: int = 0) -> tuple[Any, Any]:
-        """Depths of bid and ask from the reference price, of the decision then in force.
+        """Depths of bid and ask from the reference price, of the decision then in force; none at the horizon.
 
         Parameters
         ----------
@@ -1016,7 +1072,7 @@ class MarketMakingSolution(Model):
             )
         scalar = np.ndim(inventory) == 0 and np.ndim(time_left) == 0
         q, tau = self._check_place(inventory, time_left)
-        depth = self._offered()[0][self._rows(tau), state, self._nodes(q)]
+        depth = self._decided()[0][self._rows(tau), state, self._nodes(q)]
         if scalar:
             return tuple(None if math.isnan(x) else float(x) for x in depth.ravel())  # type: ignore[return-value]
         return depth[..., 0], depth[..., 1]
@@ -1043,12 +1099,13 @@ class MarketMakingSolution(Model):
         q, tau = self._check_place(inventory, time_left)
         values = self.solution.value
         values = values if self.horizon is not None else values[None]
-        row = np.where(tau == 0.0, values.shape[0] - 1, self._rows(tau)) if self.horizon else self._rows(tau)
-        found = values.reshape(values.shape[0], -1, values.shape[-1])[row, state, self._nodes(q)]
+        found = values.reshape(values.shape[0], -1, values.shape[-1])[
+            self._rows(tau), state, self._nodes(q)
+        ]
         return float(found[0]) if scalar else found
 
     def take(self, inventory: float, time_left: float = math.inf, state: int = 0) -> int:
-        """Lots to cross the spread with now, signed.
+        """Lots to cross the spread with now, signed: at the horizon all that is held, if `liquidate` is set.
 
         Raises
         ------
@@ -1056,34 +1113,29 @@ class MarketMakingSolution(Model):
             An argument is not readable.
         """
         q, tau = self._check_place(inventory, time_left)
-        taken = self.__dict__["_take"]
-        if taken is None:
-            return 0
-        rows = taken.reshape(self._table().shape[0], -1, self.problem.nodes)
-        return int(rows[self._rows(tau), state, self._nodes(q)][0]) * self.order_size
+        return int(self._decided()[2][self._rows(tau), state, self._nodes(q)][0])
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return all that is decided: by state, decision (the first one comes first) and inventory.
+        """Return all that is decided: by time, state and inventory, as values are.
 
         Returns
         -------
         dict of str to ndarray
-            ``inventory`` (lots) and ``time_left`` (seconds, of each decision); ``bid_depth``, ``ask_depth``
-            (ticks, NaN: absent), ``bid_size``, ``ask_size`` (lots) and ``take`` (lots to cross the spread
-            with, signed), each of shape (states, decisions, inventories).
+            ``inventory`` (lots) and ``time_left`` (seconds, of each decision, the first one first; the last
+            is the horizon itself, where nothing is quoted); ``bid_depth``, ``ask_depth`` (ticks, NaN: absent),
+            ``bid_size``, ``ask_size`` (lots) and ``take`` (lots to cross the spread with, signed), each of
+            shape (times, states, inventories).
         """
-        depth, size = self._offered()
-        taken = self.__dict__["_take"]
-        shape = depth.shape[0], depth.shape[1], self.problem.nodes
-        crossed = np.zeros(shape, np.int64) if taken is None else taken.reshape(shape).astype(np.int64)
+        depth, size, crossed = self._decided()
         left = np.array([math.inf])
         if self.horizon is not None:
-            left = self.horizon - self.problem.dt * self.problem.steps_of_decision * np.arange(depth.shape[0])
+            epoch = self.problem.dt * self.problem.steps_of_decision
+            left = np.append(self.horizon - epoch * np.arange(depth.shape[0] - 1), 0.0)
         found = {"inventory": self.problem.inventories, "time_left": left}
         for i, side in enumerate(("bid", "ask")):
-            found[f"{side}_depth"] = depth[..., i].swapaxes(0, 1)
-            found[f"{side}_size"] = size[..., i].swapaxes(0, 1)
-        return found | {"take": (crossed * self.order_size).swapaxes(0, 1)}
+            found[f"{side}_depth"] = depth[..., i]
+            found[f"{side}_size"] = size[..., i]
+        return found | {"take": crossed}
 
     def draw(self, figure: Any = None) -> Any:
         """Draw the depths of both sides, over time and inventory where there is a horizon, and the value.
@@ -1110,7 +1162,8 @@ class MarketMakingSolution(Model):
         """Compile into a table for the quoter.
 
         Two rows for each run of equal decisions, at its ends: the table goes from one decision to the next
-        within a nanosecond, and is the decision in force at any other time.
+        within a nanosecond, and is the decision in force at any other time. At the horizon it quotes nothing,
+        and takes what `liquidate` trades away.
 
         Raises
         ------
@@ -1119,27 +1172,27 @@ class MarketMakingSolution(Model):
         """
         from ..quoting import Table
 
-        depth, size = self._offered()
-        taken = self.__dict__["_take"]
-        crossed = (
-            np.zeros(depth.shape[:-1]) if taken is None else taken.reshape(depth.shape[:-1]) * self.order_size
-        )
+        depth, size, crossed = self._decided()
         knots = None
         if self.horizon is not None:
             problem, rows = self.problem, depth.shape[0]
-            gone = problem.steps_of_decision * np.arange(rows)[::-1]
-            ends = np.round(problem.dt * ((problem.steps or 0) - gone), 9)
+            gone = problem.steps_of_decision * np.arange(rows - 1)[::-1]
+            ends = np.append(0.0, np.round(problem.dt * ((problem.steps or 0) - gone), 9))
             starts = np.append(0.0, ends[:-1] + min(1e-9, 1e-3 * problem.dt))
             depth, size, crossed = depth[::-1], size[::-1], crossed[::-1]
             whole = np.concatenate([np.nan_to_num(depth, nan=-1e300), size, crossed[..., None]], axis=-1)
             change = (whole[1:] != whole[:-1]).reshape(rows - 1, -1).any(axis=1)
             first, last = np.flatnonzero(np.append(True, change)), np.flatnonzero(np.append(change, True))
             knots = np.stack([starts[first], ends[last]], axis=-1).ravel()
-            depth, size, crossed = (np.repeat(x[first], 2, axis=0) for x in (depth, size, crossed))
+            rows_of = np.repeat(first, 2)
+            if last[0] == 0:  # the horizon is an instant
+                knots, rows_of = knots[1:], rows_of[1:]
+            depth, size, crossed = depth[rows_of], size[rows_of], crossed[rows_of]
         needed = _CELL_BYTES * depth.size // 2
         if needed > max_bytes:
             raise CapacityError(
-                f"the table would take {needed} bytes; max_bytes={max_bytes}",
+                f"the table would take {needed:,} bytes; max_bytes={max_bytes:,}: where that is wanted, "
+                f"Quoter(model.policy(max_bytes={needed}))",
                 argument="max_bytes",
                 value=max_bytes,
             )

@@ -41,9 +41,9 @@ def draw_solution(found: MarketMakingSolution, figure: Any = None) -> Any:
                 _depth_map(ax, arrays, side, state)
             else:
                 ax.step(
-                    arrays["inventory"], arrays[f"{side}_depth"][state, 0], where="mid", color=LIGHT[side]
+                    arrays["inventory"], arrays[f"{side}_depth"][0, state], where="mid", color=LIGHT[side]
                 )
-                sent = arrays["take"][state, 0] * (1 if side == "bid" else -1) > 0
+                sent = arrays["take"][0, state] * (1 if side == "bid" else -1) > 0
                 if sent.any():
                     kind = "bought" if side == "bid" else "sold"
                     where = {"transform": ax.get_xaxis_transform(), "color": LIGHT["muted"], "alpha": 0.25}
@@ -59,23 +59,24 @@ def draw_solution(found: MarketMakingSolution, figure: Any = None) -> Any:
 
 def _depth_map(ax: Any, arrays: dict[str, Any], side: str, state: int) -> None:
     """Depths over time left and inventory; hatched where market orders are sent."""
-    times, inventory = arrays["time_left"], arrays["inventory"]
+    times, inventory = arrays["time_left"][:-1], arrays["inventory"]  # without the instant of the horizon
     rows = np.unique(np.linspace(0, len(times) - 1, MOST_TIMES).astype(np.intp))
     shown = np.concatenate([arrays["bid_depth"].ravel(), arrays["ask_depth"].ravel()])
     limits = (np.nanmin(shown), np.nanmax(shown)) if np.isfinite(shown).any() else (0.0, 1.0)
     picture = ax.pcolormesh(
         times[rows],
         inventory,
-        arrays[f"{side}_depth"][state][rows].T,
+        arrays[f"{side}_depth"][rows, state].T,
         shading="nearest",
         cmap="viridis",
         vmin=limits[0],
         vmax=limits[1],
+        rasterized=True,  # else a vector picture has a path for each cell, with seams between them
     )
     ax.figure.colorbar(picture, ax=ax, label="ticks; white: absent")
     ax.set_xlabel("time left, s")
     ax.set_ylabel("inventory, lots")
-    sent = (arrays["take"][state][rows] * (1 if side == "bid" else -1) > 0).T
+    sent = (arrays["take"][rows, state] * (1 if side == "bid" else -1) > 0).T
     if sent.any():
         ax.contourf(
             times[rows], inventory, sent.astype(float), levels=[0.5, 1.5], colors="none", hatches=["///"]
