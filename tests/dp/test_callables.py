@@ -135,7 +135,16 @@ def test_the_refinement_estimate_is_the_error_that_is_left():
     ("change", "words"),
     [
         ({"transition": lambda x, a, w: x + w + 5}, "transition from state 0, action 0, shock 0 leads to 5"),
-        ({"probabilities": [0.5, 0.6]}, "sum to 1.1"),
+        (
+            {"probabilities": [0.5, 0.6]},
+            "probabilities must be numbers >= 0 that sum to 1 within 1e-09, got [0.5, 0.6], of sum 1.1",
+        ),
+        ({"probabilities": [-0.5, 1.5]}, "probabilities must be numbers >= 0"),
+        (
+            {"probabilities": lambda x, a: np.where(x[..., :1] == 1, [0.5, 0.6], [0.5, 0.5])},
+            "got [0.5, 0.6] in state 1, action 0, of sum 1.1",
+        ),
+        ({"states": {0, 1, 2}}, "states: axes must be a Grid, or a list of labels, in an order"),
         ({"probabilities": [1.0]}, "probabilities must be of shape"),
         ({"reward": lambda x, a, w: np.nan * x}, "reward of state 0, action 0, shock 0 must be finite"),
         ({"actions": mm.dp.Grid([0.0, 1.0])}, "actions must be labels"),
@@ -153,7 +162,7 @@ def test_wrong_functions_are_refused_by_state_action_and_shock(change, words):
         "transition": lambda x, a, w: np.minimum(x + w, 2),
         "discount": 0.9,
     }
-    with pytest.raises(InvalidArgument, match=words):
+    with pytest.raises(InvalidArgument, match=re.escape(words)):
         mm.dp.from_model(**{**arguments, **change})
 
 
@@ -271,8 +280,21 @@ def test_matrix_free_is_the_table_without_the_table(method, maximize, monkeypatc
 
 def test_matrix_free_names_what_is_wrong():
     arguments = (range(10), [0], [0, 1], [0.5, 0.6], lambda x, a, w: x * 1.0, lambda x, a, w: x, 0.9)
-    with pytest.raises(InvalidArgument, match=r"state 0, action 0 sum to 1\.1"):
+    with pytest.raises(InvalidArgument, match=r"probabilities must be numbers >= 0 .* of sum 1\.1"):
         mm.dp.MatrixFree(*arguments)
+
+
+def test_only_what_arrays_may_cause_is_told_with_their_shapes():
+    arguments = {"states": [0, 1], "actions": [0], "shocks": [0], "probabilities": [1.0], "discount": 0.9}
+
+    def raised(reward):
+        with pytest.raises(InvalidArgument, match=r"reward.* raised") as caught:
+            mm.dp.from_model(**arguments, reward=reward, transition=lambda x, a, w: x)
+        return str(caught.value)
+
+    assert "use np.where" in raised(lambda x, a, w: 1.0 if x > 0 else 0.0)
+    for wrong in (lambda x, a, w: x.foo, lambda x, a, w: nowhere * x):  # noqa: F821
+        assert "np.where" not in raised(wrong)
 
 
 @pytest.mark.parametrize("states", [2, 5, 10, 30])

@@ -15,6 +15,7 @@ comparison with half the points, an estimate and no bound.
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -37,6 +38,7 @@ Ints = NDArray[np.int64]
 
 CHUNK = 1 << 20  # transitions looked at in one go
 MAX_STATES = 10_000_000
+SUM_TOLERANCE = 1e-9  # of probabilities, as of the rows of an MDP
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,11 +101,12 @@ class Space:
         self.grids = [axis if isinstance(axis, Grid) else None for axis in named.values()]
         self.labels: list[NDArray[Any]] = []
         for name, axis in named.items():
-            if isinstance(axis, str) or not isinstance(axis, (Grid, Iterable)):
+            unordered = isinstance(axis, (set, frozenset))
+            if unordered or isinstance(axis, str) or not isinstance(axis, (Grid, Iterable)):
                 raise InvalidArgument(
                     argument=f"axis {name!r}" if name else "axes",
                     value=axis,
-                    allowed="a Grid, or a list of labels",
+                    allowed="a Grid, or a list of labels" + (", in an order" if unordered else ""),
                 )
             values = np.asarray(axis.points if isinstance(axis, Grid) else list(axis))
             if values.ndim != 1:  # labels that are sequences themselves
@@ -373,6 +376,8 @@ class Functions:
             raise InvalidArgument(
                 argument="probabilities", value=self.fixed.shape, allowed=f"of shape ({k},)"
             )
+        if self.fixed is not None:
+            _check_probabilities(self.fixed, "")
 
     def chunks(self) -> list[tuple[int, int]]:
         """Ranges of states whose transitions are looked at in one go."""
@@ -401,8 +406,28 @@ class Functions:
         rewards = _expected(
             _broadcast("reward", "x, a, w", shape, reward), weight, shape, self.maximize, words
         )
+        if self.function is not None:
+            off = np.abs(weight.sum(axis=2) - 1) > SUM_TOLERANCE
+            wrong = np.argwhere((off | ~(weight >= 0).all(axis=2)) & np.isfinite(rewards))
+            if wrong.size:
+                i, j = (int(part) for part in wrong[0])
+                place = f" in state {self.states[begin + i]!r}, action {self.actions[j]!r}"
+                _check_probabilities(weight[i, j], place)
         to = _call("transition", self.transition, (x, a, w), "x, a, w", shape)
         return rewards, _rows(self.states, to, weight, rewards, shape, words)
+
+
+def _check_probabilities(chances: Floats, place: str) -> None:
+    """Refuse chances of the shocks that are none, or do not sum to one."""
+    allowed = f"numbers >= 0 that sum to 1 within {SUM_TOLERANCE:g}"
+    if not ((chances >= 0).all() and abs(chances.sum() - 1) <= SUM_TOLERANCE):
+        told = reprlib.repr(chances.tolist())
+        raise InvalidArgument(
+            f"probabilities must be {allowed}, got {told}{place}, of sum {float(chances.sum())!r}",
+            argument="probabilities",
+            value=chances,
+            allowed=allowed,
+        )
 
 
 def _space(argument: str, axes: Any) -> Space:
@@ -425,13 +450,16 @@ def _shapes(arguments: str, shape: tuple[int, ...]) -> str:
 
 
 def _call(name: str, function: Callable[..., Any], given: Any, arguments: str, shape: tuple[int, ...]) -> Any:
-    """Call a function of the model; what it raises is told with the shapes it was called with."""
+    """Call a function of the model; what it raises is told, and of arrays with the shapes they had."""
     try:
         return function(*given)
     except Exception as error:
+        hint = ""
+        if isinstance(error, (ArithmeticError, IndexError, TypeError, ValueError)):
+            shapes = _shapes(arguments, shape).capitalize()
+            hint = f". {shapes}: use np.where for if, np.minimum for min, and so on"
         raise InvalidArgument(
-            f"{name}({arguments}) raised {type(error).__name__}: {error}. "
-            f"{_shapes(arguments, shape).capitalize()}: use np.where for if, np.minimum for min, and so on",
+            f"{name}({arguments}) raised {type(error).__name__}: {error}{hint}",
             argument=name,
             value=function,
             allowed="a function of arrays",
