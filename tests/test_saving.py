@@ -745,3 +745,16 @@ def test_equal_states_make_equal_files(tmp_path, book):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     mm.save(tmp_path / "c", **mm.restore(tmp_path / "a"))
     assert (tmp_path / "c").read_bytes() == (tmp_path / "a").read_bytes()
+
+
+def test_a_solved_problem_is_saved_as_its_policy(tmp_path):
+    regime = mm.dp.Regime(mm.dp.Offers.touch(1, join=0.5), running_penalty=0.02)
+    model = mm.dp.MarketMakingProblem(regime, q_max=2, dt=0.1).solve()
+    with pytest.raises(
+        InvalidArgument, match=r"q\.model is a MarketMakingSolution.*Quoter\(model\.policy\(\)\)"
+    ):
+        mm.save(tmp_path / "s", q=mm.Quoter(model))
+    mm.save(tmp_path / "s", q=mm.Quoter(model.policy()))
+    quoter = mm.restore(tmp_path / "s")["q"]
+    quote = quoter.quote(100.5, inventory=0, bid=100, ask=101)
+    assert (quote.bid, quote.ask) == (100, 101)

@@ -326,6 +326,16 @@ class _Writer:
             return self._array(thing, where)
         kind = _kind(cls.__name__)
         if kind is None or getattr(_home(kind), cls.__name__) is not cls:
+            from .models.model import Model
+
+            if isinstance(thing, Model):
+                raise InvalidArgument(
+                    f"{where} is a {cls.__name__}, which cannot be saved: save its compiled policy, "
+                    f"model.policy(), or a quoter of that, Quoter(model.policy())",
+                    argument=where,
+                    value=cls,
+                    allowed=_ALLOWED,
+                )
             raise InvalidArgument(argument=where, value=cls, allowed=_ALLOWED)
         names = kind.parts.split()
         own = cls.__reduce__ is not object.__reduce__
