@@ -642,7 +642,8 @@ def _shown(value: Any) -> str:
 def syntax_fault(error: tomllib.TOMLDecodeError) -> Fault:
     message, _, place = str(error).partition(" (at ")
     found = re.match(r"line (\d+)", place)
-    return Fault("", f"not TOML: {message}", int(found[1]) if found else None)
+    where = "" if found else ", up to the end of the file"
+    return Fault("", f"not TOML: {message}{where}", int(found[1]) if found else None)
 
 
 _KEY = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""

@@ -584,7 +584,7 @@ def test_ties_do_not_go_round():
 @pytest.mark.parametrize("take", [True, False])
 def test_at_the_horizon_what_is_held_is_traded_away(take):
     regime = mm.dp.Regime(mm.dp.Offers.touch(1, join=0.5), running_penalty=0.02)
-    rest = dict(q_max=4, order_size=2, dt=0.1, horizon=1, take=take)
+    rest = {"q_max": 4, "order_size": 2, "dt": 0.1, "horizon": 1, "take": take}
     model = mm.dp.MarketMakingProblem(regime, liquidate=True, **rest).solve()
     quoter, kept = mm.Quoter(model), mm.dp.MarketMakingProblem(regime, **rest).solve()
     for q in range(-4, 5, 2):
@@ -606,7 +606,9 @@ def test_at_the_horizon_what_is_held_is_traded_away(take):
 
 def test_a_solution_that_would_not_fit_is_refused_before_memory_is_taken():
     tracemalloc.start()
-    with pytest.raises(mm.errors.CapacityError, match="would take about 96,0.* bytes; max_bytes=4,294,967,296"):
+    with pytest.raises(
+        mm.errors.CapacityError, match=r"would take about 96,0.* bytes; max_bytes=4,294,967,296"
+    ):
         mm.dp.MarketMakingProblem(QUOTED, q_max=100_000, dt=0.1, horizon=1000)
     assert tracemalloc.get_traced_memory()[1] < 1 << 20
     tracemalloc.stop()
@@ -614,7 +616,7 @@ def test_a_solution_that_would_not_fit_is_refused_before_memory_is_taken():
 
 @pytest.mark.parametrize("lag", [0, 2])
 def test_a_solution_takes_no_more_memory_than_is_counted(lag):
-    rest = dict(q_max=400, dt=0.1, horizon=100, lag=lag)
+    rest = {"q_max": 400, "dt": 0.1, "horizon": 100, "lag": lag}
     states = 801 * (4 if lag else 1)
     needed = 48 * states * (1000 // max(lag, 1) + 1)
     with pytest.raises(mm.errors.CapacityError, match=f"about {needed:,} bytes"):
@@ -628,7 +630,7 @@ def test_a_solution_takes_no_more_memory_than_is_counted(lag):
 
 
 def test_a_table_too_large_says_how_it_is_had():
-    rest = dict(q_max=700, dt=0.1, horizon=100, terminal_penalty=0.1)
+    rest = {"q_max": 700, "dt": 0.1, "horizon": 100, "terminal_penalty": 0.1}
     offers = mm.dp.Offers.exponential(0.9, 0.3, range(1, 11))
     model = mm.dp.MarketMakingProblem(mm.dp.Regime(offers, running_penalty=0.01), **rest).solve()
     with pytest.raises(mm.errors.CapacityError, match=r"Quoter\(model.policy\(max_bytes=\d+\)\)"):

@@ -87,6 +87,16 @@ def test_every_fault_is_told_with_its_line():
             "must have depth and rate, or",
         ),
         (EXAMPLE.replace("[problem]", "[problem"), "not TOML"),
+        ("[problem]\nq_max = [1", "not TOML: Unclosed array, up to the end of the file"),
+        (EXAMPLE.replace("{ spread = 1, join = 0.5 }", "{ join = 0.5 }"), "regime.0.bid.spread is missing"),
+        (EXAMPLE.replace("{ spread = 1, join = 0.5 }", "{ depth = [1] }"), "bid.rate is missing"),
+        (EXAMPLE.replace("join = 0.5 }", "back = 'a' }"), "regime.0.bid.back must be finite numbers"),
+        (EXAMPLE.replace("q_max = 10\n", ""), "problem.q_max is missing"),
+        (EXAMPLE.replace("spread = 1\n", "spread = 3\n"), "spread must be that of the offers of both sides"),
+        (
+            EXAMPLE.replace("{ spread = 1, join = 0.5 }", "{ depth = [1, 2], rate = [0.5] }"),
+            "regime.0.bid.rate must be as many numbers as there are depths, 2",
+        ),
         ("[mdp]\ndiscount = 0.9", "mdp.path is missing"),
         ("[mdp]\npath = 'x.npz'", "mdp must have a discount below 1, or a horizon"),
         ("[mdp]\npath = 'x.npz'\nhorizon = 0", "mdp.horizon must be an integer >= 1, got 0"),
@@ -228,7 +238,7 @@ def test_the_command_in_json_and_with_passes(machine):
     assert ran.exit_code == 0, ran.output
     told = json.loads(ran.stdout)
     assert told["stop_reason"] == "tolerance"
-    assert told["policy"] == [0, 1]
+    assert told["first"]["policy"] == [0, 1]
     assert (folder / "passes.png").stat().st_size > 5000
 
 
@@ -272,3 +282,56 @@ def test_market_orders_show_without_a_horizon():
         "shaded: bought at the market",
         "shaded: sold at the market",
     ]
+
+
+def test_the_answer_for_programs_says_what_is_decided_first_and_is_short(tmp_path):
+    told = solve("--json")
+    assert len(told.stdout) < 30_000
+    first, found = json.loads(told.stdout)["first"], problem_by_hand().solve()
+    assert first["time_left"] == 40.0
+    for state, (each, name) in enumerate(
+        zip(first["states"], ["one tick wide", "two ticks wide"], strict=True)
+    ):
+        assert each["name"] == name
+        for i, q in enumerate(first["inventory"]):
+            assert (each["bid_depth"][i], each["ask_depth"][i]) == found.depths(q, 40.0, state)
+            assert each["take"][i] == found.take(q, 40.0, state)
+            assert each["lower"][i] <= each["value"][i] == found.value(q, 40.0, state) <= each["upper"][i]
+    assert json.loads(told.stdout)["policy_unique"] is None
+    (tmp_path / "large.toml").write_text(
+        EXAMPLE.replace("q_max = 10\n", "q_max = 5000\n").replace("40.0", "0.5")
+    )
+    large = solve(tmp_path / "large.toml", "--json")
+    assert json.loads(large.stdout)["first"] is None
+
+
+def test_what_nothing_is_claimed_of_is_not_told(tmp_path):
+    path = tmp_path / "average.toml"
+    path.write_text(
+        "[problem]\nq_max = 4\ndt = 0.1\ntake = true\n[[regime]]\nrunning_penalty = 0.02\n"
+        "bid = { spread = 1, join = 0.5 }\n"
+    )
+    words = " ".join(solve(path).output.split())
+    assert "policy is optimal" not in words
+    assert "other policies" not in words
+    assert "as close as asked for (tol 1e-08)" in words
+    assert json.loads(solve(path, "--json").stdout)["gain"] == pytest.approx(0.36)
+
+
+def test_the_distance_told_is_that_of_the_tolerance(machine):
+    folder, *_ = machine
+    path = folder / "machine.toml"
+    path.write_text("[mdp]\npath = 'machine.npz'\ndiscount = 0.9\n[solve]\nmethod = 'value_iteration'\n")
+    words = " ".join(solve(path).output.split())
+    found = load_problem(path).solve()
+    off = max((found.upper - found.value).max(), (found.value - found.lower).max())
+    assert 1e-9 < off <= 1e-8
+    assert f"at most {off:.2g} off" in words
+    assert repr(found) == f"Solution(2 values, value_iteration: gap {found.gap:.3g}, tolerance)"
+
+
+def test_a_vector_picture_has_no_path_for_each_cell(tmp_path):
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "p.svg"
+    assert solve("--plot", path).exit_code == 0
+    assert path.stat().st_size < 1_000_000

@@ -26,6 +26,8 @@ mmcore solve problem.toml --plot policy.png --out solution.npz
 mmcore solve problem.toml --json
 """
 
+MOST_CELLS = 10_000  # states and inventories that are told in JSON
+
 STOPPED = {
     "tolerance": "as close as asked for",
     "rounding": "as close as floating point can prove",
@@ -48,8 +50,9 @@ STOPPED = {
 def command(path: str | None, example: str | None, out: str | None, plot: str | None, as_json: bool) -> int:
     """Solve a dynamic program, with proven bounds.
 
-    PATH is a TOML file with a market maker's problem or any Markov decision process; without one the
-    example is solved. The exit code is 1 when the bounds are wider than asked for.
+    PATH is a TOML file with a market maker's problem, or with the arrays of any Markov decision process:
+    docs/problem-files.md has the keys. Without one the example is solved. The exit code is 1 when the bounds
+    are wider than asked for.
     """
     from ..dp import MarketMakingSolution
     from ..dp.problem_file import EXAMPLE, load_problem, parse_problem, save_solution
@@ -78,8 +81,9 @@ def command(path: str | None, example: str | None, out: str | None, plot: str | 
         click.echo(f"{example}: solve it with {' '.join(program('mmcore'))} solve {example}")
         return 0
     file = load_problem(path) if path is not None else parse_problem(EXAMPLE, "the example")
+    tol = file.options.get("tol", 1e-8)
     with stages() as progress:
-        passes = _Passes(progress, file.options.get("tol", 1e-8))
+        passes = _Passes(progress, tol)
         try:
             found = file.solve(passes)
         except MemoryError as error:
@@ -90,30 +94,21 @@ def command(path: str | None, example: str | None, out: str | None, plot: str | 
     if plot is not None:
         _picture(plot, found, passes.history)
     if as_json:
-        words = (
-            "gap",
-            "iterations",
-            "residual",
-            "alive_actions",
-            "policy_unique",
-            "stop_reason",
-            "method",
-            "why",
-        )
+        words = ("gap", "iterations", "residual", "alive_actions", "stop_reason", "method", "why", "elapsed")
         print_json(
             {
                 "problem": file.path,
-                **{name: getattr(solution, name) for name in (*words, "elapsed")},
-                "value": solution.value,
-                "policy": solution.policy,
-                "lower": solution.lower,
-                "upper": solution.upper,
+                **{name: getattr(solution, name) for name in words},
+                "policy_unique": solution.policy_unique if _tells_unique(found) else None,
+                "tol": tol,
+                **({"gain": _gain(solution)} if _averaged(solution) else {}),
+                "first": _first(found, solution),
                 "out": out,
                 "plot": plot,
             }
         )
     else:
-        _show(file.path, found, solution, [name for name in (out, plot) if name is not None])
+        _show(file.path, found, tol, [name for name in (out, plot) if name is not None])
     return 0 if solution.stop_reason == "tolerance" else 1
 
 
@@ -133,10 +128,52 @@ class _Passes:
             self._advance(round(1000 * min(max(done, 0.0), 1.0)), 1000)
 
 
-def _show(path: str, found: Any, solution: Any, written: list[str]) -> None:
+def _averaged(solution: Any) -> bool:
+    """Whether what is bounded is the gain."""
+    return not np.ndim(solution.lower) or hasattr(solution, "gain")
+
+
+def _gain(solution: Any) -> Any:
+    """The middle of the bounds, one or one for each state."""
+    return 0.5 * (solution.lower + solution.upper)
+
+
+def _tells_unique(found: Any) -> bool:
+    """Whether it was looked at how many policies are optimal; not of averages, nor with market orders."""
+    taking = hasattr(found, "problem") and (found.problem.take or found.problem.lag > 0)
+    return not taking and not _averaged(getattr(found, "solution", found))
+
+
+def _first(found: Any, solution: Any) -> Any:
+    """What is decided first, state by state, for programs; None where that is much."""
+    from ..dp import MarketMakingSolution
+
+    bounds = () if _averaged(solution) else ("lower", "upper")
+    if not isinstance(found, MarketMakingSolution):
+        told = {name: np.atleast_2d(getattr(solution, name))[0] for name in ("value", "policy", *bounds)}
+        return told if len(told["value"]) <= MOST_CELLS else None
+    arrays = found.arrays()
+    shape = arrays["take"].shape
+    if shape[1] * shape[2] > MOST_CELLS:
+        return None
+    arrays |= {name: getattr(solution, name).reshape(shape) for name in ("value", *bounds)}
+    names = [regime.name for regime in found.problem.regimes]
+    each = [name for name in arrays if arrays[name].ndim == 3]
+    return {
+        "time_left": arrays["time_left"][0],
+        "inventory": arrays["inventory"],
+        "states": [
+            {"name": names[state % len(names)], **{name: arrays[name][0, state] for name in each}}
+            for state in range(shape[1])
+        ],
+    }
+
+
+def _show(path: str, found: Any, tol: float, written: list[str]) -> None:
     from ..dp import MarketMakingSolution
     from .screen import heading, number, paragraph, table
 
+    solution = found.solution if isinstance(found, MarketMakingSolution) else found
     market_making = isinstance(found, MarketMakingSolution)
     heading("Problem", path)
     if market_making:
@@ -147,23 +184,28 @@ def _show(path: str, found: Any, solution: Any, written: list[str]) -> None:
         paragraph(f"{states:,} states{steps}.")
     heading("Solution", f"{solution.method.replace('_', ' ')}, {solution.elapsed:.3g} s")
     paragraph(f"{solution.why[:1].upper()}{solution.why[1:]}.")
-    averaged = not np.ndim(solution.lower) or hasattr(solution, "gain")
+    averaged = _averaged(solution)
     of = "The gain" if averaged else "Every true value"
     unit = " per second" if market_making and averaged else ""
     if averaged and np.ndim(solution.lower):
-        gain = 0.5 * (solution.lower + solution.upper)
+        gain = _gain(solution)
         paragraph(
             f"The gain depends on where one starts: from {number(gain.min(), 10)} to "
             f"{number(gain.max(), 10)}."
         )
     elif averaged:
-        paragraph(f"The gain{unit} is {number(0.5 * (float(solution.lower) + float(solution.upper)), 10)}.")
+        paragraph(f"The gain{unit} is {number(float(_gain(solution)), 10)}.")
+    middle = _gain(solution) if averaged else solution.value
+    error = max(float((solution.upper - middle).max()), float((middle - solution.lower).max()))
     paragraph(
-        f"{of} lies between proven bounds that are at most {solution.gap:.2g} apart: "
-        f"{STOPPED[solution.stop_reason]}."
+        f"{of} lies between proven bounds, at most {error:.2g} off: {STOPPED[solution.stop_reason]} "
+        f"(tol {tol:g})."
     )
-    only = "one policy is optimal" if solution.policy_unique else "other policies may be as good"
-    paragraph(f"{solution.iterations:,} passes, residual {solution.residual:.2g}; {only}.")
+    only = ""
+    if _tells_unique(found):
+        only = "; one policy is optimal" if solution.policy_unique else "; other policies may be as good"
+    passes = "1 pass" if solution.iterations == 1 else f"{solution.iterations:,} passes"
+    paragraph(f"{passes}, residual {solution.residual:.2g}{only}.")
     if market_making:
         _show_depths(found)
     else:
@@ -188,7 +230,7 @@ def _described(found: MarketMakingSolution) -> str:
             "for ever, the best average" if rate is None else f"for ever, discounted at {rate:g} a second"
         ]
     words += ["with market orders"] if p.take else []
-    words += [f"quotes are live {p.lag} steps late"] if p.lag else []
+    words += [f"quotes are live {p.lag} step{'s' if p.lag > 1 else ''} late"] if p.lag else []
     return ", ".join(words) + "."
 
 

@@ -7,6 +7,7 @@ from .market_making import MarketMakingProblem, MarketMakingSolution, Offers, Re
 from .matrix_free import MatrixFree
 from .mdp import MDP
 from .ordering import replenishment
+from .problem_file import ProblemFile, load_problem
 from .solution import Solution
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "MarketMakingSolution",
     "MatrixFree",
     "Offers",
+    "ProblemFile",
     "Regime",
     "Solution",
     "Space",
@@ -24,6 +26,7 @@ __all__ = [
     "backward_induction",
     "from_model",
     "lagged",
+    "load_problem",
     "refinement_estimate",
     "replenishment",
 ]

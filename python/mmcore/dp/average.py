@@ -42,7 +42,7 @@ METHODS = ("policy_iteration", "relative_value_iteration")
 STEP = 0.9
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class AverageSolution(Solution):
     """A solution whose `value` is relative, 0 in the first state, and whose bounds are of the gain.
 

@@ -92,7 +92,8 @@ def solve_lagged(problem: MarketMakingProblem, tol: float, limit: int) -> dict[s
     earned = _largest_reward(live)
     found: dict[str, Any] = {
         "alive": (int(np.prod(shape)) * len(live.pairs), False),
-        "why": f"{flying} quotes in flight, live after {problem.lag} steps",
+        "why": f"{flying} quote{'s' if flying > 1 else ''} in flight, live after {problem.lag} "
+        f"step{'s' if problem.lag > 1 else ''}",
     }
     least, factor = (each**span for each in _factors(parts))
 

@@ -156,6 +156,7 @@ class Offers:
             raise InvalidArgument(
                 argument="improve", value=improve, allowed="None where the spread is one tick"
             )
+        back = [] if np.size(back) == 0 else _column("back", back).tolist()
         offers = [] if join is None else [(spread / 2, join)]
         offers += [] if improve is None else [(spread / 2 - 1, improve)]
         offers += [(spread / 2 + 1 + i, rate) for i, rate in enumerate(back)]
@@ -1099,9 +1100,7 @@ class MarketMakingSolution(Model):
         q, tau = self._check_place(inventory, time_left)
         values = self.solution.value
         values = values if self.horizon is not None else values[None]
-        found = values.reshape(values.shape[0], -1, values.shape[-1])[
-            self._rows(tau), state, self._nodes(q)
-        ]
+        found = values.reshape(values.shape[0], -1, values.shape[-1])[self._rows(tau), state, self._nodes(q)]
         return float(found[0]) if scalar else found
 
     def take(self, inventory: float, time_left: float = math.inf, state: int = 0) -> int:
@@ -1122,9 +1121,9 @@ class MarketMakingSolution(Model):
         -------
         dict of str to ndarray
             ``inventory`` (lots) and ``time_left`` (seconds, of each decision, the first one first; the last
-            is the horizon itself, where nothing is quoted); ``bid_depth``, ``ask_depth`` (ticks, NaN: absent),
-            ``bid_size``, ``ask_size`` (lots) and ``take`` (lots to cross the spread with, signed), each of
-            shape (times, states, inventories).
+            is the horizon itself, where nothing is quoted); ``bid_depth``, ``ask_depth`` (ticks, NaN:
+            absent), ``bid_size``, ``ask_size`` (lots) and ``take`` (lots to cross the spread with, signed),
+            each of shape (times, states, inventories).
         """
         depth, size, crossed = self._decided()
         left = np.array([math.inf])

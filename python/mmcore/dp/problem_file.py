@@ -77,15 +77,15 @@ _WORDS: dict[Any, str] = {
     (int, float, list): "a number, or one for each state",
 }
 _OFFERS: tuple[tuple[Callable[..., Offers], tuple[str, ...]], ...] = (
-    (Offers.touch, ("spread", "join", "improve", "back")),
-    (Offers.exponential, ("A", "k", "depth", "size")),
     (Offers, ("depth", "rate", "size")),
+    (Offers.exponential, ("A", "k", "depth", "size")),
+    (Offers.touch, ("spread", "join", "improve", "back")),
 )
 
 
 @dataclass(frozen=True)
 class ProblemFile:
-    """What a file says.
+    """What a file says: a problem, and how it is to be solved.
 
     Parameters
     ----------
@@ -111,7 +111,18 @@ class ProblemFile:
     terminal: Any = None
 
     def solve(self, progress: Callable[[int, float, float], object] | None = None) -> Any:
-        """Solve it; `progress` hears of each pass, its residual and the gap."""
+        """Solve it as the file says.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            Hears of each pass over an MDP: its number, residual and gap.
+
+        Returns
+        -------
+        MarketMakingSolution, Solution or AverageSolution
+            The first is a model: :class:`~mmcore.Quoter` takes it.
+        """
         if isinstance(self.problem, MarketMakingProblem):
             return self.problem.solve(**self.options)
         if self.horizon is not None:
@@ -122,12 +133,17 @@ class ProblemFile:
 
 
 def load_problem(path: str | os.PathLike[str]) -> ProblemFile:
-    """Read and check a file.
+    """Read and check a problem that is a TOML file, as ``mmcore solve`` does.
 
     Parameters
     ----------
     path : path-like
-        TOML; :data:`EXAMPLE` is one.
+        ``mmcore solve --example FILE`` writes one.
+
+    Returns
+    -------
+    ProblemFile
+        Its ``problem``, and ``solve()``.
 
     Raises
     ------
@@ -135,6 +151,18 @@ def load_problem(path: str | os.PathLike[str]) -> ProblemFile:
         The file is wrong; every fault that can be told at once is.
     OSError
         It cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import mmcore as mm
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "problem.toml")
+    ...     path.write_text(EXAMPLE) and None
+    ...     model = load_problem(path).solve()
+    >>> quote = mm.Quoter(model).quote(100.5, inventory=0, bid=100, ask=101, time_left=40.0)
+    >>> quote.bid, quote.ask
+    (100, 101)
     """
     return parse_problem(Path(path).read_text(encoding="utf-8"), os.fspath(path))
 
@@ -202,13 +230,17 @@ class _Reader:
 
     def made(self, place: str, make: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
         """Call a constructor; what it refuses is a fault of its key."""
+        parameters = inspect.signature(make).parameters.values()
+        needed = [p.name for p in parameters if p.default is p.empty and p.name not in arguments]
+        for name in needed:
+            self.fault(place, f"{place}.{name} is missing")
+        if needed:
+            return None
         try:
             return make(**arguments)
         except (InvalidArgument, CapacityError) as error:
             key = f"{place}.{error.argument}" if error.argument in arguments else place
             self.fault(key, f"{key}: {error}" if key == place else f"{place}.{error}")
-        except TypeError as error:
-            self.fault(place, f"{place}: {error}")
         return None
 
     def offers(self, place: str, table: Any) -> Any:
@@ -355,14 +387,20 @@ def save_solution(path: str | os.PathLike[str], found: Any) -> None:
     path : path-like
         Where.
     found : Solution, AverageSolution or MarketMakingSolution
-        What was found; of the last also depths, sizes and market orders by time, regime and inventory.
+        What was found; of the last values and bounds by time, state and inventory, and its
+        :meth:`~mmcore.dp.MarketMakingSolution.arrays` in place of the policy.
     """
     solution = found.solution if isinstance(found, MarketMakingSolution) else found
     arrays = {
         name: np.asarray(getattr(solution, name)) for name in ("value", "policy", "lower", "upper", "gap")
     }
     if isinstance(found, MarketMakingSolution):
-        arrays |= found.arrays()
+        del arrays["policy"]
+        decided = found.arrays()
+        for name in ("value", "lower", "upper"):
+            if arrays[name].ndim:  # a gain has none
+                arrays[name] = arrays[name].reshape(decided["take"].shape)
+        arrays |= decided
     words = ("method", "why", "stop_reason", "elapsed", "iterations", "residual")
     arrays |= {name: np.asarray(getattr(solution, name)) for name in words if hasattr(solution, name)}
     with replacing(Path(path)) as file:

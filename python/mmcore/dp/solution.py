@@ -63,6 +63,10 @@ class Solution:
     method: str
     why: str
 
+    def __repr__(self) -> str:
+        shape = "x".join(map(str, self.value.shape))
+        return f"{type(self).__name__}({shape} values, {self.method}: gap {self.gap:.3g}, {self.stop_reason})"
+
     @cached_property
     def _alive(self) -> tuple[int, bool]:
         return self.alive() if callable(self.alive) else self.alive
