@@ -771,3 +771,9 @@ def test_prices_have_the_decimals_of_the_tick(capsys):
     show_explanation(mmcore.Quoter(mmcore.Affine(base=20.0), coin).explain(617140.0, 0, 617139, 617181), {})
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["price", "61712.0", "61716.0"] in rows
+
+
+def test_an_option_given_twice_is_refused():
+    ran = CliRunner().invoke(group, ["solve", "--plot", "a.png", "--plot", "b.png"])
+    assert ran.exit_code == 2
+    assert "--plot is given 2 times" in ran.output

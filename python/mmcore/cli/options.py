@@ -86,6 +86,15 @@ class Command(click.Command):
         super().__init__(*args, **kwargs)
         self.examples = examples
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments; an option that would silently take the place of an earlier one is refused."""
+        _, _, order = self.make_parser(ctx).parse_args(list(args))
+        for parameter in order:
+            single = isinstance(parameter, Option) and not (parameter.multiple or parameter.is_flag)
+            if single and order.count(parameter) > 1:
+                raise click.UsageError(f"{parameter.opts[0]} is given {order.count(parameter)} times", ctx)
+        return super().parse_args(ctx, args)
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the options, group by group."""
         groups: dict[str, list[tuple[str, str]]] = {}
