@@ -1009,36 +1009,35 @@ class MarketMakingSolution(Model):
         gone = np.floor((self.horizon - time_left) / epoch * (1 + 1e-12) + 1e-9)
         return np.where(time_left == 0.0, rows, np.clip(gone.astype(np.int64), 0, rows - 1))
 
-    def _decided(self) -> tuple[Floats, Floats, NDArray[np.int64]]:
+    def _decided(self, rows: NDArray[np.int64] | None = None) -> tuple[Floats, Floats, NDArray[np.int64]]:
         """Depths and sizes by row, state, inventory and side, and lots to cross the spread with.
 
         At the horizon nothing is quoted, and what is held is traded away where that is so.
         """
-        depth, size = self._offered()
+        table, n = self._table(), self.problem.nodes
+        count = table.shape[0]
+        if rows is None:
+            rows = np.arange(count + (self.horizon is not None))
+        kept, ends = np.minimum(rows, count - 1), rows == count
+        depth, size = self._offered(table[kept].reshape(len(rows), -1, n, 2))
         taken = self.__dict__["_take"]
         crossed = np.zeros(depth.shape[:-1], np.int64)
         if taken is not None:
-            crossed += taken.reshape(crossed.shape).astype(np.int64) * self.order_size
-        if self.horizon is not None:
-            left = -self.problem.inventories.astype(np.int64) * self.problem.liquidate
-            depth = np.concatenate([depth, np.full_like(depth[:1], math.nan)])
-            size = np.concatenate([size, np.zeros_like(size[:1])])
-            crossed = np.concatenate([crossed, np.broadcast_to(left, crossed[:1].shape)])
+            crossed += taken.reshape(count, -1, n)[kept].astype(np.int64) * self.order_size
+        depth[ends], size[ends] = math.nan, 0.0
+        crossed[ends] = -self.problem.inventories.astype(np.int64) * self.problem.liquidate
         return depth, size, crossed
 
-    def _offered(self) -> tuple[Floats, Floats]:
-        """Depths and sizes by row, state, inventory and side, of what was solved for."""
-        table = self._table()
-        rows, n = table.shape[0], table.shape[-2]
-        flat = table.reshape(rows, -1, n, 2)
-        depth, size = np.full(flat.shape, math.nan), np.zeros(flat.shape)
+    def _offered(self, codes: NDArray[Any]) -> tuple[Floats, Floats]:
+        """Depths and sizes of offers by row, state, inventory and side."""
+        depth, size = np.full(codes.shape, math.nan), np.zeros(codes.shape)
         parts = self.problem._parts
         count = len(self.problem.regimes)
         for r in range(count):
             for side in (0, 1):
-                codes = flat[:, r::count, :, side]
-                depth[:, r::count, :, side] = np.where(codes < 0, math.nan, parts["depths"][r][side][codes])
-                size[:, r::count, :, side] = np.where(codes < 0, 0.0, parts["sizes"][r][side][codes])
+                those = codes[:, r::count, :, side]
+                depth[:, r::count, :, side] = np.where(those < 0, math.nan, parts["depths"][r][side][those])
+                size[:, r::count, :, side] = np.where(those < 0, 0.0, parts["sizes"][r][side][those])
         return depth, size
 
     def depths(self, inventory: Any, time_left: Any = math.inf, state: int = 0) -> tuple[Any, Any]:
@@ -1073,7 +1072,8 @@ class MarketMakingSolution(Model):
             )
         scalar = np.ndim(inventory) == 0 and np.ndim(time_left) == 0
         q, tau = self._check_place(inventory, time_left)
-        depth = self._decided()[0][self._rows(tau), state, self._nodes(q)]
+        rows, at = np.unique(self._rows(tau), return_inverse=True)
+        depth = self._decided(rows)[0][at.reshape(tau.shape), state, self._nodes(q)]
         if scalar:
             return tuple(None if math.isnan(x) else float(x) for x in depth.ravel())  # type: ignore[return-value]
         return depth[..., 0], depth[..., 1]
@@ -1112,7 +1112,7 @@ class MarketMakingSolution(Model):
             An argument is not readable.
         """
         q, tau = self._check_place(inventory, time_left)
-        return int(self._decided()[2][self._rows(tau), state, self._nodes(q)][0])
+        return int(self._decided(self._rows(tau))[2][0, state, self._nodes(q)[0]])
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Return all that is decided: by time, state and inventory, as values are.
