@@ -36,7 +36,7 @@ def simulate(model: MarketMakingSolution, market: MarketMakingProblem, seed: int
     policy, rng = model.solution.policy, np.random.default_rng(seed)
     q = np.zeros(PATHS, dtype=int)
     reward = np.zeros(PATHS)
-    flying: list[Any] = [np.full(PATHS, none * (none + 1) + none)]
+    flying: list[Any] = [np.zeros(PATHS, dtype=int)]  # pairs of offers; the first is none at all
     every = 1 if market.in_flight == "all" else max(1, market.lag)
     flying *= market.lag if market.in_flight == "all" else min(1, market.lag)
     for t in range(market.steps or 0):
@@ -44,14 +44,14 @@ def simulate(model: MarketMakingSolution, market: MarketMakingProblem, seed: int
             at = q + Q_MAX
             codes = policy[(t // every, *flying, 0, at)] if knows else policy[t, 0, at]
             codes = np.where(codes < 0, none, codes)
-            sent = codes[:, 0] * (none + 1) + codes[:, 1]
+            sent = (none - codes[:, 0]) * (none + 1) + none - codes[:, 1]
             if market.lag == 0:
                 live = sent
             elif market.in_flight == "all":
                 live, flying = flying[0], [*flying[1:], sent]
             else:
                 live, flying = flying[0], [sent]
-        bid, ask = np.divmod(live, none + 1)
+        bid, ask = (none - side for side in np.divmod(live, none + 1))
         p = np.where(q < Q_MAX, chain.bid[0][bid], 0.0)
         h = np.where(q > -Q_MAX, chain.ask[0][ask], 0.0)
         reward += chain.rate[q + Q_MAX]
@@ -67,8 +67,7 @@ def row(depths: list[float], lag: int, in_flight: str, plain: MarketMakingSoluti
     """Solve, simulate both policies, and print a line."""
     market = problem(depths, lag, in_flight)
     model = market.solve() if lag else plain
-    start = model.states - 1 if lag else 0  # nothing is out at the start: the last pair is no offers at all
-    best = model.value(0, HORIZON, start)
+    best = model.value(0, HORIZON)  # nothing is out at the start
     aware, unaware = (simulate(policy, market, seed=lag) for policy in (model, plain))
     told = [f"{mean:7.3f} ± {half:.3f}" for mean, half in (aware, unaware)]
     loss = f"{100 * (1 - best / plain.value(0, HORIZON)):.1f} %"

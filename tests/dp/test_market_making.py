@@ -419,7 +419,7 @@ def lagged_by_hand(problem, steps):
     """The pipeline of one step's delay, spelt out: V(live, q) = max over sent of an expectation."""
     (chain,) = problem._parts["regimes"].chains
     n = problem.nodes
-    pairs = list(itertools.product(range(chain.bid[0].size), range(chain.ask[0].size)))
+    pairs = list(itertools.product(range(chain.bid[0].size), range(chain.ask[0].size)))[::-1]
     value = {(pair, s): problem._parts["terminal"][0, s] for pair in pairs for s in range(n)}
     for _ in range(steps):
         new = {}

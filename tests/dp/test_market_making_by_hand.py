@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import mmcore as mm
 from mmcore.dp import MDP, MarketMakingProblem, Offers, Regime
+from mmcore.errors import NoConvergence
 
 ENDS = [{"horizon": 0.5}, {"discount_rate": 2.0}, {}]
 
@@ -195,7 +196,9 @@ def test_a_lag_of_one_step_is_a_state_that_holds_what_was_sent(in_flight, end, s
         in_flight=in_flight,
         **end,
     )
-    pairs = list(itertools.product(range(3), range(2)))  # the last of each side is none
+    pairs = list(itertools.product(range(3), range(2)))[
+        ::-1
+    ]  # the last of each side is none: none of both first
     states = list(itertools.product(pairs, range(count), problem.inventories.tolist()))
     place = {state: i for i, state in enumerate(states)}
     rewards = np.empty((len(states), len(pairs)))
@@ -250,3 +253,23 @@ def test_gains_that_differ_are_refused_with_what_keeps_inventories_apart():
     # A regime that is left for good may lead to it.
     left = MarketMakingProblem([UNPAID, UNPAID], q_max=2, dt=0.1, switching=[[0, 0.5], [0, 0]])
     compare(left, by_hand(left), None)
+
+
+def test_with_a_lag_state_0_has_nothing_on_its_way():
+    regime = Regime(Offers([1.0, 2.0], [0.5, 0.3]), running_penalty=0.02)
+    for flights in ("one", "all"):
+        problem = MarketMakingProblem(regime, q_max=3, dt=0.1, lag=2, horizon=2.0, in_flight=flights)
+        model = problem.solve()
+        flying = 2 if flights == "all" else 1
+        assert model.in_flight(0) == [(None, None)] * flying
+        told = [tuple(model.in_flight(s)) for s in range(model.states)]
+        assert len(set(told)) == model.states == 9**flying
+        # With nothing on its way for a step, the first step earns the penalty alone.
+        assert model.value(0, 2.0, 0) <= min(model.value(0, 2.0, s) for s in range(model.states)) + 1e-12
+
+
+def test_rewards_beyond_floating_point_are_told_with_a_lag_too():
+    regime = Regime(Offers([1e307], [0.5]))
+    for end in ({"horizon": 1000.0}, {"discount_rate": 1e-3}):
+        with pytest.raises(NoConvergence, match="range of floating point"):
+            MarketMakingProblem(regime, q_max=5, dt=0.1, lag=1, **end).solve()

@@ -16,12 +16,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..errors import NoConvergence
 from ..models.model import Floats
 
 if TYPE_CHECKING:
     from .market_making import MarketMakingProblem
 
-__all__ = ["solve_lagged"]
+__all__ = ["in_flight", "solve_lagged"]
+
+
+def _pairs(bids: int, asks: int) -> list[tuple[int, int]]:
+    """Pairs of offers. The last of a side is none, and the first pair none of both: so state 0 has none."""
+    return [(i, j) for i in range(bids)[::-1] for j in range(asks)[::-1]]
+
+
+def in_flight(problem: MarketMakingProblem, state: int) -> list[tuple[int, int]]:
+    """Pairs of offers that are on their way in a state, oldest first."""
+    sides = problem._parts["regimes"].chains[0]
+    pairs = _pairs(sides.bid[0].size, sides.ask[0].size)
+    flying = problem.lag if problem.in_flight == "all" else 1
+    places = np.unravel_index(state // len(problem.regimes), (len(pairs),) * flying)
+    return [pairs[int(place)] for place in places]
 
 
 class _Live:
@@ -32,7 +47,7 @@ class _Live:
         self.chains, self.change = parts["regimes"].chains, parts["change"]
         self.independent = problem.fills == "independent"
         self.offers = self.chains[0].bid[0].size, self.chains[0].ask[0].size
-        self.pairs = [(i, j) for i in range(self.offers[0]) for j in range(self.offers[1])]
+        self.pairs = _pairs(*self.offers)
 
     def step(self, pair: tuple[int, int], v: Floats) -> Floats:
         """Expected reward and discounted value of v (..., regimes, n) after a step."""
@@ -64,7 +79,7 @@ def _pass(live: _Live, v: Floats, steps: int) -> tuple[Floats, Any]:
         for _ in range(steps):
             later = live.step(pair, later)
         value[first] = later.max(axis=-3)
-        sent[first] = len(live.pairs) - 1 - later[..., ::-1, :, :].argmax(axis=-3)  # of equals, the least
+        sent[first] = later.argmax(axis=-3)  # of equals, the least that is offered
     return value, sent
 
 
@@ -77,6 +92,7 @@ def _largest_reward(live: _Live) -> float:
     return most
 
 
+@np.errstate(over="ignore", invalid="ignore")  # told by name
 def solve_lagged(problem: MarketMakingProblem, tol: float, limit: int) -> dict[str, Any]:
     """Backward induction, or value iteration, over quotes in flight; what a Solution holds.
 
@@ -109,6 +125,8 @@ def solve_lagged(problem: MarketMakingProblem, tol: float, limit: int) -> dict[s
             values[t], chosen = _pass(live, values[t + 1], spans[t])
             sent.append(chosen)
             error[t] = (factor * error[t + 1] + own_error(values[t + 1])) * (1 + 4 * _UNIT)
+        if not np.isfinite(values).all() or not np.isfinite(error).all():
+            raise NoConvergence("values left the range of floating point: rewards are too large")
         wide = error.reshape(-1, *(1,) * len(shape))
         return found | {
             "value": values,
@@ -146,6 +164,8 @@ def solve_lagged(problem: MarketMakingProblem, tol: float, limit: int) -> dict[s
             value = new + 0.5 * (down + up)  # MacQueen's shift
             error_now = 0.5 * (up - down) + own / (1 - factor) + 4 * _UNIT * float(np.abs(value).max())
             lower, upper = value - error_now, value + error_now
+        if not math.isfinite(error_now):
+            raise NoConvergence("values left the range of floating point: rewards are too large")
         if error_now <= tol or high - low <= 4 * own or iterations >= limit:
             if error_now <= tol or high - low <= 4 * own:
                 stop = "tolerance" if error_now <= tol else "rounding"

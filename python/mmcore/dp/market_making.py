@@ -38,6 +38,7 @@ its corners, between which the loss is convex) and k the market orders taken at 
 from __future__ import annotations
 
 import math
+import operator
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -185,7 +186,9 @@ class Regime:
         Of the market, ticks: a market order pays half of it. Where omitted, that of the offers if they have
         one (:meth:`Offers.touch`), else one tick.
     adverse_selection : float or (float, float)
-        By how much the reference price moves against a fill of the bid and of the ask, ticks.
+        What each lot filled at the bid, and at the ask, loses by the move of the reference price that comes
+        with the market order, ticks. Prices are a martingale here (but for `drift`): the order, and the move,
+        would have come without us, so that what is held already neither gains nor loses by it on average.
     name : str
         For people.
     """
@@ -914,8 +917,9 @@ def _lost(parts: dict[str, Any], chain: InventoryChain) -> float:
 class MarketMakingSolution(Model):
     """A solved :class:`MarketMakingProblem`: depths, value and policy by inventory, time left and state.
 
-    ``state`` is the index of the regime; with a lag, ``flying * regimes + regime``, `flying` counting the
-    quotes on their way (:attr:`quotes`, oldest first). A decision stays in force for a step.
+    ``state`` is the index of the regime; with a lag, ``flying * regimes + regime``, where flying = 0 is that
+    no quote is on its way, and :meth:`in_flight` says what else a state stands for. A decision stays in force
+    for a step.
 
     Notes
     -----
@@ -976,6 +980,27 @@ class MarketMakingSolution(Model):
                 argument="horizon", value=self.horizon, allowed="None, without a discount rate"
             )
         return 0.5 * (float(s.lower) + float(s.upper))
+
+    def in_flight(self, state: int) -> list[tuple[float | None, float | None]]:
+        """Depths of the quotes that are on their way in a state, (bid, ask), oldest first; [] without a lag.
+
+        Examples
+        --------
+        >>> import mmcore as mm
+        >>> regime = mm.dp.Regime(mm.dp.Offers([1.0, 2.0], [0.5, 0.3]), running_penalty=0.02)
+        >>> m = mm.MarketMakingProblem(regime, q_max=2, dt=0.1, lag=1, horizon=1.0).solve()
+        >>> m.states, m.in_flight(0), m.in_flight(8)
+        (9, [(None, None)], [(1.0, 1.0)])
+        """
+        if not 0 <= operator.index(state) < self.states:
+            raise InvalidArgument(argument="state", value=state, allowed=f"0 to {self.states - 1}")
+        if not self.problem.lag:
+            return []
+        from .delayed_quotes import in_flight
+
+        bid, ask = self.problem._parts["depths"][state % len(self.problem.regimes)]
+        depths = [(bid[i], ask[j]) for i, j in in_flight(self.problem, state)]  # NaN: none
+        return [(None if b != b else float(b), None if a != a else float(a)) for b, a in depths]
 
     def replace(self, **changes: Any) -> MarketMakingSolution:
         """Solve the problem anew with some of its arguments changed, to the usual tolerance.
@@ -1050,7 +1075,7 @@ class MarketMakingSolution(Model):
         time_left : float or array_like
             Seconds to the horizon; infinite where there is none.
         state : int
-            Regime, and quotes in flight.
+            Regime; with a lag, quotes in flight too (:meth:`in_flight`): none of them in 0.
 
         Returns
         -------
