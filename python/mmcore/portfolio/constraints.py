@@ -57,6 +57,10 @@ class Rows:
             matrices.append(a)
             lows.append(low)
             highs.append(high)
+        if groups is not None and not isinstance(groups, Mapping):
+            raise InvalidArgument(
+                argument="groups", value=groups, allowed="a dict of names to (members, low, high)"
+            )
         for name, group in (groups or {}).items():
             row, low, high = self._group(n, f"groups[{name!r}]", group)
             self.names.append(f"groups[{name!r}]")
