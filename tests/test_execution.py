@@ -11,7 +11,7 @@ from scipy.integrate import solve_bvp, solve_ivp
 from scipy.optimize import minimize
 
 import mmcore as mm
-from mmcore.errors import InvalidArgument
+from mmcore.errors import InvalidArgument, Unsupported
 from mmcore.execution import (
     AlmgrenChriss,
     AlmgrenChrissBasket,
@@ -211,6 +211,28 @@ def shortfall(trades, quantities, tau, temporary, permanent, drift):
     return lost
 
 
+def test_a_capped_schedule_costs_and_risks_what_its_trades_do():
+    s = AlmgrenChriss(100, 4, 8, 1.2, permanent=0.02, temporary=0.3, fixed=0.05, risk_aversion=0.1, drift=0.4)
+    plan = capped(s, 25.0)
+    assert plan.trades.max() == pytest.approx(25.0, rel=1e-12)
+    one = [np.array([[value]]) for value in (0.3, 0.02)]
+    walked = shortfall(plan.trades[:, None], np.array([100.0]), 0.5, *one, np.array([0.4]))
+    assert plan.expected_cost == pytest.approx(walked + 0.05 * 100.0, rel=1e-12)
+    assert plan.variance == pytest.approx(1.2**2 * 0.5 * (plan.holdings[1:] ** 2).sum(), rel=1e-14)
+    assert plan.utility > s.utility
+    # at the least L-VaR the cap is kept, and no λ near does better
+    least = plan.least_value_at_risk(0.95)
+    assert least.trades.max() <= 25.0 * (1 + 1e-12)
+    for factor in (0.7, 0.99, 1.01, 1.4):
+        near = least.replace(risk_aversion=least.risk_aversion * factor)
+        assert near.value_at_risk(0.95) >= least.value_at_risk(0.95) * (1 - 1e-12)
+
+
+def test_a_cap_needs_periods():
+    with pytest.raises(Unsupported, match="in continuous time: give periods"):
+        AlmgrenChriss(10, 1, None, sigma=1, temporary=1, most=5)
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_a_basket_against_brute_force(seed):
     """Trades that minimise the walked shortfall plus λ times the variance: a quadratic by its values."""
@@ -400,6 +422,18 @@ def test_a_schedule_is_a_target_for_the_quoter():
     assert s.must_cross(5.0, 50.0) == 0
     assert s.must_cross(5.0, 20.0) == 0
     assert AlmgrenChriss(-100, 10, 5, sigma=0.5, temporary=0.1).must_cross(5.0, -60) == 10
+
+
+@given(st.floats(-10.0, 30.0), st.integers(-20, 120), st.sampled_from([5, None]), st.floats(-1e5, 1e5))
+def test_target_and_must_cross_have_one_clock(elapsed, inventory, periods, start):
+    s = AlmgrenChriss(100, 10, periods, sigma=0.5, temporary=0.1, risk_aversion=0.1)
+    now = start + elapsed
+    aimed = s.as_target(start)(now)
+    behind = max(inventory - aimed, 0.0)
+    taken = -s.must_cross(now, inventory, start)
+    assert behind - 1e-6 <= taken < behind + 1.0  # whole lots, and no more than that
+    assert s.must_cross(start - 1.0, 100, start) == 0
+    assert s.must_cross(start + 11.0, inventory, start) == -max(inventory, 0)
 
 
 def test_an_overhang_is_brought_back_inside_and_no_further():

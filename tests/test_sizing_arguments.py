@@ -81,6 +81,7 @@ FUNCTIONS = {
             "fixed": 0.1,
             "risk_aversion": 0.1,
             "drift": 0.1,
+            "most": np.full(5, 50.0),
         },
     ),
     "AlmgrenChrissBasket": (
@@ -103,7 +104,7 @@ FUNCTIONS = {
     "Schedule": (ex.Schedule, {"times": np.array([0.0, 1.0]), "holdings": np.array([1.0, 0.0])}),
     "Schedule.at": (PLAN.at, {"time": np.array([0.0, 1.0])}),
     "as_target": (PLAN.as_target, {"start": 0.0}),
-    "must_cross": (PLAN.must_cross, {"now": 1.0, "inventory": 90.0}),
+    "must_cross": (PLAN.must_cross, {"now": 1.0, "inventory": 90.0, "start": 0.0}),
     "capped": (lambda most: ex.capped(PLAN, most), {"most": np.full(4, 50.0)}),
     "power_law": (
         ex.power_law,

@@ -127,29 +127,34 @@ class Schedule:
     def as_target(self, start: float = 0.0) -> Callable[[float], float]:
         """Return a function of the clock: the inventory to aim at, for ``Quoter.quote(target=…)``.
 
+        Before the start it is what the schedule begins with, after the end what it leaves.
+
         Parameters
         ----------
         start : float
             Time on that clock at which the schedule begins.
         """
         begins = number("start", start, -math.inf)
-        return lambda now: float(np.interp(now - begins, self.times, self.holdings))
+        return lambda now: float(self.at(now - begins))
 
-    def must_cross(self, now: float, inventory: float) -> int:
+    def must_cross(self, now: float, inventory: float, start: float = 0.0) -> int:
         """Whole lots to take now so that the inventory is not behind the schedule.
 
-        Negative: sell. What is ahead of the schedule is left alone.
+        Negative: sell. What is ahead of the schedule is left alone. As the target does, the schedule stands
+        still before its start and after its end: then all that is left is behind.
 
         Parameters
         ----------
         now : float
-            Time since the start.
+            Time on the clock of :meth:`as_target`.
         inventory : float
             Lots held.
+        start : float
+            Time on that clock at which the schedule begins.
         """
         held, clock = number("inventory", inventory, -math.inf), number("now", now, -math.inf)
         way = math.copysign(1.0, self.holdings[0] - self.holdings[-1])
-        behind = way * (held - float(self.at(clock)))
+        behind = way * (held - self.as_target(start)(clock))
         lots = math.ceil(behind - 1e-9 * max(1.0, abs(held))) if behind > 0.0 else 0
         return -int(way) * lots
 
@@ -180,13 +185,17 @@ class AlmgrenChriss(Schedule):
         λ ≥ 0, per unit of money; 0 is the risk-neutral limit.
     drift : float
         Expected drift of the price, price/time.
+    most : array_like, optional
+        Largest trade of each period, or one number for all (a share of the volume); needs ``periods``. The
+        objective is the same, in trades of the quantity's side.
 
     Attributes
     ----------
     temporary_adjusted : float
         η̃ = η − permanent·τ/2.
     kappa, half_life : float
-        The decay κ, and 1/κ, which the paper calls half-life; infinite for λ = 0.
+        The decay κ, and 1/κ, which the paper calls half-life; infinite for λ = 0. Those of the schedule
+        without ``most``.
     expected_cost, variance, std, utility : float
         E, V, √V and E + λV.
     times, holdings, trades : ndarray
@@ -204,6 +213,7 @@ class AlmgrenChriss(Schedule):
         fixed: float = 0.0,
         risk_aversion: float = 0.0,
         drift: float = 0.0,
+        most: ArrayLike | None = None,
     ) -> None:
         self.quantity = _QUANTITY.check(quantity)
         self.horizon, self.periods = _HORIZON.check(horizon), _PERIODS.check(periods)
@@ -228,7 +238,17 @@ class AlmgrenChriss(Schedule):
         self.half_life = 1.0 / self.kappa if self.kappa else math.inf
         points = np.arange(201 if self.periods is None else self.periods + 1)
         times = points / points[-1] * self.horizon
-        super().__init__(times, self._exact(times))
+        self.most: Floats | None = None
+        if most is None:
+            super().__init__(times, self._exact(times))
+            return
+        if self.periods is None:
+            raise Unsupported("a participation cap in continuous time: give periods")
+        from .portfolio.covariances import as_vector
+
+        self.most = as_vector("most", most, self.periods, infinite=True)
+        risk = self.risk_aversion * self.sigma**2
+        super().__init__(times, _least_cost(self.quantity, times, adjusted, 1.0, risk, self.drift, self.most))
 
     def _exact(self, t: Floats) -> Floats:
         """Holdings of the optimum at times within the horizon."""
@@ -252,11 +272,6 @@ class AlmgrenChriss(Schedule):
         if self.periods is not None:
             return super().at(time)
         return plain(self._exact(np.clip(numbers("time", time, -math.inf), 0.0, self.horizon)))
-
-    def as_target(self, start: float = 0.0) -> Callable[[float], float]:
-        """As :meth:`Schedule.as_target`, exact in continuous time."""
-        begins = number("start", start, -math.inf)
-        return lambda now: float(self.at(now - begins))
 
     @cached_property
     def expected_cost(self) -> float:
@@ -336,6 +351,7 @@ class AlmgrenChriss(Schedule):
             "fixed",
             "risk_aversion",
             "drift",
+            "most",
         )
         return AlmgrenChriss(**{**{name: getattr(self, name) for name in names}, **changed})
 
@@ -581,10 +597,8 @@ def _quantile(probability: float) -> float:
     return float(ndtri(probability))
 
 
-def capped(schedule: AlmgrenChriss, most: ArrayLike) -> Schedule:
+def capped(schedule: AlmgrenChriss, most: ArrayLike) -> AlmgrenChriss:
     """Return the optimal schedule when a period trades at most so many units (a share of the volume).
-
-    The same objective as :class:`AlmgrenChriss` in discrete time, in trades of the quantity's side.
 
     Parameters
     ----------
@@ -600,18 +614,10 @@ def capped(schedule: AlmgrenChriss, most: ArrayLike) -> Schedule:
     array([61.9, 23.8,  9.5,  4.8])
     >>> capped(free, 40).trades.round(1)
     array([40. , 37.5, 15. ,  7.5])
+    >>> round(capped(free, 40).utility - free.utility, 2)
+    125.95
     """
-    if schedule.periods is None:
-        raise Unsupported("a participation cap in continuous time: give periods")
-    return _least_cost(
-        schedule.quantity,
-        schedule.times,
-        schedule.temporary_adjusted,
-        1.0,
-        schedule.risk_aversion * schedule.sigma**2,
-        schedule.drift,
-        most,
-    )
+    return schedule.replace(most=most)
 
 
 def _least_cost(
@@ -622,8 +628,8 @@ def _least_cost(
     aversion: float,
     drift: float,
     most: ArrayLike | None,
-) -> Schedule:
-    """Discrete schedule for the cost η·rate^p by the recursion of marginal costs, from the end."""
+) -> Floats:
+    """Holdings in discrete time for the cost η·rate^p by the recursion of marginal costs, from the end."""
     from scipy.optimize import brentq
 
     from .portfolio.covariances import as_vector
@@ -639,7 +645,7 @@ def _least_cost(
             allowed=f"numbers >= 0 with a sum of at least {whole:g}",
         )
     if (whole == 0.0 and drift == 0.0) or caps.sum() <= whole:
-        return Schedule(times, quantity - way * np.append(0.0, np.cumsum(np.minimum(caps, whole))))
+        return np.asarray(quantity - way * np.append(0.0, np.cumsum(np.minimum(caps, whole))))
     backwards = caps[::-1].tolist()
     log_unit = math.log(eta * (1.0 + exponent)) - exponent * math.log(tau)
     pull, push = 2.0 * aversion * tau, drift * way * tau
@@ -669,7 +675,7 @@ def _least_cost(
         root = float(brentq(excess, low, high, xtol=1e-15, rtol=1e-15, maxiter=500))
     held = np.append(np.cumsum(trades(sign * math.exp(root)))[::-1], 0.0)
     held[0] = whole
-    return Schedule(times, way * held)
+    return np.asarray(way * held)
 
 
 def power_law(
@@ -724,7 +730,8 @@ def power_law(
     n = _PERIODS.check(periods)
     drift = _DRIFT.check(drift)
     if n is not None:
-        return _least_cost(quantity, np.arange(n + 1) / n * horizon, eta, p, risk * sigma**2, drift, most)
+        times = np.arange(n + 1) / n * horizon
+        return Schedule(times, _least_cost(quantity, times, eta, p, risk * sigma**2, drift, most))
     if most is not None or drift:
         raise Unsupported("a cap or a drift of the power law in continuous time: give periods")
     times = np.linspace(0.0, horizon, count)
