@@ -344,3 +344,38 @@ def test_markers_are_averages_by_lots():
         assert size[i] == pytest.approx(min(12, 4 + (mine.sum() - 1) ** 0.5) ** 2)
     few = plots._merged(time[:9], price[:9], qty[:9])
     assert (few[0].tolist(), few[1].tolist()) == (time[:9].tolist(), price[:9].tolist())
+
+
+def test_a_frontier_is_drawn_through_its_turning_points(ax):
+    covariance = [[0.04, 0.01, 0.0], [0.01, 0.09, 0.02], [0.0, 0.02, 0.16]]
+    f = mm.efficient_frontier(covariance, [0.05, 0.08, 0.12])
+    assert f.plot(ax, names=["A", "B", "C"]) is ax
+    drawn = lines(ax)
+    curve = drawn["efficient frontier"]
+    np.testing.assert_allclose(drawn["turning points"].get_xydata(), np.column_stack([f.risks, f.returns]))
+    between = np.interp(f.returns, curve.get_ydata(), curve.get_xdata())
+    np.testing.assert_allclose(between, f.risks, rtol=1e-4)
+    np.testing.assert_allclose(drawn["assets"].get_xdata(), [0.2, 0.3, 0.4])
+    assert [text.get_text() for text in ax.texts] == ["A", "B", "C"]
+    with pytest.raises(InvalidArgument, match="names must be one for each of 3 assets"):
+        f.plot(ax, names=["A"])
+
+
+def test_a_frontier_without_an_end_is_drawn_to_the_highest_asset(ax):
+    f = mm.efficient_frontier([[0.04, 0.01], [0.01, 0.09]], [0.05, 0.08], lower=None)
+    f.plot(ax)
+    assert lines(ax)["efficient frontier"].get_ydata()[-1] == pytest.approx(0.08, rel=1e-12)
+
+
+def test_points_of_a_frontier_with_costs(ax):
+    limits = {"holdings": [0.5, 0.5], "cost": 0.01}
+    f = mm.efficient_frontier(
+        [[0.04, 0.01], [0.01, 0.09]], [0.05, 0.08], targets=[0.06, 0.065, 0.07], **limits
+    )
+    f.plot(ax)
+    assert lines(ax)["solved"].get_ydata().tolist() == f.returns.tolist()
+    assert f.at(target_return=0.065).weights == pytest.approx(f.weights[1], abs=1e-12)
+    assert f.at(target_risk=float(f.risks[1])).weights == pytest.approx(f.weights[1], abs=1e-9)
+    assert f.at(risk_aversion=float(1 / f.risk_tolerance[1])).risk == pytest.approx(f.risks[1], rel=1e-9)
+    with pytest.raises(InvalidArgument, match="give one of"):
+        f.at()

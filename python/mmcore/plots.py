@@ -2,9 +2,9 @@
 
 :func:`plot_result` is what :meth:`mmcore.results.Result.plot` calls; the functions behind it are
 ``PLOTS``, by name. The other ``plot_…`` are what the ``plot`` of a policy, model, quote, explanation, book,
-position, calibration, estimate, comparison or inventory law calls. Each draws on the given axes, or on a
-new figure, and returns the axes; it never shows, saves or styles anything else, so that pictures go into
-any notebook, paper or layout.
+position, calibration, estimate, comparison, efficient frontier or inventory law calls. Each draws on the
+given axes, or on a new figure, and returns the axes; it never shows, saves or styles anything else, so that
+pictures go into any notebook, paper or layout.
 
 Values are the result's own. Long series are thinned to the pixels of a wide screen
 (:mod:`mmcore.report.thinning`): the picture is the same, and a day draws at once.
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .comparing import Comparison
     from .inventory import InventoryLaw
     from .models.model import Model
+    from .portfolio import Frontier, FrontierPoints
     from .quoting import Explanation, Policy, Quote
     from .results import Result
     from .rolling import Estimate
@@ -44,6 +45,7 @@ __all__ = [
     "plot_comparison",
     "plot_estimate",
     "plot_explanation",
+    "plot_frontier",
     "plot_law",
     "plot_model",
     "plot_policy",
@@ -652,6 +654,43 @@ def plot_law(law: InventoryLaw, ax: Any = None) -> Any:
             ax.bar(q[rows], share[rows], width=width, color=LIGHT["inventory"], alpha=alpha, label=label)
     _legend(ax, f"Standard deviation {law.std:.3g} lots")
     return _shares(ax)
+
+
+# ---- the efficient frontier
+
+
+def plot_frontier(
+    frontier: Frontier | FrontierPoints, ax: Any = None, names: Sequence[str] | None = None
+) -> Any:
+    """Draw return over risk; see :meth:`mmcore.portfolio.Frontier.plot`."""
+    from .portfolio import Frontier
+
+    ax = _axes(ax)
+    risks, returns, label = frontier.risks, frontier.returns, "solved"
+    if isinstance(frontier, Frontier):  # known between its turning points, and beyond where it has no end
+        top = max(returns[-1], frontier.expected_returns.max()) if frontier.ray.any() else returns[-1]
+        between = [frontier.at(target_return=float(r)) for r in np.linspace(returns[0], top, 200)]
+        risks, returns = np.array([(p.risk, p.expected_return) for p in between]).T
+        label = "turning points"
+    ax.plot(risks, returns, color="C0", label="efficient frontier")
+    ax.plot(frontier.risks, frontier.returns, "o", markersize=4, color="C0", label=label)
+    alone = np.sqrt(frontier.problem.covariance.diagonal())
+    ax.plot(alone, frontier.expected_returns, "s", markersize=4, color="0.5", label="assets")
+    if names is not None:
+        if len(names) != len(alone):
+            raise InvalidArgument(
+                argument="names",
+                value=f"{len(names)} of them",
+                allowed=f"one for each of {len(alone)} assets",
+            )
+        for name, x, y in zip(names, alone, frontier.expected_returns, strict=True):
+            ax.annotate(
+                name, (x, y), xytext=(4, 4), textcoords="offset points", fontsize="small", color="0.4"
+            )
+    ax.margins(x=0.12)
+    ax.set(xlabel="standard deviation", ylabel="expected return")
+    ax.legend(frameon=False)
+    return ax
 
 
 # ---- the book

@@ -12,6 +12,7 @@ the frontier is given at chosen returns (after costs), each point solved and cer
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -128,11 +129,7 @@ class Frontier:
         answer. Where a target is met at a corner, the multiplier is that of the risk tolerance at which the
         portfolio gets there.
         """
-        given = [risk_aversion is not None, target_return is not None, target_risk is not None]
-        if sum(given) != 1:
-            raise InvalidArgument(
-                "give one of risk_aversion, target_return and target_risk", argument="risk_aversion"
-            )
+        _one_of(risk_aversion, target_return, target_risk)
         if risk_aversion is not None:
             t = 1.0 / _number("risk_aversion", risk_aversion, positive=True)
         elif target_return is not None:
@@ -218,6 +215,29 @@ class Frontier:
             )
         return Portfolio(problem, x, self.expected_returns, 1.0 / t if t > 0.0 else math.inf, nu, residual)
 
+    def plot(self, ax: Any = None, names: Sequence[str] | None = None) -> Any:
+        """Draw expected return over risk, with the turning points, and the assets by themselves.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure when omitted.
+        names : sequence of str, optional
+            Of the assets, written beside them.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        MissingExtra
+            matplotlib is not installed (extra ``plot``).
+        """
+        from ..plots import plot_frontier
+
+        return plot_frontier(self, ax, names)
+
     def __repr__(self) -> str:
         r, s = self.returns, self.risks
         tail = " and beyond" if self.ray.any() else ""
@@ -232,6 +252,8 @@ class FrontierPoints:
 
     Attributes
     ----------
+    problem, expected_returns : MeanVariance and ndarray
+        What they are the answers to.
     portfolios : list of Portfolio
         One for each target, ascending.
     weights : ndarray, shape (m, n)
@@ -239,7 +261,11 @@ class FrontierPoints:
         1/λ, returns after costs and standard deviations.
     """
 
-    def __init__(self, portfolios: list[Portfolio]) -> None:
+    def __init__(
+        self, problem: MeanVariance, expected_returns: ArrayLike, portfolios: list[Portfolio]
+    ) -> None:
+        self.problem = problem
+        self.expected_returns = as_vector("expected_returns", expected_returns, len(problem.covariance))
         self.portfolios = portfolios
         self.weights: Floats = np.array([p.weights for p in portfolios])
         self.risk_tolerance: Floats = np.array([1.0 / p.risk_aversion for p in portfolios])
@@ -249,11 +275,55 @@ class FrontierPoints:
     def __len__(self) -> int:
         return len(self.portfolios)
 
+    def at(
+        self,
+        *,
+        risk_aversion: float | None = None,
+        target_return: float | None = None,
+        target_risk: float | None = None,
+    ) -> Portfolio:
+        """Solve for one more: with this risk aversion, return after costs at least, or risk at most."""
+        _one_of(risk_aversion, target_return, target_risk)
+        if risk_aversion is not None:
+            return self.problem.solve(self.expected_returns, risk_aversion)
+        return self.problem.solve(self.expected_returns, target_return=target_return, target_risk=target_risk)
+
+    def plot(self, ax: Any = None, names: Sequence[str] | None = None) -> Any:
+        """Draw return after costs over risk, point by point, and the assets by themselves.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure when omitted.
+        names : sequence of str, optional
+            Of the assets, written beside them.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        MissingExtra
+            matplotlib is not installed (extra ``plot``).
+        """
+        from ..plots import plot_frontier
+
+        return plot_frontier(self, ax, names)
+
     def __repr__(self) -> str:
         r, s = self.returns, self.risks
         return (
             f"FrontierPoints({len(self)} portfolios, returns {r[0]:.6g} to {r[-1]:.6g}, "
             f"risks {s[0]:.6g} to {s[-1]:.6g})"
+        )
+
+
+def _one_of(*given: float | None) -> None:
+    """Refuse none, or several, of risk aversion, target return and target risk."""
+    if sum(value is not None for value in given) != 1:
+        raise InvalidArgument(
+            "give one of risk_aversion, target_return and target_risk", argument="risk_aversion"
         )
 
 
@@ -305,4 +375,8 @@ def efficient_frontier(
     wanted = np.sort(np.ravel(numbers("targets", targets, -math.inf)))
     if not wanted.size:
         raise InvalidArgument(argument="targets", value="shape (0,)", allowed="at least one return")
-    return FrontierPoints([problem.solve(expected_returns, target_return=float(w)) for w in wanted])
+    return FrontierPoints(
+        problem,
+        expected_returns,
+        [problem.solve(expected_returns, target_return=float(w)) for w in wanted],
+    )
