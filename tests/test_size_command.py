@@ -1,5 +1,6 @@
 """`mmcore size`: what it says is what the functions say."""
 
+import gzip
 import json
 
 import numpy as np
@@ -129,6 +130,55 @@ def test_portfolios_from_a_file(returns, tmp_path):
     assert "conditions of optimality hold" in size("mean-variance", path).output
 
 
+HEAD = "date,AAA,BBB,CCC\n"
+ROWS = ["2020-01-01,0.01,0.02,-0.01\n", "2020-01-02,0.0,0.0,0.02\n", "2020-01-03,0.005,-0.01,0.01\n"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (HEAD + ROWS[0] + ROWS[1].replace(",0.0,", ",,", 1) + ROWS[2], "line 3: AAA: the field is empty"),
+        (HEAD + ROWS[0] + "2020-01-02,0.0,0.0\n" + ROWS[2], "line 3: 3 fields, not the 4"),
+        (HEAD + ROWS[0] + "2020-01-02,0,0,0,0\n" + ROWS[2], "line 3: 5 fields, not the 4"),
+        (HEAD + "".join(ROWS) + "2020-01-04,nan,0,0\n", "line 5: AAA: 'nan' is not a finite number"),
+        (HEAD + "\n" + ROWS[0] + ROWS[1] + "x,1%,2%,0\n", "line 5: AAA: '1%' is not a finite number"),
+        ("AAA,BBB\n1%,0.1\n2%,0.1\n0%,0.2\n", "line 2: AAA: '1%' is not"),
+        ("AAA,BBB\n,0.1\n,0.1\n,0.2\n", "line 2: AAA: the field is empty"),
+        (HEAD + ROWS[0] + "2020-01-02,0,-2.5,0\n" + ROWS[2], "line 3: BBB: '-2.5' loses more than all"),
+        ("date,AAA,BBB\na,0.1,50\nb,0.2,50.5\nc,0.1,51\n", "line 2: BBB: all above 1, as prices are"),
+        ("20200101,AAA,BBB\n1,0,0\n", "line 1: '20200101' is a number"),
+        ("0.01,0.02\n0.02,0.01\n0,0.03\n", "line 1: '0.01' is a number: the first line names the columns"),
+        ("date;AAA;BBB\n2020;0,01;0,02\n", "line 1: one column, 'date;AAA;BBB'"),
+        (HEAD + ROWS[0] + ROWS[1], "line 3: 2 rows of returns: three are needed"),
+        (HEAD, "line 1: 0 rows of returns"),
+        ("", "line 1: the file is empty"),
+        ("date,AAA\na,0\nb,0.1\nc,0.2\n", "line 1: one asset, 'AAA'"),
+        ("date,AAA,AAA\na,0,0\nb,0.1,0\nc,0.2,0\n", "line 1: 'AAA' twice"),
+        ("date,AAA,\na,0,0\nb,0.1,0\nc,0.2,0\n", "line 1: column 3 has no name"),
+        (b"date,AAA,B\na,0,0\nb,\xff,0\n", "line 3: not text in UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_table_of_returns_is_refused_by_line(tmp_path, text, words):
+    path = tmp_path / "returns.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    ran = size("mean-variance", path)
+    assert ran.exit_code == 2
+    assert f"error: {path}, {words}" in ran.stderr
+
+
+@pytest.mark.parametrize("name", ["date", "", "Date", "time"])
+@pytest.mark.parametrize("stamp", ["2020-01-0{}", "2020010{}", "{}"])
+def test_a_first_column_of_periods_is_no_asset(tmp_path, name, stamp):
+    lines = [f"{name},AAA,BBB,CCC\n"]
+    lines += [stamp.format(i) + row[row.index(",") :] for i, row in enumerate(ROWS)]
+    path = tmp_path / "returns.csv"
+    path.write_text("\ufeff" + "".join(lines), encoding="utf-8")
+    assert list(told("mean-variance", path)["weights"]) == ["AAA", "BBB", "CCC"]
+    with gzip.open(tmp_path / "returns.csv.gz", "wt") as file:
+        file.write("".join(row[row.index(",") + 1 :] for row in lines))
+    assert list(told("mean-variance", file.name)["weights"]) == ["AAA", "BBB", "CCC"]
+
+
 def test_schedules(tmp_path):
     pytest.importorskip("matplotlib")
     options = ("--quantity", 1e6, "--horizon", 5, "--periods", 5, "--sigma", 0.95, "--temporary", 2.5e-6)
@@ -136,6 +186,9 @@ def test_schedules(tmp_path):
     expected = AlmgrenChriss(1e6, 5, 5, 0.95, temporary=2.5e-6, risk_aversion=1e-7)
     assert found["expected_cost"] == expected.expected_cost
     assert found["holdings"] == expected.holdings.tolist()
+    slow = told("execution", *options, "--risk-aversion", 1e-5, "--most", 3e5)
+    assert slow["holdings"][:3] == pytest.approx([1e6, 7e5, 4e5], rel=1e-12)
+    assert slow["expected_cost"] == expected.replace(risk_aversion=1e-5, most=3e5).expected_cost
     assert (tmp_path / "schedule.png").stat().st_size > 5000
 
 
@@ -147,7 +200,28 @@ def test_schedules(tmp_path):
             ("newsvendor", "--demand", "normal:1", "--holding-cost", 1, "--stockout-cost", 1),
             "--demand must be one of normal:mean,std",
         ),
-        (("mean-variance", "--target-risk", 1e-5), "target_risk must be at least"),
+        (("mean-variance", "--target-risk", 1e-5), "error: --target-risk must be at least"),
+        (("mean-variance", "--target-return", 5), "error: --target-return must be at most"),
+        (
+            ("mean-variance", "--upper", 0.1),
+            "--lower and --upper must let the weights sum to 1: those of 8 assets sum to 0 to 0.8",
+        ),
+        (("mean-variance", "--lower", 2), "error: --lower[0] must be"),
+        (
+            ("eoq", "--demand", 5, "--order-cost", 1, "--holding-cost", 1, "--production-rate", 4),
+            "error: --production-rate must be above demand, got 4",
+        ),
+        (
+            ("execution", "--quantity", 9, "--horizon", 1, "--sigma", 1, "--temporary", 1, "--most", 3),
+            "--most is of a period's trade: give --periods",
+        ),
+        (
+            (
+                *("execution", "--quantity", 9, "--horizon", 1, "--sigma", 1, "--temporary", 1),
+                *("--most", 2, "--periods", 4),
+            ),
+            "--most must be numbers >= 0 with a sum of at least 9, got 8",
+        ),
         (("mean-variance", "--risk-aversion", 1, "--target-risk", 1), "a risk aversion or one target"),
         (("mean-variance", "--plot", "/nodir/x.png"), "--plot must be"),
         (("execution", "--quantity", 1), "--horizon"),
@@ -168,4 +242,5 @@ def test_schedules(tmp_path):
 def test_what_is_wrong_is_said(arguments, words):
     ran = size(*arguments)
     assert ran.exit_code == 2
-    assert words in ran.output + ran.stderr
+    assert words in ran.stderr
+    assert f"see mmcore size {arguments[0]} --help" in ran.stderr

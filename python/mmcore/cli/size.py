@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, Unsupported
 from ..files import unwritable
 from ..parameters import REQUIRED, Parameter
 from .options import Command, Option, json_option, parameter_options
@@ -24,6 +24,7 @@ mmcore size newsvendor --demand normal:120,10 --holding-cost 2 --stockout-cost 1
 mmcore size order-up-to --demand poisson:20 --holding-cost 1 --stockout-cost 9 --order-cost 64
 mmcore size mean-variance --target-risk 0.011
 mmcore size execution --quantity 1e6 --horizon 5 --sigma 0.95 --temporary 2.5e-6 --risk-aversion 1e-7
+mmcore size execution --quantity 100 --horizon 4 --periods 4 --most 40 --sigma 1 --temporary 0.1
 """
 
 
@@ -81,6 +82,7 @@ EXECUTION = (
     Parameter("fixed", float, 0.0, unit="price", doc="half a spread and fees"),
     Parameter("risk_aversion", float, 0.0, low=0.0, unit="1/money", doc="λ; 0 is the risk-neutral limit"),
     Parameter("drift", float, 0.0, unit="price/time", doc="expected drift"),
+    _positive("most", None, unit="units", doc="largest trade of a period, such as a share of its volume"),
 )
 DEMANDS = {
     "normal": ("mean", "std"),
@@ -122,7 +124,21 @@ def command(ctx: click.Context) -> int:
     return 0
 
 
-class _Demands(Command):
+class _Sizing(Command):
+    """A command whose options are the arguments of a function: what that refuses is told of the options."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run; an argument that is refused is called as it was typed."""
+        try:
+            return super().invoke(ctx)
+        except (InvalidArgument, Unsupported) as error:
+            options = {p.name: p.opts[0] for p in self.params if isinstance(p, click.Option)}
+            # a name of one word may be any word, but at the beginning it is the argument
+            told = re.sub(r"^\w+|[a-z]+(_[a-z]+)+", lambda name: options.get(name[0], name[0]), str(error))
+            raise click.UsageError(told, ctx) from error
+
+
+class _Demands(_Sizing):
     """A command whose help ends with the distributions of demand."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -166,7 +182,7 @@ def _answer(
 
 
 @command.command(
-    "eoq", cls=Command, examples=_examples("eoq"), short_help="Economic order quantity, √(2DS/H)."
+    "eoq", cls=_Sizing, examples=_examples("eoq"), short_help="Economic order quantity, √(2DS/H)."
 )
 @parameter_options(EOQ, "Costs")
 @click.option("--plot", help="draw the cost of each quantity (.png, .pdf, .svg)", **PLOT)
@@ -195,7 +211,7 @@ def eoq(plot: str | None, as_json: bool, **given: Any) -> int:
 
 @command.command(
     "rebalance-band",
-    cls=Command,
+    cls=_Sizing,
     examples=_examples("rebalance-band"),
     short_help="How far a position may drift before it is hedged.",
 )
@@ -324,7 +340,7 @@ def _law(demand: Any) -> str:
 
 @command.command(
     "mean-variance",
-    cls=Command,
+    cls=_Sizing,
     examples=_examples("mean-variance"),
     short_help="Portfolio, with a certificate.",
 )
@@ -337,24 +353,33 @@ def _law(demand: Any) -> str:
 def mean_variance(path: str | None, plot: str | None, as_json: bool, **given: Any) -> int:
     """Choose a portfolio by mean and variance, within bounds, fully invested.
 
-    PATH is a CSV file of returns: a row for each period, a named column for each asset; columns that are not
-    numbers, such as dates, are passed over. Without one a market of eight assets is made up.
+    PATH is a CSV file of returns, 0.01 for 1 %: a line of names, then a row for each period with a number for
+    each asset. A first column of dates is passed over, a gap is refused. Without a file a market of eight
+    assets is made up.
     """
     from ..portfolio import efficient_frontier
     from ..portfolio import mean_variance as solve
+    from .returns import read_returns
     from .screen import heading, number, paragraph, print_json, table
 
     _writable("--plot", plot)
-    names, returns = _returns(path) if path is not None else _made_up()
+    names, returns = read_returns(path) if path is not None else _made_up()
     covariance, mean = np.cov(returns, rowvar=False), returns.mean(axis=0)
     chosen = _given(MEAN_VARIANCE, given)
     bounds = {"lower": chosen.pop("lower", 0.0), "upper": chosen.pop("upper", 1.0)}
     if "risk_aversion" in chosen and len(chosen) > 1:
         raise click.UsageError("give a risk aversion or one target", click.get_current_context())
+    least, most = (len(names) * bound for bound in bounds.values())
+    if least <= most and not least <= 1.0 <= most:
+        raise click.UsageError(
+            "--lower and --upper must let the weights sum to 1: those of "
+            f"{len(names)} assets sum to {least:g} to {most:g}",
+            click.get_current_context(),
+        )
     found = solve(covariance, mean, **bounds, **chosen)
     frontier = efficient_frontier(covariance, mean, **bounds) if plot is not None else None
     if frontier is not None:
-        _frontier_picture(str(plot), frontier, found, np.sqrt(np.diag(covariance)), mean, names)
+        _frontier_picture(str(plot), frontier, found, names)
     told = {
         "expected_return": found.expected_return,
         "risk": found.risk,
@@ -385,7 +410,7 @@ def mean_variance(path: str | None, plot: str | None, as_json: bool, **given: An
 
 
 @command.command(
-    "execution", cls=Command, examples=_examples("execution"), short_help="Schedule of Almgren and Chriss."
+    "execution", cls=_Sizing, examples=_examples("execution"), short_help="Schedule of Almgren and Chriss."
 )
 @parameter_options(EXECUTION, "Execution")
 @click.option(
@@ -399,6 +424,8 @@ def execution(plot: str | None, as_json: bool, **given: Any) -> int:
 
     _writable("--plot", plot)
     arguments = _given(EXECUTION, given)
+    if "most" in arguments and "periods" not in arguments:
+        raise click.UsageError("--most is of a period's trade: give --periods", click.get_current_context())
     found = AlmgrenChriss(**{"periods": None, **arguments})
     if plot is not None:
         _schedule_picture(plot, found)
@@ -427,28 +454,6 @@ def execution(plot: str | None, as_json: bool, **given: Any) -> int:
 def _writable(option: str, path: str | None) -> None:
     if path is not None and (allowed := unwritable(Path(path))):
         raise click.UsageError(f"{option} must be {allowed}, got '{path}'", click.get_current_context())
-
-
-def _returns(path: str) -> tuple[list[str], NDArray[np.float64]]:
-    """Columns of numbers, by name."""
-    with open(path, newline="", encoding="utf-8") as file:
-        head, *rows = [row for row in csv.reader(file) if row]
-    columns: dict[str, list[float]] = {}
-    for i, name in enumerate(head):
-        try:
-            columns[name] = [float(row[i]) for row in rows]
-        except (ValueError, IndexError):
-            continue
-    if len(columns) < 2 or len(rows) < 3:
-        raise InvalidArgument(
-            argument="path",
-            value=path,
-            allowed="a CSV file with two columns of returns and three rows at least",
-        )
-    found = np.array(list(columns.values())).T
-    if not np.isfinite(found).all():
-        raise InvalidArgument(argument="path", value=path, allowed="a CSV file of finite returns")
-    return list(columns), found
 
 
 def _made_up() -> tuple[list[str], NDArray[np.float64]]:
@@ -539,19 +544,11 @@ def _stock_picture(path: str, s: int, top: int, demand: Any, lead_time: int) -> 
     figure.savefig(path, dpi=110)
 
 
-def _frontier_picture(path: str, frontier: Any, found: Any, risks: Any, mean: Any, names: list[str]) -> None:
+def _frontier_picture(path: str, frontier: Any, found: Any, names: list[str]) -> None:
     figure, ax = _figure()
-    targets = np.linspace(frontier.returns[0], frontier.returns[-1], 200)
-    points = [frontier.at(target_return=float(target)) for target in targets]
-    ax.plot([p.risk for p in points], [p.expected_return for p in points], label="efficient frontier")
-    ax.plot(frontier.risks, frontier.returns, "o", markersize=4, color="C0", label="turning points")
-    ax.plot(risks, mean, "s", markersize=4, color="0.5", label="assets")
-    for name, x, y in zip(names, risks, mean, strict=True):
-        ax.annotate(name, (x, y), xytext=(4, 4), textcoords="offset points", fontsize="small", color="0.4")
+    frontier.plot(ax, names=names)
     ax.plot(found.risk, found.expected_return, "*", markersize=13, color="C1", label="chosen")
-    ax.margins(x=0.12)
-    ax.set_xlabel("standard deviation a period")
-    ax.set_ylabel("expected return a period")
+    ax.set(xlabel="standard deviation a period", ylabel="expected return a period")
     ax.legend(frameon=False)
     figure.savefig(path, dpi=110)
 

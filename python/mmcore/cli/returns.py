@@ -1,0 +1,112 @@
+"""Returns of several assets from a CSV file, every field of it or none."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..feeds.text import blocks, refuse
+
+__all__ = ["read_returns"]
+
+PERIODS = ("", "date", "datetime", "day", "index", "month", "period", "time", "timestamp", "week", "year")
+"""Names by which a first column of numbers is known to name the periods; pandas leaves its index unnamed."""
+
+
+def read_returns(path: str) -> tuple[list[str], NDArray[np.float64]]:
+    """Read a row of returns for each period, a named column for each asset.
+
+    Parameters
+    ----------
+    path : str
+        Plain, gzip or xz. The first column may name the periods: by its own name (:data:`PERIODS`), or by
+        texts. All other fields are numbers.
+
+    Returns
+    -------
+    names : list of str
+        Of the assets.
+    returns : ndarray, shape (periods, assets)
+
+    Raises
+    ------
+    InvalidArgument
+        A field that is no return, a row of another length, or too few of either; names file and line.
+    """
+    file = Path(path)
+    rows = _rows(file)
+    at, head = next(rows, (0, []))
+    names = [name.strip() for name in head]
+    if len(names) < 2:
+        shown = f"one column, {head[0]!r}" if head else "the file is empty"
+        refuse(file, at, f"{shown}: a line of names is needed, separated by commas, and then the returns")
+    for name in names:
+        if _number(name) is not None:
+            refuse(file, at, f"{name!r} is a number: the first line names the columns")
+    table = list(rows)
+    for line, row in table:
+        if len(row) != len(names):
+            refuse(file, line, f"{len(row)} fields, not the {len(names)} that the first line names")
+    first = 1 if _names_periods(names[0], [row[0].strip() for _, row in table]) else 0
+    assets = names[first:]
+    for i, name in enumerate(assets):
+        if not name or name in assets[:i]:
+            what = f"{name!r} twice" if name else f"column {first + i + 1} has no name"
+            refuse(file, at, f"{what}: each asset needs a name of its own")
+    if len(assets) < 2:
+        refuse(file, at, f"one asset, {assets[0]!r}: a portfolio needs two at least")
+    found = np.empty((len(table), len(assets)))
+    for k, (line, row) in enumerate(table):
+        for j, (name, text) in enumerate(zip(assets, row[first:], strict=True)):
+            value = _number(text)
+            if value is None or not math.isfinite(value):
+                what = f"{text!r} is not a finite number" if text.strip() else "the field is empty"
+                refuse(file, line, f"{name}: {what}: every asset needs a return, 1 % is 0.01")
+            if value < -1.0:
+                refuse(file, line, f"{name}: {text!r} loses more than all: 1 % is 0.01")
+            found[k, j] = value
+    if len(table) < 3:
+        refuse(
+            file, table[-1][0] if table else at, f"{len(table)} rows of returns: three are needed at least"
+        )
+    above = (found > 1.0).all(axis=0)
+    if above.any():
+        name = assets[int(np.argmax(above))]
+        refuse(file, table[0][0], f"{name}: all above 1, as prices are: returns are needed, 1 % is 0.01")
+    return assets, found
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows that are not empty, each with the 0-based line at which it ends."""
+    data = b"".join(piece for piece, _ in blocks(path))
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        refuse(path, data.count(b"\n", 0, error.start), "not text in UTF-8")
+    reader = csv.reader(io.StringIO(text, newline=""))
+    try:
+        for row in reader:
+            if any(field.strip() for field in row):
+                yield reader.line_num - 1, row
+    except csv.Error as error:
+        refuse(path, reader.line_num - 1, str(error))
+
+
+def _number(text: str) -> float | None:
+    with suppress(ValueError):
+        return float(text)
+    return None
+
+
+def _names_periods(name: str, fields: list[str]) -> bool:
+    """Say whether a first column holds names of periods, not returns that are written wrongly."""
+    if name.lower() in PERIODS:
+        return True
+    return all(field and not field.endswith("%") and _number(field) is None for field in fields)
