@@ -125,7 +125,9 @@ def main() -> None:
         gain, risk = YEAR * daily.mean(), np.sqrt(YEAR) * daily.std()
         traded = turnover.sum() / years
         print(f"{name:16}{gain:9.2%}{risk:9.2%}{gain / risk:8.2f}{traded:10.2f}{COST * traded:8.2%}")
-    picture(sys.argv[2] if len(sys.argv) > 2 else "portfolios.png", frontier, returns, runs)
+    drawn = sys.argv[2] if len(sys.argv) > 2 else "portfolios.png"
+    picture(drawn, frontier, returns, runs)
+    print(drawn)
 
 
 if __name__ == "__main__":
