@@ -158,6 +158,17 @@ def test_power_approximations_are_near_with_a_lead_time(mean, lead_time):
     assert exact.cost <= found <= 1.05 * exact.cost
 
 
+def test_a_horizon_takes_given_demand_whole():
+    """One demand in a thousand is a thousand units: by hand, ordering for it costs more than owing it."""
+    rare = Demand.pmf([0, 1000], [0.999, 0.001])
+    one = finite_horizon(1, 1, 20, 50, rare)
+    assert one.cost == pytest.approx(0.001 * 1000 * 20, rel=1e-12)
+    assert one.cut == 0.0
+    assert finite_horizon(5, 1, 20, 50, rare).cost == finite_horizon(5, 1, 20, 50, rare, deviations=1e3).cost
+    cut = finite_horizon(2, 1, 20, 50, Demand.normal(100, 20), deviations=3.0).cut
+    assert cut == pytest.approx(math.erfc(3.0 / math.sqrt(2.0)), abs=5e-4)
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [

@@ -66,6 +66,41 @@ def test_lot_sizes_scale_and_order_when_stock_is_gone(demand, fixed, held, unit)
 
 
 @pytest.mark.parametrize(
+    ("demand", "fixed", "held", "orders", "cost"),
+    [
+        # a unit of the small demands costs as much to hold for one period as an order
+        ([1e12, 1e-6, 1e-6, 1e-6], 1.5e-3, 1e3, [1e12 + 1e-6, 0.0, 2e-6, 0.0], 5e-3),
+        ([1e16, 1.0, 1.0], 10.0, 2.0, [1e16 + 2, 0.0, 0.0], 16.0),
+        ([1e9] + [0.1] * 5, 1e-3, 1.0, [1e9] + [0.1] * 5, 6e-3),
+    ],
+)
+def test_small_demands_keep_their_digits_beside_large_ones(demand, fixed, held, orders, cost):
+    found = wagner_whitin(demand, fixed, held)
+    assert found.orders == pytest.approx(orders, rel=1e-14)
+    assert found.cost == pytest.approx(cost, rel=1e-14)
+
+
+@given(
+    demand=st.lists(st.sampled_from([0.0, 1e-9, 1e-3, 1.0, 1e5, 1e13]), min_size=1, max_size=7),
+    fixed=st.floats(1e-6, 1e6),
+    held=st.floats(1e-6, 1e6),
+)
+def test_a_plan_is_the_cheapest_in_exact_arithmetic(demand, fixed, held):
+    from fractions import Fraction
+
+    exact = [Fraction(x) for x in demand]
+    best = [Fraction(0)]
+    for t in range(1, len(exact) + 1):
+        plans = [
+            best[j] + Fraction(fixed) + Fraction(held) * sum(i * x for i, x in enumerate(exact[j:t]))
+            for j in range(t)
+        ]
+        best.append(min(plans) if any(exact[:t]) else Fraction(0))
+    found = wagner_whitin(demand, fixed, held)
+    assert found.cost == pytest.approx(float(best[-1]), rel=1e-13)
+
+
+@pytest.mark.parametrize(
     ("call", "words"),
     [
         (lambda: newsvendor(0, 1, Demand.poisson(1)), "holding_cost must be a finite number > 0, got 0"),

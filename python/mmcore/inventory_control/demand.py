@@ -141,11 +141,7 @@ class Demand:
             )
         if self.support is not None and not self.discrete:
             raise InvalidArgument(argument="demand", value=self, allowed="of whole units")
-        under = float(self._cdf(np.asarray(-1.0 if self.discrete else -0.5)))
-        if under > BELOW:
-            raise InvalidArgument(
-                argument="demand", value=self, allowed=f"not negative, while {under:.2g} of it is"
-            )
+        self.refuse_negative()
         top = math.ceil(self.mean + 40.0 * self.std + 60.0)
         if top > LARGEST:
             raise CapacityError(
@@ -154,6 +150,19 @@ class Demand:
         p = self.probabilities(top)
         p = p[: int(np.flatnonzero(p > 1e-18)[-1]) + 1]
         return np.asarray(p / p.sum())
+
+    def refuse_negative(self) -> None:
+        """Raise InvalidArgument where more than 1e-4 of demand is negative.
+
+        Examples
+        --------
+        >>> Demand.normal(100, 20).refuse_negative()
+        """
+        under = float(self._cdf(np.asarray(-1.0 if self.discrete else -0.5)))
+        if under > BELOW:
+            raise InvalidArgument(
+                argument="demand", value=self, allowed=f"not negative, while {under:.2g} of it is"
+            )
 
     def over(self, periods: float) -> Demand:
         """Demand of several periods, each independent of the others.

@@ -54,6 +54,8 @@ class FiniteHorizon(NamedTuple):
     """Expected cost from each period (row; the last is the end) and level."""
     error: float
     """Bound of what rounding can have done to a value, from the dynamic program's certificate."""
+    cut: float
+    """Probability of the demands that are left out as too far from the mean."""
 
 
 def finite_horizon(
@@ -85,7 +87,8 @@ def finite_horizon(
     discount : float
         α in (0, 1].
     deviations : float
-        How many standard deviations about its mean demand may be.
+        How many standard deviations about its mean demand may be. Demand that is given by its values is
+        taken whole.
     tails : {"kept", "cut"}
         ``"kept"``: the probabilities within are made to sum to 1, and all costs are those of this
         whole-number demand. ``"cut"``: what is beyond is left out of the transitions, while a period's
@@ -112,8 +115,12 @@ def finite_horizon(
     d = Demand.of(demand)
     if np.ndim(d.mean):
         raise InvalidArgument(argument="demand", value=d, allowed="one distribution, not an array of them")
-    low = max(0, math.floor(d.mean - wide * d.std))
-    high = max(low + 1, math.ceil(d.mean + wide * d.std))
+    if d.support is None:
+        low = max(0, math.floor(d.mean - wide * d.std))
+        high = max(low + 1, math.ceil(d.mean + wide * d.std))
+    else:
+        d.refuse_negative()
+        low, high = 0, max(1, math.ceil(d.support[0][-1]))
     # no position pays above what covers all demand; a start from a period's backlog never falls to the floor
     floor, first, ceiling = -(count + 1) * high, -high, count * high
     if ceiling - floor > LARGEST:
@@ -149,4 +156,5 @@ def finite_horizon(
         x[shown],
         solution.value[:, shown],
         solution.gap / 2.0,
+        max(1.0 - share, 0.0),
     )

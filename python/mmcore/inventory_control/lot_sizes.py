@@ -1,8 +1,6 @@
 """Lot sizes for a known demand, period by period (Wagner and Whitin 1958).
 
-Source: Wagner and Whitin, *Management Science* 5 (1958), 89-96; Wagelmans, van Hoesel and Kolen, *Operations
-Research* 40 (1992), S145-S156, and Federgruen and Tzur, *Management Science* 37 (1991), 909-925, for the
-envelope.
+Source: Wagner and Whitin, *Management Science* 5 (1958), 89-96.
 
 Examples
 --------
@@ -39,10 +37,10 @@ def wagner_whitin(
 ) -> LotSizes:
     r"""Find the cheapest orders for a known demand, period by period (Wagner and Whitin 1958).
 
-    Holding is charged on what is left at the end of a period. With cumulated demand :math:`C_t` and
-    :math:`a_j` the cost of a unit bought in j and held to the end, :math:`F_t = \min_{j \le t} F_{j-1} + K_j
-    + a_j (C_t - C_{j-1})`: the lower envelope of lines in :math:`C_t`. Where a falls (nothing is gained by
-    buying early) lines come in the order of their slopes and the envelope is a queue.
+    Holding is charged on what is left at the end of a period. With F_t the least cost of t periods, :math:`F_t
+    = \min_{j \le t} F_{j-1} + K_j + \sum_{i=j}^t d_i (c_j + h_j + \dots + h_{i-1})`, each sum one term longer
+    than a period before: nothing is subtracted, so small demands keep their digits beside large ones. Where
+    nothing is gained by buying early, the best j never falls, and those before it are left out.
 
     Parameters
     ----------
@@ -71,55 +69,33 @@ def wagner_whitin(
             raise InvalidArgument(argument=name, value=f"shape {array.shape}", allowed=f"one number, or {n}")
         each.append(np.broadcast_to(array, n))
     fixed, held, price = each
-    slope = price + np.cumsum(held[::-1])[::-1]
-    total = np.cumsum(d)
-    before = np.append(0.0, total[:-1])
-    constant = float(held @ total)
-    solve = _by_queue if (np.diff(slope) <= 0.0).all() else _by_columns
-    cost, source = solve(fixed, slope, total, before)
+    # where nothing is gained by buying early, an order never starts before the last best one does
+    late = bool((price[:-1] + held[:-1] >= price[1:]).all())
+    cost, source = _cheapest(d, fixed, held, price, late)
     orders = np.zeros(n)
     t = n - 1
-    while t >= 0 and total[t] > 0.0:
+    while t >= 0 and d[: t + 1].any():
         j = source[t]
-        orders[j] = total[t] - before[j]
+        orders[j] = d[j : t + 1].sum()
         t = j - 1
-    return LotSizes(orders, cost - constant)
+    return LotSizes(orders, cost)
 
 
-def _by_queue(fixed: Floats, slope: Floats, total: Floats, before: Floats) -> tuple[float, list[int]]:
-    lines: list[tuple[float, float, int]] = []  # slope, intercept, period
-    head, best = 0, 0.0
+def _cheapest(d: Floats, fixed: Floats, held: Floats, price: Floats, late: bool) -> tuple[float, list[int]]:
+    """Least cost, and for each period the one whose order meets its demand; nothing is subtracted."""
+    n = len(d)
+    unit, value = np.empty(n), np.empty(n)  # of a unit from j, and of all until now with the last order in j
+    best, first, needed = 0.0, 0, False
     source = []
-    rows = zip(fixed.tolist(), slope.tolist(), total.tolist(), before.tolist(), strict=True)
-    for j, (k, a, at, start) in enumerate(rows):
-        b = best + k - a * start
-        while len(lines) - head >= 2:
-            # the last line is nowhere lowest when the new one meets the one before it no later
-            (a0, b0, _), (a1, b1, _) = lines[-2], lines[-1]
-            if (b - b0) * (a0 - a1) <= (b1 - b0) * (a0 - a):
-                lines.pop()
-            else:
-                break
-        if len(lines) - head == 1 and lines[-1][0] == a and lines[-1][1] >= b:
-            lines.pop()
-        lines.append((a, b, j))
-        while len(lines) - head >= 2 and lines[head + 1][0] * at + lines[head + 1][1] <= (
-            lines[head][0] * at + lines[head][1]
-        ):
-            head += 1
-        a, b, i = lines[head]
-        best = a * at + b if at > 0.0 else 0.0
+    for t in range(n):
+        if t:
+            unit[first:t] += held[t - 1]
+        unit[t], value[t] = price[t], best + fixed[t]
+        value[first : t + 1] += d[t] * unit[first : t + 1]
+        i = first + int(np.argmin(value[first : t + 1]))
+        needed = needed or bool(d[t] > 0.0)
+        best = float(value[i]) if needed else 0.0
         source.append(i)
-    return best, source
-
-
-def _by_columns(fixed: Floats, slope: Floats, total: Floats, before: Floats) -> tuple[float, list[int]]:
-    intercept = np.empty(len(fixed))
-    best, source = 0.0, []
-    for j in range(len(fixed)):
-        intercept[j] = best + fixed[j] - slope[j] * before[j]
-        value = intercept[: j + 1] + slope[: j + 1] * total[j]
-        i = int(np.argmin(value))
-        best = float(value[i]) if total[j] > 0.0 else 0.0
-        source.append(i)
+        if late:
+            first = i
     return best, source
