@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from mmcore.errors import CapacityError, InvalidArgument
-from mmcore.inventory_control import Demand
+from mmcore.inventory_control import Demand, optimal_s_S, policy_cost
 
 COUNTS = [Demand.poisson(3.0), Demand.negative_binomial(4.0, 3.0)]
 
@@ -109,3 +109,57 @@ def test_bad_input_is_named(call, words):
 def test_demand_of_too_many_units_is_refused():
     with pytest.raises(CapacityError, match="count in larger units"):
         Demand.poisson(1e7).table()
+
+
+@pytest.mark.parametrize("power", [1.1, 1.5, 2.5, 3.5])
+@pytest.mark.parametrize("x", [0.0, 1.5, 10.0, 1e3, 4e6])
+def test_the_shortage_of_a_power_tail(power, x):
+    exact = x ** (1 - power) / (power - 1) if x > 1 else power / (power - 1) - x
+    assert Demand.of(stats.pareto(power)).shortage(x) == pytest.approx(exact, rel=1e-10)
+
+
+@pytest.mark.parametrize("power", [3.1, 3.5])
+def test_a_table_of_a_heavy_tail_is_counted_far_out(power):
+    from scipy.special import zeta
+
+    demand = Demand.of(stats.zipf(power))
+    p = demand.table()
+    k = np.arange(len(p))
+    assert p @ k == pytest.approx(zeta(power - 1) / zeta(power), rel=1.5e-7)
+    # E(D - x)^+ = sum over k > x of (k - x) k^-power, in the zeta function of Hurwitz
+    for x in (0, 1, 7, 1000):
+        exact = (zeta(power - 1, x + 1) - x * zeta(power, x + 1)) / zeta(power)
+        assert demand.shortage(x) == pytest.approx(exact, rel=1e-6, abs=1e-10)
+    assert demand.quantile(0.99) == stats.zipf(power).ppf(0.99)
+
+
+def test_a_heavy_tail_has_its_whole_cost():
+    """A lognormal with a deviation of ten means: its table beside the closed shortage of the law."""
+    demand = Demand.lognormal(5, 50)
+    p = demand.table()
+    k = np.arange(len(p))
+    # a unit is the nearest: its bias is the sum of the distribution's tail at the halves
+    halves = np.arange(200_000) + 0.5
+    assert p @ k == pytest.approx((1.0 - demand.cdf(halves)).sum() + demand.shortage(200_000.0), rel=1e-6)
+    found = optimal_s_S(1, 9, 64, demand)
+    assert found.cost == pytest.approx(policy_cost(found.s, found.S, 1, 9, 64, Demand.pmf(k, p)), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("demand", "words"),
+    [
+        (stats.pareto(1.0), "demand must be of a finite mean, got 'pareto'"),
+        (stats.cauchy(), "demand must be of a finite mean, got 'cauchy'"),
+        (stats.zipf(2.0), "demand must be of a finite mean, got 'zipf'"),
+        (stats.norm([5, 6], 1), "demand must be one distribution, not an array"),
+    ],
+)
+def test_a_law_without_a_mean_is_refused(demand, words):
+    with pytest.raises(InvalidArgument, match=words):
+        Demand.of(demand)
+
+
+@pytest.mark.parametrize("demand", [stats.pareto(1.5), stats.zipf(2.1), Demand.lognormal(5, 500)])
+def test_a_tail_that_cannot_be_counted_is_refused(demand):
+    with pytest.raises(CapacityError, match="of mean demand, of which 1e-7 may be left out"):
+        optimal_s_S(1, 9, 64, demand)

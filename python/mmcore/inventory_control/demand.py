@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..arrays import numbers, plain, together
-from ..errors import CapacityError, InvalidArgument
+from ..errors import CapacityError, InvalidArgument, NoConvergence
 
 __all__ = ["LARGEST", "Demand"]
 
@@ -70,6 +70,7 @@ class Demand:
         self.name, self.mean, self.std, self.discrete = name, mean, std, discrete
         self._quantile, self._cdf, self._shortage, self._several = quantile, cdf, shortage, several
         self.support: tuple[Floats, Floats] | None = None
+        self._chance: Callable[[Floats], Any] | None = None  # of each count, where it is known by itself
 
     def __repr__(self) -> str:
         return f"Demand({self.name}, mean={self.mean!r}, std={self.std!r})"
@@ -117,18 +118,22 @@ class Demand:
         >>> Demand.pmf([0, 2], [0.25, 0.75]).probabilities(2).tolist()
         [0.25, 0.0, 0.75]
         """
+        if self._chance is not None:
+            return np.asarray(self._chance(np.arange(most + 1.0)))
         edge = np.arange(-1, most + 1) + (0.0 if self.discrete else 0.5)
         return np.asarray(np.diff(self._cdf(edge)))
 
     def table(self) -> Floats:
         """P(D = 0), P(D = 1), … as far as a double can tell, with sum 1.
 
+        A heavy tail is counted until the units beyond are 1e-15 of mean demand, or 2^22 have been counted.
+
         Raises
         ------
         InvalidArgument
             Where more than 1e-4 of demand is negative, or demand is given by numbers that are not whole.
         CapacityError
-            Where it is counted in more than 2^22 units.
+            Where 2^22 units are not enough: more than 1e-7 of mean demand is beyond them.
 
         Examples
         --------
@@ -142,14 +147,27 @@ class Demand:
         if self.support is not None and not self.discrete:
             raise InvalidArgument(argument="demand", value=self, allowed="of whole units")
         self.refuse_negative()
-        top = math.ceil(self.mean + 40.0 * self.std + 60.0)
-        if top > LARGEST:
-            raise CapacityError(
-                f"demand of up to {top} units needs more than {LARGEST} of them: count in larger units"
-            )
+        top = self._top()
         p = self.probabilities(top)
-        p = p[: int(np.flatnonzero(p > 1e-18)[-1]) + 1]
+        tail = np.cumsum(p[::-1])[::-1]
+        p = p[: int(np.flatnonzero(tail > 1e-18)[-1]) + 1]
         return np.asarray(p / p.sum())
+
+    def _top(self) -> int:
+        """Units that are counted: beyond them is 1e-15 of the mean, or 1e-7 where that is too many."""
+        if self.support is not None:
+            top = int(self.support[0][-1])
+        else:
+            top = math.ceil(self.mean + 40.0 * (self.std if math.isfinite(self.std) else self.mean) + 60.0)
+            while top < LARGEST and self.shortage(top) > 1e-15 * self.mean:
+                top = min(2 * top, LARGEST)
+        beyond = 0.0 if top < LARGEST else float(self.shortage(LARGEST)) / self.mean
+        if beyond > 1e-7:
+            raise CapacityError(
+                f"more than {LARGEST} units are needed: beyond them is {beyond:.2g} of mean demand, of which "
+                f"1e-7 may be left out: count in larger units"
+            )
+        return min(top, LARGEST)
 
     def refuse_negative(self) -> None:
         """Raise InvalidArgument where more than 1e-4 of demand is negative.
@@ -379,23 +397,74 @@ class Demand:
                 allowed="a Demand or a frozen distribution of scipy.stats",
             )
         discrete = hasattr(distribution, "pmf")
+        law = getattr(getattr(distribution, "dist", None), "name", "scipy")
+        moments = distribution.mean(), distribution.std()
+        if np.ndim(moments[0]) or not math.isfinite(moments[0]):
+            allowed = "one distribution, not an array of them" if np.ndim(moments[0]) else "of a finite mean"
+            raise InvalidArgument(argument="demand", value=law, allowed=allowed)
+        mean, std = map(float, moments)
+        far = math.ceil(max(mean, 0.0) + 40.0 * (std if math.isfinite(std) else mean)) + 60
+        heavy = distribution.sf(far) > 1e-16
+        if discrete and heavy and distribution.support()[0] >= 0:
+            counted = cls("scipy", mean, std, True, *_counted(distribution, mean))
+            counted._chance = distribution.pmf
+            return counted
 
         def one(x: float) -> float:
             if discrete:
-                top = max(float(distribution.mean() + 40.0 * distribution.std()) + 60.0, x + 1.0)
-                k = np.arange(math.floor(x), math.ceil(top) + 1)
+                k = np.arange(math.floor(x), max(far, math.ceil(x) + 1))
                 above = distribution.sf(k)
                 return float(above[1:].sum() + above[0] * (math.floor(x) + 1 - x))
             from scipy.integrate import quad
 
-            return float(quad(distribution.sf, x, math.inf, epsabs=1e-13, epsrel=1e-12, limit=200)[0])
+            if not heavy:
+                return float(quad(distribution.sf, x, math.inf, epsabs=1e-13, epsrel=1e-12, limit=200)[0])
+            edge = max(float(far), 2.0 * abs(x))
+            near, tail = _area(distribution, x, 1.0, edge), _area(distribution, edge, edge, math.inf)
+            value, error = near[0] + tail[0], near[1] + tail[1]
+            if error > 1e-6 * value:
+                raise NoConvergence(f"the expected shortage of {law} demand above {x:g} is not resolved")
+            return value
 
         return cls(
             "scipy",
-            float(distribution.mean()),
-            float(distribution.std()),
+            mean,
+            std,
             discrete,
             distribution.ppf,
             distribution.cdf,
             np.vectorize(one, otypes=[float]),
         )
+
+
+def _area(distribution: Any, start: float, scale: float, end: float) -> tuple[float, float]:
+    """Area below a heavy tail, and its error; in the logarithm of the distance powers are smooth."""
+    from scipy.integrate import quad
+
+    def height(z: float) -> float:
+        return float(scale * math.exp(z) * distribution.sf(start + scale * math.expm1(z)))
+
+    top = 600.0 if end == math.inf else math.log1p((end - start) / scale)
+    found: Any = quad(height, 0.0, top, epsabs=0.0, epsrel=1e-11, limit=200, full_output=1)
+    return float(found[0]), float(found[1])
+
+
+def _counted(distribution: Any, mean: float) -> tuple[Any, Any, Any]:
+    """Quantile, distribution function and shortage of heavy-tailed counts, by a table of their chances."""
+    k = np.arange(LARGEST + 1.0)
+    p = distribution.pmf(k)
+    # from the end, lest small chances be lost in the sum of the large ones
+    beyond = max(1.0 - float(p.sum()), 0.0), max(mean - float((k * p).sum()), 0.0)
+    above = np.cumsum(np.append(p, beyond[0])[::-1])[::-1]
+    worth = np.cumsum(np.append(k * p, beyond[1])[::-1])[::-1]
+
+    def place(x: Any) -> Any:
+        return np.clip(np.floor(x), -1.0, LARGEST).astype(np.int64) + 1
+
+    def cdf(x: Any) -> Any:
+        return 1.0 - above[place(x)]
+
+    def shortage(x: Any) -> Any:
+        return np.maximum(worth[place(x)] - x * above[place(x)], 0.0)
+
+    return distribution.ppf, cdf, shortage

@@ -37,10 +37,10 @@ def wagner_whitin(
 ) -> LotSizes:
     r"""Find the cheapest orders for a known demand, period by period (Wagner and Whitin 1958).
 
-    Holding is charged on what is left at the end of a period. With F_t the least cost of t periods, :math:`F_t
-    = \min_{j \le t} F_{j-1} + K_j + \sum_{i=j}^t d_i (c_j + h_j + \dots + h_{i-1})`, each sum one term longer
-    than a period before: nothing is subtracted, so small demands keep their digits beside large ones. Where
-    nothing is gained by buying early, the best j never falls, and those before it are left out.
+    Holding is charged on what is left at the end of a period. With F_t the least cost of t periods,
+    :math:`F_t = \min_{j \le t} F_{j-1} + K_j + \sum_{i=j}^t d_i (c_j + h_j + \dots + h_{i-1})`, each sum one
+    term longer than a period before: nothing is subtracted, so small demands keep their digits beside large
+    ones. Where nothing is gained by buying early, the best j never falls, and those before it are left out.
 
     Parameters
     ----------

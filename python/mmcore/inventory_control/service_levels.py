@@ -183,7 +183,7 @@ def _target(service_level: float | None, fill_rate: float | None) -> tuple[float
 
 def _least(d: Demand, rate: Callable[[float], float], target: float, spread: float) -> float:
     """The smallest stock of at least this fill rate, which grows with it."""
-    step = max(d.std, 1.0) + spread
+    step = max(d.std if math.isfinite(d.std) else d.mean, 1.0) + spread
     low, high = d.mean - step, d.mean + step
     while rate(low) >= target:
         low, step = low - step, 2.0 * step
