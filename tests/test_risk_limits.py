@@ -193,7 +193,7 @@ def test_margin_and_stress_use_up_the_capital():
         ),
         (lambda: kelly([1.0], [[1.0]], fraction=2.0), "fraction must be a finite number > 0 and <= 1"),
         (lambda: kelly_bet(1.1, 1), "probability must be a finite number >= 0 and <= 1"),
-        (lambda: capacity(1, 1.0, 1), "participation must be"),
+        (lambda: capacity(1, 1.0, 1), "participation must be numbers >= 0 and < 1, got 1"),
         (lambda: capacity(-1, 0.1, 1), "volume must be a finite number >= 0, got -1"),
         (lambda: capacity(1, 0.1, math.inf), "time must be a finite number >= 0, got inf"),
         (lambda: capacity([1, 2], [0.1, 0.2, 0.3], 1), "participation must be of a shape that fits"),

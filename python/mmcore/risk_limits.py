@@ -188,7 +188,9 @@ def capacity(volume: ArrayLike, participation: ArrayLike, time: ArrayLike) -> An
     300.0
     """
     v, t = numbers("volume", volume, open_low=False), numbers("time", time, open_low=False)
-    share = numbers("participation", participation, high=math.nextafter(1.0, 0.0), open_low=False)
+    share = numbers("participation", participation, open_low=False)
+    if not (np.asarray(share) < 1.0).all():
+        raise InvalidArgument(argument="participation", value=participation, allowed="numbers >= 0 and < 1")
     together(volume=v, participation=share, time=t)
     return plain(v * t * share / (1.0 - share))
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from mmcore.errors import CapacityError, InvalidArgument
+from mmcore.errors import CapacityError, InvalidArgument, ModelWarning
 from mmcore.inventory_control import Demand, newsvendor, optimal_s_S, periodic_review
 
 pytestmark = pytest.mark.compiled
@@ -198,7 +198,45 @@ def test_states_that_are_none_are_named():
     with pytest.raises(InvalidArgument, match="pipeline must be 1 orders under way, got"):
         found.order(1, 0, 0)
 
+    with pytest.raises(InvalidArgument, match=r"stock must be an integer, got 5.5"):
+        found.order(5.5, 4)
+    with pytest.raises(InvalidArgument, match=r"pipeline must be an integer, got 0.5"):
+        found.order(5, 0.5)
 
-def test_what_does_not_fit_is_refused():
-    with pytest.raises(CapacityError, match="max_states"):
-        periodic_review(1, 4, Demand.poisson(5), lead_time=6)
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"lead_time": 6},
+        {"order_cost": 1e6},
+        {"stockout_cost": 1e5, "order_cost": 1e6},
+        {"good": 1e-6},
+        {"good": 1e-3, "lost_sales": False},
+        {"max_states": 1},
+    ],
+)
+def test_what_does_not_fit_is_refused_before_it_is_made(changed):
+    with pytest.raises(CapacityError, match=r"allowed are [\d,]+ \(max_states\) and 500 times that"):
+        periodic_review(**{"holding_cost": 1, "stockout_cost": 4, "demand": Demand.poisson(5), **changed})
+
+
+@pytest.mark.parametrize(
+    ("largest_order", "supply", "least"),
+    [
+        (1, {}, "2"),
+        (2, {}, "2"),
+        (3, {"good": 0.5}, "4"),
+        (3, {"disruption": 0.5, "recovery": 0.5}, "4"),
+    ],
+)
+def test_a_backlog_that_grows_without_end_has_no_cost(largest_order, supply, least):
+    with pytest.raises(InvalidArgument, match=f"largest_order must be more than {least}: what is owed grows"):
+        periodic_review(1, 4, Demand.poisson(2), lost_sales=False, largest_order=largest_order, **supply)
+
+
+def test_orders_that_only_just_keep_up():
+    certain = Demand.pmf([2], [1.0])
+    with pytest.warns(ModelWarning, match="depends on where one starts"):
+        assert periodic_review(1, 4, certain, lost_sales=False, largest_order=2).cost == 0.0
+    lost = periodic_review(1, 4, Demand.poisson(2), largest_order=1)  # nothing grows where sales are lost
+    assert lost.upper - lost.lower < 2e-6

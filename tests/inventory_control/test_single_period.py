@@ -2,10 +2,12 @@
 
 import math
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from mmcore.errors import InvalidArgument
 from mmcore.inventory_control import Demand, newsvendor, wagner_whitin
@@ -130,3 +132,46 @@ def test_a_plan_is_the_cheapest_in_exact_arithmetic(demand, fixed, held):
 def test_bad_input_is_named(call, words):
     with pytest.raises(InvalidArgument, match=words):
         call()
+
+
+def test_a_cheap_shortage_keeps_its_digits():
+    """What is left, far below the mean, by mpmath: an integral, and a sum."""
+    found = newsvendor(1, 1e-20, Demand.normal(120, 1))
+    with mpmath.workdps(50):
+        q = mpmath.mpf(found.quantity)
+        left = mpmath.quad(lambda x: mpmath.ncdf(x - 120), [q - 30, q - 3, q])
+        exact = left + mpmath.mpf(1e-20) * (left + 120 - q)
+    assert found.cost == pytest.approx(float(exact), rel=1e-12, abs=0.0)
+    found = newsvendor(1, 1e-7, Demand.poisson(20))
+    with mpmath.workdps(50):
+        q = int(found.quantity)
+        left = sum((q - k) * mpmath.exp(-20) * mpmath.mpf(20) ** k / mpmath.factorial(k) for k in range(q))
+        exact = left + mpmath.mpf(1e-7) * (left + 20 - q)
+    assert q > 0
+    assert found.cost == pytest.approx(float(exact), rel=1e-12, abs=0.0)
+
+
+@given(x=st.floats(-5.0, 200.0))
+@pytest.mark.parametrize(
+    "demand",
+    [
+        Demand.normal(50, 10),
+        Demand.lognormal(50, 30),
+        Demand.gamma(20, 5),
+        Demand.poisson(20),
+        Demand.negative_binomial(20, 9),
+        Demand.pmf([1, 5, 90], [0.2, 0.3, 0.5]),
+        Demand.of(stats.expon(scale=7.0)),
+    ],
+    ids=lambda d: d.name,
+)
+def test_what_is_left_less_what_is_short_is_the_difference_to_the_mean(demand, x):
+    difference = demand.left_over(x) - demand.shortage(x)
+    assert difference == pytest.approx(x - demand.mean, abs=1e-11 * (abs(x) + demand.mean))
+    assert demand.left_over(x) >= 0.0
+
+
+def test_a_ratio_of_costs_that_no_double_holds_is_refused():
+    with pytest.raises(InvalidArgument, match="stockout_cost must be within 1e16 times holding_cost"):
+        newsvendor(1, 1e20, Demand.poisson(20))
+    assert newsvendor(1, 1e20, Demand.poisson(20), quantity=30).cost > 1e15

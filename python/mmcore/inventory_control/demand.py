@@ -66,9 +66,11 @@ class Demand:
         cdf: Any,
         shortage: Any,
         several: Callable[[float], Demand] | None = None,
+        left_over: Any = None,
     ) -> None:
         self.name, self.mean, self.std, self.discrete = name, mean, std, discrete
         self._quantile, self._cdf, self._shortage, self._several = quantile, cdf, shortage, several
+        self._left_over = left_over
         self.support: tuple[Floats, Floats] | None = None
         self._chance: Callable[[Floats], Any] | None = None  # of each count, where it is known by itself
 
@@ -109,6 +111,19 @@ class Demand:
         0.367879441171
         """
         return plain(self._shortage(np.asarray(numbers("x", x, -math.inf))))
+
+    def left_over(self, x: ArrayLike) -> Any:
+        """E(x - D)^+, which is n(x) + x - E D without the digits that the difference loses.
+
+        Examples
+        --------
+        >>> round(Demand.poisson(1).left_over(1), 12)
+        0.367879441171
+        """
+        at = np.asarray(numbers("x", x, -math.inf))
+        if self._left_over is None:
+            return plain(np.maximum(at - self.mean + self._shortage(at), 0.0))
+        return plain(self._left_over(at))
 
     def probabilities(self, most: int) -> Floats:
         """P(D = 0), …, P(D = most); where demand is continuous, of the nearest whole number.
@@ -238,6 +253,7 @@ class Demand:
             lambda x: ndtr((x - m) / s),
             shortage,
             lambda n: cls.normal(n * m, np.sqrt(n) * s),
+            lambda x: shortage(2.0 * m - x),
         )
 
     @classmethod
@@ -257,8 +273,19 @@ class Demand:
         def shortage(x: Any) -> Any:
             return m * ndtr(v - z(x)) - x * ndtr(-z(x))
 
+        def left_over(x: Any) -> Any:
+            return np.maximum(x * ndtr(z(x)) - m * ndtr(z(x) - v), 0.0)
+
         return cls(
-            "lognormal", m, s, False, lambda p: np.exp(u + v * ndtri(p)), lambda x: ndtr(z(x)), shortage
+            "lognormal",
+            m,
+            s,
+            False,
+            lambda p: np.exp(u + v * ndtri(p)),
+            lambda x: ndtr(z(x)),
+            shortage,
+            None,
+            left_over,
         )
 
     @classmethod
@@ -280,7 +307,13 @@ class Demand:
         def several(n: Any) -> Demand:
             return cls.gamma(n * m, np.sqrt(n) * s)
 
-        return cls("gamma", m, s, False, lambda p: scale * gammaincinv(a, p), cdf, shortage, several)
+        def left_over(x: Any) -> Any:
+            y = np.maximum(x, 0.0) / scale
+            return np.maximum(x * gammainc(a, y) - m * gammainc(a + 1.0, y), 0.0)
+
+        return cls(
+            "gamma", m, s, False, lambda p: scale * gammaincinv(a, p), cdf, shortage, several, left_over
+        )
 
     @classmethod
     def poisson(cls, mean: ArrayLike) -> Demand:
@@ -303,8 +336,19 @@ class Demand:
             k = np.maximum(np.ceil(pdtrik(p, m)), 0.0)
             return np.where((k > 0.0) & (cdf(k - 1.0) >= p), k - 1.0, k)
 
+        def left_over(x: Any) -> Any:
+            return np.maximum(x * cdf(x) - m * cdf(np.floor(x) - 1.0), 0.0)
+
         return cls(
-            "poisson", m, plain(np.sqrt(m)), True, quantile, cdf, shortage, lambda n: cls.poisson(n * m)
+            "poisson",
+            m,
+            plain(np.sqrt(m)),
+            True,
+            quantile,
+            cdf,
+            shortage,
+            lambda n: cls.poisson(n * m),
+            left_over,
         )
 
     @classmethod
@@ -322,8 +366,14 @@ class Demand:
         def above(k: Any, shape: Any) -> Any:
             return np.where(k < 0.0, 1.0, betainc(np.maximum(np.floor(k), 0.0) + 1.0, shape, 1.0 - p))
 
+        def below(x: Any, shape: Any) -> Any:  # P(D <= x)
+            return np.where(x < 0.0, 0.0, betainc(shape, np.maximum(np.floor(x), 0.0) + 1.0, p))
+
         def cdf(x: Any) -> Any:
-            return np.where(x < 0.0, 0.0, betainc(r, np.maximum(np.floor(x), 0.0) + 1.0, p))
+            return below(x, r)
+
+        def left_over(x: Any) -> Any:
+            return np.maximum(x * below(x, r) - m * below(np.floor(x) - 1.0, r + 1.0), 0.0)
 
         def shortage(x: Any) -> Any:
             # d·P_r(d) = mean·P_{r+1}(d − 1)
@@ -337,7 +387,7 @@ class Demand:
         def several(n: Any) -> Demand:
             return cls.negative_binomial(n * m, np.sqrt(n) * s)
 
-        return cls("negative binomial", m, s, True, quantile, cdf, shortage, several)
+        return cls("negative binomial", m, s, True, quantile, cdf, shortage, several, left_over)
 
     @classmethod
     def pmf(cls, values: ArrayLike, probabilities: ArrayLike) -> Demand:
@@ -372,7 +422,14 @@ class Demand:
             k = np.searchsorted(v, x, side="right")
             return worth[k] - x * after[k]
 
-        found = cls("pmf", mean, std, bool((v == np.rint(v)).all()), quantile, cdf, shortage)
+        earned = np.append(0.0, np.cumsum(p * v))
+
+        def left_over(x: Any) -> Any:
+            k = np.searchsorted(v, x, side="right")
+            return np.maximum(x * np.append(0.0, total)[k] - earned[k], 0.0)
+
+        whole = bool((v == np.rint(v)).all())
+        found = cls("pmf", mean, std, whole, quantile, cdf, shortage, None, left_over)
         found.support = v, p
         return found
 

@@ -39,7 +39,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import number
-from ..errors import InvalidArgument
+from ..errors import CapacityError, InvalidArgument
 from ..parameters import Parameter, expect
 from .demand import Demand
 
@@ -50,7 +50,8 @@ __all__ = ["ReviewPolicy", "periodic_review"]
 
 Floats = NDArray[np.float64]
 
-NEGLIGIBLE = 1e-12  # chance of a demand that is left out, its share added to the largest that is kept
+NEGLIGIBLE = 1e-12  # share of mean demand that lies beyond the largest one that is counted
+TRANSITIONS = 500  # outcomes of a state and an order that are tabled, for each of the states allowed
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +102,8 @@ class ReviewPolicy:
         up : bool
             Whether the supplier is up.
         """
+        for name, value in (("stock", stock), *(("pipeline", units) for units in pipeline)):
+            Parameter(name, int).check(value)
         under_way = max(self.lead_time - 1, 0)
         if len(pipeline) != under_way:
             raise InvalidArgument(
@@ -171,9 +174,10 @@ def periodic_review(
     Raises
     ------
     InvalidArgument
-        Names the argument, the value and what is allowed.
+        Names the argument, the value and what is allowed: a largest order that does not keep up with
+        backlogged demand, among others.
     CapacityError
-        The model has more than `max_states` states.
+        The model has more than `max_states` states, or 500 times as many outcomes of a state and an order.
 
     Examples
     --------
@@ -203,6 +207,8 @@ def periodic_review(
     )
     if review.demand.size == 1:
         raise InvalidArgument(argument="demand", value=law, allowed="not always 0")
+    if most is not None and not lost_sales:
+        review.refuse_growing(most)
     bottom, highest, order = review.limits()
     if not lost_sales and least is not None:
         bottom = least
@@ -275,10 +281,38 @@ class _Review:
         lowest = 0 if self.lost else -math.ceil((float(covered.quantile(1.0 - 1e-9)) + cycle) / self.good)
         return lowest, highest, order
 
+    def refuse_growing(self, most: int) -> None:
+        """Raise InvalidArgument where orders of at most so many let the backlog grow without end."""
+        up = self.recovers / (self.fails + self.recovers)
+        mean = float(self.demand @ np.arange(self.demand.size))
+        certain = self.good == 1.0 and not self.fails and bool((self.demand == 1.0).any())
+        # the tail that is cut has no part in the mean; at equality chance alone drives the backlog away
+        room = 1e-9 * mean
+        if most * self.good * up < mean + (-room if certain else room):
+            raise InvalidArgument(
+                argument="largest_order",
+                value=most,
+                allowed=f"more than {mean / (self.good * up):.6g}: what is owed grows without end otherwise",
+            )
+
+    def refuse_large(self, levels: int, order: int) -> None:
+        """Raise CapacityError before a model is made that is too large."""
+        states = math.prod(self.shape(levels, order + 1))
+        supplier = 2 if self.fails else 1
+        outcomes = self.demand.size * supplier * (order + 1 if self.good < 1.0 else 1)
+        transitions = levels * supplier * (order + 1) * outcomes
+        if states > self.max_states or transitions > TRANSITIONS * self.max_states:
+            raise CapacityError(
+                f"{levels:,} levels of stock and orders of up to {order:,} units make {states:,} states, "
+                f"with {transitions:,} outcomes of one and an order; allowed are {self.max_states:,} "
+                f"(max_states) and {TRANSITIONS} times that: count in larger units"
+            )
+
     def model(self, lowest: int, highest: int, order: int) -> MDP:
         """The dynamic program: stock on hand, the supplier, and the orders under way."""
         from ..dp import from_model, lagged
 
+        self.refuse_large(highest - lowest + 1, order)
         states: dict[str, Any] = {"stock": range(lowest, highest + 1)}
         shocks: dict[str, Any] = {"demand": range(self.demand.size)}
         if self.fails:
@@ -351,10 +385,11 @@ class _Review:
 
 
 def _shortened(p: Floats) -> Floats:
-    """Without the tail that has a negligible chance."""
+    """Without a negligible tail, whose chance the largest demand that is kept takes over."""
     tail = np.cumsum(p[::-1])[::-1]
-    kept = p[: int(np.flatnonzero(tail > NEGLIGIBLE)[-1]) + 1]
-    return np.asarray(kept / kept.sum())
+    beyond = np.append(np.cumsum(tail[:0:-1])[::-1], 0.0)  # E(D - k)^+
+    most = int(np.argmax(beyond <= NEGLIGIBLE * beyond[0]))
+    return np.append(p[:most], tail[most])
 
 
 def _reached(model: MDP, policy: NDArray[Any], start: Any) -> NDArray[np.int64]:

@@ -1,7 +1,7 @@
 r"""One period's demand: the newsvendor, and base stocks.
 
-With h for each unit left over and p for each one short, the cost of Q is :math:`h(Q - \mu) + (h + p)\,n(Q)`,
-:math:`n(Q) = E(D - Q)^+`; the best Q is the p/(p + h) quantile of demand. A sale that is lost costs its
+With h for each unit left over and p for each one short, the cost of Q is :math:`h\,E(Q - D)^+ + p\,n(Q)`,
+with :math:`n(Q) = E(D - Q)^+`; the best Q is the p/(p + h) quantile of demand. A sale that is lost costs its
 margin and goodwill, p; it makes no difference to one period whether it is lost or made later.
 
 A **base stock** S is ordered up to in every period. What a period then costs is the newsvendor's cost with
@@ -76,8 +76,16 @@ def newsvendor(
         raise InvalidArgument(argument="demand", value=d, allowed="of a mean >= 0")
     given = None if quantity is None else np.asarray(numbers("quantity", quantity, -np.inf))
     together(holding_cost=h, stockout_cost=p, demand=d.mean, quantity=given)
+    if given is None and not np.all((p / (p + h) > 0.0) & (p / (p + h) < 1.0)):
+        raise InvalidArgument(
+            argument="stockout_cost",
+            value=stockout_cost,
+            allowed="within 1e16 times holding_cost, either way",
+        )
     q = d.quantile(p / (p + h)) if given is None else given
     short = d.shortage(q)
     # no demand is met in full
     filled = 1.0 - short / np.where(np.asarray(d.mean) > 0.0, d.mean, np.inf)
-    return NewsvendorResult(plain(q), plain(h * (q - d.mean) + (h + p) * short), d.cdf(q), plain(filled))
+    return NewsvendorResult(
+        plain(q), plain(h * np.asarray(d.left_over(q)) + p * short), d.cdf(q), plain(filled)
+    )
