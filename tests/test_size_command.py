@@ -244,3 +244,23 @@ def test_what_is_wrong_is_said(arguments, words):
     assert ran.exit_code == 2
     assert words in ran.stderr
     assert f"see mmcore size {arguments[0]} --help" in ran.stderr
+
+
+@pytest.mark.parametrize("lead_time", [0, 2])
+def test_the_picture_of_a_stock_shows_orders_where_they_are_due(lead_time, tmp_path, monkeypatch):
+    """Each jump of the position begins at s or below and ends at S."""
+    pytest.importorskip("matplotlib")
+    from mmcore.cli import size as module
+
+    figure, ax = module._figure()
+    monkeypatch.setattr(module, "_figure", lambda: (figure, ax))
+    found = told(
+        *("order-up-to", "--demand", "poisson:20", "--holding-cost", 1, "--stockout-cost", 9),
+        *("--order-cost", 64, "--lead-time", lead_time, "--plot", tmp_path / "stock.png"),
+    )
+    drawn = {line.get_label(): np.reshape(line.get_ydata(), (-1, 2)) for line in ax.get_lines()}
+    assert ("with what is on order" in drawn) == bool(lead_time)
+    before, after = drawn.get("with what is on order", drawn["stock"]).T
+    assert ((before <= found["s"]) == (after > before)).all()
+    assert (after[after > before] == found["S"]).all()
+    assert (after > before).sum() > 5

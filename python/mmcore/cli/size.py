@@ -518,28 +518,30 @@ def _from_zero(ax: Any, x: str, y: str) -> None:
 
 
 def _stock_picture(path: str, s: int, top: int, demand: Any, lead_time: int) -> None:
-    """Stock of fifty periods of one drawn demand, with what is on order."""
+    """Stock of fifty periods of one drawn demand, with what is on order: before each review and after it."""
     periods = 50
     p = demand.table()
-    asked = np.random.default_rng(0).choice(len(p), size=periods + 1, p=p)
+    asked = np.random.default_rng(0).choice(len(p), size=periods, p=p)
     stock, under_way = top, [0] * lead_time
     shown, position = [], []
     for units in asked:
         total = stock + sum(under_way)
         under_way.append(top - total if total <= s else 0)
-        stock += under_way.pop(0)
-        position.append(stock + sum(under_way))
-        shown.append(stock)
+        before, stock = stock, stock + under_way.pop(0)
+        position += [total, stock + sum(under_way)]
+        shown += [before, stock]
         stock -= int(units)
     figure, ax = _figure()
-    ax.step(range(periods + 1), position, where="post", color="0.6", label="with what is on order")
-    ax.step(range(periods + 1), shown, where="post", label="stock, after what is delivered")
+    reviews = np.repeat(np.arange(periods), 2)
+    if lead_time:
+        ax.plot(reviews, position, color="0.6", label="with what is on order")
+    ax.plot(reviews, shown, label="stock")
     ax.axhline(top, color="C2", linestyle="--", linewidth=1, label=f"S = {top}")
     ax.axhline(s, color="C1", linestyle="--", linewidth=1, label=f"s = {s}")
     ax.axhline(0, color="0.3", linewidth=0.8)
     ax.set_xlabel("period")
     ax.set_ylabel("units")
-    ax.set_xlim(0, periods)
+    ax.set_xlim(0, periods - 1)
     ax.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, 1.1), ncols=4)
     figure.savefig(path, dpi=110)
 

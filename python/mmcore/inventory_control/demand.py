@@ -161,7 +161,7 @@ class Demand:
             )
         if self.support is not None and not self.discrete:
             raise InvalidArgument(argument="demand", value=self, allowed="of whole units")
-        self.refuse_negative()
+        self._refuse_negative()
         top = self._top()
         p = self.probabilities(top)
         tail = np.cumsum(p[::-1])[::-1]
@@ -184,13 +184,8 @@ class Demand:
             )
         return min(top, LARGEST)
 
-    def refuse_negative(self) -> None:
-        """Raise InvalidArgument where more than 1e-4 of demand is negative.
-
-        Examples
-        --------
-        >>> Demand.normal(100, 20).refuse_negative()
-        """
+    def _refuse_negative(self) -> None:
+        """Raise InvalidArgument where more than 1e-4 of demand is negative."""
         under = float(self._cdf(np.asarray(-1.0 if self.discrete else -0.5)))
         if under > BELOW:
             raise InvalidArgument(

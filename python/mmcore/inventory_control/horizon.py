@@ -119,7 +119,7 @@ def finite_horizon(
         low = max(0, math.floor(d.mean - wide * d.std))
         high = max(low + 1, math.ceil(d.mean + wide * d.std))
     else:
-        d.refuse_negative()
+        d._refuse_negative()
         low, high = 0, max(1, math.ceil(d.support[0][-1]))
     # no position pays above what covers all demand; a start from a period's backlog never falls to the floor
     floor, first, ceiling = -(count + 1) * high, -high, count * high

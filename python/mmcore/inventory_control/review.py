@@ -12,8 +12,9 @@ many periods later they are on hand (0: at once); demand D takes what it can, th
 .. math:: h\,(x - D)^+ + p\,(D - x)^+ + K\,1_{q > 0} + c\,q, \qquad x' = (x - D)^+ + q_{t-L+1}.
 
 Each unit ordered may be good with a probability only (binomial yield), and a supplier, once down, may stay so
-for periods: what is due then does not come. What does not come, or is no good, is not charged by the unit; K
-is charged where something was due and the supplier was up.
+for periods: what is due then does not come (with a lead time of 0 or 1 that is what is ordered then, so that
+no order can be placed while he is down). Whether he is up is known when an order is placed. What does not
+come, or is no good, is not charged by the unit; K is charged where something was due and the supplier was up.
 
 Levels end at a highest and, with backlogs, a lowest: what goes beyond is cut off. The highest level and the
 largest order are widened until nothing that is reached from an empty start touches them.
@@ -187,6 +188,12 @@ def periodic_review(
     >>> policy = periodic_review(1, 9, Demand.poisson(4), lost_sales=False, good=0.8)
     >>> policy, [policy.order(x) for x in (0, 2, 4, 8)]
     (ReviewPolicy(cost=4.13409..., 49 states, bounds ... apart), [9, 6, 3, 0])
+
+    A supplier who fails in one period of ten, and is back in half of those that follow:
+
+    >>> policy = periodic_review(1, 9, Demand.poisson(4), disruption=0.1, recovery=0.5)
+    >>> [policy.order(3, up=up) for up in (True, False)]
+    [5, 0]
     """
     least = None if lowest is None else int(Parameter("lowest", int, high=0).check(lowest))
     most = None if largest_order is None else int(Parameter("largest_order", int, low=1).check(largest_order))
