@@ -84,17 +84,21 @@ def wagner_whitin(
 def _cheapest(d: Floats, fixed: Floats, held: Floats, price: Floats, late: bool) -> tuple[float, list[int]]:
     """Least cost, and for each period the one whose order meets its demand; nothing is subtracted."""
     n = len(d)
-    unit, value = np.empty(n), np.empty(n)  # of a unit from j, and of all until now with the last order in j
+    unit, value = np.zeros(n), np.zeros(n)  # of a unit from j, and of all until now with the last order in j
     best, first, needed = 0.0, 0, False
     source = []
-    for t in range(n):
-        if t:
-            unit[first:t] += held[t - 1]
-        unit[t], value[t] = price[t], best + fixed[t]
-        value[first : t + 1] += d[t] * unit[first : t + 1]
-        i = first + int(np.argmin(value[first : t + 1]))
-        needed = needed or bool(d[t] > 0.0)
-        best = float(value[i]) if needed else 0.0
+    before = 0.0
+    for t, (new, setup, own, after) in enumerate(
+        zip(d.tolist(), fixed.tolist(), price.tolist(), held.tolist(), strict=True)
+    ):
+        units, values = unit[first : t + 1], value[first : t + 1]
+        units += before
+        units[-1], values[-1] = own, best + setup
+        values += new * units
+        i = int(values.argmin())
+        needed = needed or new > 0.0
+        best = values.item(i) if needed else 0.0
+        i, before = first + i, after
         source.append(i)
         if late:
             first = i
