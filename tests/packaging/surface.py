@@ -25,6 +25,7 @@ DECLARATION = re.compile(r"^ *(?:cdef class|cdef|ctypedef|cpdef|[\w ]+[ *]mm_\w+
 
 def names():
     """Public names of every module, with their parameters."""
+    yield f"as Python {sys.version_info.major}.{sys.version_info.minor} tells them"
     modules = ["mmcore"]
     for found in pkgutil.walk_packages(mmcore.__path__, "mmcore."):
         if not any(part.startswith("_") for part in found.name.split(".")) and ".cli" not in found.name:
@@ -116,8 +117,9 @@ def symbols():
         told = subprocess.run(
             ["nm", "-D", "--defined-only", path], check=True, capture_output=True, text=True
         )
-        for line in sorted(told.stdout.splitlines()):
-            yield f"{path.name.split('.')[0]}: {line.split()[-1]}"
+        for symbol in sorted(line.split()[-1] for line in told.stdout.splitlines()):
+            if not symbol.startswith("_"):  # the linker's own
+                yield f"{path.name.split('.')[0]}: {symbol}"
 
 
 def surface():
