@@ -197,6 +197,35 @@ def test_the_discrete_power_law_meets_its_optimality_conditions(exponent, drift,
     assert (slope[trades >= top * (1 - 1e-12)] <= level + 1e-10).all()
 
 
+@pytest.mark.parametrize(
+    ("quantity", "periods", "exponent", "most", "drift"),
+    [
+        (100, 20, 1.5, None, 0.0),
+        (100, 50, 1.2, None, 0.0),
+        (1, 20, 2.0, None, 0.0),
+        (100, 20, 1.5, 50.0, 0.0),
+        (100, 400, 1.0, 30.0, 0.7),
+        (100, 60, 0.6, None, 0.7),
+        (100, 60, 1.5, None, 0.7),
+    ],
+)
+def test_the_power_law_is_optimal_where_its_end_is_far_below_its_start(
+    quantity, periods, exponent, most, drift
+):
+    """Holdings that end below the least double, or grow from the end by more than all its digits."""
+    plan = power_law(quantity, periods, 1.0, 0.1, 1.0, exponent, periods=periods, most=most, drift=drift)
+    trades, top = plan.trades, math.inf if most is None else most
+    assert plan.holdings[0] == quantity
+    assert plan.holdings[-1] == 0.0
+    assert trades.min() >= -1e-13 * quantity
+    assert trades.max() <= top * (1 + 1e-13)
+    own = 0.1 * (1 + exponent) * np.maximum(trades, 0.0) ** exponent
+    slope = own + np.append(0.0, np.cumsum(2.0 * plan.holdings[1:] - drift)[:-1])
+    room, sells = trades < top * (1 - 1e-9), trades > 1e-9 * quantity
+    # no unit may be better sold at another time
+    assert slope[sells].max() <= slope[room].min() + 1e-9 * np.abs(slope[sells]).max()
+
+
 def test_a_long_schedule_keeps_its_digits():
     s = AlmgrenChriss(1e6, 100.0, 1000, sigma=1.0, temporary=1.0, risk_aversion=1.0)  # κT = 100
     assert capped(s, 1e9).holdings == pytest.approx(s.holdings, rel=1e-9, abs=1e-30)

@@ -55,6 +55,7 @@ AlmgrenChriss(quantity=1e+06, E=1.14072e+06, std=449368, half_life=1.18162)
 from __future__ import annotations
 
 import math
+import struct
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -63,7 +64,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .arrays import number, numbers, plain, together
-from .errors import InvalidArgument, Unsupported
+from .errors import InvalidArgument, NoConvergence, Unsupported
 from .parameters import Parameter
 
 __all__ = [
@@ -630,8 +631,6 @@ def _least_cost(
     most: ArrayLike | None,
 ) -> Floats:
     """Holdings in discrete time for the cost η·rate^p by the recursion of marginal costs, from the end."""
-    from scipy.optimize import brentq
-
     from .portfolio.covariances import as_vector
 
     n = len(times) - 1
@@ -644,38 +643,103 @@ def _least_cost(
             value=float(caps.min() if (caps < 0.0).any() else caps.sum()),
             allowed=f"numbers >= 0 with a sum of at least {whole:g}",
         )
-    if (whole == 0.0 and drift == 0.0) or caps.sum() <= whole:
+    if whole == 0.0 or caps.sum() <= whole:
         return np.asarray(quantity - way * np.append(0.0, np.cumsum(np.minimum(caps, whole))))
-    backwards = caps[::-1].tolist()
-    log_unit = math.log(eta * (1.0 + exponent)) - exponent * math.log(tau)
-    pull, push = 2.0 * aversion * tau, drift * way * tau
+    # in shares of the whole, and marginal costs in units of what selling all of it at once costs
+    log_unit = math.log(eta * (1.0 + exponent)) + exponent * (math.log(whole) - math.log(tau))
+    pull = _scaled(2.0 * aversion * tau * whole, log_unit)
+    push = _scaled(drift * way * tau, log_unit)
+    tops = np.minimum(caps[::-1] / whole, 1.0)
+    most_marginal = (tops**exponent).tolist()
+    tops, power = tops.tolist(), 1.0 / exponent
 
-    def trades(last: float) -> list[float]:
-        """Trades from the last one to the first, whose marginal cost is ``last`` in the last period."""
-        marginal, held, found = last, 0.0, []
-        for cap in backwards:
-            trade = 0.0
-            if marginal > 0.0:
-                trade = min(math.exp(min((math.log(marginal) - log_unit) / exponent, 600.0)), cap)
-            found.append(trade)
-            held += trade
+    def trade(k: int, marginal: float) -> float:
+        if marginal <= 0.0:
+            return 0.0
+        return float(tops[k] if marginal >= most_marginal[k] else min(marginal**power, tops[k]))
+
+    sold = np.array(_shoot(trade, n, pull, push, 1.0, 1.0)[::-1])
+    held = np.append(np.cumsum(sold[::-1])[::-1], 0.0)
+    if not abs(held[0] - 1.0) <= 1e-9:
+        raise NoConvergence(f"the trades' sum misses the quantity by a share of {held[0] - 1.0:.1e}")
+    return np.asarray(quantity * (held / held[0]))
+
+
+def _scaled(value: float, log_unit: float) -> float:
+    """value·e^(−log_unit), at most what still has a square in double precision."""
+    if value == 0.0:
+        return 0.0
+    return math.copysign(math.exp(min(math.log(abs(value)) - log_unit, 345.0)), value)
+
+
+def _shoot(
+    trade: Callable[[int, float], float], n: int, pull: float, push: float, whole: float, beyond: float
+) -> list[float]:
+    """Trades from the last to the first that sum to ``whole``, by the recursion of marginal costs.
+
+    ``trade(k, m)`` is what the k-th period from the end trades at the marginal cost m. The holdings at the
+    start rise with the marginal cost at the end, which is bisected among all doubles: it may be smaller than
+    any power of the holdings. The recursion forgets nothing: where the answers for two neighbouring doubles
+    part, what they share is kept, and the marginal cost is bisected anew from there. Holdings of more than
+    ``beyond`` never come back.
+    """
+
+    def path(k: int, held: float, marginal: float, full: bool) -> tuple[list[float], list[float], float]:
+        trades, marginals = [], []
+        for at in range(k, n):
+            sold = trade(at, marginal)
+            held += sold
+            if full:
+                trades.append(sold)
+                marginals.append(marginal)
+            elif abs(held) > beyond:
+                break
             marginal += pull * held - push
-        return found
+        return trades, marginals, held
 
-    # the root's logarithm: it may be as small as e^(−κT)
-    sign = 1.0 if sum(trades(0.0)) < whole else -1.0
-    low, high = (-690.0, 690.0) if sign > 0.0 else (690.0, -690.0)
+    idle, least = 0, _double(1)
+    if push == 0.0:
+        # the last periods trade nothing where even the least marginal cost there is sells too much
+        end = n
+        while end - idle > 1:
+            middle = (idle + end) // 2
+            if path(middle, 0.0, least, False)[2] < whole:
+                end = middle
+            else:
+                idle = middle
+    found, held = [0.0] * idle, 0.0
+    while True:
+        low, high = _rank(-math.inf), _rank(math.inf)
+        while high - low > 1:
+            middle = (low + high) // 2
+            if path(len(found), held, _double(middle), False)[2] < whole:
+                low = middle
+            else:
+                high = middle
+        less, marginals, short = path(len(found), held, _double(low), True)
+        more, others, over = path(len(found), held, _double(high), True)
+        with np.errstate(invalid="ignore"):
+            near = np.abs(np.cumsum(np.subtract(more, less))) <= 1e-13
+            near[:-1] &= np.abs(np.subtract(others, marginals))[1:] <= 1e-13 * (1.0 + np.abs(marginals[1:]))
+        apart = np.flatnonzero(~near)
+        share = min(max((whole - short) / (over - short), 0.0), 1.0) if over > short else 0.0
+        if not apart.size or len(less) == 1:
+            return found + [a + share * (b - a) for a, b in zip(less, more, strict=True)]
+        keep = max(int(apart[0]), 1)
+        found += less[:keep]
+        held += sum(less[:keep])
 
-    def excess(log_last: float) -> float:
-        return sum(trades(sign * math.exp(log_last))) - whole
 
-    if excess(low) >= 0.0:
-        root = low
-    else:
-        root = float(brentq(excess, low, high, xtol=1e-15, rtol=1e-15, maxiter=500))
-    held = np.append(np.cumsum(trades(sign * math.exp(root)))[::-1], 0.0)
-    held[0] = whole
-    return np.asarray(way * held)
+def _rank(value: float) -> int:
+    """Place of a double among all of them; 0 for zero."""
+    bits: int = struct.unpack("<q", struct.pack("<d", value))[0]
+    return bits if bits >= 0 else -(bits & 0x7FFF_FFFF_FFFF_FFFF)
+
+
+def _double(rank: int) -> float:
+    """The double of this place."""
+    value: float = struct.unpack("<d", struct.pack("<q", abs(rank)))[0]
+    return value if rank >= 0 else -value
 
 
 def power_law(
