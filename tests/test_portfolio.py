@@ -445,3 +445,58 @@ def test_a_riskless_gain_is_unbounded_and_said_so():
     assert mm.mean_variance(flat, [0.1, 0.1]).weights == pytest.approx([0.5, 0.5])
     assert mm.mean_variance(flat, [0.1, 0.2], lower=0.0).weights == pytest.approx([0.0, 1.0])
     assert mm.mean_variance(flat, [0.1, 0.2], lower=-1.0, upper=2.0).weights == pytest.approx([-1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("covariance", "returns", "safe"),
+    [([[1.0, 1.5], [1.5, 2.25]], [0.03, 0.35], [1.0, 0.0]), ([[4.0, 2.0], [2.0, 1.0]], [0.1, 0.05], [0, 1])],
+)
+def test_the_least_risk_is_a_target_that_is_kept(covariance, returns, safe):
+    """Two assets on one line of risk: the frontier stays at its beginning for a while."""
+    p = mm.mean_variance(covariance, returns, target_risk=1.0, lower=0.0)
+    assert p.weights == pytest.approx(safe, abs=1e-12)
+    frontier = mm.efficient_frontier(covariance, returns)
+    for risk in (1.0, 1.0 + 1e-9, 1.2, 1.4):
+        assert frontier.at(target_risk=risk).risk == pytest.approx(risk, rel=1e-12)
+
+
+def test_a_riskless_asset_among_the_others():
+    covariance = np.array([[0.0, 0.0, 0.0], [0.0, 0.04, 0.01], [0.0, 0.01, 0.09]])
+    returns = np.array([0.02, 0.08, 0.1])
+    assert mm.mean_variance(covariance, lower=0.0).weights == pytest.approx([1.0, 0.0, 0.0], abs=1e-15)
+    assert mm.mean_variance(np.diag([0.0, 0.04]), lower=0.0).weights == pytest.approx([1.0, 0.0], abs=1e-15)
+    # two funds: cash, and the stocks in the proportions of the tangency portfolio
+    stocks = np.array([0.09 * 0.06 - 0.01 * 0.08, 0.04 * 0.08 - 0.01 * 0.06]) / 0.0035
+    risk = math.sqrt(stocks @ covariance[1:, 1:] @ stocks)
+    for p, share in (
+        (mm.mean_variance(covariance, returns, target_risk=0.1, lower=0.0), 0.1 / risk),
+        (mm.mean_variance(covariance, returns, target_return=0.05, lower=0.0), 0.03 / risk**2),
+        (mm.efficient_frontier(covariance, returns).at(risk_aversion=20.0), 0.05),
+        (mm.mean_variance(covariance, returns, 1e12, lower=0.0), 1e-12),
+    ):
+        assert p.weights[1:] == pytest.approx(share * stocks, rel=1e-3 if share < 1e-9 else 1e-11)
+        assert p.weights.sum() == pytest.approx(1.0, abs=1e-15)
+    # all but riskless: the holdings are as the variances are, the other way round
+    p = mm.mean_variance(np.diag([1e-14, 0.04]), lower=0.0)
+    assert p.weights == pytest.approx([1.0 - 2.5e-13, 2.5e-13], abs=1e-15)
+
+
+@given(
+    n=st.integers(2, 12),
+    seed=st.integers(0, 2**32 - 1),
+    cost=st.floats(0.0, 0.05),
+    budget=st.sampled_from([None, 1.0, -0.3]),
+)
+def test_costs_need_no_bounds(n, seed, cost, budget):
+    covariance, returns = market(n, seed)
+    holdings = np.random.default_rng(seed).normal(size=n) / n
+    p = mm.mean_variance(covariance, returns, 2.0, budget, holdings=holdings, cost=cost)
+    assert_optimal(p, covariance, returns, 2.0, -math.inf, math.inf, budget, holdings, cost)
+
+
+@pytest.mark.filterwarnings("error")
+def test_bounds_may_be_infinite():
+    p = mm.mean_variance(np.eye(3), lower=[0.0, -math.inf, -math.inf])
+    assert p.weights == pytest.approx([1 / 3] * 3)
+    p = mm.target_inventories(np.eye(2), [1.0, 2.0], 1.0, limits=[0.5, math.inf])
+    assert p.weights == pytest.approx([0.5, 2.0])

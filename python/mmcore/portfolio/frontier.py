@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..arrays import numbers
 from ..errors import InvalidArgument, NoConvergence, Unsupported
 from .covariances import as_vector
-from .solving import _RESIDUAL, MeanVariance, Portfolio, _number
+from .solving import _RESIDUAL, MeanVariance, Portfolio, _number, _share
 
 __all__ = ["Frontier", "FrontierPoints", "efficient_frontier"]
 
@@ -174,15 +174,15 @@ class Frontier:
             )
         k = max(int(np.searchsorted(variances, wanted)) - 1, 0)
         slope = self._slope(k)
+        gap = max(wanted - float(variances[k]), 0.0)
+        if gap == 0.0:
+            return float(self.risk_tolerance[k])
         # variance along the line: v + 2 p s + a s^2, s the step in t; the root without cancellation
         curve = self.problem.covariance @ slope
         a, p = float(slope @ curve), float(self.weights[k] @ curve)
         if not a > 0.0:
             return float(self.risk_tolerance[-1])
-        gap = max(wanted - float(variances[k]), 0.0)
-        return float(
-            self.risk_tolerance[k] + gap / (p + math.sqrt(p * p + a * gap)) if gap else self.risk_tolerance[k]
-        )
+        return float(self.risk_tolerance[k] + gap / (p + math.sqrt(p * p + a * gap)))
 
     def _portfolio(self, x: Floats, t: float) -> Portfolio:
         """Certify x for λ = 1/t; for t = 0 by the conditions of minimum variance."""
@@ -199,7 +199,7 @@ class Frontier:
         if problem.budget is not None:
             free = at == 0.0
             if free.any():
-                nu = float(g[free].mean())
+                nu = problem.level(g[free], free)
             else:
                 top, bottom = g[(at > 0) & ~fixed], g[(at < 0) & ~fixed]
                 low, high = top.max(initial=g.min()), bottom.min(initial=g.max())
@@ -208,7 +208,7 @@ class Frontier:
         wrong = np.where(at == 0.0, np.abs(m), np.maximum(at * m, 0.0))
         wrong[fixed] = 0.0
         scale = problem.scale(x, g, nu, returns, risk_aversion)
-        residual = float(wrong.max()) / scale if scale else 0.0
+        residual = _share(wrong, scale)
         if not residual <= _RESIDUAL:
             raise NoConvergence(
                 f"the portfolio's residual is {residual:.1e}: the covariance is too ill-conditioned"

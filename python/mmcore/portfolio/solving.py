@@ -413,17 +413,26 @@ class MeanVariance:
 
     def scale(
         self, x: Floats, gradient: Floats, multiplier: float, returns: Floats | None, risk_aversion: float
-    ) -> float:
-        """Size of the terms of the optimality conditions, by which violations are measured.
+    ) -> Floats:
+        """Size of the terms of each optimality condition, by which its violation is measured.
 
-        A portfolio without risk cancels them all: then a thousandth of what they could be at most.
+        A portfolio without risk cancels them all: then a thousandth of what they could be at most; and where
+        it is a riskless asset, what a change of all that is held would make of an asset's own term.
         """
         deviation = np.sqrt(np.maximum(self.covariance.diagonal(), 0.0))
         most = risk_aversion * float(deviation.max()) * float(deviation @ np.abs(x))
         size = float(np.abs(gradient).max()) + abs(multiplier)
         if returns is not None:
             size += float(np.abs(returns).max())
-        return max(size, 1e-3 * most)
+        own = risk_aversion * np.maximum(self.covariance.diagonal(), 0.0) * float(np.abs(x).max())
+        return np.asarray(np.maximum(own, max(size, 1e-3 * most)))
+
+    def level(self, values: Floats, free: Any) -> float:
+        """Mean of what free assets say of the budget's multiplier, by the digits that each of them has."""
+        variances = self.covariance.diagonal()
+        return float(
+            np.average(values, weights=1.0 / np.maximum(variances[free] / (variances.max() or 1.0), 1e-15))
+        )
 
     # -- solves ------------------------------------------------------------------------------------
 
@@ -624,7 +633,7 @@ class MeanVariance:
             scale += dnrm2(returns)
         curve = daxpy(self._unit, curve, a=-multiplier)
         if self.singular:
-            scale = max(scale, self.scale(x, curve, multiplier, returns, risk_aversion))
+            scale = max(scale, float(self.scale(x, curve, multiplier, returns, risk_aversion).min()))
         if not scale > 0.0:
             return 0.0 if scale == 0.0 else math.nan
         residual: float = dnrm2(curve) / scale
@@ -678,7 +687,7 @@ class MeanVariance:
         low = self.lower if self.bounded else np.full(n, -np.inf)
         high = self.upper if self.bounded else np.full(n, np.inf)
         if self.cost is None or self.holdings is None or not self._priced:
-            return np.array([low, high]), np.array([low * 0 - np.inf, np.zeros(n), np.full(n, np.inf)])
+            return np.array([low, high]), np.array([np.full(n, -np.inf), np.zeros(n), np.full(n, np.inf)])
         price = self.cost / risk_aversion
         inside = np.clip(self.holdings, low, high)
         # a holding outside the bounds is traded to them at least: one slope is left inside
@@ -775,10 +784,20 @@ class MeanVariance:
     def _corner(self, work: ActiveSet, c: Floats) -> None:
         """Stand at a feasible point with one free asset at most: the wanted first, as far as they may."""
         low, high = work.nodes[0], work.nodes[-1]
-        n = len(c)
         if self.budget is None:
             return self._corner_free(work)
+        loose = ~np.isfinite(low) & ~np.isfinite(high)
+        priced = len(work.nodes) == 3
+        if loose.sum() > 1 and not priced:
+            raise Unsupported(
+                "bounds on some assets only, with a singular covariance: give every asset but one a finite "
+                "bound",
+                argument="lower",
+            )
+        # without a bound an asset stands at its holding, the node that its cost makes
         x = np.where(np.isfinite(low), low, np.where(np.isfinite(high), high, 0.0))
+        if priced:
+            x[loose] = work.nodes[1, loose]
         order = np.argsort(-c, kind="stable")
         missing = self.budget - x.sum()
         last = int(order[0])
@@ -795,14 +814,8 @@ class MeanVariance:
                 if step == room:
                     x[j] = high[j] if missing > 0.0 else low[j]
                 missing = missing - step
-        loose = ~np.isfinite(low) & ~np.isfinite(high)
-        if loose.sum() > 1:
-            raise Unsupported(
-                "costs or bounds on some assets only: give every asset but one a finite bound",
-                argument="lower",
-            )
         at = np.where((x == high) & (high > low), len(work.nodes) - 1, 0).astype(np.intp)
-        del n
+        at[loose] = 1
         work.x = x
         at[last] = self._segment(work, last, x[last])
         work.place(x, at, np.array([last]))
@@ -813,6 +826,9 @@ class MeanVariance:
         x = np.where(np.isfinite(low), low, high)
         at = np.where(np.isfinite(low), 0, len(work.nodes) - 1).astype(np.intp)
         loose = ~np.isfinite(x)
+        if len(work.nodes) == 3:
+            x[loose], at[loose] = work.nodes[1, loose], 1
+            loose[:] = False
         x[loose] = 0.0
         free = np.flatnonzero(loose)
         for j in free:
@@ -836,11 +852,11 @@ class MeanVariance:
         slope_left = risk_aversion * work.slopes[work.at, every]
         nu = 0.0
         if self.budget is not None and len(free):
-            nu = float((g[free] + slope_left[free]).mean())
+            nu = self.level(g[free] + slope_left[free], free)
         m = g - nu
         wrong = np.maximum(np.maximum(-slope_right - m, m + slope_left), 0.0)
         scale = self.scale(x, g, nu, returns, risk_aversion)
-        residual = float(wrong.max()) / scale if scale else 0.0
+        residual = _share(wrong, scale)
         low, high = work.nodes[0], work.nodes[-1]
         size = float(np.abs(x).max()) or 1.0
         residual = max(residual, float(np.maximum(low - x, x - high).max()) / size)
@@ -855,6 +871,11 @@ class MeanVariance:
                 f"the answer's residual is {residual:.1e}: the covariance is too ill-conditioned"
             )
         return Portfolio(self, x, returns, risk_aversion, nu, residual)
+
+
+def _share(wrong: Floats, scale: Floats) -> float:
+    """Largest of the violations over their scales; none where both are zero."""
+    return float(np.divide(wrong, scale, out=np.zeros(len(wrong)), where=scale > 0.0).max())
 
 
 def _price(name: str, value: ArrayLike, n: int) -> Floats:
