@@ -103,12 +103,62 @@ def test_the_schedule_solves_its_first_order_conditions(periods, horizon, log_ri
         sigma=0.9,
         permanent=1e-7,
         temporary=1e-3,
-        fixed=0.1,
         risk_aversion=math.exp(log_risk),
         drift=drift,
     )
     wanted = linear_system(s)
     assert s.holdings == pytest.approx(wanted, rel=1e-7, abs=1e-8 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("quantity", [10.0, -10.0, 0.0, 3.0])
+@pytest.mark.parametrize(("fixed", "drift"), [(50.0, 10.0), (3.0, 10.0), (3.0, -10.0), (0.5, 2.0)])
+def test_a_fixed_cost_stops_detours_that_do_not_pay_for_it(quantity, fixed, drift):
+    """A drift has units traded both ways; a quadratic program in what is sold and what is bought."""
+    n = 6
+    s = AlmgrenChriss(
+        quantity, 4, n, 1.0, permanent=0.1, temporary=1, fixed=fixed, risk_aversion=0.01, drift=drift
+    )
+
+    def utility(parts):
+        trades = parts[:n] - parts[n:]
+        held = quantity - np.cumsum(trades)
+        cost = fixed * parts.sum() + s.temporary_adjusted / s.period * trades @ trades
+        risk = s.risk_aversion * s.period * held @ held
+        return 0.05 * quantity**2 + cost + risk - drift * s.period * held.sum()
+
+    start = np.concatenate([np.full(n, max(quantity, 0.0) / n), np.full(n, max(-quantity, 0.0) / n)])
+    found = minimize(
+        utility,
+        start + 0.1,
+        method="SLSQP",
+        bounds=[(0.0, None)] * (2 * n),
+        constraints={"type": "eq", "fun": lambda parts: parts[:n].sum() - parts[n:].sum() - quantity},
+        options={"ftol": 1e-13, "maxiter": 1000},
+    )
+    own = np.concatenate([np.maximum(s.trades, 0.0), np.maximum(-s.trades, 0.0)])
+    assert s.utility == pytest.approx(utility(own), rel=1e-12, abs=1e-9)
+    # which keeps its equality to some seven digits
+    assert s.utility <= found.fun + 1e-7 * abs(found.fun)
+    assert s.utility == pytest.approx(found.fun, rel=1e-6, abs=1e-5)
+    with pytest.raises(Unsupported, match="give periods"):
+        AlmgrenChriss(0.0, 4, None, 1.0, temporary=1, fixed=fixed, drift=drift)
+
+
+@pytest.mark.parametrize("log_risk", [0, 10, 20, 28, 40])
+def test_continuous_time_keeps_its_digits_where_the_sale_is_sudden(log_risk):
+    """E + λV is √(λη) σ X² coth κT, all of which is in the first 1/κ of time."""
+    risk = 10.0**log_risk
+    s = AlmgrenChriss(10, 4, None, 1.0, temporary=1, risk_aversion=risk)
+    kappa = math.sqrt(risk)
+    assert s.utility == pytest.approx(100 * kappa / math.tanh(4 * kappa), rel=1e-13)
+    # and the end is the beginning of the way back: from nothing to the level that the drift asks for
+    late = AlmgrenChriss(0, 4, None, 1.0, temporary=1, risk_aversion=risk, drift=risk)
+    half = 0.5 / (4 * kappa) * 4.0 * math.tanh(2 * kappa)  # ∫ (1 − (sinh κ(T−t) + sinh κt)/sinh κT)/2 dt
+    assert late.utility == pytest.approx(-0.5 * risk * (0.5 * 4.0 - 2.0 * half), rel=1e-12)
+
+
+def test_one_sale_at_once_has_no_risk_to_choose():
+    assert AlmgrenChriss(100, 5, 1, 1, temporary=1).least_value_at_risk(0.95).value_at_risk() == 2000.0
 
 
 def test_continuous_time_is_the_limit_of_many_trades():
@@ -485,6 +535,8 @@ def test_an_overhang_is_brought_back_inside_and_no_further():
         (lambda: AlmgrenChriss(1, 1, 5, 1, 0, 1).value_at_risk(1.0), "probability must be strictly between"),
         (lambda: capped(AlmgrenChriss(10, 1, 5, 1, 0, 1), 1.0), "most must be numbers >= 0 with a sum"),
         (lambda: market_order_liquidation(1, 1, 0.1, 0.1, 0.1, 0.01), "terminal_penalty must be at least"),
+        (lambda: market_order_liquidation(1, 1, 0.1, times=[0, 2]), "times must be .* horizon, 1, got 2"),
+        (lambda: capped(5, 30), "schedule must be an AlmgrenChriss, got 5"),
         (lambda: limit_order_liquidation(0, 1, 1, 1, 1), "quantity must be an integer >= 1"),
         (lambda: limit_order_liquidation(1, 1, 1, 1, -1), "time_left must be"),
         (lambda: i_star(1, 0, 0.2, 0.1), "volume must be a finite number > 0, got 0"),
@@ -516,3 +568,9 @@ def test_an_overhang_is_brought_back_inside_and_no_further():
 def test_bad_input_is_named(call, words):
     with pytest.raises(InvalidArgument, match=words):
         call()
+
+
+def test_a_basket_is_not_advised_what_it_does_not_take():
+    with pytest.raises(InvalidArgument) as error:
+        AlmgrenChrissBasket([1, 1], 1, 2, [[1, 2], [2, 1]], 1.0)
+    assert "repair" not in str(error.value)

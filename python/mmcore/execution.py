@@ -181,7 +181,8 @@ class AlmgrenChriss(Schedule):
     temporary : float
         η: price per (unit/time).
     fixed : float
-        ε: price; half a spread and fees.
+        ε: price; half a spread and fees. It decides where a drift would have units traded both ways, which in
+        continuous time is refused.
     risk_aversion : float
         λ ≥ 0, per unit of money; 0 is the risk-neutral limit.
     drift : float
@@ -242,6 +243,8 @@ class AlmgrenChriss(Schedule):
         self.most: Floats | None = None
         if most is None:
             super().__init__(times, self._exact(times))
+            if self.fixed and self.drift:
+                self._pay_fixed()
             return
         if self.periods is None:
             raise Unsupported("a participation cap in continuous time: give periods")
@@ -251,15 +254,40 @@ class AlmgrenChriss(Schedule):
         risk = self.risk_aversion * self.sigma**2
         super().__init__(times, _least_cost(self.quantity, times, adjusted, 1.0, risk, self.drift, self.most))
 
-    def _exact(self, t: Floats) -> Floats:
-        """Holdings of the optimum at times within the horizon."""
+    def _pay_fixed(self) -> None:
+        """Where the drift has it traded both ways, take the fixed cost of the detour into the optimum."""
+        moves = self.trades if self.periods is not None else self._speed(np.array([0.0, self.horizon]))
+        slack = 1e-12 * np.abs(moves).max()
+        if moves.min() >= -slack or moves.max() <= slack:
+            return
+        if self.periods is None:
+            raise Unsupported("a fixed cost with a drift that pays for trades both ways: give periods")
+        size = float(np.abs(self.holdings).max())
+        unit = 2.0 * self.temporary_adjusted / self.period * size
+        waits = 2.0 * self.fixed / unit
+
+        def trade(_: int, marginal: float) -> float:
+            # sold for more than the fixed cost, bought for less than what it takes from the proceeds
+            return marginal if marginal > 0.0 else min(marginal + waits, 0.0)
+
+        whole = self.quantity / size
+        pull = 2.0 * self.risk_aversion * self.sigma**2 * self.period * size / unit
+        sold = _shoot(trade, len(self.times) - 1, pull, self.drift * self.period / unit, whole, 1e100)
+        held = np.append(np.cumsum(sold)[::-1], 0.0)
+        if not abs(held[0] - whole) <= 1e-9:
+            raise NoConvergence(f"the trades' sum misses the quantity by {size * (held[0] - whole):.1e}")
+        held[0] = whole
+        self.holdings = size * held
+
+    def _exact(self, t: Floats, left: Floats | None = None) -> Floats:
+        """Holdings of the optimum at times within the horizon, and the times left."""
         kappa, horizon = self.kappa, self.horizon
-        left = horizon - t
+        left = horizon - t if left is None else left
         if kappa * horizon < 1e-8:
             # λ = 0 (or nothing of it is left in double precision): a line, and a parabola for the drift
             push = self.drift / (4.0 * self.temporary_adjusted)
             return np.asarray(self.quantity * (left / horizon) + push * t * left)
-        falling = _sinh_ratio(kappa, left, horizon)
+        falling = _sinh_ratio(kappa, left, t)
         x = self.quantity * falling
         if self.drift:
             # x̄ (1 − (sinh κ(T−t) + sinh κt)/sinh κT), which is a product without cancellation
@@ -280,9 +308,9 @@ class AlmgrenChriss(Schedule):
         x, n = self._sampled()
         cost = 0.5 * self.permanent * self.quantity**2 + self.fixed * self._path(n)
         if self.periods is None:
-            t, w = self._gauss()
-            speed = self._speed(t)
-            return float(cost + w @ (self.temporary * speed**2 - self.drift * self._exact(t)))
+            t, left, w = self._gauss()
+            speed = self._speed(t, left)
+            return float(cost + w @ (self.temporary * speed**2 - self.drift * self._exact(t, left)))
         tau = self.period
         return float(cost + self.temporary_adjusted / tau * (n @ n) - self.drift * tau * x[1:].sum())
 
@@ -290,8 +318,8 @@ class AlmgrenChriss(Schedule):
     def variance(self) -> float:
         """V, money squared."""
         if self.periods is None:
-            t, w = self._gauss()
-            return float(self.sigma**2 * (w @ self._exact(t) ** 2))
+            t, left, w = self._gauss()
+            return float(self.sigma**2 * (w @ self._exact(t, left) ** 2))
         x = self.holdings[1:]
         return float(self.sigma**2 * self.period * (x @ x))
 
@@ -302,28 +330,30 @@ class AlmgrenChriss(Schedule):
     def _path(n: Floats) -> float:
         return float(np.abs(n).sum())
 
-    def _gauss(self) -> tuple[Floats, Floats]:
-        """Nodes and weights over the horizon, in panels of the decay's length near both ends."""
+    def _gauss(self) -> tuple[Floats, Floats, Floats]:
+        """Nodes, the times left at them and weights, in panels of the decay's length near both ends."""
         node, weight = np.polynomial.legendre.leggauss(20)
-        reach = min(40.0 / self.kappa, self.horizon) if self.kappa else self.horizon
-        edge = np.linspace(0.0, reach, 21)
-        edges = np.unique(np.concatenate([edge, self.horizon - edge]))
-        edges = edges[np.append(True, np.diff(edges) > 1e-14 * self.horizon)]
-        middle, half = 0.5 * (edges[1:] + edges[:-1]), 0.5 * np.diff(edges)
-        t = (middle[:, None] + half[:, None] * node).ravel()
-        return t, (half[:, None] * weight).ravel()
+        middle = 0.5 * self.horizon
+        reach = min(40.0 / self.kappa, middle) if self.kappa else middle
+        edges = np.unique(np.append(np.linspace(0.0, reach, 21), middle))
+        centre, half = 0.5 * (edges[1:] + edges[:-1]), 0.5 * np.diff(edges)
+        t = (centre[:, None] + half[:, None] * node).ravel()
+        w = (half[:, None] * weight).ravel()
+        # the other half is the mirror of the first: near the end it is the time left that has the digits
+        far = self.horizon - t
+        return np.append(t, far), np.append(far, t), np.append(w, w)
 
-    def _speed(self, t: Floats) -> Floats:
+    def _speed(self, t: Floats, left: Floats | None = None) -> Floats:
         """-dx/dt in continuous time."""
         kappa, horizon = self.kappa, self.horizon
-        left = horizon - t
+        left = horizon - t if left is None else left
         if kappa * horizon < 1e-8:
             push = self.drift / (4.0 * self.temporary_adjusted)
             return np.asarray(self.quantity / horizon - push * (left - t))
-        speed = self.quantity * kappa * _cosh_ratio(kappa, left, horizon)
+        speed = self.quantity * kappa * _cosh_ratio(kappa, left, t)
         if self.drift:
             bar = self.drift / (2.0 * self.risk_aversion * self.sigma**2)
-            speed -= bar * kappa * (_cosh_ratio(kappa, left, horizon) - _cosh_ratio(kappa, t, horizon))
+            speed -= bar * kappa * (_cosh_ratio(kappa, left, t) - _cosh_ratio(kappa, t, left))
         return np.asarray(speed)
 
     @property
@@ -370,14 +400,15 @@ class AlmgrenChriss(Schedule):
         from scipy.optimize import brentq
 
         z = _quantile(probability)
-        if z <= 0.0 or self.sigma == 0.0 or self.quantity == 0.0:
-            return self.replace(risk_aversion=0.0)
+        neutral = self.replace(risk_aversion=0.0)
+        if z <= 0.0 or neutral.variance == 0.0 or self.quantity == 0.0:
+            return neutral
 
         def excess(log_risk: float) -> float:
             made = self.replace(risk_aversion=math.exp(log_risk))
             return math.log(2.0) + log_risk + 0.5 * math.log(made.variance) - math.log(z)
 
-        middle = math.log(z / 2.0) - 0.5 * math.log(self.replace(risk_aversion=0.0).variance)
+        middle = math.log(z / 2.0) - 0.5 * math.log(neutral.variance)
         high = middle
         while excess(high) < 0.0:
             high += 2.0
@@ -455,7 +486,7 @@ class AlmgrenChrissBasket:
         from .portfolio.covariances import as_matrix, as_vector, refuse
 
         self.covariance = as_matrix(covariance)
-        refuse(self.covariance)
+        refuse(self.covariance, advice="")
         n = len(self.covariance)
         self.quantities = as_vector("quantities", quantities, n)
         self.horizon, self.periods = _HORIZON.check(horizon), _PERIODS.check(periods)
@@ -571,18 +602,16 @@ def _impact(name: str, value: ArrayLike, n: int) -> Floats:
     return matrix
 
 
-def _sinh_ratio(kappa: float, left: Any, whole: float) -> Any:
-    """sinh(κ·left)/sinh(κ·whole) for 0 <= left <= whole, without overflow."""
-    return np.exp(-kappa * (whole - left)) * (np.expm1(-2.0 * kappa * left) / np.expm1(-2.0 * kappa * whole))
+def _sinh_ratio(kappa: float, left: Any, passed: Any) -> Any:
+    """sinh(κ·left)/sinh(κ·(left + passed)), without overflow."""
+    whole = left + passed
+    return np.exp(-kappa * passed) * (np.expm1(-2.0 * kappa * left) / np.expm1(-2.0 * kappa * whole))
 
 
-def _cosh_ratio(kappa: float, left: Any, whole: float) -> Any:
-    """cosh(κ·left)/sinh(κ·whole), likewise."""
-    return (
-        np.exp(-kappa * (whole - left))
-        * (1.0 + np.exp(-2.0 * kappa * left))
-        / -np.expm1(-2.0 * kappa * whole)
-    )
+def _cosh_ratio(kappa: float, left: Any, passed: Any) -> Any:
+    """cosh(κ·left)/sinh(κ·(left + passed)), likewise."""
+    whole = left + passed
+    return np.exp(-kappa * passed) * (1.0 + np.exp(-2.0 * kappa * left)) / -np.expm1(-2.0 * kappa * whole)
 
 
 def _sinh_product(a: Any, b: Any) -> Any:
@@ -618,6 +647,8 @@ def capped(schedule: AlmgrenChriss, most: ArrayLike) -> AlmgrenChriss:
     >>> round(capped(free, 40).utility - free.utility, 2)
     125.95
     """
+    if not isinstance(schedule, AlmgrenChriss):
+        raise InvalidArgument(argument="schedule", value=schedule, allowed="an AlmgrenChriss")
     return schedule.replace(most=most)
 
 
@@ -698,7 +729,7 @@ def _shoot(
         return trades, marginals, held
 
     idle, least = 0, _double(1)
-    if push == 0.0:
+    if push == 0.0 and whole > 0.0:
         # the last periods trade nothing where even the least marginal cost there is sells too much
         end = n
         while end - idle > 1:
@@ -899,6 +930,10 @@ def market_order_liquidation(
             argument="terminal_penalty", value=terminal_penalty, allowed=f"at least permanent/2 = {0.5 * b:g}"
         )
     t = np.linspace(0.0, whole, 201) if times is None else np.asarray(numbers("times", times, -math.inf))
+    if t.size and t.max() > whole:
+        raise InvalidArgument(
+            argument="times", value=float(t.max()), allowed=f"ascending from 0 to horizon, {whole:g}"
+        )
     left = whole - t
     # Q ∝ sinh γτ + r cosh γτ and Q' alike, r = √(kφ)/(α − b/2); divided by γ so that φ = 0 is the limit
     gamma = math.sqrt(phi / k)

@@ -31,6 +31,7 @@ REPAIRS = ("clip",)
 """What ``repair=`` may ask for: ``"clip"`` raises negative eigenvalues to zero."""
 
 _SYMMETRY = 1e-10
+_LARGEST = 1e150
 
 
 def as_matrix(covariance: Any) -> Floats:
@@ -77,8 +78,14 @@ def smallest_eigenvalue(matrix: Floats) -> tuple[float, float]:
     return float(values[0]), float(values[-1])
 
 
-def refuse(matrix: Floats) -> bool:
-    """Raise what is wrong with a covariance; return True where nothing is, but it is singular to rounding."""
+_CLIP = "; repair='clip' raises negative ones to zero"
+
+
+def refuse(matrix: Floats, advice: str = _CLIP) -> bool:
+    """Raise what is wrong with a covariance; return True where nothing is, but it is singular to rounding.
+
+    ``advice`` is what the caller has for one that is not positive semidefinite.
+    """
     wrong = ~np.isfinite(matrix)
     if wrong.any():
         i, j = np.unravel_index(int(np.argmax(wrong)), matrix.shape)
@@ -98,7 +105,7 @@ def refuse(matrix: Floats) -> bool:
     if low < -10.0 * len(matrix) * np.finfo(float).eps * max(high, 0.0) or high < 0.0:
         raise InvalidArgument(
             f"covariance must be positive semidefinite, its smallest eigenvalue is {low:.6g} (the largest "
-            f"{high:.6g}); repair='clip' raises negative ones to zero",
+            f"{high:.6g}){advice}",
             argument="covariance",
         )
     return bool(low <= 10.0 * len(matrix) * np.finfo(float).eps * high)
@@ -146,7 +153,23 @@ def _observations(returns: Any) -> Floats:
         raise InvalidArgument(
             f"returns[{i}, {j}] must be finite, got {x[i, j]}", argument="returns", value=x[i, j], index=i
         )
+    if np.abs(x).max() > _LARGEST:
+        i, j = (int(at) for at in np.argwhere(np.abs(x) > _LARGEST)[0])
+        raise InvalidArgument(
+            f"returns[{i}, {j}] must be within ±{_LARGEST:g}, got {x[i, j]}: its square has no double",
+            argument="returns",
+            value=x[i, j],
+            index=i,
+        )
     return x
+
+
+def _several(x: Floats, centred: bool) -> None:
+    """Refuse a single observation around a mean of its own."""
+    if len(x) == 1 and not centred:
+        raise InvalidArgument(
+            argument="returns", value="1 observation", allowed="at least 2 of them, or the mean known"
+        )
 
 
 def sample_covariance(returns: Any, mean: Any = None) -> Floats:
@@ -180,11 +203,8 @@ def sample_covariance(returns: Any, mean: Any = None) -> Floats:
            [0., 3.]])
     """
     x = _observations(returns)
+    _several(x, mean is not None)
     count = len(x) - (mean is None)
-    if not count:
-        raise InvalidArgument(
-            argument="returns", value="1 observation", allowed="at least 2 of them, or the mean known"
-        )
     centred = x - (x.mean(axis=0) if mean is None else as_vector("mean", mean, x.shape[1]))
     return np.asarray(centred.T @ centred / count)
 
@@ -221,6 +241,7 @@ def shrunk_covariance(returns: Any, method: str = "ledoit_wolf", **options: Any)
            [0.  , 0.33]])
     """
     x = _observations(returns)
+    _several(x, bool(options.get("assume_centered")))
     if method not in ESTIMATORS:
         raise InvalidArgument(argument="method", value=method, allowed=" or ".join(map(repr, ESTIMATORS)))
     try:
@@ -229,7 +250,7 @@ def shrunk_covariance(returns: Any, method: str = "ledoit_wolf", **options: Any)
         raise MissingExtra("an estimator of scikit-learn", "ml") from None
     try:
         found = getattr(estimators, ESTIMATORS[method])(**options).fit(x)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, FloatingPointError) as error:
         raise InvalidArgument(
             f"scikit-learn refuses {method!r} with {options}: {error}", argument="options"
         ) from None
@@ -256,6 +277,7 @@ def exponentially_weighted(returns: Any, half_life: float, mean: Any = None) -> 
     array([[1.]])
     """
     x = _observations(returns)
+    _several(x, mean is not None)
     if not isinstance(half_life, (int, float)) or not half_life > 0.0:
         raise InvalidArgument(argument="half_life", value=half_life, allowed="a number > 0 (observations)")
     weight = np.exp2((np.arange(len(x)) - (len(x) - 1.0)) / half_life) if math.isfinite(half_life) else 1.0
