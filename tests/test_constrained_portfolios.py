@@ -370,3 +370,16 @@ def test_the_extra_is_named_where_it_is_missing(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "piqp", None)
     with pytest.raises(MissingExtra, match=r"general constraints needs an optional dependency.*\[qp\]"):
         mm.mean_variance([[1.0, 0.2], [0.2, 2.0]], [0.1, 0.2], leverage=1.5)
+
+
+def test_a_group_without_limits_is_none(capfd):
+    p = mm.mean_variance(np.eye(2), groups={"a": ([0], None, None)})
+    assert p.weights == pytest.approx([0.5, 0.5])
+    assert capfd.readouterr() == ("", "")
+
+
+def test_without_risk_any_portfolio_within_the_limits_is_the_answer():
+    p = mm.mean_variance(np.zeros((3, 3)), leverage=2)
+    assert p.weights.sum() == pytest.approx(1.0, abs=1e-12)
+    assert p.leverage <= 2.0 + 1e-12
+    assert p.risk == 0.0

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mmcore as mm
-from mmcore.errors import InvalidArgument, MissingExtra
+from mmcore.errors import InvalidArgument, MissingExtra, NoConvergence
 from mmcore.portfolio import exponentially_weighted, sample_covariance, shrunk_covariance
 
 
@@ -500,3 +500,37 @@ def test_bounds_may_be_infinite():
     assert p.weights == pytest.approx([1 / 3] * 3)
     p = mm.target_inventories(np.eye(2), [1.0, 2.0], 1.0, limits=[0.5, math.inf])
     assert p.weights == pytest.approx([0.5, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: sample_covariance([[1e200, 1], [-1e200, 1]]), r"returns\[0, 0\] must be within"),
+        (lambda: exponentially_weighted([[1, 2]], 5), "returns must be at least 2 of them"),
+        (lambda: mm.mean_variance(np.eye(2), groups=[0]), "groups must be a dict"),
+    ],
+)
+def test_what_gives_no_portfolio_is_named(call, words):
+    with pytest.raises(InvalidArgument, match=words):
+        call()
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_estimators_that_fail_are_named():
+    pytest.importorskip("sklearn")
+    with pytest.raises(InvalidArgument, match="returns must be at least 2 of them"):
+        shrunk_covariance([[1, 2]])
+    assert shrunk_covariance([[1, 2]], "shrunk", assume_centered=True).shape == (2, 2)
+    with pytest.raises(InvalidArgument, match="scikit-learn refuses 'graphical_lasso'"):
+        shrunk_covariance([[1, 1], [1, 1]], "graphical_lasso")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_numbers_that_have_no_inverse_are_refused():
+    with pytest.raises(NoConvergence, match="ill-conditioned"):
+        mm.mean_variance([[5e-324]])
+
+
+def test_an_unknown_limit_is_named_by_who_was_asked():
+    with pytest.raises(TypeError, match=r"efficient_frontier\(\)"):
+        mm.efficient_frontier(np.eye(2), [1, 2], foo=2)

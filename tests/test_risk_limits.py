@@ -222,3 +222,17 @@ def test_margin_and_stress_use_up_the_capital():
 def test_bad_input_is_named(call, words):
     with pytest.raises(InvalidArgument, match=words):
         call()
+
+
+def test_a_covariance_is_refused_without_advice_that_no_argument_takes():
+    indefinite, flat = [[1.0, 2.0], [2.0, 1.0]], [[1.0, 1.0], [1.0, 1.0]]
+    for call in (
+        lambda: risk_budget_limits(100, indefinite, 25),
+        lambda: kelly([0.1, 0.2], indefinite),
+        lambda: kelly([0.1, 0.2], flat),
+    ):
+        with pytest.raises(InvalidArgument, match="covariance") as error:
+            call()
+        assert "repair" not in str(error.value)
+        assert "bound the holdings" not in str(error.value)
+    assert kelly([0.1, 0.1], flat) == pytest.approx([0.05, 0.05])

@@ -104,7 +104,7 @@ def risk_budget_limits(
     from .portfolio.covariances import as_matrix, as_vector, refuse
 
     matrix = as_matrix(covariance)
-    refuse(matrix)
+    refuse(matrix, advice="")
     n = len(matrix)
     share = np.full(n, 1.0 / n) if weights is None else as_vector("weights", weights, n)
     if (share < 0.0).any() or abs(share.sum() - 1.0) > 1e-9:
@@ -148,9 +148,20 @@ def kelly(expected_returns: ArrayLike, covariance: ArrayLike, fraction: float = 
     array([0.5])
     """
     from .portfolio import mean_variance
+    from .portfolio.covariances import as_matrix, refuse
 
     part = number("fraction", fraction, high=1.0)
-    return mean_variance(covariance, expected_returns, 1.0 / part, budget=None).weights
+    matrix = as_matrix(covariance)
+    refuse(matrix, advice="")
+    try:
+        return mean_variance(matrix, expected_returns, 1.0 / part, budget=None).weights
+    except InvalidArgument as error:
+        if error.argument != "covariance":
+            raise
+        raise InvalidArgument(
+            "the covariance has a direction without risk that earns a return: growth has no maximum",
+            argument="covariance",
+        ) from None
 
 
 def kelly_bet(probability: ArrayLike, win: ArrayLike, loss: ArrayLike = 1.0, fraction: float = 1.0) -> Any:

@@ -268,7 +268,7 @@ class _Program:
         linear = np.zeros(size)
         linear[:n] = -self.gain - curve * s.held
         equal = s.low == s.high
-        loose = np.flatnonzero(~equal)
+        loose = np.flatnonzero(~equal & (np.isfinite(s.low) | np.isfinite(s.high)))
         blocks, lows, highs = [np.zeros((len(loose), size))], [s.low[loose]], [s.high[loose]]
         blocks[0][:, :n] = s.a[loose]
         for place, which in enumerate(np.flatnonzero(lifted).tolist()):
@@ -495,7 +495,7 @@ class _Program:
         )
         # a portfolio without risk cancels all of them: then a thousandth of what they could be
         deviation = np.sqrt(np.maximum(self.form.diagonal(), 0.0))
-        scale = max(float(scale), 1e-3 * float(deviation.max() * (deviation @ np.abs(x)))) or 1.0
+        scale = max(float(scale), 1e-3 * float(deviation.max() * (deviation @ np.abs(x))), 1e-14)
         room = np.abs(x).max() or 1.0
         few = 1e-13
         falls = np.where(x < s.upper, np.maximum(-right / scale, 0.0), 0.0)

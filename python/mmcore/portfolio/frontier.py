@@ -12,7 +12,7 @@ the frontier is given at chosen returns (after costs), each point solved and cer
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -336,7 +336,13 @@ def efficient_frontier(
     upper: ArrayLike | None = None,
     targets: ArrayLike | None = None,
     repair: str | None = None,
-    **limits: Any,
+    holdings: ArrayLike | None = None,
+    cost: ArrayLike | None = None,
+    power_cost: ArrayLike | None = None,
+    constraints: Any = None,
+    groups: Mapping[str, Any] | None = None,
+    leverage: float | None = None,
+    turnover: float | None = None,
 ) -> Frontier | FrontierPoints:
     """Find the exact efficient frontier, long-only by default; or points of it, with costs and any limits.
 
@@ -352,7 +358,7 @@ def efficient_frontier(
         Returns after costs at which points are wanted, in place of all turning points.
     repair : {None, "clip"}
         As in :func:`mean_variance`.
-    **limits
+    holdings, cost, power_cost, constraints, groups, leverage, turnover
         With ``targets``: holdings, costs and general constraints of :func:`mean_variance`.
 
     Returns
@@ -369,7 +375,20 @@ def efficient_frontier(
     >>> f.at(target_return=0.15).weights
     array([0.5, 0.5])
     """
-    problem = MeanVariance(covariance, budget=budget, lower=lower, upper=upper, repair=repair, **limits)
+    problem = MeanVariance(
+        covariance,
+        budget=budget,
+        lower=lower,
+        upper=upper,
+        repair=repair,
+        holdings=holdings,
+        cost=cost,
+        power_cost=power_cost,
+        constraints=constraints,
+        groups=groups,
+        leverage=leverage,
+        turnover=turnover,
+    )
     if targets is None:
         return Frontier(problem, expected_returns)
     wanted = np.sort(np.ravel(numbers("targets", targets, -math.inf)))

@@ -635,7 +635,7 @@ class MeanVariance:
         if self.singular:
             scale = max(scale, float(self.scale(x, curve, multiplier, returns, risk_aversion).min()))
         if not scale > 0.0:
-            return 0.0 if scale == 0.0 else math.nan
+            return 0.0 if scale == 0.0 == dnrm2(curve) else math.nan
         residual: float = dnrm2(curve) / scale
         if miss:
             # of the size of x, and of what it was the difference of
