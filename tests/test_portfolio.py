@@ -534,3 +534,12 @@ def test_numbers_that_have_no_inverse_are_refused():
 def test_an_unknown_limit_is_named_by_who_was_asked():
     with pytest.raises(TypeError, match=r"efficient_frontier\(\)"):
         mm.efficient_frontier(np.eye(2), [1, 2], foo=2)
+
+
+def test_what_nothing_speaks_for_is_not_held():
+    nothing = np.zeros((2, 2))
+    assert (mm.target_inventories(nothing, [0, 0], 1, limits=5).weights == 0.0).all()
+    assert mm.target_inventories(nothing, [0, 1], 1, limits=5).weights == pytest.approx([0.0, 5.0])
+    assert (mm.target_inventories(np.ones((2, 2)), [0, 0], 1, limits=5).weights == 0.0).all()
+    p = mm.mean_variance(nothing, [0, 0], budget=None, lower=[1, -2], upper=[3, -1])
+    assert p.weights == pytest.approx([1.0, -1.0])

@@ -841,8 +841,19 @@ class MeanVariance:
         nodes = work.nodes[:, j]
         return int(min(max((nodes <= x).sum(), 1), len(nodes) - 1))
 
+    def _without_whims(self, found: Floats, returns: Floats | None) -> Floats:
+        """Return a copy in which what has neither risk nor return, and no cost to trade, is not held."""
+        x = found.copy()
+        if self.budget is None and self.bounded and self.singular and not self._priced:
+            idle = np.full(len(x), True) if returns is None else returns == 0.0
+            none = np.clip(0.0, self.lower, self.upper)
+            if not (idle.all() and not none.any()):
+                idle &= self.covariance.diagonal() == 0.0
+            x[idle] = none[idle]
+        return x
+
     def _certified(self, work: ActiveSet, returns: Floats | None, risk_aversion: float) -> Portfolio:
-        x = work.x.copy()
+        x = self._without_whims(work.x, returns)
         g = self.gradient(x, returns, risk_aversion)
         free = work.free
         every = np.arange(len(x))
