@@ -199,7 +199,7 @@ class Frontier:
         if problem.budget is not None:
             free = at == 0.0
             if free.any():
-                nu = problem.level(g[free], free)
+                nu = problem._level(g[free], free)
             else:
                 top, bottom = g[(at > 0) & ~fixed], g[(at < 0) & ~fixed]
                 low, high = top.max(initial=g.min()), bottom.min(initial=g.max())

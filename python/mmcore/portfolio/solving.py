@@ -427,7 +427,7 @@ class MeanVariance:
         own = risk_aversion * np.maximum(self.covariance.diagonal(), 0.0) * float(np.abs(x).max())
         return np.asarray(np.maximum(own, max(size, 1e-3 * most)))
 
-    def level(self, values: Floats, free: Any) -> float:
+    def _level(self, values: Floats, free: Any) -> float:
         """Mean of what free assets say of the budget's multiplier, by the digits that each of them has."""
         variances = self.covariance.diagonal()
         return float(
@@ -863,7 +863,7 @@ class MeanVariance:
         slope_left = risk_aversion * work.slopes[work.at, every]
         nu = 0.0
         if self.budget is not None and len(free):
-            nu = self.level(g[free] + slope_left[free], free)
+            nu = self._level(g[free] + slope_left[free], free)
         m = g - nu
         wrong = np.maximum(np.maximum(-slope_right - m, m + slope_left), 0.0)
         scale = self.scale(x, g, nu, returns, risk_aversion)
