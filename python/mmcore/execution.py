@@ -58,7 +58,7 @@ import math
 import struct
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -93,6 +93,33 @@ _FIXED = Parameter("fixed", float, default=0.0, low=0.0, doc="cost of each unit"
 _RISK = Parameter("risk_aversion", float, default=0.0, low=0.0, doc="price of variance")
 _QUANTITY = Parameter("quantity", float, doc="units to sell; negative: to buy")
 _DRIFT = Parameter("drift", float, default=0.0, doc="expected drift of the price")
+
+
+class _Risk:
+    """What follows from the expected cost E and the variance V of a schedule."""
+
+    risk_aversion: float
+    if TYPE_CHECKING:
+
+        @property
+        def expected_cost(self) -> float: ...
+
+        @property
+        def variance(self) -> float: ...
+
+    @property
+    def std(self) -> float:
+        """√V, money."""
+        return math.sqrt(self.variance)
+
+    @property
+    def utility(self) -> float:
+        """E + λV, money."""
+        return float(self.expected_cost + self.risk_aversion * self.variance)
+
+    def value_at_risk(self, probability: float = 0.95) -> float:
+        """Cost that is not exceeded with this probability: E + z√V."""
+        return float(self.expected_cost + _quantile(probability) * self.std)
 
 
 class Schedule:
@@ -163,7 +190,7 @@ class Schedule:
         return f"Schedule({self.holdings[0]:g} to {self.holdings[-1]:g} over {self.times[-1]:g})"
 
 
-class AlmgrenChriss(Schedule):
+class AlmgrenChriss(_Risk, Schedule):
     """The optimal schedule of Almgren and Chriss (2000).
 
     Parameters
@@ -356,20 +383,6 @@ class AlmgrenChriss(Schedule):
             speed -= bar * kappa * (_cosh_ratio(kappa, left, t) - _cosh_ratio(kappa, t, left))
         return np.asarray(speed)
 
-    @property
-    def std(self) -> float:
-        """√V, money."""
-        return math.sqrt(self.variance)
-
-    @property
-    def utility(self) -> float:
-        """E + λV, money."""
-        return float(self.expected_cost + self.risk_aversion * self.variance)
-
-    def value_at_risk(self, probability: float = 0.95) -> float:
-        """Cost that is not exceeded with this probability: E + z√V."""
-        return float(self.expected_cost + _quantile(probability) * self.std)
-
     def replace(self, **changed: Any) -> AlmgrenChriss:
         """Return the same problem with other parameters."""
         names = (
@@ -425,7 +438,7 @@ class AlmgrenChriss(Schedule):
         )
 
 
-class AlmgrenChrissBasket:
+class AlmgrenChrissBasket(_Risk):
     """The optimal schedule of a basket whose prices move together.
 
     Parameters
@@ -560,20 +573,6 @@ class AlmgrenChrissBasket:
     def variance(self) -> float:
         """V, money squared."""
         return float(sum(mode.variance for mode in self._modes))
-
-    @property
-    def std(self) -> float:
-        """√V, money."""
-        return math.sqrt(self.variance)
-
-    @property
-    def utility(self) -> float:
-        """E + λV, money."""
-        return float(self.expected_cost + self.risk_aversion * self.variance)
-
-    def value_at_risk(self, probability: float = 0.95) -> float:
-        """Cost that is not exceeded with this probability: E + z√V."""
-        return float(self.expected_cost + _quantile(probability) * self.std)
 
     def __repr__(self) -> str:
         return (

@@ -45,7 +45,10 @@ def described(path, value):
         yield from (f"  {name} {member.value}" for name, member in value.__members__.items())
     elif inspect.isclass(value):
         yield f"class {path}{parameters(value)}"
-        for name, member in sorted(vars(value).items()):
+        members = {}  # those of bases that are ours too
+        for base in reversed(value.__mro__):
+            members.update(vars(base) if base.__module__.startswith("mmcore") else {})
+        for name, member in sorted(members.items()):
             if name.startswith("_"):
                 continue
             member = getattr(member, "__func__", member)

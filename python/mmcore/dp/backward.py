@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InvalidArgument, NoConvergence
+from .certificate import margins
 from .checks import finite, numbers, tolerance, whole
 from .matrix_free import MatrixFree
 from .mdp import MDP
@@ -125,8 +126,7 @@ def backward_induction(
             "values left the range of floating point: rewards, or the discount, are too large"
         )
     value *= sign
-    # The bounds are rounded too.
-    margin = error[:, None] + np.where(error > 0, 2 * np.spacing(np.abs(value).max(axis=1)), 0.0)[:, None]
+    margin = margins(value, error)
     lower, upper = value - margin, value + margin
     return Solution(
         value=value,

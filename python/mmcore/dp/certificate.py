@@ -28,10 +28,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Contraction"]
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Contraction", "margins"]
 
 ROUNDOFF = 2.0**-53
 UNDERFLOW = 1e-300
+
+
+def margins(value: NDArray[np.float64], error: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What to take off and add to each row of values that err by `error` at most: bounds are rounded too."""
+    rounded = np.where(error > 0, 2 * np.spacing(np.abs(value).max(axis=1)), 0.0)
+    return (error + rounded)[:, None]
 
 
 @dataclass(frozen=True)

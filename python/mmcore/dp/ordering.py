@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import InvalidArgument, NoConvergence
 from ..parameters import Parameter
-from .certificate import Contraction
+from .certificate import Contraction, margins
 from .checks import finite, tolerance
 from .solution import Solution
 
@@ -144,7 +144,7 @@ def replenishment(
             error[t] = (rounding + contraction.high * error[t + 1]) * (1 + 1e-12)
     if not np.isfinite(value).all():
         raise NoConvergence("values left the range of floating point: costs, or the discount, are too large")
-    margin = error[:, None] + np.where(error > 0, 2 * np.spacing(np.abs(value).max(axis=1)), 0.0)[:, None]
+    margin = margins(value, error)
     lower, upper = value - margin, value + margin
     return Solution(
         value=value,

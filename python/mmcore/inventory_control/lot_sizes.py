@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.linalg.blas import daxpy
 
 from ..arrays import numbers
 from ..errors import InvalidArgument
@@ -94,7 +95,7 @@ def _cheapest(d: Floats, fixed: Floats, held: Floats, price: Floats, late: bool)
         units, values = unit[first : t + 1], value[first : t + 1]
         units += before
         units[-1], values[-1] = own, best + setup
-        values += new * units
+        daxpy(units, values, a=new)
         i = int(values.argmin())
         needed = needed or new > 0.0
         best = values.item(i) if needed else 0.0

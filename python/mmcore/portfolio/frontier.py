@@ -28,7 +28,34 @@ __all__ = ["Frontier", "FrontierPoints", "efficient_frontier"]
 Floats = NDArray[np.float64]
 
 
-class Frontier:
+class _Drawn:
+    """A frontier that can be drawn."""
+
+    def plot(self: Any, ax: Any = None, names: Sequence[str] | None = None) -> Any:
+        """Draw expected return, after costs, over risk, with the points held, and the assets by themselves.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure when omitted.
+        names : sequence of str, optional
+            Of the assets, written beside them.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        MissingExtra
+            matplotlib is not installed (extra ``plot``).
+        """
+        from ..plots import plot_frontier
+
+        return plot_frontier(self, ax, names)
+
+
+class Frontier(_Drawn):
     """All efficient portfolios, from minimum variance to maximum return.
 
     Attributes
@@ -215,29 +242,6 @@ class Frontier:
             )
         return Portfolio(problem, x, self.expected_returns, 1.0 / t if t > 0.0 else math.inf, nu, residual)
 
-    def plot(self, ax: Any = None, names: Sequence[str] | None = None) -> Any:
-        """Draw expected return over risk, with the turning points, and the assets by themselves.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, optional
-            Where to draw; a new figure when omitted.
-        names : sequence of str, optional
-            Of the assets, written beside them.
-
-        Returns
-        -------
-        matplotlib Axes
-
-        Raises
-        ------
-        MissingExtra
-            matplotlib is not installed (extra ``plot``).
-        """
-        from ..plots import plot_frontier
-
-        return plot_frontier(self, ax, names)
-
     def __repr__(self) -> str:
         r, s = self.returns, self.risks
         tail = " and beyond" if self.ray.any() else ""
@@ -247,7 +251,7 @@ class Frontier:
         )
 
 
-class FrontierPoints:
+class FrontierPoints(_Drawn):
     """Efficient portfolios with chosen returns after costs.
 
     Attributes
@@ -287,29 +291,6 @@ class FrontierPoints:
         if risk_aversion is not None:
             return self.problem.solve(self.expected_returns, risk_aversion)
         return self.problem.solve(self.expected_returns, target_return=target_return, target_risk=target_risk)
-
-    def plot(self, ax: Any = None, names: Sequence[str] | None = None) -> Any:
-        """Draw return after costs over risk, point by point, and the assets by themselves.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, optional
-            Where to draw; a new figure when omitted.
-        names : sequence of str, optional
-            Of the assets, written beside them.
-
-        Returns
-        -------
-        matplotlib Axes
-
-        Raises
-        ------
-        MissingExtra
-            matplotlib is not installed (extra ``plot``).
-        """
-        from ..plots import plot_frontier
-
-        return plot_frontier(self, ax, names)
 
     def __repr__(self) -> str:
         r, s = self.returns, self.risks
