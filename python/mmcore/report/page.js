@@ -168,6 +168,11 @@
   const shown = document.getElementById("span");
   function describe() {
     if (shown) shown.textContent = `${clock(range.start)} – ${clock(range.end)}`;
+    enable();
+  }
+
+  // At once, so that a key pressed right after another is not lost.
+  function enable() {
     for (const button of document.querySelectorAll("[data-zoom]")) {
       const whole = range.start <= first && range.end >= last;
       const disabled =
@@ -180,6 +185,7 @@
 
   let waiting = 0;
   range.change.connect(() => {
+    enable();
     clearTimeout(waiting);
     waiting = setTimeout(draw, 40);
   });
