@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext as _build_ext
@@ -78,7 +79,8 @@ def extension(name):
     return Extension(
         f"mmcore.{name}",
         [f"src/mmcore/{name}.pyx"],
-        include_dirs=["include"],
+        include_dirs=["include", numpy.get_include()],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")],
         depends=[str(p) for p in PUBLIC],
     )
 

@@ -13,8 +13,6 @@ import statistics
 import subprocess
 import time
 import tracemalloc
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,7 @@ from scipy import sparse
 
 import mmcore as mm
 
-from .harness import Row
+from .harness import Row, triad
 
 PEER = Path("build/peers/programs")
 ERROR, DISCOUNT, ACTIONS, SUCCESSORS = 1e-6, 0.99, 10, 10
@@ -120,19 +118,6 @@ def peer() -> Peer | None:
         print(f"no environment {PEER} (make peers): our own rows alone")
         return None
     return Peer()
-
-
-def triad(threads: int = 1, clock: Callable[[], float] = time.process_time) -> float:
-    """Bytes a second of a = b + c over arrays that no cache holds (NumPy: 24 bytes an element)."""
-    a, b, c = (np.ones(8_000_000) for _ in range(3))
-    parts = [slice(a.size * i // threads, a.size * (i + 1) // threads) for i in range(threads)]
-    times = []
-    with ThreadPoolExecutor(threads) as pool:
-        for _ in range(20):
-            start = clock()
-            list(pool.map(lambda part: np.add(b[part], c[part], out=a[part]), parts))
-            times.append(clock() - start)
-    return 24 * a.size / min(times)
 
 
 def two_threads(name: str, model: mm.dp.MDP) -> list[Row]:

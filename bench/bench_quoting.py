@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from functools import partial
+from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from typing import Any
 
@@ -13,18 +14,18 @@ from mmcore import Affine, GueantLehalleFernandezTapia, Limits, QuoteBuffer, Quo
 from mmcore.quoting import QUOTE
 
 from .floor import empty
-from .harness import Row, compare
+from .harness import SMALL, Row, compare, triad
 
 FLOOR = "empty method -> 2-tuple"
 REFERENCE, INVENTORY, BID, ASK = 617000.3, 7, 616999, 617001
 
 
-def calls(function: Callable[..., Any], *arguments: Any) -> Callable[[int], object]:
-    """Return a loop that calls ``function(*arguments)`` n times."""
-    names: dict[str, Any] = {"f": function, "repeat": repeat}
+def calls(function: Callable[..., Any], *arguments: Any, **named: Any) -> Callable[[int], object]:
+    """Return a loop that calls ``function(*arguments, **named)`` n times."""
+    names: dict[str, Any] = {"f": function, "repeat": repeat, **named}
     names.update({f"a{i}": argument for i, argument in enumerate(arguments)})
     bound = ", ".join(f"{name}={name}" for name in names)  # defaults: locals of the loop
-    given = ", ".join(name for name in names if name not in ("f", "repeat"))
+    given = ", ".join([f"a{i}" for i in range(len(arguments))] + [f"{name}={name}" for name in named])
     source = f"def loop(n, {bound}):\n    for _ in repeat(None, n):\n        f({given})"
     exec(source, names)
     return names["loop"]  # type: ignore[no-any-return]
@@ -118,12 +119,84 @@ def batch(n: int) -> list[Row]:
     cases = {
         "NumPy expression": calls(numpy_quotes, policy, 40.0, *arguments),
         "quote_batch": calls(quoter.quote_batch, *arguments),
-        "quote_batch, out=": calls(partial(quoter.quote_batch, out=out), *arguments),
+        "quote_batch, out=": calls(quoter.quote_batch, *arguments, out=out),
     }
     return compare(
         cases, floor="NumPy expression", operations=max(4, 400_000 // n), per=n, empty=bare,
         goals={"quote_batch": 0.1} if n == 1024 else None,
     )  # fmt: skip
+
+
+def numpy_prices(policy: Affine, reference: Any, inventory: Any) -> tuple[Any, Any]:
+    """Return bid and ask of an affine policy in the shortest form: no bounds, no absent side, no quanta."""
+    base, slope = policy.base[0], policy.slope[0]
+    bid = np.floor(reference - (base + slope * inventory)).astype(np.int64)
+    ask = np.ceil(reference + (base - slope * inventory)).astype(np.int64)
+    return bid, ask
+
+
+def prices(n: int) -> list[Row]:
+    """Two prices from an affine policy and a reference, for one inventory and for one in each row."""
+    rng = np.random.default_rng(7)
+    reference = 617000.0 + rng.normal(0.0, 50.0, n)
+    inventories = rng.integers(-39, 40, n).astype(float)
+    policy = Affine(3.28, 0.11, q_max=50)
+    quoter = Quoter(policy, limits=Limits(max_position=40))
+    out = np.empty((2, n), np.int64)
+    found = []
+    for title, inventory in (("one inventory", 7), ("inventories", inventories)):
+        for mine, theirs in zip(
+            quoter.price_batch(reference, inventory), numpy_prices(policy, reference, inventory), strict=True
+        ):
+            assert np.array_equal(mine, theirs), title
+        floor = f"NumPy expression, {title}"
+        cases = {
+            floor: calls(numpy_prices, policy, reference, inventory),
+            f"price_batch, {title}": calls(quoter.price_batch, reference, inventory),
+            f"price_batch, out=, {title}": calls(quoter.price_batch, reference, inventory, out=out),
+        }
+        goal = {1024: 0.1, 4096: 0.25}.get(n)
+        found += compare(
+            cases, floor=floor, operations=max(4, 1_000_000 // n), per=n, empty=bare,
+            goals=dict.fromkeys((name for name in cases if name != floor), goal) if goal else None,
+        )  # fmt: skip
+    return found
+
+
+def streams(n: int = 8_000_000) -> list[Row]:
+    """Prices that no cache holds, in wall time: bytes a second against the triad, on one thread and two."""
+    n = n // 100 if SMALL else n
+    reference = 617000.0 + np.random.default_rng(7).normal(0.0, 50.0, n)
+    quoter = Quoter(Affine(3.28, 0.11, q_max=50))
+    halves = reference.reshape(2, -1)
+    out = np.empty((2, n), np.int64), np.empty((2, 2, n // 2), np.int64)
+    took: dict[int, list[float]] = {1: [], 2: []}
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(2 if SMALL else 20):
+            start = time.perf_counter()
+            quoter.price_batch(reference, 7, out=out[0])
+            took[1].append(time.perf_counter() - start)
+            start = time.perf_counter()
+            list(pool.map(lambda part, to: quoter.price_batch(part, 7, out=to), halves, out[1]))
+            took[2].append(time.perf_counter() - start)
+    rows = []
+    for threads in took:
+        speed, floor = 24 * n / min(took[threads]), triad(threads, time.perf_counter)
+        note = f"{speed / 1e9:.1f} GB/s, the triad {floor / 1e9:.1f}"
+        rows.append(
+            Row(
+                f"price_batch, threads: {threads}",
+                1e9 * min(took[threads]) / n,
+                floor / speed,
+                goal=1.25,
+                note=note,
+            )
+        )
+    brought = triad(2, time.perf_counter) / triad(1, time.perf_counter)
+    rows[
+        1
+    ].note += f"; two threads {min(took[1]) / min(took[2]):.2f} times as fast as one, the triad {brought:.2f}"
+    return rows
 
 
 def rows() -> dict[str, list[Row]]:
@@ -134,5 +207,9 @@ def rows() -> dict[str, list[Row]]:
         "depths from Python, ns": depths(),
     }
     for n in (1024, 4096, 65536):
+        tables[f"two prices from a reference, {n:,} at once, ns each"] = prices(n)
         tables[f"{n:,} quotes at once, ns per quote"] = batch(n)
+    tables["two prices from a reference, out of cache, wall ns each; x the triad's time for the bytes"] = (
+        streams()
+    )
     return tables

@@ -14,10 +14,13 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-__all__ = ["SMALL", "Row", "beside", "compare", "give", "save", "show"]
+import numpy as np
+
+__all__ = ["SMALL", "Row", "beside", "compare", "give", "save", "show", "triad"]
 
 SMALL = os.environ.get("MMCORE_BENCH") == "small"
 """Whether every case runs just to show that it does: its times mean nothing then."""
@@ -114,6 +117,19 @@ def beside(peers: str, module: str) -> dict[str, list[Row]] | None:
 def give(tables: dict[str, list[Row]]) -> None:
     """Hand tables to the process that asked for them by :func:`beside`."""
     print(json.dumps({title: [asdict(row) for row in table] for title, table in tables.items()}))
+
+
+def triad(threads: int = 1, clock: Callable[[], float] = time.process_time) -> float:
+    """Bytes a second of a = b + c over arrays that no cache holds (NumPy: 24 bytes an element)."""
+    a, b, c = (np.ones(8_000_000) for _ in range(3))
+    parts = [slice(a.size * i // threads, a.size * (i + 1) // threads) for i in range(threads)]
+    times = []
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(2 if SMALL else 20):
+            start = clock()
+            list(pool.map(lambda part: np.add(b[part], c[part], out=a[part]), parts))
+            times.append(clock() - start)
+    return 24 * a.size / min(times)
 
 
 def show(title: str, rows: list[Row]) -> None:

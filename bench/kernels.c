@@ -11,6 +11,7 @@
 #include "mmcore/calibration.h"
 #include "mmcore/decimals.h"
 #include "mmcore/orders.h"
+#include "mmcore/prices.h"
 #include "mmcore/recalibration.h"
 
 enum { LOTS = 4096, STATES = 1000, WIDTH = 10 };
@@ -71,6 +72,30 @@ static void quote_affine(int64_t n) {
 }
 static void quote_table(int64_t n) {
   quote(MM_MODEL_EXACT, n);
+}
+
+static void prices(mm_cpu cpu, int64_t n) { /* of rows */
+  static double reference[1000], inventory[1000];
+  static int64_t bid[1000], ask[1000];
+  static const int64_t none[2] = {MM_NO_BID, MM_NO_ASK}, state = 0;
+  static const double zero = 0, ever = INFINITY;
+  const mm_live_policy live = live_of(MM_MODEL_CLOSED_FORM, 50);
+  const mm_rules rules = {30, 1, 0, 0, 0, 0, 0, 0, 0};
+  const mm_column columns[MM_QUOTE_COLUMNS] = {{reference, 8}, {inventory, 8}, {&none[0], 0}, {&none[1], 0}, {&zero, 0},
+                                               {&zero, 0},     {&ever, 0},     {&state, 0},   {&zero, 0}};
+  for (int i = 0; i < 1000; ++i)
+    reference[i] = 20000.5 + i % 7, inventory[i] = i % 59 - 29;
+  for (int64_t i = 0; i < n / 1000; ++i) {
+    mm_price_rows(cpu, mm_live_block(&live), &rules, 1000, columns, bid, ask);
+    sink += bid[i % 1000] + ask[i % 1000];
+  }
+}
+
+static void prices_baseline(int64_t n) {
+  prices(MM_CPU_BASELINE, n);
+}
+static void prices_avx2(int64_t n) {
+  prices(mm_cpu_runs(MM_CPU_AVX2) ? MM_CPU_AVX2 : MM_CPU_BASELINE, n);
 }
 
 static void set_50(int64_t n) {
@@ -190,6 +215,8 @@ static const struct {
                {"depths_table", depths_table},
                {"quote_affine", quote_affine},
                {"quote_table", quote_table},
+               {"prices_baseline", prices_baseline},
+               {"prices_avx2", prices_avx2},
                {"set_50", set_50},
                {"fill_average", fill_average},
                {"fill_fifo", fill_fifo},

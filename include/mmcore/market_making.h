@@ -28,14 +28,11 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "cpu.h"
 #include "types.h"
 
 #ifdef __cplusplus
 extern "C" {
-#endif
-
-#if defined(__GNUC__) && defined(__x86_64__) && !defined(MMCORE_ONE_LEVEL)
-#define MM_MAKING_AVX2 1 /* chosen at run time; no contraction, so the bits are the same */
 #endif
 
 #define MM_MAKING_BLOCK 16
@@ -232,18 +229,9 @@ MM_INLINE void mm_making_step_as(const mm_making *p, mm_making_state *w, const d
   out[last] = (w->level[last] + discount * base[last]) - w->down[last] * (v[last] - v[last - 1]);
 }
 
-static inline void mm_making_step_plain(const mm_making *p, mm_making_state *w, const double *v,
-                                        const double *base, double *out) {
-  mm_making_step_as(p, w, v, base, out);
-}
-
-#ifdef MM_MAKING_AVX2
-__attribute__((target("avx2"))) static void mm_making_step_wide(const mm_making *p, mm_making_state *w,
-                                                                const double *v, const double *base,
-                                                                double *out) {
-  mm_making_step_as(p, w, v, base, out);
-}
-#endif
+MM_CPU_COPIES(mm_making_step,
+              (const mm_making *p, mm_making_state *w, const double *v, const double *base, double *out),
+              (p, w, v, base, out))
 
 /* Any sizes, and fills that may be independent: every offer, or pair of offers, is tried. An offer whose
  * fill would leave the lattice does not fit; where none does the side is absent. The first of equals is
@@ -284,29 +272,12 @@ static inline void mm_making_step_general(const mm_making *p, mm_making_state *w
   }
 }
 
-/* Whether the wide form may run here. */
-static inline int mm_making_is_wide(void) {
-#ifdef MM_MAKING_AVX2
-  return __builtin_cpu_supports("avx2") != 0;
-#else
-  return 0;
-#endif
-}
-
-static inline void mm_making_step(const mm_making *p, mm_making_state *w, int wide, const double *v,
+static inline void mm_making_step(mm_cpu cpu, const mm_making *p, mm_making_state *w, const double *v,
                                   const double *base, double *out) {
-  if (!p->plain) {
+  if (p->plain)
+    MM_CPU_CALL(cpu, mm_making_step, (p, w, v, base, out));
+  else
     mm_making_step_general(p, w, v, base, out);
-    return;
-  }
-#ifdef MM_MAKING_AVX2
-  if (wide) {
-    mm_making_step_wide(p, w, v, base, out);
-    return;
-  }
-#endif
-  (void)wide;
-  mm_making_step_plain(p, w, v, base, out);
 }
 
 /* Market orders: an order that crosses the spread moves inventory by one node and costs `cost` > 0. The
@@ -337,7 +308,7 @@ typedef struct mm_regimes {
 } mm_regimes;
 
 /* One step of all regimes: from next to out, both count x n. `mixed` holds n doubles. */
-static inline void mm_regimes_step(const mm_regimes *m, mm_making_state *w, int wide, const double *next,
+static inline void mm_regimes_step(mm_cpu cpu, const mm_regimes *m, mm_making_state *w, const double *next,
                                    double *out, int16_t *take, double *mixed) {
   const int64_t n = m->chain[0].n;
   for (int64_t r = 0; r < m->count; ++r) {
@@ -355,7 +326,7 @@ static inline void mm_regimes_step(const mm_regimes *m, mm_making_state *w, int 
       if (!m->exclusive)
         v = mixed;
     }
-    mm_making_step(&m->chain[r], &w[r], wide, v, base, out + r * n);
+    mm_making_step(cpu, &m->chain[r], &w[r], v, base, out + r * n);
     if (m->cross)
       mm_making_take(n, m->cross[r], out + r * n, take + r * n);
   }
@@ -364,12 +335,12 @@ static inline void mm_regimes_step(const mm_regimes *m, mm_making_state *w, int 
 /* Backward induction over steps `from`-1 down to `to`: values is (steps+1) x count x n, whose row `from` is
  * known. Codes and market orders of each step go to bid, ask (of the states' width) and take where they
  * are not NULL. The states keep the lines between calls. */
-static inline void mm_regimes_backward(const mm_regimes *m, mm_making_state *w, int wide, int64_t from,
+static inline void mm_regimes_backward(mm_cpu cpu, const mm_regimes *m, mm_making_state *w, int64_t from,
                                        int64_t to, double *values, void *bid, void *ask, int16_t *take,
                                        int16_t *taken, double *mixed) {
   const int64_t n = m->chain[0].n, row = m->count * n, width = w[0].width;
   for (int64_t t = from - 1; t >= to; --t) {
-    mm_regimes_step(m, w, wide, values + (t + 1) * row, values + t * row, taken, mixed);
+    mm_regimes_step(cpu, m, w, values + (t + 1) * row, values + t * row, taken, mixed);
     for (int64_t r = 0; r < m->count; ++r) {
       const size_t at = (size_t)((t * row + r * n) * width), bytes = (size_t)(n * width);
       if (bid)

@@ -241,17 +241,34 @@ MM_INLINE mm_cell mm_table_at(const mm_policy *policy, double q, double tau, int
   return mm_knots_at(policy, rows, q, tau);
 }
 
-MM_INLINE mm_cell mm_affine_at(const mm_policy *policy, double q, double tau) {
-  mm_cell cell;
-  if (policy->flags & MM_STATIONARY) { /* the rates are zero, and tau may be infinite */
-    cell.depth[MM_BID] = policy->base[MM_BID] + policy->slope[MM_BID] * q;
-    cell.depth[MM_ASK] = policy->base[MM_ASK] - policy->slope[MM_ASK] * q;
-  } else {
-    const double slope_bid = policy->slope[MM_BID] + policy->slope_rate[MM_BID] * tau;
-    const double slope_ask = policy->slope[MM_ASK] + policy->slope_rate[MM_ASK] * tau;
-    cell.depth[MM_BID] = (policy->base[MM_BID] + policy->base_rate[MM_BID] * tau) + slope_bid * q;
-    cell.depth[MM_ASK] = (policy->base[MM_ASK] + policy->base_rate[MM_ASK] * tau) - slope_ask * q;
+/* The depths of an affine policy at one time: each a line in the inventory. */
+typedef struct mm_line {
+  double base[2], slope[2];
+} mm_line;
+
+MM_INLINE mm_line mm_line_at(const mm_policy *policy, double tau) {
+  mm_line line;
+  for (int side = 0; side < 2; ++side) {
+    line.base[side] = policy->base[side];
+    line.slope[side] = policy->slope[side];
+    if (!(policy->flags & MM_STATIONARY)) { /* where set, the rates are zero, and tau may be infinite */
+      line.base[side] += policy->base_rate[side] * tau;
+      line.slope[side] += policy->slope_rate[side] * tau;
+    }
   }
+  return line;
+}
+
+MM_INLINE double mm_line_depth(const mm_line *line, int side, double q) {
+  const double lean = line->slope[side] * q;
+  return side == MM_BID ? line->base[side] + lean : line->base[side] - lean;
+}
+
+MM_INLINE mm_cell mm_affine_at(const mm_policy *policy, double q, double tau) {
+  const mm_line line = mm_line_at(policy, tau);
+  mm_cell cell;
+  cell.depth[MM_BID] = mm_line_depth(&line, MM_BID, q);
+  cell.depth[MM_ASK] = mm_line_depth(&line, MM_ASK, q);
   cell.size[MM_BID] = cell.size[MM_ASK] = (int32_t)policy->order_size;
   cell.take = cell.reserved = 0;
   return cell;

@@ -49,15 +49,22 @@ typedef struct mm_trace {
 
 #define MM_TICK_LIMIT 4503599627370496 /* 2^52: beyond, a double no longer holds half ticks */
 #define MM_QUANTA_SHIFT 20
-#define MM_QUANTA_PER_TICK 1048576.0 /* 2^20 */
 
-/* Nearest multiple of 2^-20 ticks, half to even, in units of 2^-20; |ticks| < 2^31. Adding 1.5*2^52
- * leaves a double whose unit is one quantum: its last bits are the integer, rounded by the addition. */
-MM_INLINE int64_t mm_quanta(double ticks) {
-  const double shifted = ticks * MM_QUANTA_PER_TICK + 6755399441055744.0;
-  int64_t bits;
+/* A price as 2^51 + its nearest multiple of 2^-20 ticks, half to even, in units of 2^-20: a number below 2^52
+ * where |ticks| < 2^31, and none below it where it is beyond or NaN. Adding 1.5*2^32 leaves a double whose
+ * unit is 2^-20: its last bits are the integer, rounded by the addition. */
+#define MM_QUANTA_BITS 52
+MM_INLINE uint64_t mm_quanta_bits(double ticks) {
+  const double shifted = ticks + 6442450944.0;
+  uint64_t bits;
   memcpy(&bits, &shifted, sizeof bits);
-  return bits - 0x4338000000000000;
+  return bits - 0x41f0000000000000u;
+}
+
+/* The whole ticks at or below; at or above where MM_QUANTA_ROUND_UP was added. */
+#define MM_QUANTA_ROUND_UP 1048575u /* 2^20 - 1 */
+MM_INLINE int64_t mm_bits_floor(uint64_t bits) {
+  return (int64_t)(bits >> MM_QUANTA_SHIFT) - 2147483648;
 }
 
 /* floor and ceil of 2^31 <= |ticks| < 2^52. From 2^32 on every double is a multiple of 2^-20; below,
@@ -66,8 +73,8 @@ MM_COLD int64_t mm_floor_wide(double ticks) {
   int64_t whole = (int64_t)ticks;
   whole -= (double)whole > ticks;
   if (mm_within(ticks, 4294967296.0)) {
-    const int64_t quanta = mm_quanta(ticks - (double)whole); /* the difference is exact; so is its parity */
-    whole += quanta >> MM_QUANTA_SHIFT;
+    whole +=
+        mm_bits_floor(mm_quanta_bits(ticks - (double)whole)); /* the difference is exact; so is its parity */
   }
   return whole;
 }
@@ -75,12 +82,11 @@ MM_COLD int64_t mm_floor_wide(double ticks) {
 #define MM_NARROW 2147483648.0 /* 2^31 */
 
 /* Passive rounding of |ticks| < 2^52: quantise, then floor a bid and ceil an ask, so that rounding
- * noise in the last bits never moves a quote by a tick. (>> of a negative number is arithmetic in
- * every compiler we support.) */
+ * noise in the last bits never moves a quote by a tick. */
 MM_INLINE int64_t mm_floor_ticks(double ticks) {
   if (MM_UNLIKELY(!(fabs(ticks) < MM_NARROW)))
     return mm_floor_wide(ticks);
-  return mm_quanta(ticks) >> MM_QUANTA_SHIFT;
+  return mm_bits_floor(mm_quanta_bits(ticks));
 }
 
 MM_INLINE int64_t mm_ceil_ticks(double ticks) {
@@ -346,17 +352,35 @@ static inline int64_t mm_column_int64(const mm_column *column, ptrdiff_t i) {
   return value;
 }
 
-/* n quotes. The MM_QUOTE_COLUMNS columns are mm_quote_make's arguments: reference, inventory, touch_bid,
- * touch_ask, shift, target, time_left, state, age. */
-#define MM_QUOTE_COLUMNS 9
+/* The columns of many quotes: mm_quote_make's arguments, in its order. */
+enum {
+  MM_COLUMN_REFERENCE,
+  MM_COLUMN_INVENTORY,
+  MM_COLUMN_BID,
+  MM_COLUMN_ASK,
+  MM_COLUMN_SHIFT,
+  MM_COLUMN_TARGET,
+  MM_COLUMN_TIME_LEFT,
+  MM_COLUMN_STATE,
+  MM_COLUMN_AGE,
+  MM_QUOTE_COLUMNS
+};
+
+/* The quote of row i. */
+MM_INLINE void mm_quote_row(const mm_policy *policy, const mm_rules *rules, ptrdiff_t i,
+                            const mm_column *columns, mm_quote *out) {
+  mm_quote_make(
+      policy, rules, mm_column_double(&columns[MM_COLUMN_REFERENCE], i),
+      mm_column_double(&columns[MM_COLUMN_INVENTORY], i), mm_column_int64(&columns[MM_COLUMN_BID], i),
+      mm_column_int64(&columns[MM_COLUMN_ASK], i), mm_column_double(&columns[MM_COLUMN_SHIFT], i),
+      mm_column_double(&columns[MM_COLUMN_TARGET], i), mm_column_double(&columns[MM_COLUMN_TIME_LEFT], i),
+      mm_column_int64(&columns[MM_COLUMN_STATE], i), mm_column_double(&columns[MM_COLUMN_AGE], i), out);
+}
+
 static inline void mm_quote_rows(const mm_policy *policy, const mm_rules *rules, ptrdiff_t n,
                                  const mm_column *columns, mm_quote *out) {
   for (ptrdiff_t i = 0; i < n; ++i)
-    mm_quote_make(policy, rules, mm_column_double(&columns[0], i), mm_column_double(&columns[1], i),
-                  mm_column_int64(&columns[2], i), mm_column_int64(&columns[3], i),
-                  mm_column_double(&columns[4], i), mm_column_double(&columns[5], i),
-                  mm_column_double(&columns[6], i), mm_column_int64(&columns[7], i),
-                  mm_column_double(&columns[8], i), &out[i]);
+    mm_quote_row(policy, rules, i, columns, &out[i]);
 }
 
 #ifdef __cplusplus

@@ -333,6 +333,19 @@ class Quoter:
         age: ArrayLike = 0.0,
         out: NDArray[np.void] | None = None,
     ) -> NDArray[np.void]: ...
+    def price_batch(
+        self,
+        reference: ArrayLike,
+        inventory: ArrayLike,
+        bid: ArrayLike | None = None,
+        ask: ArrayLike | None = None,
+        shift: ArrayLike = 0.0,
+        target: ArrayLike = 0.0,
+        time_left: ArrayLike = ...,
+        state: ArrayLike = 0,
+        age: ArrayLike = 0.0,
+        out: NDArray[np.int64] | None = None,
+    ) -> NDArray[np.int64]: ...
     def explain(
         self,
         reference: SupportsFloat,

@@ -20,6 +20,8 @@ from libc.stdint cimport int16_t, int64_t
 
 from mmcore.errors import CapacityError, InvalidArgument, NoConvergence, OutOfBounds, Unsupported
 
+from mmcore.cpu cimport c_cpu, mm_cpu
+
 cdef extern from "mmcore/types.h" nogil:
     enum:
         MM_OK
@@ -67,10 +69,9 @@ cdef extern from "mmcore/market_making.h" nogil:
     int64_t MM_MAKING_WORK(int64_t n)
     void mm_envelope_build(const mm_offers *o, double discount, mm_envelope *e) noexcept
     void mm_making_begin(const mm_making *p, double *work, int width, mm_making_state *w) noexcept
-    int mm_making_is_wide() noexcept
-    void mm_regimes_step(const mm_regimes *m, mm_making_state *w, int wide, const double *next, double *out,
+    void mm_regimes_step(mm_cpu cpu, const mm_regimes *m, mm_making_state *w, const double *next, double *out,
                          int16_t *take, double *mixed) noexcept
-    void mm_regimes_backward(const mm_regimes *m, mm_making_state *w, int wide, int64_t start, int64_t to,
+    void mm_regimes_backward(mm_cpu cpu, const mm_regimes *m, mm_making_state *w, int64_t start, int64_t to,
                              double *values, void *bid, void *ask, int16_t *take, int16_t *taken,
                              double *mixed) noexcept
     int mm_making_iterate(const mm_making *p, mm_making_state *w, int64_t limit, double *v, double *gain,
@@ -442,7 +443,8 @@ cdef _into(str name, array, shape, kinds):
 cdef _backward(const mm_regimes *m, tuple regimes, steps, terminal, values, bid, ask, take):
     cdef int64_t n = m.chain[0].n, count = m.count, t, to, block
     cdef int64_t size = MM_MAKING_WORK(n)
-    cdef int wide = mm_making_is_wide(), width
+    cdef mm_cpu cpu = c_cpu()
+    cdef int width
     if not (isinstance(steps, (int, np.integer)) and steps >= 0):
         raise InvalidArgument(argument="steps", value=steps, allowed="an integer >= 0")
     t = steps
@@ -491,7 +493,7 @@ cdef _backward(const mm_regimes *m, tuple regimes, steps, terminal, values, bid,
     while t:
         to = max(0, t - block)
         with nogil:
-            mm_regimes_backward(m, w, wide, t, to, &flat[0], to_bid, to_ask, to_take, &spare[0],
+            mm_regimes_backward(cpu, m, w, t, to, &flat[0], to_bid, to_ask, to_take, &spare[0],
                                 &work[count * size])
         PyErr_CheckSignals()
         t = to

@@ -7,6 +7,8 @@ them at run time. Methods of the classes are not part of the API: only the funct
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
+from mmcore.cpu cimport mm_cpu
+
 
 cdef extern from "mmcore/types.h" nogil:
     const int64_t MM_NO_BID
@@ -144,6 +146,11 @@ cdef extern from "mmcore/quoting.h" nogil:
                        mm_quote *out) noexcept
     double mm_column_double(const mm_column *column, ptrdiff_t i) noexcept
     int64_t mm_column_int64(const mm_column *column, ptrdiff_t i) noexcept
+
+
+cdef extern from "mmcore/prices.h" nogil:
+    void mm_price_rows(mm_cpu cpu, const mm_policy *policy, const mm_rules *rules, ptrdiff_t n,
+                       const mm_column *columns, int64_t *bid, int64_t *ask) noexcept
 
 
 cdef extern from "mmcore/recalibration.h" nogil:

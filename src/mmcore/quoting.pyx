@@ -37,16 +37,22 @@ from math import frexp
 import numpy as np
 
 cimport cython
-from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_STRIDED_RO, PyBUF_WRITABLE
+cimport numpy as cnp
+from cpython.buffer cimport PyBUF_SIMPLE
 from cpython.buffer cimport PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
 from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.ref cimport PyObject, Py_XDECREF, Py_XINCREF
 from libc.math cimport INFINITY
 from libc.stdint cimport INT64_MAX, INT64_MIN, UINT64_MAX, uintptr_t
 from libc.string cimport memcpy, memset
 
 from mmcore.errors import CapacityError, CorruptError, InvalidArgument, NoConvergence, Unsupported
+
+from mmcore.cpu cimport c_cpu
+
+cnp.import_array()
 
 __all__ = [
     "CELL",
@@ -521,12 +527,12 @@ cdef class Policy:
         >>> bid
         array([1. , 1.5, nan])
         """
-        cdef Columns columns = Columns()
+        cdef Columns columns = Columns.__new__(Columns)
         columns.add_float(inventory, "inventory")
         columns.add_float(time_left, "time_left")
         columns.add_integer(state, 0, "state")
         columns.broadcast()
-        bid, ask = np.empty(columns.shape), np.empty(columns.shape)
+        bid, ask = np.empty(columns.shaped()), np.empty(columns.shaped())
         cdef double[::1] to_bid = bid.reshape(-1)
         cdef double[::1] to_ask = ask.reshape(-1)
         cdef Py_ssize_t i, n = columns.n
@@ -1306,93 +1312,161 @@ cdef class QuoteBuffer:
 
 
 @cython.final
+@cython.final
+@cython.freelist(4)
+@cython.no_gc
 cdef class Columns:
     """The arguments of a batch: numbers and arrays as columns of one length.
 
-    A number is a column of stride 0. Buffers are held until the object goes.
+    A number is a column of stride 0. Arrays are held until the object goes.
     """
 
-    cdef mm_column column[9]
-    cdef double number[9]
-    cdef int64_t integer[9]
-    cdef Py_buffer view[9]
-    cdef bint held[9]
-    cdef list arrays
+    cdef mm_column column[MM_QUOTE_COLUMNS]
+    cdef double number[MM_QUOTE_COLUMNS]
+    cdef int64_t integer[MM_QUOTE_COLUMNS]
+    cdef PyObject *array[MM_QUOTE_COLUMNS]  # owned; NULL for a number
     cdef int used
     cdef Py_ssize_t n
-    cdef tuple shape
-
-    def __cinit__(self):
-        self.arrays = []
-        self.shape = ()
-        self.n = 1
+    cdef object shape  # of the rows; None where it is (n,)
 
     def __dealloc__(self):
         cdef int i
-        for i in range(MM_QUOTE_COLUMNS):
-            if self.held[i]:
-                PyBuffer_Release(&self.view[i])
+        for i in range(self.used):
+            Py_XDECREF(self.array[i])
 
-    cdef int add_float(self, object value, str name) except -1:
+    cdef inline int add_float(self, object value, str name) except -1:
+        cdef int i = self.used
         if PyFloat_CheckExact(value) or PyLong_CheckExact(value):
-            self.number[self.used] = as_number(value, name)
-            return self.add(None, &self.number[self.used])
-        array = np.asarray(value)
-        if array.dtype != np.float64:
-            if array.dtype.kind not in "iufb":
-                raise TypeError(f"{name} must be numbers, got an array of {array.dtype}")
-            array = array.astype(np.float64)
-        return self.add(array, NULL)
+            self.number[i] = as_number(value, name)
+            return self.add(NULL, &self.number[i])
+        if is_array_of(value, cnp.NPY_DOUBLE):
+            return self.add(<PyObject *>value, NULL)
+        return self.add_floats(value, name)
 
-    cdef int add_integer(self, object value, int64_t absent, str name) except -1:
+    cdef int add_floats(self, object value, str name) except -1:
+        value = np.asarray(value)
+        if value.dtype.kind not in "iufb":
+            raise TypeError(f"{name} must be numbers, got an array of {value.dtype}")
+        value = value.astype(np.float64, copy=False)
+        return self.add(<PyObject *>value, NULL)
+
+    cdef inline int add_integer(self, object value, int64_t absent, str name) except -1:
+        cdef int i = self.used
         if value is None or PyLong_CheckExact(value):
-            self.integer[self.used] = as_integer(value, absent, name)
-            return self.add(None, &self.integer[self.used])
-        array = np.asarray(value)
-        if array.dtype != np.int64:
-            if array.dtype.kind not in "iu":
-                raise TypeError(f"{name} must be integers, got an array of {array.dtype}")
-            if array.dtype.kind == "u":
-                array = np.minimum(array, INT64_MAX - 1)
-            array = array.astype(np.int64)
-        return self.add(array, NULL)
+            self.integer[i] = as_integer(value, absent, name)
+            return self.add(NULL, &self.integer[i])
+        if is_array_of(value, cnp.NPY_INT64):
+            return self.add(<PyObject *>value, NULL)
+        return self.add_integers(value, name)
 
-    cdef int add(self, object array, const void *scalar) except -1:
+    cdef int add_integers(self, object value, str name) except -1:
+        value = np.asarray(value)
+        if value.dtype.kind not in "iu":
+            raise TypeError(f"{name} must be integers, got an array of {value.dtype}")
+        if value.dtype.kind == "u":
+            value = np.minimum(value, INT64_MAX - 1)
+        value = value.astype(np.int64, copy=False)
+        return self.add(<PyObject *>value, NULL)
+
+    cdef inline int add(self, PyObject *array, const void *scalar) noexcept:
+        Py_XINCREF(array)
+        self.array[self.used] = array
         self.column[self.used].data = scalar
         self.column[self.used].stride = 0
-        self.arrays.append(array)
         self.used += 1
         return 0
 
+    cdef int add_market(self, reference, inventory, bid, ask, shift, target, time_left, state,
+                        age) except -1:
+        """All the arguments of a quote, and their common shape."""
+        self.add_float(reference, "reference")
+        self.add_float(inventory, "inventory")
+        self.add_integer(bid, MM_NO_BID, "bid")
+        self.add_integer(ask, MM_NO_ASK, "ask")
+        self.add_float(shift, "shift")
+        self.add_float(target, "target")
+        self.add_float(time_left, "time_left")
+        self.add_integer(state, 0, "state")
+        self.add_float(age, "age")
+        return self.broadcast()
+
     cdef int broadcast(self) except -1:
-        """Find the common shape and take the buffers; raise when the shapes do not fit."""
+        """Find the common shape and where rows stand; raise when the shapes do not fit."""
         cdef int i
-        shapes = [array.shape for array in self.arrays if array is not None]
-        if not shapes:
-            return 0
-        shape = shapes[0]
-        if any([other != shape for other in shapes]):
-            try:
-                shape = np.broadcast_shapes(*shapes)
-            except ValueError:
-                raise refusal("the arrays", shapes, "of shapes that broadcast against each other") from None
-        self.shape = shape
+        cdef cnp.ndarray array
+        self.n = -1
+        for i in range(self.used):
+            if self.array[i] != NULL:
+                array = <cnp.ndarray>self.array[i]
+                if cnp.PyArray_NDIM(array) != 1 or self.n not in (-1, cnp.PyArray_DIM(array, 0)):
+                    self.n = -1
+                    break
+                self.n = cnp.PyArray_DIM(array, 0)
+        if self.n < 0:
+            self.flatten()
+        for i in range(self.used):
+            if self.array[i] != NULL:
+                array = <cnp.ndarray>self.array[i]
+                self.column[i].data = cnp.PyArray_DATA(array)
+                self.column[i].stride = cnp.PyArray_STRIDE(array, 0)
+        return 0
+
+    cdef int flatten(self) except -1:
+        """Broadcast the arrays, each to one axis."""
+        cdef int i
+        cdef list shapes = [(<object>self.array[i]).shape for i in range(self.used) if self.array[i] != NULL]
+        try:
+            self.shape = np.broadcast_shapes(*shapes)
+        except ValueError:
+            raise refusal("the arrays", shapes, "of shapes that broadcast against each other") from None
         self.n = 1
-        for size in shape:
+        for size in self.shape:
             self.n *= size
         for i in range(self.used):
-            array = self.arrays[i]
-            if array is None:
-                continue
-            if array.shape != shape:
-                array = np.broadcast_to(array, shape)
-            if len(shape) != 1:
-                array = array.reshape(-1)
-            PyObject_GetBuffer(array, &self.view[i], PyBUF_STRIDED_RO)
-            self.held[i] = True
-            self.column[i].data = self.view[i].buf
-            self.column[i].stride = self.view[i].strides[0]
+            if self.array[i] != NULL:
+                flat = np.broadcast_to(<object>self.array[i], self.shape).reshape(-1)
+                Py_XDECREF(self.array[i])
+                Py_XINCREF(<PyObject *>flat)
+                self.array[i] = <PyObject *>flat
         return 0
+
+    cdef tuple shaped(self):
+        return (self.n,) if self.shape is None else self.shape
+
+    cdef int accept(self, cnp.ndarray out, int sides) except -1:
+        """Refuse an array of the right type that these rows cannot be written to: of the rows' shape, behind
+        an axis of both sides where there are two."""
+        cdef int i, axis = sides - 1
+        cdef const char *low
+        cdef const char *high
+        cdef const char *block = <const char *>cnp.PyArray_DATA(out)
+        cdef const char *end = block + cnp.PyArray_NBYTES(out)
+        cdef bint fits = (
+            cnp.PyArray_NDIM(out) == axis + 1 and cnp.PyArray_DIM(out, axis) == self.n
+            and (axis == 0 or cnp.PyArray_DIM(out, 0) == 2) if self.shape is None
+            else (<object>out).shape == (2,) * axis + self.shape
+        )
+        if not (fits and cnp.PyArray_IS_C_CONTIGUOUS(out) and cnp.PyArray_ISWRITEABLE(out)):
+            raise refusal("out", f"shape {(<object>out).shape}",
+                          f"a contiguous, writable array of shape {(2,) * axis + self.shaped()}")
+        for i in range(self.used):
+            low = high = <const char *>self.column[i].data
+            if self.column[i].stride > 0:
+                high += (self.n - 1) * self.column[i].stride
+            else:
+                low += (self.n - 1) * self.column[i].stride
+            if self.n and low < end and high + 8 > block:
+                raise refusal("out", "memory of another argument", "memory of its own")
+        return 0
+
+
+cdef Py_ssize_t FEW_PRICES = 2048  # up to which the GIL is kept: giving it up and taking it costs as much
+
+
+cdef inline bint is_array_of(object value, int kind):
+    """Is it an array of this type in the machine's byte order?"""
+    return (cnp.PyArray_CheckExact(value) and cnp.PyArray_TYPE(<cnp.ndarray>value) == kind
+            and cnp.PyArray_ISNOTSWAPPED(<cnp.ndarray>value))
 
 
 STAGES = (
@@ -2044,35 +2118,65 @@ cdef class Quoter:
         >>> quotes["bid"], quotes["ask"]
         (array([99, 98, 98]), array([103, 102, 102]))
         """
-        cdef Columns columns = Columns()
-        columns.add_float(reference, "reference")
-        columns.add_float(inventory, "inventory")
-        columns.add_integer(bid, MM_NO_BID, "bid")
-        columns.add_integer(ask, MM_NO_ASK, "ask")
-        columns.add_float(shift, "shift")
-        columns.add_float(target, "target")
-        columns.add_float(time_left, "time_left")
-        columns.add_integer(state, 0, "state")
-        columns.add_float(age, "age")
-        columns.broadcast()
+        cdef Columns columns = Columns.__new__(Columns)
+        columns.add_market(reference, inventory, bid, ask, shift, target, time_left, state, age)
         if out is None:
-            out = np.empty(columns.shape, QUOTE)
+            out = np.empty(columns.shaped(), QUOTE)
         elif not isinstance(out, np.ndarray) or out.dtype != QUOTE:
             raise TypeError("out must be an array of dtype mmcore.quoting.QUOTE")
-        elif out.shape != columns.shape or not out.flags.c_contiguous or not out.flags.writeable:
-            raise refusal(
-                "out", f"shape {out.shape}",
-                f"a contiguous, writable array of shape {columns.shape}"
-            )
-        cdef Py_buffer view
+        else:
+            columns.accept(out, 1)
+        cdef mm_quote *quotes = <mm_quote *>cnp.PyArray_DATA(<cnp.ndarray>out)
         cdef Policy policy = self.in_force()
         cdef mm_rules rules = self.c_rules
-        PyObject_GetBuffer(out, &view, PyBUF_WRITABLE)
-        try:
+        with nogil:
+            mm_quote_rows(policy.c_policy, &rules, columns.n, columns.column, quotes)
+        return out
+
+    def price_batch(self, reference, inventory, bid=None, ask=None, shift=0.0, target=0.0, time_left=inf,
+                    state=0, age=0.0, out=None):
+        """The prices of :meth:`quote_batch` alone, several times as fast for an affine policy.
+
+        Parameters
+        ----------
+        reference, inventory, bid, ask, shift, target, time_left, state, age : array_like
+            As in :meth:`quote_batch`.
+        out : ndarray of int64, shape (2, ...), optional
+            Where to write: contiguous, and none of the arrays given.
+
+        Returns
+        -------
+        ndarray of int64, shape (2, ...)
+            Bids and asks, ticks; the int64 minimum (bid) and maximum (ask) where :meth:`quote` has none.
+
+        Examples
+        --------
+        >>> bid, ask = Quoter(Affine(base=1.5, slope=0.25)).price_batch(100.25, [-2, 0, 2])
+        >>> bid, ask
+        (array([99, 98, 98]), array([103, 102, 102]))
+        """
+        cdef Columns columns = Columns.__new__(Columns)
+        cdef cnp.npy_intp dims[2]
+        columns.add_market(reference, inventory, bid, ask, shift, target, time_left, state, age)
+        if out is None and columns.shape is None:
+            dims[0], dims[1] = 2, columns.n
+            out = cnp.PyArray_EMPTY(2, dims, cnp.NPY_INT64, 0)
+        elif out is None:
+            out = np.empty((2, *columns.shape), np.int64)
+        elif not is_array_of(out, cnp.NPY_INT64):
+            raise TypeError("out must be an array of dtype int64")
+        else:
+            columns.accept(out, 2)
+        cdef int64_t *prices = <int64_t *>cnp.PyArray_DATA(<cnp.ndarray>out)
+        cdef Policy policy = self.in_force()
+        cdef mm_rules rules = self.c_rules
+        if columns.n <= FEW_PRICES:
+            mm_price_rows(c_cpu(), policy.c_policy, &rules, columns.n, columns.column, prices,
+                          prices + columns.n)
+        else:
             with nogil:
-                mm_quote_rows(policy.c_policy, &rules, columns.n, columns.column, <mm_quote *>view.buf)
-        finally:
-            PyBuffer_Release(&view)
+                mm_price_rows(c_cpu(), policy.c_policy, &rules, columns.n, columns.column, prices,
+                              prices + columns.n)
         return out
 
     def explain(self, reference, inventory, bid=None, ask=None, shift=0.0, target=0.0, time_left=inf,

@@ -21,6 +21,7 @@ COMMANDS = {
     "solve": "Solve a dynamic program, with proven bounds.",
     "size": "Size an order, a portfolio, an execution.",
     "init": "Write a commented configuration and a strategy script.",
+    "doctor": "Examine this installation: versions, extras, instruction sets.",
 }
 """The commands and what they do; each lives in the module of its name."""
 

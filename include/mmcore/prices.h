@@ -1,0 +1,235 @@
+/* mmcore/prices.h - the prices of many quotes at once.
+ *
+ * mm_price_rows gives the prices of mm_quote_make, row by row the same bits, without sizes and reasons. An
+ * affine policy under plain rules is computed in blocks, by straight loops that hold nothing but arithmetic,
+ * comparisons and conditional moves, and that also look for anything unusual: a number that is not finite, a
+ * price beyond 2^31 ticks, a crossed touch, sides that meet. A block with such a row is done again, row by
+ * row, by mm_quote_make; so are tables, and rules that look at more than one price.
+ */
+#ifndef MMCORE_PRICES_H
+#define MMCORE_PRICES_H
+
+#include "cpu.h"
+#include "quoting.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MM_PRICE_BLOCK 1024
+
+/* What a block needs. The numbers are those of every row. */
+typedef struct mm_price_block {
+  mm_line line;                         /* ticks */
+  double scale, shift;                  /* of the volatility; ticks */
+  double target, held, q_max;           /* lots */
+  double least, most;                   /* the last inventories at which a sale, a purchase is allowed */
+  const double *reference, *inventory;  /* inventory NULL: `held` in every row */
+  const int64_t *touch_bid, *touch_ask; /* both or neither; NULL: no touch in any row */
+  int64_t *bid, *ask;
+} mm_price_block;
+
+/* Rows 0..n-1; `odd` says whether any is unusual. */
+MM_INLINE void mm_price_straight(const mm_price_block *b, ptrdiff_t n, int varied, int touched,
+                                 uint64_t *odd) {
+  const mm_line line = b->line;
+  const double q_max = b->q_max, least = b->least, most = b->most, scale = b->scale;
+  const double shift = b->shift, target = b->target, held = b->held;
+  const double *__restrict reference = b->reference, *__restrict inventories = b->inventory;
+  const int64_t *__restrict touch_bid = b->touch_bid, *__restrict touch_ask = b->touch_ask;
+  int64_t *__restrict bids = b->bid, *__restrict asks = b->ask;
+  uint64_t outside = 0, crossed = 0;
+  int64_t apart = -1;
+  for (ptrdiff_t i = 0; i < n; ++i) {
+    const double inventory = varied ? inventories[i] : held, at = inventory - target;
+    double q = at > q_max ? q_max : at;
+    q = q < -q_max ? -q_max : q;
+    double centre = reference[i] + shift;
+    if (varied)
+      centre += at - at; /* NaN for what is not finite, which shows in the price */
+    const uint64_t low = mm_quanta_bits(centre - mm_line_depth(&line, MM_BID, q) * scale);
+    const uint64_t high =
+        mm_quanta_bits(centre + mm_line_depth(&line, MM_ASK, q) * scale) + MM_QUANTA_ROUND_UP;
+    int64_t bid = mm_bits_floor(low), ask = mm_bits_floor(high);
+    outside |= low | high;
+    apart &= bid - ask; /* below zero unless they meet, absent or not; the touch only parts them */
+    bid = inventory <= most ? bid : MM_NO_BID;
+    ask = inventory >= least ? ask : MM_NO_ASK;
+    if (touched) {
+      const int64_t below = touch_bid[i], above = touch_ask[i];
+      crossed |= (uint64_t)(below > above) | (uint64_t)(below >= MM_TICK_LIMIT) |
+                 (uint64_t)(above <= -MM_TICK_LIMIT);
+      bid = bid >= above ? above - 1 : bid;
+      ask = ask <= below ? below + 1 : ask;
+    }
+    bids[i] = bid;
+    asks[i] = ask;
+  }
+  *odd = outside >> MM_QUANTA_BITS | (uint64_t)(apart >= 0) | crossed;
+}
+
+MM_INLINE void mm_price_fast_as(const mm_price_block *b, ptrdiff_t n, uint64_t *odd) {
+  if (b->inventory && b->touch_bid)
+    mm_price_straight(b, n, 1, 1, odd);
+  else if (b->inventory)
+    mm_price_straight(b, n, 1, 0, odd);
+  else if (b->touch_bid)
+    mm_price_straight(b, n, 0, 1, odd);
+  else
+    mm_price_straight(b, n, 0, 0, odd);
+}
+
+MM_CPU_COPIES(mm_price_fast, (const mm_price_block *b, ptrdiff_t n, uint64_t *odd), (b, n, odd))
+
+/* Rows begin..begin+n-1 one at a time, in any state of the market. */
+static inline void mm_price_each(const mm_policy *policy, const mm_rules *rules, ptrdiff_t begin, ptrdiff_t n,
+                                 const mm_column *columns, int64_t *bid, int64_t *ask) {
+  for (ptrdiff_t i = begin; i < begin + n; ++i) {
+    mm_quote q;
+    mm_quote_row(policy, rules, i, columns, &q);
+    bid[i] = q.price[MM_BID];
+    ask[i] = q.price[MM_ASK];
+  }
+}
+
+/* Rows begin..begin+n-1 of a column, side by side: where they stand, or copied to `room`. */
+static inline const void *mm_column_rows(const mm_column *column, ptrdiff_t begin, ptrdiff_t n, void *room) {
+  const char *data = (const char *)column->data + begin * column->stride;
+  if (column->stride == 8 && (uintptr_t)data % 8 == 0)
+    return data;
+  for (ptrdiff_t i = 0; i < n; ++i)
+    memcpy((char *)room + 8 * i, data + i * column->stride, 8);
+  return room;
+}
+
+/* May an order of the policy's size be sent at this inventory? As mm_quote_make decides. */
+static inline int mm_price_allowed(const mm_policy *policy, const mm_rules *rules, int side, double inventory,
+                                   double target) {
+  const double size = policy->order_size, at = inventory - target;
+  return side == MM_BID ? size <= policy->q_max - at && size <= rules->max_position - inventory
+                        : size <= policy->q_max + at && size <= rules->max_position + inventory;
+}
+
+/* Doubles in their order as integers, -0 and 0 as one, and back. */
+static inline int64_t mm_order_of(double x) {
+  int64_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  return bits < 0 ? INT64_MIN - bits : bits;
+}
+
+static inline double mm_in_order(int64_t order) {
+  const int64_t bits = order < 0 ? INT64_MIN - order : order;
+  double x;
+  memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+/* The last inventory at which a side is allowed, so that one comparison decides; infinite where there is
+ * none. Sums of inventory, target and bounds round, so it is looked for: from where it is but for rounding,
+ * in growing steps, then by halves. A sale is allowed at x as a purchase is at -x, from -target. */
+static inline double mm_price_bound(const mm_policy *policy, const mm_rules *rules, int side, double target) {
+  const double sign = side == MM_BID ? 1.0 : -1.0, held = rules->max_position - policy->order_size;
+  const double read = policy->q_max - policy->order_size + sign * target, near = read < held ? read : held;
+  const int64_t last = mm_order_of(MM_LARGEST);
+  int64_t low = mm_order_of(near < MM_LARGEST ? near : MM_LARGEST), high = low;
+#define MM_ALLOWED(order) mm_price_allowed(policy, rules, side, sign *mm_in_order(order), target)
+  if (MM_ALLOWED(low)) {
+    for (int64_t step = 1; low == high; step *= 2) {
+      if (low == last)
+        return sign * MM_LARGEST;
+      high = last - low > step ? low + step : last;
+      if (MM_ALLOWED(high))
+        low = high;
+    }
+  } else {
+    for (int64_t step = 1; low == high; step *= 2) {
+      if (high == -last)
+        return sign * -INFINITY;
+      low = high + last > step ? high - step : -last;
+      if (!MM_ALLOWED(low))
+        high = low;
+    }
+  }
+  while (high - low > 1) {
+    const int64_t middle = low + (high - low) / 2;
+    if (MM_ALLOWED(middle))
+      low = middle;
+    else
+      high = middle;
+  }
+#undef MM_ALLOWED
+  return sign * mm_in_order(low);
+}
+
+/* Can rows be computed straight, but for those that are unusual? Shift, target, time, state and age are then
+ * those of the first row, and so may be the inventory. */
+static inline int mm_price_is_plain(const mm_policy *policy, const mm_rules *rules,
+                                    const mm_column *columns) {
+  const double age = mm_column_double(&columns[MM_COLUMN_AGE], 0);
+  for (int i = MM_COLUMN_SHIFT; i < MM_QUOTE_COLUMNS; ++i)
+    if (columns[i].stride != 0)
+      return 0;
+  if (columns[MM_COLUMN_INVENTORY].stride == 0 &&
+      !MM_FINITE(mm_column_double(&columns[MM_COLUMN_INVENTORY], 0) -
+                 mm_column_double(&columns[MM_COLUMN_TARGET], 0)))
+    return 0;
+  return policy->kind == MM_AFFINE && !rules->halted && !rules->shrink && !rules->max_spread &&
+         !rules->min_size && !mm_older(age, rules->halt_after) && !mm_older(age, rules->widen_after) &&
+         mm_readable(policy, 0, mm_column_double(&columns[MM_COLUMN_TIME_LEFT], 0),
+                     mm_column_int64(&columns[MM_COLUMN_STATE], 0));
+}
+
+/* The prices of n quotes, MM_NO_BID and MM_NO_ASK where absent. The columns are those of mm_quote_rows; bid
+ * and ask share no memory with them. */
+static inline void mm_price_rows(mm_cpu cpu, const mm_policy *policy, const mm_rules *rules, ptrdiff_t n,
+                                 const mm_column *columns, int64_t *bid, int64_t *ask) {
+  double reference[MM_PRICE_BLOCK], inventory[MM_PRICE_BLOCK];
+  int64_t below[MM_PRICE_BLOCK], above[MM_PRICE_BLOCK];
+  const mm_column *touch = &columns[MM_COLUMN_BID];
+  if (n <= 0)
+    return;
+  if (!mm_price_is_plain(policy, rules, columns)) {
+    mm_price_each(policy, rules, 0, n, columns, bid, ask);
+    return;
+  }
+  const int held = columns[MM_COLUMN_INVENTORY].stride == 0;
+  const int touched = touch[0].stride != 0 || touch[1].stride != 0 ||
+                      mm_column_int64(&touch[0], 0) != MM_NO_BID ||
+                      mm_column_int64(&touch[1], 0) != MM_NO_ASK;
+  mm_price_block b;
+  memset(&b, 0, sizeof b);
+  b.line = mm_line_at(policy, mm_column_double(&columns[MM_COLUMN_TIME_LEFT], 0));
+  b.scale = rules->volatility_scale;
+  b.shift = mm_column_double(&columns[MM_COLUMN_SHIFT], 0);
+  b.target = mm_column_double(&columns[MM_COLUMN_TARGET], 0);
+  b.held = mm_column_double(&columns[MM_COLUMN_INVENTORY], 0);
+  b.q_max = policy->q_max;
+  if (held) {
+    b.most = mm_price_allowed(policy, rules, MM_BID, b.held, b.target) ? INFINITY : -INFINITY;
+    b.least = mm_price_allowed(policy, rules, MM_ASK, b.held, b.target) ? -INFINITY : INFINITY;
+  } else {
+    b.most = mm_price_bound(policy, rules, MM_BID, b.target);
+    b.least = mm_price_bound(policy, rules, MM_ASK, b.target);
+  }
+  for (ptrdiff_t begin = 0; begin < n; begin += MM_PRICE_BLOCK) {
+    const ptrdiff_t count = n - begin < MM_PRICE_BLOCK ? n - begin : MM_PRICE_BLOCK;
+    uint64_t odd = 0;
+    b.reference = (const double *)mm_column_rows(&columns[MM_COLUMN_REFERENCE], begin, count, reference);
+    if (!held)
+      b.inventory = (const double *)mm_column_rows(&columns[MM_COLUMN_INVENTORY], begin, count, inventory);
+    if (touched) {
+      b.touch_bid = (const int64_t *)mm_column_rows(&touch[0], begin, count, below);
+      b.touch_ask = (const int64_t *)mm_column_rows(&touch[1], begin, count, above);
+    }
+    b.bid = bid + begin, b.ask = ask + begin;
+    MM_CPU_CALL(cpu, mm_price_fast, (&b, count, &odd));
+    if (MM_UNLIKELY(odd))
+      mm_price_each(policy, rules, begin, count, columns, bid, ask);
+  }
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
