@@ -55,7 +55,7 @@ from mmcore.errors import (
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
+from cpython.long cimport PyLong_CheckExact
 from cpython.pythread cimport (
     PyThread_acquire_lock,
     PyThread_allocate_lock,
@@ -67,6 +67,7 @@ from cpython.pythread cimport (
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memset
 
+from mmcore.arguments cimport read_int
 
 __all__ = ["FILL", "Book", "Position", "Snapshot", "Status"]
 
@@ -179,12 +180,9 @@ cdef int64_t _i64_of(object value, str argument, str unit) except? -1:
 
 
 cdef inline int64_t _i64(object value, str argument, str unit) except? -1:
-    cdef int overflow = 0
     cdef int64_t number
-    if PyLong_CheckExact(value):
-        number = PyLong_AsLongLongAndOverflow(value, &overflow)
-        if not overflow:
-            return number
+    if PyLong_CheckExact(value) and read_int(value, &number):
+        return number
     return _i64_of(value, argument, unit)
 
 

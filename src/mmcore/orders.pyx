@@ -45,11 +45,12 @@ from mmcore.errors import CapacityError, ConflictError, CorruptError, InvalidArg
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
+from cpython.long cimport PyLong_CheckExact
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport INT64_MIN
 from libc.string cimport memcpy, memset
 
+from mmcore.arguments cimport read_int
 from mmcore.quoting cimport MM_ASK, MM_BID, MM_NO_ASK, MM_NO_BID, MMCORE_ABI_VERSION, Quote, QuoteBuffer
 
 __all__ = ["ACTION", "Action", "ActionKind", "Held", "OpenOrder", "Orders", "Report", "ReportKind"]
@@ -175,12 +176,9 @@ cdef int orders_reconcile(mm_orders *orders, const mm_open_order *list, int64_t 
 # ---- arguments ----
 
 cdef inline int64_t as_int64(object value, str name, int64_t low, int64_t high, str allowed) except? -1:
-    cdef int overflow
-    cdef long long number
-    if PyLong_CheckExact(value):
-        number = PyLong_AsLongLongAndOverflow(value, &overflow)
-        if not overflow and low <= number <= high:
-            return number
+    cdef int64_t number
+    if PyLong_CheckExact(value) and read_int(value, &number) and low <= number <= high:
+        return number
     return as_int64_slow(value, name, low, high, allowed)
 
 

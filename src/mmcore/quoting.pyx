@@ -41,7 +41,7 @@ cimport numpy as cnp
 from cpython.buffer cimport PyBUF_SIMPLE
 from cpython.buffer cimport PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
-from cpython.long cimport PyLong_AsLongLongAndOverflow, PyLong_CheckExact
+from cpython.long cimport PyLong_CheckExact
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.ref cimport PyObject, Py_XDECREF, Py_XINCREF
 from libc.math cimport INFINITY
@@ -50,6 +50,7 @@ from libc.string cimport memcpy, memset
 
 from mmcore.errors import CapacityError, CorruptError, InvalidArgument, NoConvergence, Unsupported
 
+from mmcore.arguments cimport read_int
 from mmcore.cpu cimport c_cpu
 
 cnp.import_array()
@@ -75,6 +76,11 @@ cdef extern from *:
     const Py_ssize_t PY_SSIZE_T_MAX
 
 inf = INFINITY
+
+# The defaults of the hot calls, as the objects that they are: compared by identity, they need no reading.
+cdef object ZERO = 0.0
+cdef object FIRST = 0
+cdef object EVER = inf
 
 # What an object made without its constructor reads: no states, so no depths.
 cdef mm_policy EMPTY
@@ -219,14 +225,11 @@ cdef int c_policy_check(const mm_policy *policy, uint64_t nbytes) noexcept nogil
 # goes through one slow function that names the argument.
 
 cdef inline double as_number(object value, str name) except? -1.0:
-    cdef int overflow
-    cdef long long small
+    cdef int64_t small
     if PyFloat_CheckExact(value):
         return PyFloat_AS_DOUBLE(value)
-    if PyLong_CheckExact(value):
-        small = PyLong_AsLongLongAndOverflow(value, &overflow)
-        if overflow == 0:
-            return <double>small
+    if PyLong_CheckExact(value) and read_int(value, &small):
+        return <double>small
     return as_number_slow(value, name)
 
 
@@ -242,14 +245,11 @@ cdef double as_number_slow(object value, str name) except? -1.0:
 
 
 cdef inline int64_t as_integer(object value, int64_t absent, str name) except? -1:
-    cdef int overflow
-    cdef long long small
+    cdef int64_t small
     if value is None:
         return absent
-    if PyLong_CheckExact(value):
-        small = PyLong_AsLongLongAndOverflow(value, &overflow)
-        if overflow == 0:
-            return small
+    if PyLong_CheckExact(value) and read_int(value, &small):
+        return small
     return as_integer_slow(value, name)
 
 
@@ -2034,12 +2034,14 @@ cdef class Quoter:
 
     cdef inline int make(self, mm_quote *out, object reference, object inventory, object bid, object ask,
                          object shift, object target, object time_left, object state, object age) except -1:
+        cdef double s = as_number(reference, "reference"), q = as_number(inventory, "inventory")
+        cdef int64_t b = as_integer(bid, MM_NO_BID, "bid"), a = as_integer(ask, MM_NO_ASK, "ask")
+        if shift is ZERO and target is ZERO and time_left is EVER and state is FIRST and age is ZERO:
+            mm_live_quote(&self.live, &self.c_rules, s, q, b, a, 0.0, 0.0, INFINITY, 0, 0.0, out)
+            return 0
         mm_live_quote(
-            &self.live, &self.c_rules,
-            as_number(reference, "reference"), as_number(inventory, "inventory"),
-            as_integer(bid, MM_NO_BID, "bid"), as_integer(ask, MM_NO_ASK, "ask"), as_number(shift, "shift"),
-            as_number(target, "target"), as_number(time_left, "time_left"), as_integer(state, 0, "state"),
-            as_number(age, "age"), out,
+            &self.live, &self.c_rules, s, q, b, a, as_number(shift, "shift"), as_number(target, "target"),
+            as_number(time_left, "time_left"), as_integer(state, 0, "state"), as_number(age, "age"), out,
         )
         return 0
 
