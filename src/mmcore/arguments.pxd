@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t
 
 cdef extern from *:
     """
-    /* The value of an exact int, read in place where it has one digit (below 2^30); 0 where no int64 holds it. */
+    /* The value of an exact int, read in place where it has one digit; 0 where no int64 holds it. */
     static CYTHON_INLINE int mm_read_int(PyObject *number, int64_t *value) {
       int overflow;
     #if !CYTHON_COMPILING_IN_CPYTHON
