@@ -9,7 +9,7 @@ SHARED ?= $(abspath ../shared)
 CLANG_FORMAT = $(BIN)/clang-format
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench peers agree lint format asan ubsan debug wheel clean
+.PHONY: help run test bench benchjson peers agree lint format asan ubsan debug wheel clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -44,6 +44,11 @@ test: $(VENV)/.test  ## run the tests
 
 bench: $(VENV)/.test  ## run the benchmarks, side by side with their floors
 	$(BIN)/python -m bench
+
+benchjson: $(VENV)/.test  ## the benchmarks as pytest-benchmark suites, kept in build/bench/suites.json
+	@mkdir -p build/bench
+	$(BIN)/python -m pytest -q bench -p no:cacheprovider --benchmark-json=build/bench/suites.json --benchmark-warmup=off \
+	  --benchmark-min-rounds=5 --benchmark-max-time=0.2 --benchmark-columns=min,median,iqr --benchmark-group-by=func
 
 # Other packages, each in an environment of its own. stockpyl pins a sphinx that nothing here needs, and breaks
 # on NumPy 2 in places.

@@ -3,27 +3,43 @@
 Times are CPU seconds of this process (:func:`time.process_time_ns`). A row's time is the median over
 rounds of the time for one operation, the loop's own cost subtracted; its ratio to the floor is the
 median of the per-round ratios, with the quartiles beside it.
+
+The floor runs twice in every round, so that each table measures its own noise: how far the ratio of the floor
+to itself strays from 1. A row is a win or a loss where its ratio differs from its goal (1 where it has none)
+by more than that, else a tie. Losses come first. A row whose results are not those of the floor has no time.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import statistics
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-__all__ = ["SMALL", "Row", "beside", "compare", "give", "save", "show", "triad"]
+__all__ = ["SMALL", "Row", "beside", "compare", "give", "page", "save", "show", "triad"]
 
 SMALL = os.environ.get("MMCORE_BENCH") == "small"
 """Whether every case runs just to show that it does: its times mean nothing then."""
+
+DIFFERENT = "no time: other results than the floor's"
+ORDER = ("", "loss", "tie", "win")
+PREFACE = (
+    "Made by `python -m bench --page`. Times are nanoseconds of CPU time unless a title says otherwise, "
+    "interleaved in one run; a ratio is the median of those of each round to the floor, the first row of a "
+    "table. A table measures its own noise, the floor against itself. A row is a loss, tie or win against "
+    "its goal (1 where none is given) beyond that noise; losses come first, and a row whose results differ "
+    "from the floor's has no time. Times depend on the machine and on what else it does; the instruction "
+    "counts that the tests compare (`bench/instructions.json`) do not."
+)
 
 
 @dataclass
@@ -37,6 +53,23 @@ class Row:
     ratio_high: float | None = None
     goal: float | None = None
     note: str = ""
+    noise: float | None = None
+
+    @property
+    def verdict(self) -> str:
+        """``"loss"``, ``"tie"`` or ``"win"`` against the goal, within the noise; empty where none is due."""
+        if self.note == DIFFERENT:
+            return "loss"
+        if self.ratio is None or (self.goal is None and self.ratio == 1):
+            return ""
+        limit, noise = self.goal or 1.0, self.noise or 0.0
+        return (
+            "loss"
+            if self.ratio > limit * (1 + noise)
+            else "tie"
+            if self.ratio > limit * (1 - noise)
+            else "win"
+        )
 
 
 def compare(
@@ -48,6 +81,7 @@ def compare(
     per: int = 1,
     empty: Callable[[int], object] | None = None,
     goals: dict[str, float] | None = None,
+    wrong: Collection[str] = (),
 ) -> list[Row]:
     """Time ``cases``, each called as ``case(operations)``, interleaved.
 
@@ -63,7 +97,13 @@ def compare(
         The bare loop; its time is subtracted from every case.
     goals : dict, optional
         The ratio wanted of a case.
+    wrong : collection of str
+        Cases whose results were found to differ from the floor's: they get no time.
     """
+    cases = {name: case for name, case in cases.items() if name not in wrong}
+    again = None if floor is None else f"{floor}, again"
+    if floor is not None and again is not None:
+        cases[again] = cases[floor]
     if SMALL:
         operations, rounds = max(4, operations // 1000), 2
     times: dict[str, list[float]] = {name: [] for name in cases}
@@ -89,7 +129,13 @@ def compare(
                 row.ratio = statistics.median(ratios)
                 row.ratio_low, row.ratio_high = ratios[len(ratios) // 4], ratios[3 * len(ratios) // 4]
         rows.append(row)
-    return rows
+    if again is not None:
+        same = rows.pop()
+        assert same.name == again
+        ends = [one for one in (same.ratio_low, same.ratio_high) if one is not None]
+        for row in rows:
+            row.noise = max((abs(end - 1) for end in ends), default=None)
+    return rows + [Row(name, math.nan, note=DIFFERENT) for name in wrong]
 
 
 def beside(peers: str, module: str) -> dict[str, list[Row]] | None:
@@ -133,31 +179,76 @@ def triad(threads: int = 1, clock: Callable[[], float] = time.process_time) -> f
 
 
 def show(title: str, rows: list[Row]) -> None:
-    """Print a table."""
-    print(f"\n{title}")
-    print(f"  {'case':44s} {'ns':>10s} {'x floor':>9s} {'quartiles':>15s} {'goal':>7s}")
-    for row in rows:
-        ratio = "" if row.ratio is None else f"{row.ratio:.3f}"
-        spread = "" if row.ratio_low is None else f"{row.ratio_low:.3f}..{row.ratio_high:.3f}"
-        goal = "" if row.goal is None else f"{row.goal:g}"
-        print(f"  {row.name:44s} {row.ns:10.2f} {ratio:>9s} {spread:>15s} {goal:>7s}  {row.note}")
+    """Print a table, losses first."""
+    noise = max((row.noise for row in rows if row.noise is not None), default=None)
+    print(f"\n{title}" + ("" if noise is None else f"   (noise {noise:.1%})"))
+    print(f"  {'case':46s} {'ns':>10s} {'x floor':>9s} {'quartiles':>15s} {'goal':>7s}")
+    for row in ordered(rows):
+        print(f"  {row.name:46s} " + "{:>10s} {:>9s} {:>15s} {:>7s}  {:4s} {}".format(*cells(row)).rstrip())
 
 
-def save(name: str, rows: list[Row]) -> Path:
-    """Write the rows with machine and versions to ``build/bench/NAME.json``."""
-    import numpy
+def ordered(rows: list[Row]) -> list[Row]:
+    """Return the floor, then losses, ties and wins."""
+    return sorted(rows, key=lambda row: ORDER.index(row.verdict))
+
+
+def cells(row: Row) -> tuple[str, str, str, str, str, str]:
+    """Return time, ratio, quartiles, goal, verdict and note as texts."""
+    return (
+        "" if math.isnan(row.ns) else f"{row.ns:.2f}",
+        "" if row.ratio is None else f"{row.ratio:.3f}",
+        "" if row.ratio_low is None else f"{row.ratio_low:.3f}..{row.ratio_high:.3f}",
+        "" if row.goal is None else f"{row.goal:g}",
+        row.verdict,
+        row.note,
+    )
+
+
+def machine() -> dict[str, str]:
+    """Return what times depend on: processor, cores, compiler, versions, the day."""
+    import scipy
 
     import mmcore
 
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text().splitlines() if told.exists() else []
+    model = next(
+        (line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine()
+    )
+    return {
+        "processor": f"{model} ({platform.machine()}, {mmcore.cpu.level()})",
+        "cores": str(os.cpu_count()),
+        "compiler": platform.python_compiler(),
+        "Python": platform.python_version(),
+        "NumPy": np.__version__,
+        "SciPy": scipy.__version__,
+        "mmcore": mmcore.__version__,
+        "day": time.strftime("%Y-%m-%d", time.gmtime()),
+    }
+
+
+def save(name: str, tables: dict[str, list[Row]]) -> Path:
+    """Write the tables with machine and versions to ``build/bench/NAME.json``."""
     place = Path("build/bench")
     place.mkdir(parents=True, exist_ok=True)
-    record = {
-        "machine": platform.machine(),
-        "python": platform.python_version(),
-        "numpy": numpy.__version__,
-        "mmcore": mmcore.__version__,
-        "rows": [asdict(row) for row in rows],
-    }
+    kept = {title: [asdict(row) for row in rows] for title, rows in tables.items()}
     path = place / f"{name}.json"
-    path.write_text(json.dumps(record, indent=1))
+    path.write_text(json.dumps({"machine": machine(), "tables": kept}, indent=1))
     return path
+
+
+def page(names: list[str]) -> str:
+    """Return the results page: the tables kept in ``build/bench``, losing rows first in each."""
+    records = [json.loads(Path(f"build/bench/{name}.json").read_text()) for name in names]
+    lines = ["# Benchmarks", "", PREFACE, ""]
+    for name, record in zip(names, records, strict=True):
+        told = ", ".join(f"{key} {value}" for key, value in record["machine"].items())
+        lines += [f"## {name.replace('_', ' ')}", "", told + ".", ""]
+        for title, kept in record["tables"].items():
+            rows = [Row(**row) for row in kept]
+            noise = max((row.noise for row in rows if row.noise is not None), default=None)
+            lines += [f"**{title}**" + ("" if noise is None else f" (noise {noise:.1%})"), ""]
+            lines += ["| case | ns | x floor | quartiles | goal | | |", "|---|---:|---:|---:|---:|---|---|"]
+            lines += [f"| {row.name} | " + " | ".join(cells(row)) + " |" for row in ordered(rows)]
+            lines.append("")
+    return "\n".join(lines)
