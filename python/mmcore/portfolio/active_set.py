@@ -28,12 +28,12 @@ for homotopy in the linear term.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.blas import daxpy, ddot
-from scipy.linalg.lapack import dposv, dpotrf, dpotrs
+from scipy.linalg.lapack import dposv
 
 from ..errors import InvalidArgument, NoConvergence
 
@@ -87,15 +87,17 @@ class ActiveSet:
         self._held = False  # whether anything is
         self._stale = True
         self.steps = 0
-        # the gradient's two lines are one product: of what multiplies these rows, and the rows
-        self._rows = np.zeros((_HEAD + min(n, 64), n))
-        self._rows[_ONES] = 1.0
-        self._by = np.zeros((2, _HEAD + n))
-        self._by[0, _C0] = self._by[1, _C1] = -1.0
-        self._by[0, _PULL] = 1.0
         self._order = np.empty(n, dtype=np.intp)
         self._sloped = bool(slopes[1:-1].any())
-        self.line = np.zeros((2, 0))  # of the free assets, in their order
+        # Value and slope in theta of all that moves: the solution for free assets, in their order, behind
+        # the factors of the rows above them; from column n on the multipliers, which are one product of the
+        # columns before them and the rows. Marks are where each stops as it falls and as it rises.
+        self._rows = np.zeros((_HEAD + n, n))
+        self._rows[_ONES] = 1.0
+        self._lines = np.zeros((2, _HEAD + 2 * n))
+        self._lines[0, _C0] = self._lines[1, _C1] = -1.0
+        self._lines[0, _PULL] = 1.0
+        self._marks = np.empty((2, _HEAD + 2 * n))
 
     # -- where it stands ---------------------------------------------------------------------------
 
@@ -109,8 +111,6 @@ class ActiveSet:
 
     def _enter(self, j: int) -> None:
         k = len(self.free)
-        if _HEAD + k == len(self._rows):
-            self._rows = np.concatenate([self._rows, np.empty((max(k, 16), len(self.x)))])
         if self.shift:
             np.add(self.covariance[j], self.shift, out=self._rows[_HEAD + k])
         else:
@@ -149,15 +149,35 @@ class ActiveSet:
             return np.asarray(x[used] @ self.covariance[used])
         return np.asarray(self.covariance.dot(x))
 
-    def _factor(self) -> tuple[Any, bool]:
-        """Cholesky factor of the free block, and whether the last asset depends on the others."""
-        block = self._rows[_HEAD : _HEAD + len(self.free)].take(self.free, axis=1, mode="clip")
-        least = self._least * block[-1, -1]  # read before the factor takes its place
-        factor, info = dpotrf(block.T, 1, 0, 1)
-        if info > 0:
-            return factor, True
-        last = factor[-1, -1]
-        return factor, bool(last * last <= least)
+    def _solve(self) -> bool:
+        """Solve for the lines of the free assets; say whether the last is independent of the others."""
+        if self._stale:
+            self._hold()
+        free = self.free
+        k = len(free)
+        nu = tilt = 0.0
+        if k:
+            both = self._rows[: _HEAD + k].take(free, axis=1, mode="clip")
+            if self._held:
+                both[_C0] -= both[_PULL]
+            if self._sloped:
+                both[_C0] -= self.slopes[self.at[free], free]
+            budgeted = self.budget is not None
+            if budgeted:
+                # equal terms then give exact zeros; the budget makes what is taken off a constant
+                shared = float(both[_C1, 0])
+                both[_C1] -= shared
+            least = self._least * both[-1, -1]  # read before the factor takes its place
+            factor, solved, info = dposv(both[_HEAD:].T, both[: _ONES + budgeted].T, 1, 1, 1)
+            if info or (least and factor[-1, -1] ** 2 <= least):
+                return False
+            line = solved.T
+            if budgeted:
+                nu, tilt = self._balance(*line)
+                tilt -= shared
+            self._lines[:, _HEAD : _HEAD + k] = line[:_ONES]
+        self._lines[0, _ONES], self._lines[1, _ONES] = -nu, -tilt
+        return True
 
     def settle(self, c: Floats) -> None:
         """From a feasible x and its partition to the optimum of the linear term c.
@@ -184,11 +204,7 @@ class ActiveSet:
         self.follow(np.array([start, c - start]), 0.0, 1.0)
         # once more at the end, where nothing is left of the terms that it began with
         if len(self.free):
-            factor, dependent = self._factor()
-            if not dependent:
-                self._aim(np.array([c, np.zeros(len(c))]))
-                self.lines(factor)
-                self.x[self.free] = self.line[0]
+            self._land(c)
 
     def guess(self, c: Floats, first: Floats | None, rounds: int = 12) -> bool:
         """Exchange all offenders at once until none is left (block pivoting); say whether that happened.
@@ -246,61 +262,27 @@ class ActiveSet:
         self.x = np.where(state < 0, self.nodes[0], np.where(state > 0, self.nodes[1], 0.0))
         self.at = np.where(state < 0, 0, 1).astype(np.intp)
         self._seat(free)
-        if len(free):
-            factor, dependent = self._factor()
-            if dependent:
-                return False
-            self._aim(np.array([c, np.zeros(len(c))]))
-            self.lines(factor)
-            self.x[free] = self.line[0]
+        return self._land(c)
+
+    def _land(self, c: Floats) -> bool:
+        """Put the free assets where the linear term c has them; say whether their block is regular."""
+        self._rows[_C0], self._rows[_C1] = c, 0.0
+        if not self._solve():
+            return False
+        self.x[self.free] = self._lines[0, _HEAD : _HEAD + len(self.free)]
         return True
 
     # -- the path ----------------------------------------------------------------------------------
 
-    def _aim(self, c: Floats) -> None:
-        """Take c[0] + theta c[1] for the linear terms."""
-        self._rows[: _C1 + 1] = c
-
     def _seat(self, free: NDArray[np.intp]) -> None:
         """Make these assets the free ones, all at once."""
         k = len(free)
-        if _HEAD + k > len(self._rows):
-            self._rows = np.concatenate([self._rows[:_HEAD], np.empty((k, len(self.x)))])
         rows = self._rows[_HEAD : _HEAD + k]
         self.covariance.take(free, axis=0, out=rows, mode="clip")
         if self.shift:
             rows += self.shift
         self._order[:k] = free
         self.free, self._stale = self._order[:k], True
-
-    def lines(self, factor: Any) -> Floats:
-        """Return value and slope in theta, of the solution for free assets and the multiplier for others."""
-        if self._stale:
-            self._hold()
-        free, k, by = self.free, len(self.free), self._by
-        nu = tilt = 0.0
-        if k:
-            right = self._rows[:_HEAD].take(free, axis=1, mode="clip")
-            if self._held:
-                right[_C0] -= right[_PULL]
-            if self._sloped:
-                right[_C0] -= self.slopes[self.at[free], free]
-            self.line = line = right[: _C1 + 1]
-            if self.budget is None:
-                dpotrs(factor, line.T, 1, 1)
-            else:
-                # equal terms then give exact zeros; the budget makes what is taken off a constant
-                shared = float(right[_C1, 0])
-                right[_C1] -= shared
-                dpotrs(factor, right[: _ONES + 1].T, 1, 1)
-                nu, tilt = self._balance(right[_C0], right[_C1], right[_ONES])
-                tilt -= shared
-            by[:, _HEAD : _HEAD + k] = line
-        by[0, _ONES], by[1, _ONES] = -nu, -tilt
-        found: Floats = np.dot(by[:, : _HEAD + k], self._rows[: _HEAD + k])
-        if k:
-            found[:, free] = self.line
-        return found
 
     def _balance(self, value: Floats, slope: Floats, unit: Floats) -> tuple[float, float]:
         """Add what meets the budget to the solutions without it; return its multiplier's value and slope."""
@@ -323,102 +305,116 @@ class ActiveSet:
             nu, tilt = nu + more, tilt + less
         return nu, tilt
 
-    def _marks(self) -> Floats:
-        """Where each line stops as it falls and as it rises: nodes of free assets, edges of multipliers."""
-        every = np.arange(len(self.x))
-        last = len(self.slopes) - 1
-        marks: Floats = -np.array(
-            [self.slopes[np.minimum(self.at + 1, last), every], self.slopes[self.at, every]]
+    def _mark(self) -> None:
+        """Mark the nodes of free assets, and the edges of the multipliers of the others."""
+        free, k, n = self.free, len(self.free), len(self.x)
+        every = np.arange(n)
+        low, high = self._marks
+        low[:], high[:] = -np.inf, np.inf
+        low[_HEAD : _HEAD + k], high[_HEAD : _HEAD + k] = (
+            self.nodes[self.at[free] - 1, free],
+            self.nodes[self.at[free], free],
         )
-        free = self.free
-        marks[0, free], marks[1, free] = self.nodes[self.at[free] - 1, free], self.nodes[self.at[free], free]
-        return marks
+        low[_HEAD + n :] = -self.slopes[np.minimum(self.at + 1, len(self.slopes) - 1), every]
+        high[_HEAD + n :] = -self.slopes[self.at, every]
+        low[_HEAD + n + free], high[_HEAD + n + free] = -np.inf, np.inf
 
     def follow(
         self,
         c: Floats,
         start: float,
         end: float,
-        visit: Any = None,
-    ) -> float:
-        """Follow the solution for c[0] + theta c[1] from theta = start to end; return where it stopped.
+        visit: Callable[[float, Floats], None] | None = None,
+    ) -> None:
+        """Follow the solution for c[0] + theta c[1] from theta = start to end.
 
-        ``visit(theta, x)`` is called at each turning point; a true answer stops the path there. The solution
-        at the last theta is in :attr:`x`. An infinite ``end`` is reached when nothing changes any more.
+        ``visit(theta, x)`` is called at each turning point. The solution at the last theta is in :attr:`x`.
+        An infinite ``end`` is reached when nothing changes any more.
         """
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            return self._follow(c, start, end, visit)
+            self._follow(c, start, end, visit)
 
-    def _follow(self, c: Floats, theta: float, end: float, visit: Any) -> float:
-        self._aim(c)
-        factor, _ = self._factor() if len(self.free) else (None, False)
-        limit = self.steps + 50 * len(self.x) + 1000
-        marks = self._marks()
-        low, high = marks
-        x = self.x
+    def _follow(
+        self, c: Floats, theta: float, end: float, visit: Callable[[float, Floats], None] | None
+    ) -> None:
+        rows, lines, marks, x, at = self._rows, self._lines, self._marks, self.x, self.at
+        rows[: _C1 + 1] = c
+        others = _HEAD + len(x)
+        multipliers = lines[:, others:]
+        (value, slope), (low, high) = lines, marks
+        when, if_rising = np.empty_like(marks)
+        self._solve()
+        self._mark()
+        limit = self.steps + 50 * len(x) + 1000
         while True:
-            value, slope = self.lines(factor)
-            falls = slope < 0.0
-            when = np.where(falls, low, high)
-            when -= value
-            when /= slope
-            when[slope == 0.0] = np.inf
-            j = int(when.argmin())
             free = self.free
-            stop = max(float(when[j]), theta)
-            # of several at once one that leaves goes first: the free block stays as regular as it can
-            i = -1
-            if len(free):
-                among = when.take(free, mode="clip")
-                i = int(among.argmin())
-            leaves = i >= 0 and bool(among[i] <= stop)
-            if leaves:
-                j = int(free[i])
-            if stop >= end or stop == np.inf:
-                x[free] = self.line[0] + (end if np.isfinite(end) else theta) * self.line[1]
+            k = _HEAD + len(free)
+            multipliers[:] = np.dot(lines[:, :k], rows[:k])
+            # what falls gets to its upper mark in the past: the later of both is the one that counts
+            np.subtract(low, value, when)
+            np.divide(when, slope, when)
+            np.subtract(high, value, if_rising)
+            np.divide(if_rising, slope, if_rising)
+            np.maximum(when, if_rising, out=when)
+            # of several at once a free asset comes first: the free block stays as regular as it can
+            first = int(when.argmin())
+            if slope[first] == 0.0:
+                when[slope == 0.0] = np.inf
+                first = int(when.argmin())
+            stop = float(when[first])
+            if stop < theta:
+                stop = theta
+                if len(free) and when[_HEAD:k].min() <= theta:
+                    first = _HEAD + int(when[_HEAD:k].argmin())
+            if stop >= end:
+                x[free] = value[_HEAD:k] + (end if np.isfinite(end) else theta) * slope[_HEAD:k]
                 self.ray = np.zeros(len(x))
-                self.ray[free] = self.line[1]
-                return end
+                self.ray[free] = slope[_HEAD:k]
+                return
             theta = stop
             if len(free):
-                x[free] = daxpy(self.line[1], self.line[0], a=theta)
+                x[free] = value[_HEAD:k] + theta * slope[_HEAD:k]
             self.steps += 1
             if self.steps > limit:
                 raise NoConvergence(f"the active set has not settled after {self.steps} steps")
-            if leaves:
-                if falls[j]:
-                    self.at[j] -= 1
-                x[j] = self.nodes[self.at[j], j]
-                self._leave(i)
-                factor, _ = self._factor() if len(self.free) else (None, False)
-                marks[0, j], marks[1, j] = -self.slopes[self.at[j] + 1, j], -self.slopes[self.at[j], j]
+            falls = bool(slope[first] < 0.0)
+            if first < others:
+                j = int(free[first - _HEAD])
+                if falls:
+                    at[j] -= 1
+                x[j] = self.nodes[at[j], j]
+                self._leave(first - _HEAD)
+                self._solve()
+                marks[:, first] = marks[:, k - 1]
+                low[k - 1], high[k - 1] = -np.inf, np.inf
+                low[others + j], high[others + j] = -self.slopes[at[j] + 1, j], -self.slopes[at[j], j]
             else:
-                count = len(free)
-                factor = self._take_in(j, bool(falls[j]))  # the multiplier falls: more of it is wanted
-                if len(self.free) == count + 1:
-                    marks[0, j], marks[1, j] = self.nodes[self.at[j] - 1, j], self.nodes[self.at[j], j]
+                j = first - others
+                self._take_in(j, falls)  # the multiplier falls: more of it is wanted
+                if len(self.free) > len(free):
+                    low[k], high[k] = self.nodes[at[j] - 1, j], self.nodes[at[j], j]
+                    low[first], high[first] = -np.inf, np.inf
                 else:
-                    low, high = marks = self._marks()
-            if visit is not None and visit(theta, x):
-                return theta
+                    self._mark()
+            if visit is not None:
+                visit(theta, x)
 
-    def _take_in(self, j: int, up: bool) -> Any:
+    def _take_in(self, j: int, up: bool) -> None:
         """Free asset j from its node, upwards or downwards, exchanging it where the block is singular."""
         node = self.at[j]
         self.at[j] = node + 1 if up else node
         self._enter(j)
-        factor, dependent = self._factor()
-        if not dependent:
-            return factor
+        if self._solve():
+            return
         self._leave(len(self.free) - 1)
         # the null direction: one unit of j, financed by the free assets
         free, k = self.free, len(self.free)
-        block, _ = self._factor() if k else (None, False)
         direction = np.zeros(len(self.x))
         if k:
             right = np.ones((2, k))
             right[0] = -self.shift - self.covariance[j, free]
-            solved = dpotrs(block, right.T, lower=1)[0].T
+            block = self._rows[_HEAD : _HEAD + k].take(free, axis=1, mode="clip")
+            solved = dposv(block.T, right.T, 1)[1].T
             direction[free] = solved[0]
             if self.budget is not None:
                 direction[free] -= (solved[0].sum() + 1.0) / solved[1].sum() * solved[1]
@@ -447,13 +443,10 @@ class ActiveSet:
         if direction[out] < 0.0:
             self.at[out] -= 1
         self.x[out] = self.nodes[self.at[out], out]
-        if out == j:
-            # it crossed a whole segment without risk: its next one may cost more
-            return block
-        self._leave(first)
-        # j is free now; the block without the one that left may be regular, or j in it again dependent
-        self._enter(j)
-        factor, dependent = self._factor()
-        if not dependent:
-            return factor
-        raise NoConvergence("the covariance is singular to rounding: repair it")
+        if out != j:
+            self._leave(first)
+            self._enter(j)
+        # where j crossed a whole segment without risk the block is as it was, and its next one may cost more;
+        # else the block without the one that left may be regular, or j in it again dependent
+        if not self._solve():
+            raise NoConvergence("the covariance is singular to rounding: repair it")

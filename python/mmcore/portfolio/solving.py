@@ -779,7 +779,7 @@ class MeanVariance:
         if not len(free) and self.budget is not None:
             return False
         work.place(x, at, free)
-        return not len(free) or not work._factor()[1]
+        return work._solve()
 
     def _corner(self, work: ActiveSet, c: Floats) -> None:
         """Stand at a feasible point with one free asset at most: the wanted first, as far as they may."""
