@@ -373,7 +373,7 @@ class ActiveSet:
                 return
             theta = stop
             if len(free):
-                x[free] = value[_HEAD:k] + theta * slope[_HEAD:k]
+                x[free] = daxpy(slope[_HEAD:k], value[_HEAD:k], a=theta)
             self.steps += 1
             if self.steps > limit:
                 raise NoConvergence(f"the active set has not settled after {self.steps} steps")

@@ -430,9 +430,9 @@ class MeanVariance:
     def _level(self, values: Floats, free: Any) -> float:
         """Mean of what free assets say of the budget's multiplier, by the digits that each of them has."""
         variances = self.covariance.diagonal()
-        return float(
-            np.average(values, weights=1.0 / np.maximum(variances[free] / (variances.max() or 1.0), 1e-15))
-        )
+        most = float(variances.max()) or 1.0
+        weights = most / np.maximum(variances[free], 1e-15 * most)
+        return float(weights.dot(values) / weights.sum())
 
     # -- solves ------------------------------------------------------------------------------------
 
