@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.optimize import LinearConstraint, minimize
+from scipy.optimize import LinearConstraint, brentq, minimize
 
 import mmcore as mm
 from mmcore.errors import InvalidArgument, MissingExtra
@@ -219,6 +219,45 @@ def test_units_and_order_change_nothing(problem, order):
         **limits,
     )
     assert r.weights == pytest.approx(p.weights[places], abs=1e-10)
+
+
+@given(
+    n=st.integers(2, 12),
+    seed=st.integers(0, 10**6),
+    power=st.floats(4.0, 12.0),
+    risk_aversion=st.floats(0.3, 30.0),
+    feasible=st.booleans(),
+)
+def test_trades_too_dear_for_the_digits_of_a_holding(n, seed, power, risk_aversion, feasible):
+    """Each trade is the square of what the gradient exceeds the budget's multiplier by; together they meet it."""
+    covariance, returns, holdings = market(n, seed)
+    lacking = 0.0 if feasible else 0.05
+    holdings = holdings - lacking / n
+    cost = 10.0**power
+    p = mm.mean_variance(covariance, returns, risk_aversion, holdings=holdings, power_cost=cost)
+    assert p.residual < 1e-11
+    gradient = risk_aversion * covariance @ p.weights - returns
+
+    def trades(nu):
+        root = (nu - gradient) / (1.5 * cost)
+        return root * np.abs(root)
+
+    most = 2.0 * (np.abs(gradient).max() + 1.5 * cost * math.sqrt(lacking))
+    nu = brentq(lambda nu: (trades(nu).sum() - lacking) / (lacking or cost**-2), -most, most, rtol=1e-14)
+    assert p.budget_multiplier == pytest.approx(nu, rel=1e-11, abs=1e-12)
+    assert p.weights - holdings == pytest.approx(trades(nu), rel=1e-10, abs=4e-16)
+
+
+def test_dear_trades_beside_free_ones():
+    """With one asset's trades too dear the others are as if it were held fast."""
+    covariance, returns, holdings = market(6, 3)
+    dear = np.array([1e12, 0.0, 0.0, 0.0, 0.0, 0.0])
+    p = mm.mean_variance(covariance, returns, 2.0, holdings=holdings, power_cost=dear, lower=-3.0, upper=3.0)
+    lower, upper = np.full(6, -3.0), np.full(6, 3.0)
+    lower[0] = upper[0] = holdings[0]
+    q = mm.mean_variance(covariance, returns, 2.0, lower=lower, upper=upper)
+    assert p.weights == pytest.approx(q.weights, abs=1e-13)
+    assert p.residual < 1e-13
 
 
 @given(n=st.integers(2, 12), seed=st.integers(0, 10**6), low=st.floats(-0.3, 0.0))

@@ -45,6 +45,9 @@ FREE, LOWER, UPPER, HELD, FLAT = 0, -1, 1, 2, 3
 _NEAR = (1e-8, 0.0, 1e-6, 1e-4)
 """How near to a pin counts as there, in the order in which it is tried."""
 
+_DEAREST = 1e6
+"""Most curvature of a trade's cost, in units of the problem, that the interior point is given."""
+
 
 class Optimum:
     """Holdings with the multipliers of what binds, in the units of the problem as it was given."""
@@ -65,13 +68,14 @@ class _State:
         self.row = np.zeros(m, dtype=np.int8)  # -1: its low side binds, 1: its high side
         self.sum = np.zeros(2, dtype=bool)  # whether leverage and turnover bind
         self.x = np.zeros(n)
+        self.z = np.zeros(n)  # x - h, in digits of its own: a dear trade may be less than x's rounding
         self.y = np.zeros(m)
         self.mu = np.zeros(2)
 
     def copy(self) -> _State:
         """Another with the same pins and limits, at the same point."""
         made = _State(len(self.x), len(self.y))
-        made.x, made.y, made.mu = self.x, self.y, self.mu
+        made.x, made.z, made.y, made.mu = self.x, self.z, self.y, self.mu
         made.pin, made.side = self.pin.copy(), self.side.copy()
         made.row, made.sum = self.row.copy(), self.sum.copy()
         return made
@@ -154,9 +158,10 @@ class Constrained:
         assert found is not None
         state, residual = found
         if not residual <= 1e-9:
-            raise NoConvergence(
-                f"the answer's residual is {residual:.1e}: the problem is too ill-conditioned"
-            )
+            why = "the problem is too ill-conditioned"
+            if power.max(initial=0.0) > _DEAREST:
+                why = "trades that power_cost makes so dear vanish in rounding; equal bounds rule them out"
+            raise NoConvergence(f"the answer's residual is {residual:.1e}: {why}")
         self._last = state
         back = unit * self.variance * self.size
         return Optimum(
@@ -264,6 +269,8 @@ class _Program:
         size = n + k * n
         form = np.zeros((size, size), order="F")
         form[:n, :n] = self.form
+        # beyond what shows in the solver's digits a dearer trade would only spoil those of the multipliers
+        curve = np.minimum(curve, _DEAREST)
         form[np.arange(n), np.arange(n)] += curve
         linear = np.zeros(size)
         linear[:n] = -self.gain - curve * s.held
@@ -327,6 +334,7 @@ class _Program:
         s = self.setting
         state = _State(n, m)
         x = state.x = np.array(result.x[:n])
+        state.z = x - s.held
         state.y[equal] = -np.asarray(result.y)
         state.row[equal] = 1
         below, above = np.asarray(result.z_l), np.asarray(result.z_u)
@@ -399,18 +407,18 @@ class _Program:
             x = np.where(state.pin == pin, value, x)
         return np.where(state.pin == FLAT, 0.0, x)
 
-    def _slope(self, state: _State, x: Floats) -> Floats:
+    def _slope(self, state: _State) -> Floats:
         """Return the derivative without the kinks."""
-        z = x - self.setting.held
-        smooth = self.form @ x - self.gain - state.y @ self.setting.a
-        return np.asarray(smooth + 1.5 * self.power * np.sign(z) * np.sqrt(np.abs(z)))
+        smooth = self.form @ state.x - self.gain - state.y @ self.setting.a
+        return np.asarray(smooth + 1.5 * self.power * _root(state.z))
 
     def _settled(self, start: _State) -> _State:
         """Newton's method for the free assets and the multipliers of what binds."""
         s = self.setting
         state = _State(len(start.x), len(start.y))
         state.pin, state.side, state.row, state.sum = start.pin, start.side, start.row, start.sum
-        x = self._pinned(start)
+        state.x = self._pinned(start)
+        state.z = np.where(start.pin == FREE, start.z, state.x - s.held)
         state.y = np.where(state.row != 0, start.y, 0.0)
         state.mu = np.where(state.sum, start.mu, 0.0)
         free, rows, sums = (
@@ -420,50 +428,70 @@ class _Program:
         )
         nf, nr, ns = len(free), len(rows), len(sums)
         side = np.where(self._counts(state), state.side, 0.0)
-        target = np.where(state.row[rows] < 0, s.low[rows], s.high[rows])
+        # the limits in terms of the trades: what is left to do for them, nothing where that is rounding
+        limits = np.vstack([s.a[rows], side[sums]])
+        sides = np.concatenate([np.where(state.row[rows] < 0, s.low[rows], s.high[rows]), s.limits[sums]])
+        held = np.vstack([np.tile(s.held, (nr, 1)), s.held - s.centres[sums]])
+        target = sides - (limits * held).sum(axis=1)
+        size = np.abs(sides) + (np.abs(limits) * np.abs(held)).sum(axis=1)
+        target[np.abs(target) <= 4.0 * np.finfo(float).eps * size] = 0.0
         powered = self.power[free] > 0.0
-        z = x[free] - s.held[free]
-        w = np.where(powered, np.sign(z) * np.sqrt(np.abs(z)), z)
+        # dear trades are small: each in its own unit, a limit in that of the largest trade that it holds, and
+        # none begun larger than that where the interior point's digits do not show it
+        pull = float(np.abs(self.form @ state.x - self.gain).max()) or 1.0
+        unit = np.where(powered, np.minimum(pull / np.where(powered, 1.5 * self.power[free], 1.0), 1.0), 1.0)
+        part = np.abs(limits[:, free]) > 0.0
+        scale = np.maximum((part * unit**2).max(axis=1, initial=0.0), np.abs(target))
+        scale[scale == 0.0] = 1.0
+        most = np.maximum((part * scale[:, None]).max(axis=0, initial=0.0), unit**2)
+        z = state.z[free]
+        state.z[free] = np.where(powered & (np.abs(z) <= _NEAR[0]), np.clip(z, -most, most), z)
+        w = np.where(powered, _root(state.z[free]), state.z[free])
         system = np.zeros((nf + nr + ns, nf + nr + ns))
         block = self.form[np.ix_(free, free)]
         system[:nf, nf : nf + nr] = -s.a[np.ix_(rows, free)].T
         system[:nf, nf + nr :] = side[np.ix_(sums, free)].T
 
         def defect() -> Floats:
-            slope = self._slope(state, x)[free] + self.price[free] * side[1, free]
+            slope = self._slope(state)[free] + self.price[free] * side[1, free]
             slope += state.mu @ (side * state.sum[:, None])[:, free]
-            length = [side[i] @ (x - s.centres[i]) - s.limits[i] for i in sums]
-            return np.concatenate([slope, s.a[rows] @ x - target, length])
+            return np.concatenate([slope, (limits @ state.z - target) / scale])
 
         wrong = defect()
         for _ in range(100 if powered.any() else 3):
-            stretch = np.where(powered, 2.0 * np.abs(w), 1.0)
-            system[:nf, :nf] = block * stretch + np.diag(np.where(powered, 1.5 * self.power[free], 0.0))
-            system[nf : nf + nr, :nf] = s.a[np.ix_(rows, free)] * stretch
-            system[nf + nr :, :nf] = side[np.ix_(sums, free)] * stretch
+            stretch = unit * np.where(powered, 2.0 * np.abs(w), 1.0)
+            dear = 1.5 * self.power[free] * unit
+            system[:nf, :nf] = block * stretch + np.diag(np.where(powered, dear, 0.0))
+            system[nf:, :nf] = limits[:, free] * (stretch / scale[:, None])
             step = _solved(system, wrong, s.singular)
-            before, size = (w, state.y, state.mu, x), np.abs(wrong).max(initial=0.0)
-            share = 1.0
+            step[:nf] *= unit
+            # slopes and limits each by the size of their own terms
+            terms = max(pull, float(np.abs(state.y).max(initial=0.0)), float(state.mu.max()))
+            per = np.concatenate([np.full(nf, terms), np.ones(nr + ns)])
+            before, size = (w, state.y, state.mu, state.x, state.z), np.abs(wrong / per).max(initial=0.0)
+            length = 1.0
             for _ in range(12 if powered.any() else 1):
-                w = before[0] - share * step[:nf]
-                state.y, state.mu, x = before[1].copy(), before[2].copy(), before[3].copy()
-                state.y[rows] -= share * step[nf : nf + nr]
-                state.mu[sums] -= share * step[nf + nr :]
-                x[free] = s.held[free] + np.where(powered, w * np.abs(w), w)
+                w = before[0] - length * step[:nf]
+                state.y, state.mu, state.x, state.z = (part.copy() for part in before[1:])
+                state.y[rows] -= length * step[nf : nf + nr]
+                state.mu[sums] -= length * step[nf + nr :]
+                state.z[free] = np.where(powered, w * np.abs(w), w)
+                state.x[free] = s.held[free] + state.z[free]
                 wrong = defect()
-                if np.abs(wrong).max(initial=0.0) <= size:
+                if np.abs(wrong / per).max(initial=0.0) <= size:
                     break
-                share *= 0.5
-            if np.abs(wrong).max(initial=0.0) >= size:
+                length *= 0.5
+            if np.abs(wrong / per).max(initial=0.0) >= size:
                 # nothing is left but rounding: the one before is as good
-                w, state.y, state.mu, x = before
+                w, state.y, state.mu, state.x, state.z = before
                 wrong = defect()
                 break
-        # the limits to rounding: what Newton's last step has left of them
-        limits = np.vstack([s.a[np.ix_(rows, free)], side[np.ix_(sums, free)]])
+        # the limits to rounding: what Newton's last step has left of them, a small trade's share being small
         if nf and np.abs(wrong[nf:]).max(initial=0.0) > 0.0:
-            x[free] -= np.linalg.lstsq(limits, wrong[nf:], rcond=1e-13)[0]
-        state.x = x
+            share = np.where(powered, np.maximum(w * w, unit**2), 1.0)
+            rest = limits[:, free] * (share / scale[:, None])
+            state.z[free] -= share * np.linalg.lstsq(rest, wrong[nf:], rcond=1e-13)[0]
+            state.x[free] = s.held[free] + state.z[free]
         return state
 
     def _counts(self, state: _State) -> Any:
@@ -477,7 +505,7 @@ class _Program:
     def _slopes(self, state: _State) -> tuple[Floats, Floats]:
         """Derivatives from the right and from the left."""
         x, centres = state.x, self.setting.centres
-        smooth, jump = self._slope(state, x), self._jumps(state)
+        smooth, jump = self._slope(state), self._jumps(state)
         right = smooth + (jump * np.where(x >= centres, 1.0, -1.0)).sum(axis=0)
         left = smooth + (jump * np.where(x > centres, 1.0, -1.0)).sum(axis=0)
         return right, left
@@ -558,6 +586,11 @@ class _Program:
             and (after.sum == state.sum).all()
         )
         return float(max(residual, 0.0)), None if same else after
+
+
+def _root(z: Floats) -> Floats:
+    """Root of the size, with the sign: the slope of |z|^(3/2), but for 3/2."""
+    return np.asarray(np.copysign(np.sqrt(np.abs(z)), z))
 
 
 def _solved(system: Floats, right: Floats, singular: bool) -> Floats:
