@@ -44,6 +44,8 @@ Floats = NDArray[np.float64]
 _PIVOT = 1e-10
 """In a singular covariance a pivot below this share of its diagonal entry is a linear dependence."""
 
+_DEPENDENT = "the covariance is singular to rounding: repair it"
+
 _C0, _C1, _ONES, _PULL, _HEAD = range(5)
 """Rows above those of the free assets: the linear terms, ones, the pull of what is held at nodes."""
 
@@ -343,7 +345,8 @@ class ActiveSet:
         multipliers = lines[:, others:]
         (value, slope), (low, high) = lines, marks
         when, if_rising = np.empty_like(marks)
-        self._solve()
+        if not self._solve():
+            raise NoConvergence(_DEPENDENT)
         self._mark()
         limit = self.steps + 50 * len(x) + 1000
         while True:
@@ -449,4 +452,4 @@ class ActiveSet:
         # where j crossed a whole segment without risk the block is as it was, and its next one may cost more;
         # else the block without the one that left may be regular, or j in it again dependent
         if not self._solve():
-            raise NoConvergence("the covariance is singular to rounding: repair it")
+            raise NoConvergence(_DEPENDENT)

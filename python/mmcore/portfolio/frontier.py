@@ -99,6 +99,7 @@ class Frontier(_Drawn):
                 points.append(x.copy())
 
         work = problem._active_set()
+        problem._refuse_earnings(returns)
         line = np.array([np.zeros(len(returns)), returns])
         problem._warm = False
         top = problem._summit(work, returns)

@@ -34,10 +34,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg.blas import daxpy, ddot, dgemv, dnrm2, dscal, dtrsv
-from scipy.linalg.lapack import dpotrf, dpotrs
+from scipy.linalg.lapack import dpotrf, dpotrs, dpstrf
 
 from ..errors import InvalidArgument, NoConvergence, Unsupported
-from .active_set import ActiveSet
+from .active_set import _PIVOT, ActiveSet
 from .constrained import Constrained
 from .constraints import Rows
 from .covariances import as_matrix, as_vector, refuse, repaired
@@ -49,6 +49,7 @@ Floats = NDArray[np.float64]
 _RESIDUAL = 1e-9
 """An answer with a larger relative residual is looked into, and refused where nothing explains it."""
 _SINGULAR = 1e-11
+_EARNS = "the covariance has a direction without risk that earns a return: bound the holdings"
 _absent = partial(is_, None)
 
 
@@ -320,6 +321,9 @@ class MeanVariance:
     power_cost: Floats | None = None
     _constrained: Constrained | None = None
     _set: ActiveSet | None = None
+    _idle = np.empty(0, dtype=np.intp)
+    _loose: NDArray[np.intp]
+    _riskless: Floats
     _total = 0.0
 
     def _check(self, indefinite: bool) -> None:
@@ -673,10 +677,7 @@ class MeanVariance:
         miss = 0.0 if self.budget is None else self.budget - float(x.sum())
         residual = self._residual(x, returns, risk_aversion, multiplier, miss)
         if not residual <= _RESIDUAL:
-            raise InvalidArgument(
-                "the covariance has a direction without risk that earns a return: bound the holdings",
-                argument="covariance",
-            )
+            raise InvalidArgument(_EARNS, argument="covariance")
         return Portfolio(self, x, returns, risk_aversion, multiplier, residual)
 
     # -- bounds and costs --------------------------------------------------------------------------
@@ -687,7 +688,12 @@ class MeanVariance:
         low = self.lower if self.bounded else np.full(n, -np.inf)
         high = self.upper if self.bounded else np.full(n, np.inf)
         if self.cost is None or self.holdings is None or not self._priced:
-            return np.array([low, high]), np.array([np.full(n, -np.inf), np.zeros(n), np.full(n, np.inf)])
+            self._loose = np.flatnonzero(np.isinf(low) & np.isinf(high))
+            if self.singular:
+                self._part()
+            nodes = np.array([low, high])
+            nodes[:, self._idle] = 0.0
+            return nodes, np.array([np.full(n, -np.inf), np.zeros(n), np.full(n, np.inf)])
         price = self.cost / risk_aversion
         inside = np.clip(self.holdings, low, high)
         # a holding outside the bounds is traded to them at least: one slope is left inside
@@ -696,11 +702,39 @@ class MeanVariance:
         infinite = np.full(n, np.inf)
         return np.array([low, inside, high]), np.array([-infinite, left, right, infinite])
 
+    def _part(self) -> None:
+        """Part the assets without bounds into independent ones and those that depend on them.
+
+        Each of these has a direction without risk, financed by the others. Where it earns nothing it need not
+        be taken: the dependent asset is idle, held at zero. Cholesky's factor with pivots finds them.
+        """
+        loose, n = self._loose, len(self.covariance)
+        block = self.covariance[np.ix_(loose, loose)]
+        if self.budget is not None:  # what changes the sum is no direction
+            block = block + (float(self.covariance.diagonal().mean()) or 1.0)
+        deviation = np.sqrt(np.maximum(block.diagonal(), 0.0))
+        deviation[deviation == 0.0] = 1.0
+        order, rank = dpstrf(block / np.outer(deviation, deviation), tol=_PIVOT)[1:3] if len(loose) else ([], 0)
+        order = np.asarray(order, dtype=np.intp) - 1
+        kept, over = order[:rank], order[rank:]
+        self._loose, self._idle = loose[kept], loose[over]
+        self._riskless = np.zeros((len(over), n))
+        self._riskless[np.arange(len(over)), self._idle] = 1.0
+        self._riskless[:, self._loose] = -np.linalg.solve(block[np.ix_(kept, kept)], block[np.ix_(kept, over)]).T
+
+    def _refuse_earnings(self, returns: Floats) -> None:
+        """Refuse returns of which a direction without risk, and without bounds, earns any."""
+        if len(self._idle):
+            earned = np.abs(self._riskless @ returns)
+            if (earned > _RESIDUAL * (np.abs(self._riskless) @ np.abs(returns))).any():
+                raise InvalidArgument(_EARNS, argument="covariance")
+
     def _active(self, returns: Floats | None, risk_aversion: float, start: Portfolio | None) -> Portfolio:
         n = len(self.covariance)
         c = np.zeros(n) if returns is None else returns / risk_aversion
         warm = self._warm and not self._priced
         work = self._active_set(risk_aversion)
+        self._refuse_earnings(c)
         if start is not None:
             warm = self._resume(work, start)
         self._warm = False
@@ -782,22 +816,32 @@ class MeanVariance:
         return work._solve()
 
     def _corner(self, work: ActiveSet, c: Floats) -> None:
-        """Stand at a feasible point with one free asset at most: the wanted first, as far as they may."""
+        """Stand at a feasible point: what has no bounds is free, else one asset at most.
+
+        Within a budget the wanted come first, as far as they may.
+        """
         low, high = work.nodes[0], work.nodes[-1]
-        if self.budget is None:
-            return self._corner_free(work)
-        loose = ~np.isfinite(low) & ~np.isfinite(high)
-        priced = len(work.nodes) == 3
-        if loose.sum() > 1 and not priced:
-            raise Unsupported(
-                "bounds on some assets only, with a singular covariance: give every asset but one a finite "
-                "bound",
-                argument="lower",
-            )
-        # without a bound an asset stands at its holding, the node that its cost makes
-        x = np.where(np.isfinite(low), low, np.where(np.isfinite(high), high, 0.0))
-        if priced:
-            x[loose] = work.nodes[1, loose]
+        below, above = np.isfinite(low), np.isfinite(high)
+        x = np.where(below, low, np.where(above, high, 0.0))
+        at = np.where(below, 0, len(work.nodes) - 1)
+        loose = ~(below | above)
+        at[loose] = 1
+        if len(work.nodes) == 3:
+            # without a bound an asset stands at its holding, the node that its cost makes
+            x[loose], free = work.nodes[1, loose], np.empty(0, dtype=np.intp)
+        else:
+            free = self._loose
+        if self.budget is not None:
+            if len(free):
+                x[free[0]] = self.budget - x.sum()
+            else:
+                free = self._fill(work, x, at, c)
+        work.place(x, at, free)
+
+    def _fill(self, work: ActiveSet, x: Floats, at: NDArray[np.intp], c: Floats) -> NDArray[np.intp]:
+        """Meet the budget from bounds and holdings, the wanted first; return the last, which is free."""
+        assert self.budget is not None
+        low, high = work.nodes[0], work.nodes[-1]
         order = np.argsort(-c, kind="stable")
         missing = self.budget - x.sum()
         last = int(order[0])
@@ -814,26 +858,10 @@ class MeanVariance:
                 if step == room:
                     x[j] = high[j] if missing > 0.0 else low[j]
                 missing = missing - step
-        at = np.where((x == high) & (high > low), len(work.nodes) - 1, 0).astype(np.intp)
-        at[loose] = 1
-        work.x = x
+        top = (x == high) & (high > low)
+        at[top] = len(work.nodes) - 1
         at[last] = self._segment(work, last, x[last])
-        work.place(x, at, np.array([last]))
-        return None
-
-    def _corner_free(self, work: ActiveSet) -> None:
-        low, high = work.nodes[0], work.nodes[-1]
-        x = np.where(np.isfinite(low), low, high)
-        at = np.where(np.isfinite(low), 0, len(work.nodes) - 1).astype(np.intp)
-        loose = ~np.isfinite(x)
-        if len(work.nodes) == 3:
-            x[loose], at[loose] = work.nodes[1, loose], 1
-            loose[:] = False
-        x[loose] = 0.0
-        free = np.flatnonzero(loose)
-        for j in free:
-            at[j] = self._segment(work, int(j), 0.0)
-        work.place(x, at, free)
+        return np.array([last])
 
     @staticmethod
     def _segment(work: ActiveSet, j: int, x: float) -> int:
@@ -857,10 +885,13 @@ class MeanVariance:
         g = self.gradient(x, returns, risk_aversion)
         free = work.free
         every = np.arange(len(x))
-        at_node = np.ones(len(x), dtype=bool)
+        at, at_node = work.at, np.ones(len(x), dtype=bool)
         at_node[free] = False
-        slope_right = risk_aversion * work.slopes[np.minimum(work.at + at_node, len(work.slopes) - 1), every]
-        slope_left = risk_aversion * work.slopes[work.at, every]
+        if len(self._idle):
+            at, at_node[self._idle] = at.copy(), False
+            at[self._idle] = 1
+        slope_right = risk_aversion * work.slopes[np.minimum(at + at_node, len(work.slopes) - 1), every]
+        slope_left = risk_aversion * work.slopes[at, every]
         nu = 0.0
         if self.budget is not None and len(free):
             nu = self._level(g[free] + slope_left[free], free)
