@@ -44,6 +44,9 @@ Floats = NDArray[np.float64]
 _PIVOT = 1e-10
 """In a singular covariance a pivot below this share of its diagonal entry is a linear dependence."""
 
+_NOTHING = 1e-12
+"""Share of its terms below which a direction without risk earns nothing but rounding."""
+
 _DEPENDENT = "the covariance is singular to rounding: repair it"
 
 _C0, _C1, _ONES, _PULL, _HEAD = range(5)
@@ -90,6 +93,7 @@ class ActiveSet:
         self._stale = True
         self.steps = 0
         self._order = np.empty(n, dtype=np.intp)
+        self._resting: list[int] = []  # at nodes that they do not leave again on this path
         self._sloped = bool(slopes[1:-1].any())
         # Value and slope in theta of all that moves: the solution for free assets, in their order, behind
         # the factors of the rows above them; from column n on the multipliers, which are one product of the
@@ -319,7 +323,8 @@ class ActiveSet:
         )
         low[_HEAD + n :] = -self.slopes[np.minimum(self.at + 1, len(self.slopes) - 1), every]
         high[_HEAD + n :] = -self.slopes[self.at, every]
-        low[_HEAD + n + free], high[_HEAD + n + free] = -np.inf, np.inf
+        unmarked = np.append(free, self._resting).astype(np.intp) + _HEAD + n
+        low[unmarked], high[unmarked] = -np.inf, np.inf
 
     def follow(
         self,
@@ -341,6 +346,7 @@ class ActiveSet:
     ) -> None:
         rows, lines, marks, x, at = self._rows, self._lines, self._marks, self.x, self.at
         rows[: _C1 + 1] = c
+        self._resting = []
         others = _HEAD + len(x)
         multipliers = lines[:, others:]
         (value, slope), (low, high) = lines, marks
@@ -393,7 +399,8 @@ class ActiveSet:
                 low[others + j], high[others + j] = -self.slopes[at[j] + 1, j], -self.slopes[at[j], j]
             else:
                 j = first - others
-                self._take_in(j, falls)  # the multiplier falls: more of it is wanted
+                # the multiplier falls: more of it is wanted
+                self._take_in(j, falls, c[1] * (end - theta if np.isfinite(end) else 1.0), c[0])
                 if len(self.free) > len(free):
                     low[k], high[k] = self.nodes[at[j] - 1, j], self.nodes[at[j], j]
                     low[first], high[first] = -np.inf, np.inf
@@ -402,8 +409,12 @@ class ActiveSet:
             if visit is not None:
                 visit(theta, x)
 
-    def _take_in(self, j: int, up: bool) -> None:
-        """Free asset j from its node, upwards or downwards, exchanging it where the block is singular."""
+    def _take_in(self, j: int, up: bool, ahead: Floats, behind: Floats) -> None:
+        """Free asset j from its node, upwards or downwards, exchanging it where the block is singular.
+
+        ``ahead`` is what is left to come of the linear term, by which a direction without risk that nothing
+        bounds is judged: one that earns of it has no end, one that does not is not taken.
+        """
         node = self.at[j]
         self.at[j] = node + 1 if up else node
         self._enter(j)
@@ -436,10 +447,15 @@ class ActiveSet:
             )
         first = int(np.argmin(length))
         if not np.isfinite(length[first]):
-            raise InvalidArgument(
-                "the covariance has a direction without risk and nothing bounds the holdings along it",
-                argument="covariance",
-            )
+            if direction @ ahead > _NOTHING * (np.abs(direction) @ (np.abs(ahead) + np.abs(behind))):
+                raise InvalidArgument(
+                    "the covariance has a direction without risk and nothing bounds the holdings along it",
+                    argument="covariance",
+                )
+            self.at[j] = node
+            self._resting.append(j)
+            self._solve()
+            return
         self.x[movers] += max(float(length[first]), 0.0) * direction[movers]
         self._stale = True
         out = int(movers[first])
