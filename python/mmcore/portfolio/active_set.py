@@ -33,7 +33,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.blas import daxpy, ddot
-from scipy.linalg.lapack import dposv
+from scipy.linalg.lapack import dposv, dpotrf
 
 from ..errors import InvalidArgument, NoConvergence
 
@@ -155,13 +155,26 @@ class ActiveSet:
             return np.asarray(x[used] @ self.covariance[used])
         return np.asarray(self.covariance.dot(x))
 
-    def _solve(self) -> bool:
-        """Solve for the lines of the free assets; say whether the last is independent of the others."""
+    def regular(self) -> bool:
+        """Say whether no free asset depends on those before it."""
+        if not self._least or not len(self.free):
+            return True
+        block = self._rows[_HEAD : _HEAD + len(self.free)].take(self.free, axis=1, mode="clip")
+        least = self._least * block.diagonal()
+        factor, info = dpotrf(block.T, 1, 0)
+        return not info and bool((factor.diagonal() ** 2 > least).all())
+
+    def _solve(self) -> float:
+        """Solve for the lines of the free assets; return how independent the last is of the others, 0 to 1.
+
+        That is not looked into where the covariance is regular.
+        """
         if self._stale:
             self._hold()
         free = self.free
         k = len(free)
         nu = tilt = 0.0
+        independent = 1.0
         if k:
             both = self._rows[: _HEAD + k].take(free, axis=1, mode="clip")
             if self._held:
@@ -173,17 +186,19 @@ class ActiveSet:
                 # equal terms then give exact zeros; the budget makes what is taken off a constant
                 shared = float(both[_C1, 0])
                 both[_C1] -= shared
-            least = self._least * both[-1, -1]  # read before the factor takes its place
+            alone = self._least and float(both[-1, -1])  # read before the factor takes its place
             factor, solved, info = dposv(both[_HEAD:].T, both[: _ONES + budgeted].T, 1, 1, 1)
-            if info or (least and factor[-1, -1] ** 2 <= least):
-                return False
+            if info:
+                return 0.0
+            if alone:
+                independent = float(factor[-1, -1]) ** 2 / alone
             line = solved.T
             if budgeted:
                 nu, tilt = self._balance(*line)
                 tilt -= shared
             self._lines[:, _HEAD : _HEAD + k] = line[:_ONES]
         self._lines[0, _ONES], self._lines[1, _ONES] = -nu, -tilt
-        return True
+        return independent
 
     def settle(self, c: Floats) -> None:
         """From a feasible x and its partition to the optimum of the linear term c.
@@ -268,12 +283,12 @@ class ActiveSet:
         self.x = np.where(state < 0, self.nodes[0], np.where(state > 0, self.nodes[1], 0.0))
         self.at = np.where(state < 0, 0, 1).astype(np.intp)
         self._seat(free)
-        return self._land(c)
+        return self.regular() and self._land(c)
 
     def _land(self, c: Floats) -> bool:
-        """Put the free assets where the linear term c has them; say whether their block is regular."""
+        """Put the free assets where the linear term c has them; say whether they are independent."""
         self._rows[_C0], self._rows[_C1] = c, 0.0
-        if not self._solve():
+        if self._solve() <= self._least:
             return False
         self.x[self.free] = self._lines[0, _HEAD : _HEAD + len(self.free)]
         return True
@@ -313,18 +328,15 @@ class ActiveSet:
 
     def _mark(self) -> None:
         """Mark the nodes of free assets, and the edges of the multipliers of the others."""
-        free, k, n = self.free, len(self.free), len(self.x)
-        every = np.arange(n)
+        free, nodes, slopes, n = self.free, self.nodes, self.slopes, len(self.x)
+        k, every = _HEAD + len(free), np.arange(n)
         low, high = self._marks
         low[:], high[:] = -np.inf, np.inf
-        low[_HEAD : _HEAD + k], high[_HEAD : _HEAD + k] = (
-            self.nodes[self.at[free] - 1, free],
-            self.nodes[self.at[free], free],
-        )
-        low[_HEAD + n :] = -self.slopes[np.minimum(self.at + 1, len(self.slopes) - 1), every]
-        high[_HEAD + n :] = -self.slopes[self.at, every]
-        unmarked = np.append(free, self._resting).astype(np.intp) + _HEAD + n
-        low[unmarked], high[unmarked] = -np.inf, np.inf
+        low[_HEAD:k], high[_HEAD:k] = nodes[self.at[free] - 1, free], nodes[self.at[free], free]
+        low[_HEAD + n :] = -slopes[np.minimum(self.at + 1, len(slopes) - 1), every]
+        high[_HEAD + n :] = -slopes[self.at, every]
+        for still in (free, self._resting):
+            low[_HEAD + n :][still], high[_HEAD + n :][still] = -np.inf, np.inf
 
     def follow(
         self,
@@ -393,14 +405,14 @@ class ActiveSet:
                     at[j] -= 1
                 x[j] = self.nodes[at[j], j]
                 self._leave(first - _HEAD)
-                self._solve()
+                if not self._solve():
+                    raise NoConvergence(_DEPENDENT)
                 marks[:, first] = marks[:, k - 1]
                 low[k - 1], high[k - 1] = -np.inf, np.inf
                 low[others + j], high[others + j] = -self.slopes[at[j] + 1, j], -self.slopes[at[j], j]
             else:
                 j = first - others
-                # the multiplier falls: more of it is wanted
-                self._take_in(j, falls, c[1] * (end - theta if np.isfinite(end) else 1.0), c[0])
+                self._take_in(j, falls, c, end - theta)  # the multiplier falls: more of it is wanted
                 if len(self.free) > len(free):
                     low[k], high[k] = self.nodes[at[j] - 1, j], self.nodes[at[j], j]
                     low[first], high[first] = -np.inf, np.inf
@@ -409,16 +421,16 @@ class ActiveSet:
             if visit is not None:
                 visit(theta, x)
 
-    def _take_in(self, j: int, up: bool, ahead: Floats, behind: Floats) -> None:
+    def _take_in(self, j: int, up: bool, c: Floats, ahead: float) -> None:
         """Free asset j from its node, upwards or downwards, exchanging it where the block is singular.
 
-        ``ahead`` is what is left to come of the linear term, by which a direction without risk that nothing
-        bounds is judged: one that earns of it has no end, one that does not is not taken.
+        A direction without risk that nothing bounds is judged by the linear terms, of which so much of theta
+        is ahead: one that earns has no end, one that does not is not taken.
         """
         node = self.at[j]
         self.at[j] = node + 1 if up else node
         self._enter(j)
-        if self._solve():
+        if self._solve() > self._least:
             return
         self._leave(len(self.free) - 1)
         # the null direction: one unit of j, financed by the free assets
@@ -447,7 +459,8 @@ class ActiveSet:
             )
         first = int(np.argmin(length))
         if not np.isfinite(length[first]):
-            if direction @ ahead > _NOTHING * (np.abs(direction) @ (np.abs(ahead) + np.abs(behind))):
+            gains = c[1] * (ahead if np.isfinite(ahead) else 1.0)
+            if direction @ gains > _NOTHING * (np.abs(direction) @ (np.abs(gains) + np.abs(c[0]))):
                 raise InvalidArgument(
                     "the covariance has a direction without risk and nothing bounds the holdings along it",
                     argument="covariance",
@@ -467,5 +480,5 @@ class ActiveSet:
             self._enter(j)
         # where j crossed a whole segment without risk the block is as it was, and its next one may cost more;
         # else the block without the one that left may be regular, or j in it again dependent
-        if not self._solve():
+        if self._solve() <= (self._least if out != j else 0.0):
             raise NoConvergence(_DEPENDENT)

@@ -813,7 +813,7 @@ class MeanVariance:
         if not len(free) and self.budget is not None:
             return False
         work.place(x, at, free)
-        return work._solve()
+        return work.regular()
 
     def _corner(self, work: ActiveSet, c: Floats) -> None:
         """Stand at a feasible point: what has no bounds is free, else one asset at most.
