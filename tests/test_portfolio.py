@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.optimize import linprog
 
 import mmcore as mm
 from mmcore.errors import InvalidArgument, MissingExtra, NoConvergence
@@ -164,6 +165,62 @@ def test_costs_leave_small_gains_alone(n, seed, risk_aversion, cost, budget):
         covariance, returns, risk_aversion, budget, lower=-0.5, upper=1.5, holdings=holdings, cost=1e9
     )
     assert dear.turnover == pytest.approx(0.0, abs=1e-12)
+
+
+@st.composite
+def partly_bounded(draw):
+    """Covariance of few observations, bounds on some sides of some assets, and what is on the sides."""
+    n = draw(st.integers(2, 6))
+    rng = np.random.default_rng(draw(st.integers(0, 10**6)))
+    observed = rng.integers(-2, 3, (draw(st.integers(1, n)), n)).astype(float)
+    low = np.where(rng.random(n) < 0.5, -np.inf, 0.5 * rng.integers(-3, 1, n))
+    high = np.where(rng.random(n) < 0.5, np.inf, 1.0 + 0.5 * rng.integers(0, 3, n))
+    budget = draw(st.sampled_from([1.0, None]))
+    return observed, low, high, budget, rng
+
+
+def earns_without_risk(observed, returns, low, high, budget):
+    """Whether a direction without risk, which no bound ends, earns: a linear program."""
+    rows = observed if budget is None else np.vstack([observed, np.ones(len(returns))])
+    steps = [(-float(np.isinf(a)), float(np.isinf(b))) for a, b in zip(low, high, strict=True)]
+    return -linprog(-returns, A_eq=rows, b_eq=np.zeros(len(rows)), bounds=steps).fun > 1e-7
+
+
+@given(problem=partly_bounded())
+def test_some_assets_without_bounds_and_a_singular_covariance(problem):
+    observed, low, high, budget, rng = problem
+    covariance = observed.T @ observed / 10.0
+    # returns of which no direction without risk earns: there is an optimum
+    returns = observed.T @ rng.normal(size=len(observed)) * 0.1 + (0.05 if budget else 0.0)
+    p = mm.mean_variance(covariance, returns, 2.0, budget, lower=low, upper=high)
+    assert_optimal(p, covariance, returns, 2.0, low, high, budget)
+    again = mm.mean_variance(covariance, returns, 2.0, budget, lower=low, upper=high, start=p)
+    assert again.objective == pytest.approx(p.objective, rel=1e-9, abs=1e-9)
+
+
+@given(problem=partly_bounded())
+def test_an_optimum_is_found_or_there_is_none(problem):
+    observed, low, high, budget, rng = problem
+    covariance, returns = observed.T @ observed / 10.0, np.round(rng.normal(size=observed.shape[1]), 1)
+    if earns_without_risk(observed, returns, low, high, budget):
+        with pytest.raises(InvalidArgument, match="direction without risk"):
+            mm.mean_variance(covariance, returns, 2.0, budget, lower=low, upper=high)
+    else:
+        p = mm.mean_variance(covariance, returns, 2.0, budget, lower=low, upper=high)
+        assert_optimal(p, covariance, returns, 2.0, low, high, budget)
+
+
+@given(problem=partly_bounded())
+def test_a_frontier_with_some_assets_without_bounds(problem):
+    observed, low, high, _, rng = problem
+    covariance = observed.T @ observed / 10.0
+    returns = observed.T @ rng.normal(size=len(observed)) * 0.1 + 0.05
+    frontier = mm.efficient_frontier(covariance, returns, lower=low, upper=high)
+    for risk_aversion in (0.2, 3.0):
+        p = frontier.at(risk_aversion=risk_aversion)
+        assert_optimal(p, covariance, returns, risk_aversion, low, high)
+    with pytest.raises(InvalidArgument, match="direction without risk"):
+        mm.efficient_frontier(np.zeros((3, 3)), [0.1, 0.2, 0.3], lower=[-np.inf, -np.inf, 0.0])
 
 
 @given(seed=st.integers(0, 10**6), n=st.integers(2, 15))

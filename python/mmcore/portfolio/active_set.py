@@ -44,8 +44,11 @@ Floats = NDArray[np.float64]
 _PIVOT = 1e-10
 """In a singular covariance a pivot below this share of its diagonal entry is a linear dependence."""
 
-_NOTHING = 1e-12
+_NOTHING = 1e-9
 """Share of its terms below which a direction without risk earns nothing but rounding."""
+
+_STILL = 1e-14
+"""Share of its terms below which a gradient, or its slope, is rounding, where the covariance is singular."""
 
 _DEPENDENT = "the covariance is singular to rounding: repair it"
 
@@ -366,11 +369,15 @@ class ActiveSet:
         if not self._solve():
             raise NoConvergence(_DEPENDENT)
         self._mark()
+        largest, most = float(np.abs(c[1]).max()), float(self.covariance.diagonal().max()) + self.shift
         limit = self.steps + 50 * len(x) + 1000
         while True:
             free = self.free
             k = _HEAD + len(free)
             multipliers[:] = np.dot(lines[:, :k], rows[:k])
+            if self._least:  # what depends on the free assets moves by rounding alone
+                terms = largest + abs(lines[1, _ONES]) + most * np.abs(slope[_HEAD:k]).max(initial=0.0)
+                slope[others:][np.abs(slope[others:]) <= _STILL * terms] = 0.0
             # what falls gets to its upper mark in the past: the later of both is the one that counts
             np.subtract(low, value, when)
             np.divide(when, slope, when)
@@ -460,7 +467,9 @@ class ActiveSet:
         first = int(np.argmin(length))
         if not np.isfinite(length[first]):
             gains = c[1] * (ahead if np.isfinite(ahead) else 1.0)
-            if direction @ gains > _NOTHING * (np.abs(direction) @ (np.abs(gains) + np.abs(c[0]))):
+            rounding = _STILL * float(self.covariance.diagonal().max()) * float(np.abs(self.x).max())
+            terms = _NOTHING * (np.abs(gains) + np.abs(c[0])) + rounding
+            if direction @ gains > np.abs(direction) @ terms:
                 raise InvalidArgument(
                     "the covariance has a direction without risk and nothing bounds the holdings along it",
                     argument="covariance",

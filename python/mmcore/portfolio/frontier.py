@@ -235,7 +235,7 @@ class Frontier(_Drawn):
         m = g - nu
         wrong = np.where(at == 0.0, np.abs(m), np.maximum(at * m, 0.0))
         wrong[fixed] = 0.0
-        scale = problem.scale(x, g, nu, returns, risk_aversion)
+        scale = problem.scale(x, g, nu, returns, risk_aversion, np.flatnonzero(at == 0.0))
         residual = _share(wrong, scale)
         if not residual <= _RESIDUAL:
             raise NoConvergence(

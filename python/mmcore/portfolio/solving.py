@@ -416,20 +416,29 @@ class MeanVariance:
         return g
 
     def scale(
-        self, x: Floats, gradient: Floats, multiplier: float, returns: Floats | None, risk_aversion: float
+        self,
+        x: Floats,
+        gradient: Floats,
+        multiplier: float,
+        returns: Floats | None,
+        risk_aversion: float,
+        free: Any = (),
     ) -> Floats:
         """Size of the terms of each optimality condition, by which its violation is measured.
 
         A portfolio without risk cancels them all: then a thousandth of what they could be at most; and where
-        it is a riskless asset, what a change of all that is held would make of an asset's own term.
+        it is a riskless asset, what a change of all that is held would make of an asset's own term, or of
+        that of the free assets that the multiplier is read from.
         """
-        deviation = np.sqrt(np.maximum(self.covariance.diagonal(), 0.0))
-        most = risk_aversion * float(deviation.max()) * float(deviation @ np.abs(x))
+        variances = np.maximum(self.covariance.diagonal(), 0.0)
+        deviation, held = np.sqrt(variances), np.abs(x)
+        most = risk_aversion * float(deviation.max()) * float(deviation @ held)
         size = float(np.abs(gradient).max()) + abs(multiplier)
         if returns is not None:
             size += float(np.abs(returns).max())
-        own = risk_aversion * np.maximum(self.covariance.diagonal(), 0.0) * float(np.abs(x).max())
-        return np.asarray(np.maximum(own, max(size, 1e-3 * most)))
+        own = risk_aversion * float(held.max()) * variances
+        read = own[free].min() if self.budget is not None and len(free) else 0.0
+        return np.asarray(np.maximum(own, max(size, 1e-3 * most, read)))
 
     def _level(self, values: Floats, free: Any) -> float:
         """Mean of what free assets say of the budget's multiplier, by the digits that each of them has."""
@@ -897,7 +906,7 @@ class MeanVariance:
             nu = self._level(g[free] + slope_left[free], free)
         m = g - nu
         wrong = np.maximum(np.maximum(-slope_right - m, m + slope_left), 0.0)
-        scale = self.scale(x, g, nu, returns, risk_aversion)
+        scale = self.scale(x, g, nu, returns, risk_aversion, free)
         residual = _share(wrong, scale)
         low, high = work.nodes[0], work.nodes[-1]
         size = float(np.abs(x).max()) or 1.0
@@ -908,7 +917,10 @@ class MeanVariance:
                 abs(float(x.sum()) - self.budget) / (abs(self.budget) + float(np.abs(x).sum()) or 1.0),
             )
         if not residual <= _RESIDUAL:
-            refuse(self.covariance)
+            if refuse(self.covariance) and not self.singular:
+                # which two small pivots in a row may hide
+                self.singular, self._set = True, None
+                return self._active(returns, risk_aversion, None)
             raise NoConvergence(
                 f"the answer's residual is {residual:.1e}: the covariance is too ill-conditioned"
             )
