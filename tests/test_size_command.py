@@ -2,6 +2,9 @@
 
 import gzip
 import json
+import re
+import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -99,11 +102,29 @@ def test_alone_it_says_what_there_is():
     assert all(name in ran.output for name in ("eoq", "rebalance-band", "order-up-to", "Examples:"))
 
 
-def test_every_example_runs():
-    from mmcore.cli.size import EXAMPLES
+def shown():
+    """The commands of the help of `mmcore size` and of each command below it, and of the documents."""
+    from mmcore.cli.size import command
 
-    for line in EXAMPLES.strip().splitlines():
-        ran = size(*line.split()[2:])
+    helps = {"size": size("--help"), **{name: size(name, "--help") for name in command.commands}}
+    for name, ran in helps.items():
+        lines = [line.strip() for line in ran.output.partition("Examples:")[2].splitlines()]
+        lines = [line for line in lines if line]
+        assert lines, name
+        assert all(line.startswith(f"mmcore size{' ' + name if name != 'size' else ''} ") for line in lines)
+        yield from lines
+    for page in (Path(__file__).parents[1] / "docs").glob("*.md"):
+        for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.S):
+            yield from (line for line in block.splitlines() if line.startswith("mmcore size "))
+
+
+def test_every_command_that_is_shown_runs(returns, monkeypatch):
+    path, _ = returns
+    monkeypatch.chdir(path.parent)
+    lines = list(shown())
+    assert any("returns.csv" in line for line in lines)  # a document's
+    for line in lines:
+        ran = size(*shlex.split(line, comments=True)[2:])
         assert ran.exit_code == 0, (line, ran.output)
 
 
@@ -128,6 +149,44 @@ def test_portfolios_from_a_file(returns, tmp_path):
     np.testing.assert_allclose(list(found["weights"].values()), expected.weights, rtol=1e-12)
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert "conditions of optimality hold" in size("mean-variance", path).output
+
+
+def test_limits_of_groups_and_of_single_assets(returns, tmp_path):
+    pytest.importorskip("piqp")
+    path, table = returns
+    options = ("--risk-aversion", 1, "--cap", "C:0.3", "--group", "A, C:0.4:", "--group", "B,C::0.7")
+    found = told("mean-variance", path, *options)
+    weights = found["weights"]
+    assert weights["C"] == 0.3
+    assert weights["A"] + weights["C"] >= 0.4 - 1e-15
+    assert weights["B"] + weights["C"] == pytest.approx(0.7, abs=1e-15)
+    expected = mm.mean_variance(
+        *(np.cov(table, rowvar=False), table.mean(axis=0), 1.0),
+        lower=0.0,
+        upper=[1.0, 1.0, 0.3],
+        groups={"A, C": ([0, 2], 0.4, None), "B, C": ([1, 2], None, 0.7)},
+    )
+    assert list(weights.values()) == pytest.approx(expected.weights, abs=1e-14)
+    assert found["groups"] == pytest.approx(expected.constraint_multipliers)
+    told_of = size("mean-variance", path, *options).output
+    assert "B, C: 0.7000 together, a limit that binds." in told_of
+    assert "A, C: 0.6000 together." in told_of
+    pytest.importorskip("matplotlib")
+    told("mean-variance", path, *options, "--plot", tmp_path / "frontier.png")
+    assert (tmp_path / "frontier.png").stat().st_size > 5000
+
+
+def test_a_cap_alone_needs_no_other_solver(returns):
+    path, _ = returns
+    assert told("mean-variance", path, "--risk-aversion", 1, "--cap", "C:0.3")["weights"]["C"] == 0.3
+
+
+def test_a_schedule_without_aversion_has_no_half_life():
+    given = ("execution", "--quantity", 100, "--horizon", 4, "--sigma", 1, "--temporary", 0.1)
+    plain = size(*given).output
+    assert "inf" not in plain
+    assert "no aversion to risk hurries it." in " ".join(plain.split())
+    assert "falls by e in" in " ".join(size(*given, "--risk-aversion", 0.01).output.split())
 
 
 HEAD = "date,AAA,BBB,CCC\n"
@@ -204,9 +263,25 @@ def test_schedules(tmp_path):
         (("mean-variance", "--target-return", 5), "error: --target-return must be at most"),
         (
             ("mean-variance", "--upper", 0.1),
-            "--lower and --upper must let the weights sum to 1: those of 8 assets sum to 0 to 0.8",
+            "--lower, --upper and --cap must let the weights sum to 1: those of 8 assets sum to 0 to 0.8",
         ),
         (("mean-variance", "--lower", 2), "error: --lower[0] must be"),
+        (("mean-variance", "--cap", "X:0.1"), "--cap X:0.1: no asset 'X'; there are asset 1, asset 2"),
+        (("mean-variance", "--cap", "asset 1"), "--cap must be ASSET:MOST, got 'asset 1'"),
+        (("mean-variance", "--cap", "asset 1:"), "--cap must be ASSET:MOST, got 'asset 1:'"),
+        (("mean-variance", "--cap", "asset 1,asset 2:1"), "--cap must be ASSET:MOST, got"),
+        (("mean-variance", "--cap", "asset 1:nan"), "--cap must be ASSET:MOST, got"),
+        (
+            ("mean-variance", "--cap", "asset 1:0.1", "--cap", "asset 1:0.2"),
+            "--cap asset 1:0.2: the same twice",
+        ),
+        (("mean-variance", "--group", "asset 1:0.1"), "--group must be ASSETS:LEAST:MOST, got 'asset 1:0.1'"),
+        (("mean-variance", "--group", "asset 1,asset 1::1"), "--group asset 1,asset 1::1: the same twice"),
+        (("mean-variance", "--group", "asset 1:1:0"), "must have a low side that is at most its high side"),
+        (
+            ("mean-variance", "--upper", 0.12, "--cap", "asset 1:0.1"),
+            "--lower, --upper and --cap must let the weights sum to 1: those of 8 assets sum to 0 to 0.94",
+        ),
         (
             ("eoq", "--demand", 5, "--order-cost", 1, "--holding-cost", 1, "--production-rate", 4),
             "error: --production-rate must be above demand, got 4",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ mmcore size rebalance-band --turnover 0.05 --cost 3 --sigma 2 --risk-aversion 1e
 mmcore size newsvendor --demand normal:120,10 --holding-cost 2 --stockout-cost 18
 mmcore size order-up-to --demand poisson:20 --holding-cost 1 --stockout-cost 9 --order-cost 64
 mmcore size mean-variance --target-risk 0.011
+mmcore size mean-variance --risk-aversion 5 --cap 'asset 1:0.1' --group 'asset 7,asset 8:0.2:0.4'
 mmcore size execution --quantity 1e6 --horizon 5 --sigma 0.95 --temporary 2.5e-6 --risk-aversion 1e-7
 mmcore size execution --quantity 100 --horizon 4 --periods 4 --most 40 --sigma 1 --temporary 0.1
 """
@@ -72,6 +74,7 @@ MEAN_VARIANCE = (
     Parameter("lower", float, 0.0, doc="least weight of each asset; -inf for none"),
     Parameter("upper", float, 1.0, doc="largest weight of each asset; inf for none"),
 )
+LIMITS: dict[str, Any] = {"cls": Option, "group": "Portfolio", "multiple": True}
 EXECUTION = (
     Parameter("quantity", float, unit="units", doc="to sell; negative to buy"),
     _positive("horizon", unit="time", doc="time to trade in"),
@@ -347,17 +350,37 @@ def _law(demand: Any) -> str:
 @click.argument("path", required=False, type=click.Path(exists=True, dir_okay=False))
 @parameter_options(MEAN_VARIANCE, "Portfolio")
 @click.option(
+    "--cap",
+    "caps",
+    metavar="ASSET:MOST",
+    help="largest weight of one asset, in place of --upper; may be given again",
+    **LIMITS,
+)
+@click.option(
+    "--group",
+    "groups",
+    metavar="ASSETS:LEAST:MOST",
+    help="limits of the sum of some assets, listed with commas; either may be left empty; may be given again",
+    **LIMITS,
+)
+@click.option(
     "--plot", cls=Option, group="Output", metavar="FILE", help="draw the frontier (.png, .pdf, .svg)"
 )
 @json_option
-def mean_variance(path: str | None, plot: str | None, as_json: bool, **given: Any) -> int:
+def mean_variance(
+    path: str | None,
+    caps: tuple[str, ...],
+    groups: tuple[str, ...],
+    plot: str | None,
+    as_json: bool,
+    **given: Any,
+) -> int:
     """Choose a portfolio by mean and variance, within bounds, fully invested.
 
     PATH is a CSV file of returns, 0.01 for 1 %: a line of names, then a row for each period with a number for
     each asset. A first column of dates is passed over, a gap is refused. Without a file a market of eight
     assets is made up.
     """
-    from ..portfolio import efficient_frontier
     from ..portfolio import mean_variance as solve
     from .returns import read_returns
     from .screen import heading, number, paragraph, print_json, table
@@ -366,20 +389,27 @@ def mean_variance(path: str | None, plot: str | None, as_json: bool, **given: An
     names, returns = read_returns(path) if path is not None else _made_up()
     covariance, mean = np.cov(returns, rowvar=False), returns.mean(axis=0)
     chosen = _given(MEAN_VARIANCE, given)
-    bounds = {"lower": chosen.pop("lower", 0.0), "upper": chosen.pop("upper", 1.0)}
+    limits: dict[str, Any] = {
+        "lower": np.full(len(names), chosen.pop("lower", 0.0)),
+        "upper": np.full(len(names), chosen.pop("upper", 1.0)),
+    }
     if "risk_aversion" in chosen and len(chosen) > 1:
         raise click.UsageError("give a risk aversion or one target", click.get_current_context())
-    least, most = (len(names) * bound for bound in bounds.values())
+    for (asset,), most in _limits("--cap", "ASSET:MOST", caps, names).values():
+        limits["upper"][asset] = most
+    sums = _limits("--group", "ASSETS:LEAST:MOST", groups, names)
+    if sums:
+        limits["groups"] = sums
+    least, most = limits["lower"].sum(), limits["upper"].sum()
     if least <= most and not least <= 1.0 <= most:
         raise click.UsageError(
-            "--lower and --upper must let the weights sum to 1: those of "
+            "--lower, --upper and --cap must let the weights sum to 1: those of "
             f"{len(names)} assets sum to {least:g} to {most:g}",
             click.get_current_context(),
         )
-    found = solve(covariance, mean, **bounds, **chosen)
-    frontier = efficient_frontier(covariance, mean, **bounds) if plot is not None else None
-    if frontier is not None:
-        _frontier_picture(str(plot), frontier, found, names)
+    found = solve(covariance, mean, **limits, **chosen)
+    if plot is not None:
+        _frontier_picture(plot, _frontier(covariance, mean, limits), found, names)
     told = {
         "expected_return": found.expected_return,
         "risk": found.risk,
@@ -388,7 +418,8 @@ def mean_variance(path: str | None, plot: str | None, as_json: bool, **given: An
     }
     if as_json:
         weights = dict(zip(names, found.weights.tolist(), strict=True))
-        print_json({**told, "weights": weights, "active": found.active.tolist(), "plot": plot})
+        binding = {"groups": found.constraint_multipliers} if sums else {}
+        print_json({**told, "weights": weights, "active": found.active.tolist(), **binding, "plot": plot})
         return 0
     heading("Portfolio", f"{len(names)} assets, {len(returns):,} periods")
     words = {-1: "at its lower bound", 0: "", 1: "at its upper bound"}
@@ -397,6 +428,12 @@ def mean_variance(path: str | None, plot: str | None, as_json: bool, **given: An
         (names[i], f"{found.weights[i]:.4f}", f"{mean[i]:.3g}", words[int(found.active[i])]) for i in order
     ]
     table(["asset", "weight", "mean return", ""], rows, left=(0, 3))
+    for name, (members, _, _) in sums.items():
+        bound = f"groups[{name!r}]" in found.constraint_multipliers
+        paragraph(
+            f"{name}: {found.weights[members].sum():.4f} together"
+            + (", a limit that binds." if bound else ".")
+        )
     if not chosen:
         paragraph(
             "Without --risk-aversion, --target-return or --target-risk λ is 1, which minds the risk of a "
@@ -442,9 +479,11 @@ def execution(plot: str | None, as_json: bool, **given: Any) -> int:
     rows = np.unique(np.linspace(0, len(found.times) - 1, 11).astype(int))
     cells = [(f"{found.times[i]:g}", f"{found.holdings[i]:,.1f}") for i in rows]
     table(["time", "held"], cells, left=())
+    falls = "no aversion to risk hurries it"
+    if math.isfinite(found.half_life):
+        falls = f"what is held falls by e in {number(found.half_life)}"
     paragraph(
-        f"Expected cost {number(found.expected_cost, 8)}, standard deviation {number(found.std, 8)}; what is "
-        f"held falls by e in {number(found.half_life)}."
+        f"Expected cost {number(found.expected_cost, 8)}, standard deviation {number(found.std, 8)}; {falls}."
     )
     if plot is not None:
         paragraph(plot)
@@ -454,6 +493,46 @@ def execution(plot: str | None, as_json: bool, **given: Any) -> int:
 def _writable(option: str, path: str | None) -> None:
     if path is not None and (allowed := unwritable(Path(path))):
         raise click.UsageError(f"{option} must be {allowed}, got '{path}'", click.get_current_context())
+
+
+def _limits(option: str, form: str, texts: tuple[str, ...], names: list[str]) -> dict[str, Any]:
+    """Read limits such as ``A,B:0.1:0.4``: by the assets' names, their places and the sides; empty: None."""
+    ctx = click.get_current_context()
+    sides = form.count(":")
+    found: dict[str, Any] = {}
+    for text in texts:
+        listed, *ends = text.rsplit(":", sides)
+        assets = [name.strip() for name in listed.split(",")]
+        try:
+            values = [float(end) if end.strip() or sides == 1 else None for end in ends]
+        except ValueError:
+            values = []
+        if (
+            len(values) != sides
+            or any(map(math.isnan, filter(None, values)))
+            or (sides == 1 and len(assets) > 1)
+        ):
+            raise click.UsageError(f"{option} must be {form}, got '{text}'", ctx)
+        if strange := [name for name in assets if name not in names]:
+            raise click.UsageError(
+                f"{option} {text}: no asset '{strange[0]}'; there are {', '.join(names)}", ctx
+            )
+        if len(set(assets)) < len(assets) or ", ".join(assets) in found:
+            raise click.UsageError(f"{option} {text}: the same twice", ctx)
+        found[", ".join(assets)] = ([names.index(name) for name in assets], *values)
+    return found
+
+
+def _frontier(covariance: NDArray[np.float64], mean: NDArray[np.float64], limits: dict[str, Any]) -> Any:
+    """The frontier to draw: all of it, or points where limits of groups leave no chain of lines."""
+    from ..portfolio import MeanVariance, efficient_frontier
+
+    if "groups" not in limits:
+        return efficient_frontier(covariance, mean, **limits)
+    problem = MeanVariance(covariance, **limits)
+    least = problem.solve().weights @ mean
+    most = problem.solve(mean, risk_aversion=1e-6).expected_return
+    return efficient_frontier(covariance, mean, targets=np.linspace(least, most, 40), **limits)
 
 
 def _made_up() -> tuple[list[str], NDArray[np.float64]]:

@@ -36,7 +36,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg.blas import daxpy, ddot, dgemv, dnrm2, dscal, dtrsv
 from scipy.linalg.lapack import dpotrf, dpotrs, dpstrf
 
-from ..errors import InvalidArgument, NoConvergence, Unsupported
+from ..errors import InvalidArgument, NoConvergence
 from .active_set import _PIVOT, ActiveSet
 from .constrained import Constrained
 from .constraints import Rows
@@ -723,13 +723,17 @@ class MeanVariance:
             block = block + (float(self.covariance.diagonal().mean()) or 1.0)
         deviation = np.sqrt(np.maximum(block.diagonal(), 0.0))
         deviation[deviation == 0.0] = 1.0
-        order, rank = dpstrf(block / np.outer(deviation, deviation), tol=_PIVOT)[1:3] if len(loose) else ([], 0)
+        order, rank = (
+            dpstrf(block / np.outer(deviation, deviation), tol=_PIVOT)[1:3] if len(loose) else ([], 0)
+        )
         order = np.asarray(order, dtype=np.intp) - 1
         kept, over = order[:rank], order[rank:]
         self._loose, self._idle = loose[kept], loose[over]
         self._riskless = np.zeros((len(over), n))
         self._riskless[np.arange(len(over)), self._idle] = 1.0
-        self._riskless[:, self._loose] = -np.linalg.solve(block[np.ix_(kept, kept)], block[np.ix_(kept, over)]).T
+        self._riskless[:, self._loose] = -np.linalg.solve(
+            block[np.ix_(kept, kept)], block[np.ix_(kept, over)]
+        ).T
 
     def _refuse_earnings(self, returns: Floats) -> None:
         """Refuse returns of which a direction without risk, and without bounds, earns any."""
