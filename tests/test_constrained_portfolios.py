@@ -229,7 +229,7 @@ def test_units_and_order_change_nothing(problem, order):
     feasible=st.booleans(),
 )
 def test_trades_too_dear_for_the_digits_of_a_holding(n, seed, power, risk_aversion, feasible):
-    """Each trade is the square of what the gradient exceeds the budget's multiplier by; together they meet it."""
+    """A trade is the square of the gradient less the multiplier; all together meet the budget."""
     covariance, returns, holdings = market(n, seed)
     lacking = 0.0 if feasible else 0.05
     holdings = holdings - lacking / n

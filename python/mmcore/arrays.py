@@ -1,21 +1,44 @@
-"""Arguments that are a number or an array of numbers: one check, one wording."""
+"""Arguments that are numbers, or arrays of them: one check, one wording."""
 
 from __future__ import annotations
 
 import math
+import reprlib
+import sys
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .errors import InvalidArgument
 
-__all__ = ["LARGEST", "SMALLEST", "number", "numbers", "plain", "together"]
+__all__ = ["LARGEST", "SMALLEST", "finite", "number", "numbers", "plain", "real", "together", "whole"]
 
 SMALLEST, LARGEST = 1e-60, 1e60
 """Sizes of numbers that are allowed: products and quotients of some stay within the range of doubles."""
 
 
-def numbers(name: str, value: Any, low: float = 0.0, high: float = math.inf, *, open_low: bool = True) -> Any:
+def _floats(value: Any, kinds: str) -> NDArray[np.float64] | None:
+    """Return an array of floats, the same where it is one; None for what is of no such kind."""
+    try:
+        given = np.asarray(value)
+        # O: fractions, decimals, large integers; None would become NaN
+        if given.dtype.kind in kinds and value is not None:
+            return given.astype(np.float64, copy=False)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    return None
+
+
+def numbers(
+    name: str,
+    value: Any,
+    low: float = 0.0,
+    high: float = math.inf,
+    *,
+    open_low: bool = True,
+    any_size: bool = False,
+) -> Any:
     """Return a float or an array of floats, finite and within bounds; or raise.
 
     Numbers beyond 1e60, and below 1e-60 where they have to be > 0, are refused: nothing that is computed of
@@ -29,6 +52,8 @@ def numbers(name: str, value: Any, low: float = 0.0, high: float = math.inf, *, 
         What was given: booleans, text and complex numbers are refused.
     low, high : float
         Bounds; `low` itself is allowed where `open_low` is false, `high` always.
+    any_size : bool
+        Whether all that doubles hold is allowed within the bounds.
 
     Raises
     ------
@@ -43,28 +68,23 @@ def numbers(name: str, value: Any, low: float = 0.0, high: float = math.inf, *, 
     Traceback (most recent call last):
     mmcore.errors.InvalidArgument: demand[1] must be finite numbers > 0, got nan
     """
-    array = None
-    try:
-        given = np.asarray(value)
-        if given.dtype.kind in "iufO":
-            array = given.astype(np.float64, copy=False)
-    except (TypeError, ValueError, OverflowError):
-        pass
+    array = _floats(value, "iufO")
     strict = open_low and low == 0.0  # what is divided by
+    smallest, largest = (math.ulp(0.0), sys.float_info.max) if any_size else (SMALLEST, LARGEST)
     if array is not None:
         # one pass each for the extremes; NaN comes out of both
         least, most = (array.min(), array.max()) if array.size else (1.0, 1.0)
-        bottom = SMALLEST if strict else max(low, -LARGEST)
+        bottom = smallest if strict else max(low, -largest)
         above = least > bottom if open_low and not strict else least >= bottom
-        if array.size == 0 or (above and most <= min(high, LARGEST)):
+        if array.size == 0 or (above and most <= min(high, largest)):
             return float(array) if array.ndim == 0 else array
     allowed = f"{'>' if open_low else '>='} {low:g}" if low > -math.inf else ""
     if high < math.inf:
         allowed = f"{allowed} and <= {high:g}" if allowed else f"<= {high:g}"
     noun, index, first = "a finite number", None, value
     if array is not None and array.ndim:
-        good = ((array > low) if open_low else (array >= low)) & (array <= high) & (np.abs(array) <= LARGEST)
-        good &= (array >= SMALLEST) if strict else True
+        good = ((array > low) if open_low else (array >= low)) & (array <= high) & (np.abs(array) <= largest)
+        good &= (array >= smallest) if strict else True
         noun, index = "finite numbers", int(np.argmin(good))
         first = float(array.flat[index])
     beyond = array is not None and low <= (size := float(array.flat[index or 0])) <= high
@@ -74,7 +94,13 @@ def numbers(name: str, value: Any, low: float = 0.0, high: float = math.inf, *, 
 
 
 def number(
-    name: str, value: Any, low: float = 0.0, high: float = math.inf, *, open_low: bool = True
+    name: str,
+    value: Any,
+    low: float = 0.0,
+    high: float = math.inf,
+    *,
+    open_low: bool = True,
+    any_size: bool = False,
 ) -> float:
     """Return one float, as :func:`numbers`; arrays are refused.
 
@@ -84,10 +110,59 @@ def number(
     Traceback (most recent call last):
     mmcore.errors.InvalidArgument: order_cost must be one number, got [1.0]
     """
-    found = numbers(name, value, low, high, open_low=open_low)
+    found = numbers(name, value, low, high, open_low=open_low, any_size=any_size)
     if np.ndim(found):
         raise InvalidArgument(argument=name, value=value, allowed="one number")
     return float(found)
+
+
+def whole(name: str, value: Any, low: int) -> int:
+    """Return an integer that is `low` or more, or raise.
+
+    Examples
+    --------
+    >>> whole("threads", 1.5, 1)
+    Traceback (most recent call last):
+    mmcore.errors.InvalidArgument: threads must be an integer >= 1, got 1.5
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
+        raise InvalidArgument(argument=name, value=value, allowed=f"an integer >= {low}")
+    return int(value)
+
+
+def real(name: str, value: Any, allowed: str = "an array of real numbers") -> NDArray[np.float64]:
+    """Return an array as float64, infinite values among them, without a copy where it is one; or raise.
+
+    Examples
+    --------
+    >>> real("rewards", [[1.0, 2.0], [3.0]])
+    Traceback (most recent call last):
+    mmcore.errors.InvalidArgument: rewards must be an array of real numbers, got [[1.0, 2.0], [3.0]]
+    """
+    array = _floats(value, "biufO")
+    if array is None:
+        told = f"{name} must be {allowed}, got {reprlib.repr(value)}"
+        raise InvalidArgument(told, argument=name, value=value, allowed=allowed)
+    return array
+
+
+def finite(name: str, value: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return a copy as float64 of the given shape, all finite; or raise.
+
+    Examples
+    --------
+    >>> finite("terminal", [1.0, float("nan")], (2,))
+    Traceback (most recent call last):
+    mmcore.errors.InvalidArgument: terminal[1] must be finite, got nan
+    """
+    array = np.array(real(name, value), order="C")
+    if array.shape != shape:
+        raise InvalidArgument(argument=name, value=array.shape, allowed=f"of shape {shape}")
+    wrong = np.flatnonzero(~np.isfinite(array))
+    if wrong.size:
+        at = int(wrong[0])
+        raise InvalidArgument(argument=name, value=float(array.flat[at]), allowed="finite", index=at)
+    return array
 
 
 def together(**arrays: Any) -> tuple[int, ...]:

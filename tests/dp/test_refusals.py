@@ -162,7 +162,7 @@ def test_models(make, words):
         ({"progress": 3}, "progress must be a function of (pass, residual, gap), or None, got 3"),
         ({"tol": "a"}, "tol must be a finite number > 0, got 'a'"),
         ({"tol": np.nan}, "tol must be a finite number > 0, got nan"),
-        ({"tol": [1e-3, 1e-3]}, "tol must be a finite number > 0, got [0.001, 0.001]"),
+        ({"tol": [1e-3, 1e-3]}, "tol must be one number, got [0.001, 0.001]"),
         ({"tol": np.float64(-1.0)}, "tol must be a finite number > 0, got -1.0"),
         ({"max_iterations": 1.5}, "max_iterations must be an integer >= 1, got 1.5"),
         ({"max_iterations": "3"}, "max_iterations must be an integer >= 1, got '3'"),

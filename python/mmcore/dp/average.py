@@ -25,10 +25,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import whole
 from ..bellman import span
 from ..errors import InvalidArgument, ModelWarning, NoConvergence
 from ..parameters import expect
-from .checks import tolerance, whole
+from .checks import tolerance
 from .mdp import MDP
 from .multichain import Chains, Found, solve_by_components
 from .solution import Solution

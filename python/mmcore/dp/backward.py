@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import finite, real, whole
 from ..errors import InvalidArgument, NoConvergence
 from .certificate import margins
-from .checks import finite, numbers, tolerance, whole
+from .checks import tolerance
 from .matrix_free import MatrixFree
 from .mdp import MDP
 from .solution import Solution
@@ -198,7 +199,7 @@ def _models(
     if callable(rewards):
         reward_at = rewards
     else:
-        table = numbers("rewards", rewards)
+        table = real("rewards", rewards)
         if table.ndim == 3 and table.shape[0] != horizon:
             raise InvalidArgument(
                 argument="rewards",

@@ -25,9 +25,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import real, whole
 from ..errors import CapacityError, InvalidArgument
 from ..parameters import expect
-from .checks import numbers, whole
 from .mdp import MDP
 from .solution import Solution
 
@@ -62,7 +62,7 @@ class Grid:
     outside: str = "error"
 
     def __post_init__(self) -> None:
-        points = np.array(numbers("points", self.points, "two or more finite numbers, ascending"))
+        points = np.array(real("points", self.points, "two or more finite numbers, ascending"))
         if (
             points.ndim != 1
             or points.size < 2
@@ -204,7 +204,7 @@ class Space:
         """Broadcast what a transition says of one axis."""
         try:
             if self.grids[k] is not None:
-                part = numbers("what transition(x, a, w) returns", part)
+                part = real("what transition(x, a, w) returns", part)
             return np.broadcast_to(np.asarray(part), shape)
         except InvalidArgument:
             raise
@@ -371,7 +371,7 @@ class Functions:
                 raise InvalidArgument(argument=argument, value=function, allowed="a function of (x, a, w)")
         k = len(self.shocks)
         self.function = probabilities if callable(probabilities) else None
-        self.fixed = None if callable(probabilities) else numbers("probabilities", probabilities)
+        self.fixed = None if callable(probabilities) else real("probabilities", probabilities)
         if self.fixed is not None and self.fixed.shape != (k,):
             raise InvalidArgument(
                 argument="probabilities", value=self.fixed.shape, allowed=f"of shape ({k},)"
@@ -468,7 +468,7 @@ def _call(name: str, function: Callable[..., Any], given: Any, arguments: str, s
 
 def _broadcast(name: str, arguments: str, shape: tuple[int, ...], value: Any) -> Floats:
     """Broadcast what a function returned over states, actions and shocks."""
-    array = numbers(f"what {name}({arguments}) returns", value)
+    array = real(f"what {name}({arguments}) returns", value)
     try:
         return np.broadcast_to(array, shape)
     except ValueError:

@@ -1,9 +1,7 @@
-"""What arguments of dynamic programs must be, and the words where they are not."""
+"""What a dynamic program must be, and the words where it is not."""
 
 from __future__ import annotations
 
-import math
-import reprlib
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -11,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import number, real
 from ..bellman import Pairs
 from ..errors import InvalidArgument, ModelWarning
 
-__all__ = ["called_back", "checked", "discounts", "finite", "number", "numbers", "tolerance", "whole"]
+__all__ = ["called_back", "checked", "discounts", "tolerance"]
 
 OFF = 1e-12  # of a row's sum from one, up to which nobody is told
 
@@ -22,60 +21,6 @@ Floats = NDArray[np.float64]
 
 # Codes of bellman.h
 FIRST, ROW, COLUMN, PROBABILITY, SUM, REWARD, INFEASIBLE = range(1, 8)
-
-
-def numbers(argument: str, value: Any, allowed: str = "an array of real numbers") -> Floats:
-    """Return an array as float64, without a copy where it is one; or raise.
-
-    Examples
-    --------
-    >>> numbers("rewards", [[1.0, 2.0], [3.0]])
-    Traceback (most recent call last):
-    mmcore.errors.InvalidArgument: rewards must be an array of real numbers, got [[1.0, 2.0], [3.0]]
-    """
-    try:
-        array = np.asarray(value)
-        if value is not None and array.dtype.kind in "biufO":  # O: fractions, decimals, large integers
-            return np.asarray(array, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
-        pass
-    raise InvalidArgument(
-        f"{argument} must be {allowed}, got {reprlib.repr(value)}",
-        argument=argument,
-        value=value,
-        allowed=allowed,
-    )
-
-
-def number(argument: str, value: Any, low: float = -math.inf, open_low: bool = False) -> float:
-    """Return a finite number within its bound, or raise.
-
-    Examples
-    --------
-    >>> number("tol", "a", 0.0, open_low=True)
-    Traceback (most recent call last):
-    mmcore.errors.InvalidArgument: tol must be a finite number > 0, got 'a'
-    """
-    allowed = "a finite number" + ("" if low == -math.inf else f" {'>' if open_low else '>='} {low:g}")
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise InvalidArgument(argument=argument, value=value, allowed=allowed)
-    if not math.isfinite(value) or value < low or (open_low and value == low):
-        raise InvalidArgument(argument=argument, value=value, allowed=allowed)
-    return float(value)
-
-
-def whole(argument: str, value: Any, low: int) -> int:
-    """Return an integer that is `low` or more, or raise.
-
-    Examples
-    --------
-    >>> whole("threads", 1.5, 1)
-    Traceback (most recent call last):
-    mmcore.errors.InvalidArgument: threads must be an integer >= 1, got 1.5
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < low:
-        raise InvalidArgument(argument=argument, value=value, allowed=f"an integer >= {low}")
-    return int(value)
 
 
 def called_back(progress: Any) -> None:
@@ -86,28 +31,9 @@ def called_back(progress: Any) -> None:
         )
 
 
-def finite(argument: str, value: ArrayLike, shape: tuple[int, ...]) -> Floats:
-    """Return a copy as float64 of the given shape, all finite; or raise.
-
-    Examples
-    --------
-    >>> finite("terminal", [1.0, float("nan")], (2,))
-    Traceback (most recent call last):
-    mmcore.errors.InvalidArgument: terminal[1] must be finite, got nan
-    """
-    array = np.array(numbers(argument, value), order="C")
-    if array.shape != shape:
-        raise InvalidArgument(argument=argument, value=array.shape, allowed=f"of shape {shape}")
-    wrong = np.flatnonzero(~np.isfinite(array))
-    if wrong.size:
-        at = int(wrong[0])
-        raise InvalidArgument(argument=argument, value=float(array.flat[at]), allowed="finite", index=at)
-    return array
-
-
 def discounts(value: ArrayLike, n_states: int) -> Floats:
     """Return one discount as an array of one, or one for each state; or raise."""
-    array = np.array(numbers("discount", value, "a number, or one for each state"), ndmin=1)
+    array = np.array(real("discount", value, "a number, or one for each state"), ndmin=1)
     if array.shape not in ((1,), (n_states,)):
         raise InvalidArgument(
             argument="discount", value=array.shape, allowed=f"a number, or of shape ({n_states},)"
@@ -125,8 +51,8 @@ def discounts(value: ArrayLike, n_states: int) -> Floats:
 
 
 def tolerance(tol: float) -> float:
-    """Return a tolerance, or raise."""
-    return number("tol", tol, 0.0, open_low=True)
+    """Return a tolerance, of any size that rounding may be of, or raise."""
+    return number("tol", tol, any_size=True)
 
 
 def _warn_of_sums(pairs: Pairs, found: dict[str, Any], words: Callable[[int, int], str]) -> None:

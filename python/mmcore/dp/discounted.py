@@ -27,9 +27,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.blas import daxpy
 
+from ..arrays import whole
 from ..bellman import Rows, eliminate, span
 from ..errors import InvalidArgument, NoConvergence
-from .checks import called_back, tolerance, whole
+from .checks import called_back, tolerance
 from .solution import Solution
 
 if TYPE_CHECKING:

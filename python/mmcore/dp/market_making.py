@@ -48,11 +48,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import number, real, whole
 from ..errors import CapacityError, InvalidArgument, NoConvergence, Unsupported
 from ..market_making import InventoryChain, Regimes
 from ..models.model import Floats, Model
 from ..parameters import expect
-from .checks import number, numbers, whole
+from .checks import tolerance
 from .solution import Solution
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ _MOST_TESTED = 1 << 26  # offers, states and steps: beyond, no action of a finit
 
 def _column(name: str, given: ArrayLike, length: int | None = None) -> Floats:
     """One number or more as an array that nobody writes to, of that length where there is one."""
-    array = np.array(numbers(name, given, "finite numbers, at least one"), ndmin=1)
+    array = np.array(real(name, given, "finite numbers, at least one"), ndmin=1)
     if array.ndim != 1 or not array.size or not np.isfinite(array).all():
         raise InvalidArgument(argument=name, value=given, allowed="finite numbers, at least one")
     if length is not None and array.size != length:
@@ -116,7 +117,7 @@ class Offers:
             size = np.full(depth.size, self.size) if np.ndim(self.size) == 0 else self.size
             object.__setattr__(self, "size", _column("size", size, depth.size))
         if self.spread is not None:
-            number("spread", self.spread, 0.0)
+            number("spread", self.spread, open_low=False)
         if (self.rate < 0).any():
             raise InvalidArgument(argument="rate", value=float(self.rate.min()), allowed=">= 0 (1/s)")
         if self.size is not None and not ((self.size >= 1) & (self.size == np.floor(self.size))).all():
@@ -125,8 +126,8 @@ class Offers:
     @classmethod
     def exponential(cls, A: float, k: float, depth: ArrayLike, size: ArrayLike | None = None) -> Offers:
         """Offers that are filled at the rate A exp(-k depth)."""
-        number("A", A, 0.0, open_low=True)
-        number("k", k, 0.0, open_low=True)
+        number("A", A)
+        number("k", k)
         ticks = _column("depth", depth)
         return cls(ticks, A * np.exp(-k * ticks), size)  # type: ignore[arg-type]
 
@@ -152,7 +153,7 @@ class Offers:
         back : sequence of float
             One, two, ... ticks outside.
         """
-        number("spread", spread, 1.0)
+        number("spread", spread, 1.0, open_low=False)
         if improve is not None and spread < 2:
             raise InvalidArgument(
                 argument="improve", value=improve, allowed="None where the spread is one tick"
@@ -206,11 +207,11 @@ class Regime:
             object.__setattr__(self, "ask", self.bid)
         for side in ("bid", "ask"):
             expect(side, getattr(self, side), Offers, "Offers")
-        number("running_penalty", self.running_penalty, 0.0)
+        number("running_penalty", self.running_penalty, open_low=False)
         given = {"spread": self.spread, "bid": self.bid.spread, "ask": self.ask.spread}
         spreads = {name: spread for name, spread in given.items() if spread is not None} or {"spread": 1.0}
         for spread in spreads.values():
-            number("spread", spread, 0.0)
+            number("spread", spread, open_low=False)
         if len(set(spreads.values())) > 1:
             told = ", ".join(f"{name} {spread:g}" for name, spread in spreads.items())
             allowed = "that of the offers of both sides"
@@ -218,7 +219,7 @@ class Regime:
                 f"spread must be {allowed}, got {told}", argument="spread", value=spreads, allowed=allowed
             )
         object.__setattr__(self, "spread", next(iter(spreads.values())))
-        number("drift", self.drift)
+        number("drift", self.drift, -math.inf)
         pair = (
             self.adverse_selection
             if isinstance(self.adverse_selection, tuple)
@@ -229,7 +230,7 @@ class Regime:
                 argument="adverse_selection", value=pair, allowed="a number, or a pair for bid and ask"
             )
         for one in pair:
-            number("adverse_selection", one)
+            number("adverse_selection", one, -math.inf)
         object.__setattr__(self, "adverse_selection", pair)
 
 
@@ -325,10 +326,10 @@ class MarketMakingProblem:
                 value=self.q_max,
                 allowed=f"a multiple of order_size, {self.order_size} lots",
             )
-        number("dt", self.dt, 0.0, True)
+        number("dt", self.dt)
         for name in ("maker_fee", "taker_fee"):
-            number(name, getattr(self, name))
-        number("terminal_penalty", self.terminal_penalty, 0.0)
+            number(name, getattr(self, name), -math.inf)
+        number("terminal_penalty", self.terminal_penalty, open_low=False)
         for name in ("liquidate", "take"):
             expect(name, getattr(self, name), bool, "True or False")
         for name, allowed in (("fills", ("exclusive", "independent")), ("in_flight", ("one", "all"))):
@@ -337,7 +338,7 @@ class MarketMakingProblem:
                     argument=name, value=getattr(self, name), allowed=" or ".join(map(repr, allowed))
                 )
         if self.horizon is not None:
-            number("horizon", self.horizon, 0.0, True)
+            number("horizon", self.horizon)
             steps = self.horizon / self.dt
             if self.discount_rate is not None:
                 raise InvalidArgument(
@@ -358,7 +359,7 @@ class MarketMakingProblem:
                 allowed="a number (s) where terminal_penalty or liquidate make the end count",
             )
         if self.discount_rate is not None:
-            number("discount_rate", self.discount_rate, 0.0, True)
+            number("discount_rate", self.discount_rate)
         self._check_capacity(*self._flying())
         self._parts.update(self._stored())
 
@@ -379,7 +380,7 @@ class MarketMakingProblem:
         change = None
         if count > 1 or self.switching is not None:
             allowed = f"of shape ({count}, {count}), finite"
-            rates = numbers("switching", self.switching, allowed)
+            rates = real("switching", self.switching, allowed)
             if rates.shape != (count, count) or not np.isfinite(rates).all():
                 raise InvalidArgument(argument="switching", value=self.switching, allowed=allowed)
             change = rates * dt
@@ -546,7 +547,7 @@ class MarketMakingProblem:
         InvalidArgument
             An argument is not allowed.
         """
-        number("tol", tol, 0.0, True)
+        tolerance(tol)
         whole("max_iterations", max_iterations, 1)
         begun = time.perf_counter()
         if self.lag:

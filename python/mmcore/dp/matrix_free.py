@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import finite
 from ..bellman import Pairs, Rows
 from .callables import Functions
 from .certificate import Contraction
-from .checks import checked, discounts, finite
+from .checks import checked, discounts
 from .mdp import SUM_TOLERANCE
 from .solution import Solution
 

@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import finite, real
 from ..bellman import Pairs
 from ..errors import InvalidArgument
 from ..parameters import expect
 from .certificate import Contraction
-from .checks import checked, discounts, finite, numbers
+from .checks import checked, discounts
 from .solution import Solution
 
 __all__ = ["MDP"]
@@ -103,7 +104,7 @@ class MDP:
         states: Sequence[object] | None = None,
         actions: Sequence[object] | None = None,
     ) -> None:
-        reward = numbers("rewards", rewards)
+        reward = real("rewards", rewards)
         if (s_indices is None) != (a_indices is None):
             raise InvalidArgument(
                 "s_indices and a_indices go together: give both, or neither for a table of states by actions"
@@ -194,7 +195,7 @@ class MDP:
             ]
             rewards = np.stack(columns, axis=1)
         else:
-            rewards = numbers("R", R)
+            rewards = real("R", R)
             if rewards.shape == (n_states,):
                 rewards = np.repeat(rewards[:, None], n_actions, axis=1)
         if rewards.shape != (n_states, n_actions):
@@ -249,7 +250,7 @@ class MDP:
         InvalidArgument
             Names the state whose action does not exist or is not feasible.
         """
-        numbers("policy", policy, f"integers of shape ({self.n_states},)")
+        real("policy", policy, f"integers of shape ({self.n_states},)")
         actions = np.asarray(policy)
         first, reward = self.pairs.arrays[0], self.pairs.arrays[4]
         if actions.shape != (self.n_states,) or not np.issubdtype(actions.dtype, np.integer):
@@ -289,7 +290,7 @@ class MDP:
         array([6.])
         """
         first, row, column, probability, old, discount = self.pairs.arrays
-        table = numbers("rewards", rewards)
+        table = real("rewards", rewards)
         n, actions = self.n_states, np.diff(first)
         shapes = [(old.size,)] + ([(n, int(actions[0]))] if (actions == actions[0]).all() else [])
         if table.shape not in shapes:
@@ -379,7 +380,7 @@ def _matrix(argument: str, given: Any) -> Any:
     from scipy import sparse
 
     if not sparse.issparse(given):
-        given = np.atleast_2d(numbers(argument, given, "a matrix"))
+        given = np.atleast_2d(real(argument, given, "a matrix"))
     return sparse.csr_array(given)
 
 
@@ -395,7 +396,7 @@ def _ragged(
     """First pair of each state, action of each pair, and the order that sorts the pairs (None: sorted)."""
     listed = (("s_indices", s_indices), ("a_indices", a_indices))
     for argument, given in listed:
-        numbers(argument, given, "an array of integers")
+        real(argument, given, "an array of integers")
     s, a = (np.asarray(given) for _, given in listed)
     for argument, value in (("s_indices", s), ("a_indices", a)):
         if value.shape != reward.shape or value.ndim != 1 or not value.size:
@@ -407,7 +408,7 @@ def _ragged(
         if value.min() < 0:
             at = int(value.argmin())
             raise InvalidArgument(argument=argument, value=int(value[at]), index=at, allowed=">= 0")
-    shape = transitions.shape if hasattr(transitions, "shape") else numbers("transitions", transitions).shape
+    shape = transitions.shape if hasattr(transitions, "shape") else real("transitions", transitions).shape
     if len(shape) != 2:
         raise InvalidArgument(argument="transitions", value=shape, allowed=f"of shape ({s.size}, S)")
     n_states = int(shape[1])
@@ -443,7 +444,7 @@ def _rows(transitions: Any, reward: Floats, n_states: int) -> tuple[NDArray[Any]
     if sparse.issparse(transitions):
         matrix: Any = transitions.tocsr()  # type: ignore[attr-defined]
     else:
-        dense = numbers("transitions", transitions)
+        dense = real("transitions", transitions)
         allowed = (*reward.shape, n_states)
         if dense.shape not in (allowed, (n_pairs, n_states)):
             raise InvalidArgument(argument="transitions", value=dense.shape, allowed=f"of shape {allowed}")

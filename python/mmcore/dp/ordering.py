@@ -24,10 +24,11 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import finite
 from ..errors import InvalidArgument, NoConvergence
 from ..parameters import Parameter
 from .certificate import Contraction, margins
-from .checks import finite, tolerance
+from .checks import tolerance
 from .solution import Solution
 
 __all__ = ["replenishment"]

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..arrays import numbers
+from ..arrays import number, numbers
 from ..errors import InvalidArgument, NoConvergence, Unsupported
 from .covariances import as_vector
-from .solving import _RESIDUAL, MeanVariance, Portfolio, _number, _share
+from .solving import _RESIDUAL, MeanVariance, Portfolio, _share
 
 __all__ = ["Frontier", "FrontierPoints", "efficient_frontier"]
 
@@ -159,11 +159,11 @@ class Frontier(_Drawn):
         """
         _one_of(risk_aversion, target_return, target_risk)
         if risk_aversion is not None:
-            t = 1.0 / _number("risk_aversion", risk_aversion, positive=True)
+            t = 1.0 / number("risk_aversion", risk_aversion)
         elif target_return is not None:
-            t = self._for_return(_number("target_return", target_return))
+            t = self._for_return(number("target_return", target_return, -math.inf))
         else:
-            t = self._for_risk(_number("target_risk", target_risk, positive=True))
+            t = self._for_risk(number("target_risk", target_risk))
         k = max(int(np.searchsorted(self.risk_tolerance, t, side="right")) - 1, 0)
         x = self.weights[k] + (t - self.risk_tolerance[k]) * self._slope(k)
         return self._portfolio(x, t)

@@ -36,6 +36,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg.blas import daxpy, ddot, dgemv, dnrm2, dscal, dtrsv
 from scipy.linalg.lapack import dpotrf, dpotrs, dpstrf
 
+from ..arrays import number
 from ..errors import InvalidArgument, NoConvergence
 from .active_set import _PIVOT, ActiveSet
 from .constrained import Constrained
@@ -301,7 +302,7 @@ class MeanVariance:
             matrix = repaired(matrix, repair)
         self.covariance = matrix
         if budget is not None and not (type(budget) is float and -math.inf < budget < math.inf):
-            budget = _number("budget", budget)
+            budget = number("budget", budget, -math.inf)
         self.budget = budget
         self._unit = _unit(len(matrix))
         self._factor, info = dpotrf(matrix.T, 1, 0)
@@ -381,8 +382,8 @@ class MeanVariance:
                 nothing if self.holdings is None else self.holdings,
                 nothing if self.cost is None else self.cost,
                 nothing if self.power_cost is None else self.power_cost,
-                math.inf if leverage is None else _number("leverage", leverage, least=0.0),
-                math.inf if turnover is None else _number("turnover", turnover, least=0.0),
+                math.inf if leverage is None else number("leverage", leverage, open_low=False),
+                math.inf if turnover is None else number("turnover", turnover, open_low=False),
                 self.singular,
             )
 
@@ -475,7 +476,7 @@ class MeanVariance:
             this object's last solve.
         """
         if type(risk_aversion) is not float or not 0.0 < risk_aversion < math.inf:
-            risk_aversion = _number("risk_aversion", risk_aversion, positive=True)
+            risk_aversion = number("risk_aversion", risk_aversion)
         returns = None
         if expected_returns is not None:
             returns = expected_returns if isinstance(expected_returns, np.ndarray) else None
@@ -523,9 +524,9 @@ class MeanVariance:
             raise InvalidArgument("a target needs expected returns", argument="expected_returns")
         returns = as_vector("expected_returns", returns, len(self.covariance))
         if target_return is not None:
-            name, target = "target_return", _number("target_return", target_return)
+            name, target = "target_return", number("target_return", target_return, -math.inf)
         else:
-            name, target = "target_risk", _number("target_risk", target_risk, positive=True)
+            name, target = "target_risk", number("target_risk", target_risk)
 
         def reached(p: Portfolio) -> float:
             return p.net_return if name == "target_return" else p.risk
@@ -942,22 +943,6 @@ def _price(name: str, value: ArrayLike, n: int) -> Floats:
         index = int(np.argmax(price < 0.0))
         raise InvalidArgument(argument=name, value=float(price[index]), allowed="numbers >= 0", index=index)
     return price
-
-
-def _number(name: str, value: Any, positive: bool = False, least: float = -math.inf) -> float:
-    allowed = "a finite number" + (" > 0" if positive else f" >= {least:g}" if least > -math.inf else "")
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise InvalidArgument(argument=name, value=value, allowed=allowed) from None
-    if (
-        isinstance(value, (bool, str))
-        or not math.isfinite(number)
-        or (positive and number <= 0.0)
-        or number < least
-    ):
-        raise InvalidArgument(argument=name, value=value, allowed=allowed)
-    return number
 
 
 def mean_variance(
