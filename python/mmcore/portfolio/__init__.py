@@ -2,7 +2,8 @@
 
 from .covariances import exponentially_weighted, sample_covariance, shrunk_covariance
 from .frontier import Frontier, FrontierPoints, efficient_frontier
-from .solving import Lots, MeanVariance, Portfolio, mean_variance, target_inventories
+from .holdings import Lots, Portfolio
+from .solving import MeanVariance, mean_variance, target_inventories
 
 __all__ = [
     "Frontier",

@@ -41,7 +41,7 @@ __all__ = ["ActiveSet"]
 
 Floats = NDArray[np.float64]
 
-_PIVOT = 1e-10
+PIVOT = 1e-10
 """In a singular covariance a pivot below this share of its diagonal entry is a linear dependence."""
 
 _NOTHING = 1e-9
@@ -83,7 +83,8 @@ class ActiveSet:
     ) -> None:
         n = len(covariance)
         self.covariance, self.nodes, self.slopes = covariance, nodes, slopes
-        self.budget, self._least = budget, _PIVOT if singular else 0.0
+        self.budget, self.singular = budget, singular
+        self._least = PIVOT if singular else 0.0
         # a multiple of 11' that makes it regular where the budget does
         lifts = singular and budget is not None
         self.shift = (float(covariance.diagonal().mean()) or 1.0) if lifts else 0.0

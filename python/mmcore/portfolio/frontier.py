@@ -21,7 +21,9 @@ from numpy.typing import ArrayLike, NDArray
 from ..arrays import number, numbers
 from ..errors import InvalidArgument, NoConvergence, Unsupported
 from .covariances import as_vector
-from .solving import _RESIDUAL, MeanVariance, Portfolio, _share
+from .holdings import Portfolio
+from .solving import _RESIDUAL, MeanVariance, _share
+from .starting_points import summit
 
 __all__ = ["Frontier", "FrontierPoints", "efficient_frontier"]
 
@@ -102,7 +104,7 @@ class Frontier(_Drawn):
         problem._refuse_earnings(returns)
         line = np.array([np.zeros(len(returns)), returns])
         problem._warm = False
-        top = problem._summit(work, returns)
+        top = summit(work, returns)
         if top is None:
             visit(0.0, problem.solve(None).weights)
             problem._warm = False

@@ -14,9 +14,6 @@ as the covariance allows, since it ends in the same formula on the free assets. 
 combinations, on leverage and on turnover, and costs of the power 3/2, are the business of
 :mod:`mmcore.portfolio.constrained`.
 
-**Targets.** With costs C(x) a target return is one of :math:`r^T x - C(x)`. Both this net return and the
-risk rise with the risk tolerance 1/λ along the same curve of solutions; a target is a root on it.
-
 **Certificate.** With the gradient :math:`m = \lambda\Sigma x - r - \nu 1` the answer is optimal when m +
 κ·sign vanishes on free assets and has the right sign at bounds. The violation, relative to the size of the
 terms :math:`\lambda\Sigma x`, r and :math:`\nu`, is the result's ``residual``; it is computed from the
@@ -34,14 +31,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg.blas import daxpy, ddot, dgemv, dnrm2, dscal, dtrsv
-from scipy.linalg.lapack import dpotrf, dpotrs, dpstrf
+from scipy.linalg.lapack import dpotrf, dpotrs
 
 from ..arrays import number
 from ..errors import InvalidArgument, NoConvergence
-from .active_set import _PIVOT, ActiveSet
+from .active_set import ActiveSet
 from .constrained import Constrained
 from .constraints import Rows
 from .covariances import as_matrix, as_vector, refuse, repaired
+from .holdings import Lots, Portfolio
+from .starting_points import corner, independent, resume
 
 __all__ = ["Lots", "MeanVariance", "Portfolio", "mean_variance", "target_inventories"]
 
@@ -59,189 +58,6 @@ def _unit(n: int) -> Floats:
     ones = np.ones(n)
     ones.flags.writeable = False
     return ones
-
-
-class Portfolio:
-    """Holdings that solve a mean-variance problem, and the certificate that they do.
-
-    Attributes
-    ----------
-    weights : ndarray
-        Holdings, in the budget's unit (shares of 1, or lots).
-    risk_aversion : float
-        The problem's λ; infinite for the minimum-variance end of a frontier, whose multipliers are those of
-        ½xᵀΣx.
-    residual : float
-        Largest violation of the optimality conditions, relative to the size of the gradient's terms.
-    budget_multiplier : float
-        ν: what one more unit of budget adds to the objective; 0 without a budget.
-    constraint_multipliers : dict of str to float
-        What one more unit of each general limit that binds adds to the objective, by its name:
-        ``constraints[0]``, ``groups['tech']``, ``leverage``, ``turnover``.
-    """
-
-    __slots__ = (
-        "_problem",
-        "_returns",
-        "_rows",
-        "budget_multiplier",
-        "constraint_multipliers",
-        "residual",
-        "risk_aversion",
-        "weights",
-    )
-
-    def __init__(
-        self,
-        problem: MeanVariance,
-        weights: Floats,
-        returns: Floats | None,
-        risk_aversion: float,
-        multiplier: float,
-        residual: float,
-        rows: Floats | None = None,
-        constraint_multipliers: dict[str, float] | None = None,
-    ) -> None:
-        self._problem, self._returns, self._rows = problem, returns, rows
-        self.constraint_multipliers = constraint_multipliers or {}
-        self.weights, self.risk_aversion = weights, risk_aversion
-        self.budget_multiplier, self.residual = multiplier, residual
-
-    @property
-    def variance(self) -> float:
-        """Variance, xᵀΣx."""
-        return float(self.weights @ (self._problem.covariance @ self.weights))
-
-    @property
-    def risk(self) -> float:
-        """Standard deviation."""
-        return math.sqrt(max(self.variance, 0.0))
-
-    @property
-    def expected_return(self) -> float:
-        """Expected return rᵀx, before costs; 0 where no returns were given."""
-        return 0.0 if self._returns is None else float(self._returns @ self.weights)
-
-    @property
-    def cost(self) -> float:
-        """Cost of trading here from the holdings."""
-        problem = self._problem
-        if problem.holdings is None:
-            return 0.0
-        trade = np.abs(self.weights - problem.holdings)
-        linear = 0.0 if problem.cost is None else float(problem.cost @ trade)
-        return linear + (0.0 if problem.power_cost is None else float(problem.power_cost @ trade**1.5))
-
-    @property
-    def net_return(self) -> float:
-        """Expected return less the cost of trading here."""
-        return self.expected_return - self.cost
-
-    @property
-    def leverage(self) -> float:
-        """Sum of the absolute holdings."""
-        return float(np.abs(self.weights).sum())
-
-    @property
-    def turnover(self) -> float:
-        """Sum of the absolute trades from the holdings; NaN where none were given."""
-        holdings = self._problem.holdings
-        return math.nan if holdings is None else float(np.abs(self.weights - holdings).sum())
-
-    @property
-    def objective(self) -> float:
-        """½λxᵀΣx − rᵀx + costs."""
-        return 0.5 * self.risk_aversion * self.variance - self.expected_return + self.cost
-
-    @property
-    def active(self) -> NDArray[np.int8]:
-        """-1 for an asset at its lower bound, 1 at its upper one, 0 in between."""
-        problem = self._problem
-        at = np.zeros(len(self.weights), dtype=np.int8)
-        if problem.bounded:
-            at[self.weights <= problem.lower] = -1
-            at[self.weights >= problem.upper] = 1
-        return at
-
-    @property
-    def multipliers(self) -> Floats:
-        """Gradient λΣx − r − ν of each asset, less the rows' multipliers.
-
-        It is ≥ 0 at a lower bound and ≤ 0 at an upper one; a trade adds minus the slope of its cost, limits
-        on leverage and turnover their multipliers.
-        """
-        returns, risk_aversion = self._returns, self.risk_aversion
-        if risk_aversion == math.inf:
-            returns, risk_aversion = None, 1.0
-        found = self._problem.gradient(self.weights, returns, risk_aversion)
-        return found - (self.budget_multiplier if self._rows is None else self._rows)
-
-    def lots(self, instruments: Any, prices: ArrayLike) -> Lots:
-        """Whole lots nearest to these holdings of money, and the risk of the rounding.
-
-        Parameters
-        ----------
-        instruments : sequence of Instrument
-            One for each asset; linear contracts.
-        prices : array_like
-            Prices in each instrument's currency, one for each.
-        """
-        return Lots(self, instruments, prices)
-
-    def __repr__(self) -> str:
-        shown = np.array2string(self.weights, precision=4, threshold=8)
-        return f"Portfolio({shown}, risk={self.risk:.6g}, residual={self.residual:.1e})"
-
-
-class Lots:
-    """A portfolio in whole lots.
-
-    Attributes
-    ----------
-    lots : ndarray of int64
-        Nearest to the target.
-    target : ndarray of float
-        The target in lots.
-    rounding : ndarray of float
-        Money that the rounding adds (or leaves out) in each asset.
-    rounding_risk : float
-        Standard deviation of the P&L of that difference, in the unit of the portfolio's risk.
-    """
-
-    def __init__(self, portfolio: Portfolio, instruments: Any, prices: ArrayLike) -> None:
-        n = len(portfolio.weights)
-        price = as_vector("prices", prices, n)
-        if (price <= 0.0).any():
-            index = int(np.argmax(price <= 0.0))
-            raise InvalidArgument(
-                argument="prices", value=float(price[index]), allowed="numbers > 0", index=index
-            )
-        if len(instruments) != n:
-            raise InvalidArgument(
-                argument="instruments", value=f"{len(instruments)} instruments", allowed=f"{n} instruments"
-            )
-        for index, instrument in enumerate(instruments):
-            if instrument.kind != "linear":
-                raise InvalidArgument(
-                    argument="instruments", value=instrument.name, allowed="linear contracts", index=index
-                )
-        worth = price * np.array([float(i.lot) * float(i.multiplier) for i in instruments])
-        self.target = portfolio.weights / worth
-        if (np.abs(self.target) >= 2.0**53).any():
-            index = int(np.argmax(np.abs(self.target)))
-            raise InvalidArgument(
-                argument="prices",
-                value=float(price[index]),
-                index=index,
-                allowed="such that holdings are below 2**53 lots",
-            )
-        self.lots = np.rint(self.target).astype(np.int64)
-        self.rounding = (self.lots - self.target) * worth
-        covariance = portfolio._problem.covariance
-        self.rounding_risk = math.sqrt(max(float(self.rounding @ covariance @ self.rounding), 0.0))
-
-    def __repr__(self) -> str:
-        return f"Lots({self.lots.tolist()}, rounding_risk={self.rounding_risk:.4g})"
 
 
 class MeanVariance:
@@ -323,7 +139,7 @@ class MeanVariance:
     _constrained: Constrained | None = None
     _set: ActiveSet | None = None
     _idle = np.empty(0, dtype=np.intp)
-    _loose: NDArray[np.intp]
+    _loose = np.empty(0, dtype=np.intp)
     _riskless: Floats
     _total = 0.0
 
@@ -483,7 +299,9 @@ class MeanVariance:
             if returns is None or returns.dtype != np.float64 or returns.shape != self._unit.shape:
                 returns = as_vector("expected_returns", expected_returns, len(self._unit))
         if target_return is not None or target_risk is not None:
-            return self._target(returns, target_return, target_risk)
+            from .targets import meet
+
+            return meet(self, returns, target_return, target_risk)
         if self._constrained is not None or self.bounded or self._priced:
             if returns is not None:
                 returns = as_vector("expected_returns", returns, len(self.covariance))
@@ -507,84 +325,6 @@ class MeanVariance:
         return Portfolio(
             self, found.x, returns, risk_aversion, nu, found.residual, values @ rows.matrix, binding
         )
-
-    def _target(
-        self, returns: Floats | None, target_return: float | None, target_risk: float | None
-    ) -> Portfolio:
-        """Find the solution with this net return, or this risk, among those of all risk tolerances."""
-        from scipy.optimize import brentq
-
-        from .frontier import Frontier
-
-        if target_return is not None and target_risk is not None:
-            raise InvalidArgument("give target_return or target_risk, not both", argument="target_risk")
-        if not self._priced and self._constrained is None:
-            return Frontier(self, returns).at(target_return=target_return, target_risk=target_risk)
-        if returns is None:
-            raise InvalidArgument("a target needs expected returns", argument="expected_returns")
-        returns = as_vector("expected_returns", returns, len(self.covariance))
-        if target_return is not None:
-            name, target = "target_return", number("target_return", target_return, -math.inf)
-        else:
-            name, target = "target_risk", number("target_risk", target_risk)
-
-        def reached(p: Portfolio) -> float:
-            return p.net_return if name == "target_return" else p.risk
-
-        near = 1e-13 * abs(target)
-        least = self._for_tolerance(returns, 0.0)
-        if reached(least) >= target - near:
-            if name == "target_risk" and reached(least) > target + near:
-                raise InvalidArgument(
-                    argument=name,
-                    value=target,
-                    allowed=f"at least {least.risk:.9g}, the least that the constraints allow",
-                )
-            return least
-        seen: dict[float, Portfolio] = {}
-
-        def short(t: float) -> float:
-            if t not in seen:
-                seen[t] = self._for_tolerance(returns, t)
-            return reached(seen[t]) - target
-
-        low, high, level, still = 0.0, self._first_tolerance(returns, least), math.nan, 0
-        while short(high) < 0.0:
-            value = reached(seen[high])
-            still = still + 1 if abs(value - level) <= 1e-12 * abs(value) else 0
-            if still == 3 or high > 1e30:
-                if value >= target - 1e-12 * abs(target) or name == "target_risk":
-                    return seen[high]
-                raise InvalidArgument(
-                    argument=name,
-                    value=target,
-                    allowed=f"at most {value:.9g}, the highest that the constraints allow",
-                )
-            low, high, level = high, 8.0 * high, value
-        if low == 0.0:
-            while short(high / 8.0) >= 0.0 and high > 1e-30:
-                high /= 8.0
-            low = high / 8.0
-        if short(low) >= 0.0:
-            return seen[low]
-        root = float(brentq(short, low, high, xtol=1e-300, rtol=1e-15, maxiter=500))
-        return min(seen.values(), key=lambda p: abs(reached(p) - target)) if root not in seen else seen[root]
-
-    def _for_tolerance(self, returns: Floats, tolerance: float) -> Portfolio:
-        """Solution for a risk tolerance; at 0 the least variance, for which no cost is too high."""
-        if self._constrained is not None:
-            return self._limited(returns, tolerance)
-        if tolerance:
-            return self._active(returns, 1.0 / tolerance, None)
-        lower, upper = (self.lower, self.upper) if self.bounded else (None, None)
-        found = MeanVariance(self.covariance, budget=self.budget, lower=lower, upper=upper).solve()
-        return Portfolio(self, found.weights, returns, math.inf, found.budget_multiplier, found.residual)
-
-    def _first_tolerance(self, returns: Floats, least: Portfolio) -> float:
-        """Return a risk tolerance at which returns and risk weigh alike, roughly."""
-        gain = float(np.abs(returns).max()) or 1.0
-        size = float(np.abs(least.weights).max()) or 1.0
-        return (float(self.covariance.diagonal().mean()) or 1.0) * size / gain
 
     def _closed(self, returns: Floats | None, risk_aversion: float) -> Portfolio:
         if self.singular:
@@ -700,7 +440,8 @@ class MeanVariance:
         if self.cost is None or self.holdings is None or not self._priced:
             self._loose = np.flatnonzero(np.isinf(low) & np.isinf(high))
             if self.singular:
-                self._part()
+                budgeted = self.budget is not None
+                self._loose, self._idle, self._riskless = independent(self.covariance, self._loose, budgeted)
             nodes = np.array([low, high])
             nodes[:, self._idle] = 0.0
             return nodes, np.array([np.full(n, -np.inf), np.zeros(n), np.full(n, np.inf)])
@@ -711,30 +452,6 @@ class MeanVariance:
         right = np.where(self.holdings > high, -price, price)
         infinite = np.full(n, np.inf)
         return np.array([low, inside, high]), np.array([-infinite, left, right, infinite])
-
-    def _part(self) -> None:
-        """Part the assets without bounds into independent ones and those that depend on them.
-
-        Each of these has a direction without risk, financed by the others. Where it earns nothing it need not
-        be taken: the dependent asset is idle, held at zero. Cholesky's factor with pivots finds them.
-        """
-        loose, n = self._loose, len(self.covariance)
-        block = self.covariance[np.ix_(loose, loose)]
-        if self.budget is not None:  # what changes the sum is no direction
-            block = block + (float(self.covariance.diagonal().mean()) or 1.0)
-        deviation = np.sqrt(np.maximum(block.diagonal(), 0.0))
-        deviation[deviation == 0.0] = 1.0
-        order, rank = (
-            dpstrf(block / np.outer(deviation, deviation), tol=_PIVOT)[1:3] if len(loose) else ([], 0)
-        )
-        order = np.asarray(order, dtype=np.intp) - 1
-        kept, over = order[:rank], order[rank:]
-        self._loose, self._idle = loose[kept], loose[over]
-        self._riskless = np.zeros((len(over), n))
-        self._riskless[np.arange(len(over)), self._idle] = 1.0
-        self._riskless[:, self._loose] = -np.linalg.solve(
-            block[np.ix_(kept, kept)], block[np.ix_(kept, over)]
-        ).T
 
     def _refuse_earnings(self, returns: Floats) -> None:
         """Refuse returns of which a direction without risk, and without bounds, earns any."""
@@ -750,10 +467,10 @@ class MeanVariance:
         work = self._active_set(risk_aversion)
         self._refuse_earnings(c)
         if start is not None:
-            warm = self._resume(work, start)
+            warm = resume(work, start)
         self._warm = False
         if not warm and not work.guess(c, self._unbounded(c)):
-            self._corner(work, c)
+            corner(work, c, self._loose)
             work.settle(c)
         elif warm:
             work.settle(c)
@@ -767,33 +484,6 @@ class MeanVariance:
             self._set = ActiveSet(self.covariance, nodes, slopes, self.budget, self.singular)
         return self._set
 
-    def _summit(self, work: ActiveSet, returns: Floats) -> float | None:
-        """Stand at the highest return, and say from which risk tolerance on it is optimal.
-
-        None where it is no corner, or where ties leave the choice to the covariance (a singular one ties
-        whole faces at other tolerances).
-        """
-        finite = np.isfinite(self.lower).all() or np.isfinite(self.upper).all()
-        if self.budget is None or self.singular or not finite:
-            return None
-        self._corner(work, returns)
-        free = int(work.free[0])
-        pull = work._drawn(work.x)
-        # at the lower bound a multiplier must be >= 0, at the upper one <= 0
-        sign = np.where(work.at == 0, 1.0, -1.0)
-        fixed = self.lower == self.upper
-        sign[fixed] = 0.0
-        sign[free] = 0.0
-        gain, more = sign * (returns[free] - returns), sign * (pull[free] - pull)
-        earns = gain > 0.0
-        if (gain < 0.0).any() or (more[~earns] > 0.0).any() or fixed[free]:
-            return None
-        top = float((more[earns] / gain[earns]).max(initial=0.0))
-        # one whose bounds are equal is at the one that its multiplier's sign belongs to
-        belongs = pull - pull[free] >= top * (returns - returns[free])
-        work.at[fixed] = np.where(belongs, 0, len(work.nodes) - 1)[fixed]
-        return top
-
     def _unbounded(self, c: Floats) -> Floats | None:
         """Solution without bounds, from the factor of the whole covariance."""
         if self.singular:
@@ -803,85 +493,6 @@ class MeanVariance:
             ones = self._of_ones()
             x = x + (self.budget - float(self._unit.dot(x))) / self._total * ones
         return x
-
-    def _resume(self, work: ActiveSet, start: Portfolio) -> bool:
-        """Take over another portfolio's holdings and active set where they are feasible here."""
-        x = np.array(start.weights)
-        if x.shape != (len(self.covariance),):
-            raise InvalidArgument(
-                argument="start", value=f"a portfolio of {x.size}", allowed=f"one of {len(self.covariance)}"
-            )
-        low, high = work.nodes[0], work.nodes[-1]
-        if (x < low).any() or (x > high).any():
-            return False
-        if self.budget is not None and abs(x.sum() - self.budget) > 1e-12 * (1.0 + abs(self.budget)):
-            return False
-        return self._stand(work, x)
-
-    def _stand(self, work: ActiveSet, x: Floats) -> bool:
-        """Partition a feasible x by where it stands; say whether its free block is regular."""
-        on = work.nodes == x
-        node = on.any(axis=0)
-        at = np.where(node, np.argmax(on, axis=0), (work.nodes < x).sum(axis=0)).astype(np.intp)
-        free = np.flatnonzero(~node)
-        if not len(free) and self.budget is not None:
-            return False
-        work.place(x, at, free)
-        return work.regular()
-
-    def _corner(self, work: ActiveSet, c: Floats) -> None:
-        """Stand at a feasible point: what has no bounds is free, else one asset at most.
-
-        Within a budget the wanted come first, as far as they may.
-        """
-        low, high = work.nodes[0], work.nodes[-1]
-        below, above = np.isfinite(low), np.isfinite(high)
-        x = np.where(below, low, np.where(above, high, 0.0))
-        at = np.where(below, 0, len(work.nodes) - 1)
-        loose = ~(below | above)
-        at[loose] = 1
-        if len(work.nodes) == 3:
-            # without a bound an asset stands at its holding, the node that its cost makes
-            x[loose], free = work.nodes[1, loose], np.empty(0, dtype=np.intp)
-        else:
-            free = self._loose
-        if self.budget is not None:
-            if len(free):
-                x[free[0]] = self.budget - x.sum()
-            else:
-                free = self._fill(work, x, at, c)
-        work.place(x, at, free)
-
-    def _fill(self, work: ActiveSet, x: Floats, at: NDArray[np.intp], c: Floats) -> NDArray[np.intp]:
-        """Meet the budget from bounds and holdings, the wanted first; return the last, which is free."""
-        assert self.budget is not None
-        low, high = work.nodes[0], work.nodes[-1]
-        order = np.argsort(-c, kind="stable")
-        missing = self.budget - x.sum()
-        last = int(order[0])
-        if missing < 0.0:
-            order = order[::-1]
-        for j in order:
-            if missing == 0.0:
-                break
-            room = (high[j] if missing > 0.0 else low[j]) - x[j]
-            step = room if abs(room) <= abs(missing) else missing
-            if step:
-                x[j] += step
-                last = int(j)
-                if step == room:
-                    x[j] = high[j] if missing > 0.0 else low[j]
-                missing = missing - step
-        top = (x == high) & (high > low)
-        at[top] = len(work.nodes) - 1
-        at[last] = self._segment(work, last, x[last])
-        return np.array([last])
-
-    @staticmethod
-    def _segment(work: ActiveSet, j: int, x: float) -> int:
-        """A segment that holds x, of positive length where there is one."""
-        nodes = work.nodes[:, j]
-        return int(min(max((nodes <= x).sum(), 1), len(nodes) - 1))
 
     def _without_whims(self, found: Floats, returns: Floats | None) -> Floats:
         """Return a copy in which what has neither risk nor return, and no cost to trade, is not held."""
