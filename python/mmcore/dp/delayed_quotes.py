@@ -18,6 +18,8 @@ import numpy as np
 
 from ..errors import NoConvergence
 from ..models.model import Floats
+from .inventory_steps import refuse_separate_gains
+from .step_errors import UNIT, factors, step_error
 
 if TYPE_CHECKING:
     from .market_making import MarketMakingProblem
@@ -99,8 +101,6 @@ def solve_lagged(problem: MarketMakingProblem, tol: float, limit: int) -> dict[s
     The bounds are those of :mod:`mmcore.dp.market_making` for a decision of several steps: one is off by at
     most as many steps' errors, and its factor is that of the steps together.
     """
-    from .market_making import _UNIT, _factors, _step_error, refuse_separate_gains
-
     live, parts, span = _Live(problem), problem._parts, problem.steps_of_decision
     flying = problem.lag if problem.in_flight == "all" else 1
     shape = (len(live.pairs),) * flying + parts["terminal"].shape
@@ -111,10 +111,10 @@ def solve_lagged(problem: MarketMakingProblem, tol: float, limit: int) -> dict[s
         "why": f"{flying} quote{'s' if flying > 1 else ''} in flight, live after {problem.lag} "
         f"step{'s' if problem.lag > 1 else ''}",
     }
-    least, factor = (each**span for each in _factors(parts))
+    least, factor = (each**span for each in factors(parts))
 
     def own_error(v: Floats) -> float:
-        return span * float(_step_error(parts, float(np.abs(v).max()) + span * earned, 0))
+        return span * float(step_error(parts, float(np.abs(v).max()) + span * earned, 0))
 
     if problem.steps is not None:
         rest = problem.steps % span
@@ -124,7 +124,7 @@ def solve_lagged(problem: MarketMakingProblem, tol: float, limit: int) -> dict[s
         for t in range(len(spans) - 1, -1, -1):
             values[t], chosen = _pass(live, values[t + 1], spans[t])
             sent.append(chosen)
-            error[t] = (factor * error[t + 1] + own_error(values[t + 1])) * (1 + 4 * _UNIT)
+            error[t] = (factor * error[t + 1] + own_error(values[t + 1])) * (1 + 4 * UNIT)
         if not np.isfinite(values).all() or not np.isfinite(error).all():
             raise NoConvergence("values left the range of floating point: rewards are too large")
         wide = error.reshape(-1, *(1,) * len(shape))
@@ -152,7 +152,7 @@ def solve_lagged(problem: MarketMakingProblem, tol: float, limit: int) -> dict[s
         iterations += 1
         moved = new - v
         low, high = float(moved.min()), float(moved.max())
-        own = own_error(v) + _UNIT * max(abs(low), abs(high))
+        own = own_error(v) + UNIT * max(abs(low), abs(high))
         if averaged:
             own += max(abs(each - 1.0) for each in (least, factor)) * float(np.abs(v).max())
             seconds = span * problem.dt
@@ -162,7 +162,7 @@ def solve_lagged(problem: MarketMakingProblem, tol: float, limit: int) -> dict[s
             ends = (b / (1 - b) for b in (least if low >= 0 else factor, factor if high >= 0 else least))
             down, up = (x * share for x, share in zip((low, high), ends, strict=True))
             value = new + 0.5 * (down + up)  # MacQueen's shift
-            error_now = 0.5 * (up - down) + own / (1 - factor) + 4 * _UNIT * float(np.abs(value).max())
+            error_now = 0.5 * (up - down) + own / (1 - factor) + 4 * UNIT * float(np.abs(value).max())
             lower, upper = value - error_now, value + error_now
         if not math.isfinite(error_now):
             raise NoConvergence("values left the range of floating point: rewards are too large")
