@@ -1,4 +1,4 @@
-"""The hot calls, one by one: ``make benchjson`` keeps their times. What a time means stands in ``python -m bench``.
+"""The hot calls, one by one: ``make benchjson`` keeps their times; ``python -m bench`` says what they mean.
 
 Each test first checks a result, so that no time is given to a wrong answer.
 """
