@@ -29,6 +29,7 @@
 #include <float.h>
 #include <math.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "types.h"
 
@@ -59,7 +60,16 @@ typedef struct mm_policy_rows {
   int64_t width;         /* 0, or the longest row */
   int32_t *column;       /* n_states * width, or NULL */
   double *probability;
+  float *single; /* the same, rounded */
 } mm_policy_rows;
+
+/* What pairs are known to lack. */
+typedef struct mm_keys {
+  float *pair;  /* n_pairs; +inf: held, or never optimal */
+  float *state; /* n_states: no more than the least key of a state */
+  double drift;
+  double most; /* bound of E[v] of every pair */
+} mm_keys;
 
 /* What a sweep saw. */
 typedef struct mm_sweep {
@@ -199,15 +209,14 @@ static inline void mm_policy_rows_put(const mm_mdp *p, const mm_policy_rows *row
   for (int64_t k = 0; rows->width && k < length; ++k) {
     rows->column[s * rows->width + k] = (int32_t)mm_mdp_index(p->column, begin + k, p->wide);
     rows->probability[s * rows->width + k] = p->probability[begin + k];
+    rows->single[s * rows->width + k] = (float)p->probability[begin + k];
   }
 }
 
 enum {
   MM_MDP_AHEAD = 16,    /* rows that prefetching looks ahead */
-  MM_BELLMAN_OPEN = 128 /* pairs picked out at a time, and those of one state more */
+  MM_BELLMAN_BLOCK = 1024 /* pairs looked at together, and those of one state more */
 };
-
-#define MM_BELLMAN_OPEN_WORK(pairs) ((pairs) + MM_BELLMAN_OPEN + 1)
 
 /* How the rows of a policy are read. */
 enum { MM_ROWS_NARROW, MM_ROWS_WIDE, MM_ROWS_COPIED };
@@ -228,87 +237,40 @@ MM_INLINE void mm_policy_prefetch(const mm_mdp *p, const mm_policy_rows *rows, i
     mm_mdp_prefetch(p->column, p->probability, rows->start[s + MM_MDP_AHEAD], how == MM_ROWS_WIDE);
 }
 
-/* Pick out the pairs that may win over those held in states begin, ... and ask for their rows; returns the
- * state where it stopped, end at the latest. The list ends with a pair that no state has. */
-static inline int64_t mm_bellman_pick(const mm_mdp *p, int64_t begin, int64_t end, const int64_t *policy,
-                                      const float *key, double drift, int64_t *open) {
-  int64_t count = 0, s = begin;
-  do {
-    const int64_t held = policy[s];
-    for (int64_t j = p->first[s]; j < p->first[s + 1]; ++j) {
-      open[count] = j; /* without a branch, which nobody could predict */
-      count += !(key[j] > drift) & (j != held);
-    }
-    ++s;
-  } while (s < end && p->first[s + 1] - p->first[begin] <= MM_BELLMAN_OPEN);
-  open[count] = INT64_MAX;
-#if defined(__GNUC__)
-  if (2 * count < p->first[s] - p->first[begin]) { /* rows one after the other come by themselves */
-    for (int64_t i = 0; i < count; ++i) {
-      __builtin_prefetch((const char *)p->row + open[i] * (p->wide ? 8 : 4));
-      __builtin_prefetch(p->reward + open[i]);
-    }
-    for (int64_t i = 0; i < count; ++i)
-      mm_mdp_prefetch(p->column, p->probability, mm_mdp_index(p->row, open[i], p->wide), p->wide);
-  }
-#endif
-  return s;
+/* Take another pair where it is better than what was found. */
+MM_INLINE void mm_bellman_take(int64_t j, double value, double *best, int64_t *at) {
+  *at = value > *best ? j : *at;
+  *best = value > *best ? value : *best;
 }
 
-/* Where a pass finds the pairs of a state. */
-enum { MM_BELLMAN_REWARDS, MM_BELLMAN_ALL, MM_BELLMAN_KEYED };
+MM_INLINE double mm_bellman_pair(const mm_mdp *p, int64_t j, double discount, const double *v, int wide) {
+  const double reward = p->sign * p->reward[j];
+  if (reward == -INFINITY)
+    return reward;
+  return reward + discount * mm_mdp_expect(p->column, p->probability, mm_mdp_index(p->row, j, wide),
+                                           mm_mdp_index(p->row, j + 1, wide), v, wide);
+}
 
 MM_INLINE void mm_bellman_improve_as(const mm_mdp *p, int64_t begin, int64_t end, const double *v,
                                      const double *old, double *out, int64_t *policy,
-                                     const mm_policy_rows *rows, float *key, double proven, double drift,
-                                     double *q, int64_t *open, mm_sweep *sweep, int mode, int how) {
-  const int wide = how == MM_ROWS_WIDE || (how == MM_ROWS_COPIED && p->wide);
+                                     const mm_policy_rows *rows, double proven, double *q, mm_sweep *sweep,
+                                     int wide) {
   double low = INFINITY, high = -INFINITY;
-  int64_t read = 0, changed = 0, alive = 0, picked = begin;
-  const int64_t *next = open;
+  int64_t changed = 0, alive = 0;
   for (int64_t s = begin; s < end; ++s) {
-    const double discount = p->discount[s * p->discount_step];
-    const double before = mode == MM_BELLMAN_REWARDS ? 0 : old[s];
+    const double discount = p->discount[s * p->discount_step], before = v ? old[s] : 0;
     const int64_t first = p->first[s], last = p->first[s + 1], held = policy[s];
-    const int holds = held >= first && held < last;
-    int64_t at = first, count = 0;
-    double best = -INFINITY, own = -INFINITY;
-    if (mode == MM_BELLMAN_KEYED && s == picked) {
-      picked = mm_bellman_pick(p, s, end, policy, key, drift, open);
-      next = open;
+    int64_t at = first;
+    double best = -INFINITY;
+    for (int64_t j = first; j < last; ++j) {
+      q[j - first] = v ? mm_bellman_pair(p, j, discount, v, wide) : p->sign * p->reward[j];
+      mm_bellman_take(j, q[j - first], &best, &at);
     }
-    for (;; ++count) {
-      const int64_t j = mode == MM_BELLMAN_KEYED ? next[count] : first + count;
-      if (j >= last)
-        break;
-      double value = p->sign * p->reward[j];
-      if (mode != MM_BELLMAN_REWARDS && value != -INFINITY)
-        value += discount * mm_mdp_expect(p->column, p->probability, mm_mdp_index(p->row, j, wide),
-                                          mm_mdp_index(p->row, j + 1, wide), v, wide);
-      q[count] = value;
-      at = value > best ? j : at;
-      best = value > best ? value : best;
-    }
-    read += mode == MM_BELLMAN_REWARDS ? 0 : count;
-    if (holds && mode == MM_BELLMAN_KEYED) {
-      mm_policy_prefetch(p, rows, s, end, how);
-      own = rows->reward[s] + mm_policy_expect(p, rows, s, v, how);
-      ++read;
-    } else if (holds)
-      own = q[held - first];
-    if (own >= best) /* a tie with the pair held changes nothing */
-      best = own, at = held;
-    if (mode == MM_BELLMAN_KEYED) { /* rounded down: a relative 2^-23 is more than the conversion adds */
-      for (int64_t i = 0; i < count; ++i)
-        key[next[i]] = (float)((best - q[i] + drift) * (1 - 0x1p-23));
-      if (holds)
-        key[held] = (float)((best - own + drift) * (1 - 0x1p-23));
-      next += count;
-    } else {
-      for (int64_t i = 0; i < count; ++i)
-        alive += !(best - q[i] > proven);
-    }
-    if (rows && mode != MM_BELLMAN_REWARDS && at != held) /* its row has just been read */
+    if (held >= first && held < last && q[held - first] >= best) /* a tie with the pair held changes nothing */
+      at = held;
+    for (int64_t j = first; j < last; ++j)
+      alive += !(best - q[j - first] > proven);
+    if (rows && v && at != held) /* its row has just been read */
       mm_policy_rows_put(p, rows, s, at);
     changed += at != held;
     policy[s] = at;
@@ -316,57 +278,171 @@ MM_INLINE void mm_bellman_improve_as(const mm_mdp *p, int64_t begin, int64_t end
     low = best - before < low ? best - before : low;
     high = best - before > high ? best - before : high;
   }
-  for (int64_t s = begin; rows && mode == MM_BELLMAN_REWARDS && s < end; ++s) {
+  for (int64_t s = begin; rows && !v && s < end; ++s) {
     if (rows->width && s + MM_MDP_AHEAD < end)
       mm_mdp_prefetch(p->column, p->probability, mm_mdp_index(p->row, policy[s + MM_MDP_AHEAD], p->wide),
                       p->wide);
     mm_policy_rows_put(p, rows, s, policy[s]);
   }
-  sweep->low = low, sweep->high = high, sweep->changed = changed, sweep->read = read;
-  sweep->alive = mode == MM_BELLMAN_KEYED ? read : alive;
+  sweep->low = low, sweep->high = high, sweep->changed = changed, sweep->alive = alive;
+  sweep->read = v ? p->first[end] - p->first[begin] : 0;
 }
 
 /* Tv of the states begin .. end - 1 into out. `old` is v at the states themselves, old[s] for state s of this
  * model (other than v where the model is a part of a larger one). policy[s] holds pairs, or -1: the one held
- * is kept where it ties. With out == v it is a Gauss-Seidel sweep; with v NULL all values are 0 and neither a
- * row nor a key is read. key may be NULL: then all pairs are read, and those that lack no more than `proven`
- * are counted as alive; else pairs with key > drift are not read, and rows are needed. rows may be NULL: else
- * they are kept those of policy. q: room for the pairs of one state; open, with keys: MM_BELLMAN_OPEN_WORK of
- * the largest number of these. */
+ * is kept where it ties. With out == v it is a Gauss-Seidel sweep; with v NULL all values are 0 and no row is
+ * read. Pairs that lack no more than `proven` are counted as alive. rows may be NULL: else they are kept
+ * those of policy. q: room for the pairs of one state. */
 static inline void mm_bellman_improve(const mm_mdp *p, int64_t begin, int64_t end, const double *v,
                                       const double *old, double *out, int64_t *policy,
-                                      const mm_policy_rows *rows, float *key, double proven, double drift,
-                                      double *q, int64_t *open, mm_sweep *sweep) {
-#define MM_BELLMAN_IMPROVE(mode, how)                                                                        \
-  mm_bellman_improve_as(p, begin, end, v, old, out, policy, rows, key, proven, drift, q, open, sweep, mode,  \
-                        how)
+                                      const mm_policy_rows *rows, double proven, double *q, mm_sweep *sweep) {
   if (!v)
-    MM_BELLMAN_IMPROVE(MM_BELLMAN_REWARDS, MM_ROWS_NARROW);
-  else if (!key && p->wide)
-    MM_BELLMAN_IMPROVE(MM_BELLMAN_ALL, MM_ROWS_WIDE);
-  else if (!key)
-    MM_BELLMAN_IMPROVE(MM_BELLMAN_ALL, MM_ROWS_NARROW);
-  else if (rows->width)
-    MM_BELLMAN_IMPROVE(MM_BELLMAN_KEYED, MM_ROWS_COPIED);
+    mm_bellman_improve_as(p, begin, end, NULL, old, out, policy, rows, proven, q, sweep, 0);
   else if (p->wide)
-    MM_BELLMAN_IMPROVE(MM_BELLMAN_KEYED, MM_ROWS_WIDE);
+    mm_bellman_improve_as(p, begin, end, v, old, out, policy, rows, proven, q, sweep, 1);
   else
-    MM_BELLMAN_IMPROVE(MM_BELLMAN_KEYED, MM_ROWS_NARROW);
-#undef MM_BELLMAN_IMPROVE
+    mm_bellman_improve_as(p, begin, end, v, old, out, policy, rows, proven, q, sweep, 0);
+}
+
+#define MM_BELLMAN_KEYED_WORK(pairs) ((pairs) + MM_BELLMAN_BLOCK + 1)
+
+/* The largest float up to x: a float is above the one where it is above the other, and comparing floats is
+ * quicker. */
+MM_INLINE float mm_bellman_float(double x) {
+  const float near = x < FLT_MAX ? (float)x : FLT_MAX;
+  return near > x ? nextafterf(near, -INFINITY) : near;
+}
+
+/* What is known of a pair that lacks so much: less by a relative 2^-23, more than the conversion adds. */
+MM_INLINE float mm_bellman_key(double lacks) { return (float)(lacks * (1 - 0x1p-23)); }
+
+/* Pick out the pairs that may win over those held in states begin .. end - 1, whose values are `own`, and ask
+ * for their rows. Returns how many; the list ends with a pair that no state has. */
+static inline int64_t mm_bellman_pick(const mm_mdp *p, int64_t begin, int64_t end, const int64_t *policy,
+                                      const mm_keys *keys, const double *own, int64_t *open) {
+  const float limit = mm_bellman_float(keys->drift);
+  int64_t count = 0;
+  for (int64_t s = begin; s < end; ++s) {
+    if (keys->state[s] > limit)
+      continue;
+    const int64_t first = p->first[s], last = p->first[s + 1], held = policy[s];
+    float *key = keys->pair, least = INFINITY;
+    /* A reward lacks as much as this is above it, where E[v] is as high as it can be. */
+    const double bound = own[s - begin] - p->discount[s * p->discount_step] * keys->most + keys->drift;
+    const double ahead = bound > -DBL_MAX ? bound : -DBL_MAX;
+    for (int64_t j = first; j < last; ++j) {
+      const float lacks = mm_bellman_key(ahead - p->sign * p->reward[j]);
+      key[j] = lacks > key[j] ? lacks : key[j];
+    }
+    if (held >= first && held < last)
+      key[held] = INFINITY;
+    for (int64_t j = first; j < last; ++j) { /* without a branch, which nobody could predict */
+      const float closed = key[j] > limit ? key[j] : INFINITY;
+      least = closed < least ? closed : least;
+      open[count] = j;
+      count += !(key[j] > limit);
+    }
+    keys->state[s] = least;
+  }
+  open[count] = INT64_MAX;
+  return count;
+}
+
+MM_INLINE void mm_bellman_improve_keyed_as(const mm_mdp *p, int64_t begin, int64_t end, const double *v,
+                                           double *out, int64_t *policy, const mm_policy_rows *rows,
+                                           const mm_keys *keys, double *q, int64_t *open, mm_sweep *sweep,
+                                           int how) {
+  const int wide = how == MM_ROWS_WIDE || (how == MM_ROWS_COPIED && p->wide);
+  const double drift = keys->drift;
+  double low = INFINITY, high = -INFINITY;
+  int64_t read = end - begin, changed = 0;
+  for (int64_t from = begin, to = begin; from < end; from = to) {
+    do {
+      const int64_t s = to++;
+#if defined(__GNUC__)
+      if (!(keys->state[s] > drift)) {
+        __builtin_prefetch(keys->pair + p->first[s]);
+        __builtin_prefetch(p->reward + p->first[s]);
+        __builtin_prefetch(p->reward + p->first[s] + 8);
+      }
+#endif
+      mm_policy_prefetch(p, rows, s, end, how);
+      out[s] = policy[s] < 0 ? -INFINITY : rows->reward[s] + mm_policy_expect(p, rows, s, v, how);
+    } while (to < end && p->first[to + 1] - p->first[from] <= MM_BELLMAN_BLOCK);
+    const int64_t count = mm_bellman_pick(p, from, to, policy, keys, out + from, open);
+    const int64_t ahead = 2 * count < p->first[to] - p->first[from] ? MM_MDP_AHEAD : count;
+    for (int64_t i = -ahead; i < count; ++i) {
+      if (i + ahead < count)
+        mm_mdp_prefetch(p->column, p->probability, mm_mdp_index(p->row, open[i + ahead], wide), wide);
+      if (i >= 0)
+      q[i] = mm_mdp_expect(p->column, p->probability, mm_mdp_index(p->row, open[i], wide),
+                           mm_mdp_index(p->row, open[i] + 1, wide), v, wide);
+    }
+    read += count;
+    for (int64_t s = from, i = 0, next = 0; s < to; ++s, i = next) {
+      const double own = out[s], discount = p->discount[s * p->discount_step];
+      const int64_t last = p->first[s + 1], held = policy[s];
+      double best = own;
+      int64_t at = held;
+      for (; open[next] < last; ++next) {
+        q[next] = p->sign * p->reward[open[next]] + discount * q[next];
+        at = q[next] > best ? open[next] : at;
+        best = q[next] > best ? q[next] : best;
+      }
+      if (next > i) {
+        float least = keys->state[s];
+        for (; i < next; ++i) {
+          const float key = open[i] == at ? INFINITY : mm_bellman_key(best - q[i] + drift);
+          keys->pair[open[i]] = key;
+          least = key < least ? key : least;
+        }
+        if (at != held) {
+          if (held >= 0) {
+            keys->pair[held] = mm_bellman_key(best - own + drift);
+            least = keys->pair[held] < least ? keys->pair[held] : least;
+          }
+          mm_policy_rows_put(p, rows, s, at); /* its row has just been read */
+          policy[s] = at;
+          out[s] = best;
+          ++changed;
+        }
+        keys->state[s] = least;
+      }
+      low = best - v[s] < low ? best - v[s] : low;
+      high = best - v[s] > high ? best - v[s] : high;
+    }
+  }
+  sweep->low = low, sweep->high = high, sweep->changed = changed, sweep->alive = sweep->read = read;
+}
+
+/* The same, without the pairs that the keys prove to lose. v and out are different arrays, rows those of
+ * policy. q: room for the pairs of one state; open: MM_BELLMAN_KEYED_WORK of the largest number of these. */
+static inline void mm_bellman_improve_keyed(const mm_mdp *p, int64_t begin, int64_t end, const double *v,
+                                            double *out, int64_t *policy, const mm_policy_rows *rows,
+                                            const mm_keys *keys, double *q, int64_t *open, mm_sweep *sweep) {
+  if (rows->width)
+    mm_bellman_improve_keyed_as(p, begin, end, v, out, policy, rows, keys, q, open, sweep, MM_ROWS_COPIED);
+  else if (p->wide)
+    mm_bellman_improve_keyed_as(p, begin, end, v, out, policy, rows, keys, q, open, sweep, MM_ROWS_WIDE);
+  else
+    mm_bellman_improve_keyed_as(p, begin, end, v, out, policy, rows, keys, q, open, sweep, MM_ROWS_NARROW);
 }
 
 /* Set the keys above `proven` to +inf, so that their pairs are never read again; returns how many others
- * there are. */
-static inline int64_t mm_bellman_eliminate_pairs(int64_t n_pairs, float *key, double proven) {
-  int64_t alive = 0;
-  /* Comparing floats is quicker: none lies between the limit and `proven`. */
-  float limit = proven < FLT_MAX ? (float)proven : FLT_MAX;
-  if (limit < proven)
-    limit = nextafterf(limit, INFINITY);
-  for (int64_t j = 0; j < n_pairs; ++j) {
-    const float k = key[j];
-    alive += !(k > limit);
-    key[j] = k > limit ? INFINITY : k;
+ * there are, and pairs held. */
+static inline int64_t mm_bellman_eliminate_pairs(const mm_mdp *p, const mm_keys *keys, double proven) {
+  const float limit = mm_bellman_float(proven);
+  int64_t alive = p->n_states;
+  for (int64_t s = 0; s < p->n_states; ++s) {
+    if (keys->state[s] > limit) {
+      keys->state[s] = INFINITY;
+      continue;
+    }
+    for (int64_t j = p->first[s]; j < p->first[s + 1]; ++j) {
+      const float key = keys->pair[j];
+      alive += !(key > limit);
+      keys->pair[j] = key > limit ? INFINITY : key;
+    }
   }
   return alive;
 }
@@ -395,6 +471,47 @@ static inline void mm_bellman_evaluate(const mm_mdp *p, int64_t begin, int64_t e
     mm_bellman_evaluate_as(p, begin, end, rows, v, out, sweep, MM_ROWS_WIDE);
   else
     mm_bellman_evaluate_as(p, begin, end, rows, v, out, sweep, MM_ROWS_NARROW);
+}
+
+/* (a - b) scale into out. */
+static inline void mm_bellman_residual(int64_t n, const double *a, const double *b, double scale, float *out) {
+  for (int64_t i = 0; i < n; ++i)
+    out[i] = (float)((a[i] - b[i]) * scale);
+}
+
+/* a = b + x / scale. */
+static inline void mm_bellman_corrected(int64_t n, const double *b, const float *x, double scale, double *a) {
+  for (int64_t i = 0; i < n; ++i)
+    a[i] = b[i] + (double)x[i] / scale;
+}
+
+/* out = residual + discount P x in single precision, for a policy whose rows are copied; low and high are of
+ * out - x. */
+static inline void mm_bellman_correct(const mm_mdp *p, int64_t begin, int64_t end, const mm_policy_rows *rows,
+                                      const float *residual, const float *x, float *out, mm_sweep *sweep) {
+  const int32_t *column = rows->column;
+  const float *probability = rows->single;
+  float low = INFINITY, high = -INFINITY;
+  for (int64_t s = begin; s < end; ++s) {
+    const int64_t stop = rows->stop[s];
+    const float discount = (float)p->discount[s * p->discount_step];
+    float a = 0, b = 0;
+    int64_t k = s * rows->width;
+    for (; k + 2 <= stop; k += 2) {
+      uint64_t two; /* one load for two; compilers would make slow vectors of the plain loop */
+      memcpy(&two, column + k, sizeof two);
+      a += probability[k] * x[(uint32_t)two];
+      b += probability[k + 1] * x[two >> 32];
+    }
+    if (k < stop)
+      a += probability[k] * x[column[k]];
+    const float value = residual[s] + discount * (a + b), change = value - x[s];
+    out[s] = value;
+    low = change < low ? change : low;
+    high = change > high ? change : high;
+  }
+  sweep->low = (double)low, sweep->high = (double)high;
+  sweep->changed = 0, sweep->alive = sweep->read = end - begin;
 }
 
 /* Range of a - b; b may be NULL. */

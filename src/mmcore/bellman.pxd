@@ -23,6 +23,12 @@ cdef extern from "mmcore/bellman.h" nogil:
         int64_t width
         int32_t *column
         double *probability
+        float *single
+
+    ctypedef struct mm_keys:
+        float *pair
+        float *state
+        double drift, most
 
     ctypedef struct mm_sweep:
         double low, high
@@ -40,16 +46,22 @@ cdef extern from "mmcore/bellman.h" nogil:
 
     int mm_mdp_check(const mm_mdp *p, int64_t entries, double tolerance, mm_mdp_extremes *x) noexcept
     void mm_bellman_improve(const mm_mdp *p, int64_t begin, int64_t end, const double *v, const double *old,
-                            double *out, int64_t *policy, const mm_policy_rows *rows, float *key,
-                            double proven, double drift, double *q, int64_t *open,
-                            mm_sweep *sweep) noexcept
-    int64_t mm_bellman_eliminate_pairs(int64_t n_pairs, float *key, double proven) noexcept
+                            double *out, int64_t *policy, const mm_policy_rows *rows, double proven,
+                            double *q, mm_sweep *sweep) noexcept
+    int64_t MM_BELLMAN_KEYED_WORK(int64_t pairs)
+    void mm_bellman_improve_keyed(const mm_mdp *p, int64_t begin, int64_t end, const double *v, double *out,
+                                  int64_t *policy, const mm_policy_rows *rows, const mm_keys *keys, double *q,
+                                  int64_t *open, mm_sweep *sweep) noexcept
+    int64_t mm_bellman_eliminate_pairs(const mm_mdp *p, const mm_keys *keys, double proven) noexcept
     void mm_bellman_evaluate(const mm_mdp *p, int64_t begin, int64_t end, const mm_policy_rows *rows,
                              const double *v, double *out, mm_sweep *sweep) noexcept
+    void mm_bellman_residual(int64_t n, const double *a, const double *b, double scale, float *out) noexcept
+    void mm_bellman_corrected(int64_t n, const double *b, const float *x, double scale, double *a) noexcept
+    void mm_bellman_correct(const mm_mdp *p, int64_t begin, int64_t end, const mm_policy_rows *rows,
+                            const float *residual, const float *x, float *out, mm_sweep *sweep) noexcept
     void mm_range(int64_t n, const double *a, const double *b, double *low, double *high) noexcept
     int mm_bellman_band(const mm_mdp *p, const mm_policy_rows *rows, int64_t below, int64_t above,
                         double *band, double *x) noexcept
-    int64_t MM_BELLMAN_OPEN_WORK(int64_t pairs)
     int64_t MM_BELLMAN_BAND_WORK(int64_t n, int64_t below, int64_t above)
     int64_t MM_BELLMAN_BICGSTAB_WORK(int64_t n)
     int mm_bellman_bicgstab(const mm_mdp *p, const mm_policy_rows *rows, double tolerance, int64_t limit,
@@ -69,6 +81,13 @@ cdef extern from "mmcore/gmres.h" nogil:
 cdef class Rows:
     cdef mm_policy_rows c_rows
     cdef int64_t c_states
+    cdef Pairs _of
+    cdef tuple _arrays
+
+
+@cython.final
+cdef class Keys:
+    cdef mm_keys c_keys
     cdef Pairs _of
     cdef tuple _arrays
 

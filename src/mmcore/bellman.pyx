@@ -10,7 +10,7 @@ from mmcore.errors import InvalidArgument
 cimport cython
 from libc.stdint cimport int32_t, int64_t
 
-__all__ = ["Pairs", "Rows", "eliminate", "span"]
+__all__ = ["Keys", "Pairs", "Rows", "span"]
 
 
 cdef const void *_index(array, bint wide, str argument) except? NULL:
@@ -61,6 +61,7 @@ cdef class Rows:
         cdef double[::1] reward = np.zeros(n_states), probability
         cdef int64_t[:, ::1] entries = np.zeros((2, n_states), dtype=np.int64)
         cdef int32_t[::1] column
+        cdef float[::1] single
         self._arrays = (reward, entries)
         self.c_rows.reward = &reward[0]
         self.c_rows.start, self.c_rows.stop = &entries[0, 0], &entries[1, 0]
@@ -68,8 +69,66 @@ cdef class Rows:
         self.c_states = n_states
         if width:
             column, probability = np.empty(n_states * width, dtype=np.int32), np.empty(n_states * width)
-            self._arrays += (column, probability)
+            single = np.empty(n_states * width, dtype=np.float32)
+            self._arrays += (column, probability, single)
             self.c_rows.column, self.c_rows.probability = &column[0], &probability[0]
+            self.c_rows.single = &single[0]
+
+    @property
+    def copied(self):
+        """Whether rows are copies."""
+        return self.c_rows.width > 0
+
+
+@cython.final
+cdef class Keys:
+    """What pairs are known to lack, so that those which lose need not be read; see bellman.h.
+
+    Parameters
+    ----------
+    pairs : Pairs
+        The pairs.
+
+    Attributes
+    ----------
+    drift : float
+        By how much a pair may have gained on another of its state since keys were begun.
+
+    Notes
+    -----
+    Thread-safety: written by :meth:`Pairs.improve`; threads that improve different states may share one.
+    """
+
+    def __init__(self, Pairs pairs not None):
+        cdef float[::1] pair = np.zeros(pairs.n_pairs, dtype=np.float32)
+        cdef float[::1] state = np.zeros(pairs.n_states, dtype=np.float32)
+        self._of = pairs
+        self._arrays = (pair, state)
+        self.c_keys.pair, self.c_keys.state = &pair[0], &state[0]
+
+    @property
+    def drift(self):
+        return self.c_keys.drift
+
+    @drift.setter
+    def drift(self, double drift):
+        self.c_keys.drift = drift
+
+    @property
+    def most(self):
+        """Bound of the expected value after every pair."""
+        return self.c_keys.most
+
+    @most.setter
+    def most(self, double most):
+        self.c_keys.most = most
+
+    def eliminate(self, double proven):
+        """Make the keys above `proven` infinite, and count the others: the pairs that are alive."""
+        cdef int64_t count
+        with nogil:
+            count = mm_bellman_eliminate_pairs(&self._of.c_mdp, &self.c_keys, proven)
+        return count
 
 
 @cython.final
@@ -175,9 +234,8 @@ cdef class Pairs:
             fault = mm_mdp_check(&self.c_mdp, self.c_entries, tolerance, &self.c_extremes)
         return fault, self.c_extremes
 
-    def improve(self, const double[::1] v, double[::1] out, int64_t[::1] policy, float[::1] key=None,
-                double proven=0.0, double drift=0.0, int64_t begin=0, int64_t end=-1, int64_t offset=0,
-                Rows rows=None):
+    def improve(self, const double[::1] v, double[::1] out, int64_t[::1] policy, double proven=0.0,
+                int64_t begin=0, int64_t end=-1, int64_t offset=0, Rows rows=None, Keys keys=None):
         """Write Tv of the states `begin` to `end` - 1 to `out`, and the pairs that attain it to `policy`.
 
         Parameters
@@ -188,18 +246,16 @@ cdef class Pairs:
             New values.
         policy : ndarray of int, shape (n_states,)
             Pairs; the one held is kept where it ties.
-        key : ndarray of float32, shape (n_pairs,), optional
-            What each pair is known to lack, see bellman.h; read and written, but not where `v` is None.
         proven : float
             Without keys: what a pair must lack to be counted as not alive.
-        drift : float
-            With keys: pairs with a key above it are not read.
         begin, end : int
             Range of states; all by default.
         offset : int
             State s of these pairs is ``v[offset + s]``.
         rows : Rows, optional
             Kept those of `policy`; begun with a policy of -1.
+        keys : Keys, optional
+            With rows: pairs that are known to lose are not read. Not used where `v` is None.
 
         Returns
         -------
@@ -215,7 +271,7 @@ cdef class Pairs:
         cdef int64_t n = self.c_mdp.n_states, widest = 1, s
         cdef const mm_policy_rows *kept = NULL
         cdef mm_sweep sweep
-        cdef float *keys = NULL
+        cdef const mm_keys *known = NULL
         cdef const double *values = NULL
         cdef const double *old = NULL
         if end < 0:
@@ -232,18 +288,23 @@ cdef class Pairs:
         _size("policy", policy.shape[0], n)
         if not 0 <= offset <= self.c_mdp.n_columns - n:
             raise InvalidArgument(argument="offset", value=offset, allowed=f"0 to {self.c_mdp.n_columns - n}")
-        if key is not None:
+        if keys is not None and v is not None:
             if rows is None:
                 raise InvalidArgument(argument="rows", value=None, allowed="Rows where there are keys")
-            _size("key", key.shape[0], self.c_mdp.n_pairs)
-            keys = &key[0]
+            if keys._of is not self:
+                raise InvalidArgument("keys are of other pairs")
+            known = &keys.c_keys
         for s in range(begin, end):
             widest = max(widest, self.c_mdp.first[s + 1] - self.c_mdp.first[s])
-        cdef double[::1] q = np.empty(widest)
-        cdef int64_t[::1] open = np.empty(MM_BELLMAN_OPEN_WORK(widest), dtype=np.int64)
+        cdef double[::1] q = np.empty(MM_BELLMAN_KEYED_WORK(widest))
+        cdef int64_t[::1] open = np.empty(MM_BELLMAN_KEYED_WORK(widest), dtype=np.int64)
         with nogil:
-            mm_bellman_improve(&self.c_mdp, begin, end, values, old, &out[0], &policy[0], kept, keys, proven,
-                               drift, &q[0], &open[0], &sweep)
+            if known is not NULL:
+                mm_bellman_improve_keyed(&self.c_mdp, begin, end, values, &out[0], &policy[0], kept, known,
+                                         &q[0], &open[0], &sweep)
+            else:
+                mm_bellman_improve(&self.c_mdp, begin, end, values, old, &out[0], &policy[0], kept, proven,
+                                   &q[0], &sweep)
         return sweep.low, sweep.high, sweep.changed, sweep.alive, sweep.read
 
     def evaluate(self, const double[::1] v, double[::1] out, Rows rows, int64_t begin=0, int64_t end=-1):
@@ -269,6 +330,27 @@ cdef class Pairs:
                                   allowed="a range of all the states")
         with nogil:
             mm_bellman_evaluate(&self.c_mdp, begin, end, kept, &v[0], &out[0], &sweep)
+        return sweep.low, sweep.high
+
+    def correct(self, const float[::1] residual, const float[::1] x, float[::1] out, Rows rows,
+                int64_t begin=0, int64_t end=-1):
+        """Write residual + discount E[x] of the pairs of a policy to `out`; the range of new less old.
+
+        Parameters
+        ----------
+        residual, x, out : ndarray of float32, shape (n_states,)
+            Residual of values, their correction before and after.
+        rows : Rows
+            The rows of the policy, copied.
+        begin, end : int
+            Range of states; all by default.
+        """
+        cdef mm_sweep sweep
+        cdef const mm_policy_rows *kept = self._rows(rows)
+        if end < 0:
+            end = self.c_mdp.n_states
+        with nogil:
+            mm_bellman_correct(&self.c_mdp, begin, end, kept, &residual[0], &x[0], &out[0], &sweep)
         return sweep.low, sweep.high
 
     def band(self, Rows rows, int64_t below, int64_t above, double[::1] x):
@@ -340,12 +422,14 @@ cdef class Pairs:
         return &rows.c_rows
 
 
-def eliminate(float[::1] key, double proven):
-    """Make the keys above `proven` infinite, and count the others: the pairs that are alive."""
-    cdef int64_t count
+def residual(const double[::1] a, const double[::1] b, double scale, float[::1] out):
     with nogil:
-        count = mm_bellman_eliminate_pairs(key.shape[0], &key[0], proven)
-    return count
+        mm_bellman_residual(a.shape[0], &a[0], &b[0], scale, &out[0])
+
+
+def corrected(const double[::1] b, const float[::1] x, double scale, double[::1] a):
+    with nogil:
+        mm_bellman_corrected(a.shape[0], &b[0], &x[0], scale, &a[0])
 
 
 def span(const double[::1] a, const double[::1] b=None):

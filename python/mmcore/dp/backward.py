@@ -118,7 +118,7 @@ def backward_induction(
         rounding = model.contraction.rounding(size)
         proven = model.contraction.closing(-held, held) + 3 * rounding
         chosen[:] = -1  # steps do not lean on each other: of equal actions, the first
-        _, _, _, living, _ = model.pairs.improve(ahead, value[t], chosen, None, proven)
+        _, _, _, living, _ = model.pairs.improve(ahead, value[t], chosen, proven)
         alive += living
         policy[t] = model.actions_of(chosen.copy())
         error[t] = (rounding + model.contraction.high * held) * (1 + 1e-12)

@@ -123,6 +123,11 @@ class Contraction:
             return (below + above) / 2
         return max(below, 0.0) + min(above, 0.0)
 
+    def expected(self, highest: float) -> float:
+        """Return what no row's sum p v exceeds where no v exceeds `highest`."""
+        bound = (self.sum_high if highest >= 0 else self.sum_low) * highest
+        return bound + 2 * ROUNDOFF * abs(bound) + UNDERFLOW
+
     def _scaled(self, change: float) -> float:
         """B / (1 - B) change, with the B that makes it larger where it is positive and smaller where not."""
         bound = self.high if change >= 0 else self.low

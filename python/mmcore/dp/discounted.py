@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from scipy.linalg.blas import daxpy
 
 from ..arrays import whole
-from ..bellman import Rows, eliminate, span
+from ..bellman import Keys, Rows, corrected, residual, span
 from ..errors import InvalidArgument, NoConvergence
 from .checks import called_back, tolerance
 from .solution import Solution
@@ -72,6 +72,7 @@ class Iterate:
     changed: int = 0
     target: float = 0.0  # residual that the tolerance asks for
     rows: Rows | None = None  # of the policy
+    keys: Keys | None = None  # of the pairs
 
 
 def solve(
@@ -120,14 +121,16 @@ def solve(
     # What a pair lacks is kept as a float32.
     largest = size + model.extremes["reward"] / (1 - contraction.high)
     keyed = method in KEYED and model.stored and largest < LARGEST_KEYED
-    key = np.zeros(pairs.n_pairs, dtype=np.float32) if keyed else None
+    keys = now.keys = Keys(pairs) if keyed else None
     step = _stepper(method, evaluator, now)
-    proven, drift = math.inf, 0.0
+    proven = math.inf
+    if keys is not None:
+        keys.most = contraction.expected(span(v)[1])
     best, stalled, iteration = math.inf, 0, 0
     while True:
         zero = iteration == 0 and start is None
         now.low, now.high, now.changed, living, _ = passes.improve(
-            None if zero else now.v, now.tv, now.policy, key, proven, drift, now.rows
+            None if zero else now.v, now.tv, now.policy, proven, now.rows, keys
         )
         iteration += 1
         now.below, now.above, rounding = contraction.bounds(now.low, now.high, size)
@@ -137,9 +140,9 @@ def solve(
             progress(iteration, residual, 2 * half)
         noise = 3 * contraction.rounding(size)
         now.target = max(tol * (1 - contraction.high), noise / 24)  # less is not to be had
-        if key is not None:
+        if keys is not None:
             wide = contraction.closing(now.below + now.low, now.above + now.high)
-            living = eliminate(key, drift + wide + noise)
+            living = keys.eliminate(keys.drift + wide + noise)
         if not math.isfinite(half):
             raise NoConvergence(
                 "values left the range of floating point: rewards or the start are too large, or rows of "
@@ -159,14 +162,17 @@ def solve(
             break
         iteration += step(now)  # now.tv is the next now.v
         low, high = span(now.tv, now.v)
-        if key is None:
+        if keys is None:
             proven = contraction.closing(now.below + now.low - high, now.above + now.high - low) + noise
         else:
-            drift += contraction.closing(low, high) + noise
+            keys.drift += contraction.closing(low, high) + noise
         now.v, now.tv = now.tv, now.v
-        size = max(map(abs, span(now.v)))
+        low, high = span(now.v)
+        size = max(abs(low), abs(high))
+        if keys is not None:
+            keys.most = contraction.expected(high)
     value = now.tv
-    del step, now.v, now.tv, now.rows, key  # room for the bounds
+    del step, now.v, now.tv, now.rows, now.keys, keys  # room for the bounds
     middle = (now.below + now.above) / 2
     lower, upper = value + now.below, value + now.above
     value += middle
@@ -211,16 +217,15 @@ class _Passes:
         v: Floats | None,
         out: Floats,
         policy: Ints,
-        key: Any,
         proven: float,
-        drift: float,
         rows: Rows | None,
+        keys: Keys | None,
     ) -> tuple[float, float, int, int, int]:
         """Improve, as :meth:`Pairs.improve`, on all threads."""
 
         def run(*part: int) -> tuple[float, float, int, int, int]:
             found: tuple[float, float, int, int, int] = self.pairs.improve(
-                v, out, policy, key, proven, drift, *part, rows=rows
+                v, out, policy, proven, *part, rows=rows, keys=keys
             )
             return found
 
@@ -230,6 +235,13 @@ class _Passes:
     def evaluate(self, v: Floats, out: Floats, rows: Rows | None) -> tuple[float, float]:
         """Evaluate, as :meth:`Pairs.evaluate`, on all threads."""
         low, high = zip(*self._shared(lambda *part: self.pairs.evaluate(v, out, rows, *part)), strict=True)
+        return min(low), max(high)
+
+    def correct(self, residual: Any, x: Any, out: Any, rows: Rows) -> tuple[float, float]:
+        """Correct, as :meth:`Pairs.correct`, on all threads."""
+        low, high = zip(
+            *self._shared(lambda *part: self.pairs.correct(residual, x, out, rows, *part)), strict=True
+        )
         return min(low), max(high)
 
 
@@ -317,6 +329,7 @@ class _Sweeps:
 
     def __init__(self, now: Iterate) -> None:
         self.spare = np.empty_like(now.tv)
+        self.floats = np.empty((3, now.tv.size), dtype=np.float32)
 
     def __call__(self, now: Iterate) -> int:
         self.until(_goal(now), now, math.inf)
@@ -324,6 +337,8 @@ class _Sweeps:
 
     def until(self, goal: float, now: Iterate, patience: float) -> bool:
         """Sweep until the change spans at most `goal`; False where that seems farther than `patience`."""
+        if now.rows is not None and now.rows.copied:
+            return self.single(goal, now, patience)
         before = now.high - now.low
         for done in range(100):
             low, high = now.passes.evaluate(now.tv, self.spare, now.rows)
@@ -337,6 +352,36 @@ class _Sweeps:
             before = change
         now.tv += now.model.contraction.shift(low, high)
         return True
+
+    def single(self, goal, now, patience):
+        before = now.high - now.low
+        largest = max(abs(now.low), abs(now.high))
+        scale = 2.0 ** -math.frexp(largest)[1]
+        goal = max(goal * scale, 2.0**-19)
+        before *= scale
+        first, x, out = self.floats
+        residual(now.tv, now.v, scale, first)
+        x = first
+        spare = [self.floats[1], self.floats[2]]
+        good = True
+        for done in range(100):
+            out = spare.pop()
+            low, high = now.passes.correct(first, x, out, now.rows)
+            if x is not first:
+                spare.append(x)
+            x = out
+            change = high - low
+            if change <= goal or done >= 99:
+                break
+            rate = change / before if before > 0 else 0.0
+            if done and (rate >= 1 or math.log(goal / change) < patience * math.log(max(rate, 1e-300))):
+                good = False
+                break
+            before = change
+        corrected(now.v, x, scale, now.tv)
+        if good:
+            now.tv += now.model.contraction.shift(low / scale, high / scale)
+        return good
 
 
 class _Krylov:
@@ -369,7 +414,7 @@ class _Krylov:
         improved = getattr(now.pairs, self.evaluator)
         _, _, residual = improved(now.rows, goal / 2, LIMIT, now.tv, self.work)
         if not residual <= max(self.share * LARGEST_SHARE * width, goal):
-            now.pairs.improve(now.v, now.tv, now.policy, rows=now.rows)  # what the breakdown spoilt
+            now.pairs.improve(now.v, now.tv, now.policy, rows=now.rows, keys=now.keys)  # what the breakdown spoilt
             _Sweeps(now)(now)
         return 0
 

@@ -179,7 +179,7 @@ class Computed:
             pairs = self._chunk(begin, end)
             shift = begin * self.m
             chosen = policy[begin:end] - shift
-            seen = pairs.improve(v, out[begin:end], chosen, None, proven, 0.0, offset=begin)
+            seen = pairs.improve(v, out[begin:end], chosen, proven, offset=begin)
             policy[begin:end] = chosen + shift
             low, high = min(low, seen[0]), max(high, seen[1])
             changed, living, read = changed + seen[2], living + seen[3], read + seen[4]
