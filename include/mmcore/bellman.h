@@ -65,10 +65,11 @@ typedef struct mm_policy_rows {
 
 /* What pairs are known to lack. */
 typedef struct mm_keys {
-  float *pair;  /* n_pairs; +inf: held, or never optimal */
+  float *pair;  /* n_pairs; +inf: held; below 0: never read, minus what the reward is below top */
   float *state; /* n_states: no more than the least key of a state */
   double drift;
   double most; /* bound of E[v] of every pair */
+  double top;  /* and of every reward */
 } mm_keys;
 
 /* What a sweep saw. */
@@ -316,33 +317,47 @@ MM_INLINE float mm_bellman_float(double x) {
 /* What is known of a pair that lacks so much: less by a relative 2^-23, more than the conversion adds. */
 MM_INLINE float mm_bellman_key(double lacks) { return (float)(lacks * (1 - 0x1p-23)); }
 
-/* Pick out the pairs that may win over those held in states begin .. end - 1, whose values are `own`, and ask
- * for their rows. Returns how many; the list ends with a pair that no state has. */
+/* Keys of pairs whose rows nobody has read. */
+static inline void mm_keys_begin(const mm_mdp *p, const mm_keys *keys) {
+  for (int64_t j = 0; j < p->n_pairs; ++j) {
+    const float below = mm_bellman_key(keys->top - p->sign * p->reward[j]);
+    keys->pair[j] = -(below > 0 ? below : 0);
+  }
+  for (int64_t s = 0; s < p->n_states; ++s)
+    keys->state[s] = 0;
+}
+
+/* By how much E[v] would have to be too high for a pair of state s to win with a reward that is that much
+ * below the top, where the state's value is at least `own`; rounded up. */
+MM_INLINE float mm_keys_reach(const mm_mdp *p, const mm_keys *keys, int64_t s, double own) {
+  const double reach = keys->top + p->discount[s * p->discount_step] * keys->most - own;
+  return -mm_bellman_float(-reach - fabs(reach) * 0x1p-50);
+}
+
+/* Pick out the pairs that may win over those held in states begin .. end - 1, whose values are `own`. Returns
+ * how many; the list ends with a pair that no state has. */
 static inline int64_t mm_bellman_pick(const mm_mdp *p, int64_t begin, int64_t end, const int64_t *policy,
                                       const mm_keys *keys, const double *own, int64_t *open) {
-  const float limit = mm_bellman_float(keys->drift);
+  const float limit = mm_bellman_float(keys->drift), hide[2] = {INFINITY, 0};
   int64_t count = 0;
   for (int64_t s = begin; s < end; ++s) {
     if (keys->state[s] > limit)
       continue;
     const int64_t first = p->first[s], last = p->first[s + 1], held = policy[s];
+    const float floor = -mm_keys_reach(p, keys, s, own[s - begin]);
     float *key = keys->pair, least = INFINITY;
-    /* A reward lacks as much as this is above it, where E[v] is as high as it can be. */
-    const double bound = own[s - begin] - p->discount[s * p->discount_step] * keys->most + keys->drift;
-    const double ahead = bound > -DBL_MAX ? bound : -DBL_MAX;
-    for (int64_t j = first; j < last; ++j) {
-      const float lacks = mm_bellman_key(ahead - p->sign * p->reward[j]);
-      key[j] = lacks > key[j] ? lacks : key[j];
-    }
     if (held >= first && held < last)
       key[held] = INFINITY;
     for (int64_t j = first; j < last; ++j) { /* without a branch, which nobody could predict */
-      const float closed = key[j] > limit ? key[j] : INFINITY;
-      least = closed < least ? closed : least;
+      const float drifted = key[j] - limit, beaten = floor - key[j];
+      const float lacks = drifted > beaten ? drifted : beaten;
+      const int closed = lacks > 0;
+      const float other = lacks + hide[closed];
+      least = other < least ? other : least;
       open[count] = j;
-      count += !(key[j] > limit);
+      count += !closed;
     }
-    keys->state[s] = least;
+    keys->state[s] = mm_bellman_key(keys->drift + (double)least * (1 - 0x1p-22));
   }
   open[count] = INT64_MAX;
   return count;
@@ -360,11 +375,8 @@ MM_INLINE void mm_bellman_improve_keyed_as(const mm_mdp *p, int64_t begin, int64
     do {
       const int64_t s = to++;
 #if defined(__GNUC__)
-      if (!(keys->state[s] > drift)) {
+      if (!(keys->state[s] > drift))
         __builtin_prefetch(keys->pair + p->first[s]);
-        __builtin_prefetch(p->reward + p->first[s]);
-        __builtin_prefetch(p->reward + p->first[s] + 8);
-      }
 #endif
       mm_policy_prefetch(p, rows, s, end, how);
       out[s] = policy[s] < 0 ? -INFINITY : rows->reward[s] + mm_policy_expect(p, rows, s, v, how);
@@ -428,21 +440,14 @@ static inline void mm_bellman_improve_keyed(const mm_mdp *p, int64_t begin, int6
     mm_bellman_improve_keyed_as(p, begin, end, v, out, policy, rows, keys, q, open, sweep, MM_ROWS_NARROW);
 }
 
-/* Set the keys above `proven` to +inf, so that their pairs are never read again; returns how many others
- * there are, and pairs held. */
-static inline int64_t mm_bellman_eliminate_pairs(const mm_mdp *p, const mm_keys *keys, double proven) {
-  const float limit = mm_bellman_float(proven);
-  int64_t alive = p->n_states;
+/* How many pairs lack no more than `proven` in the last sweep, which gave `value`. */
+static inline int64_t mm_keys_alive(const mm_mdp *p, const mm_keys *keys, const double *value, double proven) {
+  const float limit = mm_bellman_float(keys->drift + proven);
+  int64_t alive = p->n_states; /* those held */
   for (int64_t s = 0; s < p->n_states; ++s) {
-    if (keys->state[s] > limit) {
-      keys->state[s] = INFINITY;
-      continue;
-    }
-    for (int64_t j = p->first[s]; j < p->first[s + 1]; ++j) {
-      const float key = keys->pair[j];
-      alive += !(key > limit);
-      keys->pair[j] = key > limit ? INFINITY : key;
-    }
+    const double least = proven + (double)mm_keys_reach(p, keys, s, value[s]);
+    for (int64_t j = p->first[s]; j < p->first[s + 1] && !(keys->state[s] > limit); ++j)
+      alive += !(keys->pair[j] > limit) && !(-(double)keys->pair[j] > least);
   }
   return alive;
 }

@@ -28,7 +28,7 @@ cdef extern from "mmcore/bellman.h" nogil:
     ctypedef struct mm_keys:
         float *pair
         float *state
-        double drift, most
+        double drift, most, top
 
     ctypedef struct mm_sweep:
         double low, high
@@ -52,7 +52,8 @@ cdef extern from "mmcore/bellman.h" nogil:
     void mm_bellman_improve_keyed(const mm_mdp *p, int64_t begin, int64_t end, const double *v, double *out,
                                   int64_t *policy, const mm_policy_rows *rows, const mm_keys *keys, double *q,
                                   int64_t *open, mm_sweep *sweep) noexcept
-    int64_t mm_bellman_eliminate_pairs(const mm_mdp *p, const mm_keys *keys, double proven) noexcept
+    void mm_keys_begin(const mm_mdp *p, const mm_keys *keys) noexcept
+    int64_t mm_keys_alive(const mm_mdp *p, const mm_keys *keys, const double *value, double proven) noexcept
     void mm_bellman_evaluate(const mm_mdp *p, int64_t begin, int64_t end, const mm_policy_rows *rows,
                              const double *v, double *out, mm_sweep *sweep) noexcept
     void mm_bellman_residual(int64_t n, const double *a, const double *b, double scale, float *out) noexcept

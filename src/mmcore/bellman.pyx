@@ -100,11 +100,14 @@ cdef class Keys:
     """
 
     def __init__(self, Pairs pairs not None):
-        cdef float[::1] pair = np.zeros(pairs.n_pairs, dtype=np.float32)
-        cdef float[::1] state = np.zeros(pairs.n_states, dtype=np.float32)
+        cdef float[::1] pair = np.empty(pairs.n_pairs, dtype=np.float32)
+        cdef float[::1] state = np.empty(pairs.n_states, dtype=np.float32)
         self._of = pairs
         self._arrays = (pair, state)
         self.c_keys.pair, self.c_keys.state = &pair[0], &state[0]
+        self.c_keys.top = pairs.c_extremes.reward
+        with nogil:
+            mm_keys_begin(&pairs.c_mdp, &self.c_keys)
 
     @property
     def drift(self):
@@ -123,11 +126,11 @@ cdef class Keys:
     def most(self, double most):
         self.c_keys.most = most
 
-    def eliminate(self, double proven):
-        """Make the keys above `proven` infinite, and count the others: the pairs that are alive."""
+    def alive(self, const double[::1] value, double proven):
+        """Count the pairs that lack no more than `proven` in the last sweep, which gave `value`."""
         cdef int64_t count
         with nogil:
-            count = mm_bellman_eliminate_pairs(&self._of.c_mdp, &self.c_keys, proven)
+            count = mm_keys_alive(&self._of.c_mdp, &self.c_keys, &value[0], proven)
         return count
 
 

@@ -140,9 +140,6 @@ def solve(
             progress(iteration, residual, 2 * half)
         noise = 3 * contraction.rounding(size)
         now.target = max(tol * (1 - contraction.high), noise / 24)  # less is not to be had
-        if keys is not None:
-            wide = contraction.closing(now.below + now.low, now.above + now.high)
-            living = keys.eliminate(keys.drift + wide + noise)
         if not math.isfinite(half):
             raise NoConvergence(
                 "values left the range of floating point: rewards or the start are too large, or rows of "
@@ -172,6 +169,8 @@ def solve(
         if keys is not None:
             keys.most = contraction.expected(high)
     value = now.tv
+    if keys is not None:
+        living = keys.alive(value, contraction.closing(now.below + now.low, now.above + now.high) + noise)
     del step, now.v, now.tv, now.rows, now.keys, keys  # room for the bounds
     middle = (now.below + now.above) / 2
     lower, upper = value + now.below, value + now.above
