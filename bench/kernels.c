@@ -202,8 +202,8 @@ static void bellman(int64_t n) { /* of states */
   double q[2];
   mm_sweep sweep;
   for (int64_t i = 0; i < n / STATES; ++i) {
-    mm_bellman_improve(&p, 0, STATES, values[i & 1], values[i & 1], values[~i & 1], policy, NULL, NULL, 0, 0,
-                       q, NULL, &sweep);
+    mm_bellman_improve(&p, 0, STATES, values[i & 1], values[i & 1], values[~i & 1], policy, NULL, 0, q,
+                       &sweep);
     sink += sweep.changed;
   }
 }

@@ -11,15 +11,17 @@
  *
  *   mm_mdp_check         what is wrong with the arrays, and the extremes that the bounds are made of
  *   mm_bellman_improve   v -> Tv, with the maximising pairs; in place it is a Gauss-Seidel sweep
+ *   mm_bellman_improve_keyed  the same without the pairs that are known to lose
  *   mm_bellman_evaluate  v -> the same for one pair a state
+ *   mm_bellman_correct   a correction of v for one pair a state, in single precision
  *   mm_bellman_band      value of a policy by elimination in a band (one wide: the Thomas algorithm)
  *   mm_bellman_bicgstab  value of a policy to a residual, by stabilised bi-conjugate gradients
  *
- * Pairs that cannot win are not read. A key is kept for each pair: a lower bound of how much it lacked in the
- * last sweep that read it, plus `drift` at that time. Where v moved by between lo and hi since, a pair's
- * disadvantage shrank by at most discount (hi - lo); `drift` is the sum of these and never falls, so that
- * key > drift proves that the pair loses again. Where it lacks more than the bounds of the true value leave
- * open it is never optimal, and its key becomes +inf.
+ * Pairs that cannot win are not read. A key is kept for each pair. Before its row is read, it is how far its
+ * reward is below the top, negative: however high the values after it, r + discount max v is no more than that
+ * allows. Afterwards it is a lower bound of how much the pair lacked in the sweep that read it, plus `drift` at
+ * that time. Where v moved by between lo and hi since, a pair's disadvantage shrank by at most discount
+ * (hi - lo); `drift` is the sum of these and never falls, so that key > drift proves that the pair loses again.
  *
  * No allocation, no state: any thread may work on its own range of states.
  */
@@ -207,10 +209,15 @@ static inline void mm_policy_rows_put(const mm_mdp *p, const mm_policy_rows *row
   rows->reward[s] = p->sign * p->reward[pair];
   rows->start[s] = rows->width ? s * rows->width : begin;
   rows->stop[s] = rows->start[s] + length;
-  for (int64_t k = 0; rows->width && k < length; ++k) {
-    rows->column[s * rows->width + k] = (int32_t)mm_mdp_index(p->column, begin + k, p->wide);
-    rows->probability[s * rows->width + k] = p->probability[begin + k];
-    rows->single[s * rows->width + k] = (float)p->probability[begin + k];
+  if (!rows->width)
+    return;
+  int32_t *column = rows->column + rows->start[s];
+  double *probability = rows->probability + rows->start[s];
+  float *single = rows->single + rows->start[s];
+  for (int64_t k = 0; k < length; ++k) {
+    column[k] = (int32_t)mm_mdp_index(p->column, begin + k, p->wide);
+    probability[k] = p->probability[begin + k];
+    single[k] = (float)probability[k];
   }
 }
 
@@ -305,7 +312,18 @@ static inline void mm_bellman_improve(const mm_mdp *p, int64_t begin, int64_t en
     mm_bellman_improve_as(p, begin, end, v, old, out, policy, rows, proven, q, sweep, 0);
 }
 
-#define MM_BELLMAN_KEYED_WORK(pairs) ((pairs) + MM_BELLMAN_BLOCK + 1)
+/* States together, each with the pairs that may win. */
+typedef struct mm_bellman_block {
+  int64_t from, to; /* states */
+  int64_t count;    /* of the pairs */
+  int64_t *pair, *state;
+  double *value; /* of each pair */
+  double *own;   /* of the pairs held */
+  int64_t *held;
+} mm_bellman_block;
+
+/* Room for the pairs and the states of a block, the longest state having so many. */
+#define MM_BELLMAN_KEYED_ROOM(pairs) ((pairs) + MM_BELLMAN_BLOCK + 1)
 
 /* The largest float up to x: a float is above the one where it is above the other, and comparing floats is
  * quicker. */
@@ -327,127 +345,147 @@ static inline void mm_keys_begin(const mm_mdp *p, const mm_keys *keys) {
     keys->state[s] = 0;
 }
 
-/* By how much E[v] would have to be too high for a pair of state s to win with a reward that is that much
- * below the top, where the state's value is at least `own`; rounded up. */
+/* How far below the top a reward may be for its pair to win in state s over `own`, were E[v] as high as it can
+ * be; rounded up. */
 MM_INLINE float mm_keys_reach(const mm_mdp *p, const mm_keys *keys, int64_t s, double own) {
   const double reach = keys->top + p->discount[s * p->discount_step] * keys->most - own;
-  return -mm_bellman_float(-reach - fabs(reach) * 0x1p-50);
+  return reach < FLT_MAX ? -mm_bellman_float(-reach) : INFINITY;
 }
 
-/* Pick out the pairs that may win over those held in states begin .. end - 1, whose values are `own`. Returns
- * how many; the list ends with a pair that no state has. */
-static inline int64_t mm_bellman_pick(const mm_mdp *p, int64_t begin, int64_t end, const int64_t *policy,
-                                      const mm_keys *keys, const double *own, int64_t *open) {
+/* Value the pairs held in the next states. */
+MM_INLINE void mm_bellman_hold(const mm_mdp *p, int64_t end, const double *v, const int64_t *policy,
+                               const mm_policy_rows *rows, const mm_keys *keys, mm_bellman_block *b, int how) {
+  int64_t s = b->from = b->to;
+  do {
+    mm_policy_prefetch(p, rows, s, end, how);
+#if defined(__GNUC__)
+    if (!(keys->state[s] > keys->drift))
+      __builtin_prefetch(keys->pair + p->first[s]);
+#endif
+    const int holds = policy[s] >= p->first[s] && policy[s] < p->first[s + 1];
+    b->held[s - b->from] = holds ? policy[s] : -1;
+    b->own[s - b->from] = holds ? rows->reward[s] + mm_policy_expect(p, rows, s, v, how) : -INFINITY;
+    ++s;
+  } while (s < end && s - b->from < MM_BELLMAN_BLOCK &&
+           p->first[s + 1] - p->first[b->from] <= MM_BELLMAN_BLOCK);
+  b->to = s;
+}
+
+/* Pick out the pairs that may win over those held. */
+static inline void mm_bellman_pick(const mm_mdp *p, const mm_keys *keys, mm_bellman_block *b) {
   const float limit = mm_bellman_float(keys->drift), hide[2] = {INFINITY, 0};
   int64_t count = 0;
-  for (int64_t s = begin; s < end; ++s) {
+  for (int64_t s = b->from; s < b->to; ++s) {
     if (keys->state[s] > limit)
       continue;
-    const int64_t first = p->first[s], last = p->first[s + 1], held = policy[s];
-    const float floor = -mm_keys_reach(p, keys, s, own[s - begin]);
+    const int64_t last = p->first[s + 1], held = b->held[s - b->from];
+    const float floor = -mm_keys_reach(p, keys, s, b->own[s - b->from]);
     float *key = keys->pair, least = INFINITY;
-    if (held >= first && held < last)
+    if (held >= 0)
       key[held] = INFINITY;
-    for (int64_t j = first; j < last; ++j) { /* without a branch, which nobody could predict */
+    for (int64_t j = p->first[s]; j < last; ++j) { /* without a branch, which nobody could predict */
       const float drifted = key[j] - limit, beaten = floor - key[j];
       const float lacks = drifted > beaten ? drifted : beaten;
       const int closed = lacks > 0;
       const float other = lacks + hide[closed];
       least = other < least ? other : least;
-      open[count] = j;
+      b->pair[count] = j;
+      b->state[count] = s;
       count += !closed;
     }
     keys->state[s] = mm_bellman_key(keys->drift + (double)least * (1 - 0x1p-22));
   }
-  open[count] = INT64_MAX;
-  return count;
+  b->count = count;
+}
+
+/* Value the pairs picked. */
+MM_INLINE void mm_bellman_read(const mm_mdp *p, const double *v, const mm_bellman_block *b, int wide) {
+  /* Rows one after the other come by themselves. */
+  const int scattered = 2 * b->count < p->first[b->to] - p->first[b->from];
+  for (int64_t i = 0; scattered && i < MM_MDP_AHEAD && i < b->count; ++i)
+    mm_mdp_prefetch(p->column, p->probability, mm_mdp_index(p->row, b->pair[i], wide), wide);
+  for (int64_t i = 0; i < b->count; ++i) {
+    if (scattered && i + MM_MDP_AHEAD < b->count)
+      mm_mdp_prefetch(p->column, p->probability, mm_mdp_index(p->row, b->pair[i + MM_MDP_AHEAD], wide), wide);
+    b->value[i] = mm_bellman_pair(p, b->pair[i], p->discount[b->state[i] * p->discount_step], v, wide);
+  }
 }
 
 MM_INLINE void mm_bellman_improve_keyed_as(const mm_mdp *p, int64_t begin, int64_t end, const double *v,
                                            double *out, int64_t *policy, const mm_policy_rows *rows,
-                                           const mm_keys *keys, double *q, int64_t *open, mm_sweep *sweep,
-                                           int how) {
-  const int wide = how == MM_ROWS_WIDE || (how == MM_ROWS_COPIED && p->wide);
-  const double drift = keys->drift;
+                                           const mm_keys *keys, double *values, int64_t *pairs, int64_t room,
+                                           mm_sweep *sweep, int how) {
+  mm_bellman_block b = {begin, begin, 0, pairs, pairs + room, values, values + room, pairs + 2 * room};
   double low = INFINITY, high = -INFINITY;
   int64_t read = end - begin, changed = 0;
-  for (int64_t from = begin, to = begin; from < end; from = to) {
-    do {
-      const int64_t s = to++;
-#if defined(__GNUC__)
-      if (!(keys->state[s] > drift))
-        __builtin_prefetch(keys->pair + p->first[s]);
-#endif
-      mm_policy_prefetch(p, rows, s, end, how);
-      out[s] = policy[s] < 0 ? -INFINITY : rows->reward[s] + mm_policy_expect(p, rows, s, v, how);
-    } while (to < end && p->first[to + 1] - p->first[from] <= MM_BELLMAN_BLOCK);
-    const int64_t count = mm_bellman_pick(p, from, to, policy, keys, out + from, open);
-    const int64_t ahead = 2 * count < p->first[to] - p->first[from] ? MM_MDP_AHEAD : count;
-    for (int64_t i = -ahead; i < count; ++i) {
-      if (i + ahead < count)
-        mm_mdp_prefetch(p->column, p->probability, mm_mdp_index(p->row, open[i + ahead], wide), wide);
-      if (i >= 0)
-      q[i] = mm_mdp_expect(p->column, p->probability, mm_mdp_index(p->row, open[i], wide),
-                           mm_mdp_index(p->row, open[i] + 1, wide), v, wide);
+  while (b.to < end) {
+    mm_bellman_hold(p, end, v, policy, rows, keys, &b, how);
+    mm_bellman_pick(p, keys, &b);
+    mm_bellman_read(p, v, &b, how == MM_ROWS_WIDE || (how == MM_ROWS_COPIED && p->wide));
+    read += b.count;
+    memcpy(out + b.from, b.own, (size_t)(b.to - b.from) * sizeof *out);
+    for (int64_t i = 0; i < b.count; ++i) { /* a tie with the pair held changes nothing */
+      const int64_t s = b.state[i];
+      const int better = b.value[i] > out[s];
+      policy[s] = better ? b.pair[i] : policy[s];
+      out[s] = better ? b.value[i] : out[s];
     }
-    read += count;
-    for (int64_t s = from, i = 0, next = 0; s < to; ++s, i = next) {
-      const double own = out[s], discount = p->discount[s * p->discount_step];
-      const int64_t last = p->first[s + 1], held = policy[s];
-      double best = own;
-      int64_t at = held;
-      for (; open[next] < last; ++next) {
-        q[next] = p->sign * p->reward[open[next]] + discount * q[next];
-        at = q[next] > best ? open[next] : at;
-        best = q[next] > best ? q[next] : best;
-      }
-      if (next > i) {
-        float least = keys->state[s];
-        for (; i < next; ++i) {
-          const float key = open[i] == at ? INFINITY : mm_bellman_key(best - q[i] + drift);
-          keys->pair[open[i]] = key;
-          least = key < least ? key : least;
+    for (int64_t i = 0; i < b.count; ++i) {
+      const int64_t s = b.state[i];
+      const float lacks = mm_bellman_key(out[s] - b.value[i] + keys->drift);
+      const float key = b.pair[i] == policy[s] ? INFINITY : lacks;
+      keys->pair[b.pair[i]] = key;
+      keys->state[s] = key < keys->state[s] ? key : keys->state[s];
+    }
+    for (int64_t s = b.from; s < b.to; ++s) {
+      const int64_t held = b.held[s - b.from];
+      if (policy[s] != held) {
+        mm_policy_rows_put(p, rows, s, policy[s]); /* its row has just been read */
+        ++changed;
+        if (held >= 0) {
+          const float key = mm_bellman_key(out[s] - b.own[s - b.from] + keys->drift);
+          keys->pair[held] = key;
+          keys->state[s] = key < keys->state[s] ? key : keys->state[s];
         }
-        if (at != held) {
-          if (held >= 0) {
-            keys->pair[held] = mm_bellman_key(best - own + drift);
-            least = keys->pair[held] < least ? keys->pair[held] : least;
-          }
-          mm_policy_rows_put(p, rows, s, at); /* its row has just been read */
-          policy[s] = at;
-          out[s] = best;
-          ++changed;
-        }
-        keys->state[s] = least;
       }
-      low = best - v[s] < low ? best - v[s] : low;
-      high = best - v[s] > high ? best - v[s] : high;
+      low = out[s] - v[s] < low ? out[s] - v[s] : low;
+      high = out[s] - v[s] > high ? out[s] - v[s] : high;
     }
   }
   sweep->low = low, sweep->high = high, sweep->changed = changed, sweep->alive = sweep->read = read;
 }
 
 /* The same, without the pairs that the keys prove to lose. v and out are different arrays, rows those of
- * policy. q: room for the pairs of one state; open: MM_BELLMAN_KEYED_WORK of the largest number of these. */
+ * policy. room: MM_BELLMAN_KEYED_ROOM of the largest
+ * number of pairs of a state; values: 2 room numbers, pairs: 3 room. */
 static inline void mm_bellman_improve_keyed(const mm_mdp *p, int64_t begin, int64_t end, const double *v,
                                             double *out, int64_t *policy, const mm_policy_rows *rows,
-                                            const mm_keys *keys, double *q, int64_t *open, mm_sweep *sweep) {
+                                            const mm_keys *keys, double *values, int64_t *pairs, int64_t room,
+                                            mm_sweep *sweep) {
+#define MM_BELLMAN_KEYED(how)                                                                                \
+  mm_bellman_improve_keyed_as(p, begin, end, v, out, policy, rows, keys, values, pairs, room, sweep, how)
   if (rows->width)
-    mm_bellman_improve_keyed_as(p, begin, end, v, out, policy, rows, keys, q, open, sweep, MM_ROWS_COPIED);
+    MM_BELLMAN_KEYED(MM_ROWS_COPIED);
   else if (p->wide)
-    mm_bellman_improve_keyed_as(p, begin, end, v, out, policy, rows, keys, q, open, sweep, MM_ROWS_WIDE);
+    MM_BELLMAN_KEYED(MM_ROWS_WIDE);
   else
-    mm_bellman_improve_keyed_as(p, begin, end, v, out, policy, rows, keys, q, open, sweep, MM_ROWS_NARROW);
+    MM_BELLMAN_KEYED(MM_ROWS_NARROW);
+#undef MM_BELLMAN_KEYED
 }
 
-/* How many pairs lack no more than `proven` in the last sweep, which gave `value`. */
-static inline int64_t mm_keys_alive(const mm_mdp *p, const mm_keys *keys, const double *value, double proven) {
-  const float limit = mm_bellman_float(keys->drift + proven);
+/* How many pairs may be optimal: those that lack no more than `proven` in the last sweep, which gave `value`
+ * and `policy`. */
+static inline int64_t mm_keys_alive(const mm_mdp *p, const mm_keys *keys, const double *value,
+                                    const int64_t *policy, double proven) {
   int64_t alive = p->n_states; /* those held */
   for (int64_t s = 0; s < p->n_states; ++s) {
-    const double least = proven + (double)mm_keys_reach(p, keys, s, value[s]);
-    for (int64_t j = p->first[s]; j < p->first[s + 1] && !(keys->state[s] > limit); ++j)
-      alive += !(keys->pair[j] > limit) && !(-(double)keys->pair[j] > least);
+    const double reach = (double)mm_keys_reach(p, keys, s, value[s]);
+    if (keys->state[s] - keys->drift > proven)
+      continue;
+    for (int64_t j = p->first[s]; j < p->first[s + 1]; ++j) {
+      const double key = (double)keys->pair[j], lacks = signbit(key) ? -key - reach : key - keys->drift;
+      alive += !(lacks > proven) & (j != policy[s]);
+    }
   }
   return alive;
 }
@@ -478,16 +516,27 @@ static inline void mm_bellman_evaluate(const mm_mdp *p, int64_t begin, int64_t e
     mm_bellman_evaluate_as(p, begin, end, rows, v, out, sweep, MM_ROWS_NARROW);
 }
 
-/* (a - b) scale into out. */
-static inline void mm_bellman_residual(int64_t n, const double *a, const double *b, double scale, float *out) {
+/* out = (a - b) scale. */
+static inline void mm_scaled(int64_t n, const double *a, const double *b, double scale, float *out) {
   for (int64_t i = 0; i < n; ++i)
     out[i] = (float)((a[i] - b[i]) * scale);
 }
 
-/* a = b + x / scale. */
-static inline void mm_bellman_corrected(int64_t n, const double *b, const float *x, double scale, double *a) {
+/* out = a + x / scale. */
+static inline void mm_corrected(int64_t n, const double *a, const float *x, double scale, double *out) {
   for (int64_t i = 0; i < n; ++i)
-    a[i] = b[i] + (double)x[i] / scale;
+    out[i] = a[i] + (double)x[i] / scale;
+}
+
+/* Two indices by one load, the first in the low half: where they are read one by one, compilers make vectors of
+ * the loop around it, which are slower. */
+MM_INLINE uint64_t mm_mdp_two(const int32_t *column) {
+  uint64_t two;
+  memcpy(&two, column, sizeof two);
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+  two = two >> 32 | two << 32;
+#endif
+  return two;
 }
 
 /* out = residual + discount P x in single precision, for a policy whose rows are copied; low and high are of
@@ -503,8 +552,7 @@ static inline void mm_bellman_correct(const mm_mdp *p, int64_t begin, int64_t en
     float a = 0, b = 0;
     int64_t k = s * rows->width;
     for (; k + 2 <= stop; k += 2) {
-      uint64_t two; /* one load for two; compilers would make slow vectors of the plain loop */
-      memcpy(&two, column + k, sizeof two);
+      const uint64_t two = mm_mdp_two(column + k);
       a += probability[k] * x[(uint32_t)two];
       b += probability[k + 1] * x[two >> 32];
     }

@@ -48,16 +48,17 @@ cdef extern from "mmcore/bellman.h" nogil:
     void mm_bellman_improve(const mm_mdp *p, int64_t begin, int64_t end, const double *v, const double *old,
                             double *out, int64_t *policy, const mm_policy_rows *rows, double proven,
                             double *q, mm_sweep *sweep) noexcept
-    int64_t MM_BELLMAN_KEYED_WORK(int64_t pairs)
+    int64_t MM_BELLMAN_KEYED_ROOM(int64_t pairs)
     void mm_bellman_improve_keyed(const mm_mdp *p, int64_t begin, int64_t end, const double *v, double *out,
-                                  int64_t *policy, const mm_policy_rows *rows, const mm_keys *keys, double *q,
-                                  int64_t *open, mm_sweep *sweep) noexcept
+                                  int64_t *policy, const mm_policy_rows *rows, const mm_keys *keys, double *values,
+                                  int64_t *pairs, int64_t room, mm_sweep *sweep) noexcept
     void mm_keys_begin(const mm_mdp *p, const mm_keys *keys) noexcept
-    int64_t mm_keys_alive(const mm_mdp *p, const mm_keys *keys, const double *value, double proven) noexcept
+    int64_t mm_keys_alive(const mm_mdp *p, const mm_keys *keys, const double *value, const int64_t *policy,
+                          double proven) noexcept
     void mm_bellman_evaluate(const mm_mdp *p, int64_t begin, int64_t end, const mm_policy_rows *rows,
                              const double *v, double *out, mm_sweep *sweep) noexcept
-    void mm_bellman_residual(int64_t n, const double *a, const double *b, double scale, float *out) noexcept
-    void mm_bellman_corrected(int64_t n, const double *b, const float *x, double scale, double *a) noexcept
+    void mm_scaled(int64_t n, const double *a, const double *b, double scale, float *out) noexcept
+    void mm_corrected(int64_t n, const double *a, const float *x, double scale, double *out) noexcept
     void mm_bellman_correct(const mm_mdp *p, int64_t begin, int64_t end, const mm_policy_rows *rows,
                             const float *residual, const float *x, float *out, mm_sweep *sweep) noexcept
     void mm_range(int64_t n, const double *a, const double *b, double *low, double *high) noexcept

@@ -10,7 +10,7 @@ from mmcore.errors import InvalidArgument
 cimport cython
 from libc.stdint cimport int32_t, int64_t
 
-__all__ = ["Keys", "Pairs", "Rows", "span"]
+__all__ = ["Keys", "Pairs", "Rows", "corrected", "scaled", "span"]
 
 
 cdef const void *_index(array, bint wide, str argument) except? NULL:
@@ -47,8 +47,8 @@ cdef class Rows:
     n_states : int
         States.
     width : int
-        0: the model's own rows are read; else they are copied one after the other, and this is the number of
-        successors of the longest.
+        0: the model's own rows are read; else they are copied one after the other, in double and in single
+        precision, and this is the number of successors of the longest.
 
     Notes
     -----
@@ -76,7 +76,7 @@ cdef class Rows:
 
     @property
     def copied(self):
-        """Whether rows are copies."""
+        """Whether the rows are copies."""
         return self.c_rows.width > 0
 
 
@@ -92,7 +92,10 @@ cdef class Keys:
     Attributes
     ----------
     drift : float
-        By how much a pair may have gained on another of its state since keys were begun.
+        By how much a pair may have gained on another of its state since keys were begun: 0, and grown by
+        whoever changes the values.
+    most : float
+        Bound of the expected value after every pair; to be set before :meth:`Pairs.improve`.
 
     Notes
     -----
@@ -111,6 +114,7 @@ cdef class Keys:
 
     @property
     def drift(self):
+        """By how much a pair may have gained on another."""
         return self.c_keys.drift
 
     @drift.setter
@@ -126,11 +130,21 @@ cdef class Keys:
     def most(self, double most):
         self.c_keys.most = most
 
-    def alive(self, const double[::1] value, double proven):
-        """Count the pairs that lack no more than `proven` in the last sweep, which gave `value`."""
+    def alive(self, const double[::1] value, const int64_t[::1] policy, double proven):
+        """Count the pairs that may be optimal.
+
+        Parameters
+        ----------
+        value, policy : ndarray, shape (n_states,)
+            What the last :meth:`Pairs.improve` gave.
+        proven : float
+            What a pair must lack in it not to be optimal.
+        """
         cdef int64_t count
+        _size("value", value.shape[0], self._of.c_mdp.n_states)
+        _size("policy", policy.shape[0], self._of.c_mdp.n_states)
         with nogil:
-            count = mm_keys_alive(&self._of.c_mdp, &self.c_keys, &value[0], proven)
+            count = mm_keys_alive(&self._of.c_mdp, &self.c_keys, &value[0], &policy[0], proven)
         return count
 
 
@@ -299,15 +313,16 @@ cdef class Pairs:
             known = &keys.c_keys
         for s in range(begin, end):
             widest = max(widest, self.c_mdp.first[s + 1] - self.c_mdp.first[s])
-        cdef double[::1] q = np.empty(MM_BELLMAN_KEYED_WORK(widest))
-        cdef int64_t[::1] open = np.empty(MM_BELLMAN_KEYED_WORK(widest), dtype=np.int64)
+        cdef int64_t room = MM_BELLMAN_KEYED_ROOM(widest)
+        cdef double[::1] numbers = np.empty(2 * room if known is not NULL else widest)
+        cdef int64_t[::1] picked = np.empty(3 * room if known is not NULL else 1, dtype=np.int64)
         with nogil:
             if known is not NULL:
                 mm_bellman_improve_keyed(&self.c_mdp, begin, end, values, &out[0], &policy[0], kept, known,
-                                         &q[0], &open[0], &sweep)
+                                         &numbers[0], &picked[0], room, &sweep)
             else:
                 mm_bellman_improve(&self.c_mdp, begin, end, values, old, &out[0], &policy[0], kept, proven,
-                                   &q[0], &sweep)
+                                   &numbers[0], &sweep)
         return sweep.low, sweep.high, sweep.changed, sweep.alive, sweep.read
 
     def evaluate(self, const double[::1] v, double[::1] out, Rows rows, int64_t begin=0, int64_t end=-1):
@@ -339,10 +354,12 @@ cdef class Pairs:
                 int64_t begin=0, int64_t end=-1):
         """Write residual + discount E[x] of the pairs of a policy to `out`; the range of new less old.
 
+        Where the residual is that of values v, reward + discount E[v] - v, v + x is what sweeps from v lead to.
+
         Parameters
         ----------
         residual, x, out : ndarray of float32, shape (n_states,)
-            Residual of values, their correction before and after.
+            Residual; correction before and after.
         rows : Rows
             The rows of the policy, copied.
         begin, end : int
@@ -352,6 +369,14 @@ cdef class Pairs:
         cdef const mm_policy_rows *kept = self._rows(rows)
         if end < 0:
             end = self.c_mdp.n_states
+        if not rows.c_rows.width:
+            raise InvalidArgument(argument="rows", value=0, allowed="copies")
+        _size("residual", residual.shape[0], self.c_mdp.n_columns)
+        _size("x", x.shape[0], self.c_mdp.n_columns)
+        _size("out", out.shape[0], self.c_mdp.n_states)
+        if not 0 <= begin < end <= self.c_mdp.n_states or self.c_mdp.n_columns != self.c_mdp.n_states:
+            raise InvalidArgument(argument="begin, end", value=(begin, end),
+                                  allowed="a range of all the states")
         with nogil:
             mm_bellman_correct(&self.c_mdp, begin, end, kept, &residual[0], &x[0], &out[0], &sweep)
         return sweep.low, sweep.high
@@ -425,14 +450,38 @@ cdef class Pairs:
         return &rows.c_rows
 
 
-def residual(const double[::1] a, const double[::1] b, double scale, float[::1] out):
+def scaled(const double[::1] a, const double[::1] b, double scale, float[::1] out):
+    """Write (a - b) * scale to `out`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> out = np.empty(2, dtype=np.float32)
+    >>> scaled(np.array([1.0, 5.0]), np.array([2.0, 2.0]), 0.5, out)
+    >>> out
+    array([-0.5,  1.5], dtype=float32)
+    """
+    _size("b", b.shape[0], a.shape[0])
+    _size("out", out.shape[0], a.shape[0])
     with nogil:
-        mm_bellman_residual(a.shape[0], &a[0], &b[0], scale, &out[0])
+        mm_scaled(a.shape[0], &a[0], &b[0], scale, &out[0])
 
 
-def corrected(const double[::1] b, const float[::1] x, double scale, double[::1] a):
+def corrected(const double[::1] a, const float[::1] x, double scale, double[::1] out):
+    """Write a + x / scale to `out`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> out = np.empty(2)
+    >>> corrected(np.array([2.0, 2.0]), np.array([-0.5, 1.5], dtype=np.float32), 0.5, out)
+    >>> out
+    array([1., 5.])
+    """
+    _size("x", x.shape[0], a.shape[0])
+    _size("out", out.shape[0], a.shape[0])
     with nogil:
-        mm_bellman_corrected(a.shape[0], &b[0], &x[0], scale, &a[0])
+        mm_corrected(a.shape[0], &a[0], &x[0], scale, &out[0])
 
 
 def span(const double[::1] a, const double[::1] b=None):

@@ -7,7 +7,8 @@
 
 #include "mmcore/bellman.h"
 
-enum { STATES = 600, ACTIONS = 4, SUCCESSORS = 6, PAIRS = STATES * ACTIONS, WIDTH = SUCCESSORS, PASSES = 40 };
+enum { STATES = 600, ACTIONS = 4, SUCCESSORS = 7, PAIRS = STATES * ACTIONS, WIDTH = SUCCESSORS, PASSES = 40 };
+enum { IMPROVE, EVALUATE, CORRECT, KINDS };
 
 static int64_t first[STATES + 1];
 static int32_t row[PAIRS + 1], column[PAIRS * SUCCESSORS];
@@ -17,52 +18,70 @@ typedef struct {
   double v[STATES], out[STATES], reward[STATES], probability[STATES * WIDTH];
   int32_t column[STATES * WIDTH];
   int64_t policy[STATES], start[STATES], stop[STATES];
-  float key[PAIRS];
+  float single[STATES * WIDTH], residual[STATES], correction[STATES];
+  float key[PAIRS], least[STATES];
 } state;
 
 typedef struct {
   const mm_mdp *model;
   const mm_policy_rows *rows;
+  const mm_keys *keys;
   state *of;
   int64_t begin, end;
-  double drift;
-  int evaluate;
+  int kind;
   mm_sweep sweep;
 } job;
 
 static void *work(void *argument) {
+  enum { ROOM = MM_BELLMAN_KEYED_ROOM(ACTIONS) };
   job *j = (job *)argument;
-  double q[ACTIONS];
-  int64_t open[MM_BELLMAN_OPEN_WORK(ACTIONS)];
-  if (j->evaluate)
+  double values[2 * ROOM];
+  int64_t pairs[3 * ROOM];
+  if (j->kind == EVALUATE)
     mm_bellman_evaluate(j->model, j->begin, j->end, j->rows, j->of->v, j->of->out, &j->sweep);
+  else if (j->kind == CORRECT)
+    mm_bellman_correct(j->model, j->begin, j->end, j->rows, j->of->residual, j->of->residual,
+                       j->of->correction, &j->sweep);
   else
-    mm_bellman_improve(j->model, j->begin, j->end, j->of->v, j->of->v, j->of->out, j->of->policy, j->rows,
-                       j->of->key, j->drift, j->drift, q, open, &j->sweep);
+    mm_bellman_improve_keyed(j->model, j->begin, j->end, j->of->v, j->of->out, j->of->policy, j->rows, j->keys,
+                             values, pairs, ROOM, &j->sweep);
   return NULL;
 }
 
 static int solve(const mm_mdp *model, state *of, int threads) {
-  const mm_policy_rows rows = {of->reward, of->start, of->stop, WIDTH, of->column, of->probability};
-  double drift = 0;
+  const mm_policy_rows rows = {of->reward, of->start,       of->stop,  WIDTH,
+                               of->column, of->probability, of->single};
+  mm_keys keys = {of->key, of->least, 0, 0, 1};
   memset(of, 0, sizeof *of);
+  mm_keys_begin(model, &keys);
   for (int s = 0; s < STATES; ++s)
     of->policy[s] = -1;
   for (int pass = 0; pass < PASSES; ++pass) {
     pthread_t thread[2];
     job jobs[2];
     double low, high;
+    mm_range(STATES, of->v, NULL, &low, &keys.most);
     for (int i = 0; i < threads; ++i) {
-      const job one = {model,    &rows,          of, STATES * i / threads, STATES * (i + 1) / threads, drift,
-                       pass % 2, {0, 0, 0, 0, 0}};
+      const job one = {model,
+                       &rows,
+                       &keys,
+                       of,
+                       STATES * i / threads,
+                       STATES * (i + 1) / threads,
+                       pass % KINDS,
+                       {0, 0, 0, 0, 0}};
       jobs[i] = one;
       if (pthread_create(&thread[i], NULL, work, &jobs[i]))
         return 1;
     }
     for (int i = 0; i < threads; ++i)
       pthread_join(thread[i], NULL);
+    if (pass % KINDS == EVALUATE)
+      mm_scaled(STATES, of->out, of->v, 1, of->residual);
+    if (pass % KINDS == CORRECT)
+      mm_corrected(STATES, of->v, of->correction, 1, of->out);
     mm_range(STATES, of->out, of->v, &low, &high);
-    drift += discount * (high - low) + 1e-9;
+    keys.drift += discount * (high - low) + 1e-9;
     memcpy(of->v, of->out, sizeof of->v);
   }
   return 0;

@@ -167,10 +167,9 @@ class Computed:
         v: Floats | None,
         out: Floats,
         policy: Ints,
-        key: None = None,
         proven: float = 0.0,
-        drift: float = 0.0,
         rows: None = None,
+        keys: None = None,
     ) -> tuple[float, float, int, int, int]:
         """One pass; keeps the rows of the policy."""
         low, high, changed, living, read = np.inf, -np.inf, 0, 0, 0
