@@ -67,7 +67,7 @@ typedef struct mm_policy_rows {
 
 /* What pairs are known to lack. */
 typedef struct mm_keys {
-  float *pair;  /* n_pairs; +inf: held; below 0: never read, minus what the reward is below top */
+  float *pair;  /* n_pairs; +inf: held or infeasible; -x: not read, its reward x or more below the top */
   float *state; /* n_states: no more than the least key of a state */
   double drift;
   double most; /* bound of E[v] of every pair */
@@ -189,6 +189,12 @@ MM_INLINE double mm_mdp_expect(const void *column, const double *probability, in
   return a + b;
 }
 
+/* E[v] after a pair. */
+MM_INLINE double mm_mdp_expect_after(const mm_mdp *p, int64_t pair, const double *v, int wide) {
+  return mm_mdp_expect(p->column, p->probability, mm_mdp_index(p->row, pair, wide),
+                       mm_mdp_index(p->row, pair + 1, wide), v, wide);
+}
+
 /* Ask for a row that will be read. */
 MM_INLINE void mm_mdp_prefetch(const void *column, const double *probability, int64_t begin, int wide) {
 #if defined(__GNUC__)
@@ -245,20 +251,6 @@ MM_INLINE void mm_policy_prefetch(const mm_mdp *p, const mm_policy_rows *rows, i
     mm_mdp_prefetch(p->column, p->probability, rows->start[s + MM_MDP_AHEAD], how == MM_ROWS_WIDE);
 }
 
-/* Take another pair where it is better than what was found. */
-MM_INLINE void mm_bellman_take(int64_t j, double value, double *best, int64_t *at) {
-  *at = value > *best ? j : *at;
-  *best = value > *best ? value : *best;
-}
-
-MM_INLINE double mm_bellman_pair(const mm_mdp *p, int64_t j, double discount, const double *v, int wide) {
-  const double reward = p->sign * p->reward[j];
-  if (reward == -INFINITY)
-    return reward;
-  return reward + discount * mm_mdp_expect(p->column, p->probability, mm_mdp_index(p->row, j, wide),
-                                           mm_mdp_index(p->row, j + 1, wide), v, wide);
-}
-
 MM_INLINE void mm_bellman_improve_as(const mm_mdp *p, int64_t begin, int64_t end, const double *v,
                                      const double *old, double *out, int64_t *policy,
                                      const mm_policy_rows *rows, double proven, double *q, mm_sweep *sweep,
@@ -271,8 +263,12 @@ MM_INLINE void mm_bellman_improve_as(const mm_mdp *p, int64_t begin, int64_t end
     int64_t at = first;
     double best = -INFINITY;
     for (int64_t j = first; j < last; ++j) {
-      q[j - first] = v ? mm_bellman_pair(p, j, discount, v, wide) : p->sign * p->reward[j];
-      mm_bellman_take(j, q[j - first], &best, &at);
+      double value = p->sign * p->reward[j];
+      if (v && value != -INFINITY)
+        value += discount * mm_mdp_expect_after(p, j, v, wide);
+      q[j - first] = value;
+      at = value > best ? j : at;
+      best = value > best ? value : best;
     }
     if (held >= first && held < last && q[held - first] >= best) /* a tie with the pair held changes nothing */
       at = held;
@@ -312,17 +308,15 @@ static inline void mm_bellman_improve(const mm_mdp *p, int64_t begin, int64_t en
     mm_bellman_improve_as(p, begin, end, v, old, out, policy, rows, proven, q, sweep, 0);
 }
 
-/* States together, each with the pairs that may win. */
+/* States together, and their pairs that may win. */
 typedef struct mm_bellman_block {
   int64_t from, to; /* states */
   int64_t count;    /* of the pairs */
-  int64_t *pair, *state;
-  double *value; /* of each pair */
-  double *own;   /* of the pairs held */
-  int64_t *held;
+  int64_t *pair;    /* the list ends with one that no state has */
+  double *expected; /* after each pair */
 } mm_bellman_block;
 
-/* Room for the pairs and the states of a block, the longest state having so many. */
+/* Room for the pairs of a block, where the longest state has so many. */
 #define MM_BELLMAN_KEYED_ROOM(pairs) ((pairs) + MM_BELLMAN_BLOCK + 1)
 
 /* The largest float up to x: a float is above the one where it is above the other, and comparing floats is
@@ -335,11 +329,12 @@ MM_INLINE float mm_bellman_float(double x) {
 /* What is known of a pair that lacks so much: less by a relative 2^-23, more than the conversion adds. */
 MM_INLINE float mm_bellman_key(double lacks) { return (float)(lacks * (1 - 0x1p-23)); }
 
-/* Keys of pairs whose rows nobody has read. */
+/* Keys of pairs whose rows nobody has read; infeasible ones lose for ever. */
 static inline void mm_keys_begin(const mm_mdp *p, const mm_keys *keys) {
   for (int64_t j = 0; j < p->n_pairs; ++j) {
-    const float below = mm_bellman_key(keys->top - p->sign * p->reward[j]);
-    keys->pair[j] = -(below > 0 ? below : 0);
+    const double reward = p->sign * p->reward[j];
+    const float below = mm_bellman_key(keys->top - reward);
+    keys->pair[j] = reward == -INFINITY ? INFINITY : -(below > 0 ? below : 0);
   }
   for (int64_t s = 0; s < p->n_states; ++s)
     keys->state[s] = 0;
@@ -353,99 +348,114 @@ MM_INLINE float mm_keys_reach(const mm_mdp *p, const mm_keys *keys, int64_t s, d
 }
 
 /* Value the pairs held in the next states. */
-MM_INLINE void mm_bellman_hold(const mm_mdp *p, int64_t end, const double *v, const int64_t *policy,
-                               const mm_policy_rows *rows, const mm_keys *keys, mm_bellman_block *b, int how) {
+MM_INLINE void mm_bellman_hold(const mm_mdp *p, int64_t end, const double *v, double *out,
+                               const int64_t *policy, const mm_policy_rows *rows, const mm_keys *keys,
+                               mm_bellman_block *b, int how) {
   int64_t s = b->from = b->to;
   do {
+    const int holds = policy[s] >= p->first[s] && policy[s] < p->first[s + 1];
     mm_policy_prefetch(p, rows, s, end, how);
 #if defined(__GNUC__)
     if (!(keys->state[s] > keys->drift))
       __builtin_prefetch(keys->pair + p->first[s]);
 #endif
-    const int holds = policy[s] >= p->first[s] && policy[s] < p->first[s + 1];
-    b->held[s - b->from] = holds ? policy[s] : -1;
-    b->own[s - b->from] = holds ? rows->reward[s] + mm_policy_expect(p, rows, s, v, how) : -INFINITY;
+    out[s] = holds ? rows->reward[s] + mm_policy_expect(p, rows, s, v, how) : -INFINITY;
     ++s;
-  } while (s < end && s - b->from < MM_BELLMAN_BLOCK &&
-           p->first[s + 1] - p->first[b->from] <= MM_BELLMAN_BLOCK);
+  } while (s < end && p->first[s + 1] - p->first[b->from] <= MM_BELLMAN_BLOCK);
   b->to = s;
 }
 
-/* Pick out the pairs that may win over those held. */
-static inline void mm_bellman_pick(const mm_mdp *p, const mm_keys *keys, mm_bellman_block *b) {
+/* Pick out the pairs that may win over those held, whose values are `own`. */
+static inline void mm_bellman_pick(const mm_mdp *p, const double *own, const int64_t *policy,
+                                   const mm_keys *keys, mm_bellman_block *b) {
   const float limit = mm_bellman_float(keys->drift), hide[2] = {INFINITY, 0};
   int64_t count = 0;
   for (int64_t s = b->from; s < b->to; ++s) {
     if (keys->state[s] > limit)
       continue;
-    const int64_t last = p->first[s + 1], held = b->held[s - b->from];
-    const float floor = -mm_keys_reach(p, keys, s, b->own[s - b->from]);
+    const int64_t first = p->first[s], last = p->first[s + 1], held = policy[s];
+    const float floor = -mm_keys_reach(p, keys, s, own[s]);
     float *key = keys->pair, least = INFINITY;
-    if (held >= 0)
+    if (held >= first && held < last)
       key[held] = INFINITY;
-    for (int64_t j = p->first[s]; j < last; ++j) { /* without a branch, which nobody could predict */
+    for (int64_t j = first; j < last; ++j) { /* without a branch, which nobody could predict */
       const float drifted = key[j] - limit, beaten = floor - key[j];
       const float lacks = drifted > beaten ? drifted : beaten;
       const int closed = lacks > 0;
       const float other = lacks + hide[closed];
       least = other < least ? other : least;
       b->pair[count] = j;
-      b->state[count] = s;
       count += !closed;
     }
     keys->state[s] = mm_bellman_key(keys->drift + (double)least * (1 - 0x1p-22));
   }
+  b->pair[count] = INT64_MAX;
   b->count = count;
 }
 
-/* Value the pairs picked. */
+/* Read the rows of the pairs picked, ahead where they do not come by themselves, one after the other. */
 MM_INLINE void mm_bellman_read(const mm_mdp *p, const double *v, const mm_bellman_block *b, int wide) {
-  /* Rows one after the other come by themselves. */
-  const int scattered = 2 * b->count < p->first[b->to] - p->first[b->from];
-  for (int64_t i = 0; scattered && i < MM_MDP_AHEAD && i < b->count; ++i)
-    mm_mdp_prefetch(p->column, p->probability, mm_mdp_index(p->row, b->pair[i], wide), wide);
-  for (int64_t i = 0; i < b->count; ++i) {
-    if (scattered && i + MM_MDP_AHEAD < b->count)
-      mm_mdp_prefetch(p->column, p->probability, mm_mdp_index(p->row, b->pair[i + MM_MDP_AHEAD], wide), wide);
-    b->value[i] = mm_bellman_pair(p, b->pair[i], p->discount[b->state[i] * p->discount_step], v, wide);
+  const int64_t *pair = b->pair, n = b->count;
+  const int64_t sparse = 2 * n < p->first[b->to] - p->first[b->from], ahead = sparse ? (int64_t)MM_MDP_AHEAD : n;
+  for (int64_t i = 0; ahead < n && i < ahead; ++i)
+    mm_mdp_prefetch(p->column, p->probability, mm_mdp_index(p->row, pair[i], wide), wide);
+  for (int64_t i = 0; i < n - ahead; ++i) {
+    mm_mdp_prefetch(p->column, p->probability, mm_mdp_index(p->row, pair[i + ahead], wide), wide);
+    b->expected[i] = mm_mdp_expect_after(p, pair[i], v, wide);
   }
+  for (int64_t i = n - ahead < 0 ? 0 : n - ahead; i < n; ++i)
+    b->expected[i] = mm_mdp_expect_after(p, pair[i], v, wide);
+}
+
+/* The best pair of state s, of the one held, whose value is out[s], and those picked; and what the others
+ * lack. q: what is expected after each, then its value.
+ * Returns how many were picked. */
+static inline int64_t mm_bellman_choose(const mm_mdp *p, int64_t s, double *out, int64_t *policy,
+                                        const mm_keys *keys, double *q, const int64_t *pair) {
+  const double own = out[s], discount = p->discount[s * p->discount_step];
+  const int64_t last = p->first[s + 1], held = policy[s];
+  double best = own;
+  int64_t at = held, count = 0;
+  for (; pair[count] < last; ++count) { /* a tie with the pair held changes nothing */
+    q[count] = p->sign * p->reward[pair[count]] + discount * q[count];
+    at = q[count] > best ? pair[count] : at;
+    best = q[count] > best ? q[count] : best;
+  }
+  float least = keys->state[s];
+  for (int64_t i = 0; i < count; ++i) {
+    const float lacks = mm_bellman_key(best - q[i] + keys->drift);
+    const float key = pair[i] == at ? INFINITY : lacks;
+    keys->pair[pair[i]] = key;
+    least = key < least ? key : least;
+  }
+  if (at != held && held >= p->first[s] && held < last) {
+    const float key = mm_bellman_key(best - own + keys->drift);
+    keys->pair[held] = key;
+    least = key < least ? key : least;
+  }
+  keys->state[s] = least;
+  policy[s] = at;
+  out[s] = best;
+  return count;
 }
 
 MM_INLINE void mm_bellman_improve_keyed_as(const mm_mdp *p, int64_t begin, int64_t end, const double *v,
                                            double *out, int64_t *policy, const mm_policy_rows *rows,
-                                           const mm_keys *keys, double *values, int64_t *pairs, int64_t room,
-                                           mm_sweep *sweep, int how) {
-  mm_bellman_block b = {begin, begin, 0, pairs, pairs + room, values, values + room, pairs + 2 * room};
+                                           const mm_keys *keys, mm_bellman_block b, mm_sweep *sweep, int how) {
   double low = INFINITY, high = -INFINITY;
   int64_t read = end - begin, changed = 0;
-  while (b.to < end) {
-    mm_bellman_hold(p, end, v, policy, rows, keys, &b, how);
-    mm_bellman_pick(p, keys, &b);
+  for (b.to = begin; b.to < end;) {
+    mm_bellman_hold(p, end, v, out, policy, rows, keys, &b, how);
+    mm_bellman_pick(p, out, policy, keys, &b);
     mm_bellman_read(p, v, &b, how == MM_ROWS_WIDE || (how == MM_ROWS_COPIED && p->wide));
     read += b.count;
-    memcpy(out + b.from, b.own, (size_t)(b.to - b.from) * sizeof *out);
-    for (int64_t i = 0; i < b.count; ++i) { /* a tie with the pair held changes nothing */
-      const int64_t s = b.state[i];
-      const int better = b.value[i] > out[s];
-      policy[s] = better ? b.pair[i] : policy[s];
-      out[s] = better ? b.value[i] : out[s];
-    }
-    for (int64_t i = 0; i < b.count; ++i) {
-      const int64_t s = b.state[i];
-      const float lacks = mm_bellman_key(out[s] - b.value[i] + keys->drift);
-      const float key = b.pair[i] == policy[s] ? INFINITY : lacks;
-      keys->pair[b.pair[i]] = key;
-      keys->state[s] = key < keys->state[s] ? key : keys->state[s];
-    }
-    for (int64_t s = b.from; s < b.to; ++s) {
-      const int64_t held = b.held[s - b.from];
-      if (policy[s] != held) {
-        mm_policy_rows_put(p, rows, s, policy[s]); /* its row has just been read */
-        ++changed;
-        if (held >= 0) {
-          const float key = mm_bellman_key(out[s] - b.own[s - b.from] + keys->drift);
-          keys->pair[held] = key;
-          keys->state[s] = key < keys->state[s] ? key : keys->state[s];
+    for (int64_t s = b.from, i = 0; s < b.to; ++s) {
+      if (b.pair[i] < p->first[s + 1]) {
+        const int64_t held = policy[s];
+        i += mm_bellman_choose(p, s, out, policy, keys, b.expected + i, b.pair + i);
+        if (policy[s] != held) {
+          mm_policy_rows_put(p, rows, s, policy[s]); /* its row has just been read */
+          ++changed;
         }
       }
       low = out[s] - v[s] < low ? out[s] - v[s] : low;
@@ -456,21 +466,18 @@ MM_INLINE void mm_bellman_improve_keyed_as(const mm_mdp *p, int64_t begin, int64
 }
 
 /* The same, without the pairs that the keys prove to lose. v and out are different arrays, rows those of
- * policy. room: MM_BELLMAN_KEYED_ROOM of the largest
- * number of pairs of a state; values: 2 room numbers, pairs: 3 room. */
+ * policy. expected, pairs: MM_BELLMAN_KEYED_ROOM of the largest number of pairs of a state. */
 static inline void mm_bellman_improve_keyed(const mm_mdp *p, int64_t begin, int64_t end, const double *v,
                                             double *out, int64_t *policy, const mm_policy_rows *rows,
-                                            const mm_keys *keys, double *values, int64_t *pairs, int64_t room,
+                                            const mm_keys *keys, double *expected, int64_t *pairs,
                                             mm_sweep *sweep) {
-#define MM_BELLMAN_KEYED(how)                                                                                \
-  mm_bellman_improve_keyed_as(p, begin, end, v, out, policy, rows, keys, values, pairs, room, sweep, how)
+  const mm_bellman_block b = {begin, begin, 0, pairs, expected};
   if (rows->width)
-    MM_BELLMAN_KEYED(MM_ROWS_COPIED);
+    mm_bellman_improve_keyed_as(p, begin, end, v, out, policy, rows, keys, b, sweep, MM_ROWS_COPIED);
   else if (p->wide)
-    MM_BELLMAN_KEYED(MM_ROWS_WIDE);
+    mm_bellman_improve_keyed_as(p, begin, end, v, out, policy, rows, keys, b, sweep, MM_ROWS_WIDE);
   else
-    MM_BELLMAN_KEYED(MM_ROWS_NARROW);
-#undef MM_BELLMAN_KEYED
+    mm_bellman_improve_keyed_as(p, begin, end, v, out, policy, rows, keys, b, sweep, MM_ROWS_NARROW);
 }
 
 /* How many pairs may be optimal: those that lack no more than `proven` in the last sweep, which gave `value`

@@ -50,8 +50,8 @@ cdef extern from "mmcore/bellman.h" nogil:
                             double *q, mm_sweep *sweep) noexcept
     int64_t MM_BELLMAN_KEYED_ROOM(int64_t pairs)
     void mm_bellman_improve_keyed(const mm_mdp *p, int64_t begin, int64_t end, const double *v, double *out,
-                                  int64_t *policy, const mm_policy_rows *rows, const mm_keys *keys, double *values,
-                                  int64_t *pairs, int64_t room, mm_sweep *sweep) noexcept
+                                  int64_t *policy, const mm_policy_rows *rows, const mm_keys *keys,
+                                  double *expected, int64_t *pairs, mm_sweep *sweep) noexcept
     void mm_keys_begin(const mm_mdp *p, const mm_keys *keys) noexcept
     int64_t mm_keys_alive(const mm_mdp *p, const mm_keys *keys, const double *value, const int64_t *policy,
                           double proven) noexcept

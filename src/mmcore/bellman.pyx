@@ -313,13 +313,14 @@ cdef class Pairs:
             known = &keys.c_keys
         for s in range(begin, end):
             widest = max(widest, self.c_mdp.first[s + 1] - self.c_mdp.first[s])
-        cdef int64_t room = MM_BELLMAN_KEYED_ROOM(widest)
-        cdef double[::1] numbers = np.empty(2 * room if known is not NULL else widest)
-        cdef int64_t[::1] picked = np.empty(3 * room if known is not NULL else 1, dtype=np.int64)
+        if known is not NULL:
+            widest = MM_BELLMAN_KEYED_ROOM(widest)
+        cdef double[::1] numbers = np.empty(widest)
+        cdef int64_t[::1] picked = np.empty(widest, dtype=np.int64)
         with nogil:
             if known is not NULL:
                 mm_bellman_improve_keyed(&self.c_mdp, begin, end, values, &out[0], &policy[0], kept, known,
-                                         &numbers[0], &picked[0], room, &sweep)
+                                         &numbers[0], &picked[0], &sweep)
             else:
                 mm_bellman_improve(&self.c_mdp, begin, end, values, old, &out[0], &policy[0], kept, proven,
                                    &numbers[0], &sweep)

@@ -35,8 +35,8 @@ typedef struct {
 static void *work(void *argument) {
   enum { ROOM = MM_BELLMAN_KEYED_ROOM(ACTIONS) };
   job *j = (job *)argument;
-  double values[2 * ROOM];
-  int64_t pairs[3 * ROOM];
+  double expected[ROOM];
+  int64_t pairs[ROOM];
   if (j->kind == EVALUATE)
     mm_bellman_evaluate(j->model, j->begin, j->end, j->rows, j->of->v, j->of->out, &j->sweep);
   else if (j->kind == CORRECT)
@@ -44,7 +44,7 @@ static void *work(void *argument) {
                        j->of->correction, &j->sweep);
   else
     mm_bellman_improve_keyed(j->model, j->begin, j->end, j->of->v, j->of->out, j->of->policy, j->rows, j->keys,
-                             values, pairs, ROOM, &j->sweep);
+                             expected, pairs, &j->sweep);
   return NULL;
 }
 
