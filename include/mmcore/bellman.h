@@ -18,10 +18,11 @@
  *   mm_bellman_bicgstab  value of a policy to a residual, by stabilised bi-conjugate gradients
  *
  * Pairs that cannot win are not read. A key is kept for each pair. Before its row is read, it is how far its
- * reward is below the top, negative: however high the values after it, r + discount max v is no more than that
- * allows. Afterwards it is a lower bound of how much the pair lacked in the sweep that read it, plus `drift` at
- * that time. Where v moved by between lo and hi since, a pair's disadvantage shrank by at most discount
- * (hi - lo); `drift` is the sum of these and never falls, so that key > drift proves that the pair loses again.
+ * reward is below the top, negative: however high the values after it, r + discount max v is no more than
+ * that allows. Afterwards it is a lower bound of how much the pair lacked in the sweep that read it, plus
+ * `drift` at that time. Where v moved by between lo and hi since, a pair's disadvantage shrank by at most
+ * discount (hi - lo); `drift` is the sum of these and never falls, so that key > drift proves that the pair
+ * loses again.
  *
  * No allocation, no state: any thread may work on its own range of states.
  */
@@ -54,24 +55,25 @@ typedef struct mm_mdp {
 } mm_mdp;
 
 /* The rows of the pairs of a policy: those lie far apart in the model, and so do the pointers to them. State
- * s has entries start[s] .. stop[s] - 1 of the model's column and probability; where width is not 0 they are
- * copies, width entries of room a state. mm_bellman_improve keeps all this. */
+ * s has length[s] entries of the model's column and probability from start[s] on; where width is not 0 they
+ * are copies, width entries of room a state. mm_bellman_improve keeps all this. */
 typedef struct mm_policy_rows {
-  double *reward;        /* n_states, signed */
-  int64_t *start, *stop; /* n_states */
-  int64_t width;         /* 0, or the longest row */
-  int32_t *column;       /* n_states * width, or NULL */
+  double *reward;  /* n_states, signed */
+  int64_t *start;  /* n_states */
+  int32_t *length; /* n_states */
+  int64_t width;   /* 0, or the longest row */
+  int32_t *column; /* n_states * width, or NULL; and so are */
   double *probability;
-  float *single; /* the same, rounded */
+  float *single; /* the probabilities, rounded */
 } mm_policy_rows;
 
 /* What pairs are known to lack. */
 typedef struct mm_keys {
   float *pair;  /* n_pairs; +inf: held or infeasible; -x: not read, its reward x or more below the top */
   float *state; /* n_states: no more than the least key of a state */
-  double drift;
-  double most; /* bound of E[v] of every pair */
-  double top;  /* and of every reward */
+  double drift; /* by how much a pair may have gained on another since keys were begun */
+  double most;  /* bound of E[v] after every pair */
+  double top;   /* bound of every signed reward */
 } mm_keys;
 
 /* What a sweep saw. */
@@ -214,7 +216,7 @@ static inline void mm_policy_rows_put(const mm_mdp *p, const mm_policy_rows *row
   const int64_t length = mm_mdp_index(p->row, pair + 1, p->wide) - begin;
   rows->reward[s] = p->sign * p->reward[pair];
   rows->start[s] = rows->width ? s * rows->width : begin;
-  rows->stop[s] = rows->start[s] + length;
+  rows->length[s] = (int32_t)length;
   if (!rows->width)
     return;
   int32_t *column = rows->column + rows->start[s];
@@ -228,7 +230,7 @@ static inline void mm_policy_rows_put(const mm_mdp *p, const mm_policy_rows *row
 }
 
 enum {
-  MM_MDP_AHEAD = 16,    /* rows that prefetching looks ahead */
+  MM_MDP_AHEAD = 16,      /* rows that prefetching looks ahead */
   MM_BELLMAN_BLOCK = 1024 /* pairs looked at together, and those of one state more */
 };
 
@@ -240,8 +242,9 @@ MM_INLINE double mm_policy_expect(const mm_mdp *p, const mm_policy_rows *rows, i
                                   int how) {
   const void *column = how == MM_ROWS_COPIED ? (const void *)rows->column : p->column;
   const double *probability = how == MM_ROWS_COPIED ? rows->probability : p->probability;
-  return p->discount[s * p->discount_step] *
-         mm_mdp_expect(column, probability, rows->start[s], rows->stop[s], v, how == MM_ROWS_WIDE);
+  return p->discount[s * p->discount_step] * mm_mdp_expect(column, probability, rows->start[s],
+                                                           rows->start[s] + rows->length[s], v,
+                                                           how == MM_ROWS_WIDE);
 }
 
 /* Ask for the row of a state that comes later; copies come by themselves. */
@@ -270,7 +273,8 @@ MM_INLINE void mm_bellman_improve_as(const mm_mdp *p, int64_t begin, int64_t end
       at = value > best ? j : at;
       best = value > best ? value : best;
     }
-    if (held >= first && held < last && q[held - first] >= best) /* a tie with the pair held changes nothing */
+    if (held >= first && held < last &&
+        q[held - first] >= best) /* a tie with the pair held changes nothing */
       at = held;
     for (int64_t j = first; j < last; ++j)
       alive += !(best - q[j - first] > proven);
@@ -327,7 +331,9 @@ MM_INLINE float mm_bellman_float(double x) {
 }
 
 /* What is known of a pair that lacks so much: less by a relative 2^-23, more than the conversion adds. */
-MM_INLINE float mm_bellman_key(double lacks) { return (float)(lacks * (1 - 0x1p-23)); }
+MM_INLINE float mm_bellman_key(double lacks) {
+  return (float)(lacks * (1 - 0x1p-23));
+}
 
 /* Keys of pairs whose rows nobody has read; infeasible ones lose for ever. */
 static inline void mm_keys_begin(const mm_mdp *p, const mm_keys *keys) {
@@ -340,8 +346,8 @@ static inline void mm_keys_begin(const mm_mdp *p, const mm_keys *keys) {
     keys->state[s] = 0;
 }
 
-/* How far below the top a reward may be for its pair to win in state s over `own`, were E[v] as high as it can
- * be; rounded up. */
+/* How far below the top a reward may be for its pair to win in state s over `own`, were E[v] as high as it
+ * can be; rounded up. */
 MM_INLINE float mm_keys_reach(const mm_mdp *p, const mm_keys *keys, int64_t s, double own) {
   const double reach = keys->top + p->discount[s * p->discount_step] * keys->most - own;
   return reach < FLT_MAX ? -mm_bellman_float(-reach) : INFINITY;
@@ -396,7 +402,8 @@ static inline void mm_bellman_pick(const mm_mdp *p, const double *own, const int
 /* Read the rows of the pairs picked, ahead where they do not come by themselves, one after the other. */
 MM_INLINE void mm_bellman_read(const mm_mdp *p, const double *v, const mm_bellman_block *b, int wide) {
   const int64_t *pair = b->pair, n = b->count;
-  const int64_t sparse = 2 * n < p->first[b->to] - p->first[b->from], ahead = sparse ? (int64_t)MM_MDP_AHEAD : n;
+  const int apart = 2 * n < p->first[b->to] - p->first[b->from];
+  const int64_t ahead = apart ? (int64_t)MM_MDP_AHEAD : n;
   for (int64_t i = 0; ahead < n && i < ahead; ++i)
     mm_mdp_prefetch(p->column, p->probability, mm_mdp_index(p->row, pair[i], wide), wide);
   for (int64_t i = 0; i < n - ahead; ++i) {
@@ -441,7 +448,8 @@ static inline int64_t mm_bellman_choose(const mm_mdp *p, int64_t s, double *out,
 
 MM_INLINE void mm_bellman_improve_keyed_as(const mm_mdp *p, int64_t begin, int64_t end, const double *v,
                                            double *out, int64_t *policy, const mm_policy_rows *rows,
-                                           const mm_keys *keys, mm_bellman_block b, mm_sweep *sweep, int how) {
+                                           const mm_keys *keys, mm_bellman_block b, mm_sweep *sweep,
+                                           int how) {
   double low = INFINITY, high = -INFINITY;
   int64_t read = end - begin, changed = 0;
   for (b.to = begin; b.to < end;) {
@@ -535,8 +543,8 @@ static inline void mm_corrected(int64_t n, const double *a, const float *x, doub
     out[i] = a[i] + (double)x[i] / scale;
 }
 
-/* Two indices by one load, the first in the low half: where they are read one by one, compilers make vectors of
- * the loop around it, which are slower. */
+/* Two indices by one load, the first in the low half: where they are read one by one, compilers make vectors
+ * of the loop around it, which are slower. */
 MM_INLINE uint64_t mm_mdp_two(const int32_t *column) {
   uint64_t two;
   memcpy(&two, column, sizeof two);
@@ -554,10 +562,10 @@ static inline void mm_bellman_correct(const mm_mdp *p, int64_t begin, int64_t en
   const float *probability = rows->single;
   float low = INFINITY, high = -INFINITY;
   for (int64_t s = begin; s < end; ++s) {
-    const int64_t stop = rows->stop[s];
+    const int64_t start = s * rows->width, stop = start + rows->length[s];
     const float discount = (float)p->discount[s * p->discount_step];
     float a = 0, b = 0;
-    int64_t k = s * rows->width;
+    int64_t k = start;
     for (; k + 2 <= stop; k += 2) {
       const uint64_t two = mm_mdp_two(column + k);
       a += probability[k] * x[(uint32_t)two];
@@ -638,7 +646,7 @@ static inline int mm_bellman_band(const mm_mdp *p, const mm_policy_rows *rows, i
     for (int64_t i = 0; i < width; ++i)
       own[i] = 0;
     own[below] = 1;
-    for (int64_t k = rows->start[s]; k < rows->stop[s]; ++k) {
+    for (int64_t k = rows->start[s]; k < rows->start[s] + rows->length[s]; ++k) {
       const int64_t column = mm_mdp_index(columns, k, p->wide && !rows->width);
       if (probability[k] == 0)
         continue;

@@ -19,7 +19,7 @@ cdef extern from "mmcore/bellman.h" nogil:
     ctypedef struct mm_policy_rows:
         double *reward
         int64_t *start
-        int64_t *stop
+        int32_t *length
         int64_t width
         int32_t *column
         double *probability

@@ -59,12 +59,12 @@ cdef class Rows:
         if n_states < 1 or width < 0:
             raise InvalidArgument(argument="n_states, width", value=(n_states, width), allowed=">= 1, >= 0")
         cdef double[::1] reward = np.zeros(n_states), probability
-        cdef int64_t[:, ::1] entries = np.zeros((2, n_states), dtype=np.int64)
-        cdef int32_t[::1] column
+        cdef int64_t[::1] start = np.zeros(n_states, dtype=np.int64)
+        cdef int32_t[::1] length = np.zeros(n_states, dtype=np.int32), column
         cdef float[::1] single
-        self._arrays = (reward, entries)
+        self._arrays = (reward, start, length)
         self.c_rows.reward = &reward[0]
-        self.c_rows.start, self.c_rows.stop = &entries[0, 0], &entries[1, 0]
+        self.c_rows.start, self.c_rows.length = &start[0], &length[0]
         self.c_rows.width = width
         self.c_states = n_states
         if width:
@@ -418,7 +418,7 @@ cdef class Pairs:
         return status, products, residual
 
     def gmres(self, Rows rows, double tolerance, int64_t limit, double[::1] x, double[::1] work,
-              int64_t restart=8):
+              int64_t restart=4):
         """Improve `x` towards the value of the policy whose rows these are; returns as `bicgstab`.
 
         The residual is that of `x` as it is, computed anew after each cycle of `restart` products. `work` has
@@ -440,6 +440,9 @@ cdef class Pairs:
     cdef const mm_policy_rows *_rows(self, Rows rows) except NULL:
         """The rows' struct, which hold nothing but rows of these pairs."""
         _size("rows", rows.c_states, self.c_mdp.n_states)
+        if self.c_extremes.successors > 2**31 - 1:
+            raise InvalidArgument(argument="row", value=self.c_extremes.successors,
+                                  allowed="at most 2**31 - 1 successors of a pair")
         if rows.c_rows.width and (rows.c_rows.width < self.c_extremes.successors
                                   or self.c_mdp.n_columns > 2**31 - 1):
             raise InvalidArgument(argument="rows", value=rows.c_rows.width,

@@ -28,6 +28,7 @@ cdef extern from "mmcore/types.h" nogil:
         MM_BID
         MM_ASK
         MM_UNSUPPORTED
+        MM_OVERFLOW
 
 cdef extern from "mmcore/market_making.h" nogil:
     ctypedef struct mm_offers:
@@ -291,6 +292,8 @@ cdef class InventoryChain:
             Fills do not separate, or the gain depends on where inventory starts.
         NoConvergence
             `limit` policies were not enough.
+        OutOfBounds
+            Values leave the range of numbers.
         """
         cdef int64_t n = self.c_chain.n, iterations = 0
         cdef mm_making_state w
@@ -309,6 +312,8 @@ cdef class InventoryChain:
             status = mm_making_iterate(&self.c_chain, &w, limit, &v[0], &gain, &iterations, &work[0])
         if status == MM_UNSUPPORTED:
             raise Unsupported("the gain depends on where inventory starts: some inventories cannot be left")
+        if status == MM_OVERFLOW:
+            raise OutOfBounds("the values leave the range of numbers")
         if status != MM_OK:
             raise NoConvergence(f"policy iteration did not end for {self!r}")
         if self.c_chain.discount == 1.0:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import mmcore as mm
 from mmcore.dp import MarketMakingProblem, Offers, Regime
-from mmcore.errors import CapacityError, InvalidArgument
+from mmcore.errors import CapacityError, InvalidArgument, OutOfBounds
 
 BOX = {"q_max": 4, "dt": 0.1}
 QUOTED = Regime(Offers([1.0], [0.5]), running_penalty=0.1)
@@ -635,3 +635,26 @@ def test_a_table_too_large_says_how_it_is_had():
     model = mm.dp.MarketMakingProblem(mm.dp.Regime(offers, running_penalty=0.01), **rest).solve()
     with pytest.raises(mm.errors.CapacityError, match=r"Quoter\(model.policy\(max_bytes=\d+\)\)"):
         model.policy(max_bytes=1000)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_iterations_of_a_discounted_problem_run_out_honestly(limit):
+    problem = MarketMakingProblem(regime(3), q_max=60, dt=0.1, discount_rate=0.01)
+    fine, rough = problem.solve().solution, problem.solve(max_iterations=limit).solution
+    assert fine.iterations > 3
+    assert rough.stop_reason == "iterations"
+    assert (rough.lower <= fine.upper).all()
+    assert (fine.lower <= rough.upper).all()
+
+
+def test_penalties_out_of_range_are_named():
+    with pytest.raises(
+        InvalidArgument, match="terminal_penalty must be such that the penalty of 4 lots is finite"
+    ):
+        MarketMakingProblem(regime(1), horizon=5.0, terminal_penalty=1e308, **BOX)
+    with pytest.raises(
+        InvalidArgument, match="taker_fee must be such that liquidating 4 lots costs a finite"
+    ):
+        MarketMakingProblem(regime(1), horizon=5.0, liquidate=True, taker_fee=1e308, **BOX)
+    with pytest.raises(OutOfBounds, match="leave the range of numbers"):
+        MarketMakingProblem(regime(1), discount_rate=1.0, maker_fee=-1e308, **BOX).solve()

@@ -2,6 +2,7 @@
 
 import re
 import sys
+import tracemalloc
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 import mmcore as mm
-from mmcore.bellman import Rows
+from mmcore.bellman import Keys, Rows
 from mmcore.errors import InvalidArgument, ModelWarning
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -412,6 +413,148 @@ def test_packed_rows_are_the_rows(method, seed):
     assert (given.policy == packed.policy).all()
     np.testing.assert_allclose(given.value, packed.value, rtol=0, atol=1e-8)
     assert packed.stop_reason == "tolerance"
+
+
+def ragged(rng, n, wide=False):
+    """Return a model of ragged pairs, infeasible ones among them, that minimises or not, and its arrays."""
+    count = rng.integers(1, 7, n)
+    state = np.repeat(np.arange(n), count)
+    rows = [rng.choice(n, rng.integers(1, min(n, 7) + 1), replace=False) for _ in state]
+    row = np.concatenate([[0], np.cumsum([len(each) for each in rows])])
+    sign = rng.choice([-1.0, 1.0])
+    reward = rng.choice([1.0, 30.0]) * rng.random(state.size)
+    if rng.random() < 0.5:
+        reward = np.round(reward, 1)  # ties
+    lost = (rng.random(state.size) < 0.2) & (np.arange(state.size) > np.searchsorted(state, state))
+    reward[lost] = -sign * np.inf
+    weight = np.concatenate([rng.dirichlet(np.ones(len(each))) for each in rows])
+    kind = np.int64 if wide else np.int32
+    table = sparse.csr_matrix((weight, np.concatenate(rows), row), shape=(state.size, n))
+    table.indices, table.indptr = table.indices.astype(kind), table.indptr.astype(kind)
+    action = np.arange(state.size) - np.searchsorted(state, state)
+    discount = rng.uniform(0.2, 0.97, n) if rng.random() < 0.5 else 0.95
+    return mm.dp.MDP(reward, table, discount, state, action, maximize=sign > 0)
+
+
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 60), wide=st.booleans(), packed=st.booleans())
+def test_pairs_that_keys_say_lose_do_lose(seed, n, wide, packed):
+    rng = np.random.default_rng(seed)
+    model = ragged(rng, n, wide)
+    pairs, contraction = model.pairs, model.contraction
+    rows, keys = Rows(n, model.extremes["successors"] if packed else 0), Keys(pairs)
+    v, policy = np.zeros(n), np.full(n, -1)
+    pairs.improve(None, v, policy, rows=rows, keys=keys)
+    top = contraction.rounding(1e3)
+    for _ in range(12):
+        keys.most = contraction.expected(float(v.max()))
+        whole, best, out = np.empty(n), policy.copy(), np.empty(n)
+        *_, every = pairs.improve(v, whole, best)
+        low, high, changed, _, read = pairs.improve(v, out, policy, rows=rows, keys=keys)
+        assert (out == whole).all()  # to the last bit
+        assert (policy == best).all()
+        assert read <= every + n
+        assert (low, high) == ((out - v).min(), (out - v).max())
+        again = np.empty(n)
+        pairs.evaluate(v, again, rows)
+        assert (again == out).all()  # the rows are those of the policy
+        for proven in (0.0, 0.1, 1.0):  # counted by the definition, and no pair missed
+            lacks = lacking(model, v)
+            assert keys.alive(out, policy, proven) >= (lacks < proven - 1e-5 * (1 + lacks)).sum()
+        new = out + rng.choice([0.0, 1e-3, 1.0]) * rng.standard_normal(n)
+        keys.drift += contraction.closing(float((new - v).min()), float((new - v).max())) + 3 * top
+        v = new
+
+
+def lacking(model, v):
+    """Return by how much each pair falls short of the best of its state."""
+    first, row, column, probability, reward, discount = model.pairs.arrays
+    state = np.repeat(np.arange(first.size - 1), np.diff(first))
+    after = sparse.csr_matrix((probability, column, row), shape=(reward.size, v.size)) @ v
+    q = model.pairs.sign * reward + np.broadcast_to(discount, v.size)[state] * after
+    return np.maximum.reduceat(q, first[:-1])[state] - q
+
+
+def test_keys_count_the_pairs_that_may_be_optimal():
+    model = mm.dp.MDP([[0.0, 1.0, 1.0], [5.0, 0.0, 4.0]], np.full((2, 3, 2), 0.5), 0.5)
+    keys, rows = Keys(model.pairs), Rows(2)
+    value, policy = np.empty(2), np.full(2, -1)
+    model.pairs.improve(None, value, policy, rows=rows, keys=keys)
+    assert [keys.alive(value, policy, proven) for proven in (0.0, 0.5, 1.0, 2.0, 9.0)] == [3, 3, 5, 5, 6]
+    v, out = np.array([1.0, 3.0]), np.empty(2)  # every pair expects 2, none more than 3
+    keys.most = 3.0
+    model.pairs.improve(v, out, policy, rows=rows, keys=keys)
+    assert [keys.alive(out, policy, proven) for proven in (0.25, 2.0, 9.0)] == [3, 5, 6]
+
+
+@given(seed=st.integers(0, 2**32 - 1), wide=st.booleans())
+def test_corrections_are_sweeps_but_for_single_precision(seed, wide):
+    rng = np.random.default_rng(seed)
+    n = 40
+    model = ragged(rng, n, wide)
+    rows, policy, v = Rows(n, model.extremes["successors"]), np.full(n, -1), rng.random(n)
+    out, spare = np.empty(n), np.empty(n)
+    model.pairs.improve(v, out, policy, rows=rows)
+    residual = (out - v).astype(np.float32)
+    x, new = residual, np.empty(n, dtype=np.float32)
+    for _ in range(5):
+        assert model.pairs.evaluate(out, spare, rows) == ((spare - out).min(), (spare - out).max())
+        low, high = model.pairs.correct(residual, x, new, rows)
+        change = (spare - out).min(), (spare - out).max()
+        out, spare, x, new = spare, out, new, np.empty(n, dtype=np.float32)
+        size = abs(residual).max() + abs(x).max()
+        np.testing.assert_allclose(v + x, out, rtol=0, atol=40 * 2.0**-24 * size)
+        np.testing.assert_allclose((low, high), change, rtol=0, atol=80 * 2.0**-24 * size)
+
+
+def test_corrections_need_copies():
+    model = mm.dp.MDP(*GOOD, 0.9)
+    rows, x = Rows(2), np.zeros(2, dtype=np.float32)
+    model.pairs.improve(None, np.empty(2), np.full(2, -1), rows=rows)
+    with pytest.raises(InvalidArgument, match="rows must be copies"):
+        model.pairs.correct(x, x, x.copy(), rows)
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    wide=st.booleans(),
+    method=st.sampled_from(["modified_policy_iteration", "policy_iteration"]),
+    scale=st.sampled_from([1e-290, 1.0, 1e30]),
+)
+def test_a_packed_model_is_certified_whatever_its_shape_and_scale(seed, wide, method, scale):
+    rng = np.random.default_rng(seed)
+    unit = ragged(rng, 30, wide)
+    model = unit.with_rewards(scale * unit.pairs.arrays[4])
+    plain = model.solve("value_iteration", 1e-7 * scale)
+    one, two = (model.solve(method, 1e-7 * scale, layout="packed", threads=k) for k in (1, 2))
+    assert plain.stop_reason == one.stop_reason == "tolerance"
+    assert (one.lower <= plain.upper).all()
+    assert (one.upper >= plain.lower).all()
+    assert one.value.tobytes() == two.value.tobytes()
+    assert one.lower.tobytes() == two.lower.tobytes()
+    assert one.alive_actions >= plain.policy.size
+
+
+def test_vectors_beyond_the_result():
+    rng = np.random.default_rng(3)
+    n, m = 5_000, 10
+    rows = np.repeat(np.arange(n), m)
+    near = np.clip(rows[:, None] + np.argsort(rng.random((n * m, 41)), axis=1)[:, :8] - 20, 0, n - 1)
+    pointers = np.arange(0, 8 * n * m + 1, 8)
+    table = sparse.csr_matrix((rng.dirichlet(np.ones(8), n * m).ravel(), near.ravel(), pointers), (n * m, n))
+    model = mm.dp.MDP(rng.random((n, m)), table, 0.99)
+    for method, evaluator, allowed in [
+        ("value_iteration", "auto", 2.1),
+        ("anderson", "auto", 12.1),
+        ("policy_iteration", "bicgstab", 12.1),
+        ("policy_iteration", "gmres", 12.1),
+    ]:
+        model.solve(method, 1e-6, evaluator=evaluator)
+        tracemalloc.start()
+        found = model.solve(method, 1e-6, evaluator=evaluator)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        results = sum(each.nbytes for each in (found.value, found.policy, found.lower, found.upper))
+        assert peak - results <= 8 * n * allowed + 100_000, (method, evaluator)
 
 
 def test_auto_says_what_it_takes_and_why():

@@ -17,7 +17,8 @@ static double probability[PAIRS * SUCCESSORS], reward[PAIRS], discount = 0.95;
 typedef struct {
   double v[STATES], out[STATES], reward[STATES], probability[STATES * WIDTH];
   int32_t column[STATES * WIDTH];
-  int64_t policy[STATES], start[STATES], stop[STATES];
+  int32_t length[STATES];
+  int64_t policy[STATES], start[STATES];
   float single[STATES * WIDTH], residual[STATES], correction[STATES];
   float key[PAIRS], least[STATES];
 } state;
@@ -43,13 +44,13 @@ static void *work(void *argument) {
     mm_bellman_correct(j->model, j->begin, j->end, j->rows, j->of->residual, j->of->residual,
                        j->of->correction, &j->sweep);
   else
-    mm_bellman_improve_keyed(j->model, j->begin, j->end, j->of->v, j->of->out, j->of->policy, j->rows, j->keys,
-                             expected, pairs, &j->sweep);
+    mm_bellman_improve_keyed(j->model, j->begin, j->end, j->of->v, j->of->out, j->of->policy, j->rows,
+                             j->keys, expected, pairs, &j->sweep);
   return NULL;
 }
 
 static int solve(const mm_mdp *model, state *of, int threads) {
-  const mm_policy_rows rows = {of->reward, of->start,       of->stop,  WIDTH,
+  const mm_policy_rows rows = {of->reward, of->start,       of->length, WIDTH,
                                of->column, of->probability, of->single};
   mm_keys keys = {of->key, of->least, 0, 0, 1};
   memset(of, 0, sizeof *of);
@@ -62,14 +63,9 @@ static int solve(const mm_mdp *model, state *of, int threads) {
     double low, high;
     mm_range(STATES, of->v, NULL, &low, &keys.most);
     for (int i = 0; i < threads; ++i) {
-      const job one = {model,
-                       &rows,
-                       &keys,
-                       of,
-                       STATES * i / threads,
-                       STATES * (i + 1) / threads,
-                       pass % KINDS,
-                       {0, 0, 0, 0, 0}};
+      const job one = {
+          model,        &rows,          &keys, of, STATES * i / threads, STATES * (i + 1) / threads,
+          pass % KINDS, {0, 0, 0, 0, 0}};
       jobs[i] = one;
       if (pthread_create(&thread[i], NULL, work, &jobs[i]))
         return 1;

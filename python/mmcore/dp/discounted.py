@@ -6,7 +6,8 @@ are within the tolerance. What differs is where the next pass starts:
 - **value iteration** from Tv, moved to the middle of the bounds (MacQueen's shift): the constant part of the
   error, which fades like discount^n, is gone at once, and what remains fades as fast as the chain mixes;
 - **Gauss-Seidel** from Tv after some sweeps in place, which use new values at once;
-- **modified policy iteration** from Tv after some sweeps with the policy just found (Puterman and Shin 1978);
+- **modified policy iteration** from Tv after some sweeps with the policy just found (Puterman and Shin 1978),
+  where its rows are copied in single precision and over the correction of v;
 - **policy iteration** from the value of that policy: exactly, by elimination in a band or by sparse LU, or
   inexactly, by stabilised bi-conjugate gradients or restarted GMRES, the less exactly the more of the policy
   has just changed (inexact policy iteration: solving more exactly for a policy that will change is wasted);
@@ -50,7 +51,7 @@ BAND = 60  # products of below and above, for each successor, up to which elimin
 LARGEST_KEYED = 1e36  # rewards and values beyond which no keys are kept, as they are float32
 LIMIT = 1000  # products with the matrix
 LARGEST_SHARE = 0.2  # of what a pass did, to which policies are valued
-RESTART = 8  # products of a cycle of GMRES
+RESTART = 4  # products of a cycle of GMRES, which keeps one vector more
 PATIENCE = 12  # sweeps ahead from which conjugate gradients are quicker
 IN_PLACE = 4  # sweeps of Gauss-Seidel between two passes that bound the error
 
@@ -346,7 +347,9 @@ class _Sweeps:
             if change <= goal:
                 break
             rate = change / before if before > 0 else 0.0
-            near = not done or (rate < 1 and math.log(goal / change) >= patience * math.log(max(rate, 1e-300)))
+            near = not done or (
+                rate < 1 and math.log(goal / change) >= patience * math.log(max(rate, 1e-300))
+            )
             if not near:
                 break
             before = change
@@ -433,7 +436,9 @@ class _Krylov:
         improved = getattr(now.pairs, self.evaluator)
         _, _, residual = improved(now.rows, goal / 2, LIMIT, now.tv, self.work)
         if not residual <= max(self.share * LARGEST_SHARE * width, goal):
-            now.pairs.improve(now.v, now.tv, now.policy, rows=now.rows, keys=now.keys)  # what the breakdown spoilt
+            now.pairs.improve(
+                now.v, now.tv, now.policy, rows=now.rows, keys=now.keys
+            )  # what the breakdown spoilt
             _Sweeps(now)(now)
         return 0
 

@@ -74,13 +74,15 @@ def stationary(problem: MarketMakingProblem, tol: float, limit: int) -> dict[str
         else:
             v, iterations = _iterate(problem, min(limit, 200))
     except (NoConvergence, Unsupported):
-        if not averaged:
-            raise
-        v, iterations = _iterate_from_discounted(problem, min(limit, 200))
-        method, why = (
-            "policy iteration, sparse LU",
-            "policies on the way leave inventories apart: begun from a discount close to one",
-        )
+        if averaged:
+            v, iterations = _iterate_from_discounted(problem, min(limit, 200))
+            method, why = (
+                "policy iteration, sparse LU",
+                "policies on the way leave inventories apart: begun from a discount close to one",
+            )
+        else:
+            v, iterations = np.zeros((1, problem.nodes)), 0
+            method, why = "value iteration", "policies still change when max_iterations are valued"
     stop, scale = "rounding", problem.dt if averaged else 1.0
     least, factor = factors(parts)
     while True:

@@ -342,10 +342,10 @@ class MDP:
             Values to start from; 0 by default.
         evaluator : str
             For policy iteration: ``"auto"``, ``"band"``, ``"sparse"`` (LU of SciPy), ``"bicgstab"`` or
-            ``"gmres"`` (restarted, with nine vectors).
+            ``"gmres"`` (restarted, with five vectors).
         layout : str
             ``"packed"`` copies the rows of the policy, which lie far apart in the model, next to each other:
-            sweeps with a policy are quicker, for S x (longest row) x 12 bytes.
+            sweeps with a policy are quicker, for S x (longest row) x 16 bytes.
         threads : int
             Threads that share the passes over the model; the result is the same for any number.
         progress : callable, optional
