@@ -3,15 +3,24 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Pairs", "Rows", "eliminate", "span"]
+__all__ = ["Keys", "Pairs", "Rows", "corrected", "scaled", "span"]
 
 _Floats = NDArray[np.float64]
 _Ints = NDArray[np.int64]
-_Keys = NDArray[np.float32]
+_Singles = NDArray[np.float32]
 
 @final
 class Rows:
     def __init__(self, n_states: int, width: int = 0) -> None: ...
+    @property
+    def copied(self) -> bool: ...
+
+@final
+class Keys:
+    drift: float
+    most: float
+    def __init__(self, pairs: Pairs) -> None: ...
+    def alive(self, value: _Floats, policy: _Ints, proven: float) -> int: ...
 
 @final
 class Pairs:
@@ -40,13 +49,12 @@ class Pairs:
         v: _Floats | None,
         out: _Floats,
         policy: _Ints,
-        key: _Keys | None = None,
         proven: float = 0.0,
-        drift: float = 0.0,
         begin: int = 0,
         end: int = -1,
         offset: int = 0,
         rows: Rows | None = None,
+        keys: Keys | None = None,
     ) -> tuple[float, float, int, int, int]: ...
     def evaluate(
         self,
@@ -56,13 +64,23 @@ class Pairs:
         begin: int = 0,
         end: int = -1,
     ) -> tuple[float, float]: ...
+    def correct(
+        self,
+        residual: _Singles,
+        x: _Singles,
+        out: _Singles,
+        rows: Rows,
+        begin: int = 0,
+        end: int = -1,
+    ) -> tuple[float, float]: ...
     def band(self, rows: Rows, below: int, above: int, x: _Floats) -> int: ...
     def bicgstab(
         self, rows: Rows, tolerance: float, limit: int, x: _Floats, work: _Floats
     ) -> tuple[int, int, float]: ...
     def gmres(
-        self, rows: Rows, tolerance: float, limit: int, x: _Floats, work: _Floats, restart: int = 8
+        self, rows: Rows, tolerance: float, limit: int, x: _Floats, work: _Floats, restart: int = 4
     ) -> tuple[int, int, float]: ...
 
-def eliminate(key: _Keys, proven: float) -> int: ...
+def scaled(a: _Floats, b: _Floats, scale: float, out: _Singles) -> None: ...
+def corrected(a: _Floats, x: _Singles, scale: float, out: _Floats) -> None: ...
 def span(a: _Floats, b: _Floats | None = None) -> tuple[float, float]: ...

@@ -449,7 +449,7 @@ def test_pairs_that_keys_say_lose_do_lose(seed, n, wide, packed):
         keys.most = contraction.expected(float(v.max()))
         whole, best, out = np.empty(n), policy.copy(), np.empty(n)
         *_, every = pairs.improve(v, whole, best)
-        low, high, changed, _, read = pairs.improve(v, out, policy, rows=rows, keys=keys)
+        low, high, _, _, read = pairs.improve(v, out, policy, rows=rows, keys=keys)
         assert (out == whole).all()  # to the last bit
         assert (policy == best).all()
         assert read <= every + n

@@ -330,7 +330,8 @@ class _Sweeps:
 
     def __init__(self, now: Iterate) -> None:
         copied = now.rows is not None and now.rows.copied
-        self.way = _Corrections(now.tv.size) if copied else _Values(now.tv.size)
+        n = now.tv.size
+        self.way: _Corrections | _Values = _Corrections(n) if copied else _Values(n)
 
     def __call__(self, now: Iterate) -> int:
         self.until(_goal(now), now, math.inf)
@@ -366,29 +367,32 @@ class _Values:
         self.spare = np.empty(n)
 
     def begin(self, now: Iterate) -> float:
+        """Start at Tv; the least change worth waiting for."""
         return 0.0
 
     def sweep(self, now: Iterate) -> tuple[float, float]:
+        """Make one; the range of the change."""
         found = now.passes.evaluate(now.tv, self.spare, now.rows)
         now.tv, self.spare = self.spare, now.tv
         return found
 
     def end(self, now: Iterate) -> None:
-        pass
+        """Have the values in ``now.tv``, where they are."""
 
 
 class _Corrections:
     """Sweeps over what is to be added to v, in single precision: half the bytes, and half of the cache.
 
-    From x = Tv - v, x <- Tv - v + discount P x adds up what sweeps from v would change. Rounding does no harm,
-    as the next pass over the model sees whatever is left. All is scaled by a power of two, so that Tv - v is
-    about 1 in the largest component.
+    From x = Tv - v, x <- Tv - v + discount P x adds up what sweeps from v would change. Rounding does no
+    harm, as the next pass over the model sees whatever is left. All is scaled by a power of two, so that
+    Tv - v is about 1 in the largest component.
     """
 
     FINEST = 2.0**-19  # of the residual: some 30 roundings
 
     def __init__(self, n: int) -> None:
         self.residual, self.x, self.spare = np.empty((3, n), dtype=np.float32)
+        self.scale = 1.0
 
     def begin(self, now: Iterate) -> float:
         """Start at Tv; the least change worth waiting for."""
@@ -398,11 +402,14 @@ class _Corrections:
         return self.FINEST / self.scale
 
     def sweep(self, now: Iterate) -> tuple[float, float]:
+        """Make one; the range of the change."""
+        assert now.rows is not None
         low, high = now.passes.correct(self.residual, self.x, self.spare, now.rows)
         self.x, self.spare = self.spare, self.x
         return low / self.scale, high / self.scale
 
     def end(self, now: Iterate) -> None:
+        """Add the correction."""
         corrected(now.v, self.x, self.scale, now.tv)
 
 
