@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from scipy.linalg.blas import daxpy
 
 from ..arrays import whole
-from ..bellman import Keys, Rows, corrected, scaled, span
+from ..bellman import Keys, Pairs, Rows, corrected, scaled, span
 from ..errors import InvalidArgument, NoConvergence
 from .checks import called_back, tolerance
 from .solution import Solution
@@ -121,8 +121,9 @@ def solve(
     size = 0.0 if start is None else max(map(abs, span(v)))
     # What a pair lacks is kept as a float32.
     largest = size + model.extremes["reward"] / (1 - contraction.high)
-    keyed = method in KEYED and model.stored and largest < LARGEST_KEYED
-    keys = now.keys = Keys(pairs) if keyed else None
+    if method in KEYED and isinstance(pairs, Pairs) and largest < LARGEST_KEYED:
+        now.keys = Keys(pairs)
+    keys = now.keys
     step = _stepper(method, evaluator, now)
     proven = math.inf
     if keys is not None:
