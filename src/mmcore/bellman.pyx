@@ -355,7 +355,7 @@ cdef class Pairs:
                 int64_t begin=0, int64_t end=-1):
         """Write residual + discount E[x] of the pairs of a policy to `out`; the range of new less old.
 
-        Where the residual is that of values v, reward + discount E[v] - v, v + x is what sweeps from v lead to.
+        Where the residual is that of v, reward + discount E[v] - v, sweeps from v lead to v + x.
 
         Parameters
         ----------
