@@ -16,8 +16,9 @@ DEBUG = os.environ.get("MMCORE_DEBUG") == "1"  # bounds checks, asserts, no opti
 SANITIZE = os.environ.get("MMCORE_SANITIZE", "")  # "address", "undefined", "thread", or a list
 
 # Floating point is part of the contract: no contraction into FMA, no fast-math, so that every
-# build of every platform gives the same bits.
-UNIX = ["-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden"]
+# build of every platform gives the same bits. Nobody reads errno or traps: without them loops that choose
+# between two values vectorise, to the same bits.
+UNIX = ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"]
 UNIX += ["-O1", "-g", "-UNDEBUG", "-fno-omit-frame-pointer"] if DEBUG else ["-O3", "-g0"]
 MSVC = ["/fp:precise", "/std:c11", "/experimental:c11atomics"] + (["/Od", "/Zi"] if DEBUG else ["/O2"])
 if SANITIZE:

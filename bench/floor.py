@@ -15,7 +15,7 @@ SETUP = """
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-flags = ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden"]
+flags = ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-fvisibility=hidden"]
 extension = Extension("empty", ["empty.pyx"], extra_compile_args=flags)
 directives = {"boundscheck": False, "wraparound": False, "cdivision": True, "initializedcheck": False}
 setup(ext_modules=cythonize([extension], compiler_directives=directives))

@@ -19,7 +19,7 @@ import mmcore as mm
 
 HERE = Path(__file__).resolve().parent
 RECORD = HERE / "instructions.json"
-FLAGS = ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno"]
+FLAGS = ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
 FEW, MANY = 2000, 6000
 RISE = 0.02
 

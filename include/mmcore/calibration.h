@@ -27,6 +27,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "math.h"
 #include "types.h"
 
 #ifdef __cplusplus
@@ -271,7 +272,7 @@ static inline double mm_harmonic(double after, int64_t terms) {
   if (terms > 0) { /* digamma(x + 1/2) = ln x + 1/(24 x^2) - 7/(960 x^4) + 31/(8064 x^6) - ... */
     const double low = after + 0.5, a = 1 / (low * low);
     const double high = low + (double)terms, b = 1 / (high * high);
-    sum += log1p((double)terms / low) + (b - a) / 24 - 7 * (b * b - a * a) / 960 +
+    sum += mm_log1p((double)terms / low) + (b - a) / 24 - 7 * (b * b - a * a) / 960 +
            31 * (b * b * b - a * a * a) / 8064;
   }
   return sum;
@@ -287,7 +288,7 @@ typedef struct mm_decay {
 } mm_decay;
 
 static inline void mm_decay_moments(mm_decay *d, double k) {
-  const double q = exp(-0.5 * k);
+  const double q = mm_exp(-0.5 * k);
   double w = 0, first = 0, second = 0, third = 0, power = 1e-9;
   for (int64_t i = 0; i < d->n; ++i, power *= q) {
     const double here = (double)d->held[i] * power;
@@ -306,14 +307,14 @@ static inline void mm_decay_moments(mm_decay *d, double k) {
 
 /* Fisher information of k: from how far orders walk, and from the spreads that they come at. */
 static inline double mm_decay_information(const mm_decay *d, double k) {
-  const double half = sinh(0.5 * k);
-  return d->orders * d->variance + (double)d->stops / (4 * half * half);
+  return d->orders * d->variance - (double)d->stops / (mm_expm1(k) * mm_expm1(-k)); /* 4 sinh(k/2)^2 */
 }
 
 /* k less what the counts say at the spreads' due at k; 0 at the solution. */
 static inline double mm_decay_excess(mm_decay *d, double k, double *slope) {
   mm_decay_moments(d, k);
-  const double bias = d->orders * (d->third - d->variance / tanh(0.5 * k)) / (2 * mm_decay_information(d, k));
+  const double fall = mm_expm1(-k), coth = -(2 + fall) / fall; /* coth(k/2) */
+  const double bias = d->orders * (d->third - d->variance * coth) / (2 * mm_decay_information(d, k));
   const double steps = d->ticks - d->orders * d->centre + bias, end = steps + (double)d->stops;
   if (!(steps > -1))
     return -INFINITY;
@@ -350,7 +351,7 @@ static inline int mm_decay_solve(mm_decay *d, double *k) {
  * covariance of (ln orders, k) in out[0], out[2] with out[1] between them. `first` is the nearest start. */
 static inline void mm_rolling_clusters(const mm_rolling *r, int side, int sides, int64_t first, double k,
                                        const mm_decay *d, int64_t newest, int64_t n, double out[3]) {
-  const double q = exp(-0.5 * k), stop = 1 / expm1(k);
+  const double q = mm_exp(-0.5 * k), stop = 1 / mm_expm1(k);
   double orders = 0, weight = 0, mean[2] = {0, 0}, square[3] = {0, 0, 0};
   for (int pass = 0; pass < 2; ++pass) {
     for (int64_t b = 0; b < n; ++b) {
@@ -429,7 +430,7 @@ static inline void mm_rolling_side(const mm_rolling *r, int side, int sides, con
   /* ln A = ln(orders / W): it moves by `lever` with k. E exp(lever k) / W(k) exceeds its value at E k by the
    * last term. */
   const double of_a = of_n + 2 * lever * both + lever * lever * of_k;
-  const double a = exp(log(d.orders / (d.seconds * sides)) + 0.5 * (double)first * k -
+  const double a = mm_exp(mm_log(d.orders / (d.seconds * sides)) + 0.5 * (double)first * k -
                        0.5 * (lever * lever - d.variance) * variance);
   e->A[side] = a;
   e->k[side] = k;

@@ -29,6 +29,7 @@
 #include <math.h>
 #include <stdint.h>
 
+#include "math.h"
 #include "types.h"
 
 #ifdef __cplusplus
@@ -126,22 +127,27 @@ static inline int mm_lattice_gap(const mm_lattice *p, int64_t meet, double exces
     *slope = 1 + p->up * in_slope + p->down * out_slope;
     return isfinite(*gap) && isfinite(*slope);
   }
-  for (; i < meet; ++i) { /* here in and out are in ticks/s */
-    const double y = (excess + (top - r[i]) - in) * per_up, y_slope = (1 + in_slope) * per_up;
-    if (!(y > 0))
+  const double per[2] = {per_up, per_down}, back[2] = {p->down, p->up}, power[2] = {ratio, 1 / ratio};
+  double came[2] = {0, 0}, came_slope[2] = {0, 0}; /* from below, from above, in ticks/s */
+  while (i < meet || j > meet) { /* a side that has arrived waits */
+    const int on[2] = {i < meet, j > meet};
+    const double supply[2] = {excess + (top - r[i]), excess + (top - r[j])};
+    double left[2];
+    for (int s = 0; s < 2; ++s) {
+      const double y = (supply[s] - came[s]) * per[s], y_slope = (1 + came_slope[s]) * per[s];
+      const double next = back[s] * mm_pow(y, -power[s]);
+      left[s] = y;
+      came_slope[s] = on[s] ? power[s] * next * (y_slope / y) : came_slope[s];
+      came[s] = on[s] ? next : came[s];
+    }
+    if (!(left[0] > 0 || !on[0]) || !(left[1] > 0 || !on[1]))
       return 0;
-    flux[i] = y;
-    in = p->down * pow(y, -ratio);
-    in_slope = ratio * in * (y_slope / y);
+    if (on[0])
+      flux[i++] = left[0];
+    if (on[1])
+      flux[--j] = left[1];
   }
-  for (; j > meet; --j) {
-    const double w = (excess + (top - r[j]) - out) * per_down, w_slope = (1 + out_slope) * per_down;
-    if (!(w > 0))
-      return 0;
-    flux[j - 1] = w;
-    out = p->up * pow(w, -1 / ratio);
-    out_slope = out * (w_slope / w) / ratio;
-  }
+  in = came[0], out = came[1], in_slope = came_slope[0], out_slope = came_slope[1];
   *gap = excess - in - out;
   *slope = 1 + in_slope + out_slope;
   return isfinite(*gap) && isfinite(*slope);
@@ -158,8 +164,8 @@ static inline int mm_lattice_meet(const mm_lattice *p, int64_t meet, double room
   if (kb == ka)
     most = 2 * sqrt(p->up) * sqrt(p->down);
   else {
-    const double tilt = log(ka * p->down / (kb * p->up)) / (ka + kb);
-    most = p->up * exp(kb * tilt) + p->down * exp(-ka * tilt);
+    const double tilt = mm_log(ka * p->down / (kb * p->up)) / (ka + kb);
+    most = p->up * mm_exp(kb * tilt) + p->down * mm_exp(-ka * tilt);
   }
   double low = 0, high = (most + room) * (1 + 1e-12), g = *excess, step, before = INFINITY, gap;
   if (!(g > low && g < high))
@@ -195,7 +201,7 @@ static inline int mm_lattice_meet(const mm_lattice *p, int64_t meet, double room
 /* Where the stationary law peaks, by detailed balance of the fill rates. A law whose logarithm is
  * concave peaks at `meet` when it falls to both sides. */
 static inline int64_t mm_lattice_peak(const mm_lattice *p, const double *x, int64_t meet, int concave) {
-  const double lean = log(p->k_bid * p->up / (p->k_ask * p->down)), k = p->k_bid + p->k_ask;
+  const double lean = mm_log(p->k_bid * p->up / (p->k_ask * p->down)), k = p->k_bid + p->k_ask;
   double height = 0, best = 0;
   int64_t peak = 0;
   if (concave && (meet == 0 || lean + k * x[meet - 1] >= 0) && (meet == p->n - 1 || lean + k * x[meet] <= 0))
@@ -236,7 +242,8 @@ static inline int mm_lattice_solve(const mm_lattice *p, mm_lattice_start *start,
     if (meet > 0 && meet < n - 1)
       bend = 0.5 * ((r[meet] - r[meet - 1]) + (r[meet] - r[meet + 1]));
     excess = 2 * half - sqrt(half * bend);
-    const double box = 2 * half * cos(3.14159265358979323846 / (double)(n + 1));
+    const double angle = 3.14159265358979323846 / (double)(n + 1), square = angle * angle;
+    const double box = 2 * half * (1 - square * (0.5 - square / 24)); /* 2 half cos(angle), nearly */
     if (!(excess < box))
       excess = box;
   }
@@ -244,15 +251,13 @@ static inline int mm_lattice_solve(const mm_lattice *p, mm_lattice_start *start,
     const int status = mm_lattice_meet(p, meet, r[best] - r[meet], symmetric, &excess, &slope, x);
     if (status != MM_OK)
       return status;
-    for (int64_t i = 0; i < meet; ++i)
-      x[i] = log(x[i]) / p->k_bid;
+    mm_logs(meet, p->k_bid, x);
     if (symmetric) {
       for (int64_t i = 0; i < meet; ++i)
         x[n - 2 - i] = -x[i];
       break;
     }
-    for (int64_t i = meet; i < n - 1; ++i)
-      x[i] = -log(x[i]) / p->k_ask;
+    mm_logs(n - 1 - meet, -p->k_ask, x + meet);
     const int64_t peak = slope < 8 ? meet : mm_lattice_peak(p, x, meet, start->concave);
     if (peak == meet)
       break;
@@ -280,8 +285,8 @@ static inline int mm_lattice_stationary(const mm_lattice *p, double *x, double *
   *gain = top + excess;
   double worst = 0;
   for (int64_t i = 0; i < n; ++i) {
-    double above = i < n - 1 ? p->up * exp(p->k_bid * x[i]) : 0;
-    double below = i > 0 ? p->down * exp(-p->k_ask * x[i - 1]) : 0;
+    double above = i < n - 1 ? p->up * mm_exp(p->k_bid * x[i]) : 0;
+    double below = i > 0 ? p->down * mm_exp(-p->k_ask * x[i - 1]) : 0;
     double off = fabs(above + below - (excess + (top - r[i]))) / (above + below + excess);
     if (!(off <= worst))
       worst = off;
@@ -326,7 +331,7 @@ enum { MM_FRONT_LINEAR, MM_FRONT_EQUAL, MM_FRONT_UNEQUAL, MM_FRONT_MOVING };
 /* Where one flux has come to when its difference has moved by d: its growth, and its slope there. */
 MM_INLINE double mm_front_moved(double slope, double gain, double bend, double k, double speed, double d,
                                 double seconds, double *moved) {
-  const double y = d + speed * seconds, faded = expm1(-k * speed * seconds), e = expm1(bend * y);
+  const double y = d + speed * seconds, faded = mm_expm1(-k * speed * seconds), e = mm_expm1(bend * y);
   *moved = (1 + faded) * slope * (1 + e);
   return gain * faded + (1 + faded) * slope * (bend != 0 ? e / bend : y);
 }
@@ -371,12 +376,12 @@ MM_INLINE int mm_front_euler_as(const mm_front *f, int kind, double step, int co
         up[i] = b * d;
         down[i] = -a * d;
       } else if (kind == MM_FRONT_EQUAL) {
-        const double e = expm1(f->bend[0] * d);
+        const double e = mm_expm1(f->bend[0] * d);
         up[i] = b * (e * per_bid);
         down[i] = -a * (e / (1 + e) * per_bid);
       } else if (kind == MM_FRONT_UNEQUAL) {
-        up[i] = b * (expm1(f->bend[0] * d) * per_bid);
-        down[i] = a * (expm1(-f->bend[1] * d) * per_ask);
+        up[i] = b * (mm_expm1(f->bend[0] * d) * per_bid);
+        down[i] = a * (mm_expm1(-f->bend[1] * d) * per_ask);
       } else {
         up[i] = mm_front_moved(b, f->gain[0][i], f->bend[0], f->k[0], f->speed[0][i], d, h * turn, jb + i);
         down[i] = mm_front_moved(a, f->gain[1][i], f->bend[1], f->k[1], f->speed[1][i], -d, h * turn, ja + i);
@@ -449,7 +454,7 @@ static inline double mm_front_margin(int64_t n, double k, double tolerance, cons
   double size = 0;
   for (int64_t i = 0; i < n - 1; ++i)
     size += k * fabs(x[i]);
-  return 5 - log(tolerance) + log((double)n) + log1p(size);
+  return 5 - mm_log(tolerance) + mm_log((double)n) + mm_log1p(size);
 }
 
 /* One step's start for each of the two equations: `done` of the span has passed. */
@@ -517,7 +522,7 @@ static inline int mm_front_advance(mm_front_begin begin, const void *equation, i
       }
       if (!(error < 1e12))
         break; /* hopeless, or not finite */
-      double factor = 0.9 * pow(error + 1e-14, -1.0 / (j + 1));
+      double factor = 0.9 * mm_pow(error + 1e-14, -1.0 / (j + 1));
       factor = factor > 6 ? 6 : factor < 0.02 ? 0.02 : factor;
       if (factor > most * effort) {
         most = factor / effort;
@@ -574,7 +579,7 @@ static inline void mm_lattice_begin(const void *equation, double done, const dou
   f->bend[0] = kb;
   f->bend[1] = ka;
   for (int64_t i = 0; i < p->n - 1; ++i) {
-    const double e = exp(kb * x[i]), up = p->up * e, down = p->down * (kb == ka ? 1 / e : exp(-ka * x[i]));
+    const double e = mm_exp(kb * x[i]), up = p->up * e, down = p->down * (kb == ka ? 1 / e : mm_exp(-ka * x[i]));
     f->gain[0][i] = up;
     f->gain[1][i] = down;
     f->slope[0][i] = kb * up;
@@ -600,10 +605,10 @@ static inline int mm_lattice_advance(const mm_lattice *p, double span, double to
   if (*done < span) {
     double *least = work, *most = least + p->n;
     const double margin =
-        mm_front_margin(p->n, k, tolerance, x) + log(1 / (span - *done) + kb * p->up + ka * p->down);
+        mm_front_margin(p->n, k, tolerance, x) + mm_log(1 / (span - *done) + kb * p->up + ka * p->down);
     for (int64_t i = 0; i < p->n - 1; ++i) {
-      most[i] = (margin - log(kb * p->up)) / kb;
-      least[i] = -(margin - log(ka * p->down)) / ka;
+      most[i] = (margin - mm_log(kb * p->up)) / kb;
+      least[i] = -(margin - mm_log(ka * p->down)) / ka;
     }
     mm_front_soften(p->n, least, most, 1, most + p->n, x, value);
   }
@@ -642,7 +647,7 @@ static inline void mm_quoted_begin(const void *equation, double done, const doub
   const mm_quoted_run *run = (const mm_quoted_run *)equation;
   const mm_quoted *p = run->quoted;
   const int64_t m = p->n - 1;
-  const double c = p->curvature, at = done / p->span, log_a[2] = {log(p->a_bid), log(p->a_ask)};
+  const double c = p->curvature, at = done / p->span, log_a[2] = {mm_log(p->a_bid), mm_log(p->a_ask)};
   const double k[2] = {p->k_bid, p->k_ask}, cost[2] = {p->cost_bid, p->cost_ask};
   double scale = run->scale, fastest = 0;
   int moving = 0;
@@ -670,8 +675,8 @@ static inline void mm_quoted_begin(const void *equation, double done, const doub
       above = f->gain[0][i + 1];
     above = above > limit ? above - limit : 0;
     for (int side = 0; side < 2; ++side) {
-      const double lambda = exp(f->gain[side][i] - (side ? above : below)), y = f->slope[side][i];
-      const double e = lambda > 0 ? expm1(-c * y) : 0, gain = c > 0 ? -e / c : y;
+      const double lambda = mm_exp(f->gain[side][i] - (side ? above : below)), y = f->slope[side][i];
+      const double e = lambda > 0 ? mm_expm1(-c * y) : 0, gain = c > 0 ? -e / c : y;
       f->slope[side][i] = lambda * (1 + e);
       f->gain[side][i] = lambda > 0 ? lambda * gain : 0;
       const double rate =
@@ -691,8 +696,8 @@ static inline void mm_quoted_begin(const void *equation, double done, const doub
 /* How far below nothing the gain of a fill at `depth` may fall before the flux is e^margin times as fast as
  * the fills or the span are, ticks: see mm_front_soften. */
 static inline double mm_quoted_room(double a, double k, double c, double depth, double span, double margin) {
-  const double fills = log(a * span) - k * depth;
-  return (margin + (fills > 0 ? log1p(exp(-fills)) : log1p(exp(fills)) - fills)) / c;
+  const double fills = mm_log(a * span) - k * depth;
+  return (margin + (fills > 0 ? mm_log1p(mm_exp(-fills)) : mm_log1p(mm_exp(fills)) - fills)) / c;
 }
 
 /* Advance the value of given depths over the span, as mm_lattice_advance does for the optimum. The tolerance
@@ -706,15 +711,15 @@ static inline int mm_quoted_advance(const mm_quoted *p, double tolerance, double
       !(p->span >= 0) || !isfinite(p->span) || !(tolerance > 0))
     return MM_INVALID;
   const double left = p->span - *done;
-  mm_quoted_run run = {p, 0, -log(p->span)};
+  mm_quoted_run run = {p, 0, -mm_log(p->span)};
   if (left > 0) {
     double *least = work, *most = least + n, low = p->rate[0], high = low;
     for (int64_t i = 1; i < n; ++i) {
       low = p->rate[i] < low ? p->rate[i] : low;
       high = p->rate[i] > high ? p->rate[i] : high;
     }
-    if (high > low && log((k + c) * (high - low)) > run.scale)
-      run.scale = log((k + c) * (high - low));
+    if (high > low && mm_log((k + c) * (high - low)) > run.scale)
+      run.scale = mm_log((k + c) * (high - low));
     run.margin = mm_front_margin(n, k > c ? k : c, tolerance, x);
     for (int64_t i = 0; i < n - 1 && c > 0; ++i) {
       least[i] = INFINITY, most[i] = -INFINITY;

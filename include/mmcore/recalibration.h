@@ -25,6 +25,7 @@
 #include <string.h>
 
 #include "lattice.h"
+#include "math.h"
 #include "policy.h"
 #include "quoting.h"
 
@@ -74,14 +75,14 @@ static inline void mm_parameters_init(mm_parameters *p, int32_t model) {
 /* Half-spread of a market maker who does not mind inventory, ticks: log1p(y) / curvature. */
 static inline double mm_static_half_spread(double curvature, double k) {
   const double y = curvature / k;
-  return (y > 0 ? log1p(y) / y : 1.0) / k;
+  return (y > 0 ? mm_log1p(y) / y : 1.0) / k;
 }
 
 /* The constant C of the Hamiltonian A C e^(-k s) / k. This form stays within 2.1 units in the last
  * place; exp(-(1 + 1/y) log1p(y)) loses 20. */
 static inline double mm_fill_constant(double curvature, double k) {
   const double y = curvature / k;
-  return exp(y > 0 ? -(log1p(y) / y) : -1.0) / (1 + y);
+  return mm_exp(y > 0 ? -(mm_log1p(y) / y) : -1.0) / (1 + y);
 }
 
 /* What one side is worth: c + s, and the Hamiltonian's factor. */
@@ -93,9 +94,9 @@ typedef struct mm_sides {
 /* Both constants share their logarithm. */
 static inline void mm_side_of(double curvature, double k, double a, double cost, double *depth,
                               double *factor) {
-  const double y = curvature / k, share = y > 0 ? log1p(y) / y : 1.0;
+  const double y = curvature / k, share = y > 0 ? mm_log1p(y) / y : 1.0;
   *depth = share / k + cost;
-  *factor = a * (exp(-share) / (1 + y)) / k * (cost != 0 ? exp(-k * cost) : 1.0);
+  *factor = a * (mm_exp(-share) / (1 + y)) / k * (cost != 0 ? mm_exp(-k * cost) : 1.0);
 }
 
 static inline int mm_is_table(int32_t model) {
@@ -406,9 +407,9 @@ static inline int mm_stationary_depths(const mm_parameters *p, mm_recalibration 
   for (int64_t i = 0; i < n; ++i) {
     double above = 0, next = 0;
     if (i < n - 1) {
-      const double rise = exp(lattice.k_bid * x[i]);
+      const double rise = mm_exp(lattice.k_bid * x[i]);
       above = lattice.up * rise;
-      next = lattice.down * (equal ? 1 / rise : exp(-lattice.k_ask * x[i]));
+      next = lattice.down * (equal ? 1 / rise : mm_exp(-lattice.k_ask * x[i]));
       bid[i] = sides.depth[MM_BID] - x[i];
       ask[i + 1] = sides.depth[MM_ASK] + x[i];
     }

@@ -19,14 +19,11 @@
 #include <stdint.h>
 
 #include "lattice.h"
+#include "math.h"
 #include "types.h"
 
 #ifdef __cplusplus
 extern "C" {
-#endif
-
-#if defined(__GNUC__) && defined(__x86_64__) && !defined(MMCORE_ONE_LEVEL)
-#define MM_UNIFORM_AVX2 1 /* chosen at run time; no contraction, so the bits are the same */
 #endif
 
 /* Doubles of work memory for n nodes. */
@@ -58,7 +55,7 @@ static inline int64_t mm_uniform_term(int watch, int64_t n, double by, const dou
                : mm_uniform_term_as(0, n, by, stay, up, down, term, next, sum);
 }
 
-#ifdef MM_UNIFORM_AVX2
+#ifdef MM_AVX2
 __attribute__((target("avx2"))) static int64_t mm_uniform_term_wide(int watch, int64_t n, double by,
                                                                     const double *stay, const double *up,
                                                                     const double *down, const double *term,
@@ -83,11 +80,11 @@ static inline double mm_uniformisation_growth(const mm_lattice *p, const double 
   const double k = p->k_bid, s = mm_uniformisation_rate(p);
   double fastest = 0, below = 0;
   for (int64_t i = 0; i < p->n; ++i) {
-    const double above = i < p->n - 1 ? k * p->up * exp(k * x[i]) : 0;
+    const double above = i < p->n - 1 ? k * p->up * mm_exp(k * x[i]) : 0;
     const double growth = s + k * p->rate[i] + above + below;
     if (!(growth <= fastest))
       fastest = growth;
-    below = i < p->n - 1 ? k * p->down * exp(-k * x[i]) : 0;
+    below = i < p->n - 1 ? k * p->down * mm_exp(-k * x[i]) : 0;
   }
   return fastest;
 }
@@ -108,8 +105,8 @@ static inline int mm_uniformise(const mm_lattice *p, double span, double *x, dou
   for (double done = 0; done < span;) {
     double fastest = 0;
     for (int64_t i = 0; i < n; ++i) {
-      up[i] = i < n - 1 ? k * p->up * exp(k * x[i]) : 0;
-      down[i] = i > 0 ? k * p->down * exp(-k * x[i - 1]) : 0;
+      up[i] = i < n - 1 ? k * p->up * mm_exp(k * x[i]) : 0;
+      down[i] = i > 0 ? k * p->down * mm_exp(-k * x[i - 1]) : 0;
       stay[i] = s + k * p->rate[i];
       if (stay[i] + up[i] + down[i] > fastest)
         fastest = stay[i] + up[i] + down[i];
@@ -132,7 +129,7 @@ static inline int mm_uniformise(const mm_lattice *p, double span, double *x, dou
     for (int64_t j = 1; counts; ++j) {
       const int watch = (double)j > most;
       double *swap = term;
-#ifdef MM_UNIFORM_AVX2
+#ifdef MM_AVX2
       if (__builtin_cpu_supports("avx2"))
         counts = mm_uniform_term_wide(watch, n, 1 / (double)j, stay, up, down, term, next, sum);
       else
@@ -146,9 +143,9 @@ static inline int mm_uniformise(const mm_lattice *p, double span, double *x, dou
         return MM_OVERFLOW;
     for (int64_t i = 0; i < n - 1; ++i) {
       const double more = (sum[i + 1] - sum[i]) / (1 + sum[i]);
-      x[i] += (fabs(more) < 0.5 ? log1p(more) : log((1 + sum[i + 1]) / (1 + sum[i]))) / k;
+      x[i] += (fabs(more) < 0.5 ? mm_log1p(more) : mm_log((1 + sum[i + 1]) / (1 + sum[i]))) / k;
     }
-    *value += (log1p(sum[middle]) - s * h) / k;
+    *value += (mm_log1p(sum[middle]) - s * h) / k;
     done = h == left ? span : done + h;
   }
   return MM_OK;

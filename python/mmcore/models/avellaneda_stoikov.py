@@ -38,6 +38,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import ApproximationWarning, CapacityError, InvalidArgument
+from ..math import log1p
 from ..parameters import Parameter, Relation
 from .exponential_intensity import CELL_BYTES, HEADER_BYTES, fill_constant, static_half_spread
 from .gueant_lehalle_fernandez_tapia import BOUND, DECAY, GAMMA, ORDER_SIZE, SIGMA
@@ -241,8 +242,8 @@ class AvellanedaStoikov(Model):
         b = 0.5 * (self.gamma * self.sigma) ** 2 / self.omega
         d = float(self.order_size)
         left = 1.0 - b * q * q
-        bid = np.log1p(-b * d * (2.0 * q + d) / left) / (self.gamma * d)
-        ask = np.log1p(b * d * (d - 2.0 * q) / left) / (self.gamma * d)  # as published: see above
+        bid = log1p(-b * d * (2.0 * q + d) / left) / (self.gamma * d)
+        ask = log1p(b * d * (d - 2.0 * q) / left) / (self.gamma * d)  # as published: see above
         return bid, ask
 
     def _depths(self, inventory: Floats, time_left: Floats) -> tuple[Floats, Floats]:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import ApproximationWarning, InvalidArgument
+from ..math import exp
 from ..parameters import Parameter, Relation
 from .exponential_intensity import ExponentialIntensity, fill_constant, static_half_spread
 from .model import Floats, Model
@@ -280,7 +281,7 @@ class GueantLehalleFernandezTapiaClosedForm(Model):
         cost = [fee + 0.5 * self.impact for fee in self.fee]
         static = [static_half_spread(curvature, k) + s for k, s in zip(self.k, cost, strict=True)]
         factor = [
-            A * fill_constant(curvature, k) / k * math.exp(-k * s)
+            A * fill_constant(curvature, k) / k * exp(-k * s)
             for A, k, s in zip(self.A, self.k, cost, strict=True)
         ]
         return (static[0], static[1]), (factor[0], factor[1])
