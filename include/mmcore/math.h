@@ -160,11 +160,15 @@ MM_INLINE mm_pair mm_exp_parts(double x, double more, double *k) {
   return sum;
 }
 
-/* 2^k y, for -2044 <= k <= 2046: in two steps, since 2^k itself may not be a double. */
+/* 2^k, for -1023 < k < 1024. */
+MM_INLINE double mm_power_of_two(double k) {
+  return mm_double_of(mm_bits_of(k + (MM_SHIFT + 1023)) << 52);
+}
+
+/* 2^k y, for -2044 < k < 2046: in two steps, since 2^k itself may not be a double. */
 MM_INLINE double mm_scaled(double y, double k) {
   const double half = (0.5 * k + MM_SHIFT) - MM_SHIFT;
-  return y * mm_double_of(mm_bits_of(half + (MM_SHIFT + 1023)) << 52) *
-         mm_double_of(mm_bits_of((k - half) + (MM_SHIFT + 1023)) << 52);
+  return y * mm_power_of_two(half) * mm_power_of_two(k - half);
 }
 
 /* e^(x + more), |more| far below 1. */
@@ -182,7 +186,7 @@ MM_INLINE double mm_exp(double x) {
 MM_INLINE double mm_expm1(double x) {
   double k;
   const mm_pair part = mm_exp_parts(mm_clamped(x, -50, 710), 0, &k);
-  const double one = mm_double_of(mm_bits_of((MM_SHIFT + 1023) - (k > 64 ? 64 : k)) << 52); /* 2^-k */
+  const double one = mm_power_of_two(k > 64 ? -64 : -k); /* below that it does not count */
   const double base = 1 - one, most = base - 1, lost = (1 - (base - most)) - (one + most); /* base + lost */
   const double top = base + part.hi, low = part.hi - (top - base);
   return mm_signed(mm_scaled(top + (low + (lost + part.lo)), k), x) + (x == x ? -0.0 : MM_NAN);

@@ -33,10 +33,10 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from .api import STRUCTS, address
-from .api import rules as _rules
-from .errors import InvalidArgument, MissingExtra
-from .quoting import Policy, Quoter
+from ..api import STRUCTS, address
+from ..api import rules as _rules
+from ..errors import InvalidArgument, MissingExtra
+from ..quoting import Policy, Quoter
 
 try:
     import llvmlite.binding
