@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import mmcore as mm
 from mmcore.errors import InvalidArgument
 from mmcore.lattice import Lattice, stationary_policies
-from mmcore.models.exponential_intensity import fill_constant
+from mmcore.lattice import fill_constant
 
 pytestmark = pytest.mark.compiled
 

@@ -9,6 +9,7 @@
  *   mm_exp(x), mm_expm1(x)    x = k ln 2 + r, |r| <= ln(2) / 2
  *                             e^r - 1 = r + r^2/2 + r^3 E(r)
  *   mm_pow(x, y)              e^(y log x)
+ *   mm_exp_product(x, y)      e^(x y)
  *
  * In both series the terms up to the square are carried in two doubles, which is what keeps the first four
  * within 0.53 units in the last place (subnormal results: 1), see docs/accuracy.md. L and E are
@@ -95,6 +96,39 @@ typedef struct mm_pair {
   double hi, lo;
 } mm_pair;
 
+/* hi + lo as its nearest double and the rest. */
+MM_INLINE mm_pair mm_settled(double hi, double lo) {
+  mm_pair sum;
+  sum.hi = hi + lo;
+  sum.lo = (hi - sum.hi) + lo;
+  return sum;
+}
+
+/* x y, and what the product lost when it was rounded. */
+MM_INLINE mm_pair mm_product(double x, double y) {
+  const double a = mm_head(x), b = mm_head(y), c = x - a, d = y - b;
+  mm_pair product;
+  product.hi = x * y;
+  product.lo = ((a * b - product.hi) + (a * d + c * b)) + c * d;
+  return product;
+}
+
+MM_INLINE mm_pair mm_sum(mm_pair x, mm_pair y) {
+  const double sum = x.hi + y.hi, back = sum - x.hi;
+  return mm_settled(sum, ((x.hi - (sum - back)) + (y.hi - back)) + (x.lo + y.lo));
+}
+
+MM_INLINE mm_pair mm_times(mm_pair x, mm_pair y) {
+  const mm_pair product = mm_product(x.hi, y.hi);
+  return mm_settled(product.hi, product.lo + (x.hi * y.lo + x.lo * y.hi));
+}
+
+MM_INLINE mm_pair mm_quotient(mm_pair x, mm_pair y) {
+  const double near = x.hi / y.hi;
+  const mm_pair back = mm_product(near, y.hi);
+  return mm_settled(near, (((x.hi - back.hi) - back.lo) + (x.lo - near * y.lo)) / y.hi);
+}
+
 /* x within the bounds; NaN is the lower one. */
 MM_INLINE double mm_clamped(double x, double low, double high) {
   const double y = x > low ? x : low;
@@ -137,13 +171,19 @@ MM_INLINE double mm_log(double x) {
   return (sum.hi + sum.lo) + mm_log_special(x, 0);
 }
 
-MM_INLINE double mm_log1p(double x) {
-  const double y = mm_clamped(x, -0x1.fffffffffffffp-1, DBL_MAX);
+/* log(1 + y) for finite y > -1. */
+MM_INLINE mm_pair mm_log1p_parts(double y) {
   const double u = 1 + y, most = u - 1, lost = (1 - (u - most)) + (y - most); /* u + lost = 1 + y */
   double k;
   const double m = mm_mantissa(u, &k), near = k == 0 ? lost : 0; /* m - 1 + near is y itself there */
-  const mm_pair sum = mm_log_parts(k, (m - 1) + near);
-  return mm_signed(sum.hi + (sum.lo + (lost - near) / u), x) + mm_log_special(x, -1);
+  mm_pair sum = mm_log_parts(k, (m - 1) + near);
+  sum.lo += (lost - near) / u;
+  return sum;
+}
+
+MM_INLINE double mm_log1p(double x) {
+  const mm_pair sum = mm_log1p_parts(mm_clamped(x, -0x1.fffffffffffffp-1, DBL_MAX));
+  return mm_signed(sum.hi + sum.lo, x) + mm_log_special(x, -1);
 }
 
 /* e^(x + more) = 2^k (1 + hi + lo), for |x| < 2000. */
@@ -171,10 +211,11 @@ MM_INLINE double mm_scaled(double y, double k) {
   return y * mm_power_of_two(half) * mm_power_of_two(k - half);
 }
 
-/* e^(x + more), |more| far below 1. */
+/* e^(x + more), where `more` is what x lost when it was rounded. */
 MM_INLINE double mm_exp_of(double x, double more) {
   double k;
-  const mm_pair part = mm_exp_parts(mm_clamped(x, -746, 710), more, &k);
+  const int within = (x > -746) & (x < 710);
+  const mm_pair part = mm_exp_parts(mm_clamped(x, -746, 710), within ? more : 0, &k);
   const double top = 1 + part.hi, low = part.hi - (top - 1);
   return mm_scaled(top + (low + part.lo), k) + (x == x ? -0.0 : MM_NAN);
 }
@@ -190,6 +231,12 @@ MM_INLINE double mm_expm1(double x) {
   const double base = 1 - one, most = base - 1, lost = (1 - (base - most)) - (one + most); /* base + lost */
   const double top = base + part.hi, low = part.hi - (top - base);
   return mm_signed(mm_scaled(top + (low + (lost + part.lo)), k), x) + (x == x ? -0.0 : MM_NAN);
+}
+
+/* e^(x y): the rounding of the product would cost |x y| units in the last place. */
+MM_INLINE double mm_exp_product(double x, double y) {
+  const mm_pair power = mm_product(x, y);
+  return mm_exp_of(power.hi, power.lo);
 }
 
 /* log(x) / k of n numbers, in place. */
@@ -223,13 +270,9 @@ static inline void mm_logs(int64_t n, double k, double *x) {
 MM_INLINE double mm_pow(double x, double y) {
   double k;
   const double m = mm_mantissa(x, &k);
-  const mm_pair log = mm_log_parts(k, m - 1);
-  const double hi = log.hi + log.lo, lo = (log.hi - hi) + log.lo, product = hi * y;
-  const double a = mm_head(hi), b = mm_head(y), c = hi - a, d = y - b;
-  const double lost = ((a * b - product) + (a * d + c * b)) + c * d;
-  const int within = (product > -800) & (product < 800);
-  const double power = (x > 0) & (x < MM_INFINITY) ? product : MM_NAN;
-  return mm_exp_of(power, within ? lost + lo * y : 0);
+  const mm_pair parts = mm_log_parts(k, m - 1), log = mm_settled(parts.hi, parts.lo);
+  const mm_pair power = mm_product(log.hi, y);
+  return mm_exp_of((x > 0) & (x < MM_INFINITY) ? power.hi : MM_NAN, power.lo + log.lo * y);
 }
 
 #ifdef __cplusplus

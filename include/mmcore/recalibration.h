@@ -7,7 +7,7 @@
  *   depth_bid[i] = c + s - x[i],               depth_ask[i] = c + s + x[i-1],
  *   c = log1p(y) / (xi D),  C = (1 + y)^-(1 + 1/y),  y = xi D / k;  at xi = 0: 1/k and 1/e.
  *
- * xi is the curvature of the utility of one fill. The Python models are the source of these formulas;
+ * xi is the curvature of the utility of one fill. The Python models use these functions;
  * tests/native holds both equal. Closed forms compile into an affine policy by the same entry.
  *
  *   mm_recalibrate   parameters -> a block that exists, in place: no allocation, O(q_max / D). With a
@@ -72,31 +72,49 @@ static inline void mm_parameters_init(mm_parameters *p, int32_t model) {
   p->horizon = INFINITY;
 }
 
-/* Half-spread of a market maker who does not mind inventory, ticks: log1p(y) / curvature. */
-static inline double mm_static_half_spread(double curvature, double k) {
-  const double y = curvature / k;
-  return (y > 0 ? mm_log1p(y) / y : 1.0) / k;
+/* log1p(y) / y and (1 + 1/y) log1p(y) for y = curvature / k, in two doubles each: in one, the second would lose
+ * twenty units in the last place of e^-it, and what is made of both five. At 0: 1 and 1. */
+typedef struct mm_aversion {
+  mm_pair share, power;
+} mm_aversion;
+
+static inline mm_aversion mm_aversion_of(double curvature, double k) {
+  mm_aversion of = {{1, 0}, {1, 0}};
+  if (!(curvature / k > 0))
+    return of;
+  const mm_pair risk = {curvature, 0}, decay = {k, 0};
+  const mm_pair y = mm_quotient(risk, decay), parts = mm_log1p_parts(y.hi);
+  const mm_pair log = mm_settled(parts.hi, parts.lo + y.lo / (1 + y.hi));
+  of.share = mm_quotient(log, y);
+  of.power = mm_sum(of.share, log);
+  return of;
 }
 
-/* The constant C of the Hamiltonian A C e^(-k s) / k. This form stays within 2.1 units in the last
- * place; exp(-(1 + 1/y) log1p(y)) loses 20. */
+/* Half-spread of a market maker who does not mind inventory, ticks: log1p(y) / curvature. */
+static inline double mm_static_half_spread(double curvature, double k) {
+  return mm_aversion_of(curvature, k).share.hi / k;
+}
+
+/* The constant C of the Hamiltonian A C e^(-k s) / k. */
 static inline double mm_fill_constant(double curvature, double k) {
-  const double y = curvature / k;
-  return mm_exp(y > 0 ? -(mm_log1p(y) / y) : -1.0) / (1 + y);
+  const mm_pair power = mm_aversion_of(curvature, k).power;
+  return mm_exp_of(-power.hi, -power.lo);
 }
 
 /* What one side is worth: c + s, and the Hamiltonian's factor. */
 typedef struct mm_sides {
   double depth[2];  /* ticks */
+  double rate[2];   /* 1/s: k times the factor, A C e^(-k s) */
   double factor[2]; /* ticks/s */
 } mm_sides;
 
-/* Both constants share their logarithm. */
+/* Both constants share their logarithm, and the costs their exponential. */
 static inline void mm_side_of(double curvature, double k, double a, double cost, double *depth,
-                              double *factor) {
-  const double y = curvature / k, share = y > 0 ? mm_log1p(y) / y : 1.0;
-  *depth = share / k + cost;
-  *factor = a * (mm_exp(-share) / (1 + y)) / k * (cost != 0 ? mm_exp(-k * cost) : 1.0);
+                              double *rate) {
+  const mm_aversion of = mm_aversion_of(curvature, k);
+  const mm_pair power = mm_sum(of.power, mm_product(k, cost));
+  *depth = of.share.hi / k + cost;
+  *rate = a * mm_exp_of(-power.hi, -power.lo);
 }
 
 static inline int mm_is_table(int32_t model) {
@@ -178,10 +196,12 @@ static inline int mm_sides_of(const mm_parameters *p, mm_sides *out, const char 
     if (side == MM_ASK && p->k[0] == p->k[1] && p->A[0] == p->A[1] && p->fee[0] == p->fee[1] &&
         (inventory || p->adverse_selection[0] == p->adverse_selection[1])) {
       out->depth[MM_ASK] = out->depth[MM_BID];
+      out->rate[MM_ASK] = out->rate[MM_BID];
       out->factor[MM_ASK] = out->factor[MM_BID];
       return MM_OK;
     }
-    mm_side_of(curvature, p->k[side], a, cost, &out->depth[side], &out->factor[side]);
+    mm_side_of(curvature, p->k[side], a, cost, &out->depth[side], &out->rate[side]);
+    out->factor[side] = out->rate[side] / p->k[side];
     if (fabs(cost) * p->k[side] > 100)
       *wrong = fabs(own) > fabs(p->fee[side]) ? (inventory ? "impact" : "adverse_selection") : "fee";
     else
@@ -255,24 +275,25 @@ static inline int mm_affine_of(const mm_parameters *p, mm_affine_form *out, cons
   const int status = mm_sides_of(p, &sides, wrong);
   if (status != MM_OK)
     return status;
-  const double variance = p->gamma * (p->sigma * p->sigma), size = p->order_size;
+  const mm_pair risk = {p->gamma, 0}, size = {p->order_size, 0};
+  const mm_pair variance = mm_times(risk, mm_product(p->sigma, p->sigma));
   memset(out, 0, sizeof *out);
   if (p->model == MM_MODEL_AVELLANEDA_STOIKOV) {
     for (int side = 0; side < 2; ++side) {
       out->base[side] = sides.depth[side];
-      out->base_rate[side] = 0.5 * variance * size;
-      out->slope_rate[side] = variance;
+      out->base_rate[side] = 0.5 * variance.hi * size.hi;
+      out->slope_rate[side] = variance.hi;
     }
   } else {
     const double kb = p->k[MM_BID], ka = p->k[MM_ASK];
-    const double up = sides.factor[MM_BID], down = sides.factor[MM_ASK];
-    const double bend = up * (kb * kb) + down * (ka * ka);
-    const double slope = sqrt(variance / (size * bend)), half = 0.5 * slope * size;
-    double lean = (half * (up * (kb * kb) - down * (ka * ka)) - (up * kb - down * ka)) / bend;
-    if (p->drift != 0)
-      lean += p->drift * slope / variance;
-    out->base[MM_BID] = sides.depth[MM_BID] + half - lean;
-    out->base[MM_ASK] = sides.depth[MM_ASK] + half + lean;
+    const double bid = sides.rate[MM_BID], ask = sides.rate[MM_ASK];
+    const mm_pair bend = mm_sum(mm_product(bid, kb), mm_product(ask, ka)), per = mm_times(size, bend);
+    const double slope = sqrt(mm_quotient(variance, per).hi), half = 0.5 * slope * size.hi;
+    const mm_pair buys = {-bid, half * (bid * kb)}, sells = {ask, -half * (ask * ka)};
+    const mm_pair lean = mm_quotient(mm_sum(buys, sells), bend);
+    const double carried = (p->drift != 0 ? p->drift / sqrt(mm_times(variance, per).hi) : 0) + lean.lo;
+    out->base[MM_BID] = (sides.depth[MM_BID] + half - carried) - lean.hi;
+    out->base[MM_ASK] = (sides.depth[MM_ASK] + half + carried) + lean.hi;
     out->slope[MM_BID] = out->slope[MM_ASK] = slope;
   }
   *wrong = "sigma";

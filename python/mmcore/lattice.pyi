@@ -3,7 +3,11 @@ from typing import final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Lattice", "evaluate", "stationary_policies"]
+__all__ = ["Lattice", "evaluate", "fill_constant", "side_of", "static_half_spread", "stationary_policies"]
+
+def static_half_spread(curvature: float, k: float) -> float: ...
+def fill_constant(curvature: float, k: float) -> float: ...
+def side_of(curvature: float, k: float, A: float, cost: float) -> tuple[float, float]: ...
 
 MOST_TERMS: float
 

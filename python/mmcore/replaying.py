@@ -649,7 +649,7 @@ def default_gamma(
 
 def _alpha_eta(gamma: float, sigma: float, A: Any, k: Any, order_size: float) -> tuple[float, float]:
     """Return α = kγσ²Δ/2 and η = A·C, 1/s; unequal sides by their means."""
-    from .models.exponential_intensity import fill_constant
+    from .lattice import fill_constant
 
     a, decay, g = float(np.mean(A)), float(np.mean(k)), gamma * order_size
     return decay * g * sigma * sigma / 2.0, a * fill_constant(g, decay)

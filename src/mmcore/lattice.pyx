@@ -46,12 +46,66 @@ cdef extern from "mmcore/recalibration.h" nogil:
         double excess
         double guess
 
+    double mm_static_half_spread(double curvature, double k) noexcept
+    double mm_fill_constant(double curvature, double k) noexcept
+    void mm_side_of(double curvature, double k, double a, double cost, double *depth, double *rate) noexcept
     void mm_parameters_init(mm_parameters *p, int model) noexcept
     int mm_parameters_check(const mm_parameters *p, const char **wrong) noexcept
     int mm_stationary_depths(const mm_parameters *p, mm_recalibration *state, double *bid, double *ask,
                              double *gain, double *residual, double *work, const char **wrong) noexcept
 
-__all__ = ["Lattice", "evaluate", "stationary_policies"]
+__all__ = ["Lattice", "evaluate", "fill_constant", "side_of", "static_half_spread", "stationary_policies"]
+
+def static_half_spread(double curvature, double k):
+    """Half-spread of a market maker who does not mind inventory, ticks: log(1 + x) / curvature, x = curvature / k.
+
+    Parameters
+    ----------
+    curvature : float
+        Risk aversion times order size (1/tick), >= 0; 0 gives 1/k.
+    k : float
+        Decay of the fill intensity (1/tick).
+
+    Examples
+    --------
+    >>> static_half_spread(0.0, 2.0), static_half_spread(1e-18, 2.0)
+    (0.5, 0.5)
+    """
+    return mm_static_half_spread(curvature, k)
+
+
+def fill_constant(double curvature, double k):
+    """The constant C of the Hamiltonian A C exp(-k s) / k: (1 + x)^-(1 + 1/x), x = curvature / k; 1/e at 0.
+
+    Examples
+    --------
+    >>> round(fill_constant(0.0, 2.0), 15)
+    0.367879441171442
+    """
+    return mm_fill_constant(curvature, k)
+
+
+def side_of(double curvature, double k, double A, double cost):
+    """What one side is worth: its depth at no inventory, ticks, and A C exp(-k cost), 1/s.
+
+    Parameters
+    ----------
+    curvature, k : float
+        As of :func:`static_half_spread`.
+    A : float
+        Fill intensity at the reference price, 1/s.
+    cost : float
+        Ticks per lot.
+
+    Examples
+    --------
+    >>> side_of(0.0, 2.0, 1.0, 0.25)[0], round(side_of(0.0, 2.0, 1.0, 0.25)[1], 15)
+    (0.75, 0.22313016014843)
+    """
+    cdef double depth, rate
+    mm_side_of(curvature, k, A, cost, &depth, &rate)
+    return depth, rate
+
 
 MOST_TERMS = 1e7  # of a uniformisation that was asked for: some seconds at 1,000 nodes
 

@@ -16,7 +16,7 @@ from scipy.optimize import minimize_scalar
 
 import mmcore as mm
 from mmcore.lattice import Lattice
-from mmcore.models.exponential_intensity import fill_constant, static_half_spread
+from mmcore.lattice import fill_constant, static_half_spread
 
 pytestmark = pytest.mark.realdata
 

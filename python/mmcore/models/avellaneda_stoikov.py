@@ -38,9 +38,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import ApproximationWarning, CapacityError, InvalidArgument
+from ..lattice import fill_constant, static_half_spread
 from ..math import log1p
 from ..parameters import Parameter, Relation
-from .exponential_intensity import CELL_BYTES, HEADER_BYTES, fill_constant, static_half_spread
+from .exponential_intensity import CELL_BYTES, HEADER_BYTES
 from .gueant_lehalle_fernandez_tapia import BOUND, DECAY, GAMMA, ORDER_SIZE, SIGMA
 from .model import Floats, Model
 

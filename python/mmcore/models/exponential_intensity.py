@@ -32,52 +32,18 @@ from numpy.typing import ArrayLike
 
 from ..depths import Depths
 from ..errors import CapacityError, InvalidArgument
-from ..lattice import Lattice, evaluate
-from ..math import exp, log1p
+from ..lattice import Lattice, evaluate, side_of
 from .model import Floats, Model
 
 if TYPE_CHECKING:
     from ..quoting import Table
 
-__all__ = ["ExponentialIntensity", "fill_constant", "static_half_spread"]
+__all__ = ["ExponentialIntensity"]
 
 MAX_NODES = 1 << 22  # of a lattice; a stationary solution of this size takes a quarter of a second
 CELL_BYTES = 32  # of a tabulated policy
 HEADER_BYTES = 512  # of a tabulated policy, at most
 RESOLUTION = 1e-9  # of times left, s: our stamps are whole nanoseconds
-
-
-def static_half_spread(curvature: float, k: float) -> float:
-    """Half-spread of a market maker who does not mind inventory, ticks: log(1 + x) / curvature.
-
-    Parameters
-    ----------
-    curvature : float
-        Risk aversion times order size (1/tick), >= 0; 0 gives 1/k.
-    k : float
-        Decay of the fill intensity (1/tick).
-
-    Examples
-    --------
-    >>> static_half_spread(0.0, 2.0), static_half_spread(1e-18, 2.0)
-    (0.5, 0.5)
-    """
-    x = curvature / k
-    return (log1p(x) / x if x > 0.0 else 1.0) / k
-
-
-def fill_constant(curvature: float, k: float) -> float:
-    """The constant C of the Hamiltonian A C exp(-k p) / k: (1 + x)^-(1 + 1/x), 1/e at 0.
-
-    This form stays within 2.1 units in the last place; exp(-(1 + 1/x) log1p(x)) loses 20.
-
-    Examples
-    --------
-    >>> round(fill_constant(0.0, 2.0), 15)
-    0.367879441171442
-    """
-    x = curvature / k
-    return exp(-log1p(x) / x if x > 0.0 else -1.0) / (1.0 + x)
 
 
 class ExponentialIntensity(Model):
@@ -99,10 +65,10 @@ class ExponentialIntensity(Model):
             )
         curvature = self._curvature * self.order_size
         cost, k = self._cost, self.k
-        self.__dict__["_static"] = tuple(static_half_spread(curvature, k[i]) + cost[i] for i in (0, 1))
-        factor = []
+        static, factor = [], []
         for side, name in enumerate(("bid", "ask")):
-            u = self.A[side] * fill_constant(curvature, k[side]) / k[side] * exp(-k[side] * cost[side])
+            depth, rate = side_of(curvature, k[side], self.A[side], cost[side])
+            u = rate / k[side]
             if not (math.isfinite(u) and u > 1e-290):
                 if abs(k[side] * cost[side]) < 100.0:
                     raise InvalidArgument(
@@ -117,7 +83,9 @@ class ExponentialIntensity(Model):
                     argument="k",
                     value=k[side],
                 )
+            static.append(depth)
             factor.append(u)
+        self.__dict__["_static"] = tuple(static)
         q = self._inventories()
         with np.errstate(over="ignore", invalid="ignore"):
             rate = self._rate(q)

@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import ApproximationWarning, InvalidArgument
-from ..math import exp
+from ..lattice import side_of
 from ..parameters import Parameter, Relation
-from .exponential_intensity import ExponentialIntensity, fill_constant, static_half_spread
+from .exponential_intensity import ExponentialIntensity
 from .model import Floats, Model
 
 if TYPE_CHECKING:
@@ -279,12 +279,8 @@ class GueantLehalleFernandezTapiaClosedForm(Model):
         """Static half-spread with costs (ticks), and the Hamiltonian's factor (ticks/s), per side."""
         curvature = self.order_size * (self.gamma if self.objective == "exponential" else 0.0)
         cost = [fee + 0.5 * self.impact for fee in self.fee]
-        static = [static_half_spread(curvature, k) + s for k, s in zip(self.k, cost, strict=True)]
-        factor = [
-            A * fill_constant(curvature, k) / k * exp(-k * s)
-            for A, k, s in zip(self.A, self.k, cost, strict=True)
-        ]
-        return (static[0], static[1]), (factor[0], factor[1])
+        bid, ask = (side_of(curvature, k, A, s) for A, k, s in zip(self.A, self.k, cost, strict=True))
+        return (bid[0], ask[0]), (bid[1], ask[1])
 
     @property
     def alpha_over_eta(self) -> float:

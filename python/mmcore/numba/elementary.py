@@ -120,16 +120,21 @@ def log(x):  # type: ignore[no-untyped-def]
 
 
 @njit
-def log1p(x):  # type: ignore[no-untyped-def]
-    """log(1 + x) of a float."""
-    y = _clamped(x, _ABOVE_MINUS_ONE, _LARGEST)
+def _log1p_parts(y):  # type: ignore[no-untyped-def]
     u = 1.0 + y
     most = u - 1.0
     lost = (1.0 - (u - most)) + (y - most)
     m, k = _mantissa(u)
     near = lost if k == 0.0 else 0.0
     hi, lo = _log_parts(k, (m - 1.0) + near)
-    return _signed(hi + (lo + (lost - near) / u), x) + _log_special(x, -1.0)
+    return hi, lo + (lost - near) / u
+
+
+@njit
+def log1p(x):  # type: ignore[no-untyped-def]
+    """log(1 + x) of a float."""
+    hi, lo = _log1p_parts(_clamped(x, _ABOVE_MINUS_ONE, _LARGEST))
+    return _signed(hi + lo, x) + _log_special(x, -1.0)
 
 
 @njit
