@@ -55,6 +55,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .depths import Depths
 from .errors import CapacityError, InvalidArgument, NoConvergence
+from .math import exp_product
 from .parameters import Parameter
 
 if TYPE_CHECKING:
@@ -243,7 +244,8 @@ class SimulatedMarket:
         offset = nearest % 1
         step = math.ceil(depth - offset) if fill == "touch" else math.floor(depth - offset) + 1
         reached = max(step + offset, nearest)
-        return self.A[0] * math.exp(-self.k[0] * reached), self.A[1] * math.exp(-self.k[1] * reached)
+        bid, ask = (A * exp_product(-k, float(reached)) for A, k in zip(self.A, self.k, strict=True))
+        return bid, ask
 
     def events(self) -> Events:
         """Generate the market: the same events for the same parameters."""

@@ -33,14 +33,28 @@ cdef extern from "mmcore/uniformisation.h" nogil:
 cdef extern from "mmcore/recalibration.h" nogil:
     enum:
         MM_MODEL_EXACT
+        MM_MODEL_CLOSED_FORM
+        MM_MODEL_AVELLANEDA_STOIKOV
+        MM_EXPONENTIAL
+        MM_MEAN_VARIANCE
 
     ctypedef struct mm_parameters:
+        int objective
         double sigma
         double A[2]
         double k[2]
         double gamma
         double q_max
         double order_size
+        double fee[2]
+        double drift
+        double impact
+
+    ctypedef struct mm_affine_form:
+        double base[2]
+        double base_rate[2]
+        double slope[2]
+        double slope_rate[2]
 
     ctypedef struct mm_recalibration:
         double excess
@@ -49,12 +63,13 @@ cdef extern from "mmcore/recalibration.h" nogil:
     double mm_static_half_spread(double curvature, double k) noexcept
     double mm_fill_constant(double curvature, double k) noexcept
     void mm_side_of(double curvature, double k, double a, double cost, double *depth, double *rate) noexcept
+    int mm_affine_of(const mm_parameters *p, mm_affine_form *out, const char **wrong) noexcept
     void mm_parameters_init(mm_parameters *p, int model) noexcept
     int mm_parameters_check(const mm_parameters *p, const char **wrong) noexcept
     int mm_stationary_depths(const mm_parameters *p, mm_recalibration *state, double *bid, double *ask,
                              double *gain, double *residual, double *work, const char **wrong) noexcept
 
-__all__ = ["Lattice", "evaluate", "fill_constant", "side_of", "static_half_spread", "stationary_policies"]
+__all__ = ["Lattice", "affine_of", "evaluate", "fill_constant", "side_of", "static_half_spread", "stationary_policies"]
 
 def static_half_spread(double curvature, double k):
     """Half-spread of a market maker who does not mind inventory, ticks: log(1 + x) / curvature, x = curvature / k.
@@ -105,6 +120,54 @@ def side_of(double curvature, double k, double A, double cost):
     cdef double depth, rate
     mm_side_of(curvature, k, A, cost, &depth, &rate)
     return depth, rate
+
+
+def affine_of(model):
+    """Depths of a model that are affine in inventory and in time left, as the kernel compiles them.
+
+    Parameters
+    ----------
+    model : GueantLehalleFernandezTapia.ClosedForm or AvellanedaStoikov
+        The latter with a horizon.
+
+    Returns
+    -------
+    base, base_rate : tuple of float
+        Bid and ask, ticks and ticks/s.
+    slope, slope_rate : float
+        Ticks per lot, and that per second.
+
+    Raises
+    ------
+    InvalidArgument
+        Where a coefficient is beyond numbers.
+
+    Examples
+    --------
+    >>> from mmcore import AvellanedaStoikov
+    >>> affine_of(AvellanedaStoikov(sigma=2.0, k=1.5, gamma=0.5, horizon=1.0))[1:]
+    ((1.0, 1.0), 0.0, 2.0)
+    """
+    cdef mm_parameters p
+    cdef mm_affine_form form
+    cdef const char *wrong = NULL
+    cdef int side
+    cdef bint closed = model._kernel == "closed_form"
+    mm_parameters_init(&p, MM_MODEL_CLOSED_FORM if closed else MM_MODEL_AVELLANEDA_STOIKOV)
+    p.sigma, p.gamma, p.order_size = model.sigma, model.gamma, model.order_size
+    for side in range(2):
+        p.k[side] = model.k[side]
+        if closed:
+            p.A[side], p.fee[side] = model.A[side], model.fee[side]
+    if closed:
+        p.drift, p.impact = model.drift, model.impact
+        p.objective = MM_EXPONENTIAL if model.objective == "exponential" else MM_MEAN_VARIANCE
+    if mm_affine_of(&p, &form, &wrong) != MM_OK:
+        name = wrong.decode()
+        raise InvalidArgument(argument=name, value=getattr(model, name),
+                              allowed="such that the depths are numbers, with the other parameters as they are")
+    return ((form.base[0], form.base[1]), (form.base_rate[0], form.base_rate[1]), form.slope[0],
+            form.slope_rate[0])
 
 
 MOST_TERMS = 1e7  # of a uniformisation that was asked for: some seconds at 1,000 nodes

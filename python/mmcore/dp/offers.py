@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from ..arrays import number, real
 from ..errors import InvalidArgument
+from ..math import exp_product
 from ..models.model import Floats
 from ..parameters import expect
 
@@ -74,7 +75,7 @@ class Offers:
         number("A", A)
         number("k", k)
         ticks = _column("depth", depth)
-        return cls(ticks, A * np.exp(-k * ticks), size)  # type: ignore[arg-type]
+        return cls(ticks, A * exp_product(-k, ticks), size)  # type: ignore[arg-type]
 
     @classmethod
     def touch(

@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import ApproximationWarning, CapacityError, InvalidArgument
-from ..lattice import fill_constant, static_half_spread
+from ..lattice import affine_of, fill_constant, static_half_spread
 from ..math import log1p
 from ..parameters import Parameter, Relation
 from .exponential_intensity import CELL_BYTES, HEADER_BYTES
@@ -270,11 +270,11 @@ class AvellanedaStoikov(Model):
         from ..quoting import Affine, Table
 
         if self.horizon is not None:
-            rate = self.gamma * self.sigma * self.sigma
+            base, base_rate, _, slope_rate = affine_of(self)
             return Affine(
-                base=self._static,
-                base_rate=0.5 * rate * self.order_size,
-                slope_rate=rate,
+                base=base,
+                base_rate=base_rate,
+                slope_rate=slope_rate,
                 q_max=math.inf if self.q_max is None else self.q_max,
                 order_size=self.order_size,
                 horizon=self.horizon,

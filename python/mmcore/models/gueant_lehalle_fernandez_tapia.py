@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import ApproximationWarning, InvalidArgument
-from ..lattice import side_of
+from ..lattice import affine_of, side_of
 from ..parameters import Parameter, Relation
 from .exponential_intensity import ExponentialIntensity
 from .model import Floats, Model
@@ -280,7 +280,7 @@ class GueantLehalleFernandezTapiaClosedForm(Model):
         curvature = self.order_size * (self.gamma if self.objective == "exponential" else 0.0)
         cost = [fee + 0.5 * self.impact for fee in self.fee]
         bid, ask = (side_of(curvature, k, A, s) for A, k, s in zip(self.A, self.k, cost, strict=True))
-        return (bid[0], ask[0]), (bid[1], ask[1])
+        return (bid[0], ask[0]), (bid[1] / self.k[0], ask[1] / self.k[1])
 
     @property
     def alpha_over_eta(self) -> float:
@@ -290,21 +290,11 @@ class GueantLehalleFernandezTapiaClosedForm(Model):
     @property
     def slope(self) -> float:
         """Ticks that the quotes move per lot of inventory."""
-        (up, down), (k_bid, k_ask) = self._sides[1], self.k
-        return math.sqrt(
-            self.gamma * self.sigma * self.sigma / (self.order_size * (up * k_bid**2 + down * k_ask**2))
-        )
+        return affine_of(self)[2]
 
     @property
     def _base(self) -> tuple[float, float]:
-        (c_bid, c_ask), (up, down) = self._sides
-        (k_bid, k_ask), slope = self.k, self.slope
-        half = 0.5 * slope * self.order_size
-        bend = up * k_bid**2 + down * k_ask**2
-        lean = (half * (up * k_bid**2 - down * k_ask**2) - (up * k_bid - down * k_ask)) / bend
-        if self.drift != 0.0:
-            lean += self.drift * slope / (self.gamma * self.sigma * self.sigma)
-        return c_bid + half - lean, c_ask + half + lean
+        return affine_of(self)[0]
 
     def _depths(self, inventory: Floats, time_left: Floats) -> tuple[Floats, Floats]:
         bound = math.inf if self.q_max is None else float(self.q_max)

@@ -1,0 +1,483 @@
+"""The kernels of :mod:`mmcore.numba` written for numba, to the same bits, for tools where nothing outside may be called.
+
+A policy and rules are tuples of numbers and arrays here, read out of the compiled ones: numba keeps their members
+in registers, so that a loop quotes as fast as with the formula written in it. They stay as they were when
+:meth:`mmcore.Quoter.set` is called: read them anew.
+
+Examples
+--------
+>>> from numba import njit
+>>> import mmcore as mm
+>>> from mmcore.numba.pure import policy_of, quote, rules_of
+>>> quoter = mm.Quoter(mm.Affine(base=1.5, slope=0.25), limits=mm.Limits(max_position=10))
+>>> @njit
+... def prices(policy, rules, mid, inventory):
+...     return quote(policy, rules, mid, inventory).price
+>>> prices(policy_of(quoter), rules_of(quoter), 99.5, 0.0)
+(98, 101)
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from ..quoting import Policy, Quoter, Why
+from . import NO_ASK, NO_BID, Quoted, policy_block
+from . import rules_of as _rules_of
+
+__all__ = ["PolicyTuple", "RulesTuple", "depths", "policy_of", "quote", "rules_of"]
+
+_HEADER = np.dtype(
+    [
+        ("magic", "u4"),
+        ("abi", "u4"),
+        ("bytes", "u8"),
+        ("checksum", "u8"),
+        ("version", "u8"),
+        ("kind", "i4"),
+        ("flags", "i4"),
+        ("q_max", "f8"),
+        ("order_size", "f8"),
+        ("horizon", "f8"),
+        ("error", "f8"),
+        ("base", "f8", 2),
+        ("base_rate", "f8", 2),
+        ("slope", "f8", 2),
+        ("slope_rate", "f8", 2),
+        ("n_states", "i4"),
+        ("n_rows", "i4"),
+        ("n_knots", "i4"),
+        ("n_q", "i4"),
+        ("q_step", "f8"),
+        ("knots_at", "u8"),
+        ("cells_at", "u8"),
+    ]
+)
+_CELL = np.dtype([("depth", "f8", 2), ("size", "i4", 2), ("take", "i4"), ("reserved", "i4")])
+_AFFINE = 1  # mm_policy.kind
+
+
+class PolicyTuple(NamedTuple):
+    """What :func:`policy_of` returns; pairs are (bid, ask), the cells' first axis is [state][row][q]."""
+
+    affine: bool
+    stationary: bool
+    q_max: float
+    order_size: float
+    horizon: float
+    base: tuple[float, float]
+    base_rate: tuple[float, float]
+    slope: tuple[float, float]
+    slope_rate: tuple[float, float]
+    n_states: int
+    n_rows: int
+    n_q: int
+    q_step: float
+    knots: NDArray[np.float64]
+    depth: NDArray[np.float64]
+    size: NDArray[np.int64]
+    take: NDArray[np.int64]
+    version: int
+
+
+class RulesTuple(NamedTuple):
+    """What :func:`rules_of` returns: the fields of :data:`mmcore.numba.RULES`."""
+
+    max_position: float
+    volatility_scale: float
+    max_spread: int
+    min_size: int
+    shrink: bool
+    halted: bool
+    halt_after: float
+    widen_after: float
+    widen: float
+
+
+def policy_of(policy: Policy | Quoter) -> PolicyTuple:
+    """Numbers and arrays of a policy, or of the one that a quoter has now; the arrays are copies.
+
+    Examples
+    --------
+    >>> import mmcore as mm
+    >>> policy_of(mm.Affine(base=1.5)).base
+    (1.5, 1.5)
+    """
+    block = policy_block(policy)
+    header = block[: _HEADER.itemsize].view(_HEADER)[0]
+    n_knots = int(header["n_knots"])
+    n = int(header["n_states"]) * int(header["n_rows"]) * int(header["n_q"])
+    knots = block[int(header["knots_at"]) :][: 8 * n_knots].view(np.float64)
+    cells = block[int(header["cells_at"]) :][: _CELL.itemsize * n].view(_CELL)
+    pairs = ((float(p[0]), float(p[1])) for p in (header[f] for f in ("base", "base_rate", "slope", "slope_rate")))
+    return PolicyTuple(
+        int(header["kind"]) == _AFFINE,
+        bool(header["flags"] & 1),
+        float(header["q_max"]),
+        float(header["order_size"]),
+        float(header["horizon"]),
+        *pairs,
+        int(header["n_states"]),
+        int(header["n_rows"]),
+        int(header["n_q"]),
+        float(header["q_step"]),
+        knots.copy(),
+        cells["depth"].copy(),
+        cells["size"].astype(np.int64),
+        cells["take"].astype(np.int64),
+        int(header["version"]),
+    )
+
+
+def rules_of(quoter: Quoter) -> RulesTuple:
+    """Rules of a quoter as they are now.
+
+    Examples
+    --------
+    >>> import mmcore as mm
+    >>> rules_of(mm.Quoter(mm.Affine(base=1.5), limits=mm.Limits(max_position=7))).max_position
+    7.0
+    """
+    given = cast(Any, _rules_of(quoter))[0].item()
+    return RulesTuple(*given[:4], bool(given[4]), bool(given[5]), *given[6:])
+
+
+_REFERENCE, _CROSSED, _HALTED = int(Why.REFERENCE), int(Why.CROSSED), int(Why.HALTED)
+_LIMIT_BID, _LIMIT_ASK = int(Why.LIMIT_BID), int(Why.LIMIT_ASK)
+_NO_STATIONARY, _PAST_HORIZON = int(Why.NO_STATIONARY), int(Why.PAST_HORIZON)
+_BEYOND_HORIZON, _TOUCH_BID, _TOUCH_ASK = int(Why.BEYOND_HORIZON), int(Why.TOUCH_BID), int(Why.TOUCH_ASK)
+_OBLIGATION, _TIGHTENED, _INVENTORY = int(Why.OBLIGATION), int(Why.TIGHTENED), int(Why.INVENTORY)
+_STATE, _RANGE, _SHRUNK = int(Why.STATE), int(Why.RANGE), int(Why.SHRUNK)
+_POLICY_BID, _POLICY_ASK, _SHIFT = int(Why.POLICY_BID), int(Why.POLICY_ASK), int(Why.SHIFT)
+_TIME, _APART, _STALE, _WIDENED = int(Why.TIME), int(Why.APART), int(Why.STALE), int(Why.WIDENED)
+
+_TICK_LIMIT = 1 << 52
+_QUANTA = np.int64(0x4338000000000000)
+
+
+@njit
+def _finite(x):  # type: ignore[no-untyped-def]
+    return x - x == 0.0
+
+
+@njit
+def _meet(a, b, weight):  # type: ignore[no-untyped-def]
+    """What two cells agree on, see mm_cell_meet."""
+    bid, ask, bid_size, ask_size, take = a
+    other_bid, other_ask, other_bid_size, other_ask_size, other = b
+    bid += weight * (other_bid - bid)
+    ask += weight * (other_ask - ask)
+    if (take > 0) != (other > 0) or (take < 0) != (other < 0):
+        take = 0
+    elif take > 0:
+        take = min(take, other)
+    else:
+        take = max(take, other)
+    return bid, ask, min(bid_size, other_bid_size), min(ask_size, other_ask_size), take
+
+
+@njit
+def _cell(p, i):  # type: ignore[no-untyped-def]
+    return p.depth[i, 0], p.depth[i, 1], p.size[i, 0], p.size[i, 1], p.take[i]
+
+
+@njit
+def _row_at(p, row, q):  # type: ignore[no-untyped-def]
+    at = (q + p.q_max) / p.q_step
+    i = np.int64(at)
+    weight = at - np.float64(i)
+    cell = _cell(p, row + i)
+    if weight > 0.0 and i + 1 < p.n_q:
+        return _meet(cell, _cell(p, row + i + 1), weight)
+    return cell
+
+
+@njit
+def _table_at(p, q, tau, state):  # type: ignore[no-untyped-def]
+    rows, last = state * p.n_rows * p.n_q, p.knots.size - 1
+    if last < 0 or tau > p.knots[last]:
+        return _row_at(p, rows + (p.n_rows - 1) * p.n_q, q)
+    low, high = 0, p.knots.size
+    while high - low > 1:
+        middle = low + (high - low) // 2
+        if p.knots[middle] <= tau:
+            low = middle
+        else:
+            high = middle
+    row = rows + low * p.n_q
+    cell = _row_at(p, row, q)
+    if tau > p.knots[low]:
+        above = _row_at(p, row + p.n_q, q)
+        return _meet(cell, above, (tau - p.knots[low]) / (p.knots[low + 1] - p.knots[low]))
+    return cell
+
+
+@njit
+def _shape_at(p, q, tau, state):  # type: ignore[no-untyped-def]
+    if not p.affine:
+        return _table_at(p, q, tau, state)
+    size = np.int64(p.order_size)
+    if p.stationary:
+        return p.base[0] + p.slope[0] * q, p.base[1] - p.slope[1] * q, size, size, np.int64(0)
+    slope_bid, slope_ask = p.slope[0] + p.slope_rate[0] * tau, p.slope[1] + p.slope_rate[1] * tau
+    bid = (p.base[0] + p.base_rate[0] * tau) + slope_bid * q
+    ask = (p.base[1] + p.base_rate[1] * tau) - slope_ask * q
+    return bid, ask, size, size, np.int64(0)
+
+
+@njit
+def _unreadable(p, q, tau, state):  # type: ignore[no-untyped-def]
+    """Why the policy cannot be read there; 0 where it can."""
+    why = 0
+    if not _finite(q):
+        why |= _INVENTORY
+    if state < 0 or state >= p.n_states:
+        why |= _STATE
+    if tau != tau:
+        why |= _TIME
+    elif tau < 0.0:
+        why |= _PAST_HORIZON
+    elif tau == np.inf:
+        why |= 0 if p.stationary else _NO_STATIONARY
+    elif tau > p.horizon:
+        why |= _BEYOND_HORIZON
+    return why
+
+
+@njit
+def _cell_at(p, inventory, tau, state, shrink):  # type: ignore[no-untyped-def]
+    q = p.q_max if inventory > p.q_max else inventory
+    q = -p.q_max if q < -p.q_max else q
+    bid, ask, bid_size, ask_size, take = _shape_at(p, q, tau, state)
+    if shrink:
+        full = p.q_max - p.order_size
+        if q > full:
+            bid, _, bid_size, _, _ = _shape_at(p, full, tau, state)
+        elif q < -full:
+            _, ask, _, ask_size, _ = _shape_at(p, -full, tau, state)
+    return bid, ask, bid_size, ask_size, take
+
+
+@njit
+def _fitted(size, room, shrink, reason):  # type: ignore[no-untyped-def]
+    """The part of a size that the room leaves, and why it is not all."""
+    if size > 0 and size <= room:
+        return size, 0
+    if not shrink or size <= 0 or not room >= 1.0:
+        return np.int64(0), reason
+    return np.int64(room), _SHRUNK
+
+
+@njit
+def depths(policy, inventory, time_left=np.inf, state=0):  # type: ignore[no-untyped-def]
+    """Depths of both sides, ticks, as :func:`mmcore.numba.depths`; the policy is from :func:`policy_of`."""
+    if _unreadable(policy, inventory, time_left, state):
+        return np.nan, np.nan
+    bid, ask, bid_size, ask_size, _ = _cell_at(policy, inventory, time_left, state, False)
+    if not (bid_size > 0 and bid_size <= policy.q_max - inventory and _finite(bid)):
+        bid = np.nan
+    if not (ask_size > 0 and ask_size <= policy.q_max + inventory and _finite(ask)):
+        ask = np.nan
+    return bid, ask
+
+
+@njit
+def _quanta(ticks):  # type: ignore[no-untyped-def]
+    return np.float64(ticks * 1048576.0 + 6755399441055744.0).view(np.int64) - _QUANTA
+
+
+@njit
+def _floor_ticks(ticks):  # type: ignore[no-untyped-def]
+    if abs(ticks) < 2147483648.0:
+        return _quanta(ticks) >> 20
+    whole = np.int64(ticks)
+    if np.float64(whole) > ticks:
+        whole -= 1
+    if abs(ticks) <= 4294967296.0:
+        whole += _quanta(ticks - np.float64(whole)) >> 20
+    return whole
+
+
+@njit
+def _share(ticks, lean):  # type: ignore[no-untyped-def]
+    half, odd = ticks // 2, ticks & 1
+    return (half, half + odd) if lean > 0.0 else (half + odd, half)
+
+
+@njit
+def _older(age, bound):  # type: ignore[no-untyped-def]
+    return bound > 0.0 and not age <= bound
+
+
+@njit
+def _refusal(p, rules, reference, inventory, bid, ask, shift, target, tau, state, age):  # type: ignore[no-untyped-def]
+    why = _unreadable(p, inventory - target, tau, state)
+    if rules.halted:
+        why |= _HALTED
+    if not _finite(reference):
+        why |= _REFERENCE
+    if not _finite(shift):
+        why |= _SHIFT
+    if _finite(reference) and _finite(shift) and not _finite(reference + shift):
+        why |= _RANGE
+    if not _finite(inventory):
+        why |= _INVENTORY
+    if bid > ask:
+        why |= _CROSSED
+    if bid >= _TICK_LIMIT or ask <= -_TICK_LIMIT:
+        why |= _RANGE
+    if _older(age, rules.halt_after):
+        why |= _STALE
+    if rules.max_spread or rules.min_size:
+        why |= _OBLIGATION
+    return why
+
+
+@njit
+def _obliged_prices(rules, at, touch_bid, touch_ask, bid, ask):  # type: ignore[no-untyped-def]
+    """Prices within the largest spread where the touch leaves room."""
+    excess = ask - bid - rules.max_spread
+    if excess <= 0:
+        return bid, ask, 0
+    far = 2 * _TICK_LIMIT
+    bid_room = min(touch_ask, far) - 1 - bid
+    ask_room = ask - 1 - max(touch_bid, -far)
+    up, down = _share(excess, at)
+    if up > bid_room:
+        down += up - bid_room
+        up = bid_room
+    if down > ask_room:
+        up += down - ask_room
+        down = ask_room
+    up = min(up, bid_room)
+    return bid + up, ask - down, _TIGHTENED if up or down else 0
+
+
+@njit
+def quote(  # type: ignore[no-untyped-def]
+    policy,
+    rules,
+    reference,
+    inventory,
+    touch_bid=NO_BID,
+    touch_ask=NO_ASK,
+    shift=0.0,
+    target=0.0,
+    time_left=np.inf,
+    state=0,
+    age=0.0,
+):
+    """The quote now, as :func:`mmcore.numba.quote`: a :class:`~mmcore.numba.Quoted`.
+
+    Parameters
+    ----------
+    policy : PolicyTuple
+        From :func:`policy_of`.
+    rules : RulesTuple
+        From :func:`rules_of`.
+    reference, inventory, touch_bid, touch_ask, shift, target, time_left, state, age
+        As of :meth:`mmcore.Quoter.quote`; a touch that is absent is left out.
+    """
+    at, centre = inventory - target, reference + shift
+    why = _unreadable(policy, at, time_left, state)
+    if (
+        why
+        or not (centre - centre) + (at - at) == 0.0
+        or touch_bid > touch_ask
+        or touch_bid >= _TICK_LIMIT
+        or touch_ask <= -_TICK_LIMIT
+        or rules.halted
+        or _older(age, rules.halt_after)
+    ):
+        why = _refusal(
+            policy, rules, reference, inventory, touch_bid, touch_ask, shift, target, time_left, state, age
+        )
+        return Quoted((NO_BID, NO_ASK), (np.int64(0), np.int64(0)), np.int64(0), policy.version, why)
+
+    shrink = rules.shrink
+    bid_depth, ask_depth, bid_size, ask_size, wanted = _cell_at(policy, at, time_left, state, shrink)
+    buy, sell = rules.max_position - inventory, rules.max_position + inventory
+    take = np.int64(0)
+    if wanted > 0:
+        take, because = _fitted(wanted, buy, shrink, _LIMIT_BID)
+        why |= because
+        buy -= np.float64(take)
+    elif wanted < 0:
+        sold, because = _fitted(-wanted, sell, shrink, _LIMIT_ASK)
+        why |= because
+        take = -sold
+        sell += np.float64(take)
+    bid_size, because = _fitted(bid_size, policy.q_max - at, shrink, _POLICY_BID)
+    why |= because
+    ask_size, because = _fitted(ask_size, policy.q_max + at, shrink, _POLICY_ASK)
+    why |= because
+    if bid_size:
+        bid_size, because = _fitted(bid_size, buy, shrink, _LIMIT_BID)
+        why |= because
+    if ask_size:
+        ask_size, because = _fitted(ask_size, sell, shrink, _LIMIT_ASK)
+        why |= because
+
+    bid_target = centre - bid_depth * rules.volatility_scale
+    ask_target = centre + ask_depth * rules.volatility_scale
+    if _older(age, rules.widen_after):
+        more = rules.widen * np.sqrt(age)
+        bid_target -= more
+        ask_target += more
+        why |= _WIDENED
+    if bid_size and not abs(bid_target) < _TICK_LIMIT:
+        bid_size = np.int64(0)
+        why |= _RANGE
+    if ask_size and not abs(ask_target) < _TICK_LIMIT:
+        ask_size = np.int64(0)
+        why |= _RANGE
+    bid = _floor_ticks(bid_target) if bid_size else NO_BID
+    ask = -_floor_ticks(-ask_target) if ask_size else NO_ASK
+    if bid >= touch_ask:
+        bid = touch_ask - 1
+        why |= _TOUCH_BID
+    if ask <= touch_bid:
+        ask = touch_bid + 1
+        why |= _TOUCH_ASK
+
+    obliged = rules.max_spread != 0 or rules.min_size != 0
+    if obliged:
+        if bid_size and ask_size and rules.max_spread:
+            bid, ask, because = _obliged_prices(rules, at, touch_bid, touch_ask, bid, ask)
+            why |= because
+        if rules.min_size:
+            size = np.float64(rules.min_size)
+            bought = inventory + (np.float64(take) if take > 0 else 0.0)
+            left = inventory + (np.float64(take) if take < 0 else 0.0)
+            if (
+                0 < bid_size < rules.min_size
+                and bought + size <= rules.max_position
+                and at + size <= policy.q_max
+            ):
+                bid_size = rules.min_size
+                why |= _TIGHTENED
+            if (
+                0 < ask_size < rules.min_size
+                and left - size >= -rules.max_position
+                and at - size >= -policy.q_max
+            ):
+                ask_size = rules.min_size
+                why |= _TIGHTENED
+    if bid >= ask:
+        down, up = _share(bid - ask + 1, -at)
+        bid -= down
+        ask += up
+        why |= _APART
+    if obliged and not (
+        bid_size
+        and ask_size
+        and (not rules.max_spread or ask - bid <= rules.max_spread)
+        and bid_size >= rules.min_size
+        and ask_size >= rules.min_size
+    ):
+        why |= _OBLIGATION
+    return Quoted((bid, ask), (bid_size, ask_size), take, policy.version, why)
