@@ -127,7 +127,7 @@ def affine_of(model):
 
     Parameters
     ----------
-    model : GueantLehalleFernandezTapia.ClosedForm or AvellanedaStoikov
+    model : GueantLehalleFernandezTapia.closed_form or AvellanedaStoikov
         The latter with a horizon.
 
     Returns

@@ -275,17 +275,12 @@ class GueantLehalleFernandezTapiaClosedForm(Model):
             )
 
     @property
-    def _sides(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        """Static half-spread with costs (ticks), and the Hamiltonian's factor (ticks/s), per side."""
-        curvature = self.order_size * (self.gamma if self.objective == "exponential" else 0.0)
-        cost = [fee + 0.5 * self.impact for fee in self.fee]
-        bid, ask = (side_of(curvature, k, A, s) for A, k, s in zip(self.A, self.k, cost, strict=True))
-        return (bid[0], ask[0]), (bid[1] / self.k[0], ask[1] / self.k[1])
-
-    @property
     def alpha_over_eta(self) -> float:
         """Aversion to inventory over the fill rate, k gamma sigma^2 order_size / (2 A C exp(-k cost))."""
-        return 0.5 * self.gamma * self.sigma * self.sigma * self.order_size / min(self._sides[1])
+        curvature = self.order_size * (self.gamma if self.objective == "exponential" else 0.0)
+        cost = [fee + 0.5 * self.impact for fee in self.fee]
+        factor = (side_of(curvature, k, A, s)[1] / k for k, A, s in zip(self.k, self.A, cost, strict=True))
+        return 0.5 * self.gamma * self.sigma * self.sigma * self.order_size / min(factor)
 
     @property
     def slope(self) -> float:

@@ -54,33 +54,33 @@ _ROOT, _ROOT_UP = _WORD(0x3FE6A09E00000000), _WORD(0x3FF0000000000000 - 0x3FE6A0
 _FRACTION, _INTEGER, _PLACES = _WORD(0x000FFFFFFFFFFFFF), _WORD(0x4330000000000000), _WORD(52)
 
 
-@njit
+@njit(error_model="numpy")
 def _bits_of(x):  # type: ignore[no-untyped-def]
     return np.float64(x).view(np.uint64)
 
 
-@njit
+@njit(error_model="numpy")
 def _double_of(bits):  # type: ignore[no-untyped-def]
     return np.uint64(bits).view(np.float64)
 
 
-@njit
+@njit(error_model="numpy")
 def _head(x):  # type: ignore[no-untyped-def]
     return _double_of(_bits_of(x) & _HEAD)
 
 
-@njit
+@njit(error_model="numpy")
 def _signed(y, x):  # type: ignore[no-untyped-def]
     return _double_of(_bits_of(y) | (_bits_of(x) & _SIGN))
 
 
-@njit
+@njit(error_model="numpy")
 def _clamped(x, low, high):  # type: ignore[no-untyped-def]
     y = x if x > low else low
     return y if y < high else high
 
 
-@njit
+@njit(error_model="numpy")
 def _mantissa(x):  # type: ignore[no-untyped-def]
     small = x < _SMALLEST
     bits = _bits_of(x * (2.0**54 if small else 1.0)) + _ROOT_UP
@@ -88,7 +88,7 @@ def _mantissa(x):  # type: ignore[no-untyped-def]
     return _double_of((bits & _FRACTION) + _ROOT), k
 
 
-@njit
+@njit(error_model="numpy")
 def _log_parts(k, f):  # type: ignore[no-untyped-def]
     d = 1.0 + 0.5 * f
     head = _head(d)
@@ -104,14 +104,14 @@ def _log_parts(k, f):  # type: ignore[no-untyped-def]
     return hi, ((base - hi) + top) + ((rest + k * LN2_LO) + s * z * (low + w * w * high))
 
 
-@njit
+@njit(error_model="numpy")
 def _log_special(x, pole):  # type: ignore[no-untyped-def]
     right = -0.0 if x < np.inf else np.inf
     left = -np.inf if x == pole else np.nan
     return right if x > pole else left
 
 
-@njit
+@njit(error_model="numpy")
 def log(x):  # type: ignore[no-untyped-def]
     """Natural logarithm of a float."""
     m, k = _mantissa(x)
@@ -119,7 +119,7 @@ def log(x):  # type: ignore[no-untyped-def]
     return (hi + lo) + _log_special(x, 0.0)
 
 
-@njit
+@njit(error_model="numpy")
 def _log1p_parts(y):  # type: ignore[no-untyped-def]
     u = 1.0 + y
     most = u - 1.0
@@ -130,14 +130,14 @@ def _log1p_parts(y):  # type: ignore[no-untyped-def]
     return hi, lo + (lost - near) / u
 
 
-@njit
+@njit(error_model="numpy")
 def log1p(x):  # type: ignore[no-untyped-def]
     """log(1 + x) of a float."""
     hi, lo = _log1p_parts(_clamped(x, _ABOVE_MINUS_ONE, _LARGEST))
     return _signed(hi + lo, x) + _log_special(x, -1.0)
 
 
-@njit
+@njit(error_model="numpy")
 def _exp_parts(x):  # type: ignore[no-untyped-def]
     k = (x * INVERSE_LN2 + SHIFT) - SHIFT
     near, off = x - k * LN2_HI, k * LN2_LO
@@ -152,18 +152,18 @@ def _exp_parts(x):  # type: ignore[no-untyped-def]
     return hi, ((r - hi) + half) + ((rest + (lost + lost * r)) + r * z * (low + w * high)), k
 
 
-@njit
+@njit(error_model="numpy")
 def _power_of_two(k):  # type: ignore[no-untyped-def]
     return _double_of(_bits_of(k + (SHIFT + 1023.0)) << _PLACES)
 
 
-@njit
+@njit(error_model="numpy")
 def _scaled(y, k):  # type: ignore[no-untyped-def]
     half = (0.5 * k + SHIFT) - SHIFT
     return y * _power_of_two(half) * _power_of_two(k - half)
 
 
-@njit
+@njit(error_model="numpy")
 def exp(x):  # type: ignore[no-untyped-def]
     """e^x of a float."""
     hi, lo, k = _exp_parts(_clamped(x, -746.0, 710.0))
@@ -172,7 +172,7 @@ def exp(x):  # type: ignore[no-untyped-def]
     return _scaled(top + (low + lo), k) + (-0.0 if x == x else np.nan)
 
 
-@njit
+@njit(error_model="numpy")
 def expm1(x):  # type: ignore[no-untyped-def]
     """e^x - 1 of a float."""
     hi, lo, k = _exp_parts(_clamped(x, -50.0, 710.0))

@@ -62,7 +62,10 @@ _AFFINE = 1  # mm_policy.kind
 
 
 class PolicyTuple(NamedTuple):
-    """What :func:`policy_of` returns; pairs are (bid, ask), the cells' first axis is [state][row][q]."""
+    """What :func:`policy_of` returns; pairs are (bid, ask).
+
+    A row of ``cells`` has the two depths, the two sizes and ``take`` of the cell [state][row][q].
+    """
 
     affine: bool
     stationary: bool
@@ -78,9 +81,7 @@ class PolicyTuple(NamedTuple):
     n_q: int
     q_step: float
     knots: NDArray[np.float64]
-    depth: NDArray[np.float64]
-    size: NDArray[np.int64]
-    take: NDArray[np.int64]
+    cells: NDArray[np.float64]
     version: int
 
 
@@ -126,9 +127,7 @@ def policy_of(policy: Policy | Quoter) -> PolicyTuple:
         int(header["n_q"]),
         float(header["q_step"]),
         knots.copy(),
-        cells["depth"].copy(),
-        cells["size"].astype(np.int64),
-        cells["take"].astype(np.int64),
+        np.column_stack((cells["depth"], cells["size"], cells["take"])),
         int(header["version"]),
     )
 
@@ -159,12 +158,12 @@ _TICK_LIMIT = 1 << 52
 _QUANTA = np.int64(0x4338000000000000)
 
 
-@njit
+@njit(error_model="numpy", inline="always")
 def _finite(x):  # type: ignore[no-untyped-def]
     return x - x == 0.0
 
 
-@njit
+@njit(error_model="numpy", inline="always")
 def _meet(a, b, weight):  # type: ignore[no-untyped-def]
     """What two cells agree on, see mm_cell_meet."""
     bid, ask, bid_size, ask_size, take = a
@@ -180,12 +179,13 @@ def _meet(a, b, weight):  # type: ignore[no-untyped-def]
     return bid, ask, min(bid_size, other_bid_size), min(ask_size, other_ask_size), take
 
 
-@njit
+@njit(error_model="numpy", inline="always")
 def _cell(p, i):  # type: ignore[no-untyped-def]
-    return p.depth[i, 0], p.depth[i, 1], p.size[i, 0], p.size[i, 1], p.take[i]
+    c = p.cells
+    return c[i, 0], c[i, 1], np.int64(c[i, 2]), np.int64(c[i, 3]), np.int64(c[i, 4])
 
 
-@njit
+@njit(error_model="numpy", inline="always")
 def _row_at(p, row, q):  # type: ignore[no-untyped-def]
     at = (q + p.q_max) / p.q_step
     i = np.int64(at)
@@ -196,7 +196,7 @@ def _row_at(p, row, q):  # type: ignore[no-untyped-def]
     return cell
 
 
-@njit
+@njit(error_model="numpy", inline="always")
 def _table_at(p, q, tau, state):  # type: ignore[no-untyped-def]
     rows, last = state * p.n_rows * p.n_q, p.knots.size - 1
     if last < 0 or tau > p.knots[last]:
@@ -216,7 +216,7 @@ def _table_at(p, q, tau, state):  # type: ignore[no-untyped-def]
     return cell
 
 
-@njit
+@njit(error_model="numpy", inline="always")
 def _shape_at(p, q, tau, state):  # type: ignore[no-untyped-def]
     if not p.affine:
         return _table_at(p, q, tau, state)
@@ -229,7 +229,7 @@ def _shape_at(p, q, tau, state):  # type: ignore[no-untyped-def]
     return bid, ask, size, size, np.int64(0)
 
 
-@njit
+@njit(error_model="numpy", inline="always")
 def _unreadable(p, q, tau, state):  # type: ignore[no-untyped-def]
     """Why the policy cannot be read there; 0 where it can."""
     why = 0
@@ -248,7 +248,7 @@ def _unreadable(p, q, tau, state):  # type: ignore[no-untyped-def]
     return why
 
 
-@njit
+@njit(error_model="numpy", inline="always")
 def _cell_at(p, inventory, tau, state, shrink):  # type: ignore[no-untyped-def]
     q = p.q_max if inventory > p.q_max else inventory
     q = -p.q_max if q < -p.q_max else q
@@ -262,7 +262,7 @@ def _cell_at(p, inventory, tau, state, shrink):  # type: ignore[no-untyped-def]
     return bid, ask, bid_size, ask_size, take
 
 
-@njit
+@njit(error_model="numpy", inline="always")
 def _fitted(size, room, shrink, reason):  # type: ignore[no-untyped-def]
     """The part of a size that the room leaves, and why it is not all."""
     if size > 0 and size <= room:
@@ -272,7 +272,7 @@ def _fitted(size, room, shrink, reason):  # type: ignore[no-untyped-def]
     return np.int64(room), _SHRUNK
 
 
-@njit
+@njit(error_model="numpy", inline="always")
 def depths(policy, inventory, time_left=np.inf, state=0):  # type: ignore[no-untyped-def]
     """Depths of both sides, ticks, as :func:`mmcore.numba.depths`; the policy is from :func:`policy_of`."""
     if _unreadable(policy, inventory, time_left, state):
@@ -285,12 +285,12 @@ def depths(policy, inventory, time_left=np.inf, state=0):  # type: ignore[no-unt
     return bid, ask
 
 
-@njit
+@njit(error_model="numpy", inline="always")
 def _quanta(ticks):  # type: ignore[no-untyped-def]
     return np.float64(ticks * 1048576.0 + 6755399441055744.0).view(np.int64) - _QUANTA
 
 
-@njit
+@njit(error_model="numpy", inline="always")
 def _floor_ticks(ticks):  # type: ignore[no-untyped-def]
     if abs(ticks) < 2147483648.0:
         return _quanta(ticks) >> 20
@@ -302,18 +302,18 @@ def _floor_ticks(ticks):  # type: ignore[no-untyped-def]
     return whole
 
 
-@njit
+@njit(error_model="numpy", inline="always")
 def _share(ticks, lean):  # type: ignore[no-untyped-def]
     half, odd = ticks // 2, ticks & 1
     return (half, half + odd) if lean > 0.0 else (half + odd, half)
 
 
-@njit
+@njit(error_model="numpy", inline="always")
 def _older(age, bound):  # type: ignore[no-untyped-def]
     return bound > 0.0 and not age <= bound
 
 
-@njit
+@njit(error_model="numpy", inline="always")
 def _refusal(p, rules, reference, inventory, bid, ask, shift, target, tau, state, age):  # type: ignore[no-untyped-def]
     why = _unreadable(p, inventory - target, tau, state)
     if rules.halted:
@@ -337,7 +337,7 @@ def _refusal(p, rules, reference, inventory, bid, ask, shift, target, tau, state
     return why
 
 
-@njit
+@njit(error_model="numpy", inline="always")
 def _obliged_prices(rules, at, touch_bid, touch_ask, bid, ask):  # type: ignore[no-untyped-def]
     """Prices within the largest spread where the touch leaves room."""
     excess = ask - bid - rules.max_spread
@@ -357,7 +357,7 @@ def _obliged_prices(rules, at, touch_bid, touch_ask, bid, ask):  # type: ignore[
     return bid + up, ask - down, _TIGHTENED if up or down else 0
 
 
-@njit
+@njit(error_model="numpy", inline="always")
 def quote(  # type: ignore[no-untyped-def]
     policy,
     rules,

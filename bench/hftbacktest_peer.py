@@ -1,0 +1,178 @@
+"""One strategy of hftbacktest three times: with the formula written in its loop, and with mmcore's two numba forms.
+
+    PYTHONPATH=python build/peers/hftbacktest/bin/python bench/hftbacktest_peer.py
+
+(``make peers`` makes the environment.) The strategy re-quotes both sides around the mid every 10 ms, with depths that
+are affine in inventory. The formula's prices are rounded as ours are, so that all three send the same orders: the
+account's records must be equal. Prints those and the CPU time of each, the best of interleaved rounds, as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from hftbacktest import (
+    BUY_EVENT,
+    DEPTH_EVENT,
+    EXCH_EVENT,
+    GTX,
+    LIMIT,
+    LOCAL_EVENT,
+    SELL_EVENT,
+    TRADE_EVENT,
+    BacktestAsset,
+    HashMapMarketDepthBacktest,
+    event_dtype,
+)
+from numba import njit
+
+import mmcore as mm
+import mmcore.numba as by_symbol
+from mmcore.numba import pure
+
+TICK, BASE, SLOPE, Q_MAX = 0.5, 1.25, 0.125, 20.0
+STEP = 10_000_000  # ns
+
+
+def market(seconds: int, seed: int) -> np.ndarray[Any, Any]:
+    """A touch one tick wide that walks, and trades through it: hftbacktest's events."""
+    rng = np.random.default_rng(seed)
+    n = seconds * 20
+    stamps = np.sort(rng.integers(0, seconds * 10**9, n)) + 10**9
+    events, bid, depth = [], 20_000, 5.0
+
+    def add(kind: int, side: int, at: int, ticks: float, qty: float) -> None:
+        events.append((EXCH_EVENT | LOCAL_EVENT | kind | side, at, at, ticks * TICK, qty, 0, 0, 0.0))
+
+    add(DEPTH_EVENT, BUY_EVENT, 10**9, bid, depth)
+    add(DEPTH_EVENT, SELL_EVENT, 10**9, bid + 1, depth)
+    for at, move, reach in zip(stamps.tolist(), rng.integers(-3, 4, n).tolist(), rng.integers(0, 4, n).tolist()):
+        if move == 3:  # up: the ask goes first
+            add(DEPTH_EVENT, SELL_EVENT, at, bid + 1, 0.0)
+            add(DEPTH_EVENT, SELL_EVENT, at, bid + 2, depth)
+            add(DEPTH_EVENT, BUY_EVENT, at, bid + 1, depth)
+            bid += 1
+        elif move == -3:
+            add(DEPTH_EVENT, BUY_EVENT, at, bid, 0.0)
+            add(DEPTH_EVENT, BUY_EVENT, at, bid - 1, depth)
+            add(DEPTH_EVENT, SELL_EVENT, at, bid, depth)
+            bid -= 1
+        elif move == 1:
+            add(TRADE_EVENT, BUY_EVENT, at, bid + 1 + reach, 1.0)
+        elif move == -1:
+            add(TRADE_EVENT, SELL_EVENT, at, bid - reach, 1.0)
+    return np.array(events, dtype=event_dtype)
+
+
+@njit(inline="always")
+def inlined(policy, rules, mid, inventory, best_bid, best_ask):  # type: ignore[no-untyped-def]
+    """The quote as one would write it by hand."""
+    bid = math.floor(np.rint((mid - (BASE + SLOPE * inventory)) * 1048576.0) / 1048576.0)
+    ask = math.ceil(np.rint((mid + (BASE - SLOPE * inventory)) * 1048576.0) / 1048576.0)
+    size_bid, size_ask = 1 if inventory + 1 <= Q_MAX else 0, 1 if inventory - 1 >= -Q_MAX else 0
+    return min(bid, best_ask - 1), max(ask, best_bid + 1), size_bid, size_ask
+
+
+@njit(inline="always")
+def called(policy, rules, mid, inventory, best_bid, best_ask):  # type: ignore[no-untyped-def]
+    """The kernel, by its symbol."""
+    q = by_symbol.quote(policy, rules, mid, inventory, best_bid, best_ask)
+    return q.price[0], q.price[1], q.size[0], q.size[1]
+
+
+@njit(inline="always")
+def twin(policy, rules, mid, inventory, best_bid, best_ask):  # type: ignore[no-untyped-def]
+    """The kernel written for numba."""
+    q = pure.quote(policy, rules, mid, inventory, best_bid, best_ask)
+    return q.price[0], q.price[1], q.size[0], q.size[1]
+
+
+def strategy(quote: Callable[..., Any]) -> Callable[..., Any]:
+    """The loop around one way to quote."""
+
+    @njit
+    def run(hbt, policy, rules, record):  # type: ignore[no-untyped-def]
+        turn = 0
+        while hbt.elapse(STEP) == 0:
+            depth = hbt.depth(0)
+            best_bid, best_ask = depth.best_bid_tick, depth.best_ask_tick
+            if best_bid <= 0 or best_ask <= best_bid:
+                continue
+            inventory = hbt.position(0)
+            bid, ask, bid_size, ask_size = quote(
+                policy, rules, 0.5 * (best_bid + best_ask), inventory, best_bid, best_ask
+            )
+            hbt.clear_inactive_orders(0)
+            orders = hbt.orders(0)
+            have_bid, have_ask = False, False
+            values = orders.values()
+            while values.has_next():
+                order = values.get()
+                wanted = (order.price_tick == bid and bid_size > 0) or (order.price_tick == ask and ask_size > 0)
+                if wanted:
+                    have_bid |= order.price_tick == bid
+                    have_ask |= order.price_tick == ask
+                elif order.cancellable:
+                    hbt.cancel(0, order.order_id, False)
+            if bid_size > 0 and not have_bid:
+                hbt.submit_buy_order(0, bid, bid * TICK, 1.0, GTX, LIMIT, False)
+            if ask_size > 0 and not have_ask:
+                hbt.submit_sell_order(0, ask, ask * TICK, 1.0, GTX, LIMIT, False)
+            if turn < record.shape[0]:
+                record[turn, 0], record[turn, 1], record[turn, 2] = bid, ask, inventory
+            turn += 1
+        return turn
+
+    return run  # type: ignore[no-any-return]
+
+
+def main(seconds: int, rounds: int) -> None:
+    """Run all three on the same market."""
+    events = market(seconds, seed=1)
+    policy = mm.Affine(base=BASE, slope=SLOPE, q_max=Q_MAX)
+    quoter = mm.Quoter(policy)
+    ways = {
+        "inlined": (inlined, 0, 0),
+        "mmcore.numba": (called, by_symbol.policy_block(policy), by_symbol.rules_of(quoter)),
+        "mmcore.numba.pure": (twin, pure.policy_of(policy), pure.rules_of(quoter)),
+    }
+    loops = {name: strategy(way[0]) for name, way in ways.items()}
+    best = dict.fromkeys(ways, math.inf)
+    records: dict[str, Any] = {}
+    for turn in range(rounds + 1):  # the first compiles
+        for name, (_, block, rules) in ways.items():
+            asset = (
+                BacktestAsset()
+                .data(events)
+                .linear_asset(1.0)
+                .constant_order_latency(1_000_000, 1_000_000)
+                .risk_adverse_queue_model()
+                .no_partial_fill_exchange()
+                .trading_value_fee_model(0.0, 0.0)
+                .tick_size(TICK)
+                .lot_size(1.0)
+                .last_trades_capacity(0)
+            )
+            hbt = HashMapMarketDepthBacktest([asset])
+            record = np.zeros((seconds * 100, 3))
+            begin = time.process_time()
+            turns = loops[name](hbt, block, rules, record)
+            spent = time.process_time() - begin
+            state = hbt.state_values(0)
+            records[name] = (record, [state.position, state.balance, state.num_trades])
+            hbt.close()
+            if turn:
+                best[name] = min(best[name], spent / turns * 1e9)
+    first, account = records["inlined"]
+    same = all(np.array_equal(first, r) and account == a for r, a in records.values())
+    print(json.dumps({"same": same, "account": [float(x) for x in account], "steps": len(first), "ns": best}))
+
+
+if __name__ == "__main__":
+    main(*(int(x) for x in sys.argv[1:3]) if sys.argv[1:] else (600, 10))
