@@ -29,6 +29,7 @@
 #include <math.h>
 #include <stdint.h>
 
+#include "cpu.h"
 #include "math.h"
 #include "types.h"
 
@@ -214,6 +215,18 @@ static inline int64_t mm_lattice_peak(const mm_lattice *p, const double *x, int6
   return peak;
 }
 
+/* From fluxes to differences: log(x) / k of n numbers, in place. */
+MM_INLINE void mm_lattice_logs_as(int64_t n, double k, double *x) {
+  for (int64_t i = 0; i < n; ++i)
+    x[i] = mm_log(x[i]) / k;
+}
+
+MM_CPU_COPIES(mm_lattice_logs, (int64_t n, double k, double *x), (n, k, x))
+
+static inline void mm_lattice_logs(int64_t n, double k, double *x) {
+  MM_CPU_CALL(mm_cpu_best(), mm_lattice_logs, (n, k, x));
+}
+
 /* The stationary differences x (n-1 doubles, ticks), begun at what `start` knows, which then holds what
  * was found. The caller has checked the problem (mm_lattice_valid). The error of x[i] grows with the
  * stationary probability on node i's far side over that of node i, so the recursions must meet where
@@ -251,13 +264,13 @@ static inline int mm_lattice_solve(const mm_lattice *p, mm_lattice_start *start,
     const int status = mm_lattice_meet(p, meet, r[best] - r[meet], symmetric, &excess, &slope, x);
     if (status != MM_OK)
       return status;
-    mm_logs(meet, p->k_bid, x);
+    mm_lattice_logs(meet, p->k_bid, x);
     if (symmetric) {
       for (int64_t i = 0; i < meet; ++i)
         x[n - 2 - i] = -x[i];
       break;
     }
-    mm_logs(n - 1 - meet, -p->k_ask, x + meet);
+    mm_lattice_logs(n - 1 - meet, -p->k_ask, x + meet);
     const int64_t peak = slope < 8 ? meet : mm_lattice_peak(p, x, meet, start->concave);
     if (peak == meet)
       break;

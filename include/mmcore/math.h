@@ -60,10 +60,6 @@ extern "C" {
 #define MM_EXP_8 0x1.af389f58f492fp-26
 #define MM_EXP_9 0x1.1f7ef4922a01bp-29
 
-#if defined(__GNUC__) && defined(__x86_64__) && !defined(MMCORE_ONE_LEVEL)
-#define MM_AVX2 1 /* chosen at run time; no contraction, so the bits are the same */
-#endif
-
 #define MM_SHIFT 0x1.8p+52 /* added to a small double, it leaves the nearest integer in the low bits */
 
 MM_INLINE uint64_t mm_bits_of(double x) {
@@ -237,32 +233,6 @@ MM_INLINE double mm_expm1(double x) {
 MM_INLINE double mm_exp_product(double x, double y) {
   const mm_pair power = mm_product(x, y);
   return mm_exp_of(power.hi, power.lo);
-}
-
-/* log(x) / k of n numbers, in place. */
-MM_INLINE void mm_logs_as(int64_t n, double k, double *x) {
-  for (int64_t i = 0; i < n; ++i)
-    x[i] = mm_log(x[i]) / k;
-}
-
-static inline void mm_logs_narrow(int64_t n, double k, double *x) {
-  mm_logs_as(n, k, x);
-}
-
-#ifdef MM_AVX2
-__attribute__((target("avx2"))) static inline void mm_logs_wide(int64_t n, double k, double *x) {
-  mm_logs_as(n, k, x);
-}
-#endif
-
-static inline void mm_logs(int64_t n, double k, double *x) {
-#ifdef MM_AVX2
-  if (__builtin_cpu_supports("avx2")) {
-    mm_logs_wide(n, k, x);
-    return;
-  }
-#endif
-  mm_logs_narrow(n, k, x);
 }
 
 /* x^y for positive finite x (else NaN), within 0.6 + |y| / 32 units in the last place, and never over 32: the

@@ -26,6 +26,10 @@
 extern "C" {
 #endif
 
+#if defined(__GNUC__) && defined(__x86_64__) && !defined(MMCORE_ONE_LEVEL)
+#define MM_UNIFORM_AVX2 1 /* chosen at run time; no contraction, so the bits are the same */
+#endif
+
 /* Doubles of work memory for n nodes. */
 #define MM_UNIFORMISATION_WORK(n) (6 * (n) + 4)
 /* Of s h in one stretch: e^(s h) and what v grows by stay numbers. */
@@ -55,7 +59,7 @@ static inline int64_t mm_uniform_term(int watch, int64_t n, double by, const dou
                : mm_uniform_term_as(0, n, by, stay, up, down, term, next, sum);
 }
 
-#ifdef MM_AVX2
+#ifdef MM_UNIFORM_AVX2
 __attribute__((target("avx2"))) static int64_t mm_uniform_term_wide(int watch, int64_t n, double by,
                                                                     const double *stay, const double *up,
                                                                     const double *down, const double *term,
@@ -129,7 +133,7 @@ static inline int mm_uniformise(const mm_lattice *p, double span, double *x, dou
     for (int64_t j = 1; counts; ++j) {
       const int watch = (double)j > most;
       double *swap = term;
-#ifdef MM_AVX2
+#ifdef MM_UNIFORM_AVX2
       if (__builtin_cpu_supports("avx2"))
         counts = mm_uniform_term_wide(watch, n, 1 / (double)j, stay, up, down, term, next, sum);
       else
