@@ -13,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import itertools
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ import mpmath
 import numpy as np
 from mpmath import mp, mpf
 from numpy.typing import NDArray
+
+import mmcore as mm
 
 from .bench_orders import kernels
 
@@ -208,6 +211,47 @@ QUANTITIES = (
 )
 
 
+def stationary_depths(models: int, seed: int) -> tuple[float, list[float]]:
+    """Largest error of the exact model's stationary depths, in 2^-53 of its terms, and its parameters.
+
+    The terms are the static half-spread and the difference of the value. The equation is solved again in 60 digits,
+    from both ends to the middle, by the secant method in the gain.
+    """
+    rng = np.random.default_rng(seed)
+    worst, where = 0.0, [0.0]
+    for _ in range(models):
+        sigma, k, gamma = (float(np.exp(rng.uniform(*map(math.log, r)))) for r in ((0.01, 10), (0.01, 10), (1e-6, 1)))
+        q_max = int(rng.integers(1, 31))
+        model = mm.GueantLehalleFernandezTapia(sigma=sigma, A=0.9, k=k, gamma=gamma, q_max=q_max)
+        with mp.workdps(DIGITS):
+            half = _share(mpf(gamma) / mpf(k)) / mpf(k)
+            factor = mpf(0.9) * _constant(mpf(gamma), mpf(k)) / mpf(k)
+            rate = [-mpf(gamma) * mpf(sigma) ** 2 * q * q / 2 for q in range(-q_max, 1)]
+
+            def fluxes(gain: Any) -> list[Any]:
+                y: list[Any] = []
+                for r in rate[:-1]:
+                    y.append((gain - r) / factor - (1 / y[-1] if y else 0))
+                return y
+
+            start = mpf(float(model.gain))
+            gain = mpmath.findroot(
+                lambda g: g - 2 * factor / fluxes(g)[-1],
+                (start, start * (1 + mpf(10) ** -14)),
+                tol=mpf(10) ** -90,
+                maxsteps=60,
+            )
+            x = [mpmath.log(y) / mpf(k) for y in fluxes(gain)]
+            for i, exact in enumerate(x):  # the bid of q = -q_max + i, and the ask of the node above it
+                bid, ask = model.depths(i - q_max)[0], model.depths(i - q_max + 1)[1]
+                size = 2.0**-53 * float(half + abs(exact))
+                for got, sign in ((bid, -1), (ask, 1)):
+                    error = float(abs(mpf(float(got)) - (half + sign * exact))) / size
+                    if error > worst:
+                        worst, where = error, [sigma, k, gamma, q_max, i - q_max]
+    return worst, where
+
+
 def main(arguments: list[str]) -> None:
     """Print the table; ``--quick`` with fewer points."""
     points, climbs = (300, 5) if "--quick" in arguments else (20_000, 60)
@@ -216,7 +260,9 @@ def main(arguments: list[str]) -> None:
     for i, quantity in enumerate(QUANTITIES):
         error, at = quantity.worst(points, climbs, seed=i)
         unit = "ulp" if quantity.single else "2⁻⁵³ Σ\\|terms\\|"
-        print(f"| {quantity.label} | {error:.3f} {unit} | {', '.join(f'{x:.17g}' for x in at)} |", flush=True)
+        print(f"| {quantity.label.replace('|', chr(92) + '|')} | {error:.3f} {unit} | {', '.join(f'{x:.17g}' for x in at)} |", flush=True)
+    error, at = stationary_depths(10 if "--quick" in arguments else 1000, seed=1)
+    print(f"| stationary depth, exact | {error:.3f} 2⁻⁵³ Σ\\|terms\\| | {', '.join(f'{x:.6g}' for x in at)} |")
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ from mmcore.numba import (
     rules_of,
 )
 
+from mmcore.numba import pure
+
 POLICIES = {
     "affine": mm.Affine(base=(1.5, 2.25), slope=(0.25, 0.125), q_max=9),
     "finite": mm.AvellanedaStoikov(sigma=2, gamma=0.1, k=1.5, horizon=60).policy(),
@@ -61,6 +63,78 @@ def all_quotes(policy, rules, reference, inventory, bid, ask, shift, target, tim
         out[i, 0], out[i, 1] = q.price
         out[i, 2], out[i, 3] = q.size
         out[i, 4], out[i, 5], out[i, 6] = q.take, q.version, q.why
+
+
+PATH = mm.GueantLehalleFernandezTapia(sigma=0.3, A=0.9, k=0.3, gamma=0.01, q_max=8, horizon=600).policy()
+RULES = {
+    "plain": {},
+    "all": {
+        "limits": mm.Limits(max_position=6, shrink=True),
+        "obligations": mm.Obligations(max_spread=6, min_size=1),
+        "feed_age": mm.FeedAge(halt_after=3, widen_after=1, widen=0.5),
+    },
+}
+
+
+def loop_of(quote):
+    @numba.njit
+    def run(policy, rules, reference, inventory, bid, ask, shift, target, time_left, age, out):
+        for i in range(inventory.size):
+            q = quote(
+                policy,
+                rules,
+                reference[i],
+                inventory[i],
+                bid[i],
+                ask[i],
+                shift[i],
+                target[i],
+                time_left[i],
+                0,
+                age[i],
+            )
+            out[i, 0], out[i, 1] = q.price
+            out[i, 2], out[i, 3] = q.size
+            out[i, 4], out[i, 5], out[i, 6] = q.take, q.version, q.why
+
+    return run
+
+
+@numba.njit
+def pure_depths(policy, inventory, time_left):
+    out = np.empty((inventory.size, 2))
+    for i in range(inventory.size):
+        out[i, 0], out[i, 1] = pure.depths(policy, inventory[i], time_left[i])
+    return out
+
+
+RUN_PURE = loop_of(pure.quote)
+
+
+@pytest.mark.parametrize("rules", RULES)
+@pytest.mark.parametrize("name", [*POLICIES, "path"])
+def test_the_twins_without_calls_are_equal_to_the_bit(name, rules):
+    """Any state of the market and of the feed: far prices, crossed and absent touches, NaN, every reason."""
+    policy, n = {**POLICIES, "path": PATH}[name], 200_000
+    rng = np.random.default_rng(5)
+    quoter = mm.Quoter(policy, **RULES[rules])
+    reference = rng.choice([1e4, 1e6, 123456.75, 3e9, -5e9, 4.6e15], n) + rng.normal(0, 3, n).round(2)
+    inventory = rng.integers(-11, 12, n) + rng.choice([0.0, 0.5], n)
+    bid = np.floor(reference).astype(np.int64) - rng.integers(0, 3, n)
+    ask = bid + rng.integers(-1, 4, n)
+    bid[::17], ask[::19] = NO_BID, NO_ASK
+    shift, target = rng.normal(0, 1, n), rng.integers(-2, 3, n).astype(float)
+    left = np.where(rng.random(n) < 0.5, rng.uniform(0, 61, n), rng.choice([math.inf, -1, 0, math.nan, 600, 601], n))
+    age = rng.choice([0, 0.5, 2, 4, math.nan], n)
+    reference[::101], inventory[::103], shift[::107] = math.nan, math.inf, math.inf
+    given = (reference, inventory, bid, ask, shift, target, left, age)
+    got, want = np.zeros((2, n, 7), dtype=np.int64)
+    RUN_PURE(pure.policy_of(policy), pure.rules_of(quoter), *given, got)
+    all_quotes(policy_block(policy), rules_of(quoter), *given, want)
+    assert np.array_equal(got, want)
+    assert len(np.unique(got[:, 6])) > 40  # many reasons
+    found = pure_depths(pure.policy_of(policy), inventory, left)
+    assert np.array_equal(found, all_depths(policy_block(policy), inventory, left), equal_nan=True)
 
 
 @pytest.mark.parametrize("name", POLICIES)
