@@ -158,12 +158,12 @@ _TICK_LIMIT = 1 << 52
 _QUANTA = np.int64(0x4338000000000000)
 
 
-@njit(error_model="numpy", inline="always")
+@njit(error_model="numpy")
 def _finite(x):  # type: ignore[no-untyped-def]
     return x - x == 0.0
 
 
-@njit(error_model="numpy", inline="always")
+@njit(error_model="numpy")
 def _meet(a, b, weight):  # type: ignore[no-untyped-def]
     """What two cells agree on, see mm_cell_meet."""
     bid, ask, bid_size, ask_size, take = a
@@ -185,7 +185,7 @@ def _cell(p, i):  # type: ignore[no-untyped-def]
     return c[i, 0], c[i, 1], np.int64(c[i, 2]), np.int64(c[i, 3]), np.int64(c[i, 4])
 
 
-@njit(error_model="numpy", inline="always")
+@njit(error_model="numpy")
 def _row_at(p, row, q):  # type: ignore[no-untyped-def]
     at = (q + p.q_max) / p.q_step
     i = np.int64(at)
@@ -196,7 +196,7 @@ def _row_at(p, row, q):  # type: ignore[no-untyped-def]
     return cell
 
 
-@njit(error_model="numpy", inline="always")
+@njit(error_model="numpy")
 def _table_at(p, q, tau, state):  # type: ignore[no-untyped-def]
     rows, last = state * p.n_rows * p.n_q, p.knots.size - 1
     if last < 0 or tau > p.knots[last]:
@@ -285,12 +285,12 @@ def depths(policy, inventory, time_left=np.inf, state=0):  # type: ignore[no-unt
     return bid, ask
 
 
-@njit(error_model="numpy", inline="always")
+@njit(error_model="numpy")
 def _quanta(ticks):  # type: ignore[no-untyped-def]
     return np.float64(ticks * 1048576.0 + 6755399441055744.0).view(np.int64) - _QUANTA
 
 
-@njit(error_model="numpy", inline="always")
+@njit(error_model="numpy")
 def _floor_ticks(ticks):  # type: ignore[no-untyped-def]
     if abs(ticks) < 2147483648.0:
         return _quanta(ticks) >> 20
@@ -302,7 +302,7 @@ def _floor_ticks(ticks):  # type: ignore[no-untyped-def]
     return whole
 
 
-@njit(error_model="numpy", inline="always")
+@njit(error_model="numpy")
 def _share(ticks, lean):  # type: ignore[no-untyped-def]
     half, odd = ticks // 2, ticks & 1
     return (half, half + odd) if lean > 0.0 else (half + odd, half)
@@ -313,7 +313,7 @@ def _older(age, bound):  # type: ignore[no-untyped-def]
     return bound > 0.0 and not age <= bound
 
 
-@njit(error_model="numpy", inline="always")
+@njit(error_model="numpy")
 def _refusal(p, rules, reference, inventory, bid, ask, shift, target, tau, state, age):  # type: ignore[no-untyped-def]
     why = _unreadable(p, inventory - target, tau, state)
     if rules.halted:
@@ -337,7 +337,7 @@ def _refusal(p, rules, reference, inventory, bid, ask, shift, target, tau, state
     return why
 
 
-@njit(error_model="numpy", inline="always")
+@njit(error_model="numpy")
 def _obliged_prices(rules, at, touch_bid, touch_ask, bid, ask):  # type: ignore[no-untyped-def]
     """Prices within the largest spread where the touch leaves room."""
     excess = ask - bid - rules.max_spread
