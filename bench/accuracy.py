@@ -109,9 +109,7 @@ class Quantity:
         for _ in range(climbs):
             near = np.repeat(at, 8, axis=0)
             factor = np.exp(step * rng.standard_normal(near.shape))
-            near = np.column_stack(
-                [r.hold(c) for r, c in zip(self.domain, (near * factor).T, strict=True)]
-            )
+            near = np.column_stack([r.hold(c) for r, c in zip(self.domain, (near * factor).T, strict=True)])
             found = self.errors(near).reshape(len(at), 8)
             pick = found.argmax(axis=1)
             better = found.max(axis=1) > best
@@ -130,7 +128,9 @@ def _constant(c: Any, k: Any) -> Any:
     return mpmath.exp(-_share(c / k)) / (1 + c / k)
 
 
-def _closed(gamma: Any, sigma: Any, kb: Any, ab: Any, ka: Any, aa: Any, drift: Any, q: Any) -> tuple[Any, ...]:
+def _closed(
+    gamma: Any, sigma: Any, kb: Any, ab: Any, ka: Any, aa: Any, drift: Any, q: Any
+) -> tuple[Any, ...]:
     up, down = ab * _constant(gamma, kb) / kb, aa * _constant(gamma, ka) / ka
     bend = up * kb**2 + down * ka**2
     slope = mpmath.sqrt(gamma * sigma**2 / bend)
@@ -154,11 +154,29 @@ QUANTITIES = (
     Quantity("log_", "log x", (Range(1e-307, 1e308),), lambda x: (mpmath.log(x),), 0.61),
     Quantity("log_", "log x near 1", (Range(0.5, 2.0),), lambda x: (mpmath.log(x),), 0.61),
     Quantity("log1p_", "log1p x", (Range(1e-300, 1e300),), lambda x: (mpmath.log1p(x),), 0.61),
-    Quantity("log1p_", "log1p x, |x| < 1", (Range(1e-20, 1 - 2.0**-53, signed=True),), lambda x: (mpmath.log1p(x),), 0.61),
+    Quantity(
+        "log1p_",
+        "log1p x, |x| < 1",
+        (Range(1e-20, 1 - 2.0**-53, signed=True),),
+        lambda x: (mpmath.log1p(x),),
+        0.61,
+    ),
     Quantity("exp_", "exp x", (Range(1e-20, 708.0, signed=True),), lambda x: (mpmath.exp(x),), 0.56),
     Quantity("expm1_", "expm1 x", (Range(1e-300, 709.0, signed=True),), lambda x: (mpmath.expm1(x),), 0.65),
-    Quantity("expm1_", "expm1 x, |x| about 1/3", (Range(0.2, 1.5, signed=True),), lambda x: (mpmath.expm1(x),), 0.65),
-    Quantity("pow_", "x^y, |y| < 20", (Range(1e-15, 1e15), Range(1e-3, 20.0, signed=True)), lambda x, y: (x**y,), 1.2),
+    Quantity(
+        "expm1_",
+        "expm1 x, |x| about 1/3",
+        (Range(0.2, 1.5, signed=True),),
+        lambda x: (mpmath.expm1(x),),
+        0.65,
+    ),
+    Quantity(
+        "pow_",
+        "x^y, |y| < 20",
+        (Range(1e-15, 1e15), Range(1e-3, 20.0, signed=True)),
+        lambda x, y: (x**y,),
+        1.2,
+    ),
     Quantity(
         "exp_product",
         "exp(x y)",
@@ -166,8 +184,16 @@ QUANTITIES = (
         lambda x, y: (mpmath.exp(x * y),) if abs(x * y) < 708 else (mpf(0),),
         0.56,
     ),
-    Quantity("half_spread", "static half-spread log1p(γ/k)/γ", (ANY, POSITIVE), lambda c, k: (_share(c / k) / k,), 4),
-    Quantity("fill_constant", "C = (1 + γ/k)^-(1 + k/γ)", (ANY, POSITIVE), lambda c, k: (_constant(c, k),), 4),
+    Quantity(
+        "half_spread",
+        "static half-spread log1p(γ/k)/γ",
+        (ANY, POSITIVE),
+        lambda c, k: (_share(c / k) / k,),
+        4,
+    ),
+    Quantity(
+        "fill_constant", "C = (1 + γ/k)^-(1 + k/γ)", (ANY, POSITIVE), lambda c, k: (_constant(c, k),), 4
+    ),
     Quantity(
         "fill_value",
         "A C e^(-k s) / k",
@@ -195,7 +221,16 @@ QUANTITIES = (
     Quantity(
         "closed_depth",
         "depth, closed form",
-        (POSITIVE, POSITIVE, POSITIVE, RATE, POSITIVE, RATE, Range(TINY, HUGE, zero=True, signed=True), Range(1.0, 1e6, zero=True, signed=True)),
+        (
+            POSITIVE,
+            POSITIVE,
+            POSITIVE,
+            RATE,
+            POSITIVE,
+            RATE,
+            Range(TINY, HUGE, zero=True, signed=True),
+            Range(1.0, 1e6, zero=True, signed=True),
+        ),
         _closed,
         4,
         single=False,
@@ -203,7 +238,14 @@ QUANTITIES = (
     Quantity(
         "price_target",
         "price before rounding",
-        (Range(1.0, 1e9, signed=True), Range(TINY, HUGE, zero=True, signed=True), Range(TINY, 1e6, signed=True), Range(1e-3, HUGE), ANY, POSITIVE),
+        (
+            Range(1.0, 1e9, signed=True),
+            Range(TINY, HUGE, zero=True, signed=True),
+            Range(TINY, 1e6, signed=True),
+            Range(1e-3, HUGE),
+            ANY,
+            POSITIVE,
+        ),
         lambda ref, shift, depth, scale, widen, age: (ref, shift, -depth * scale, -widen * mpmath.sqrt(age)),
         4,
         single=False,
@@ -220,7 +262,9 @@ def stationary_depths(models: int, seed: int) -> tuple[float, list[float]]:
     rng = np.random.default_rng(seed)
     worst, where = 0.0, [0.0]
     for _ in range(models):
-        sigma, k, gamma = (float(np.exp(rng.uniform(*map(math.log, r)))) for r in ((0.01, 10), (0.01, 10), (1e-6, 1)))
+        sigma, k, gamma = (
+            float(np.exp(rng.uniform(*map(math.log, r)))) for r in ((0.01, 10), (0.01, 10), (1e-6, 1))
+        )
         q_max = int(rng.integers(1, 31))
         model = mm.GueantLehalleFernandezTapia(sigma=sigma, A=0.9, k=k, gamma=gamma, q_max=q_max)
         with mp.workdps(DIGITS):
@@ -260,9 +304,14 @@ def main(arguments: list[str]) -> None:
     for i, quantity in enumerate(QUANTITIES):
         error, at = quantity.worst(points, climbs, seed=i)
         unit = "ulp" if quantity.single else "2⁻⁵³ Σ\\|terms\\|"
-        print(f"| {quantity.label.replace('|', chr(92) + '|')} | {error:.3f} {unit} | {', '.join(f'{x:.17g}' for x in at)} |", flush=True)
+        print(
+            f"| {quantity.label.replace('|', chr(92) + '|')} | {error:.3f} {unit} | {', '.join(f'{x:.17g}' for x in at)} |",
+            flush=True,
+        )
     error, at = stationary_depths(10 if "--quick" in arguments else 1000, seed=1)
-    print(f"| stationary depth, exact | {error:.3f} 2⁻⁵³ Σ\\|terms\\| | {', '.join(f'{x:.6g}' for x in at)} |")
+    print(
+        f"| stationary depth, exact | {error:.3f} 2⁻⁵³ Σ\\|terms\\| | {', '.join(f'{x:.6g}' for x in at)} |"
+    )
 
 
 if __name__ == "__main__":

@@ -52,7 +52,9 @@ def market(seconds: int, seed: int) -> np.ndarray[Any, Any]:
 
     add(DEPTH_EVENT, BUY_EVENT, 10**9, bid, depth)
     add(DEPTH_EVENT, SELL_EVENT, 10**9, bid + 1, depth)
-    for at, move, reach in zip(stamps.tolist(), rng.integers(-3, 4, n).tolist(), rng.integers(0, 4, n).tolist()):
+    for at, move, reach in zip(
+        stamps.tolist(), rng.integers(-3, 4, n).tolist(), rng.integers(0, 4, n).tolist()
+    ):
         if move == 3:  # up: the ask goes first
             add(DEPTH_EVENT, SELL_EVENT, at, bid + 1, 0.0)
             add(DEPTH_EVENT, SELL_EVENT, at, bid + 2, depth)
@@ -114,7 +116,9 @@ def strategy(quote: Callable[..., Any]) -> Callable[..., Any]:
             values = orders.values()
             while values.has_next():
                 order = values.get()
-                wanted = (order.price_tick == bid and bid_size > 0) or (order.price_tick == ask and ask_size > 0)
+                wanted = (order.price_tick == bid and bid_size > 0) or (
+                    order.price_tick == ask and ask_size > 0
+                )
                 if wanted:
                     have_bid |= order.price_tick == bid
                     have_ask |= order.price_tick == ask

@@ -28,7 +28,20 @@ REGIONS = {
     "exp": [(1e-20, 709.7), (0.2, 0.5)],
     "expm1": [(1e-320, 709.7), (0.2, 1.5), (1e-9, 1e-3)],
 }
-EDGES = [0.0, -0.0, math.inf, -math.inf, math.nan, 5e-324, 2.0**-1022, 1.0, -1.0, -1.0 + 2.0**-53, 710.0, -746.0]
+EDGES = [
+    0.0,
+    -0.0,
+    math.inf,
+    -math.inf,
+    math.nan,
+    5e-324,
+    2.0**-1022,
+    1.0,
+    -1.0,
+    -1.0 + 2.0**-53,
+    710.0,
+    -746.0,
+]
 EDGES += [1.7976931348623157e308, -1.7976931348623157e308, 709.782712893384, -708.4, -745.2, -2.0, 2.0**-54]
 
 pytestmark = pytest.mark.compiled
@@ -72,7 +85,9 @@ def test_the_ends_of_the_domain(name):
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-@pytest.mark.parametrize("bits", [0x7FF8000000000000, 0xFFF8000000000000, 0x7FF800000000BEEF, 0x7FF0000000000001])
+@pytest.mark.parametrize(
+    "bits", [0x7FF8000000000000, 0xFFF8000000000000, 0x7FF800000000BEEF, 0x7FF0000000000001]
+)
 def test_nan_is_always_the_same(name, bits):
     x = np.array([bits], np.uint64).view(np.float64)
     assert FUNCTIONS[name](x).view(np.uint64)[0] == 0x7FF8000000000000
@@ -190,7 +205,22 @@ def test_builds_that_would_change_bits_are_refused(tmp_path):
 
 
 EXACT = {"ceil", "fabs", "floor", "nearbyint", "rint", "round", "sqrt", "trunc"}  # the same in every library
-LIBM = {"acos", "asin", "atan", "atan2", "cbrt", "cos", "cosh", "erf", "erfc", "exp", "exp2", "expm1", "fma", "hypot"}
+LIBM = {
+    "acos",
+    "asin",
+    "atan",
+    "atan2",
+    "cbrt",
+    "cos",
+    "cosh",
+    "erf",
+    "erfc",
+    "exp",
+    "exp2",
+    "expm1",
+    "fma",
+    "hypot",
+}
 LIBM |= {"lgamma", "log", "log10", "log1p", "log2", "pow", "sin", "sinh", "tan", "tanh", "tgamma"}
 
 
@@ -199,7 +229,9 @@ def test_compiled_modules_take_nothing_inexact_from_the_c_library():
     modules = sorted(Path(elementary.__file__).parent.glob("*.so"))
     assert len(modules) > 8
     for module in modules:
-        told = subprocess.run(["nm", "-D", "--undefined-only", module], check=True, capture_output=True, text=True)
+        told = subprocess.run(
+            ["nm", "-D", "--undefined-only", module], check=True, capture_output=True, text=True
+        )
         names = {line.split()[-1].partition("@")[0] for line in told.stdout.splitlines()}
         assert not {n.removeprefix("__").removesuffix("_finite") for n in names} & LIBM, module.name
 

@@ -23,11 +23,10 @@ from mmcore.numba import (
     new_position,
     policy_block,
     profit,
+    pure,
     quote,
     rules_of,
 )
-
-from mmcore.numba import pure
 
 POLICIES = {
     "affine": mm.Affine(base=(1.5, 2.25), slope=(0.25, 0.125), q_max=9),
@@ -124,7 +123,9 @@ def test_the_twins_without_calls_are_equal_to_the_bit(name, rules):
     ask = bid + rng.integers(-1, 4, n)
     bid[::17], ask[::19] = NO_BID, NO_ASK
     shift, target = rng.normal(0, 1, n), rng.integers(-2, 3, n).astype(float)
-    left = np.where(rng.random(n) < 0.5, rng.uniform(0, 61, n), rng.choice([math.inf, -1, 0, math.nan, 600, 601], n))
+    left = np.where(
+        rng.random(n) < 0.5, rng.uniform(0, 61, n), rng.choice([math.inf, -1, 0, math.nan, 600, 601], n)
+    )
     age = rng.choice([0, 0.5, 2, 4, math.nan], n)
     reference[::101], inventory[::103], shift[::107] = math.nan, math.inf, math.inf
     given = (reference, inventory, bid, ask, shift, target, left, age)

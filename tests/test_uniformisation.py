@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 import mmcore as mm
 from mmcore.errors import InvalidArgument
-from mmcore.lattice import Lattice, stationary_policies
-from mmcore.lattice import fill_constant
+from mmcore.lattice import Lattice, fill_constant, stationary_policies
 
 pytestmark = pytest.mark.compiled
 

@@ -431,7 +431,7 @@ static inline void mm_rolling_side(const mm_rolling *r, int side, int sides, con
    * last term. */
   const double of_a = of_n + 2 * lever * both + lever * lever * of_k;
   const double a = mm_exp(mm_log(d.orders / (d.seconds * sides)) + 0.5 * (double)first * k -
-                       0.5 * (lever * lever - d.variance) * variance);
+                          0.5 * (lever * lever - d.variance) * variance);
   e->A[side] = a;
   e->k[side] = k;
   e->A_error[side] = a * sqrt(of_a > 0 ? of_a : 0);

@@ -130,8 +130,8 @@ static inline int mm_lattice_gap(const mm_lattice *p, int64_t meet, double exces
   }
   const double per[2] = {per_up, per_down}, back[2] = {p->down, p->up}, power[2] = {ratio, 1 / ratio};
   double came[2] = {0, 0}, came_slope[2] = {0, 0}; /* from below, from above, in ticks/s */
-  while (i < meet || j > meet) { /* a side that has arrived waits */
-    const int on[2] = {i < meet, j > meet};
+  while (i < meet || j > meet) {                   /* a side that has arrived waits */
+    const int on[2] = {i<meet, j> meet};
     const double supply[2] = {excess + (top - r[i]), excess + (top - r[j])};
     double left[2];
     for (int s = 0; s < 2; ++s) {
@@ -592,7 +592,8 @@ static inline void mm_lattice_begin(const void *equation, double done, const dou
   f->bend[0] = kb;
   f->bend[1] = ka;
   for (int64_t i = 0; i < p->n - 1; ++i) {
-    const double e = mm_exp(kb * x[i]), up = p->up * e, down = p->down * (kb == ka ? 1 / e : mm_exp(-ka * x[i]));
+    const double e = mm_exp(kb * x[i]), up = p->up * e,
+                 down = p->down * (kb == ka ? 1 / e : mm_exp(-ka * x[i]));
     f->gain[0][i] = up;
     f->gain[1][i] = down;
     f->slope[0][i] = kb * up;

@@ -1,8 +1,8 @@
 /* mmcore/math.h - logarithm, exponential and what is made of them: the same bits on every platform.
  *
- * C libraries differ in the last bits of these functions, and one library from one processor to the next. These
- * use + - * /, comparisons and integer operations on doubles that are rounded to nearest, and hold neither
- * a table nor a branch, so that loops over them vectorise.
+ * C libraries differ in the last bits of these functions, and one library from one processor to the next.
+ * These use + - * /, comparisons and integer operations on doubles that are rounded to nearest, and hold
+ * neither a table nor a branch, so that loops over them vectorise.
  *
  *   mm_log(x), mm_log1p(x)    x = 2^k (1 + f), 1 + f within [sqrt(1/2), sqrt(2)); with s = f / (1 + f/2)
  *                             log(1 + f) = 2 artanh(s / 2) = s + s^3 L(s^2)
@@ -15,8 +15,8 @@
  * within 0.53 units in the last place (subnormal results: 1), see docs/accuracy.md. L and E are
  * the polynomials with the least largest error: bench/elementary.py derives them.
  *
- * All doubles are in the domain: log(0) = -inf, log(x < 0) = NaN, exp(-inf) = 0, log1p(-0) = expm1(-0) = -0, NaN
- * gives NaN (always the same one). errno and the flags of floating point mean nothing.
+ * All doubles are in the domain: log(0) = -inf, log(x < 0) = NaN, exp(-inf) = 0, log1p(-0) = expm1(-0) = -0,
+ * NaN gives NaN (always the same one). errno and the flags of floating point mean nothing.
  */
 #ifndef MMCORE_MATH_H
 #define MMCORE_MATH_H
@@ -131,7 +131,8 @@ MM_INLINE double mm_clamped(double x, double low, double high) {
   return y < high ? y : high;
 }
 
-/* x = 2^k m, for positive finite x: m within [sqrt(1/2), sqrt(2)), k as a double. Of other x some such pair. */
+/* x = 2^k m, for positive finite x: m within [sqrt(1/2), sqrt(2)), k as a double. Of other x some such pair.
+ */
 MM_INLINE double mm_mantissa(double x, double *k) {
   const int small = x < DBL_MIN;
   const uint64_t root = 0x3fe6a09e00000000u; /* sqrt(1/2) */
@@ -188,7 +189,8 @@ MM_INLINE mm_pair mm_exp_parts(double x, double more, double *k) {
   const double near = x - *k * MM_LN2_HI, off = *k * MM_LN2_LO - more; /* near is exact */
   const double r = near - off, lost = (near - r) - off, z = r * r, w = z * z;
   const double low = (MM_EXP_0 + r * MM_EXP_1) + z * (MM_EXP_2 + r * MM_EXP_3);
-  const double high = (MM_EXP_4 + r * MM_EXP_5) + z * (MM_EXP_6 + r * MM_EXP_7) + w * (MM_EXP_8 + r * MM_EXP_9);
+  const double high =
+      (MM_EXP_4 + r * MM_EXP_5) + z * (MM_EXP_6 + r * MM_EXP_7) + w * (MM_EXP_8 + r * MM_EXP_9);
   const double head = mm_head(r), half = 0.5 * head * head, rest = 0.5 * (r - head) * (r + head);
   mm_pair sum;
   sum.hi = r + half;

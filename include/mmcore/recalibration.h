@@ -72,8 +72,8 @@ static inline void mm_parameters_init(mm_parameters *p, int32_t model) {
   p->horizon = INFINITY;
 }
 
-/* log1p(y) / y and (1 + 1/y) log1p(y) for y = curvature / k, in two doubles each: in one, the second would lose
- * twenty units in the last place of e^-it, and what is made of both five. At 0: 1 and 1. */
+/* log1p(y) / y and (1 + 1/y) log1p(y) for y = curvature / k, in two doubles each: in one, the second would
+ * lose twenty units in the last place of e^-it, and what is made of both five. At 0: 1 and 1. */
 typedef struct mm_aversion {
   mm_pair share, power;
 } mm_aversion;

@@ -5,7 +5,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from .models.model import Model
 
-__all__ = ["Lattice", "affine_of", "evaluate", "fill_constant", "side_of", "static_half_spread", "stationary_policies"]
+__all__ = [
+    "Lattice",
+    "affine_of",
+    "evaluate",
+    "fill_constant",
+    "side_of",
+    "static_half_spread",
+    "stationary_policies",
+]
 
 def affine_of(model: Model) -> tuple[tuple[float, float], tuple[float, float], float, float]: ...
 def static_half_spread(curvature: float, k: float) -> float: ...

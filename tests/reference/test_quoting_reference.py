@@ -15,8 +15,7 @@ from scipy.integrate import solve_ivp
 from scipy.optimize import minimize_scalar
 
 import mmcore as mm
-from mmcore.lattice import Lattice
-from mmcore.lattice import fill_constant, static_half_spread
+from mmcore.lattice import Lattice, fill_constant, static_half_spread
 
 pytestmark = pytest.mark.realdata
 

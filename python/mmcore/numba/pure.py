@@ -114,7 +114,9 @@ def policy_of(policy: Policy | Quoter) -> PolicyTuple:
     n = int(header["n_states"]) * int(header["n_rows"]) * int(header["n_q"])
     knots = block[int(header["knots_at"]) :][: 8 * n_knots].view(np.float64)
     cells = block[int(header["cells_at"]) :][: _CELL.itemsize * n].view(_CELL)
-    pairs = ((float(p[0]), float(p[1])) for p in (header[f] for f in ("base", "base_rate", "slope", "slope_rate")))
+    pairs = (
+        (float(p[0]), float(p[1])) for p in (header[f] for f in ("base", "base_rate", "slope", "slope_rate"))
+    )
     return PolicyTuple(
         int(header["kind"]) == _AFFINE,
         bool(header["flags"] & 1),
