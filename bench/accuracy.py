@@ -4,8 +4,8 @@
 domain's corners; from the worst points found the search goes on in steps of a factor at most, down to single
 units in the last place, as long as the error grows.
 
-A quantity that is one positive term is measured in units in the last place of the result; a sum in 2^-53 times the
-sum of its terms' sizes, which is what rounding each term and each partial sum once could cost.
+A quantity that is one positive term is measured in units in the last place of the result; a sum in 2^-53
+times the sum of its terms' sizes, which is what rounding each term and each partial sum once could cost.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _library() -> ctypes.CDLL:
 
 @dataclass(frozen=True)
 class Range:
-    """Where an argument comes from: log-uniform between its ends, with zero and either sign where they are."""
+    """Where an argument comes from: log-uniform between its ends, zero and either sign where they are."""
 
     low: float
     high: float
@@ -253,11 +253,19 @@ QUANTITIES = (
 )
 
 
+def _fluxes(gain: Any, rate: list[Any], factor: Any) -> list[Any]:
+    """What leaves each node upwards, in units of the factor."""
+    y: list[Any] = []
+    for r in rate[:-1]:
+        y.append((gain - r) / factor - (1 / y[-1] if y else 0))
+    return y
+
+
 def stationary_depths(models: int, seed: int) -> tuple[float, list[float]]:
     """Largest error of the exact model's stationary depths, in 2^-53 of its terms, and its parameters.
 
-    The terms are the static half-spread and the difference of the value. The equation is solved again in 60 digits,
-    from both ends to the middle, by the secant method in the gain.
+    The terms are the static half-spread and the difference of the value. The equation is solved again in
+    60 digits, from both ends to the middle, by the secant method in the gain.
     """
     rng = np.random.default_rng(seed)
     worst, where = 0.0, [0.0]
@@ -272,20 +280,14 @@ def stationary_depths(models: int, seed: int) -> tuple[float, list[float]]:
             factor = mpf(0.9) * _constant(mpf(gamma), mpf(k)) / mpf(k)
             rate = [-mpf(gamma) * mpf(sigma) ** 2 * q * q / 2 for q in range(-q_max, 1)]
 
-            def fluxes(gain: Any) -> list[Any]:
-                y: list[Any] = []
-                for r in rate[:-1]:
-                    y.append((gain - r) / factor - (1 / y[-1] if y else 0))
-                return y
-
             start = mpf(float(model.gain))
             gain = mpmath.findroot(
-                lambda g: g - 2 * factor / fluxes(g)[-1],
+                lambda g, rate=rate, factor=factor: g - 2 * factor / _fluxes(g, rate, factor)[-1],
                 (start, start * (1 + mpf(10) ** -14)),
                 tol=mpf(10) ** -90,
                 maxsteps=60,
             )
-            x = [mpmath.log(y) / mpf(k) for y in fluxes(gain)]
+            x = [mpmath.log(y) / mpf(k) for y in _fluxes(gain, rate, factor)]
             for i, exact in enumerate(x):  # the bid of q = -q_max + i, and the ask of the node above it
                 bid, ask = model.depths(i - q_max)[0], model.depths(i - q_max + 1)[1]
                 size = 2.0**-53 * float(half + abs(exact))
@@ -304,10 +306,8 @@ def main(arguments: list[str]) -> None:
     for i, quantity in enumerate(QUANTITIES):
         error, at = quantity.worst(points, climbs, seed=i)
         unit = "ulp" if quantity.single else "2⁻⁵³ Σ\\|terms\\|"
-        print(
-            f"| {quantity.label.replace('|', chr(92) + '|')} | {error:.3f} {unit} | {', '.join(f'{x:.17g}' for x in at)} |",
-            flush=True,
-        )
+        label, place = quantity.label.replace("|", "\\|"), ", ".join(f"{x:.17g}" for x in at)
+        print(f"| {label} | {error:.3f} {unit} | {place} |", flush=True)
     error, at = stationary_depths(10 if "--quick" in arguments else 1000, seed=1)
     print(
         f"| stationary depth, exact | {error:.3f} 2⁻⁵³ Σ\\|terms\\| | {', '.join(f'{x:.6g}' for x in at)} |"

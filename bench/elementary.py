@@ -4,9 +4,8 @@ A polynomial is the one whose largest absolute error on its interval is least (R
 same size and alternates in sign at one point more than there are coefficients is least, Chebyshev). The
 intervals are those that the reduction of the argument leaves:
 
-- log(1 + f) = 2 artanh(s / 2), s = f / (1 + f/2): L(z) = (2 artanh(s / 2) - s) / s^3 in z = s^2, for 1 + f between
-  the roots of 1/2 and 2;
-- e^r: E(r) = (e^r - 1 - r - r^2/2) / r^3 for |r| <= ln(2) / 2.
+- log(1 + f) = 2 artanh(s / 2), s = f / (1 + f/2): L(z) = (2 artanh(s / 2) - s) / s^3 in z = s^2, for 1 + f
+between the roots of 1/2 and 2; - e^r: E(r) = (e^r - 1 - r - r^2/2) / r^3 for |r| <= ln(2) / 2.
 
 Rounding them to doubles adds less than 2^-60 to either function.
 """

@@ -1,10 +1,11 @@
-"""One strategy of hftbacktest three times: with the formula written in its loop, and with mmcore's two numba forms.
+"""One strategy of hftbacktest three times: with the formula in its loop, and with our two numba forms.
 
     PYTHONPATH=python build/peers/hftbacktest/bin/python bench/hftbacktest_peer.py
 
-(``make peers`` makes the environment.) The strategy re-quotes both sides around the mid every 10 ms, with depths that
-are affine in inventory. The formula's prices are rounded as ours are, so that all three send the same orders: the
-account's records must be equal. Prints those and the CPU time of each, the best of interleaved rounds, as JSON.
+(``make peers`` makes the environment.) The strategy re-quotes both sides around the mid every 10 ms, with
+depths that are affine in inventory. The formula's prices are rounded as ours are, so that all three send the
+same orders: the account's records must be equal. Prints those and the CPU time of each, the best of
+interleaved rounds, as JSON.
 """
 
 from __future__ import annotations
@@ -52,9 +53,8 @@ def market(seconds: int, seed: int) -> np.ndarray[Any, Any]:
 
     add(DEPTH_EVENT, BUY_EVENT, 10**9, bid, depth)
     add(DEPTH_EVENT, SELL_EVENT, 10**9, bid + 1, depth)
-    for at, move, reach in zip(
-        stamps.tolist(), rng.integers(-3, 4, n).tolist(), rng.integers(0, 4, n).tolist()
-    ):
+    moves, reaches = rng.integers(-3, 4, n).tolist(), rng.integers(0, 4, n).tolist()
+    for at, move, reach in zip(stamps.tolist(), moves, reaches, strict=True):
         if move == 3:  # up: the ask goes first
             add(DEPTH_EVENT, SELL_EVENT, at, bid + 1, 0.0)
             add(DEPTH_EVENT, SELL_EVENT, at, bid + 2, depth)

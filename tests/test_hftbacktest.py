@@ -1,4 +1,4 @@
-"""A strategy of hftbacktest that quotes through mmcore, in an environment of its own: ``make peers`` makes it."""
+"""A strategy of hftbacktest that quotes through mmcore, in an environment that ``make peers`` makes."""
 
 import json
 import os

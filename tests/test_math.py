@@ -48,7 +48,7 @@ pytestmark = pytest.mark.compiled
 
 
 def sample(name, n, seed):
-    """Random arguments from each region, of either sign where the function has both, or their powers of two."""
+    """Random arguments from each region, of either sign where the function has both."""
     rng = np.random.default_rng(seed)
     parts = [np.exp(rng.uniform(math.log(low), math.log(high), n)) for low, high in REGIONS[name]]
     x = np.concatenate(parts)

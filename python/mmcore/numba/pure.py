@@ -1,8 +1,8 @@
-"""The kernels of :mod:`mmcore.numba` written for numba, to the same bits, for tools where nothing outside may be called.
+"""The kernels of :mod:`mmcore.numba` written for numba, to the same bits: nothing outside is called.
 
-A policy and rules are tuples of numbers and arrays here, read out of the compiled ones: numba keeps their members
-in registers, so that a loop quotes as fast as with the formula written in it. They stay as they were when
-:meth:`mmcore.Quoter.set` is called: read them anew.
+A policy and rules are tuples of numbers and arrays here, read out of the compiled ones: numba keeps their
+members in registers, so that a loop quotes as fast as with the formula written in it. They stay as they were
+when :meth:`mmcore.Quoter.set` is called: read them anew.
 
 Examples
 --------
@@ -388,7 +388,7 @@ def quote(  # type: ignore[no-untyped-def]
     why = _unreadable(policy, at, time_left, state)
     if (
         why
-        or not (centre - centre) + (at - at) == 0.0
+        or (centre - centre) + (at - at) != 0.0
         or touch_bid > touch_ask
         or touch_bid >= _TICK_LIMIT
         or touch_ask <= -_TICK_LIMIT
