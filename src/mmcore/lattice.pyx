@@ -69,10 +69,13 @@ cdef extern from "mmcore/recalibration.h" nogil:
     int mm_stationary_depths(const mm_parameters *p, mm_recalibration *state, double *bid, double *ask,
                              double *gain, double *residual, double *work, const char **wrong) noexcept
 
-__all__ = ["Lattice", "affine_of", "evaluate", "fill_constant", "side_of", "static_half_spread", "stationary_policies"]
+__all__ = [
+    "Lattice", "affine_of", "evaluate", "fill_constant", "side_of", "static_half_spread", "stationary_policies",
+]
+
 
 def static_half_spread(double curvature, double k):
-    """Half-spread of a market maker who does not mind inventory, ticks: log(1 + x) / curvature, x = curvature / k.
+    """Half-spread of who does not mind inventory, ticks: log(1 + x) / curvature, x = curvature / k.
 
     Parameters
     ----------
@@ -165,7 +168,7 @@ def affine_of(model):
     if mm_affine_of(&p, &form, &wrong) != MM_OK:
         name = wrong.decode()
         raise InvalidArgument(argument=name, value=getattr(model, name),
-                              allowed="such that the depths are numbers, with the other parameters as they are")
+                              allowed="such that the depths are numbers, given the other parameters")
     return ((form.base[0], form.base[1]), (form.base_rate[0], form.base_rate[1]), form.slope[0],
             form.slope_rate[0])
 

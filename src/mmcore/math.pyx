@@ -1,7 +1,7 @@
 """Logarithm and exponential with the same bits on every platform, see ``mmcore/math.h``.
 
-What policies are made with: ``math`` and NumPy ask the C library, whose last bits differ from machine to machine.
-Arguments are numbers or arrays of them; there are no exceptions, but infinities and NaN.
+What policies are made with: ``math`` and NumPy ask the C library, whose last bits differ from machine to
+machine. Arguments are numbers or arrays of them; there are no exceptions, but infinities and NaN.
 
 Examples
 --------
@@ -63,7 +63,7 @@ def log1p(x):
 
 
 def exp(x):
-    """e^x of a number or of an array, within 0.6 units in the last place; where it is subnormal, within one."""
+    """e^x of a number or of an array, within 0.6 units in the last place, or one where it is subnormal."""
     return mm_exp(x) if isinstance(x, float) else values(EXP, x)[()]
 
 
