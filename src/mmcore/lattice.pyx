@@ -70,7 +70,8 @@ cdef extern from "mmcore/recalibration.h" nogil:
                              double *gain, double *residual, double *work, const char **wrong) noexcept
 
 __all__ = [
-    "Lattice", "affine_of", "evaluate", "fill_constant", "side_of", "static_half_spread", "stationary_policies",
+    "Lattice", "affine_of", "evaluate", "fill_constant", "side_of", "static_half_spread",
+    "stationary_policies",
 ]
 
 

@@ -19,14 +19,14 @@ Examples
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from ..quoting import Policy, Quoter, Why
-from . import NO_ASK, NO_BID, Quoted, policy_block
+from . import NO_ASK, NO_BID, RULES, Quoted, policy_block
 from . import rules_of as _rules_of
 
 __all__ = ["PolicyTuple", "RulesTuple", "depths", "policy_of", "quote", "rules_of"]
@@ -114,16 +114,20 @@ def policy_of(policy: Policy | Quoter) -> PolicyTuple:
     n = int(header["n_states"]) * int(header["n_rows"]) * int(header["n_q"])
     knots = block[int(header["knots_at"]) :][: 8 * n_knots].view(np.float64)
     cells = block[int(header["cells_at"]) :][: _CELL.itemsize * n].view(_CELL)
-    pairs = (
-        (float(p[0]), float(p[1])) for p in (header[f] for f in ("base", "base_rate", "slope", "slope_rate"))
-    )
+
+    def pair(name: str) -> tuple[float, float]:
+        return float(header[name][0]), float(header[name][1])
+
     return PolicyTuple(
         int(header["kind"]) == _AFFINE,
         bool(header["flags"] & 1),
         float(header["q_max"]),
         float(header["order_size"]),
         float(header["horizon"]),
-        *pairs,
+        pair("base"),
+        pair("base_rate"),
+        pair("slope"),
+        pair("slope_rate"),
         int(header["n_states"]),
         int(header["n_rows"]),
         int(header["n_q"]),
@@ -143,8 +147,8 @@ def rules_of(quoter: Quoter) -> RulesTuple:
     >>> rules_of(mm.Quoter(mm.Affine(base=1.5), limits=mm.Limits(max_position=7))).max_position
     7.0
     """
-    given = cast(Any, _rules_of(quoter))[0].item()
-    return RulesTuple(*given[:4], bool(given[4]), bool(given[5]), *given[6:])
+    given: Any = dict(zip(RULES.names or (), _rules_of(quoter)[0].item(), strict=True))
+    return RulesTuple(**{**given, "shrink": bool(given["shrink"]), "halted": bool(given["halted"])})
 
 
 _REFERENCE, _CROSSED, _HALTED = int(Why.REFERENCE), int(Why.CROSSED), int(Why.HALTED)
@@ -398,7 +402,7 @@ def quote(  # type: ignore[no-untyped-def]
         why = _refusal(
             policy, rules, reference, inventory, touch_bid, touch_ask, shift, target, time_left, state, age
         )
-        return Quoted((NO_BID, NO_ASK), (np.int64(0), np.int64(0)), np.int64(0), policy.version, why)
+        return Quoted((NO_BID, NO_ASK), (np.int64(0), np.int64(0)), np.int64(0), policy.version, why)  # type: ignore[arg-type]
 
     shrink = rules.shrink
     bid_depth, ask_depth, bid_size, ask_size, wanted = _cell_at(policy, at, time_left, state, shrink)
@@ -482,4 +486,4 @@ def quote(  # type: ignore[no-untyped-def]
         and ask_size >= rules.min_size
     ):
         why |= _OBLIGATION
-    return Quoted((bid, ask), (bid_size, ask_size), take, policy.version, why)
+    return Quoted((bid, ask), (bid_size, ask_size), take, policy.version, why)  # type: ignore[arg-type]
