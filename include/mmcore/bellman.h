@@ -532,13 +532,15 @@ static inline void mm_bellman_evaluate(const mm_mdp *p, int64_t begin, int64_t e
 }
 
 /* out = (a - b) scale. */
-static inline void mm_scaled(int64_t n, const double *a, const double *b, double scale, float *out) {
+static inline void mm_bellman_residual(int64_t n, const double *a, const double *b, double scale,
+                                       float *out) {
   for (int64_t i = 0; i < n; ++i)
     out[i] = (float)((a[i] - b[i]) * scale);
 }
 
 /* out = a + x / scale. */
-static inline void mm_corrected(int64_t n, const double *a, const float *x, double scale, double *out) {
+static inline void mm_bellman_corrected(int64_t n, const double *a, const float *x, double scale,
+                                        double *out) {
   for (int64_t i = 0; i < n; ++i)
     out[i] = a[i] + (double)x[i] / scale;
 }

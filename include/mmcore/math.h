@@ -204,7 +204,7 @@ MM_INLINE double mm_power_of_two(double k) {
 }
 
 /* 2^k y, for -2044 < k < 2046: in two steps, since 2^k itself may not be a double. */
-MM_INLINE double mm_scaled(double y, double k) {
+MM_INLINE double mm_times_power(double y, double k) {
   const double half = (0.5 * k + MM_SHIFT) - MM_SHIFT;
   return y * mm_power_of_two(half) * mm_power_of_two(k - half);
 }
@@ -215,7 +215,7 @@ MM_INLINE double mm_exp_of(double x, double more) {
   const int within = (x > -746) & (x < 710);
   const mm_pair part = mm_exp_parts(mm_clamped(x, -746, 710), within ? more : 0, &k);
   const double top = 1 + part.hi, low = part.hi - (top - 1);
-  return mm_scaled(top + (low + part.lo), k) + (x == x ? -0.0 : MM_NAN);
+  return mm_times_power(top + (low + part.lo), k) + (x == x ? -0.0 : MM_NAN);
 }
 
 MM_INLINE double mm_exp(double x) {
@@ -228,7 +228,7 @@ MM_INLINE double mm_expm1(double x) {
   const double one = mm_power_of_two(k > 64 ? -64 : -k); /* below that it does not count */
   const double base = 1 - one, most = base - 1, lost = (1 - (base - most)) - (one + most); /* base + lost */
   const double top = base + part.hi, low = part.hi - (top - base);
-  return mm_signed(mm_scaled(top + (low + (lost + part.lo)), k), x) + (x == x ? -0.0 : MM_NAN);
+  return mm_signed(mm_times_power(top + (low + (lost + part.lo)), k), x) + (x == x ? -0.0 : MM_NAN);
 }
 
 /* e^(x y): the rounding of the product would cost |x y| units in the last place. */

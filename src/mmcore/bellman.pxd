@@ -57,8 +57,8 @@ cdef extern from "mmcore/bellman.h" nogil:
                           double proven) noexcept
     void mm_bellman_evaluate(const mm_mdp *p, int64_t begin, int64_t end, const mm_policy_rows *rows,
                              const double *v, double *out, mm_sweep *sweep) noexcept
-    void mm_scaled(int64_t n, const double *a, const double *b, double scale, float *out) noexcept
-    void mm_corrected(int64_t n, const double *a, const float *x, double scale, double *out) noexcept
+    void mm_bellman_residual(int64_t n, const double *a, const double *b, double scale, float *out) noexcept
+    void mm_bellman_corrected(int64_t n, const double *a, const float *x, double scale, double *out) noexcept
     void mm_bellman_correct(const mm_mdp *p, int64_t begin, int64_t end, const mm_policy_rows *rows,
                             const float *residual, const float *x, float *out, mm_sweep *sweep) noexcept
     void mm_range(int64_t n, const double *a, const double *b, double *low, double *high) noexcept

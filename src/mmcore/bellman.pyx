@@ -468,7 +468,7 @@ def scaled(const double[::1] a, const double[::1] b, double scale, float[::1] ou
     _size("b", b.shape[0], a.shape[0])
     _size("out", out.shape[0], a.shape[0])
     with nogil:
-        mm_scaled(a.shape[0], &a[0], &b[0], scale, &out[0])
+        mm_bellman_residual(a.shape[0], &a[0], &b[0], scale, &out[0])
 
 
 def corrected(const double[::1] a, const float[::1] x, double scale, double[::1] out):
@@ -485,7 +485,7 @@ def corrected(const double[::1] a, const float[::1] x, double scale, double[::1]
     _size("x", x.shape[0], a.shape[0])
     _size("out", out.shape[0], a.shape[0])
     with nogil:
-        mm_corrected(a.shape[0], &a[0], &x[0], scale, &out[0])
+        mm_bellman_corrected(a.shape[0], &a[0], &x[0], scale, &out[0])
 
 
 def span(const double[::1] a, const double[::1] b=None):

@@ -73,9 +73,9 @@ static int solve(const mm_mdp *model, state *of, int threads) {
     for (int i = 0; i < threads; ++i)
       pthread_join(thread[i], NULL);
     if (pass % KINDS == EVALUATE)
-      mm_scaled(STATES, of->out, of->v, 1, of->residual);
+      mm_bellman_residual(STATES, of->out, of->v, 1, of->residual);
     if (pass % KINDS == CORRECT)
-      mm_corrected(STATES, of->v, of->correction, 1, of->out);
+      mm_bellman_corrected(STATES, of->v, of->correction, 1, of->out);
     mm_range(STATES, of->out, of->v, &low, &high);
     keys.drift += discount * (high - low) + 1e-9;
     memcpy(of->v, of->out, sizeof of->v);

@@ -88,14 +88,14 @@ class ExponentialIntensity(Model):
         self.__dict__["_static"] = tuple(static)
         q = self._inventories()
         with np.errstate(over="ignore", invalid="ignore"):
-            rate = self._rate(q)
-        if not np.isfinite(rate).all():
+            running = self._rate(q)
+        if not np.isfinite(running).all():
             raise InvalidArgument(
                 "the running reward at q_max leaves the range of numbers: reduce q_max or the penalties",
                 argument="q_max",
                 value=self.q_max,
             )
-        lattice = Lattice(rate, up=factor[0], down=factor[1], k_bid=k[0], k_ask=k[1])
+        lattice = Lattice(running, up=factor[0], down=factor[1], k_bid=k[0], k_ask=k[1])
         self.__dict__["_lattice"] = lattice
         self.__dict__["_solved"] = {}
 
