@@ -22,6 +22,12 @@ So max d <= computed max d + eps, and V* <= computed Tv + eps + B / (1 - B) (com
 relative error of (m + 1) u: they are moved outwards by that. The few operations on the bounds
 themselves are covered by the factors and terms marked so below, and products that underflow, each by at most
 2^-1075, by 1e-300.
+
+**Pairs that are not read** (``mm_keys`` of bellman.h) were found to lose to the pair held, whose value is
+computed: by what they lacked when they were read and what v has changed since, widened by eps in
+:mod:`mmcore.dp.discounted`; or because r + discount max v is below that value. The latter takes three
+roundings, each of at most u (|r| + B_hi |v|): a pair may win by 3 u (|r| + B_hi |v|) and not be seen, which
+is within eps, as m >= 1. (Keys are float32, rounded towards reading.)
 """
 
 from __future__ import annotations
