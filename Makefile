@@ -9,7 +9,7 @@ SHARED ?= $(abspath ../shared)
 CLANG_FORMAT = $(BIN)/clang-format
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench benchjson peers agree lint format asan ubsan debug wheel clean
+.PHONY: help run test bench benchjson peers agree lint format asan ubsan debug wheel doors wheels clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -69,6 +69,9 @@ build/peers/%/.done:
 agree: $(VENV)/.test build/peers/programs/.done  ## random dynamic programs, solved by us and by four other packages
 	$(BIN)/python -m bench.agree
 
+doors: $(VENV)/.test  ## ten million quotes, fills and events through every door: the same bits (ten minutes)
+	MMCORE_DOORS=10000000 $(BIN)/python -m pytest -q tests/native/test_same_bits.py
+
 lint: $(VENV)/.lint  ## ruff, mypy --strict, stubtest, cython-lint, clang-format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -100,6 +103,9 @@ ubsan: $(VENV)/.test  ## the compiled modules' tests under UndefinedBehaviorSani
 
 debug: $(VENV)/.test  ## build in place with bounds checks and asserts, -O1 -g
 	MMCORE_DEBUG=1 $(BIN)/python setup.py build_ext --inplace --force
+
+wheels: $(BIN)/python  ## a wheel for every Python at hand, each tested where there is no compiler
+	bash .ci/wheels
 
 wheel: $(BIN)/python  ## sdist and wheel into dist/
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check build
