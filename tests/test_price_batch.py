@@ -132,6 +132,15 @@ def test_any_length_any_layout(level):
     assert quoter.price_batch(100.25, 3).tolist() == list(quoter.quote(100.25, 3))
 
 
+@pytest.mark.parametrize("largest", [0, 0.5, 1, 1e17, 1e300, np.finfo(float).max])
+@pytest.mark.parametrize("q_max", [1, 50, float("inf")])
+def test_bounds_however_far(largest, q_max):
+    quoter = Quoter(Affine(1.5, 1e-3, q_max=q_max), limits=Limits(max_position=largest))
+    around = np.array([x * np.float64(s) for x in (0, 1, 18, largest) for s in (1, -1, 1 + 2**-52, 1 - 2**-53)])
+    for target in (0.0, 2.0, -1e17, 1e300):
+        agree(quoter, np.full(len(around), 100.25), around, target=target)
+
+
 def test_it_writes_where_it_is_told():
     quoter = Quoter(Affine(1.5, 0.25, q_max=10))
     reference, inventory = 100 + np.arange(6) / 4, np.arange(6) * 4.0 - 10

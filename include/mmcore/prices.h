@@ -131,32 +131,34 @@ static inline double mm_price_bound(const mm_policy *policy, const mm_rules *rul
   const double sign = side == MM_BID ? 1.0 : -1.0, held = rules->max_position - policy->order_size;
   const double read = policy->q_max - policy->order_size + sign * target, near = read < held ? read : held;
   const int64_t last = mm_order_of(MM_LARGEST);
-  int64_t low = mm_order_of(near < MM_LARGEST ? near : MM_LARGEST), high = low;
+  int64_t low = near < -MM_LARGEST ? -last : near < MM_LARGEST ? mm_order_of(near) : last, high = low;
 #define MM_ALLOWED(order) mm_price_allowed(policy, rules, side, sign *mm_in_order(order), target)
+#define MM_APART(high, low) ((uint64_t)(high) - (uint64_t)(low)) /* may be beyond an int64 */
   if (MM_ALLOWED(low)) {
-    for (int64_t step = 1; low == high; step *= 2) {
+    for (uint64_t step = 1; low == high; step *= 2) {
       if (low == last)
         return sign * MM_LARGEST;
-      high = last - low > step ? low + step : last;
+      high = MM_APART(last, low) > step ? (int64_t)((uint64_t)low + step) : last;
       if (MM_ALLOWED(high))
         low = high;
     }
   } else {
-    for (int64_t step = 1; low == high; step *= 2) {
+    for (uint64_t step = 1; low == high; step *= 2) {
       if (high == -last)
         return sign * -INFINITY;
-      low = high + last > step ? high - step : -last;
+      low = MM_APART(high, -last) > step ? (int64_t)((uint64_t)high - step) : -last;
       if (!MM_ALLOWED(low))
         high = low;
     }
   }
-  while (high - low > 1) {
-    const int64_t middle = low + (high - low) / 2;
+  while (MM_APART(high, low) > 1) {
+    const int64_t middle = (int64_t)((uint64_t)low + MM_APART(high, low) / 2);
     if (MM_ALLOWED(middle))
       low = middle;
     else
       high = middle;
   }
+#undef MM_APART
 #undef MM_ALLOWED
   return sign * mm_in_order(low);
 }
