@@ -9,7 +9,7 @@ SHARED ?= $(abspath ../shared)
 CLANG_FORMAT = $(BIN)/clang-format
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench benchjson peers agree lint format asan ubsan debug wheel doors wheels clean
+.PHONY: help run test bench benchjson peers agree lint format asan ubsan debug wheel doors wheels planned clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -106,6 +106,12 @@ debug: $(VENV)/.test  ## build in place with bounds checks and asserts, -O1 -g
 
 wheels: $(BIN)/python  ## a wheel for every Python at hand, each tested where there is no compiler
 	bash .ci/wheels
+
+planned: $(BIN)/python  ## the wheels that the workflows would build, by cibuildwheel's reading of pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'cibuildwheel>=3.1' 'validate-pyproject[all]'
+	$(BIN)/validate-pyproject pyproject.toml
+	for of in linux:x86_64 linux:aarch64 macos:x86_64 macos:arm64 windows:AMD64; do \
+	  $(BIN)/cibuildwheel --print-build-identifiers --platform $${of%:*} --archs $${of#*:} || exit 1; done
 
 wheel: $(BIN)/python  ## sdist and wheel into dist/
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check build

@@ -136,7 +136,9 @@ def test_any_length_any_layout(level):
 @pytest.mark.parametrize("q_max", [1, 50, float("inf")])
 def test_bounds_however_far(largest, q_max):
     quoter = Quoter(Affine(1.5, 1e-3, q_max=q_max), limits=Limits(max_position=largest))
-    around = np.array([x * np.float64(s) for x in (0, 1, 18, largest) for s in (1, -1, 1 + 2**-52, 1 - 2**-53)])
+    around = np.array(
+        [x * np.float64(s) for x in (0, 1, 18, largest) for s in (1, -1, 1 + 2**-52, 1 - 2**-53)]
+    )
     for target in (0.0, 2.0, -1e17, 1e300):
         agree(quoter, np.full(len(around), 100.25), around, target=target)
 

@@ -194,15 +194,37 @@ static inline void mm_cell_meet(mm_cell *a, const mm_cell *b, double weight) {
     a->take = b->take;
 }
 
+/* ---- reading ----
+ * `live`: other threads may be writing to the block meanwhile, see mm_live_policy. Then what changes in it is
+ * read as atomic words; nothing else is different. */
+
+MM_INLINE double mm_policy_number(const double *at, int live) {
+  return live ? mm_load_double(at) : *at;
+}
+
+MM_INLINE mm_cell mm_policy_cell(const mm_cell *at, int live) {
+  mm_cell cell = {{0, 0}, {0, 0}, 0, 0};
+  if (!live)
+    return *at;
+  for (int side = 0; side < 2; ++side) {
+    cell.depth[side] = mm_load_double(&at->depth[side]);
+    cell.size[side] = mm_load_int32(&at->size[side]);
+  }
+  cell.take = mm_load_int32(&at->take);
+  return cell;
+}
+
 /* The cell of one row at `q` within +-q_max. A neighbour of weight zero is not read, so an absent
  * one does not spread. */
-MM_INLINE mm_cell mm_row_at(const mm_policy *policy, const mm_cell *row, double q) {
+MM_INLINE mm_cell mm_row_at(const mm_policy *policy, const mm_cell *row, double q, int live) {
   const double at = (q + policy->q_max) / policy->q_step; /* exact for whole lots on the lattice */
   const int32_t i = (int32_t)at;
   const double weight = at - (double)i;
-  mm_cell cell = row[i];
-  if (weight > 0.0 && i + 1 < policy->n_q)
-    mm_cell_meet(&cell, &row[i + 1], weight);
+  mm_cell cell = mm_policy_cell(&row[i], live);
+  if (weight > 0.0 && i + 1 < policy->n_q) {
+    const mm_cell next = mm_policy_cell(&row[i + 1], live);
+    mm_cell_meet(&cell, &next, weight);
+  }
   return cell;
 }
 
@@ -219,25 +241,26 @@ static inline int32_t mm_knot_below(const double *knots, int32_t n, double tau) 
   return low;
 }
 
+/* Blocks with knots are never written to once they are published. */
 static inline mm_cell mm_knots_at(const mm_policy *policy, const mm_cell *rows, double q, double tau) {
   const double *knots = mm_policy_knots(policy);
   const int32_t j = mm_knot_below(knots, policy->n_knots, tau);
   const mm_cell *row = rows + (size_t)j * (size_t)policy->n_q;
-  mm_cell cell = mm_row_at(policy, row, q);
+  mm_cell cell = mm_row_at(policy, row, q, 0);
   if (tau > knots[j]) {
-    const mm_cell above = mm_row_at(policy, row + policy->n_q, q);
+    const mm_cell above = mm_row_at(policy, row + policy->n_q, q, 0);
     mm_cell_meet(&cell, &above, (tau - knots[j]) / (knots[j + 1] - knots[j]));
   }
   return cell;
 }
 
 /* Both sides at `q` within +-q_max and a time and state that were found readable. */
-MM_INLINE mm_cell mm_table_at(const mm_policy *policy, double q, double tau, int64_t state) {
+MM_INLINE mm_cell mm_table_at(const mm_policy *policy, double q, double tau, int64_t state, int live) {
   const size_t n_q = (size_t)policy->n_q, n_rows = (size_t)policy->n_rows;
   const mm_cell *rows = mm_policy_cells(policy) + (size_t)state * n_rows * n_q;
   const int32_t last = policy->n_knots - 1;
   if (last < 0 || tau > mm_policy_knots(policy)[last]) /* only the stationary row stands beyond the knots */
-    return mm_row_at(policy, rows + (n_rows - 1) * n_q, q);
+    return mm_row_at(policy, rows + (n_rows - 1) * n_q, q, live);
   return mm_knots_at(policy, rows, q, tau);
 }
 
@@ -246,14 +269,14 @@ typedef struct mm_line {
   double base[2], slope[2];
 } mm_line;
 
-MM_INLINE mm_line mm_line_at(const mm_policy *policy, double tau) {
+MM_INLINE mm_line mm_line_at(const mm_policy *policy, double tau, int live) {
   mm_line line;
   for (int side = 0; side < 2; ++side) {
-    line.base[side] = policy->base[side];
-    line.slope[side] = policy->slope[side];
+    line.base[side] = mm_policy_number(&policy->base[side], live);
+    line.slope[side] = mm_policy_number(&policy->slope[side], live);
     if (!(policy->flags & MM_STATIONARY)) { /* where set, the rates are zero, and tau may be infinite */
-      line.base[side] += policy->base_rate[side] * tau;
-      line.slope[side] += policy->slope_rate[side] * tau;
+      line.base[side] += mm_policy_number(&policy->base_rate[side], live) * tau;
+      line.slope[side] += mm_policy_number(&policy->slope_rate[side], live) * tau;
     }
   }
   return line;
@@ -264,8 +287,8 @@ MM_INLINE double mm_line_depth(const mm_line *line, int side, double q) {
   return side == MM_BID ? line->base[side] + lean : line->base[side] - lean;
 }
 
-MM_INLINE mm_cell mm_affine_at(const mm_policy *policy, double q, double tau) {
-  const mm_line line = mm_line_at(policy, tau);
+MM_INLINE mm_cell mm_affine_at(const mm_policy *policy, double q, double tau, int live) {
+  const mm_line line = mm_line_at(policy, tau, live);
   mm_cell cell;
   cell.depth[MM_BID] = mm_line_depth(&line, MM_BID, q);
   cell.depth[MM_ASK] = mm_line_depth(&line, MM_ASK, q);
@@ -274,8 +297,9 @@ MM_INLINE mm_cell mm_affine_at(const mm_policy *policy, double q, double tau) {
   return cell;
 }
 
-MM_INLINE mm_cell mm_shape_at(const mm_policy *policy, double q, double tau, int64_t state) {
-  return policy->kind == MM_AFFINE ? mm_affine_at(policy, q, tau) : mm_table_at(policy, q, tau, state);
+MM_INLINE mm_cell mm_shape_at(const mm_policy *policy, double q, double tau, int64_t state, int live) {
+  return policy->kind == MM_AFFINE ? mm_affine_at(policy, q, tau, live)
+                                   : mm_table_at(policy, q, tau, state, live);
 }
 
 /* Can the policy be read there? One test for the usual case; mm_unreadable says why not. */
@@ -304,17 +328,17 @@ MM_COLD uint32_t mm_unreadable(const mm_policy *policy, double q, double tau, in
 
 /* What the policy says at `inventory`, before its bounds are applied. Beyond +-q_max it is read at
  * the bound. With `shrink`, a side that no full order fits is read where one still does. */
-MM_INLINE mm_cell mm_cell_at(const mm_policy *policy, double inventory, double tau, int64_t state,
-                             int shrink) {
+MM_INLINE mm_cell mm_cell_at(const mm_policy *policy, double inventory, double tau, int64_t state, int shrink,
+                             int live) {
   const double q_max = policy->q_max;
   double q = inventory > q_max ? q_max : inventory;
   q = q < -q_max ? -q_max : q;
-  mm_cell cell = mm_shape_at(policy, q, tau, state);
+  mm_cell cell = mm_shape_at(policy, q, tau, state, live);
   if (MM_UNLIKELY(shrink)) {
     const double full = q_max - policy->order_size;
     if (q > full || q < -full) {
       const int side = q > full ? MM_BID : MM_ASK;
-      const mm_cell other = mm_shape_at(policy, side == MM_BID ? full : -full, tau, state);
+      const mm_cell other = mm_shape_at(policy, side == MM_BID ? full : -full, tau, state, live);
       cell.depth[side] = other.depth[side];
       cell.size[side] = other.size[side];
     }
@@ -354,7 +378,7 @@ static inline uint32_t mm_depths(const mm_policy *policy, double inventory, doub
     out->take = out->reserved = 0;
     return mm_unreadable(policy, inventory, time_left, state);
   }
-  *out = mm_cell_at(policy, inventory, time_left, state, 0);
+  *out = mm_cell_at(policy, inventory, time_left, state, 0, 0);
   if (!mm_fitted(out->size[MM_BID], policy->q_max - inventory, 0, MM_WHY_POLICY_BID, &why))
     mm_cell_absent(out, MM_BID);
   if (!mm_fitted(out->size[MM_ASK], policy->q_max + inventory, 0, MM_WHY_POLICY_ASK, &why))

@@ -200,7 +200,7 @@ static inline void mm_price_rows(mm_cpu cpu, const mm_policy *policy, const mm_r
                       mm_column_int64(&touch[1], 0) != MM_NO_ASK;
   mm_price_block b;
   memset(&b, 0, sizeof b);
-  b.line = mm_line_at(policy, mm_column_double(&columns[MM_COLUMN_TIME_LEFT], 0));
+  b.line = mm_line_at(policy, mm_column_double(&columns[MM_COLUMN_TIME_LEFT], 0), 0);
   b.scale = rules->volatility_scale;
   b.shift = mm_column_double(&columns[MM_COLUMN_SHIFT], 0);
   b.target = mm_column_double(&columns[MM_COLUMN_TARGET], 0);

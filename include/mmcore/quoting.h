@@ -196,7 +196,6 @@ MM_COLD void mm_quote_refuse(const mm_policy *policy, const mm_rules *rules, dou
   q->price[MM_BID] = MM_NO_BID;
   q->price[MM_ASK] = MM_NO_ASK;
   q->size[MM_BID] = q->size[MM_ASK] = q->take = 0;
-  q->version = policy->version;
   q->why = why;
   q->reserved = 0;
 }
@@ -206,24 +205,25 @@ static inline void mm_trace_prices(mm_trace *trace, int stage, int64_t bid, int6
   trace->price[stage][MM_ASK] = ask;
 }
 
-/* The body of mm_quote_make; `trace` may be NULL. Straight through when all is as usual: what is
- * rare stands in functions of its own, and each clamp is a conditional move. */
+/* The body of mm_quote_make; `trace` may be NULL; `live` as in policy.h. Straight through when all is as
+ * usual: what is rare stands in functions of its own, and each clamp is a conditional move. */
 MM_INLINE void mm_quote_traced(const mm_policy *policy, const mm_rules *rules, double reference,
                                double inventory, int64_t touch_bid, int64_t touch_ask, double shift,
                                double target, double time_left, int64_t state, double age, mm_quote *q,
-                               mm_trace *trace) {
+                               mm_trace *trace, int live) {
   const double at = inventory - target, centre = reference + shift;
   /* Differences with themselves: 0, or NaN for what is not finite. */
   const int sane = ((centre - centre) + (at - at) == 0.0) & (touch_bid <= touch_ask) &
                    (touch_bid < MM_TICK_LIMIT) & (touch_ask > -MM_TICK_LIMIT) & !rules->halted &
                    !mm_older(age, rules->halt_after);
+  q->version = live ? mm_load_uint64(&policy->version) : policy->version;
   if (MM_UNLIKELY(!sane || !mm_readable(policy, at, time_left, state))) {
     mm_quote_refuse(policy, rules, reference, inventory, touch_bid, touch_ask, shift, target, time_left,
                     state, age, q);
     return;
   }
   const int shrink = rules->shrink;
-  const mm_cell cell = mm_cell_at(policy, at, time_left, state, shrink);
+  const mm_cell cell = mm_cell_at(policy, at, time_left, state, shrink, live);
   uint32_t why = 0;
 
   /* sizes: the policy's bound on inventory - target, then the limit on the true inventory */
@@ -296,7 +296,6 @@ MM_INLINE void mm_quote_traced(const mm_policy *policy, const mm_rules *rules, d
   q->size[MM_BID] = bid_size;
   q->size[MM_ASK] = ask_size;
   q->take = take;
-  q->version = policy->version;
   q->reserved = 0;
   const int64_t obliged = rules->max_spread | rules->min_size;
   if (MM_UNLIKELY(obliged))
@@ -321,7 +320,7 @@ static inline void mm_quote_make(const mm_policy *policy, const mm_rules *rules,
                                  double inventory, int64_t touch_bid, int64_t touch_ask, double shift,
                                  double target, double time_left, int64_t state, double age, mm_quote *out) {
   mm_quote_traced(policy, rules, reference, inventory, touch_bid, touch_ask, shift, target, time_left, state,
-                  age, out, NULL);
+                  age, out, NULL, 0);
 }
 
 /* mm_quote_make that also leaves a trace. A trace that begins as all bits 1 (targets NaN, sizes -1)
@@ -331,7 +330,7 @@ MM_COLD void mm_quote_explain(const mm_policy *policy, const mm_rules *rules, do
                               double target, double time_left, int64_t state, double age, mm_quote *out,
                               mm_trace *trace) {
   mm_quote_traced(policy, rules, reference, inventory, touch_bid, touch_ask, shift, target, time_left, state,
-                  age, out, trace);
+                  age, out, trace, 0);
 }
 
 /* One argument of many rows: `stride` bytes from one to the next, 0 where it is the same in all. */

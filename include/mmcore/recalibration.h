@@ -29,10 +29,6 @@
 #include "policy.h"
 #include "quoting.h"
 
-#if defined(_MSC_VER) && !defined(__clang__)
-#include <intrin.h>
-#endif
-
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -461,6 +457,12 @@ static inline int mm_row_of(const mm_parameters *p, const mm_lattice *lattice, d
   return status;
 }
 
+/* One side of a cell that other threads may be reading. */
+MM_INLINE void mm_put_side(mm_cell *cell, int side, double depth, int32_t size) {
+  mm_store_double(&cell->depth[side], depth);
+  mm_store_int32(&cell->size[side], size);
+}
+
 /* Compile `p` into `block`, which stays as it was unless MM_OK is returned. `work`: for a table
  * MM_RECALIBRATION_WORK(nodes) doubles, else it may be NULL. `wrong` names the parameter refused.
  *
@@ -484,12 +486,14 @@ static inline int mm_recalibrate(mm_policy *block, const mm_parameters *p, mm_re
     status = mm_affine_of(p, &form, wrong);
     if (status != MM_OK)
       return status;
-    memcpy(block->base, form.base, sizeof form.base);
-    memcpy(block->base_rate, form.base_rate, sizeof form.base_rate);
-    memcpy(block->slope, form.slope, sizeof form.slope);
-    memcpy(block->slope_rate, form.slope_rate, sizeof form.slope_rate);
+    for (int side = 0; side < 2; ++side) {
+      mm_store_double(&block->base[side], form.base[side]);
+      mm_store_double(&block->base_rate[side], form.base_rate[side]);
+      mm_store_double(&block->slope[side], form.slope[side]);
+      mm_store_double(&block->slope_rate[side], form.slope_rate[side]);
+    }
     block->checksum = 0;
-    block->version = version;
+    mm_store_uint64(&block->version, version);
     return MM_OK;
   }
   const int64_t n = block->n_q;
@@ -516,42 +520,36 @@ static inline int mm_recalibrate(mm_policy *block, const mm_parameters *p, mm_re
   mm_cell *cell = (mm_cell *)((char *)block + block->cells_at);
   const int32_t size = (int32_t)p->order_size;
   const double bid = sides.depth[MM_BID], ask = sides.depth[MM_ASK];
-  memset(&cell[0], 0, sizeof cell[0]), memset(&cell[n - 1], 0, sizeof cell[0]);
+  mm_cell none;
+  mm_cell_absent(&none, MM_BID), mm_cell_absent(&none, MM_ASK);
+  mm_put_side(&cell[0], MM_ASK, none.depth[MM_ASK], 0);
   for (int64_t i = 0; i < n - 1; ++i) {
-    cell[i].depth[MM_BID] = bid - x[i];
-    cell[i].size[MM_BID] = size;
-    cell[i + 1].depth[MM_ASK] = ask + x[i];
-    cell[i + 1].size[MM_ASK] = size;
+    mm_put_side(&cell[i], MM_BID, bid - x[i], size);
+    mm_put_side(&cell[i + 1], MM_ASK, ask + x[i], size);
   }
-  mm_cell_absent(&cell[0], MM_ASK);
-  mm_cell_absent(&cell[n - 1], MM_BID);
+  mm_put_side(&cell[n - 1], MM_BID, none.depth[MM_BID], 0);
   block->checksum = 0;
   block->error = 0;
-  block->version = version;
+  mm_store_uint64(&block->version, version);
   *state = found;
   *wrong = NULL;
   return MM_OK;
 }
 
-/* Loads and stores that order memory, also where C11 atomics are not valid (C++, Visual C). */
 #if defined(_MSC_VER) && !defined(__clang__)
-static inline uint64_t mm_load_acquire(const uint64_t *at) {
-  return (uint64_t)_InterlockedOr64((volatile __int64 *)at, 0);
+static inline mm_policy *mm_load_block(mm_policy *const *at) {
+  return (mm_policy *)_InterlockedCompareExchangePointer((void *volatile *)at, NULL, NULL);
 }
-static inline void mm_store_release(uint64_t *at, uint64_t value) {
-  _InterlockedExchange64((volatile __int64 *)at, (__int64)value);
+static inline void mm_store_block(mm_policy **at, mm_policy *block) {
+  _InterlockedExchangePointer((void *volatile *)at, block);
 }
-#define MM_FENCE_ACQUIRE() ((void)0) /* the interlocked operations are full barriers */
-#define MM_FENCE_RELEASE() ((void)0)
 #else
-static inline uint64_t mm_load_acquire(const uint64_t *at) {
+static inline mm_policy *mm_load_block(mm_policy *const *at) {
   return __atomic_load_n(at, __ATOMIC_ACQUIRE);
 }
-static inline void mm_store_release(uint64_t *at, uint64_t value) {
-  __atomic_store_n(at, value, __ATOMIC_RELEASE);
+static inline void mm_store_block(mm_policy **at, mm_policy *block) {
+  __atomic_store_n(at, block, __ATOMIC_RELEASE);
 }
-#define MM_FENCE_ACQUIRE() __atomic_thread_fence(__ATOMIC_ACQUIRE)
-#define MM_FENCE_RELEASE() __atomic_thread_fence(__ATOMIC_RELEASE)
 #endif
 
 /* A policy that one thread recalibrates while others quote from it.
@@ -560,7 +558,9 @@ static inline void mm_store_release(uint64_t *at, uint64_t value) {
  * reader takes the block in force and asks afterwards whether it was written to meanwhile, which
  * needs two recalibrations during one quote: then it reads again. So the writer never waits, and
  * what a reader returns comes from one policy. What decides which memory is read (shape, sizes) never
- * changes in a block, so even a read that is thrown away stays within it.
+ * changes in a block, so even a read that is thrown away stays within it. What does change, writer and
+ * readers take as atomic words, so that nothing here is a data race (H.-J. Boehm, "Can seqlocks get along
+ * with programming language memory models?", 2012): the two fences order the words against `begun`.
  *
  * To begin, both blocks are those of `memory`, or another policy of the same bounds that shall be quoted
  * until the first recalibration. */
@@ -586,7 +586,7 @@ static inline int mm_live_set(mm_live_policy *live, const mm_parameters *p, cons
     mm_store_release(&live->begun, now);
     return status;
   }
-  live->block[next & 1] = spare;
+  mm_store_block(&live->block[next & 1], spare);
   mm_store_release(&live->published, next);
   live->parameters = *p;
   live->state = state;
@@ -604,14 +604,15 @@ static inline void mm_live_publish(mm_live_policy *live, mm_policy *block) {
   const uint64_t next = live->published + 1;
   mm_store_release(&live->begun, next);
   MM_FENCE_RELEASE();
-  live->block[next & 1] = block;
+  mm_store_block(&live->block[next & 1], block);
   mm_store_release(&live->published, next);
 }
 
-/* The block in force, and a ticket that says later whether what was read of it is whole. */
+/* The block in force, and a ticket that says later whether what was read of it is whole. While the writer
+ * runs it is to be read with `live` (policy.h). */
 static inline const mm_policy *mm_live_read(const mm_live_policy *live, uint64_t *ticket) {
   *ticket = mm_load_acquire(&live->published);
-  return live->block[*ticket & 1];
+  return mm_load_block(&live->block[*ticket & 1]);
 }
 
 static inline int mm_live_whole(const mm_live_policy *live, uint64_t ticket) {
@@ -626,8 +627,8 @@ static inline void mm_live_quote(const mm_live_policy *live, const mm_rules *rul
   uint64_t ticket;
   do {
     const mm_policy *policy = mm_live_read(live, &ticket);
-    mm_quote_make(policy, rules, reference, inventory, touch_bid, touch_ask, shift, target, time_left, state,
-                  age, out);
+    mm_quote_traced(policy, rules, reference, inventory, touch_bid, touch_ask, shift, target, time_left,
+                    state, age, out, NULL, 1);
   } while (MM_UNLIKELY(!mm_live_whole(live, ticket)));
 }
 

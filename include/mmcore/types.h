@@ -10,6 +10,10 @@
 
 #include <stdint.h>
 
+#if defined(_MSC_VER) && !defined(__clang__)
+#include <intrin.h>
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -56,6 +60,49 @@ typedef struct mm_i128 {
   uint64_t lo;
   int64_t hi;
 } mm_i128;
+
+/* ---- words that one thread writes while others read ----
+ * mm_load_double and its like are relaxed: a value is whole, and nothing is said about the order of two; the
+ * others order memory. Also where the atomics of C11 are not valid (C++, Visual C). */
+
+#if defined(_MSC_VER) && !defined(__clang__)
+static inline uint64_t mm_load_acquire(const uint64_t *at) {
+  return (uint64_t)_InterlockedOr64((volatile __int64 *)at, 0);
+}
+static inline void mm_store_release(uint64_t *at, uint64_t value) {
+  _InterlockedExchange64((volatile __int64 *)at, (__int64)value);
+}
+#define MM_FENCE_ACQUIRE() ((void)0) /* the interlocked operations are full barriers */
+#define MM_FENCE_RELEASE() ((void)0)
+#define MM_WORD(type, name)                                                                                  \
+  MM_INLINE type mm_load_##name(const type *at) {                                                            \
+    return *(const volatile type *)at;                                                                       \
+  }                                                                                                          \
+  MM_INLINE void mm_store_##name(type *at, type value) {                                                     \
+    *(volatile type *)at = value;                                                                            \
+  }
+#else
+static inline uint64_t mm_load_acquire(const uint64_t *at) {
+  return __atomic_load_n(at, __ATOMIC_ACQUIRE);
+}
+static inline void mm_store_release(uint64_t *at, uint64_t value) {
+  __atomic_store_n(at, value, __ATOMIC_RELEASE);
+}
+#define MM_FENCE_ACQUIRE() __atomic_thread_fence(__ATOMIC_ACQUIRE)
+#define MM_FENCE_RELEASE() __atomic_thread_fence(__ATOMIC_RELEASE)
+#define MM_WORD(type, name)                                                                                  \
+  MM_INLINE type mm_load_##name(const type *at) {                                                            \
+    type value;                                                                                              \
+    __atomic_load(at, &value, __ATOMIC_RELAXED);                                                             \
+    return value;                                                                                            \
+  }                                                                                                          \
+  MM_INLINE void mm_store_##name(type *at, type value) {                                                     \
+    __atomic_store(at, &value, __ATOMIC_RELAXED);                                                            \
+  }
+#endif
+MM_WORD(double, double)
+MM_WORD(int32_t, int32)
+MM_WORD(uint64_t, uint64)
 
 /* ---- checksums of blocks of bytes ---- */
 

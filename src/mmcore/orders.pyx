@@ -492,6 +492,10 @@ class OpenOrder(namedtuple("OpenOrder", "order_id side price size filled level p
         What is awaited: "new", "amend", "cancel"; empty when all is confirmed.
     new_price, new_size : int or None
         What an amend in flight asks for.
+
+    Notes
+    -----
+    Thread-safety: immutable.
     """
 
     __slots__ = ()
@@ -533,7 +537,8 @@ cdef class Orders:
 
     Notes
     -----
-    Thread-safety: one writer.
+    Thread-safety: one writer; properties may be read from any thread that holds the GIL, each whole. A sequence
+    of calls is not: guard it with a lock of yours.
 
     Examples
     --------

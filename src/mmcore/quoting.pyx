@@ -637,6 +637,10 @@ cdef class Affine(Policy):
     InvalidArgument
         Names the argument, the value and what is allowed.
 
+    Notes
+    -----
+    Thread-safety: immutable; share it freely.
+
     Examples
     --------
     >>> Affine(base=(1.5, 1.25), slope=0.125, q_max=10).depths(-2)
@@ -775,6 +779,10 @@ cdef class Table(Policy):
     ------
     InvalidArgument
         Names the argument, the value and what is allowed.
+
+    Notes
+    -----
+    Thread-safety: immutable; share it freely.
 
     Examples
     --------
@@ -1516,6 +1524,10 @@ class Explanation:
         Contribution by stage; stages that were not reached are missing.
     reasons : tuple of str
         The bits of ``quote.why`` in words.
+
+    Notes
+    -----
+    Thread-safety: immutable.
 
     Examples
     --------

@@ -465,7 +465,7 @@ def numba_quotes():
             out[i, 4], out[i, 5], version[i] = q.take, q.why, q.version
 
     def door(quoter, market):
-        columns = [np.ascontiguousarray(column) for column in spread(market)]
+        columns = [np.array(column) for column in spread(market)]  # of one type: compiled once
         found, version = np.zeros((len(columns[0]), 6), np.int64), np.zeros(len(columns[0]), np.uint64)
         loop(policy_block(quoter), rules_of(quoter), *columns, found, version)
         out = np.zeros(len(found), QUOTE)
