@@ -118,7 +118,7 @@ def test_one_writer_of_orders_and_many_who_look():
 
     def write():
         try:
-            for now in range(3000):
+            for now in range(20_000):
                 for action in orders.target((100 + now % 7, 110 + now % 5, 2, 2), now=now * 1000):
                     kind = "canceled" if action.kind == mm.ActionKind.CANCEL else "fill"
                     named = {"filled": action.size} if kind == "fill" else {}
