@@ -537,8 +537,8 @@ cdef class Orders:
 
     Notes
     -----
-    Thread-safety: one writer; properties may be read from any thread that holds the GIL, each whole. A sequence
-    of calls is not: guard it with a lock of yours.
+    Thread-safety: one writer; properties may be read from any thread that holds the GIL, each whole. A
+    sequence of calls is not: guard it with a lock of yours.
 
     Examples
     --------
