@@ -69,7 +69,7 @@ build/peers/%/.done:
 agree: $(VENV)/.test build/peers/programs/.done  ## random dynamic programs, solved by us and by four other packages
 	$(BIN)/python -m bench.agree
 
-doors: $(VENV)/.test  ## ten million quotes, fills and events through every door: the same bits (ten minutes)
+doors: $(VENV)/.test  ## ten million quotes, fills and events through every door: the same bits (half an hour)
 	MMCORE_DOORS=10000000 $(BIN)/python -m pytest -q tests/native/test_same_bits.py
 
 lint: $(VENV)/.lint  ## ruff, mypy --strict, stubtest, cython-lint, clang-format

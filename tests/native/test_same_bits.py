@@ -444,11 +444,18 @@ def outside(tmp_path_factory):
 
 
 def numba_quotes():
-    """A loop in numba's ``@njit``; none without numba."""
+    """Loops in numba's ``@njit``, over the kernels and over their twins; none without numba."""
     try:
-        from mmcore.numba import policy_block, quote, rules_of
+        from mmcore.numba import policy_block, pure, quote, rules_of
     except mm.errors.MissingExtra:
         return {}
+    return {
+        "numba": Door(numba_loop(policy_block, rules_of, quote)),
+        "numba, pure": Door(numba_loop(pure.policy_of, pure.rules_of, pure.quote)),
+    }
+
+
+def numba_loop(policy_of, rules_of, quote):
     import numba
 
     @numba.njit
@@ -467,14 +474,14 @@ def numba_quotes():
     def door(quoter, market):
         columns = [np.array(column) for column in spread(market)]  # of one type: compiled once
         found, version = np.zeros((len(columns[0]), 6), np.int64), np.zeros(len(columns[0]), np.uint64)
-        loop(policy_block(quoter), rules_of(quoter), *columns, found, version)
+        loop(policy_of(quoter), rules_of(quoter), *columns, found, version)
         out = np.zeros(len(found), QUOTE)
         out["version"] = version
         for i, name in enumerate(("bid", "ask", "bid_size", "ask_size", "take", "why")):
             out[name] = found[:, i]
         return out
 
-    return {"numba": Door(door)}
+    return door
 
 
 @pytest.fixture(scope="module")
