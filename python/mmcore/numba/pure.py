@@ -82,7 +82,7 @@ class PolicyTuple(NamedTuple):
     q_step: float
     knots: NDArray[np.float64]
     cells: NDArray[np.float64]
-    version: int
+    version: np.uint64
 
 
 class RulesTuple(NamedTuple):
@@ -134,7 +134,7 @@ def policy_of(policy: Policy | Quoter) -> PolicyTuple:
         float(header["q_step"]),
         knots.copy(),
         np.column_stack((cells["depth"], cells["size"], cells["take"])),
-        int(header["version"]),
+        header["version"],  # an np.uint64: a Python int has the type of its size
     )
 
 
