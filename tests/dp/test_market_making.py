@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import mmcore as mm
 from mmcore.dp import MarketMakingProblem, Offers, Regime
-from mmcore.errors import CapacityError, InvalidArgument, OutOfBounds
+from mmcore.errors import CapacityError, InvalidArgument
 
 BOX = {"q_max": 4, "dt": 0.1}
 QUOTED = Regime(Offers([1.0], [0.5]), running_penalty=0.1)
@@ -647,14 +647,9 @@ def test_iterations_of_a_discounted_problem_run_out_honestly(limit):
     assert (fine.lower <= rough.upper).all()
 
 
-def test_penalties_out_of_range_are_named():
+@pytest.mark.parametrize("name", ["terminal_penalty", "taker_fee", "maker_fee"])
+def test_penalties_out_of_range_are_named(name):
     with pytest.raises(
-        InvalidArgument, match="terminal_penalty must be such that the penalty of 4 lots is finite"
+        InvalidArgument, match=f"{name} must be .* of a size from 1e-60 to 1e\\+60, got 1e\\+308"
     ):
-        MarketMakingProblem(regime(1), horizon=5.0, terminal_penalty=1e308, **BOX)
-    with pytest.raises(
-        InvalidArgument, match="taker_fee must be such that liquidating 4 lots costs a finite"
-    ):
-        MarketMakingProblem(regime(1), horizon=5.0, liquidate=True, taker_fee=1e308, **BOX)
-    with pytest.raises(OutOfBounds, match="leave the range of numbers"):
-        MarketMakingProblem(regime(1), discount_rate=1.0, maker_fee=-1e308, **BOX).solve()
+        MarketMakingProblem(regime(1), horizon=5.0, **{**BOX, name: 1e308})

@@ -262,22 +262,9 @@ class MarketMakingProblem:
                     allowed="such that market orders cost something",
                 )
             cross = costs
-        with np.errstate(over="ignore"):
-            terminal = np.zeros((count, n)) - self.terminal_penalty * q * q
-            if not np.isfinite(terminal).all():
-                raise InvalidArgument(
-                    argument="terminal_penalty",
-                    value=self.terminal_penalty,
-                    allowed=f"such that the penalty of {self.q_max} lots is finite",
-                )
-            if self.liquidate:
-                terminal = terminal - np.abs(q) / size * costs[:, None]
-        if not np.isfinite(terminal).all():
-            raise InvalidArgument(
-                argument="taker_fee",
-                value=self.taker_fee,
-                allowed=f"such that liquidating {self.q_max} lots costs a finite amount",
-            )
+        terminal = np.zeros((count, n)) - self.terminal_penalty * q * q
+        if self.liquidate:
+            terminal = terminal - np.abs(q) / size * costs[:, None]
         return {
             "regimes": Regimes(chains, change, exclusive=exclusive, cross=cross),
             "change": np.eye(1) if change is None else change,
