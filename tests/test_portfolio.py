@@ -600,3 +600,21 @@ def test_what_nothing_speaks_for_is_not_held():
     assert (mm.target_inventories(np.ones((2, 2)), [0, 0], 1, limits=5).weights == 0.0).all()
     p = mm.mean_variance(nothing, [0, 0], budget=None, lower=[1, -2], upper=[3, -1])
     assert p.weights == pytest.approx([1.0, -1.0])
+
+
+def test_what_the_caller_does_to_his_arrays_later_changes_nothing():
+    covariance, returns = np.diag([1.0, 2.0, 4.0]), np.array([0.1, 0.2, 0.3])
+    holdings, cost = np.array([0.2, 0.3, 0.5]), np.full(3, 0.01)
+    for limits in ({}, {"lower": 0.0}, {"lower": 0.0, "holdings": holdings, "cost": cost}):
+        problem = mm.portfolio.MeanVariance(covariance, **limits)
+        found = problem.solve(returns)
+        frontier = mm.efficient_frontier(covariance, returns)
+        before = found.variance, found.expected_return, found.cost, frontier.risks.tolist()
+        arrays = (covariance, returns, holdings, cost)
+        kept = [array.copy() for array in arrays]
+        for array in arrays:
+            array *= 3
+        assert (found.variance, found.expected_return, found.cost, frontier.risks.tolist()) == before
+        assert problem.solve(kept[1]).weights.tolist() == found.weights.tolist()
+        for array, values in zip(arrays, kept, strict=True):
+            array[:] = values

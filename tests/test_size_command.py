@@ -42,6 +42,8 @@ def test_order_quantities():
         ("normal:120,10", Demand.normal(120, 10)),
         ("poisson:120", Demand.poisson(120)),
         ("gamma:2,3", Demand.gamma(2, 3)),
+        ("lognormal:0.1,0.05", Demand.lognormal(0.1, 0.05)),  # no whole units
+        ("lognormal:1e7,1e5", Demand.lognormal(1e7, 1e5)),
     ],
 )
 def test_newsvendors(text, demand):
@@ -223,6 +225,39 @@ def test_a_file_that_is_no_table_of_returns_is_refused_by_line(tmp_path, text, w
     ran = size("mean-variance", path)
     assert ran.exit_code == 2
     assert f"error: {path}, {words}" in ran.stderr
+
+
+@pytest.mark.parametrize("name", ["idx", "t", "#", "Unnamed: 0"])
+@pytest.mark.parametrize("numbers", [range(6), range(10, 0, -2), range(-6, 30, 7)])
+def test_a_first_column_that_counts_is_no_asset(tmp_path, name, numbers):
+    rows = ["0.01,0.02,-0.01", "0.02,-0.01,0.03", "-0.02,0.01,0.01", "0.01,0.01,0.02", "0.0,0.02,0.01"]
+    path = tmp_path / "returns.csv"
+    table = [f"{i},{row}" for i, row in zip(numbers, rows, strict=False)]
+    path.write_text("\n".join([f"{name},AAA,BBB,CCC", *table]))
+    assert list(told("mean-variance", path)["weights"]) == ["AAA", "BBB", "CCC"]
+    if min(numbers) >= 0:  # one step of another length, and they are returns
+        other = table[-1].replace(str(numbers[4]), "0.5", 1)
+        path.write_text("\n".join([f"{name},AAA,BBB,CCC", *table[:-1], other]))
+        assert name in told("mean-variance", path)["weights"]
+
+
+def test_bounds_may_be_infinite(tmp_path):
+    rows = [f"{a:.4f},{b:.4f}" for a, b in np.random.default_rng(0).normal(0.01, 0.1, (50, 2))]
+    path = tmp_path / "returns.csv"
+    path.write_text("\n".join(["AAA,BBB", *rows]))
+    table = np.array([row.split(",") for row in rows], dtype=float)
+    free = mm.mean_variance(np.cov(table, rowvar=False), table.mean(axis=0), 0.1)
+    found = told("mean-variance", path, "--risk-aversion", 0.1, "--lower=-inf", "--upper", "inf")
+    assert list(found["weights"].values()) == pytest.approx(free.weights, rel=1e-9)
+    assert max(free.weights) > 1
+    assert "must be a number, inf or -inf" in size("mean-variance", path, "--upper", "nan").stderr
+
+
+@pytest.mark.parametrize("name", ["picture.txt", "picture", "picture.html"])
+def test_a_picture_of_no_known_kind_is_refused_at_once(tmp_path, name):
+    ran = size("eoq", "--demand", 1, "--order-cost", 1, "--holding-cost", 1, "--plot", tmp_path / name)
+    assert ran.exit_code == 2
+    assert "--plot must be a name that ends in .png, .pdf or .svg" in ran.stderr
 
 
 @pytest.mark.parametrize("name", ["date", "", "Date", "time"])

@@ -61,6 +61,8 @@ class Parameter:
         Value when omitted; :data:`REQUIRED` when there is none. ``None`` makes it optional.
     low, high : float
         Bounds; ``open_low`` and ``open_high`` exclude them.
+    finite : bool
+        Whether infinities are refused.
     unit : str
         Unit in plain text, ``""`` for pure numbers.
     doc : str
@@ -91,6 +93,7 @@ class Parameter:
     high: float = math.inf
     open_low: bool = False
     open_high: bool = False
+    finite: bool = True
     unit: str = ""
     doc: str = ""
     pair: bool = False
@@ -112,7 +115,13 @@ class Parameter:
             return "true or false"
         if self.type is str:
             return self.form
-        noun = "an integer" if self.type is int else "a finite number"
+        noun = (
+            "an integer"
+            if self.type is int
+            else "a finite number"
+            if self.finite
+            else "a number, inf or -inf"
+        )
         bounds = []
         form = ".0f" if self.type is int else "g"
         if self.low != -math.inf:
@@ -166,7 +175,7 @@ class Parameter:
             number = float(value)
         except (TypeError, ValueError, OverflowError):
             raise self._refuse(given) from None
-        if not math.isfinite(number):
+        if math.isnan(number) or (self.finite and math.isinf(number)):
             raise self._refuse(given)
         if self.type is int:
             if number != int(number):

@@ -163,3 +163,12 @@ def test_a_law_without_a_mean_is_refused(demand, words):
 def test_a_tail_that_cannot_be_counted_is_refused(demand):
     with pytest.raises(CapacityError, match="of mean demand, of which 1e-7 may be left out"):
         optimal_s_S(1, 9, 64, demand)
+
+
+def test_one_period_is_the_demand_itself():
+    for law in (
+        Demand.lognormal(0.1, 0.05),
+        Demand.of(stats.norm(0.2, 0.05)),
+        Demand.pmf([0, 1], [0.5, 0.5]),
+    ):
+        assert law.over(1) is law

@@ -26,8 +26,8 @@ def read_returns(path: str) -> tuple[list[str], NDArray[np.float64]]:
     Parameters
     ----------
     path : str
-        Plain, gzip or xz. The first column may name the periods: by its own name (:data:`PERIODS`), or by
-        texts. All other fields are numbers.
+        Plain, gzip or xz. The first column may name the periods: by its own name (:data:`PERIODS`), by texts,
+        or by whole numbers in equal steps. All other fields are numbers.
 
     Returns
     -------
@@ -107,6 +107,15 @@ def _number(text: str) -> float | None:
 
 def _names_periods(name: str, fields: list[str]) -> bool:
     """Say whether a first column holds names of periods, not returns that are written wrongly."""
-    if name.lower() in PERIODS:
+    if name.lower() in PERIODS or _counts(fields):
         return True
     return all(field and not field.endswith("%") and _number(field) is None for field in fields)
+
+
+def _counts(fields: list[str]) -> bool:
+    """Say whether fields are whole numbers in equal steps, as an index is and returns are not."""
+    try:
+        numbers = [int(field) for field in fields]
+    except ValueError:
+        return False
+    return len(numbers) > 2 and numbers[0] != numbers[1] and not np.diff(numbers, 2).any()

@@ -26,7 +26,7 @@ mmcore size order-up-to --demand poisson:20 --holding-cost 1 --stockout-cost 9 -
 mmcore size mean-variance --target-risk 0.011
 mmcore size mean-variance --risk-aversion 5 --cap 'asset 1:0.1' --group 'asset 7,asset 8:0.2:0.4'
 mmcore size execution --quantity 1e6 --horizon 5 --sigma 0.95 --temporary 2.5e-6 --risk-aversion 1e-7
-mmcore size execution --quantity 100 --horizon 4 --periods 4 --most 40 --sigma 1 --temporary 0.1
+mmcore size execution --quantity 9 --horizon 4 --periods 4 --most 4 --sigma 1 --temporary .1 --risk-aversion 1
 """
 
 
@@ -68,11 +68,11 @@ ORDER_UP_TO = (
     LEAD_TIME,
 )
 MEAN_VARIANCE = (
-    Parameter("risk_aversion", float, None, low=0.0, doc="λ; 1 when neither it nor a target is given"),
+    _positive("risk_aversion", None, doc="λ; 1 when neither it nor a target is given"),
     Parameter("target_return", float, None, doc="least risk with an expected return of at least this"),
     Parameter("target_risk", float, None, low=0.0, doc="largest return with at most this standard deviation"),
-    Parameter("lower", float, 0.0, doc="least weight of each asset; -inf for none"),
-    Parameter("upper", float, 1.0, doc="largest weight of each asset; inf for none"),
+    Parameter("lower", float, 0.0, finite=False, doc="least weight of each asset; -inf for none"),
+    Parameter("upper", float, 1.0, finite=False, doc="largest weight of each asset; inf for none"),
 )
 LIMITS: dict[str, Any] = {"cls": Option, "group": "Portfolio", "multiple": True}
 EXECUTION = (
@@ -479,19 +479,25 @@ def execution(plot: str | None, as_json: bool, **given: Any) -> int:
     rows = np.unique(np.linspace(0, len(found.times) - 1, 11).astype(int))
     cells = [(f"{found.times[i]:g}", f"{found.holdings[i]:,.1f}") for i in rows]
     table(["time", "held"], cells, left=())
-    falls = "no aversion to risk hurries it"
-    if math.isfinite(found.half_life):
-        falls = f"what is held falls by e in {number(found.half_life)}"
-    paragraph(
-        f"Expected cost {number(found.expected_cost, 8)}, standard deviation {number(found.std, 8)}; {falls}."
-    )
+    told_cost = f"Expected cost {number(found.expected_cost, 8)}, standard deviation {number(found.std, 8)}"
+    if not math.isfinite(found.half_life):
+        told_cost += "; no aversion to risk hurries it"
+    elif not arguments.get("drift") and "most" not in arguments:
+        told_cost += f"; what is held falls by e in {number(found.half_life)}"
+    paragraph(f"{told_cost}.")
     if plot is not None:
         paragraph(plot)
     return 0
 
 
 def _writable(option: str, path: str | None) -> None:
-    if path is not None and (allowed := unwritable(Path(path))):
+    """Refuse a picture that could not be written, before anything is computed."""
+    if path is None:
+        return
+    allowed = unwritable(Path(path))
+    if allowed is None and Path(path).suffix.lower() not in (".png", ".pdf", ".svg"):
+        allowed = "a name that ends in .png, .pdf or .svg"
+    if allowed is not None:
         raise click.UsageError(f"{option} must be {allowed}, got '{path}'", click.get_current_context())
 
 

@@ -63,8 +63,8 @@ class Schedule:
     """
 
     def __init__(self, times: ArrayLike, holdings: ArrayLike) -> None:
-        self.times = np.asarray(numbers("times", times, -math.inf))
-        self.holdings = np.asarray(numbers("holdings", holdings, -math.inf))
+        self.times = np.array(numbers("times", times, -math.inf))
+        self.holdings = np.array(numbers("holdings", holdings, -math.inf))
         if self.times.ndim != 1 or self.times.shape != self.holdings.shape or len(self.times) < 2:
             raise InvalidArgument(
                 argument="holdings",

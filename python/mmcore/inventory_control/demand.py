@@ -199,7 +199,7 @@ class Demand:
         ----------
         periods : float
             A whole number; any positive one for normal, gamma, Poisson and negative binomial demand. Demand
-            of other families is taken to the nearest whole number of units.
+            of other families over more than one period is taken to the nearest whole number of units.
 
         Examples
         --------
@@ -213,6 +213,8 @@ class Demand:
             raise InvalidArgument(
                 argument="periods", value=periods, allowed=f"whole for demand of {self.name}"
             )
+        if n == 1:
+            return self
         p = self.table()
         if (len(p) - 1) * int(n) > CONVOLVED:
             raise CapacityError(

@@ -35,9 +35,9 @@ _LARGEST = 1e150
 
 
 def as_matrix(covariance: Any) -> Floats:
-    """Return the covariance as a square float matrix; its values are checked by who uses them."""
+    """Return a copy of the covariance as a square float matrix; its values are checked by who uses them."""
     try:
-        matrix: Floats = np.asarray(covariance, np.float64)
+        matrix: Floats = np.array(covariance, np.float64)
     except (TypeError, ValueError):
         raise InvalidArgument(
             argument="covariance", value=covariance, allowed="a square matrix of numbers"
@@ -51,9 +51,12 @@ def as_matrix(covariance: Any) -> Floats:
 
 
 def as_vector(name: str, value: Any, n: int, infinite: bool = False) -> Floats:
-    """Return n finite floats (or infinite ones, where allowed), one for each asset; a scalar is repeated."""
+    """Return n finite floats (or infinite ones, where allowed), one for each asset: a copy of those given.
+
+    A scalar is repeated.
+    """
     try:
-        vector = np.asarray(value, dtype=np.float64)
+        vector = np.array(value, dtype=np.float64)
     except (TypeError, ValueError):
         raise InvalidArgument(argument=name, value=value, allowed=f"{n} numbers, or one for all") from None
     if vector.shape != (n,):

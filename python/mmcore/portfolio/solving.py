@@ -295,8 +295,13 @@ class MeanVariance:
             risk_aversion = number("risk_aversion", risk_aversion)
         returns = None
         if expected_returns is not None:
-            returns = expected_returns if isinstance(expected_returns, np.ndarray) else None
-            if returns is None or returns.dtype != np.float64 or returns.shape != self._unit.shape:
+            if (
+                isinstance(expected_returns, np.ndarray)
+                and expected_returns.dtype == np.float64
+                and expected_returns.shape == self._unit.shape
+            ):
+                returns = expected_returns.copy()  # checked by what is made of it
+            else:
                 returns = as_vector("expected_returns", expected_returns, len(self._unit))
         if target_return is not None or target_risk is not None:
             from .targets import meet
