@@ -618,3 +618,26 @@ def test_what_the_caller_does_to_his_arrays_later_changes_nothing():
         assert problem.solve(kept[1]).weights.tolist() == found.weights.tolist()
         for array, values in zip(arrays, kept, strict=True):
             array[:] = values
+
+
+@pytest.mark.parametrize(
+    ("covariance", "returns", "upper", "best"),
+    [
+        ([[4.0, 4.0], [4.0, 4.0]], [0.1, 0.3], [0.5, 1.0], [0.0, 1.0]),
+        ([[4.0, 4.0], [4.0, 4.0]], [0.3, 0.1], [0.75, 1.0], [0.75, 0.25]),
+        (np.full((3, 3), 4.0), [0.1, 0.3, 0.2], [1.0, 0.5, 1.0], [0.0, 0.5, 0.5]),
+    ],
+)
+def test_of_several_portfolios_with_the_least_risk_the_one_that_earns_most(covariance, returns, upper, best):
+    found = mm.mean_variance(covariance, returns, lower=0.0, upper=upper, target_risk=2.0)
+    assert found.weights == pytest.approx(best, abs=1e-12)
+    assert found.risk == pytest.approx(2.0, rel=1e-14)
+
+
+def test_of_several_with_the_least_risk_the_one_that_earns_most_after_costs():
+    given = {"lower": 0.0, "holdings": [0.5, 0.5], "cost": 0.01}
+    found = mm.mean_variance([[4.0, 4.0], [4.0, 4.0]], [0.3, 0.1], **given, target_risk=2.0)
+    assert found.weights == pytest.approx([1.0, 0.0], abs=1e-9)
+    assert found.net_return == pytest.approx(0.29, abs=1e-9)
+    alone = mm.mean_variance([[1.0, 0.0], [0.0, 4.0]], [0.3, 0.1], **given, target_risk=0.8**0.5)
+    assert alone.weights == pytest.approx([0.8, 0.2], abs=1e-13)

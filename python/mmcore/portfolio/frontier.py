@@ -202,7 +202,8 @@ class Frontier(_Drawn):
                 value=target,
                 allowed=f"at least {math.sqrt(variances[0]):.9g}, the least that budget and bounds allow",
             )
-        k = max(int(np.searchsorted(variances, wanted)) - 1, 0)
+        # the last of those that share a risk: it earns the most
+        k = max(int(np.searchsorted(variances, wanted * (1.0 + 1e-14), side="right")) - 1, 0)
         slope = self._slope(k)
         gap = max(wanted - float(variances[k]), 0.0)
         if gap == 0.0:

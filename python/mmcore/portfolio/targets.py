@@ -45,13 +45,19 @@ def meet(
     near = 1e-13 * abs(target)
     least = _for_tolerance(problem, returns, 0.0)
     if reached(least) >= target - near:
-        if name == "target_risk" and reached(least) > target + near:
+        if name == "target_return":
+            return least
+        if least.risk > target + near:
             raise InvalidArgument(
                 argument=name,
                 value=target,
                 allowed=f"at least {least.risk:.9g}, the least that the constraints allow",
             )
-        return least
+        if not problem.singular:
+            return least
+        # Several portfolios may share the least risk: a small tolerance for risk finds the one that earns most.
+        found = _for_tolerance(problem, returns, 1e-7 * _first_tolerance(problem, returns, least))
+        return found if found.risk <= target + near and found.net_return > least.net_return else least
     seen: dict[float, Portfolio] = {}
 
     def short(t: float) -> float:
