@@ -31,7 +31,7 @@ def names():
         if not any(part.startswith("_") for part in found.name.split(".")) and ".cli" not in found.name:
             modules.append(found.name)
     for name in sorted(modules):
-        if name == "mmcore.numba":
+        if name.split(".")[:2] == ["mmcore", "numba"]:
             continue  # needs an extra, and its functions are compiled by it
         module = importlib.import_module(name)
         for public in sorted(getattr(module, "__all__", ())):

@@ -55,7 +55,7 @@ def meet(
             )
         if not problem.singular:
             return least
-        # Several portfolios may share the least risk: a small tolerance for risk finds the one that earns most.
+        # Several may share the least risk: a small tolerance for risk finds the one that earns most.
         found = _for_tolerance(problem, returns, 1e-7 * _first_tolerance(problem, returns, least))
         return found if found.risk <= target + near and found.net_return > least.net_return else least
     seen: dict[float, Portfolio] = {}
