@@ -641,3 +641,10 @@ def test_of_several_with_the_least_risk_the_one_that_earns_most_after_costs():
     assert found.net_return == pytest.approx(0.29, abs=1e-9)
     alone = mm.mean_variance([[1.0, 0.0], [0.0, 4.0]], [0.3, 0.1], **given, target_risk=0.8**0.5)
     assert alone.weights == pytest.approx([0.8, 0.2], abs=1e-13)
+
+
+def test_complex_numbers_are_refused():
+    with pytest.raises(InvalidArgument, match="covariance must be a square matrix of numbers"):
+        mm.mean_variance(np.eye(2) + 0j)
+    with pytest.raises(InvalidArgument, match="expected_returns must be 2 numbers"):
+        mm.mean_variance(np.eye(2), np.array([0.1, 0.2j]))
