@@ -47,7 +47,7 @@ bench: $(VENV)/.test  ## run the benchmarks, side by side with their floors
 
 benchjson: $(VENV)/.test  ## the benchmarks as pytest-benchmark suites, kept in build/bench/suites.json
 	@mkdir -p build/bench
-	$(BIN)/python -m pytest -q bench -p no:cacheprovider --benchmark-json=build/bench/suites.json --benchmark-warmup=off \
+	$(BIN)/python -m pytest -q $(wildcard bench/test_*.py) -p no:cacheprovider --benchmark-json=build/bench/suites.json --benchmark-warmup=off \
 	  --benchmark-min-rounds=5 --benchmark-max-time=0.2 --benchmark-columns=min,median,iqr --benchmark-group-by=func
 
 # Other packages, each in an environment of its own. stockpyl pins a sphinx that nothing here needs, and breaks
