@@ -17,6 +17,7 @@ from .floor import empty
 from .harness import SMALL, Row, compare, triad
 
 FLOOR = "empty method -> 2-tuple"
+OURS = ("quote_batch", "quote_batch, out=")
 REFERENCE, INVENTORY, BID, ASK = 617000.3, 7, 616999, 617001
 
 
@@ -58,7 +59,12 @@ def scalar() -> list[Row]:
         )
     quoter = Quoter(shapes["affine"], limits=Limits(max_position=50))
     cases["quote_into, affine"] = calls(quoter.quote_into, QuoteBuffer(), *arguments)
-    return compare(cases, floor=FLOOR, empty=bare, goals={"quote_into, affine": 0.6})
+    return compare(
+        cases,
+        floor=FLOOR,
+        empty=bare,
+        goals={"quote, affine": 1, "quote, table": 1, "quote_into, affine": 0.6},
+    )
 
 
 def timed() -> list[Row]:
@@ -78,7 +84,7 @@ def depths() -> list[Row]:
     cases = {FLOOR: calls(empty().depths, INVENTORY)}
     for name in ("affine", "table"):
         cases[f"depths, {name}"] = calls(shapes[name].depths, INVENTORY)
-    return compare(cases, floor=FLOOR, empty=bare)
+    return compare(cases, floor=FLOOR, empty=bare, goals={"depths, affine": 1, "depths, table": 1})
 
 
 def numpy_quotes(
@@ -124,7 +130,7 @@ def batch(n: int) -> list[Row]:
     }
     return compare(
         cases, floor="NumPy expression", operations=max(4, 400_000 // n), per=n, empty=bare,
-        wrong=() if same else ["quote_batch", "quote_batch, out="],
+        goals=dict.fromkeys(OURS, 1.0), wrong=() if same else OURS,
     )  # fmt: skip
 
 
@@ -152,10 +158,10 @@ def prices(n: int, varied: bool) -> list[Row]:
         ours[0]: calls(quoter.price_batch, reference, inventory),
         ours[1]: calls(quoter.price_batch, reference, inventory, out=np.empty((2, n), np.int64)),
     }
-    goal = {1024: 0.1, 4096: 0.25}.get(n)
+    goal = 0.1 if n == 1024 else 0.25
     return compare(
         cases, floor=floor, operations=max(4, 1_000_000 // n), per=n, empty=bare,
-        goals=dict.fromkeys(ours, goal) if goal else None, wrong=() if same else ours,
+        goals=dict.fromkeys(ours, goal), wrong=() if same else ours,
     )  # fmt: skip
 
 

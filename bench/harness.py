@@ -5,8 +5,8 @@ rounds of the time for one operation, the loop's own cost subtracted; its ratio 
 median of the per-round ratios, with the quartiles beside it.
 
 The floor runs twice in every round, so that each table measures its own noise: how far the ratio of the floor
-to itself strays from 1. A row is a win or a loss where its ratio differs from its goal (1 where it has none)
-by more than that, else a tie. Losses come first. A row whose results are not those of the floor has no time.
+to itself strays from 1. A row with a goal is a win or a loss where its ratio differs from the goal by
+more than that, else a tie. Losses come first. A row whose results differ from the floor's has no time.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ ORDER = ("", "loss", "tie", "win")
 PREFACE = (
     "Made by `python -m bench --page`. Times are nanoseconds of CPU time unless a title says otherwise, "
     "interleaved in one run; a ratio is the median of those of each round to the floor, the first row of a "
-    "table. A table measures its own noise, the floor against itself. A row is a loss, tie or win against "
-    "its goal (1 where none is given) beyond that noise; losses come first, and a row whose results differ "
+    "table. A table measures its own noise, the floor against itself. A row with a goal is a loss, tie "
+    "or win against it beyond that noise; losses come first, and a row whose results differ "
     "from the floor's has no time. Times depend on the machine and on what else it does; the instruction "
     "counts that the tests compare (`bench/instructions.json`) do not."
 )
@@ -54,22 +54,18 @@ class Row:
     goal: float | None = None
     note: str = ""
     noise: float | None = None
+    faster: bool = False  # the ratio says how many times as fast: more is better
 
     @property
     def verdict(self) -> str:
-        """``"loss"``, ``"tie"`` or ``"win"`` against the goal, within the noise; empty where none is due."""
+        """``"loss"``, ``"tie"`` or ``"win"`` against the goal, within the noise; empty without a goal."""
         if self.note == DIFFERENT:
             return "loss"
-        if self.ratio is None or (self.goal is None and self.ratio == 1):
+        if self.ratio is None or self.goal is None:
             return ""
-        limit, noise = self.goal or 1.0, self.noise or 0.0
-        return (
-            "loss"
-            if self.ratio > limit * (1 + noise)
-            else "tie"
-            if self.ratio > limit * (1 - noise)
-            else "win"
-        )
+        ratio, noise = self.ratio / self.goal, self.noise or 0.0
+        ratio = 1 / ratio if self.faster else ratio
+        return "loss" if ratio > 1 + noise else "tie" if ratio > 1 - noise else "win"
 
 
 def compare(
