@@ -43,12 +43,12 @@ static double slope(const double *x) { /* gamma, sigma, k, A */
 static double stoikov(const double *x) { /* gamma, sigma, k, tau, q: the bid's depth */
   const double of[7] = {x[0], x[1], x[2], 1, x[2], 1, 0};
   const mm_policy policy = affine(MM_MODEL_AVELLANEDA_STOIKOV, of);
-  return mm_affine_at(&policy, x[4], x[3]).depth[MM_BID];
+  return mm_affine_at(&policy, x[4], x[3], 0).depth[MM_BID];
 }
 
 static double closed(const double *x) { /* as of affine, then q: the bid's depth */
   const mm_policy policy = affine(MM_MODEL_CLOSED_FORM, x);
-  return mm_affine_at(&policy, x[7], INFINITY).depth[MM_BID];
+  return mm_affine_at(&policy, x[7], INFINITY, 0).depth[MM_BID];
 }
 
 static double price(const double *x) { /* reference, shift, depth, scale, widen, age: the bid before rounding */

@@ -17,9 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from mmcore.lattice import Lattice, stationary_policies
+from mmcore.lattice import Lattice, fill_constant, stationary_policies
 from mmcore.market_making import InventoryChain
-from mmcore.models.exponential_intensity import fill_constant
 
 from .harness import Row, beside, give
 

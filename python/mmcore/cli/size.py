@@ -26,7 +26,7 @@ mmcore size order-up-to --demand poisson:20 --holding-cost 1 --stockout-cost 9 -
 mmcore size mean-variance --target-risk 0.011
 mmcore size mean-variance --risk-aversion 5 --cap 'asset 1:0.1' --group 'asset 7,asset 8:0.2:0.4'
 mmcore size execution --quantity 1e6 --horizon 5 --sigma 0.95 --temporary 2.5e-6 --risk-aversion 1e-7
-mmcore size execution --quantity 9 --horizon 4 --periods 4 --most 4 --sigma 1 --temporary .1 --risk-aversion 1
+mmcore size execution --quantity 9 --horizon 4 --periods 4 --most 3 --sigma 1 --temporary 1 --drift 2
 """
 
 
