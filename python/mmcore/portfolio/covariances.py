@@ -34,16 +34,16 @@ _SYMMETRY = 1e-10
 _LARGEST = 1e150
 
 
-def _copied(values: Any) -> Floats:
+def _real(values: Any) -> Floats:
     if getattr(getattr(values, "dtype", None), "kind", "") == "c":
         raise TypeError("complex")  # NumPy would drop the imaginary parts
-    return np.array(values, dtype=np.float64)
+    return np.asarray(values, dtype=np.float64)
 
 
 def as_matrix(covariance: Any) -> Floats:
-    """Return a copy of the covariance as a square float matrix; its values are checked by who uses them."""
+    """Return the covariance as a square float matrix; its values are checked by who uses them."""
     try:
-        matrix: Floats = _copied(covariance)
+        matrix = _real(covariance)
     except (TypeError, ValueError):
         raise InvalidArgument(
             argument="covariance", value=covariance, allowed="a square matrix of numbers"
@@ -62,7 +62,7 @@ def as_vector(name: str, value: Any, n: int, infinite: bool = False) -> Floats:
     A scalar is repeated.
     """
     try:
-        vector = _copied(value)
+        vector = _real(value).copy()
     except (TypeError, ValueError):
         raise InvalidArgument(argument=name, value=value, allowed=f"{n} numbers, or one for all") from None
     if vector.shape != (n,):

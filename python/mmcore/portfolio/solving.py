@@ -113,7 +113,7 @@ class MeanVariance:
         turnover: float | None = None,
         repair: str | None = None,
     ) -> None:
-        matrix = as_matrix(covariance)
+        matrix = self._own(as_matrix(covariance))
         if repair is not None:
             matrix = repaired(matrix, repair)
         self.covariance = matrix
@@ -142,6 +142,10 @@ class MeanVariance:
     _loose = np.empty(0, dtype=np.intp)
     _riskless: Floats
     _total = 0.0
+
+    def _own(self, matrix: Floats) -> Floats:
+        """Return a covariance that the caller cannot write to."""
+        return matrix.copy()
 
     def _check(self, indefinite: bool) -> None:
         """Refuse what is no covariance; find out whether it is singular."""
@@ -561,6 +565,13 @@ def _price(name: str, value: ArrayLike, n: int) -> Floats:
     return price
 
 
+class _Once(MeanVariance):
+    """A problem for one solve, over the caller's covariance: to copy it could take longer than to solve."""
+
+    def _own(self, matrix: Floats) -> Floats:
+        return matrix
+
+
 def mean_variance(
     covariance: ArrayLike,
     expected_returns: ArrayLike | None = None,
@@ -586,7 +597,8 @@ def mean_variance(
     Parameters
     ----------
     covariance : array_like, shape (n, n)
-        Σ, symmetric and positive semidefinite.
+        Σ, symmetric and positive semidefinite. It is not copied (:class:`MeanVariance` copies it): the
+        variance of what is returned reads it again.
     expected_returns : array_like, optional
         r; None for the minimum-variance portfolio.
     risk_aversion : float
@@ -634,7 +646,7 @@ def mean_variance(
     >>> p.weights.round(4), p.active
     (array([0. , 0.4, 0.6]), array([-1,  0,  1], dtype=int8))
     """
-    problem = MeanVariance(
+    problem = _Once(
         covariance,
         budget=budget,
         lower=lower,
