@@ -66,7 +66,7 @@ def _steps(library: Any, which: str) -> list[Row]:
     library.latencies(ctypes.c_int64(n), steps.ctypes.data_as(pointer), clock.ctypes.data_as(pointer))
     floor = float(np.median(clock))
     for share, goal in ((0.5, 60), (0.99, 150), (0.999, None)):
-        row = Row(f"{share:.1%} of the steps{which}", float(np.quantile(steps, share)) - floor)
+        row = Row(f"{100 * share:g} % of the steps{which}", float(np.quantile(steps, share)) - floor)
         row.note = f"the clock's median, {floor:.0f} ns, taken off" + (f"; goal {goal} ns" if goal else "")
         rows.append(row)
     return rows

@@ -177,7 +177,7 @@ def triad(threads: int = 1, clock: Callable[[], float] = time.process_time) -> f
 def show(title: str, rows: list[Row]) -> None:
     """Print a table, losses first."""
     noise = max((row.noise for row in rows if row.noise is not None), default=None)
-    print(f"\n{title}" + ("" if noise is None else f"   (noise {noise:.1%})"))
+    print(f"\n{title}" + ("" if noise is None else f"   (noise {100 * noise:.1f} %)"))
     print(f"  {'case':46s} {'ns':>10s} {'x floor':>9s} {'quartiles':>15s} {'goal':>7s}")
     for row in ordered(rows):
         print(f"  {row.name:46s} " + "{:>10s} {:>9s} {:>15s} {:>7s}  {:4s} {}".format(*cells(row)).rstrip())
@@ -243,7 +243,7 @@ def page(names: list[str]) -> str:
         for title, kept in record["tables"].items():
             rows = [Row(**row) for row in kept]
             noise = max((row.noise for row in rows if row.noise is not None), default=None)
-            lines += [f"**{title}**" + ("" if noise is None else f" (noise {noise:.1%})"), ""]
+            lines += [f"**{title}**" + ("" if noise is None else f" (noise {100 * noise:.1f} %)"), ""]
             lines += ["| case | ns | x floor | quartiles | goal | | |", "|---|---:|---:|---:|---:|---|---|"]
             lines += [f"| {row.name} | " + " | ".join(cells(row)) + " |" for row in ordered(rows)]
             lines.append("")
