@@ -9,7 +9,7 @@ SHARED ?= $(abspath ../shared)
 CLANG_FORMAT = $(BIN)/clang-format
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench benchjson peers agree lint format asan ubsan debug wheel doors wheels planned clean
+.PHONY: help run test bench benchjson peers agree lint format asan ubsan fuzz debug wheel doors wheels planned clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -88,7 +88,7 @@ format: $(VENV)/.lint  ## put the sources into the house format
 # A sanitized copy of the tree, so that the ordinary build stays as it is.
 define sanitized
 	rm -rf build/$(1) && mkdir -p build/$(1)
-	cp -r include src python tests examples setup.py pyproject.toml README.md LICENSE build/$(1)/
+	cp -r include src python tests fuzz examples setup.py pyproject.toml README.md LICENSE build/$(1)/
 	rm -f build/$(1)/python/mmcore/*.so build/$(1)/python/mmcore/*.pxd
 	cd build/$(1) && MMCORE_DEBUG=1 MMCORE_SANITIZE=$(2) $(abspath $(BIN))/python setup.py -q build_ext --inplace
 	cd build/$(1) && MMCORE_SHARED=$(SHARED) PYTHONPATH=python PYTHONMALLOC=malloc MMCORE_HYPOTHESIS=sanitized $(3) \
@@ -100,6 +100,22 @@ asan: $(VENV)/.test  ## the compiled modules' tests under AddressSanitizer
 
 ubsan: $(VENV)/.test  ## the compiled modules' tests under UndefinedBehaviorSanitizer
 	$(call sanitized,ubsan,undefined,UBSAN_OPTIONS=log_path=report:print_stacktrace=1 LD_PRELOAD=$$(gcc -print-file-name=libubsan.so))
+
+# The compiled code with its branches told to libFuzzer, in a copy of the tree; the corpus outlives it.
+FUZZ_SECONDS ?= 60
+fuzz: $(VENV)/.test  ## fuzz every parser and every stream of operations, FUZZ_SECONDS (60) each
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=3.0'
+	mkdir -p build/fuzz/tree
+	cp -ru include src python fuzz tests setup.py pyproject.toml README.md LICENSE build/fuzz/tree/
+	rm -f build/fuzz/tree/python/mmcore/*.so build/fuzz/tree/python/mmcore/*.pxd
+	cd build/fuzz/tree && MMCORE_DEBUG=1 MMCORE_COVERAGE=1 MMCORE_SANITIZE=address \
+	  $(abspath $(BIN))/python setup.py -q build_ext --inplace
+	$(CC) -O2 -fPIC -shared -o build/fuzz/coverage.so fuzz/coverage.c
+	MMCORE_COVERAGE_LIBRARY=$(abspath build/fuzz/coverage.so) PYTHONMALLOC=malloc \
+	  ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:verify_asan_link_order=0:quarantine_size_mb=32 \
+	  LD_PRELOAD="$(abspath build/fuzz/coverage.so) $$(gcc -print-file-name=libasan.so)" \
+	  PYTHONPATH=build/fuzz/tree/python:tests/property:tests:. \
+	  $(BIN)/python -m fuzz --seconds $(FUZZ_SECONDS) $(FUZZ)
 
 debug: $(VENV)/.test  ## build in place with bounds checks and asserts, -O1 -g
 	MMCORE_DEBUG=1 $(BIN)/python setup.py build_ext --inplace --force

@@ -18,6 +18,7 @@ FREE_THREADED = ["bellman", "decimals", "errors", "lattice", "market_making"]
 
 DEBUG = os.environ.get("MMCORE_DEBUG") == "1"  # bounds checks, asserts, no optimisation
 SANITIZE = os.environ.get("MMCORE_SANITIZE", "")  # "address", "undefined", "thread", or a list
+COVERAGE = os.environ.get("MMCORE_COVERAGE") == "1"  # calls for a fuzzer, fuzz/coverage.c
 
 # Floating point is part of the contract: no contraction into FMA, no fast-math, so that every
 # build of every platform gives the same bits. Nobody reads errno or traps: without them loops that choose
@@ -27,6 +28,8 @@ UNIX += ["-O1", "-g", "-UNDEBUG", "-fno-omit-frame-pointer"] if DEBUG else ["-O3
 MSVC = ["/fp:precise", "/std:c11", "/experimental:c11atomics"] + (["/Od", "/Zi"] if DEBUG else ["/O2"])
 if SANITIZE:
     UNIX += [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all"]
+if COVERAGE:
+    UNIX += ["-fsanitize-coverage=trace-pc,trace-cmp"]
 
 # source tree -> place inside the installed package
 PUBLIC = {
@@ -59,6 +62,10 @@ class build_py(_build_py):
 
 
 class build_ext(_build_ext):
+    def finalize_options(self):
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
+
     def build_extensions(self):
         flags = MSVC if self.compiler.compiler_type == "msvc" else UNIX
         for ext in self.extensions:

@@ -416,12 +416,7 @@ def load(path: str | os.PathLike[str], *, page: bool = False) -> Configuration:
     OSError
         The file cannot be read.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        what = f"not UTF-8 text: byte {error.start + 1} is 0x{error.object[error.start]:02x}"
-        raise ConfigurationError(os.fspath(path), [Fault("", what)]) from None
-    values, lines, faults = _read(text)
+    values, lines, faults = _read(text_of(path))
     for section, key in PATHS:
         if key in (table := values.get(section, {})):
             table[key] = os.fspath(Path(path).parent / table[key])
@@ -430,6 +425,15 @@ def load(path: str | os.PathLike[str], *, page: bool = False) -> Configuration:
         what = f"report.path must be {allowed}, got {report['path']!r}"
         faults.append(Fault("report.path", what, lines.get(("report", "path"))))
     return _checked(os.fspath(path), values, faults + _unrelated_faults(values, lines, faults))
+
+
+def text_of(path: str | os.PathLike[str]) -> str:
+    """Return what stands in a TOML file; refuse what is not UTF-8, which TOML is."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        what = f"not UTF-8 text: byte {error.start + 1} is 0x{error.object[error.start]:02x}"
+        raise ConfigurationError(os.fspath(path), [Fault("", what)]) from None
 
 
 def loads(text: str, path: str = "mmcore.toml", *, whole: bool = True) -> Configuration:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ..configuration import ConfigurationError, Fault, key_lines, syntax_fault, unknown_key
+from ..configuration import ConfigurationError, Fault, key_lines, syntax_fault, text_of, unknown_key
 from ..errors import CapacityError, InvalidArgument
 from ..files import replacing
 from .average import average_reward
@@ -164,7 +164,7 @@ def load_problem(path: str | os.PathLike[str]) -> ProblemFile:
     >>> quote.bid, quote.ask
     (100, 101)
     """
-    return parse_problem(Path(path).read_text(encoding="utf-8"), os.fspath(path))
+    return parse_problem(text_of(path), os.fspath(path))
 
 
 def parse_problem(text: str, name: str = "problem.toml") -> ProblemFile:
