@@ -309,7 +309,7 @@ cdef class Pairs:
             if rows is None:
                 raise InvalidArgument(argument="rows", value=None, allowed="Rows where there are keys")
             if keys._of is not self:
-                raise InvalidArgument("keys are of other pairs")
+                raise InvalidArgument("keys are of other pairs", argument="keys")
             known = &keys.c_keys
         for s in range(begin, end):
             widest = max(widest, self.c_mdp.first[s + 1] - self.c_mdp.first[s])
@@ -450,7 +450,7 @@ cdef class Pairs:
         if rows._of is None:
             rows._of = self
         elif rows._of is not self:
-            raise InvalidArgument("rows are of other pairs")
+            raise InvalidArgument("rows are of other pairs", argument="rows")
         return &rows.c_rows
 
 

@@ -376,7 +376,9 @@ cdef class Policy:
         block.bytes = nbytes
         block.checksum = mm_policy_checksum(block)
         if mm_policy_check(block, nbytes) != MM_OK:
-            raise InvalidArgument("the numbers of this policy are inconsistent: its own check refuses it")
+            raise InvalidArgument(
+                "the numbers of this policy are inconsistent: its own check refuses it", argument="policy"
+            )
         return 0
 
     @classmethod

@@ -111,7 +111,9 @@ def backward_induction(
         model = model if t == horizon - 1 else at(t)
         if (model.n_states, model.pairs.sign) != (n, sign):
             raise InvalidArgument(
-                f"the models of steps {t} and {horizon - 1} differ in states or in direction"
+                f"the models of steps {t} and {horizon - 1} differ in states or in direction",
+                argument="model",
+                value=t,
             )
         ahead, held = value[t + 1], error[t + 1]
         size = float(np.abs(ahead).max())
@@ -178,20 +180,27 @@ def _models(
         for name, argument in given.items():
             if argument is not None:
                 raise InvalidArgument(
-                    f"{name} is the model's own: leave it out, or give rewards and transitions"
+                    f"{name} is the model's own: leave it out, or give rewards and transitions",
+                    argument=name,
+                    value=argument,
                 )
     if ready:
         return lambda t: rewards
     discount, maximize = 1.0 if discount is None else discount, maximize is None or maximize
     if transitions is None:
         if not callable(rewards):
-            raise InvalidArgument("transitions are missing: give them, or a model (or a function of t) alone")
+            raise InvalidArgument(
+                "transitions are missing: give them, or a model (or a function of t) alone",
+                argument="transitions",
+            )
 
         def made(t: int) -> MDP | MatrixFree:
             model: MDP | MatrixFree = rewards(t)
             if not isinstance(model, (MDP, MatrixFree)):
                 raise InvalidArgument(
-                    f"rewards({t}) must be an MDP where transitions are not given, got {type(model).__name__}"
+                    f"rewards({t}) must be an MDP where there are no transitions, got {type(model).__name__}",
+                    argument="rewards",
+                    value=model,
                 )
             return model
 

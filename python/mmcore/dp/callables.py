@@ -232,7 +232,9 @@ class Space:
                 at = int(wrong[0])
                 given = value.ravel()[at : at + 1].tolist()[0]
                 raise InvalidArgument(
-                    f"transition{name} from {words(at)} leads to {given!r}, which is no state"
+                    f"transition{name} from {words(at)} leads to {given!r}, which is no state",
+                    argument=f"transition{name}",
+                    value=given,
                 )
             return [(found, 1.0)]
         x = np.asarray(value, dtype=np.float64)
@@ -244,7 +246,9 @@ class Space:
             at = int(wrong[0])
             raise InvalidArgument(
                 f"transition{name} from {words(at)} leads to {float(x.ravel()[at])!r}, outside of the grid "
-                f"{labels[0]:g} to {labels[-1]:g}; outside='clip' ends at its edge"
+                f"{labels[0]:g} to {labels[-1]:g}; outside='clip' ends at its edge",
+                argument=f"transition{name}",
+                value=float(x.ravel()[at]),
             )
         x = np.clip(x, labels[0], labels[-1])
         left = np.clip(np.searchsorted(labels, x, side="right") - 1, 0, labels.size - 2)
@@ -359,7 +363,7 @@ class Functions:
         expect("maximize", maximize, (bool, np.bool_), "True or False")
         for argument, space in (("actions", self.actions), ("shocks", self.shocks)):
             if any(space.grids):
-                raise InvalidArgument(f"{argument} must be labels: a Grid is for states")
+                raise InvalidArgument(f"{argument} must be labels: a Grid is for states", argument=argument)
         self.shape = len(self.states), len(self.actions)
         self.reward, self.transition, self.maximize = reward, transition, maximize
         if self.shape[0] > whole("max_states", max_states, 1):
@@ -495,7 +499,9 @@ def _expected(
     if wrong.size:
         at = int(wrong[0])
         raise InvalidArgument(
-            f"reward of {words(at)} must be finite, or infinitely bad, got {float(value.flat[at])!r}"
+            f"reward of {words(at)} must be finite, or infinitely bad, got {float(value.flat[at])!r}",
+            argument="reward",
+            value=float(value.flat[at]),
         )
     bad = np.isinf(value)
     mean = (np.where(bad, 0.0, value) * weight).sum(axis=2)
@@ -614,7 +620,8 @@ def lagged(model: MDP, delay: int, *, fallback: int | None = None, max_states: i
     first, row, column, probability, reward, discount = model.pairs.arrays
     if model._action is not None and model.pairs.n_pairs != n * m:
         raise InvalidArgument(
-            "model must have one list of actions for all states: mark what is not feasible by its reward"
+            "model must have one list of actions for all states: mark what is not feasible by its reward",
+            argument="model",
         )
     if fallback is not None and not whole("fallback", fallback, 0) < m:
         raise InvalidArgument(argument="fallback", value=fallback, allowed=f"an action, 0 to {m - 1}")
@@ -639,13 +646,16 @@ def lagged(model: MDP, delay: int, *, fallback: int | None = None, max_states: i
             s, a = int(state[lost][0]), int((due - first[state])[lost][0])
             raise InvalidArgument(
                 f"action {a} is not feasible in state {s}, where it may fall due: give a fallback "
-                f"action that acts instead"
+                f"action that acts instead",
+                argument="fallback",
             )
         due = np.where(lost, first[state] + fallback, due)
         lost = ~np.isfinite(reward[due])
         if lost.any():
             raise InvalidArgument(
-                f"the fallback action {fallback} is not feasible in state {int(state[lost][0])}"
+                f"the fallback action {fallback} is not feasible in state {int(state[lost][0])}",
+                argument="fallback",
+                value=fallback,
             )
     # The rows of pair (x, code, a): those of the action due, to (successor, code without it and with a).
     pair = np.repeat(due, m)

@@ -85,25 +85,44 @@ def checked(pairs: Pairs, sum_tolerance: float, words: Callable[[int, int], str]
     worse, better = ("-inf", "+inf") if pairs.sign > 0 else ("+inf", "-inf")
     if fault == INFEASIBLE:
         raise InvalidArgument(
-            f"rewards leave {words(state, -1)} without a feasible action: one or more must not be {worse}"
+            f"rewards leave {words(state, -1)} without a feasible action: one or more must not be {worse}",
+            argument="rewards",
+            index=state,
         )
     if fault in (FIRST, ROW):
         raise InvalidArgument(
             f"transitions are no compressed sparse rows: row pointers do not ascend from 0 to "
-            f"the number of entries (near {words(state, pair) if state >= 0 else 'the start'})"
+            f"the number of entries (near {words(state, pair) if state >= 0 else 'the start'})",
+            argument="transitions",
         )
     where = words(state, pair)
     if fault == COLUMN:
         n = pairs.n_states
-        raise InvalidArgument(f"transitions of {where} lead to state {int(value)}; there are 0 to {n - 1}")
+        raise InvalidArgument(
+            f"transitions of {where} lead to state {int(value)}; there are 0 to {n - 1}",
+            argument="transitions",
+            value=int(value),
+            index=pair,
+        )
     if fault == PROBABILITY:
-        raise InvalidArgument(f"transitions of {where} hold the probability {value!r}; allowed is 0 to 1")
+        raise InvalidArgument(
+            f"transitions of {where} hold the probability {value!r}; allowed is 0 to 1",
+            argument="transitions",
+            value=value,
+            index=pair,
+        )
     if fault == SUM:
         raise InvalidArgument(
             f"transitions of {where} sum to {value!r}; allowed is 1 within {sum_tolerance:g}. Rows of "
-            f"actions that are not feasible need no transitions, but a reward of {worse}"
+            f"actions that are not feasible need no transitions, but a reward of {worse}",
+            argument="transitions",
+            value=value,
+            index=pair,
         )
     raise InvalidArgument(
         f"rewards of {where} must be finite, or {worse} where not feasible; got {value!r}"
-        + (f" ({better} would be the best of all)" if np.isinf(value) else "")
+        + (f" ({better} would be the best of all)" if np.isinf(value) else ""),
+        argument="rewards",
+        value=value,
+        index=pair,
     )

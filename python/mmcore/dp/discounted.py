@@ -97,12 +97,16 @@ def solve(
         if largest < 1:
             raise InvalidArgument(
                 f"discount {largest!r} times the largest sum of a row, {contraction.sum_high!r} as rounding "
-                f"may have it, must be below 1: values cannot be bounded otherwise"
+                f"may have it, must be below 1: values cannot be bounded otherwise",
+                argument="discount",
+                value=largest,
             )
         raise InvalidArgument(
             f"discount must be below 1 in every state for a discounted problem, got "
             f"{largest!r}: without it values may not be finite and cannot be bounded. "
-            f"Use backward_induction for a finite horizon, or average_reward for the gain per step"
+            f"Use backward_induction for a finite horizon, or average_reward for the gain per step",
+            argument="discount",
+            value=largest,
         )
     method, evaluator, why = _choice(model, method, evaluator)
     if layout not in ("given", "packed"):
@@ -260,7 +264,11 @@ def _choice(model: MDP | MatrixFree, method: str, evaluator: str) -> tuple[str, 
             argument="evaluator", value=evaluator, allowed="bicgstab or gmres where there is no table"
         )
     if evaluator != "auto" and method not in ("auto", "policy_iteration"):
-        raise InvalidArgument(f"evaluator is for method='policy_iteration', not for {method!r}")
+        raise InvalidArgument(
+            f"evaluator is for method='policy_iteration', not for {method!r}",
+            argument="evaluator",
+            value=evaluator,
+        )
     found = model.extremes
     below, above = found["below"], found["above"]
     if method == "auto" and evaluator == "auto" and model.contraction.high <= 0.5:

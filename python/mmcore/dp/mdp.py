@@ -107,7 +107,8 @@ class MDP:
         reward = real("rewards", rewards)
         if (s_indices is None) != (a_indices is None):
             raise InvalidArgument(
-                "s_indices and a_indices go together: give both, or neither for a table of states by actions"
+                "s_indices and a_indices go together: give both, or neither for a table of states by actions",
+                argument="s_indices" if s_indices is None else "a_indices",
             )
         order: Ints | None = None
         if s_indices is None:
@@ -430,7 +431,9 @@ def _ragged(
         if twice.size:
             at = int(twice[0])
             raise InvalidArgument(
-                f"s_indices and a_indices name state {s[at]}, action {a[at]} twice: each pair may stand once"
+                f"s_indices and a_indices name state {s[at]}, action {a[at]} twice: each pair may stand once",
+                argument="s_indices",
+                value=int(s[at]),
             )
     first = np.searchsorted(s, np.arange(n_states + 1)).astype(np.int64)
     return first, a, order

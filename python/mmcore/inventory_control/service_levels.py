@@ -174,7 +174,11 @@ def _fill(s: float, d: Demand, before: Demand | None, whole: Demand) -> float:
 
 def _target(service_level: float | None, fill_rate: float | None) -> tuple[float | None, float]:
     if (service_level is None) == (fill_rate is None):
-        raise InvalidArgument("give a service_level or a fill_rate, one of the two")
+        raise InvalidArgument(
+            "give a service_level or a fill_rate, one of the two",
+            argument="service_level",
+            value=service_level,
+        )
     for name, value in (("service_level", service_level), ("fill_rate", fill_rate)):
         if value is not None and not 0.0 < number(name, value, -math.inf) < 1.0:
             raise InvalidArgument(argument=name, value=value, allowed="strictly between 0 and 1")

@@ -103,7 +103,7 @@ class Model(ABC):
         """
         bid, ask = self.depths(0.0, math.inf if self._has_stationary else self.horizon or 0.0)
         if bid is None or ask is None:  # pragma: no cover - q_max >= order_size
-            raise InvalidArgument("the model does not quote both sides at zero inventory")
+            raise InvalidArgument("the model does not quote both sides at zero inventory", argument="q_max")
         return 0.5 * (bid + ask)
 
     @property
