@@ -111,7 +111,7 @@ def test_a_long_horizon_tends_to_the_discounted_value():
         (([[[1.0]]], [[[1.0]]], 2), {}, "rewards must be"),
         (([[1.0]], [[[[1.0]]]] * 3, 2), {}, "transitions must be one for each of 2 steps, got 3"),
         (([[1.0]], np.ones((1, 1, 1)), 2, [np.nan]), {}, re.escape("terminal[0] must be finite")),
-        ((lambda t: [[1.0]], None, 2), {}, "must be an MDP where transitions are not given"),
+        ((lambda t: [[1.0]], None, 2), {}, "must be an MDP where there are no transitions"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, options, words):

@@ -1,7 +1,7 @@
 """Arrays of every kind, threads, forks and pickles: row 26 of the faults.
 
-Each door that takes arrays is given the same numbers laid out in every way that NumPy knows; what comes back is
-the same to the bit, and the arrays that were given are as they were.
+Each door that takes arrays is given the same numbers laid out in every way that NumPy knows: what comes back
+is the same to the bit, and the arrays that were given are as they were.
 """
 
 import os
