@@ -383,6 +383,61 @@ def test_a_conflict_within_a_batch_is_told_in_its_own_words(book):
     assert book.apply(fills).tolist() == [0, 1]
 
 
+@pytest.mark.parametrize("history", ["none", "full"])
+def test_columns_of_fills(book, history):
+    book = mm.Book(book.instruments, cost=book.cost, history=history)
+    once = mm.Book(book.instruments, cost=book.cost, history=history)
+    position, qty, price = book["X"], np.resize([3, -2, -4, 5], 300), np.arange(100, 400)
+    book.mark("X", 100)
+    once.mark("X", 100)
+    assert position.fill_batch(qty, price, fee=-3) is None
+    position.fill_batch(7, np.arange(1, 3, dtype="u2"), [5, 6])
+    position.fill_batch(np.int32(-1), 250)
+    position.fill_batch(qty[:0], price[:0])
+    for row in [
+        *((q, p, -3) for q, p in zip(qty.tolist(), price.tolist(), strict=True)),
+        (7, 1, 5),
+        (7, 2, 6),
+    ]:
+        once["X"].fill(*row)
+    once["X"].fill(-1, 250)
+    assert book.snapshot() == once.snapshot()
+
+    error = refused(InvalidArgument, book, position.fill_batch, [1, 2, 0], [100, 101, 102])
+    assert (error.argument, error.index) == ("qty", 2)
+    assert "fills[2]" in str(error)
+    error = refused(InvalidArgument, book, position.fill_batch, qty, price - 298)
+    assert (error.argument, error.index, error.value) == ("price", 0, -198)
+    price[200] = 2**62
+    error = refused(OutOfBounds, book, position.fill_batch, np.full(300, 2**40), price)
+    assert error.index == 200
+    refused(InvalidArgument, book, position.fill_batch, [1, 2], [1, 2, 3])
+    refused(InvalidArgument, book, position.fill_batch, [[1, 2]], 5)
+    refused(InvalidArgument, book, position.fill_batch, [1.5], 5)
+    refused(OutOfBounds, book, position.fill_batch, 1, 5, fee=2**63)
+
+
+def test_what_a_fifo_queue_releases_at_once_has_a_bound_in_batches_too():
+    """With prices of both signs the parts of a pool may be larger than the pool."""
+    lots, ticks = 2**40, [2**56 // 20 * i for i in (12, -12, -12, 15)]
+    for many in (False, True):
+        position = mm.Book([instrument(negative_prices=True)], cost="fifo", history="none")["X"]
+        for price in ticks:
+            position.fill(lots, price)
+        fills = [(-lots // 4, 1)] * 4 + [(1, 1)] * 4
+        if many:
+            position.fill_batch(*np.array(fills).T)
+            with pytest.raises(OutOfBounds) as caught:
+                position.fill_batch([1] * 8 + [-2 * lots] + [1] * 3, 1)
+            assert caught.value.index == 8
+        else:
+            for fill in fills:
+                position.fill(*fill)
+            with pytest.raises(OutOfBounds):
+                position.fill(-2 * lots, 1)
+        assert (position.net, position.cost) == (3 * lots + 4, SCALE * (4 + sum(ticks[1:]) * lots))
+
+
 def test_arrays_of_any_shape_in_memory_are_right_or_refused(book):  # fault 26
     n = 40
     fills = book.records(

@@ -112,14 +112,14 @@ static inline int mm_position_totals(const mm_position *p, int64_t qty, int64_t 
   return MM_OK;
 }
 
-static inline void mm_position_commit(mm_position *p, const mm_totals *t, mm_i128 cost) {
+static inline void mm_position_commit(mm_position *p, const mm_totals *t, mm_i128 cost, int64_t fills) {
   p->net = t->net;
   p->cash = t->cash;
   p->cost = cost;
   p->fees = t->fees;
   p->bought = t->bought;
   p->sold = t->sold;
-  p->fills++;
+  p->fills += fills;
 }
 
 /* What closing `closed` lots (> 0) of the queue releases, in tick*lot; moves the cursors given. The position
@@ -174,7 +174,7 @@ static inline int mm_position_fill_fifo(mm_position *p, const mm_totals *t, mm_l
     lots[tail].price = price;
     tail++;
   }
-  mm_position_commit(p, t, cost);
+  mm_position_commit(p, t, cost, 1);
   p->lots_head = head;
   p->lots_tail = tail;
   p->lots_used = used;
@@ -212,7 +212,224 @@ static inline int mm_position_fill(mm_position *p, mm_lot *lots, int64_t capacit
   } else { /* flips: everything is closed, the rest opens at this price and is worth less than the fill */
     cost = mm_i128_scale(mm_i128_mul(t.net, price), MM_COST_SCALE);
   }
-  mm_position_commit(p, &t, cost);
+  mm_position_commit(p, &t, cost, 1);
+  return MM_OK;
+}
+
+/* ---- many fills of one position ----
+ *
+ * Opening, adding, closing and flipping are one formula. Of the position before a fill, kept = median(0, old,
+ * net) stays open and opened = net - kept is new:
+ *
+ *     cost' = cost * kept / old, rounded, + 1e9 * opened * price
+ *
+ * It holds for prices measured from any price p too: the pool is then cost - 1e9 * p * net, and what is
+ * rounded differs by 1e9 * p * closed, an even integer. Measured from the average cost, the pool takes 64
+ * bits. kept / old does not wait for the pool: it is known as a fraction before the pool is, so that one fill
+ * waits for a product of the one before, not for a quotient. Where its error leaves open what the product
+ * rounds to, at ties above all, the division is done.
+ *
+ * A FIFO queue need not be looked at before the end of a block: what closes only adds up.
+ *
+ * Blocks are tested beforehand: whatever could be refused or leave 64 bits goes by mm_position_fill. */
+
+enum { MM_FILLS_BLOCK = 128, MM_FILLS_FEW = 6 }; /* below, a block costs more than it saves */
+
+/* A block of fills: one field of each every `stride` bytes, `fee_stride` for fees. */
+typedef struct mm_fills {
+  const int64_t *qty, *price, *fee;
+  ptrdiff_t stride;
+  int64_t n;
+} mm_fills;
+
+/* What a block comes to, whatever the position. */
+typedef struct mm_flow {
+  uint64_t moved;    /* lots, bought and sold */
+  int64_t low, high; /* ticks */
+  int64_t value;     /* tick*lot */
+  int64_t fees;      /* currency units */
+} mm_flow;
+
+static inline int64_t mm_fills_at(const int64_t *field, ptrdiff_t at) {
+  int64_t value;
+  memcpy(&value, (const char *)field + at, sizeof value);
+  return value;
+}
+
+/* 1 where no fill of the block can be refused and its sums fit 64 bits. */
+static inline int mm_fills_sum(const mm_position *p, const mm_fills *f, mm_flow *flow) {
+  const ptrdiff_t end = (ptrdiff_t)f->n * f->stride;
+  uint64_t moved = 0, large = 0, value = 0, fees = 0;
+  int64_t low = INT64_MAX, high = INT64_MIN;
+  double largest;
+  for (ptrdiff_t at = 0; at != end; at += f->stride) {
+    const int64_t qty = mm_fills_at(f->qty, at), price = mm_fills_at(f->price, at);
+    const int64_t fee = mm_fills_at(f->fee, at);
+    const uint64_t size = mm_abs_i64(qty);
+    large |= (size - 1) | ((uint64_t)fee + ((uint64_t)1 << 49)); /* no size: all bits */
+    moved += size;
+    low = price < low ? price : low;
+    high = price > high ? price : high;
+    value += (uint64_t)qty * (uint64_t)price;
+    fees += (uint64_t)fee;
+  }
+  flow->moved = moved;
+  flow->low = low;
+  flow->high = high;
+  flow->value = (int64_t)value;
+  flow->fees = (int64_t)fees;
+  largest = -(double)low > (double)high ? -(double)low : (double)high;
+  return !(large >> 50) && !(moved >> 50) && (low > 0 || (p->flags & MM_NEGATIVE_PRICES)) &&
+         largest * (double)moved < 0x1p62 && mm_abs_i64(p->net) >> 50 == 0 && p->bought >> 62 == 0 &&
+         p->sold >> 62 == 0 && mm_abs_i64(p->mark) >> 44 == 0 && mm_abs_i64(p->cash.hi) >> 31 == 0 &&
+         mm_abs_i64(p->cost.hi) < (uint64_t)MM_COST_SCALE << 31 && mm_abs_i64(p->fees.hi) >> 62 == 0;
+}
+
+/* What of the position before stays open. */
+MM_INLINE int64_t mm_kept(int64_t old, int64_t net) {
+  const int64_t low = old < net ? old : net, high = old < net ? net : old;
+  const int64_t below = high < 0 ? high : 0;
+  return low > below ? low : below;
+}
+
+static inline mm_i128 mm_cost_at(int64_t net, int64_t price) {
+  return mm_i128_scale(mm_i128_mul(net, price), MM_COST_SCALE);
+}
+
+/* pool * kept / old by division; |pool| < 2^58. */
+MM_COLD int64_t mm_pool_kept(int64_t pool, int64_t kept, int64_t old) {
+  mm_i128 released = mm_i128_of(0);
+  if (old != 0)
+    mm_i128_muldiv(mm_i128_of(pool), (int64_t)mm_abs_i64(old - kept), (int64_t)mm_abs_i64(old), &released);
+  return pool - (int64_t)released.lo;
+}
+
+/* The cost and the position after the block; 0 where the pool needs more than 64 bits. */
+static inline int mm_fills_average(const mm_position *p, const mm_fills *f, const mm_flow *flow,
+                                   int64_t *net_after, mm_i128 *cost_after) {
+  const ptrdiff_t end = (ptrdiff_t)f->n * f->stride;
+  int64_t net = p->net, pool, base, reach;
+  double average = (double)flow->low, bound;
+  uint64_t doubt, below;
+  if (net != 0)
+    average = ((double)p->cost.hi * 0x1p64 + (double)p->cost.lo) / ((double)net * (double)MM_COST_SCALE);
+  if (!(average > -0x1p62 && average < 0x1p62))
+    return 0;
+  base = (int64_t)average; /* any price would do */
+  if (mm_i128_to_i64(mm_i128_sub(p->cost, mm_cost_at(net, base)), &pool))
+    return 0;
+  reach = flow->high - base > base - flow->low ? flow->high - base : base - flow->low;
+  bound = (double)MM_COST_SCALE * (double)reach * (double)flow->moved + (double)mm_abs_i64(pool) + 1;
+  if (!(bound < 0x1p58))
+    return 0;
+  /* |pool| stays below the bound, since closing never adds to it. The fraction is off by less than 1.25, the
+   * product by less than 5 * bound. */
+  doubt = (uint64_t)(8 * bound);
+  below = doubt + ((uint64_t)1 << 63);
+  for (ptrdiff_t at = 0; at != end; at += f->stride) {
+    const int64_t old = net;
+    int64_t kept, rounded, fraction = 0; /* of 2^62 */
+    mm_i128 product;
+    net += mm_fills_at(f->qty, at);
+    kept = mm_kept(old, net);
+    if (MM_LIKELY(old != 0)) {
+      /* 53 bits of it, then what they leave over. */
+      const double inverse = 1.0 / (double)old;
+      fraction = (int64_t)((double)kept * inverse * 0x1p62);
+      fraction +=
+          (int64_t)((double)(int64_t)(((uint64_t)kept << 62) - (uint64_t)fraction * (uint64_t)old) * inverse);
+    }
+    product = mm_i128_mul(4 * pool, fraction);
+    rounded = product.hi + (int64_t)(product.lo >> 63);
+    if (MM_UNLIKELY(product.lo + below < 2 * doubt))
+      rounded = mm_pool_kept(pool, kept, old);
+    pool = rounded + (net - kept) * (mm_fills_at(f->price, at) - base) * MM_COST_SCALE;
+  }
+  *net_after = net;
+  *cost_after = mm_i128_add(mm_cost_at(net, base), mm_i128_of(pool));
+  return 1;
+}
+
+/* The same under FIFO, with the queue's cursors; 0 where the queue may be full or closing may be refused. */
+static inline int mm_fills_fifo(mm_position *p, const mm_fills *f, mm_lot *lots, int64_t capacity,
+                                int64_t *net_after, mm_i128 *cost_after) {
+  const ptrdiff_t end = (ptrdiff_t)f->n * f->stride;
+  int64_t net = p->net, head = p->lots_head, tail = p->lots_tail, used = p->lots_used;
+  int64_t closed = 0, worth = 0;
+  mm_i128 before = p->cost, released;
+  if ((p->flags & MM_NEGATIVE_PRICES) || capacity - tail < f->n)
+    return 0;
+  for (ptrdiff_t at = 0; at != end; at += f->stride) {
+    const int64_t old = net, price = mm_fills_at(f->price, at);
+    int64_t kept, opened;
+    net += mm_fills_at(f->qty, at);
+    kept = mm_kept(old, net);
+    opened = net - kept;
+    closed += (int64_t)mm_abs_i64(old - kept);
+    if (MM_UNLIKELY(kept == 0)) { /* whatever was open is gone */
+      head = tail;
+      used = closed = worth = 0;
+      before = mm_i128_of(0);
+    }
+    worth += opened * price;
+    lots[tail].qty = opened;
+    lots[tail].price = price;
+    tail += opened != 0;
+  }
+  released = mm_lots_release(lots, closed, &head, &used);
+  *net_after = net;
+  *cost_after = mm_i128_add(before, mm_i128_scale(mm_i128_sub(mm_i128_of(worth), released), MM_COST_SCALE));
+  p->lots_head = head;
+  p->lots_tail = tail;
+  p->lots_used = used;
+  return 1;
+}
+
+/* Book a whole block, or do nothing and return 0. */
+static inline int mm_fills_block(mm_position *p, mm_lot *lots, int64_t capacity, const mm_fills *f) {
+  mm_flow flow;
+  mm_totals t;
+  mm_i128 cost;
+  if (!mm_fills_sum(p, f, &flow) ||
+      !(p->method == MM_FIFO ? mm_fills_fifo(p, f, lots, capacity, &t.net, &cost)
+                             : mm_fills_average(p, f, &flow, &t.net, &cost)))
+    return 0;
+  t.bought = p->bought + ((int64_t)flow.moved + (t.net - p->net)) / 2;
+  t.sold = p->sold + ((int64_t)flow.moved - (t.net - p->net)) / 2;
+  t.cash = mm_i128_sub(p->cash, mm_i128_of(flow.value));
+  t.fees = mm_i128_add(p->fees, mm_i128_of(flow.fees));
+  mm_position_commit(p, &t, cost, f->n);
+  return 1;
+}
+
+/* Book n fills in order, their fields `stride` bytes apart (8 in columns, 96 in records); `fee` may be NULL:
+ * none. Ends at the first that is refused and returns its status; *booked is how many were booked, that is n
+ * or its index. To the bit what mm_position_fill makes of them one by one. */
+static inline int mm_position_fills(mm_position *p, mm_lot *lots, int64_t capacity, int64_t n,
+                                    const int64_t *qty, const int64_t *price, const int64_t *fee,
+                                    ptrdiff_t stride, int64_t *booked) {
+  int64_t i = 0;
+  int status = MM_OK;
+  while (i < n) {
+    const int64_t end = n - i < MM_FILLS_BLOCK ? n : i + MM_FILLS_BLOCK;
+    mm_fills f;
+    f.qty = (const int64_t *)(const void *)((const char *)qty + (ptrdiff_t)i * stride);
+    f.price = (const int64_t *)(const void *)((const char *)price + (ptrdiff_t)i * stride);
+    f.fee = (const int64_t *)(const void *)((const char *)fee + (ptrdiff_t)i * stride);
+    f.stride = stride;
+    f.n = end - i;
+    if (f.n < MM_FILLS_FEW || !mm_fills_block(p, lots, capacity, &f))
+      for (int64_t k = 0; k < f.n; ++k) {
+        status = mm_position_fill(p, lots, capacity, mm_fills_at(f.qty, k * stride),
+                                  mm_fills_at(f.price, k * stride), mm_fills_at(f.fee, k * stride));
+        if (MM_UNLIKELY(status != MM_OK)) {
+          *booked = i + k;
+          return status;
+        }
+      }
+    i = end;
+  }
+  *booked = n;
   return MM_OK;
 }
 
@@ -391,14 +608,63 @@ static inline void mm_book_undo(mm_book *book, int64_t n, const mm_position *pos
   memcpy(book->pools, pools, (size_t)book->n_instruments * (size_t)book->n_currencies * sizeof *pools);
 }
 
+/* New, and its fee in the instrument's currency: with no id either, a fill of its position and nothing else.
+ */
+static inline int mm_fill_plain(const mm_fill *f, int16_t own) {
+  return f->kind == MM_NEW && f->liquidity >= MM_UNSPECIFIED && f->liquidity <= MM_TAKER &&
+         (f->fee_currency == -1 || f->fee_currency == own);
+}
+
+/* How many records from the first on, at most a block, are plain fills of one instrument without ids that the
+ * history has room for. */
+static inline int64_t mm_book_run(const mm_book *book, const mm_fill *records, int64_t n) {
+  const size_t same = offsetof(mm_fill, reserved) - offsetof(mm_fill, instrument);
+  const int32_t instrument = records->instrument;
+  int64_t i = 0;
+  if (instrument < 0 || instrument >= book->n_instruments ||
+      !mm_fill_plain(records, book->currency[instrument]))
+    return 0;
+  if (n > MM_FILLS_BLOCK)
+    n = MM_FILLS_BLOCK;
+  if (book->history && n > book->history_capacity - book->n_history)
+    n = book->history_capacity - book->n_history;
+  while (i < n && !mm_fill_has_id(&records[i]) &&
+         (MM_LIKELY(!memcmp(&records[i].instrument, &records->instrument, same)) ||
+          (records[i].instrument == instrument && mm_fill_plain(&records[i], book->currency[instrument]))))
+    ++i;
+  return i;
+}
+
 /* Book records in order, a status for each. With `stop`, ends at the first that is refused; returns how many
  * were read, that is n, or the index of the refused one. */
 static inline int64_t mm_book_apply(mm_book *book, const mm_fill *records, int64_t n, int stop,
                                     int8_t *status) {
-  for (int64_t i = 0; i < n; i++) {
-    status[i] = (int8_t)mm_book_fill(book, &records[i]);
-    if (stop && status[i] < 0)
+  int64_t i = 0;
+  while (i < n) {
+    const mm_fill *f = &records[i];
+    const int64_t run = mm_book_run(book, f, n - i);
+    int64_t booked = 0;
+    int last;
+    if (run == 0) {
+      last = mm_book_fill(book, f);
+    } else {
+      last = mm_position_fills(&book->positions[f->instrument], book->lots[f->instrument],
+                               book->lots_capacity[f->instrument], run, &f->qty, &f->price, &f->fee,
+                               sizeof *f, &booked);
+      memset(&status[i], MM_OK, (size_t)booked);
+      if (book->history)
+        for (int64_t k = 0; k < booked; ++k) {
+          book->history[book->n_history] = f[k];
+          book->history[book->n_history++].fee_currency = -1;
+        }
+      i += booked;
+      if (booked == run)
+        continue;
+    }
+    status[i] = (int8_t)last;
+    if (stop && last < 0)
       return i;
+    ++i;
   }
   return n;
 }

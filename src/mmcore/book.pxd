@@ -109,6 +109,10 @@ cdef extern from "mmcore/book.h" nogil:
     int mm_position_fill(
         mm_position *p, mm_lot *lots, int64_t capacity, int64_t qty, int64_t price, int64_t fee
     )
+    int mm_position_fills(
+        mm_position *p, mm_lot *lots, int64_t capacity, int64_t n, const int64_t *qty, const int64_t *price,
+        const int64_t *fee, ptrdiff_t stride, int64_t *booked
+    )
     int mm_position_mark(mm_position *p, int64_t mark)
     void mm_position_compact(mm_position *p, mm_lot *lots)
     mm_i128 mm_position_realised(const mm_position *p)

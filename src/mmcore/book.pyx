@@ -304,6 +304,28 @@ def _column(name, values):
     return array
 
 
+def _length(arrays):
+    """Return the shape of columns, one of which may stand for all rows."""
+    try:
+        shape = np.broadcast_shapes((1,), *(a.shape for a in arrays.values()))
+    except ValueError:
+        shape = ()
+    if len(shape) != 1:
+        raise InvalidArgument(
+            argument="columns", value={n: a.shape for n, a in arrays.items()}, allowed="of one length"
+        )
+    return shape
+
+
+def _table(arrays):
+    """Return the FILL array of some columns, its fees in the instruments' currencies but where they say."""
+    result = np.zeros(_length(arrays), FILL)
+    result["fee_currency"] = -1
+    for name, array in arrays.items():
+        result[name] = array
+    return result
+
+
 # ---- the memory of a book ----
 
 @cython.final
@@ -489,6 +511,95 @@ cdef class _Ledger:
             self.reserve_history(1)
         self.reserve_lots(f.instrument, 1)
         return mm_book_fill(&self.c, f)
+
+    cdef inline void begin(self) noexcept:
+        """Let nobody else at the structs: what follows books without the GIL."""
+        self.busy = True
+        PyThread_acquire_lock(self.lock, WAIT_LOCK)  # free, or held for an instant by a thread that waits
+
+    cdef inline void end(self) noexcept:
+        self.busy = False
+        PyThread_release_lock(self.lock)
+
+    cdef object apply(self, object fills, int stop, tuple names):
+        """Book records: a status for each. With `stop`, the first refused raises and none is booked."""
+        cdef mm_book *c = &self.c
+        cdef const mm_fill *rows
+        cdef int64_t n = len(fills), i, done, before
+        cdef int8_t[::1] status
+        cdef int8_t *out
+        cdef int64_t *counts
+        result = np.zeros(n, np.int8)
+        if n == 0:
+            return result
+        rows = _fills_of(fills)
+        status = result
+        out = &status[0]
+        self.settle()
+        # All memory first: after this nothing can fail half way. The queues come last, since a new array may
+        # run a garbage collection, and with it another thread that books.
+        if self.keeps_history:
+            self.reserve_history(n)
+        if c.positions[0].method == MM_FIFO:
+            counts = <int64_t *>calloc(c.n_instruments, sizeof(int64_t))
+            if counts == NULL:
+                raise MemoryError
+            try:
+                if c.n_instruments == 1:
+                    counts[0] = n
+                else:
+                    for i in range(n):
+                        if 0 <= rows[i].instrument < c.n_instruments:
+                            counts[rows[i].instrument] += 1
+                for i in range(c.n_instruments):
+                    self.reserve_lots(<int32_t>i, counts[i])
+            finally:
+                free(counts)
+        before = c.n_history
+        memcpy(self.saved, c.positions, <size_t>c.n_instruments * sizeof(mm_position))
+        memcpy(self.saved_pools, c.pools, <size_t>c.n_instruments * c.n_currencies * sizeof(mm_i128))
+        self.begin()
+        with nogil:
+            done = mm_book_apply(c, rows, n, stop, out)
+        refused = None
+        try:
+            if done < n:
+                # Judged before the undo: a conflict may be with an earlier row of the same array.
+                refused = _refusal(self, out[done], &rows[done], names, done)
+        finally:
+            if done < n:
+                mm_book_undo(c, before, self.saved, self.saved_pools)
+            self.end()
+        if refused is not None:
+            raise refused
+        return result
+
+    cdef int apply_columns(self, int32_t index, object qty, object price, object fee, tuple names) except -1:
+        """Book columns of int64 of one length to a position without history, all or none."""
+        cdef const int64_t[::1] q = qty, p = price, f = fee
+        cdef mm_position *state = &self.c.positions[index]
+        cdef mm_position saved
+        cdef mm_fill record
+        cdef int64_t n = q.shape[0], booked
+        cdef int status
+        self.settle()
+        self.reserve_lots(index, n)
+        saved = state[0]
+        self.begin()
+        with nogil:
+            status = mm_position_fills(state, self.c.lots[index], self.c.lots_capacity[index], n, &q[0], &p[0],
+                                       &f[0], sizeof(int64_t), &booked)
+            if status != MM_OK:
+                state[0] = saved
+        self.end()
+        if status == MM_OK:
+            return 0
+        memset(&record, 0, sizeof(record))
+        record.qty, record.price, record.fee = q[booked], p[booked], f[booked]
+        record.instrument = index
+        record.fee_currency = -1
+        raise _refusal(self, status, &record, names, booked)
+
 
 
 cdef dict _other_fees(_Ledger ledger, int32_t index, tuple currencies):
@@ -676,6 +787,40 @@ cdef class Position:
             if status == MM_DUPLICATE:
                 return _DUPLICATE
         raise _refusal(ledger, status, &record, self.names, None)
+
+    def fill_batch(self, qty, price, fee=0):
+        """Book fills in order, all or none: to the bit as one by one, and many times as fast.
+
+        Parameters
+        ----------
+        qty, price, fee : array of int
+            As in :meth:`fill`; a single number stands for all.
+
+        Raises
+        ------
+        InvalidArgument, OutOfBounds
+            As in :meth:`fill`, of the first refused one, ``index`` in the error; the position is as it was.
+
+        Examples
+        --------
+        >>> import mmcore as mm
+        >>> position = mm.Book([mm.Instrument("X", tick="0.01")], history="none")["X"]
+        >>> position.fill_batch([2, 1, -1], [1000, 1002, 1005], fee=1)
+        >>> position.net, position.realised, position.fees
+        (2, 4333333333, 3)
+        """
+        arrays = {"qty": _column("qty", qty), "price": _column("price", price), "fee": _column("fee", fee)}
+        if self.ledger.keeps_history:
+            records = _table(arrays)
+            records["instrument"] = self.index
+            self.ledger.apply(records, True, self.names)
+            return
+        shape = _length(arrays)
+        if shape[0] > 0:
+            qty, price, fee = (
+                np.ascontiguousarray(np.broadcast_to(a, shape), np.int64) for a in arrays.values()
+            )
+            self.ledger.apply_columns(self.index, qty, price, fee, self.names)
 
     def set_mark(self, ticks):
         """Value the position at ``ticks`` from now on; what :meth:`Book.mark` calls.
@@ -1169,19 +1314,7 @@ cdef class Book:
             if name not in FILL.names:
                 raise UnknownName(argument="column", value=name, allowed="one of " + ", ".join(FILL.names))
             arrays[name] = _texts(name, values) if FILL[name].kind == "S" else _column(name, values)
-        try:
-            shape = np.broadcast_shapes((1,), *(a.shape for a in arrays.values()))
-        except ValueError:
-            shape = ()
-        if len(shape) != 1:
-            raise InvalidArgument(
-                argument="columns", value={n: a.shape for n, a in arrays.items()}, allowed="of one length"
-            )
-        result = np.zeros(shape, FILL)
-        result["fee_currency"] = -1
-        for name, array in arrays.items():
-            result[name] = array
-        return result
+        return _table(arrays)
 
     def apply(self, fills, on_error="none"):
         """Book an array of fills, in order.
@@ -1204,62 +1337,9 @@ cdef class Book:
         InvalidArgument, OutOfBounds, ConflictError, Unsupported, UnknownName
             Of the first refused row, ``index`` in the error, when ``on_error="none"``; the book is as it was.
         """
-        cdef _Ledger ledger = self.ledger
-        cdef mm_book *c = &ledger.c
-        cdef const mm_fill *rows
-        cdef int64_t n, i, done, before
-        cdef int stop
-        cdef int8_t[::1] status
-        cdef int8_t *out
-        cdef int64_t *counts
         if not isinstance(on_error, str) or on_error not in ("none", "skip"):
             raise InvalidArgument(argument="on_error", value=on_error, allowed="'none' or 'skip'")
-        stop = on_error == "none"
-        fills = _records(fills)
-        n = len(fills)
-        result = np.zeros(n, np.int8)
-        if n == 0:
-            return result
-        rows = _fills_of(fills)
-        status = result
-        out = &status[0]
-        ledger.settle()
-        # All memory first: after this nothing can fail half way. The queues come last, since a new array may
-        # run a garbage collection, and with it another thread that books.
-        if ledger.keeps_history:
-            ledger.reserve_history(n)
-        if self.cost == "fifo":
-            counts = <int64_t *>calloc(c.n_instruments, sizeof(int64_t))
-            if counts == NULL:
-                raise MemoryError
-            try:
-                for i in range(n):
-                    if 0 <= rows[i].instrument < c.n_instruments:
-                        counts[rows[i].instrument] += 1
-                for i in range(c.n_instruments):
-                    ledger.reserve_lots(<int32_t>i, counts[i])
-            finally:
-                free(counts)
-        before = c.n_history
-        memcpy(ledger.saved, c.positions, <size_t>c.n_instruments * sizeof(mm_position))
-        memcpy(ledger.saved_pools, c.pools, <size_t>c.n_instruments * c.n_currencies * sizeof(mm_i128))
-        ledger.busy = True
-        PyThread_acquire_lock(ledger.lock, WAIT_LOCK)  # free, or held for an instant by a thread that waits
-        with nogil:
-            done = mm_book_apply(c, rows, n, stop, out)
-        refused = None
-        try:
-            if done < n:
-                # Judged before the undo: a conflict may be with an earlier row of the same array.
-                refused = _refusal(ledger, out[done], &rows[done], self.names, done)
-        finally:
-            if done < n:
-                mm_book_undo(c, before, ledger.saved, ledger.saved_pools)
-            ledger.busy = False
-            PyThread_release_lock(ledger.lock)
-        if refused is not None:
-            raise refused
-        return result
+        return self.ledger.apply(_records(fills), on_error == "none", self.names)
 
     def mark(self, instrument, ticks):
         """Value the position in ``instrument`` at ``ticks`` from now on.

@@ -96,6 +96,11 @@ EXPORT int NAME(position_fill)(mm_position *p, mm_lot *lots, int64_t capacity, i
   return mm_position_fill(p, lots, capacity, qty, price, fee);
 }
 
+EXPORT int NAME(position_fills)(mm_position *p, mm_lot *lots, int64_t capacity, int64_t n, const int64_t *qty,
+                                const int64_t *price, const int64_t *fee, ptrdiff_t stride, int64_t *booked) {
+  return mm_position_fills(p, lots, capacity, n, qty, price, fee, stride, booked);
+}
+
 EXPORT int NAME(position_mark)(mm_position *p, int64_t mark) {
   return mm_position_mark(p, mark);
 }

@@ -24,6 +24,8 @@
   uint64_t P##div_u128(uint64_t, uint64_t, uint64_t, uint64_t *);                                            \
   int P##notional_fee(int64_t, int64_t, int64_t, int64_t, int64_t *);                                        \
   int P##position_fill(mm_position *, mm_lot *, int64_t, int64_t, int64_t, int64_t);                         \
+  int P##position_fills(mm_position *, mm_lot *, int64_t, int64_t, const int64_t *, const int64_t *,         \
+                        const int64_t *, ptrdiff_t, int64_t *);                                              \
   int P##position_mark(mm_position *, int64_t);                                                              \
   int P##position_unrealised(const mm_position *, mm_i128 *);                                                \
   void P##position_realised(const mm_position *, mm_i128 *);
@@ -165,6 +167,113 @@ static void positions(int32_t method, int negative, int n) {
   free(twins);
 }
 
+/* Fills of a block against one by one: the same position, queue, status and place where it ends. The regimes
+ * are those that decide which way a block goes: ties (pools of few units), a market, lots and prices about
+ * the ends of what takes 64 bits, anything, a market with a fill of anything in it, and a market for who
+ * holds so much that totals are about their bounds. */
+static void many(int32_t method, int regime) {
+  enum { N = 400, CAPACITY = 12000 };
+  static mm_lot queue[3][CAPACITY];
+  static mm_fill rows[N];
+  static int64_t columns[3][N];
+  static const int64_t sizes[] = {1, 5, 6, 7, 64, 127, 128, 129, 256, 257, N};
+  mm_position p[3];
+  int64_t price = regime == 2 ? (int64_t)1 << draw() % 60 : 1 + (int64_t)(draw() % 617000);
+  const int negative = (int)(draw() % 2), lots = (int)(draw() % 50), drift = (int)(draw() % 20);
+  const int64_t fees = draw() % 2 ? -1 : INT64_MAX >> 2;
+  const int toward = (int)(draw() % 4); /* back to flat mostly, at random, or always away from it */
+  for (int i = 0; i < 3; i++)
+    mm_position_init(&p[i], method, negative);
+  if (regime == 5) {
+    const mm_i128 most = {UINT64_MAX - draw() % 1000, INT64_MAX};
+    const int64_t held = (word() | 1) >> draw() % 24, at = word() & (INT64_MAX >> draw() % 63);
+    native_position_fill(&p[0], queue[0], CAPACITY, held, at, 0);
+    const uint64_t size = mm_abs_i64(p[0].net), near = draw() % 100000;
+    const int64_t bound = (int64_t)1 << 32; /* of the upper words; 1e9 times that for the cost */
+    switch (draw() % 6) {
+    case 0:
+      p[0].fees = most;
+      break;
+    case 1:
+      p[0].bought = INT64_MAX - (int64_t)near;
+      break;
+    case 2:
+      p[0].sold = INT64_MAX - (int64_t)near;
+      break;
+    case 3:
+      p[0].cash = draw() % 2 ? (mm_i128){near, -bound} : (mm_i128){~near, bound - 1};
+      break;
+    case 4:
+      if (size >> 34)
+        p[0].cost = p[0].net < 0 ? (mm_i128){near, -bound * MM_COST_SCALE}
+                                 : (mm_i128){~near, bound * MM_COST_SCALE - 1};
+      break;
+    default:
+      if (size >> 34) { /* 2^96 / size */
+        uint64_t rest;
+        native_position_mark(&p[0], (int64_t)(native_div_u128((uint64_t)bound, 0, size, &rest) - near % 3));
+      }
+    }
+    price = word() >> (2 + draw() % 48);
+    for (int i = 1; i < 3; i++) {
+      p[i] = p[0];
+      queue[i][0] = queue[0][0];
+    }
+  }
+  for (int batch = 0; batch < 30; batch++) {
+    const int64_t n = sizes[draw() % (sizeof sizes / sizeof *sizes)];
+    const int64_t capacity = draw() % 4 ? CAPACITY : p[0].lots_tail + n - (int64_t)(draw() % (uint64_t)n);
+    int64_t done[3] = {0, 0, 0}, net = p[0].net;
+    int status[3] = {0, 0, 0};
+    memset(rows, 0, sizeof rows);
+    for (int64_t i = 0; i < n; i++) {
+      const int64_t scale = regime == 2 ? (int64_t)1 << lots : 99,
+                    step = regime == 2 ? (int64_t)1 << drift : 2;
+      int64_t qty = regime == 0 ? 1 + (int64_t)(draw() % 5) : 1 + (int64_t)(draw() % (uint64_t)scale);
+      if (toward == 3 ? net < 0 : toward && net != 0 ? (net > 0) == (draw() % 4 > 0) : draw() % 2 > 0)
+        qty = -qty;
+      if (toward < 3 && draw() % 64 == 0 && net != 0 && net != INT64_MIN)
+        qty = -net;
+      price += (int64_t)(draw() % (uint64_t)(2 * step + 1)) - step;
+      if (price <= 0 && !(negative && regime))
+        price = 1 + (int64_t)(draw() % 9);
+      rows[i].qty = qty;
+      rows[i].price = regime == 0 ? 1 + (int64_t)(draw() % 9) : price;
+      rows[i].fee = regime == 2 ? (word() & fees) >> draw() % 64 : (int64_t)(draw() % 100) - 5;
+      if (regime == 3 || (regime == 4 && draw() % 500 == 0)) {
+        rows[i].qty = word();
+        rows[i].price = word();
+        rows[i].fee = word();
+      }
+      mm_add_i64(net, rows[i].qty, &net);
+    }
+    for (int64_t i = 0; i < n; i++) {
+      columns[0][i] = rows[i].qty;
+      columns[1][i] = rows[i].price;
+      columns[2][i] = rows[i].fee;
+    }
+    while (done[0] < n && status[0] == MM_OK) {
+      const mm_fill *f = &rows[done[0]];
+      status[0] = native_position_fill(&p[0], queue[0], capacity, f->qty, f->price, f->fee);
+      done[0] += status[0] == MM_OK;
+    }
+    status[1] = native_position_fills(&p[1], queue[1], capacity, n, columns[0], columns[1], columns[2],
+                                      sizeof **columns, &done[1]);
+    status[2] = portable_position_fills(&p[2], queue[2], capacity, n, &rows->qty, &rows->price, &rows->fee,
+                                        sizeof *rows, &done[2]);
+    for (int i = 1; i < 3; i++) {
+      SAME(status[i] == status[0] && done[i] == done[0]);
+      SAME(!memcmp(&p[i], &p[0], sizeof *p));
+      SAME(p[0].lots_tail == 0 || !memcmp(queue[i], queue[0], (size_t)p[0].lots_tail * sizeof **queue));
+    }
+    if (draw() % 8 == 0) {
+      const int64_t mark = draw() % 4 ? price : word();
+      for (int i = 0; i < 3; i++)
+        native_position_mark(&p[i], mark);
+    }
+  }
+}
+
 /* A book in plain C, without any allocation by the kernel: batches that stop are undone to the last bit. */
 static void batches(int32_t method) {
   enum { N = 3, CURRENCIES = 2, CAPACITY = 400, SLOTS = 1024 };
@@ -241,6 +350,8 @@ int main(void) {
     arithmetic(wide(), wide(), word(), word());
   for (int i = 0; i < 200; i++)
     positions(i & 1, i >> 1 & 1, 200);
+  for (int i = 0; i < 5000; i++)
+    many(i & 1, i % 6);
   for (int i = 0; i < 50; i++)
     batches(i & 1);
   printf("%ld native=%d\n", checks, native_uses_int128());

@@ -81,7 +81,7 @@ typedef struct mark_at { /* before row `row`, of one instrument */
 
 /* All records of an episode, and the marks between them. The book's memory is the caller's: a lot for each
  * record in each queue, a history of n records, slots. With a kernel (or `bare`) each record is one fill of
- * its position, and nothing else of it is looked at. */
+ * its position, and nothing else of it is looked at; `bare` 2 books as many at once as it can. */
 EXPORT void book_episode(fill_kernel fill, mark_kernel mark, int bare, mm_book *book, int64_t n,
                          const mm_fill *records, int8_t *status, int64_t n_marks, const mark_at *marks,
                          int8_t *mark_status) {
@@ -98,6 +98,20 @@ EXPORT void book_episode(fill_kernel fill, mark_kernel mark, int bare, mm_book *
     if (!fill && !bare) {
       mm_book_apply(book, &records[i], end - i, 0, &status[i]);
       i = end;
+    }
+    while (!fill && bare == 2 && i < end) { /* all of one instrument at once; who is refused is passed over */
+      const mm_fill *r = &records[i];
+      const int32_t one = r->instrument;
+      int64_t n = 1, booked;
+      int last;
+      while (i + n < end && r[n].instrument == one)
+        ++n;
+      last = mm_position_fills(&book->positions[one], book->lots[one], book->lots_capacity[one], n, &r->qty,
+                               &r->price, &r->fee, sizeof *r, &booked);
+      memset(&status[i], MM_OK, (size_t)booked);
+      i += booked;
+      if (booked < n)
+        status[i++] = (int8_t)last;
     }
     for (; i < end; ++i) {
       const mm_fill *r = &records[i];

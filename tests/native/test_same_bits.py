@@ -590,7 +590,7 @@ def episode_of(rng, n):
     records = np.zeros(n, FILL)
     lots, ticks = rng.choice([3, 1000, 2**31, 2**50, 2**62]), rng.choice([3, 1000, 617_000, 2**40, 2**62])
     often, bare = rng.choice([0, 0, 0.02, 0.2]), bool(rng.random() < 0.5)
-    records["instrument"] = rng.integers(0, 2, n)
+    records["instrument"] = np.cumsum(rng.random(n) < rng.choice([0.5, 0.01])) % 2  # now and then for long
     records["qty"] = sprinkle(rng, rng.integers(-lots, lots + 1, n), often, EDGES)
     records["price"] = sprinkle(rng, rng.integers(1, ticks + 1, n), often, EDGES)
     negative = (rng.random(n) < 0.4) & (records["instrument"] == 1)
@@ -610,8 +610,9 @@ def episode_of(rng, n):
     records["fee_currency"] = -1
     if not bare:
         records["time"] = rng.integers(0, 3, n)
-        records["id"] = np.where(rng.random(n) < 0.5, rng.choice([b"a", b"b", b"0123456789abcdef"], n), b"")
-        fresh = rng.random(n) < 0.3
+        named = rng.choice([0, 0.5])
+        records["id"] = np.where(rng.random(n) < named, rng.choice([b"a", b"b", b"0123456789abcdef"], n), b"")
+        fresh = rng.random(n) < 0.6 * named
         records["id"][fresh] = np.arange(n)[fresh].astype("S16")
         sprinkle(rng, records["fee_currency"], 0.3, np.array([0, 1, 2, -2], np.int16))
         sprinkle(rng, records["liquidity"], 0.3, np.array([1, 2, 3, -1], np.int8))
@@ -659,7 +660,7 @@ def new_positions(method):
     return positions
 
 
-def book_c(library, fill=None, mark=None, bare=False):
+def book_c(library, fill=None, mark=None, bare=0):
     """Door to ``book_episode``."""
     function = library.book_episode
     function.restype = None
@@ -750,6 +751,25 @@ def position_fill(book, records):
     return [status_of(positions[i].fill, *row) for i, *row in zip(*columns, strict=True)]
 
 
+def position_fill_batch(book, records):
+    """All of one instrument at once, who is refused passed over."""
+    status, begin = [], 0
+    while begin < len(records):
+        mine = records["instrument"][begin:] == records["instrument"][begin]
+        end = begin + (len(mine) if mine.all() else int(mine.argmin()))
+        position = book["PN"[records["instrument"][begin]]]
+        try:
+            position.fill_batch(*(records[name][begin:end] for name in ("qty", "price", "fee")))
+            status += [0] * (end - begin)
+        except Error as error:
+            good = begin + error.index
+            position.fill_batch(*(records[name][begin:good] for name in ("qty", "price", "fee")))
+            status += [0] * (good - begin) + [STATUS[error.code]]
+            end = good + 1
+        begin = end
+    return status
+
+
 def numba_books():
     try:
         from mmcore.numba import POSITION as RECORD
@@ -789,10 +809,14 @@ def numba_books():
 def booking_doors(libraries, kernels):
     """(for every episode, for bare ones, for bare ones at average cost)."""
     every = {"Book.fill": book_python(book_fill)}
-    bare = {"Position.fill": book_python(position_fill)}
+    bare = {
+        "Position.fill": book_python(position_fill),
+        "Position.fill_batch": book_python(position_fill_batch),
+    }
     for name, library in libraries.items():
         every[f"{name}: mm_book_apply"] = book_c(library)
-        bare[f"{name}: mm_position_fill"] = book_c(library, bare=True)
+        bare[f"{name}: mm_position_fill"] = book_c(library, bare=1)
+        bare[f"{name}: mm_position_fills"] = book_c(library, bare=2)
     for place in ("capsule", "address", "declaration") if libraries else ():
         fill, mark = (ctypes.c_void_p(kernels[place, f"mm_position_{what}"]) for what in ("fill", "mark"))
         bare[f"{place}: mm_position_fill"] = book_c(libraries["C -O0"], fill, mark)

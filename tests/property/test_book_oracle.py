@@ -255,6 +255,49 @@ def test_batches_equal_the_oracle(cost, regime, on_error, seed, negative):
         assert book["X"].lots == tuple(oracle.lots)
 
 
+@pytest.mark.parametrize("cost", ["average", "fifo"])
+@pytest.mark.parametrize("regime", [*REGIMES, "market"])
+@pytest.mark.parametrize("history", ["none", "full"])
+@given(seed=st.integers(0, 2**32), negative=st.booleans())
+@settings(max_examples=8)
+def test_columns_of_fills_equal_the_oracle(cost, regime, history, seed, negative):
+    """Around the length of a block, with what cannot be refused in most and a refusal anywhere in others."""
+    instrument = mm.Instrument("X", tick="0.01", negative_prices=negative)
+    position, oracle = mm.Book([instrument], cost=cost, history=history)["X"], Oracle(cost, negative)
+    r = random.Random(seed)
+    if regime == "market":  # nothing to refuse: whole blocks
+        lots, price = r.choice([2, 99, 10**4, 10**7]), r.randint(10**4, 10**7)
+        walk = [r.randint(-3, 3) for _ in range(900)]
+        rows = [
+            (r.choice([-1, 1]) * r.randint(1, lots), price + sum(walk[:i]), r.randint(-9, 99))
+            for i in range(len(walk))
+        ]
+    else:
+        rows = [args[:3] for what, args in steps(regime, seed, 900) if what == "fill"]
+        rows = [row for row in rows if regime == "edges" or (row[0] and (row[1] > 0 or r.random() < 0.01))]
+    while rows:
+        size = r.choice([1, 5, 6, 127, 128, 129, 300])
+        batch, rows = rows[:size], rows[size:]
+        trial = deepcopy(oracle)
+        expected = [trial.fill(*args) for args in batch]
+        bad = next((i for i, status in enumerate(expected) if status < 0), None)
+        columns = [np.array(column, "i8") for column in zip(*batch, strict=True)]
+        if bad is None:
+            position.fill_batch(*columns)
+            oracle = trial
+        else:
+            before = position.state_dict()
+            with pytest.raises(ERRORS[expected[bad]]) as refused:
+                position.fill_batch(*columns)
+            assert refused.value.index == bad
+            assert position.state_dict() == before
+            position.fill_batch(*(column[:bad] for column in columns))
+            for args in batch[:bad]:
+                oracle.fill(*args)
+        same(position, oracle)
+        assert position.lots == tuple(oracle.lots)
+
+
 @given(
     first=st.tuples(st.integers(1, 10**6), st.integers(1, 10**7)),
     moves=st.lists(st.tuples(st.integers(-(10**6), 10**6), st.integers(1, 10**7)), max_size=40),
