@@ -125,6 +125,26 @@ static void fill_fifo(int64_t n) {
   fills(MM_FIFO, n);
 }
 
+static void blocks(int32_t method, int64_t n) { /* of fills */
+  static mm_lot lots[LOTS];
+  static int64_t qty[1000], price[1000], fee[1000];
+  mm_position p;
+  int64_t booked;
+  for (int i = 0; i < 1000; ++i)
+    qty[i] = i % 3 ? 2 : -4, price[i] = 20000 + i % 13, fee[i] = 1;
+  for (int64_t i = 0; i < n / 1000; ++i) {
+    mm_position_init(&p, method, 0);
+    sink += mm_position_fills(&p, lots, LOTS, 1000, qty, price, fee, sizeof *qty, &booked) + p.fills;
+  }
+}
+
+static void fills_average(int64_t n) {
+  blocks(MM_AVERAGE, n);
+}
+static void fills_fifo(int64_t n) {
+  blocks(MM_FIFO, n);
+}
+
 static void targets(int64_t n, int64_t move) {
   static mm_orders o;
   mm_orders_settings s;
@@ -220,6 +240,8 @@ static const struct {
                {"set_50", set_50},
                {"fill_average", fill_average},
                {"fill_fifo", fill_fifo},
+               {"fills_average", fills_average},
+               {"fills_fifo", fills_fifo},
                {"target_unchanged", target_unchanged},
                {"target_and_report", target_and_report},
                {"rolling", rolling},

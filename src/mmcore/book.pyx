@@ -296,6 +296,8 @@ def _column(name, values):
             at = int(bad[0])
             raise InvalidArgument(argument=name, value=float(flat[at]), allowed="an integer", index=at)
         raise InvalidArgument(argument=name, value=array.dtype, allowed="a column of integers")
+    if np.can_cast(array.dtype, FILL[name]):
+        return array
     low, high = np.iinfo(FILL[name]).min, np.iinfo(FILL[name]).max
     bad = np.flatnonzero((flat > high) | (flat < low))
     if len(bad):
