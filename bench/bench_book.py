@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -52,14 +53,14 @@ def batch() -> list[Row]:
 
         return work
 
-    def applied(cost: str, history: str) -> Callable[[int], object]:
+    def applied(cost: Any, history: Any) -> Callable[[int], object]:
         def work(times: int) -> None:
             for _ in range(times):
                 mm.Book([instrument], cost=cost, history=history).apply(fills)
 
         return work
 
-    def columns(cost: str) -> Callable[[int], object]:
+    def columns(cost: Any) -> Callable[[int], object]:
         def work(times: int) -> None:
             for _ in range(times):
                 mm.Book([instrument], cost=cost, history="none")["BENCH"].fill_batch(qty, price, fee)
