@@ -257,7 +257,7 @@ static inline int64_t mm_fills_at(const int64_t *field, ptrdiff_t at) {
 }
 
 /* 1 where no fill of the block can be refused and its sums fit 64 bits. */
-static inline int mm_fills_sum(const mm_position *p, const mm_fills *f, mm_flow *flow) {
+MM_NOINLINE int mm_fills_sum(const mm_position *p, const mm_fills *f, mm_flow *flow) {
   const ptrdiff_t end = (ptrdiff_t)f->n * f->stride;
   uint64_t moved = 0, large = 0, value = 0, fees = 0;
   int64_t low = INT64_MAX, high = INT64_MIN;
@@ -305,8 +305,8 @@ MM_COLD int64_t mm_pool_kept(int64_t pool, int64_t kept, int64_t old) {
 }
 
 /* The cost and the position after the block; 0 where the pool needs more than 64 bits. */
-static inline int mm_fills_average(const mm_position *p, const mm_fills *f, const mm_flow *flow,
-                                   int64_t *net_after, mm_i128 *cost_after) {
+MM_NOINLINE int mm_fills_average(const mm_position *p, const mm_fills *f, const mm_flow *flow,
+                                 int64_t *net_after, mm_i128 *cost_after) {
   const ptrdiff_t end = (ptrdiff_t)f->n * f->stride;
   int64_t net = p->net, pool, base, reach;
   double average = (double)flow->low, bound;
@@ -351,8 +351,8 @@ static inline int mm_fills_average(const mm_position *p, const mm_fills *f, cons
 }
 
 /* The same under FIFO, with the queue's cursors; 0 where the queue may be full or closing may be refused. */
-static inline int mm_fills_fifo(mm_position *p, const mm_fills *f, mm_lot *lots, int64_t capacity,
-                                int64_t *net_after, mm_i128 *cost_after) {
+MM_NOINLINE int mm_fills_fifo(mm_position *p, const mm_fills *f, mm_lot *lots, int64_t capacity,
+                              int64_t *net_after, mm_i128 *cost_after) {
   const ptrdiff_t end = (ptrdiff_t)f->n * f->stride;
   int64_t net = p->net, head = p->lots_head, tail = p->lots_tail, used = p->lots_used;
   int64_t closed = 0, worth = 0;
