@@ -1,7 +1,7 @@
-"""Replay: nanoseconds per event, against one pass of NumPy over the same columns.
+"""Replay: nanoseconds per event, against one pass of NumPy over the same columns, and against hftbacktest.
 
 The market is generated: a million rows like those of a day of LOBSTER (four quotes to a trade, a spread
-of a few ticks, half of the quotes changing only a size).
+of a few ticks, half of the quotes changing only a size). That of :mod:`bench.hftbacktest_replay` is another.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import numpy as np
 
 import mmcore as mm
 
-from .harness import Row, compare
+from .harness import Row, beside, compare
 
 ROWS = 1_000_000
 SECONDS = 23_400
@@ -78,4 +78,5 @@ def rows() -> dict[str, list[Row]]:
     found = compare(cases, floor="one pass of NumPy (max of each column)", operations=1, rounds=15, per=ROWS)
     for row in found:
         row.note = f"{1e3 / row.ns:,.0f} M events/s"
-    return {"replay of 1,000,000 events (ns per event)": found}
+    peer = beside("hftbacktest", "bench.hftbacktest_replay") or {}
+    return {"replay of 1,000,000 events (ns per event)": found, **peer}

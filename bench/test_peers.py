@@ -30,6 +30,16 @@ def test_two_prices(benchmark: Any, who: str, n: int) -> None:
     assert np.array_equal(found, [rows["bid"], rows["ask"]])
 
 
+@pytest.mark.parametrize("who", ["replay", "hftbacktest"])
+@pytest.mark.parametrize("interval", [0.1, 0.01, 0.001])
+def test_replay(benchmark: Any, who: str, interval: float) -> None:
+    pytest.importorskip("hftbacktest")
+    from .hftbacktest_replay import cases, market
+
+    found = cases(market(400.0), interval)
+    assert np.array_equal(benchmark(found[who]), found["replay"]())
+
+
 @pytest.mark.parametrize("who", ["mmcore", "piqp"])
 @pytest.mark.parametrize("n", [20, 200])
 def test_long_only_portfolio(benchmark: Any, who: str, n: int) -> None:

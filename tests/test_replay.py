@@ -12,7 +12,7 @@ import pytest
 import mmcore as mm
 from mmcore.errors import CapacityError, InvalidArgument, NotIdentified, OutOfBounds, UnknownName, Unsupported
 from mmcore.events import HIDDEN, NO_ASK, NO_BID, Events, Quotes, Trades
-from mmcore.matching import DECISION, FILL_CONTEXT
+from mmcore.matching import DECISION, FILL_CONTEXT, Matching
 from mmcore.replaying import REPLAY_PARAMETERS, RUN_PARAMETERS, default_gamma
 
 pytestmark = pytest.mark.compiled
@@ -417,6 +417,40 @@ def test_the_logs_grow_as_they_must():
     assert len(result.decisions) == n + 1
     assert result.totals.net == 0
     assert result.attribution.total == STOCK.money(n)  # one tick each
+
+
+@pytest.mark.parametrize(
+    ("stamp", "lost"),
+    [
+        (10.6, [9, 10]),  # 8 is live since 10.5
+        (18.6, [17]),  # 18 is not live before the end
+        (19.6, []),
+    ],
+)
+def test_a_record_of_the_log_stands_for_decisions_that_share_their_fate(stamp, lost):
+    quotes = [(0.25 * i, 98, 102) for i in range(81)]
+    result = mm.replay(market(quotes, [trade(stamp, 90)]), ONE_TICK, interval=1.0, latency=2.5)
+    d = result.decisions
+    assert d["time"].tolist() == [i * S for i in range(20)]
+    assert (d["live_time"] - d["time"] == 2.5 * S).all()
+    assert np.flatnonzero(d["lost"]).tolist() == lost
+    assert set(d["lost"][lost].tolist()) <= {1}
+    assert (d["inventory"] == (d["time"] > stamp * S)).all()
+    assert result.fill_context["decision"].tolist() == [int(stamp - 2.5)]
+
+
+def test_what_repeats_the_touch_takes_no_record():
+    n = 5000
+    quotes = [(0.01 * i, 98 + i // 1000, 102 + i // 1000) for i in range(n)]
+    events = market(quotes, [trade(7.005, 90), trade(31.005, 120)])
+    span = {"first": 0, "last": 49 * S, "end": 50 * S, "time_left": np.inf, "expiry": 0, "fee": (0, 1)}
+    rules = {"touch": False, "weighted": False, "hidden": False}
+    matching = Matching(events, mm.Quoter(ONE_TICK), interval=S // 100, latency=0, **span, **rules)
+    for stop in range(0, len(events) + 333, 333):
+        matching.run(stop)
+    log = matching.finish()[0]
+    assert len(log) == len(log.array()) == 4901
+    assert log.numbers.tolist() == [0, 701, 1000, 2000, 3000, 3101, 4000]
 
 
 def test_threads_may_replay_the_same_events_and_quoter(simulated):

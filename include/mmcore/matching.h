@@ -28,6 +28,10 @@
  * qty*(mid2 - 2*price) at a fill, revaluation2 by net*(change of mid2) at a quote. The book never
  * sees a mid, so that the two sums and the book check each other.
  *
+ * What changes nothing costs next to nothing. Quotes that repeat the touch are passed over, and the
+ * decisions of the grid that they stood between are made up for when something changes. With `numbers` a
+ * record of the log stands for all decisions in a row that know the same: they differ in their times alone.
+ *
  * No allocation: the caller owns every array. mm_replay_run stops with MM_CAPACITY when the log or
  * the fills are full, before it touched the row: enlarge and call again.
  */
@@ -122,14 +126,16 @@ typedef struct mm_replay {
   mm_follower *follower; /* NULL: the policy stays */
   const mm_policy *policy;
   mm_rules rules;
-  mm_decision *decisions;
-  int64_t n_decisions, decision_capacity;
+  mm_decision *decisions; /* the log: records of decisions */
+  int64_t *numbers;       /* of each record the number of its first decision; NULL: a record for each */
+  int64_t n_decisions, n_records, decision_capacity;
   mm_fill *fills;
   mm_fill_context *contexts;
   int64_t n_fills, fill_capacity;
   int64_t row, quote, trade; /* cursors */
   int64_t next;              /* next decision on the grid; INT64_MAX: none */
   int64_t pending;           /* first decision that is not live yet */
+  int64_t pending_record, live_record; /* of the log, for it and for live_decision */
   int64_t touch_bid, touch_ask;
   int64_t touch_row; /* of the quotes */
   int64_t mid2;
@@ -142,10 +148,8 @@ typedef struct mm_replay {
   int64_t spread2, revaluation2, fees;
   int64_t crossed; /* crossed quote rows refused: the last good one is kept */
   mm_position position;
-  mm_quote quote_made; /* of the last decision: made again only when its inputs change */
-  double made_reference;
-  int64_t made_inventory, made_bid, made_ask;
-  int32_t made;
+  mm_quote quote_made; /* of the last decision */
+  int32_t made;        /* that decision knew all that is known now, but the time */
   int32_t aging;   /* the quote depends on how old the market's is */
   mm_venue *venue; /* NULL: each decision's quote replaces what stands */
   uint16_t *held;  /* with orders, of each decision: MM_HELD_… of its bid and its ask */
@@ -223,9 +227,17 @@ static inline void mm_replay_follow(mm_replay *r, int64_t time) {
   done->version = r->policy->version;
 }
 
+#define MM_REPLAY_CUTS 3 /* more records than one that a step may add where they stand for several decisions */
+
+/* Is there no room for what a decision logs? */
+static inline int mm_replay_full(const mm_replay *r) {
+  return r->n_records + (r->numbers ? MM_REPLAY_CUTS : 0) >= r->decision_capacity ||
+         (r->venue && r->venue->n_messages > r->venue->message_capacity - MM_ORDERS_ACTIONS);
+}
+
 /* Quote at `time` from what is known now, and log it as in flight. */
 static inline int mm_replay_decide(mm_replay *r, const mm_events *e, int64_t time) {
-  if (MM_UNLIKELY(r->n_decisions >= r->decision_capacity))
+  if (MM_UNLIKELY(mm_replay_full(r)))
     return MM_CAPACITY;
   if (r->follower)
     mm_replay_follow(r, time);
@@ -233,8 +245,7 @@ static inline int mm_replay_decide(mm_replay *r, const mm_events *e, int64_t tim
   const int64_t net = r->venue ? r->venue->orders.position : r->position.net;
   const double reference = mm_replay_reference(r, e);
   mm_quote *q = &r->quote_made;
-  if (!r->made || setup->countdown || r->aging || reference != r->made_reference ||
-      net != r->made_inventory || r->touch_bid != r->made_bid || r->touch_ask != r->made_ask) {
+  if (!r->made || setup->countdown || r->aging) {
     const double left = setup->countdown ? (double)(setup->expiry - time) / 1e9 : setup->time_left;
     const double age = r->aging && r->two_sided ? (double)(time - e->quote_time[r->touch_row]) / 1e9 : 0.0;
     mm_quote_make(r->policy, &r->rules, reference, (double)net, r->touch_bid, r->touch_ask, 0.0, 0.0, left, 0,
@@ -242,12 +253,11 @@ static inline int mm_replay_decide(mm_replay *r, const mm_events *e, int64_t tim
     if (MM_UNLIKELY(q->take != 0))
       return MM_UNSUPPORTED; /* crossing the spread is not replayed */
     r->made = 1;
-    r->made_reference = reference;
-    r->made_inventory = net;
-    r->made_bid = r->touch_bid;
-    r->made_ask = r->touch_ask;
   }
-  mm_decision *d = &r->decisions[r->n_decisions++];
+  if (r->numbers)
+    r->numbers[r->n_records] = r->n_decisions;
+  ++r->n_decisions;
+  mm_decision *d = &r->decisions[r->n_records++];
   d->time = time;
   d->live_time = time + setup->latency;
   d->reference = reference;
@@ -275,23 +285,73 @@ static inline int mm_replay_decide(mm_replay *r, const mm_events *e, int64_t tim
   return MM_OK;
 }
 
-/* Let the decisions take effect whose quotes were live before `time`. */
+/* All decisions of the grid before `time`, none of which knows more than the last one did. */
+static inline void mm_replay_repeat(mm_replay *r, int64_t time) {
+  const int64_t until = time - 1 < r->setup.last ? time - 1 : r->setup.last;
+  const uint64_t interval = (uint64_t)r->setup.interval;
+  const uint64_t more = ((uint64_t)until - (uint64_t)r->next) / interval;
+  if (r->pending == r->n_decisions) /* the last record, all of it live, gets some that are not */
+    r->pending_record = r->n_records - 1;
+  r->n_decisions += (int64_t)more + 1;
+  r->next = (int64_t)((uint64_t)r->next + more * interval);
+  r->next = r->next <= r->setup.last - r->setup.interval ? r->next + r->setup.interval : INT64_MAX;
+}
+
+/* Cut the record of what is pending, so that the decision `number`, one within it, begins another. */
+static inline void mm_replay_cut(mm_replay *r, int64_t number) {
+  const int64_t at = r->pending_record, late = number - r->numbers[at];
+  const size_t behind = (size_t)(r->n_records - at);
+  memmove(&r->decisions[at + 1], &r->decisions[at], behind * sizeof *r->decisions);
+  memmove(&r->numbers[at + 1], &r->numbers[at], behind * sizeof *r->numbers);
+  ++r->n_records;
+  r->numbers[at + 1] = number;
+  r->decisions[at + 1].time += late * r->setup.interval;
+  r->decisions[at + 1].live_time += late * r->setup.interval;
+}
+
+/* Let the decisions take effect whose quotes were live before `time`. Those of one record share their fate
+ * from here on: a fill ends a record, so that all of it was decided before, or all after. */
 static inline void mm_replay_arrive(mm_replay *r, int64_t time) {
-  while (r->pending < r->n_decisions && r->decisions[r->pending].live_time < time) {
-    mm_decision *d = &r->decisions[r->pending];
+  while (r->pending < r->n_decisions) {
+    int64_t live = r->decisions[r->pending_record].live_time, end = r->pending + 1;
+    if (r->numbers) {
+      live += (r->pending - r->numbers[r->pending_record]) * r->setup.interval;
+      end = r->pending_record + 1 < r->n_records ? r->numbers[r->pending_record + 1] : r->n_decisions;
+    }
+    if (live >= time)
+      return;
+    int64_t until = r->pending + 1;
+    if (end > until) {
+      const uint64_t more = ((uint64_t)time - 1 - (uint64_t)live) / (uint64_t)r->setup.interval;
+      until = more < (uint64_t)(end - until) ? until + (int64_t)more : end;
+    }
+    const mm_decision *d = &r->decisions[r->pending_record];
     const int64_t price[2] = {d->bid, d->ask}, size[2] = {d->bid_size, d->ask_size};
+    uint32_t lost = 0;
     for (int side = 0; side < 2; ++side) {
       if (size[side] && r->decided_at_fill[side] <= r->pending) {
         r->live_price[side] = price[side];
         r->live_left[side] = size[side];
       } else {
         if (size[side])
-          d->lost |= (uint32_t)1 << side;
+          lost |= (uint32_t)1 << side;
         r->live_price[side] = side == MM_BID ? MM_NO_BID : MM_NO_ASK;
         r->live_left[side] = 0;
       }
     }
-    r->live_decision = r->pending++;
+    if (MM_UNLIKELY(lost)) {
+      if (until < end)
+        mm_replay_cut(r, until);
+      if (r->numbers && r->numbers[r->pending_record] < r->pending) {
+        mm_replay_cut(r, r->pending);
+        ++r->pending_record;
+      }
+      r->decisions[r->pending_record].lost = lost;
+    }
+    r->live_record = r->pending_record;
+    r->live_decision = until - 1;
+    r->pending = until;
+    r->pending_record += until == end || lost;
   }
 }
 
@@ -299,7 +359,7 @@ static inline void mm_replay_arrive(mm_replay *r, int64_t time) {
 static inline int mm_replay_fill(mm_replay *r, const mm_events *e, int side, int64_t lots, int64_t price,
                                  int64_t order_id, int64_t left) {
   const int64_t qty = side == MM_BID ? lots : -lots;
-  const mm_decision *d = &r->decisions[r->live_decision];
+  const mm_decision *d = &r->decisions[r->live_record];
   int64_t fee = 0, spread2 = r->spread2, fees = r->fees;
   int status = MM_OK;
   if (r->setup.fee_num)
@@ -314,6 +374,7 @@ static inline int mm_replay_fill(mm_replay *r, const mm_events *e, int side, int
     return status;
   r->spread2 = spread2;
   r->fees = fees;
+  r->made = 0;
 
   mm_fill *f = &r->fills[r->n_fills];
   memset(f, 0, sizeof *f);
@@ -363,6 +424,8 @@ static inline int mm_replay_on_quote(mm_replay *r, const mm_events *e) {
     r->crossed++;
     return MM_OK;
   }
+  if (bid != r->touch_bid || ask != r->touch_ask || r->setup.weighted)
+    r->made = 0;
   r->touch_bid = bid;
   r->touch_ask = ask;
   r->touch_row = i;
@@ -444,6 +507,7 @@ static inline int64_t mm_replay_fill_time(const mm_replay *r) {
 
 /* Hear what is known first: a fill before an answer, since a trade comes before what arrives with it. */
 static inline int mm_replay_hear(mm_replay *r, int64_t fill, int64_t answer) {
+  r->made = 0;
   if (answer < fill)
     return mm_venue_hear(r->venue, answer);
   const mm_fill *f = &r->fills[r->heard++];
@@ -463,12 +527,6 @@ static inline int mm_replay_look(mm_replay *r, int64_t time) {
     r->held[2 * last + MM_ASK] = (uint16_t)o->held[MM_ASK];
   }
   return status;
-}
-
-/* Is there no room for what a decision logs? */
-static inline int mm_replay_full(const mm_replay *r) {
-  return r->n_decisions >= r->decision_capacity ||
-         (r->venue && r->venue->n_messages > r->venue->message_capacity - MM_ORDERS_ACTIONS);
 }
 
 /* Decide at `time`, knowing all that is known by then, and look at the orders. */
@@ -508,8 +566,13 @@ static inline int mm_replay_advance(mm_replay *r, const mm_events *e, int64_t ti
   mm_venue *v = r->venue;
   int status = MM_OK;
   if (!v) {
-    while (status == MM_OK && r->next < time)
-      status = mm_replay_next(r, e);
+    const int repeats = r->numbers && !r->follower && !r->aging && !r->setup.countdown;
+    while (status == MM_OK && r->next < time) {
+      if (repeats && r->made)
+        mm_replay_repeat(r, time);
+      else
+        status = mm_replay_next(r, e);
+    }
     r->wake = r->next;
     return status;
   }
@@ -552,14 +615,43 @@ static inline int mm_replay_watch(mm_replay *r, const mm_events *e, int is_quote
   return status == MM_INVALID ? MM_INVALID : MM_OK;
 }
 
+/* Pass over the quotes under the cursor that repeat the touch. */
+MM_INLINE void mm_replay_pass(mm_replay *r, const mm_events *e, int64_t stop) {
+  const int64_t touch_bid = r->touch_bid, touch_ask = r->touch_ask, n = stop - r->row;
+  const uint8_t *kind = e->kind + r->row;
+  const int64_t *bid = e->bid + r->quote, *ask = e->ask + r->quote;
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    uint64_t kinds, other = 0;
+    memcpy(&kinds, kind + i, sizeof kinds);
+    if (kinds != (uint64_t)MM_EVENT_QUOTE * (UINT64_MAX / 255))
+      break;
+    for (int j = 0; j < 8; ++j)
+      other |= (uint64_t)((bid[i + j] ^ touch_bid) | (ask[i + j] ^ touch_ask));
+    if (other)
+      break;
+  }
+  while (i < n && kind[i] == MM_EVENT_QUOTE && bid[i] == touch_bid && ask[i] == touch_ask)
+    ++i;
+  r->row += i;
+  r->quote += i;
+}
+
 /* Walk the rows up to `stop` (exclusive). MM_CAPACITY: enlarge and call again; other statuses are final. */
 static inline int mm_replay_run(mm_replay *r, const mm_events *e, int64_t stop) {
   const int every_quote = r->setup.interval == 0;
+  /* Does a quote that repeats the touch say nothing? */
+  const int passes = !every_quote && !r->venue && !r->follower && !r->aging && !r->setup.weighted;
   const int64_t fills = mm_replay_fills_of_a_trade(r);
   int status;
   if (stop > e->rows)
     stop = e->rows;
   for (; r->row < stop; ++r->row) {
+    if (passes) {
+      mm_replay_pass(r, e, stop);
+      if (r->row == stop)
+        break;
+    }
     const int is_quote = e->kind[r->row] == MM_EVENT_QUOTE;
     const int64_t time = is_quote ? e->quote_time[r->quote] : e->trade_time[r->trade];
     if (r->wake < time && MM_UNLIKELY((status = mm_replay_advance(r, e, time)) != MM_OK))
@@ -577,12 +669,17 @@ static inline int mm_replay_run(mm_replay *r, const mm_events *e, int64_t stop) 
         return status;
       ++r->quote;
     } else {
-      if (MM_UNLIKELY(r->n_fills > r->fill_capacity - fills))
+      if (MM_UNLIKELY(r->n_fills > r->fill_capacity - fills || (r->numbers && mm_replay_full(r))))
         return MM_CAPACITY;
       if (time <= r->setup.end && MM_UNLIKELY((status = mm_replay_on_trade(r, e, time)) != MM_OK))
         return status;
       ++r->trade;
     }
+  }
+  if (passes && r->row > 0) { /* what is due by the last row, which may have been passed over */
+    const int64_t time = e->kind[r->row - 1] == MM_EVENT_QUOTE ? e->quote_time[r->quote - 1]
+                                                               : e->trade_time[r->trade - 1];
+    return r->wake < time ? mm_replay_advance(r, e, time) : MM_OK;
   }
   return MM_OK;
 }
@@ -592,6 +689,19 @@ static inline void mm_replay_finish(mm_replay *r) {
   mm_replay_arrive(r, r->setup.end);
   if (r->venue)
     mm_venue_pull(r->venue, r->setup.end);
+}
+
+/* A record for each of the decisions in `out`, from a log whose records stand for several. */
+static inline void mm_decisions_expand(const mm_decision *records, const int64_t *numbers, int64_t n_records,
+                                       int64_t n_decisions, int64_t interval, mm_decision *out) {
+  for (int64_t i = 0; i < n_records; ++i) {
+    const int64_t first = numbers[i], end = i + 1 < n_records ? numbers[i + 1] : n_decisions;
+    for (int64_t j = first; j < end; ++j) {
+      out[j] = records[i];
+      out[j].time += (j - first) * interval;
+      out[j].live_time += (j - first) * interval;
+    }
+  }
 }
 
 #ifdef __cplusplus

@@ -15,6 +15,17 @@ MESSAGE: np.dtype[np.void]
 STANDING: np.dtype[np.void]
 PARAMETERS: np.dtype[np.void]
 
+class DecisionLog:
+    records: NDArray[np.void]
+    numbers: NDArray[np.int64] | None
+    n: int
+    interval: int
+    def __init__(
+        self, records: NDArray[np.void], numbers: NDArray[np.int64] | None, n: int, interval: int
+    ) -> None: ...
+    def __len__(self) -> int: ...
+    def array(self) -> NDArray[np.void]: ...
+
 @disjoint_base
 class Matching:
     def __init__(
@@ -44,11 +55,11 @@ class Matching:
     def finish(
         self,
     ) -> tuple[
-        NDArray[np.void],
+        DecisionLog,
         NDArray[np.void],
         NDArray[np.void],
         dict[str, Any],
         tuple[NDArray[np.void], NDArray[np.void], NDArray[np.uint16]] | None,
     ]: ...
 
-__all__ = ["DECISION", "FILL_CONTEXT", "MESSAGE", "PARAMETERS", "STANDING", "Matching"]
+__all__ = ["DECISION", "FILL_CONTEXT", "MESSAGE", "PARAMETERS", "STANDING", "DecisionLog", "Matching"]

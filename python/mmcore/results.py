@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from .events import Events
     from .instruments import Instrument
     from .inventory import InventoryLaw
+    from .matching import DecisionLog
     from .messages import MessageCounts, OrderLife, OrderLog
     from .orders import Orders
     from .periods import Periods
@@ -428,7 +429,7 @@ class Result:
         Who quoted.
     settings : dict
         The arguments of the replay, by name.
-    decisions : ndarray
+    decisions : ndarray or DecisionLog
         One record per decision (dtype ``DECISION``): ``time``, ``live_time`` (ns); ``reference``;
         ``touch_bid``, ``touch_ask``, ``bid``, ``ask``, ``bid_size``, ``ask_size``; ``inventory``
         before it (with ``orders``: as far as it was known); ``why`` (bits ``MM_WHY_…`` of
@@ -482,7 +483,7 @@ class Result:
         events: Events,
         quoter: Any,
         settings: dict[str, Any],
-        decisions: NDArray[np.void],
+        decisions: NDArray[np.void] | DecisionLog,
         fills: NDArray[np.void],
         fill_context: NDArray[np.void],
         totals: Totals,
@@ -497,7 +498,7 @@ class Result:
         self.events = events
         self.quoter = quoter
         self.settings = settings
-        self.decisions = decisions
+        self._decided = decisions
         self.fills = fills
         self.fill_context = fill_context
         self.totals = totals
@@ -513,6 +514,12 @@ class Result:
             self.optimistic = optimistic
 
     # ---- what it was
+
+    @cached_property
+    def decisions(self) -> NDArray[np.void]:
+        """One record per decision; made from the log of those that knew something new, on first use."""
+        decided = self._decided
+        return decided if isinstance(decided, np.ndarray) else decided.array()
 
     @cached_property
     def optimistic(self) -> Result | None:

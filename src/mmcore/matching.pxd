@@ -49,6 +49,7 @@ cdef extern from "mmcore/matching.h" nogil:
     const int MM_FOLLOW_SIGMA
     const int MM_FOLLOW_A
     const int MM_FOLLOW_K
+    const int64_t MM_REPLAY_CUTS
 
     ctypedef struct mm_events:
         int64_t rows
@@ -133,7 +134,9 @@ cdef extern from "mmcore/matching.h" nogil:
         const mm_policy *policy
         mm_rules rules
         mm_decision *decisions
+        int64_t *numbers
         int64_t n_decisions
+        int64_t n_records
         int64_t decision_capacity
         mm_fill *fills
         mm_fill_context *contexts
@@ -156,6 +159,8 @@ cdef extern from "mmcore/matching.h" nogil:
                         const mm_rules *rules, int negative_prices) noexcept
     int mm_replay_run(mm_replay *r, const mm_events *e, int64_t stop) noexcept
     void mm_replay_finish(mm_replay *r) noexcept
+    void mm_decisions_expand(const mm_decision *records, const int64_t *numbers, int64_t n_records,
+                             int64_t n_decisions, int64_t interval, mm_decision *out) noexcept
 
 
 cdef int replay_run(mm_replay *r, const mm_events *e, int64_t stop) noexcept nogil
@@ -172,6 +177,7 @@ cdef class Matching:
     cdef Recalibrate _window     # likewise
     cdef object _recalibrated
     cdef object _decisions
+    cdef object _numbers
     cdef object _fills
     cdef object _contexts
     cdef object _ring

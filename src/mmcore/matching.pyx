@@ -24,7 +24,7 @@ cdef extern from "mmcore/types.h" nogil:
         MM_UNSUPPORTED
         MM_CAPACITY
 
-__all__ = ["DECISION", "FILL_CONTEXT", "MESSAGE", "PARAMETERS", "STANDING", "Matching"]
+__all__ = ["DECISION", "FILL_CONTEXT", "MESSAGE", "PARAMETERS", "STANDING", "DecisionLog", "Matching"]
 
 DECISION = np.dtype(
     [(name, "<i8") for name in ("time", "live_time")]
@@ -96,6 +96,52 @@ def _moved(records, n, capacity, dtype):
     if n:
         _bytes(array)[:n] = _bytes(records)[:n]
     return array
+
+
+class DecisionLog:
+    """Decisions as they were logged: a record stands for all in a row that know the same.
+
+    Parameters
+    ----------
+    records : ndarray of DECISION
+        Of each such row of decisions the first.
+    numbers : ndarray of int64
+        Its number.
+    n : int
+        Decisions.
+    interval : int
+        ns between them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from mmcore.matching import DECISION, DecisionLog
+    >>> log = DecisionLog(np.zeros(2, DECISION), np.array([0, 3]), 5, 10)
+    >>> len(log), log.array()["time"].tolist()
+    (5, [0, 10, 20, 0, 10])
+    """
+
+    def __init__(self, records, numbers, int64_t n, int64_t interval):
+        self.records, self.numbers, self.n, self.interval = records, numbers, n, interval
+
+    def __len__(self):
+        return self.n
+
+    def array(self):
+        """Return a record for each decision."""
+        cdef const uint8_t[::1] records
+        cdef const int64_t[::1] numbers
+        cdef uint8_t[::1] out
+        cdef int64_t n_records = len(self.records), n = self.n, interval = self.interval
+        if n_records == n:
+            return self.records
+        found = np.empty(n, dtype=DECISION)
+        records, numbers, out = self.records.view(np.uint8), self.numbers, found.view(np.uint8)
+        with nogil:
+            mm_decisions_expand(<const mm_decision *>&records[0], &numbers[0], n_records, n, interval,
+                                <mm_decision *>&out[0])
+        found.flags.writeable = False
+        return found
 
 
 cdef class Matching:
@@ -192,7 +238,7 @@ cdef class Matching:
         self._policy = quoter.in_force()
         mm_replay_init(&self.c_replay, &setup, self._policy.c_policy, &quoter.c_rules,
                        events.instrument.negative_prices)
-        self._decisions = self._fills = self._contexts = self._recalibrated = None
+        self._decisions = self._numbers = self._fills = self._contexts = self._recalibrated = None
         self._messages = self._standing = self._held = None
         if recalibrate is not None:
             self._follow(quoter, recalibrate, first, last)
@@ -254,12 +300,18 @@ cdef class Matching:
     cdef int _room(self, int64_t decisions, int64_t fills) except -1:
         """Move what was logged into arrays of at least these lengths."""
         cdef uint8_t[::1] view
+        cdef int64_t[::1] numbers
         cdef uint16_t[:, ::1] held
         cdef mm_replay *r = &self.c_replay
         if decisions > r.decision_capacity:
-            self._decisions = _moved(self._decisions, r.n_decisions, decisions, DECISION)
+            self._decisions = _moved(self._decisions, r.n_records, decisions, DECISION)
             view = self._decisions.view(np.uint8)
             r.decisions, r.decision_capacity = <mm_decision *>&view[0], decisions
+            if r.venue == NULL and r.setup.interval:  # on a grid, of which a record may stand for a stretch
+                array = np.empty(decisions, dtype=np.int64)
+                array[:r.n_records] = self._numbers[:r.n_records] if r.n_records else 0
+                self._numbers = numbers = array
+                r.numbers = &numbers[0]
             if r.venue != NULL:
                 array = np.empty((decisions, 2), dtype=np.uint16)
                 array[:r.n_decisions] = self._held[:r.n_decisions] if r.n_decisions else 0
@@ -292,7 +344,8 @@ cdef class Matching:
         cdef mm_replay *r = &self.c_replay
         cdef mm_venue *v = &self.c_venue
         cdef int64_t fills = mm_replay_fills_of_a_trade(r)
-        self._room(2 * r.decision_capacity if r.n_decisions >= r.decision_capacity else 0,
+        self._room(2 * r.decision_capacity + MM_REPLAY_CUTS
+                   if r.n_records + MM_REPLAY_CUTS >= r.decision_capacity else 0,
                    2 * r.fill_capacity + fills if r.n_fills > r.fill_capacity - fills else 0)
         if r.venue != NULL:
             self._room_of_orders(
@@ -340,8 +393,9 @@ cdef class Matching:
     def finish(self):
         """Let what was in flight before the end take effect.
 
-        Returns (decisions, fills, contexts, totals, logs): of orders, `logs` holds the messages, what stood,
-        and what held the sides of each decision back; it is None without orders.
+        Returns (decisions, fills, contexts, totals, logs): a :class:`DecisionLog`, arrays and a dict; of orders,
+        `logs` holds the messages, what stood, and what held the sides of each decision back; it is None without
+        orders.
         """
         cdef mm_replay *r = &self.c_replay
         if r.row != self.c_events.rows:
@@ -359,12 +413,14 @@ cdef class Matching:
             "messages": (r.messages[0], r.messages[1]),
             "crossed": r.crossed,
         }
-        found = [self._decisions[:r.n_decisions], _copied(self._fills, r.n_fills),
-                 _copied(self._contexts, r.n_fills)]
+        records = self._decisions[:r.n_records]
+        numbers = None if r.numbers == NULL else self._numbers[:r.n_records]
+        found = [_copied(self._fills, r.n_fills), _copied(self._contexts, r.n_fills)]
         logs = None
         if r.venue != NULL:
             logs = (self._messages[:r.venue.n_messages], self._standing[:r.venue.n_standing],
                     self._held[:r.n_decisions])
-        for array in (*found, *(logs or ())):
+        for array in (records, *found, *(logs or ())):
             array.flags.writeable = False
-        return (*found, totals, logs)
+        log = DecisionLog(records, numbers, r.n_decisions, r.setup.interval)
+        return (log, *found, totals, logs)

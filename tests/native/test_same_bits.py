@@ -976,7 +976,7 @@ def replay_python(step, **room):
         messages, standing, held = logs or ([], [], [])
         totals["messages_of"] = totals.pop("messages")
         return {
-            "decisions": plain(decisions), "fills": plain(fills), "contexts": plain(contexts),
+            "decisions": plain(decisions.array()), "fills": plain(fills), "contexts": plain(contexts),
             "messages": plain(messages), "standing": plain(standing), "held": plain(held), **totals,
         }  # fmt: skip
 
