@@ -1,18 +1,22 @@
-"""Quotes: one from Python against an empty compiled method, many against a NumPy expression."""
+"""Quotes: one from Python against an empty method, in a loop against the formula, many against NumPy."""
 
 from __future__ import annotations
 
+import ctypes
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
 from itertools import repeat
 from typing import Any
 
 import numpy as np
 
 from mmcore import Affine, GueantLehalleFernandezTapia, Limits, QuoteBuffer, Quoter
+from mmcore.api import rules as rules_of
 from mmcore.quoting import QUOTE
 
+from .bench_orders import kernels
 from .floor import empty
 from .harness import SMALL, Row, compare, triad
 
@@ -85,6 +89,43 @@ def depths() -> list[Row]:
     for name in ("affine", "table"):
         cases[f"depths, {name}"] = calls(shapes[name].depths, INVENTORY)
     return compare(cases, floor=FLOOR, empty=bare, goals={"depths, affine": 1, "depths, table": 1})
+
+
+def inner() -> dict[str, list[Row]]:
+    """One quote of an affine policy in the loops of compiled programs, both sides within the limits."""
+    rng, n = np.random.default_rng(7), 1024
+    reference = 617000.0 + rng.integers(-100, 100, n) / 2
+    touch_bid = np.floor(reference).astype(np.int64) - 1
+    market = (reference, rng.integers(-39, 40, n).astype(float), touch_bid, touch_bid + rng.integers(2, 5, n))
+    policy = Affine(3.28, 0.11, q_max=50)
+    quoter = Quoter(policy, limits=Limits(max_position=40))
+    library, rules = kernels("quote_loops"), rules_of(quoter)
+    library.quote_market(*(ctypes.c_void_p(column.ctypes.data) for column in market))
+
+    def loop(name: str) -> Callable[[int], Any]:
+        function = getattr(library, f"loop_{name}")
+        function.argtypes, function.restype = (
+            [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int64],
+            ctypes.c_int64,
+        )
+        return lambda times: function(policy.address, rules, times)
+
+    def table(goals: dict[str, float], cases: dict[str, Callable[[int], Any]]) -> list[Row]:
+        expected = cases[list(cases)[-1]](n)
+        wrong = [name for name, case in cases.items() if "empty" not in name and case(n) != expected]
+        return compare(cases, floor=next(iter(cases)), operations=200_000, goals=goals, wrong=wrong)
+
+    cases = {"the formula inlined": loop("by_hand"), "mm_quote_make": loop("kernel")}
+    tables = {"one quote in a C loop, ns": table({"mm_quote_make": 1.15}, cases)}
+    cases = {"empty": loop("called_nothing"), "the formula": loop("called_by_hand")}
+    cases["mm_quote_make"] = loop("called_kernel")
+    tables["one quote in a C loop, through a pointer, ns"] = table({"mm_quote_make": 1.1}, cases)
+    if find_spec("numba"):
+        from .quote_loops import SYMBOL, TWIN, loops
+
+        cases = dict(loops(quoter, policy, 40.0, *market))
+        tables["one quote in a numba loop, ns"] = table({SYMBOL: 1.15, TWIN: 1.15}, cases)
+    return tables
 
 
 def numpy_quotes(
@@ -207,6 +248,7 @@ def rows() -> dict[str, list[Row]]:
         "one quote from Python, ns": scalar(),
         "one quote with a time left, ns": timed(),
         "depths from Python, ns": depths(),
+        **inner(),
     }
     for n in (1024, 4096, 65536):
         tables[f"two prices from a reference, {n:,} at once, ns each"] = prices(n, False)

@@ -4,11 +4,11 @@ Run by :mod:`bench.bench_replay` in an environment of its own (``make peers``). 
 whose quote rows change one side each, so that each row is one event of hftbacktest, on a book that is full
 behind the touch. Both decide at the same moments, with no latency, and quote both sides of an affine policy.
 
-Both fill an order whole when a trade goes beyond its price. Three more rules of hftbacktest's are kept from
-saying anything here: the queue before an order runs out by trades at its price (they have no size in its feed);
-a touch that reaches an order fills it, and a trade fills the side that it met (at these depths no touch reaches
-an order before it is quoted anew). So the fills must be equal one by one, in time, side and price, which is
-looked at before anything is timed.
+Both fill an order whole when a trade goes beyond its price. Three more rules of hftbacktest's have nothing
+to say here: the queue before an order runs out by trades at its price, but they have no size in its feed; a
+touch that reaches an order fills it, and a trade fills the side that it met, but at these depths no touch
+reaches an order before it is quoted anew. So the fills must be equal one by one, in time, side and price,
+which is looked at before anything is timed.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def usual(market, step, turns, fills):  # type: ignore[no-untyped-def]
 
 @njit  # type: ignore[untyped-decorator]
 def lean(market, step, turns, fills):  # type: ignore[no-untyped-def]
-    """Ask for no more than it takes: what stands is remembered, and orders are looked at after fills alone."""
+    """Ask for no more than it takes: what stands is remembered, orders are looked at after fills alone."""
     market.elapse(0)
     n, number, trades, dropped = 0, 1, 0, 0
     bid_order, ask_order, standing_bid, standing_ask = 0, 0, 0, 0

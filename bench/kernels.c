@@ -10,6 +10,7 @@
 #include "mmcore/book.h"
 #include "mmcore/calibration.h"
 #include "mmcore/decimals.h"
+#include "mmcore/matching.h"
 #include "mmcore/orders.h"
 #include "mmcore/prices.h"
 #include "mmcore/recalibration.h"
@@ -186,6 +187,40 @@ static void rolling(int64_t n) {
   free(words);
 }
 
+static void replay(int64_t n) { /* of rows: 9 quotes to a trade, 1 in 30 of them moves the touch; a decision each */
+  enum { ROWS = 1000, QUOTES = 900 };
+  static uint8_t kind[ROWS], flags[ROWS];
+  static int64_t stamp[2][ROWS], bid[ROWS], ask[ROWS], price[ROWS], size[ROWS], numbers[ROWS];
+  static int32_t subtick[ROWS];
+  static mm_decision decisions[ROWS];
+  static mm_fill filled[ROWS];
+  static mm_fill_context contexts[ROWS];
+  static mm_replay r;
+  const mm_live_policy live = live_of(MM_MODEL_CLOSED_FORM, 50);
+  const mm_rules rules = {INFINITY, 1, 0, 0, 0, 0, 0, 0, 0};
+  const mm_events e = {ROWS, QUOTES,   ROWS - QUOTES, kind,  stamp[0], bid,     ask,  size,
+                       size, stamp[1], stamp[1],      price, size,     subtick, NULL, flags};
+  mm_replay_setup setup;
+  memset(&setup, 0, sizeof setup);
+  setup.interval = 1000, setup.last = 999 * 1000, setup.end = 1000 * 1000;
+  setup.time_left = INFINITY, setup.fee_den = 1;
+  for (int i = 0, quotes = 0, trades = 0; i < ROWS; ++i) {
+    kind[i] = i % 10 == 9 ? MM_EVENT_TRADE : MM_EVENT_QUOTE, size[i] = 1;
+    if (kind[i] == MM_EVENT_TRADE)
+      price[trades] = 20000 + (trades % 2 ? 6 : -6), stamp[1][trades++] = i * 1000 + 500;
+    else
+      bid[quotes] = 19999 + quotes / 30 % 3, ask[quotes] = bid[quotes] + 2, stamp[0][quotes++] = i * 1000 + 500;
+  }
+  for (int64_t i = 0; i < n / ROWS; ++i) {
+    mm_replay_init(&r, &setup, mm_live_block(&live), &rules, 0);
+    r.decisions = decisions, r.numbers = numbers, r.decision_capacity = ROWS;
+    r.fills = filled, r.contexts = contexts, r.fill_capacity = ROWS;
+    if (mm_replay_run(&r, &e, ROWS))
+      abort();
+    sink += r.n_fills + r.n_records;
+  }
+}
+
 static void decimal(int64_t n) {
   static const char text[4][16] = {"20123.45", "0.01", "-17.2", "1234567.89"};
   const mm_grid grid = {1, 2, MM_EXACT};
@@ -245,6 +280,7 @@ static const struct {
                {"target_unchanged", target_unchanged},
                {"target_and_report", target_and_report},
                {"rolling", rolling},
+               {"replay", replay},
                {"decimal", decimal},
                {"bellman", bellman}};
 

@@ -1,4 +1,4 @@
-"""hftbacktest, in an environment that ``make peers`` makes: a strategy that quotes through mmcore, and replays."""
+"""hftbacktest, in the environment of ``make peers``: a strategy that quotes through mmcore, and replays."""
 
 import json
 import os
@@ -17,8 +17,7 @@ REPLAYED = """
 import json, sys
 from bench.hftbacktest_replay import GOALS, cases, market
 events = market(300.0, seed=int(sys.argv[1]))
-found = {interval: {name: case().tolist() for name, case in cases(events, interval).items()} for interval in GOALS}
-print(json.dumps(found))
+print(json.dumps({i: {name: case().tolist() for name, case in cases(events, i).items()} for i in GOALS}))
 """
 
 

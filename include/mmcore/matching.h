@@ -132,9 +132,9 @@ typedef struct mm_replay {
   mm_fill *fills;
   mm_fill_context *contexts;
   int64_t n_fills, fill_capacity;
-  int64_t row, quote, trade; /* cursors */
-  int64_t next;              /* next decision on the grid; INT64_MAX: none */
-  int64_t pending;           /* first decision that is not live yet */
+  int64_t row, quote, trade;           /* cursors */
+  int64_t next;                        /* next decision on the grid; INT64_MAX: none */
+  int64_t pending;                     /* first decision that is not live yet */
   int64_t pending_record, live_record; /* of the log, for it and for live_decision */
   int64_t touch_bid, touch_ask;
   int64_t touch_row; /* of the quotes */
@@ -150,11 +150,11 @@ typedef struct mm_replay {
   mm_position position;
   mm_quote quote_made; /* of the last decision */
   int32_t made;        /* that decision knew all that is known now, but the time */
-  int32_t aging;   /* the quote depends on how old the market's is */
-  mm_venue *venue; /* NULL: each decision's quote replaces what stands */
-  uint16_t *held;  /* with orders, of each decision: MM_HELD_… of its bid and its ask */
-  int64_t heard;   /* cursor of the fills: known to us */
-  int64_t wake;    /* nothing happens by itself before */
+  int32_t aging;       /* the quote depends on how old the market's is */
+  mm_venue *venue;     /* NULL: each decision's quote replaces what stands */
+  uint16_t *held;      /* with orders, of each decision: MM_HELD_… of its bid and its ask */
+  int64_t heard;       /* cursor of the fills: known to us */
+  int64_t wake;        /* nothing happens by itself before */
 } mm_replay;
 
 #define MM_MONEY_LIMIT ((int64_t)1 << 61)
@@ -227,7 +227,8 @@ static inline void mm_replay_follow(mm_replay *r, int64_t time) {
   done->version = r->policy->version;
 }
 
-#define MM_REPLAY_CUTS 3 /* more records than one that a step may add where they stand for several decisions */
+#define MM_REPLAY_CUTS                                                                                       \
+  3 /* more records than one that a step may add where they stand for several decisions */
 
 /* Is there no room for what a decision logs? */
 static inline int mm_replay_full(const mm_replay *r) {
@@ -677,8 +678,8 @@ static inline int mm_replay_run(mm_replay *r, const mm_events *e, int64_t stop) 
     }
   }
   if (passes && r->row > 0) { /* what is due by the last row, which may have been passed over */
-    const int64_t time = e->kind[r->row - 1] == MM_EVENT_QUOTE ? e->quote_time[r->quote - 1]
-                                                               : e->trade_time[r->trade - 1];
+    const int64_t time =
+        e->kind[r->row - 1] == MM_EVENT_QUOTE ? e->quote_time[r->quote - 1] : e->trade_time[r->trade - 1];
     return r->wake < time ? mm_replay_advance(r, e, time) : MM_OK;
   }
   return MM_OK;

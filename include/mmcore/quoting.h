@@ -205,6 +205,49 @@ static inline void mm_trace_prices(mm_trace *trace, int stage, int64_t bid, int6
   trace->price[stage][MM_ASK] = ask;
 }
 
+/* Is the policy a stationary affine one, and are the rules plain, so that mm_quote_straight may be asked? */
+MM_INLINE int mm_quote_is_plain(const mm_policy *policy, const mm_rules *rules, double time_left,
+                                int64_t state, double age) {
+  const int shape = (policy->kind == MM_AFFINE) & ((policy->flags & MM_STATIONARY) != 0);
+  const int64_t more = rules->halted | rules->max_spread | rules->min_size;
+  return shape & (more == 0) & (state == 0) & (rules->volatility_scale == 1.0) &&
+         (time_left > MM_LARGEST || ((time_left >= 0.0) & (time_left <= policy->horizon))) &&
+         (age == 0.0 || (!mm_older(age, rules->halt_after) & !mm_older(age, rules->widen_after)));
+}
+
+/* The quote of a stationary affine policy under plain rules where nothing is unusual, and 1; else 0. Both
+ * sides have room, so that no size shrinks and the policy is read within its bounds; what is not finite fails
+ * a comparison. */
+MM_INLINE int mm_quote_straight(const mm_policy *policy, const mm_rules *rules, double inventory, double at,
+                                double centre, int64_t touch_bid, int64_t touch_ask, mm_quote *q, int live) {
+  const mm_line line = {
+      {mm_policy_number(&policy->base[MM_BID], live), mm_policy_number(&policy->base[MM_ASK], live)},
+      {mm_policy_number(&policy->slope[MM_BID], live), mm_policy_number(&policy->slope[MM_ASK], live)}};
+  const double size = policy->order_size;
+  if (MM_UNLIKELY(!(policy->q_max - fabs(at) >= size)) || MM_UNLIKELY(fabs(at) > policy->q_max - size) ||
+      MM_UNLIKELY(!(rules->max_position - fabs(inventory) >= size)) || MM_UNLIKELY(touch_bid > touch_ask))
+    return 0;
+  const uint64_t low = mm_quanta_bits(centre - mm_line_depth(&line, MM_BID, at));
+  const uint64_t high = mm_quanta_bits(centre + mm_line_depth(&line, MM_ASK, at)) + MM_QUANTA_ROUND_UP;
+  if (MM_UNLIKELY((low | high) >> MM_QUANTA_BITS))
+    return 0;
+  int64_t bid = mm_bits_floor(low), ask = mm_bits_floor(high);
+  const int bid_crosses = bid >= touch_ask, ask_crosses = ask <= touch_bid;
+  bid = bid_crosses ? (int64_t)((uint64_t)touch_ask - 1) : bid;
+  ask = ask_crosses ? (int64_t)((uint64_t)touch_bid + 1) : ask;
+  /* Apart, and by no more than two such prices are: further out is a touch that may be beyond all bounds. */
+  if (MM_UNLIKELY((uint64_t)ask - (uint64_t)bid - 1 >= (uint64_t)1 << (MM_QUANTA_BITS - MM_QUANTA_SHIFT)))
+    return 0;
+  q->price[MM_BID] = bid;
+  q->price[MM_ASK] = ask;
+  q->size[MM_BID] = q->size[MM_ASK] = (int32_t)size;
+  q->take = 0;
+  q->version = live ? mm_load_uint64(&policy->version) : policy->version;
+  q->why = (bid_crosses ? (uint32_t)MM_WHY_TOUCH_BID : 0u) | (ask_crosses ? (uint32_t)MM_WHY_TOUCH_ASK : 0u);
+  q->reserved = 0;
+  return 1;
+}
+
 /* The body of mm_quote_make; `trace` may be NULL; `live` as in policy.h. Straight through when all is as
  * usual: what is rare stands in functions of its own, and each clamp is a conditional move. */
 MM_INLINE void mm_quote_traced(const mm_policy *policy, const mm_rules *rules, double reference,
@@ -313,14 +356,31 @@ MM_INLINE void mm_quote_traced(const mm_policy *policy, const mm_rules *rules, d
   q->why = why;
 }
 
-/* The quote of `policy` under `rules`. reference and shift in ticks; inventory and target in lots;
- * the touch in ticks, MM_NO_BID and MM_NO_ASK where absent; time_left, and the age of the market data,
- * in seconds. */
-static inline void mm_quote_make(const mm_policy *policy, const mm_rules *rules, double reference,
-                                 double inventory, int64_t touch_bid, int64_t touch_ask, double shift,
-                                 double target, double time_left, int64_t state, double age, mm_quote *out) {
+MM_NOINLINE void mm_quote_general(const mm_policy *policy, const mm_rules *rules, double reference,
+                                  double inventory, int64_t touch_bid, int64_t touch_ask, double shift,
+                                  double target, double time_left, int64_t state, double age, mm_quote *out) {
   mm_quote_traced(policy, rules, reference, inventory, touch_bid, touch_ask, shift, target, time_left, state,
                   age, out, NULL, 0);
+}
+
+/* The quote of `policy` under `rules`. reference and shift in ticks; inventory and target in lots;
+ * the touch in ticks, MM_NO_BID and MM_NO_ASK where absent; time_left, and the age of the market data,
+ * in seconds. In a loop the compiler asks once whether all is plain, and keeps the policy in registers. */
+MM_INLINE void mm_quote_make(const mm_policy *policy, const mm_rules *rules, double reference,
+                             double inventory, int64_t touch_bid, int64_t touch_ask, double shift,
+                             double target, double time_left, int64_t state, double age, mm_quote *out) {
+  if (MM_LIKELY(mm_quote_is_plain(policy, rules, time_left, state, age)) &&
+      MM_LIKELY(mm_quote_straight(policy, rules, inventory, inventory - target, reference + shift, touch_bid,
+                                  touch_ask, out, 0)))
+    return;
+  mm_quote whole; /* of its own, so that a caller's may stay in registers */
+  if (policy->kind == MM_AFFINE && policy->flags & MM_STATIONARY)
+    mm_quote_general(policy, rules, reference, inventory, touch_bid, touch_ask, shift, target, time_left,
+                     state, age, &whole);
+  else
+    mm_quote_traced(policy, rules, reference, inventory, touch_bid, touch_ask, shift, target, time_left,
+                    state, age, &whole, NULL, 0);
+  *out = whole;
 }
 
 /* mm_quote_make that also leaves a trace. A trace that begins as all bits 1 (targets NaN, sizes -1)

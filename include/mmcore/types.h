@@ -26,7 +26,7 @@ extern "C" {
 #define MM_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 #define MM_INLINE static inline __attribute__((always_inline))
 #define MM_COLD static __attribute__((noinline, cold, unused))
-/* A loop that keeps its registers wherever it is called from. */
+/* Keeps its registers wherever it is called from. */
 #define MM_NOINLINE static __attribute__((noinline, unused))
 #else
 #define MM_LIKELY(condition) (condition)

@@ -393,9 +393,9 @@ cdef class Matching:
     def finish(self):
         """Let what was in flight before the end take effect.
 
-        Returns (decisions, fills, contexts, totals, logs): a :class:`DecisionLog`, arrays and a dict; of orders,
-        `logs` holds the messages, what stood, and what held the sides of each decision back; it is None without
-        orders.
+        Returns (decisions, fills, contexts, totals, logs): a :class:`DecisionLog`, two arrays and a dict; with
+        orders `logs` holds the messages, what stood, and what held the sides of each decision back, else it is
+        None.
         """
         cdef mm_replay *r = &self.c_replay
         if r.row != self.c_events.rows:

@@ -199,23 +199,49 @@ def _pointer(context: Any, at: Any) -> Any:
     return types.voidptr(types.uintp), codegen
 
 
-@njit(inline="always")
-def _block(policy):  # type: ignore[no-untyped-def]
-    """Address of a policy; its first words must say that the array holds all of it."""
-    if policy.itemsize * policy.size < _POLICY_BYTES:
-        raise ValueError("policy must be a whole block, from policy_block")
-    at = policy.ctypes.data
-    if carray(_pointer(at), (2,), np.uint64)[1] != np.uint64(policy.itemsize * policy.size):
-        raise ValueError("policy must be a whole block, from policy_block")
-    return at
+def _bytes_of(context: Any, builder: Any, kind: Any, array: Any) -> tuple[Any, Any]:
+    """Address of an array's data, and how many bytes they are; ``ctypes.data`` would count a reference."""
+    whole = context.make_array(kind)(context, builder, array)
+    word = context.get_value_type(types.uintp)
+    return builder.ptrtoint(whole.data, word), builder.mul(whole.nitems, whole.itemsize)
 
 
-@njit(inline="always")
-def _record(record, size):  # type: ignore[no-untyped-def]
-    """Address of one record of so many bytes."""
-    if record.size != 1 or record.itemsize != size:
-        raise ValueError("rules and positions must be arrays of one record, from rules_of and new_position")
-    return record.ctypes.data
+@intrinsic  # type: ignore[untyped-decorator]
+def _block(context: Any, policy: Any) -> Any:
+    """Address of a policy; 0 where its first words do not say that the array holds all of it."""
+    if not isinstance(policy, types.Array):
+        return None
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        at, size = _bytes_of(context, builder, signature.args[0], arguments[0])
+        none, least = at.type(0), size.type(_POLICY_BYTES)
+        found = cgutils.alloca_once_value(builder, none)
+        with builder.if_then(builder.icmp_signed(">=", size, least)):
+            words = builder.inttoptr(at, size.type.as_pointer())
+            told = builder.load(builder.gep(words, [size.type(1)]))
+            builder.store(builder.select(builder.icmp_signed("==", told, size), at, none), found)
+        return builder.load(found)
+
+    return types.uintp(policy), codegen
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _record(context: Any, record: Any, size: Any) -> Any:
+    """Address of one record of so many bytes; 0 where the array is not that."""
+    if not isinstance(record, types.Array) or not isinstance(size, types.IntegerLiteral):
+        return None
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        at, size = _bytes_of(context, builder, signature.args[0], arguments[0])
+        wanted = size.type(signature.args[1].literal_value)
+        right = builder.icmp_signed("==", size, wanted)
+        return builder.select(right, at, at.type(0))
+
+    return types.uintp(record, size), codegen
+
+
+_NO_POLICY = "policy must be a whole block, from policy_block"
+_NO_RECORD = "rules and positions must be arrays of one record, from rules_of and new_position"
 
 
 @njit(inline="always")
@@ -238,8 +264,10 @@ def depths(policy, inventory, time_left=np.inf, state=0):  # type: ignore[no-unt
     ValueError
         Where the array is not the whole block.
     """
-    cell = _room(4)
-    _depths(_block(policy), inventory, time_left, state, cell)
+    block, cell = _block(policy), _room(4)
+    if block == 0:
+        raise ValueError(_NO_POLICY)
+    _depths(block, inventory, time_left, state, cell)
     depth = carray(_pointer(cell), (2,), np.float64)
     return depth[0], depth[1]
 
@@ -279,10 +307,14 @@ def quote(  # type: ignore[no-untyped-def]
     ValueError
         Where an array is not what these functions made.
     """
-    room = _room(7)
+    block, record, room = _block(policy), _record(rules, _RULES_BYTES), _room(7)
+    if block == 0:
+        raise ValueError(_NO_POLICY)
+    if record == 0:
+        raise ValueError(_NO_RECORD)
     _quote(
-        _block(policy),
-        _record(rules, _RULES_BYTES),
+        block,
+        record,
         reference,
         inventory,
         touch_bid,
@@ -319,13 +351,19 @@ def fill(position, qty, price, fee=0):  # type: ignore[no-untyped-def]
     int
         0; negative (an ``mm_status``): refused, and nothing was changed.
     """
-    return _fill(_record(position, _POSITION_BYTES), 0, 0, qty, price, fee)
+    record = _record(position, _POSITION_BYTES)
+    if record == 0:
+        raise ValueError(_NO_RECORD)
+    return _fill(record, 0, 0, qty, price, fee)
 
 
 @njit(inline="always")
 def mark(position, price):  # type: ignore[no-untyped-def]
     """Mark a position to a price in ticks; 0, or a negative ``mm_status``."""
-    return _mark(_record(position, _POSITION_BYTES), price)
+    record = _record(position, _POSITION_BYTES)
+    if record == 0:
+        raise ValueError(_NO_RECORD)
+    return _mark(record, price)
 
 
 @njit

@@ -64,7 +64,8 @@ _AFFINE = 1  # mm_policy.kind
 class PolicyTuple(NamedTuple):
     """What :func:`policy_of` returns; pairs are (bid, ask).
 
-    A row of ``cells`` has the two depths, the two sizes and ``take`` of the cell [state][row][q].
+    A row of ``cells`` has the two depths, the two sizes and ``take`` of the cell [state][row][q]. An affine
+    policy has neither knots nor cells: its tuple holds no array, whose references numba would count.
     """
 
     affine: bool
@@ -80,8 +81,8 @@ class PolicyTuple(NamedTuple):
     n_rows: int
     n_q: int
     q_step: float
-    knots: NDArray[np.float64]
-    cells: NDArray[np.float64]
+    knots: NDArray[np.float64] | None
+    cells: NDArray[np.float64] | None
     version: np.uint64
 
 
@@ -132,8 +133,8 @@ def policy_of(policy: Policy | Quoter) -> PolicyTuple:
         int(header["n_rows"]),
         int(header["n_q"]),
         float(header["q_step"]),
-        knots.copy(),
-        np.column_stack((cells["depth"], cells["size"], cells["take"])),
+        knots.copy() if n else None,
+        np.column_stack((cells["depth"], cells["size"], cells["take"])) if n else None,
         header["version"],  # an np.uint64: a Python int has the type of its size
     )
 
@@ -160,8 +161,9 @@ _STATE, _RANGE, _SHRUNK = int(Why.STATE), int(Why.RANGE), int(Why.SHRUNK)
 _POLICY_BID, _POLICY_ASK, _SHIFT = int(Why.POLICY_BID), int(Why.POLICY_ASK), int(Why.SHIFT)
 _TIME, _APART, _STALE, _WIDENED = int(Why.TIME), int(Why.APART), int(Why.STALE), int(Why.WIDENED)
 
-_TICK_LIMIT = 1 << 52
+_TICK_LIMIT, _NARROW = 1 << 52, 2.0**31
 _QUANTA = np.int64(0x4338000000000000)
+_SHIFTED, _ROUND_UP, _HALF = np.int64(0x41F0000000000000), (1 << 20) - 1, 1 << 31
 
 
 @njit(error_model="numpy")
@@ -222,9 +224,9 @@ def _table_at(p, q, tau, state):  # type: ignore[no-untyped-def]
     return cell
 
 
-@njit(error_model="numpy", inline="always")
-def _shape_at(p, q, tau, state):  # type: ignore[no-untyped-def]
-    if not p.affine:
+@njit(error_model="numpy")
+def _read(p, cells, q, tau, state):  # type: ignore[no-untyped-def]
+    if cells is not None:  # decided when it is compiled
         return _table_at(p, q, tau, state)
     size = np.int64(p.order_size)
     if p.stationary:
@@ -233,6 +235,11 @@ def _shape_at(p, q, tau, state):  # type: ignore[no-untyped-def]
     bid = (p.base[0] + p.base_rate[0] * tau) + slope_bid * q
     ask = (p.base[1] + p.base_rate[1] * tau) - slope_ask * q
     return bid, ask, size, size, np.int64(0)
+
+
+@njit(error_model="numpy", inline="always")
+def _shape_at(p, q, tau, state):  # type: ignore[no-untyped-def]
+    return _read(p, p.cells, q, tau, state)
 
 
 @njit(error_model="numpy", inline="always")
@@ -297,8 +304,14 @@ def _quanta(ticks):  # type: ignore[no-untyped-def]
 
 
 @njit(error_model="numpy")
+def _bits(ticks):  # type: ignore[no-untyped-def]
+    """See mm_quanta_bits; an int64, whose bits from 52 on say that the price is beyond."""
+    return np.float64(ticks + 6442450944.0).view(np.int64) - _SHIFTED
+
+
+@njit(error_model="numpy")
 def _floor_ticks(ticks):  # type: ignore[no-untyped-def]
-    if abs(ticks) < 2147483648.0:
+    if abs(ticks) < _NARROW:
         return _quanta(ticks) >> 20
     whole = np.int64(ticks)
     if np.float64(whole) > ticks:
@@ -364,6 +377,15 @@ def _obliged_prices(rules, at, touch_bid, touch_ask, bid, ask):  # type: ignore[
 
 
 @njit(error_model="numpy", inline="always")
+def _plain(p, rules, tau, state, age):  # type: ignore[no-untyped-def]
+    """Whether the straight lines of :func:`quote` may be tried, see mm_quote_is_plain; a loop asks it once."""
+    shape = p.affine & p.stationary
+    rare = rules.shrink | rules.halted | (rules.max_spread != 0) | (rules.min_size != 0)
+    now = (state == 0) & (tau == np.inf) & (age == 0.0)
+    return shape & (not rare) & (rules.volatility_scale == 1.0) & now
+
+
+@njit(error_model="numpy", inline="always")
 def quote(  # type: ignore[no-untyped-def]
     policy,
     rules,
@@ -388,6 +410,35 @@ def quote(  # type: ignore[no-untyped-def]
     reference, inventory, touch_bid, touch_ask, shift, target, time_left, state, age
         As of :meth:`mmcore.Quoter.quote`; a touch that is absent is left out.
     """
+    at, centre = inventory - target, reference + shift
+    if (
+        _plain(policy, rules, time_left, state, age)
+        and policy.q_max - abs(at) >= policy.order_size
+        and rules.max_position - abs(inventory) >= policy.order_size
+        and touch_bid <= touch_ask
+        and touch_bid < _TICK_LIMIT
+        and touch_ask > -_TICK_LIMIT
+    ):
+        down = _bits(centre - (policy.base[0] + policy.slope[0] * at))
+        up = _bits(centre + (policy.base[1] - policy.slope[1] * at)) + _ROUND_UP
+        if (down | up) >> 52 == 0:
+            low, high = (down >> 20) - _HALF, (up >> 20) - _HALF
+            bid, ask = min(low, touch_ask - 1), max(high, touch_bid + 1)
+            if bid < ask:
+                why = (_TOUCH_BID if bid < low else 0) | (_TOUCH_ASK if ask > high else 0)
+                size = np.int64(policy.order_size)
+                sizes, take = (size, size), np.int64(0)
+                return Quoted((bid, ask), sizes, take, policy.version, why)  # type: ignore[arg-type]
+    return _quote(
+        policy, rules, reference, inventory, touch_bid, touch_ask, shift, target, time_left, state, age
+    )
+
+
+@njit(error_model="numpy")
+def _quote(  # type: ignore[no-untyped-def]
+    policy, rules, reference, inventory, touch_bid, touch_ask, shift, target, time_left, state, age
+):
+    """The whole pipeline, see mm_quote_traced."""
     at, centre = inventory - target, reference + shift
     why = _unreadable(policy, at, time_left, state)
     if (
