@@ -81,7 +81,7 @@ def test_steps_of_a_market_maker_are_packed(functions, level):
 
 def test_one_quote_calls_only_what_is_rare(functions):
     for name, rare in (
-        ("quote", {"mm_quote_refuse", "mm_oblige", "mm_apart", "mm_floor_wide", "sqrt"}),
+        ("quote", {"mm_quote_general", "mm_quote_refuse", "mm_oblige", "mm_apart", "mm_floor_wide", "sqrt"}),
         ("depths", {"mm_unreadable"}),
     ):
         lines = body(functions, name)

@@ -378,7 +378,7 @@ def _obliged_prices(rules, at, touch_bid, touch_ask, bid, ask):  # type: ignore[
 
 @njit(error_model="numpy", inline="always")
 def _plain(p, rules, tau, state, age):  # type: ignore[no-untyped-def]
-    """Whether the straight lines of :func:`quote` may be tried, see mm_quote_is_plain; a loop asks it once."""
+    """Whether the straight lines of :func:`quote` may be tried; a loop asks it once."""
     shape = p.affine & p.stationary
     rare = rules.shrink | rules.halted | (rules.max_spread != 0) | (rules.min_size != 0)
     now = (state == 0) & (tau == np.inf) & (age == 0.0)
