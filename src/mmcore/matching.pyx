@@ -254,7 +254,8 @@ cdef class Matching:
             self.c_replay.venue = &self.c_venue
             messages = min(2 * max(decisions, 1), 1 << 21) + MM_ORDERS_ACTIONS
             self._room_of_orders(messages, messages)
-        self._room(max(decisions, 1), max(min(e.trades, 1 << 20) if fills is None else fills, 1))
+        self._room(max(decisions, 1) + MM_REPLAY_CUTS + 1,
+                   max(min(e.trades, 1 << 20) if fills is None else fills, 1))
 
     cdef int _follow(self, Quoter quoter, Recalibrate recalibrate, int64_t first, int64_t last) except -1:
         """Let the policy of a private copy of the quoter follow the market."""
@@ -393,9 +394,9 @@ cdef class Matching:
     def finish(self):
         """Let what was in flight before the end take effect.
 
-        Returns (decisions, fills, contexts, totals, logs): a :class:`DecisionLog`, two arrays and a dict; with
-        orders `logs` holds the messages, what stood, and what held the sides of each decision back, else it is
-        None.
+        Returns (decisions, fills, contexts, totals, logs): a :class:`DecisionLog`, two arrays and a dict;
+        with orders `logs` holds the messages, what stood, and what held the sides of each decision back,
+        else it is None.
         """
         cdef mm_replay *r = &self.c_replay
         if r.row != self.c_events.rows:
