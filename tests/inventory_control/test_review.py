@@ -52,9 +52,8 @@ def test_backlogs_and_certain_supply_are_an_s_S_problem(fixed, lead_time):
 def test_disruptions_with_a_known_demand_in_closed_form(fails, recovers):
     """Snyder and Shen, section 9.4: cover n periods, n the p/(p + h) quantile of how long supply is out."""
     h, p, d = 1.0, 8.0, 2
-    found = periodic_review(
-        h, p, Demand.pmf([d], [1.0]), lost_sales=False, disruption=fails, recovery=recovers, lowest=-120
-    )
+    given = {"lost_sales": False, "disruption": fails, "recovery": recovers}
+    found = periodic_review(h, p, Demand.pmf([d], [1.0]), **given)
     out = np.arange(60)  # periods since supply was up
     share = np.where(
         out == 0,
@@ -66,10 +65,111 @@ def test_disruptions_with_a_known_demand_in_closed_form(fails, recovers):
         left = base - (out + 1) * d
         return share @ (h * np.maximum(left, 0) + p * np.maximum(-left, 0))
 
-    assert found.cost == pytest.approx(min(cost(base) for base in range(60)), abs=1e-6)
+    exact = min(cost(base) for base in range(60))
+    assert found.cost == pytest.approx(exact, abs=1e-6)
+    for lowest in (None, 0, -2, -4, -8, -16):  # what is forgotten is in the bounds
+        limited = periodic_review(h, p, Demand.pmf([d], [1.0]), lowest=lowest, **given)
+        assert limited.lower <= exact + 1e-12
+        assert limited.upper >= exact - 1e-12
 
 
-def simulated(policy, h, p, fixed, demand, lead_time, lost, good, periods, rng, fails=0.0, recovers=1.0):
+def least_cost(h, p, pmf, fixed, price, paid, lead_time, good, order, low=-60, high=30):
+    """The least average cost, by plain value iteration on a deep lattice: backlogs, lead times 0 and 1."""
+    x, demand = np.arange(low, high + 1), np.arange(len(pmf))
+    ways = [
+        [math.comb(q, k) * good**k * (1 - good) ** (q - k) for k in range(order + 1)]
+        for q in range(order + 1)
+    ]
+    ways, units = np.array(ways), np.arange(order + 1)
+    charge = fixed * (units > 0) + price * units * (good if paid == "good" else 1.0)
+    left = np.arange(low, high + order + 1)[:, None] - demand
+    held = (h * np.maximum(left, 0) + p * np.maximum(-left, 0)) @ pmf
+    v = np.zeros(len(x))
+    for _ in range(20_000):
+        after = v[np.clip(left, low, high) - low] @ pmf  # of each level before the demand
+        level = np.arange(len(x))[:, None] + units
+        if lead_time == 0:
+            each = (held + after)[level] @ ways.T
+        else:  # what comes, comes after the demand
+            each = held[: len(x), None] + after[level] @ ways.T
+        step = 0.5 * ((each + charge).min(axis=1) - v)
+        v = v + step - step[-low]
+        if np.ptp(step) < 1e-11:
+            return 2.0 * step.mean()
+    raise AssertionError("no convergence")
+
+
+@pytest.mark.parametrize("lead_time", [0, 1])
+@pytest.mark.parametrize(("good", "fixed", "paid"), [(0.7, 0.0, "good"), (0.5, 3.0, "ordered")])
+def test_what_is_forgotten_is_in_the_bounds(lead_time, good, fixed, paid):
+    pmf = [0.55, 0.25, 0.2]
+    exact = least_cost(1.9, 3.0, np.array(pmf), fixed, 0.3, paid, lead_time, good, order=16)
+    given = {"order_cost": fixed, "purchase_cost": 0.3, "paid": paid, "lead_time": lead_time, "good": good}
+    law = Demand.pmf([0, 1, 2], pmf)
+    best = periodic_review(1.9, 3.0, law, lost_sales=False, **given)
+    assert best.cost == pytest.approx(exact, abs=1e-6)
+    assert best.upper - best.lower <= 2e-6
+    widths = []
+    for lowest in (-1, -3, -6, -12):
+        found = periodic_review(1.9, 3.0, law, lost_sales=False, lowest=lowest, **given)
+        assert found.lower - 1e-9 <= exact <= found.upper + 1e-9
+        widths.append(found.upper - found.lower)
+    assert (np.diff(widths) < 1e-9).all()
+    assert widths[-1] < 1e-3
+
+
+def test_a_limit_of_orders_and_a_lowest_level():
+    """Deep enough, a limit is as in a model that is deeper still; and the bounds tell where it is not."""
+    law, given = Demand.pmf([1, 2], [0.6, 0.4]), {"lost_sales": False, "largest_order": 3}
+    deep = periodic_review(1, 5, law, disruption=0.2, recovery=0.6, lowest=-150, **given)
+    best = periodic_review(1, 5, law, disruption=0.2, recovery=0.6, **given)
+    shallow = periodic_review(1, 5, law, disruption=0.2, recovery=0.6, lowest=-8, **given)
+    assert best.cost == pytest.approx(deep.cost, abs=1e-6)
+    assert shallow.cost < deep.cost - 0.05
+    assert shallow.lower < deep.cost < shallow.upper
+
+
+@pytest.mark.parametrize("supply", [{"good": 0.8}, {"good": 0.6, "disruption": 0.1, "recovery": 0.5}])
+@pytest.mark.parametrize("lead_time", [0, 1])
+def test_what_is_no_good_may_be_paid(supply, lead_time):
+    """Each good unit takes 1/good of them: with backlogs the price changes nothing else (Wald)."""
+    law, price = Demand.pmf([0, 1, 2], [0.3, 0.4, 0.3]), 0.7
+    given = {"lost_sales": False, "lead_time": lead_time, **supply}
+    free, goods, ordered = (
+        periodic_review(1, 6, law, purchase_cost=c, paid=paid, **given)
+        for c, paid in ((0.0, "good"), (price, "good"), (price, "ordered"))
+    )
+    assert goods.cost == pytest.approx(free.cost + price * law.mean, abs=3e-6)
+    assert ordered.cost == pytest.approx(free.cost + price * law.mean / supply["good"], abs=3e-6)
+
+
+@pytest.mark.parametrize("paid", ["good", "ordered"])
+def test_what_is_paid_when_sales_are_lost_and_it_is_played(paid):
+    law = Demand.pmf([0, 1, 2, 3], [0.2, 0.3, 0.3, 0.2])
+    policy = periodic_review(1, 7, law, purchase_cost=2.0, paid=paid, good=0.6, lead_time=1)
+    rng = np.random.default_rng(11)
+    charged = {"price": 2.0, "pays_all": paid == "ordered"}
+    mean, error = simulated(policy, 1, 7, 0.0, law, 1, True, 0.6, 100_000, rng, **charged)
+    assert abs(mean - policy.cost) < 4 * error
+    assert error < 0.02 * policy.cost
+
+
+def simulated(
+    policy,
+    h,
+    p,
+    fixed,
+    demand,
+    lead_time,
+    lost,
+    good,
+    periods,
+    rng,
+    fails=0.0,
+    recovers=1.0,
+    price=0.0,
+    pays_all=False,
+):
     """Average cost of playing a policy, and its standard error from batches."""
     stock, pipeline, up = 0, [0] * max(lead_time - 1, 0), True
     draws = demand.quantile(rng.uniform(1e-12, 1 - 1e-12, periods)).astype(int)
@@ -84,6 +184,7 @@ def simulated(policy, h, p, fixed, demand, lead_time, lost, good, periods, rng, 
         at_hand = stock + (comes if lead_time == 0 else 0)
         left = at_hand - asked
         costs[t] = h * max(left, 0) + p * max(-left, 0) + fixed * (due > 0)
+        costs[t] += price * (due if pays_all else comes)
         stock = (max(left, 0) if lost else left) + (comes if lead_time else 0)
         stock = max(stock, policy.lowest)
         up = rng.uniform() >= fails if up else rng.uniform() < recovers
@@ -181,6 +282,7 @@ def test_the_limits_make_no_difference():
         ({"max_states": 0}, "max_states must be an integer >= 1, got 0"),
         ({"tol": -1.0}, "tol"),
         ({"lowest": 1}, "lowest must be an integer <= 0, got 1"),
+        ({"paid": "received"}, "paid must be 'good' or 'ordered', got 'received'"),
     ],
 )
 def test_bad_input_is_named(changed, words):

@@ -142,17 +142,14 @@ def average_reward(
 
 def _one_gain(model: MDP, chains: Chains, method: str, tol: float, limit: int) -> Found:
     """Solve where the gain is the same from all states."""
-    contraction, pairs, n = model.contraction, model.pairs, model.n_states
-    leak = max(abs(1 - contraction.sum_low), abs(contraction.sum_high - 1))
+    pairs, n = model.pairs, model.n_states
     v, tv = np.zeros(n), np.empty(n)
     policy = np.full(n, -1, dtype=np.int64)
     size, best, stalled, iteration = 0.0, math.inf, 0, 0
     while True:
         low, high, changed, _, _ = pairs.improve(v, tv, policy)
         iteration += 1
-        error = (contraction.rounding(size) + leak * size + 2 * math.ulp(max(abs(low), abs(high)))) * (
-            1 + 1e-12
-        )
+        error = _rounding(model, low, high, size)
         below, above = low - error, high + error
         if not math.isfinite(above - below):
             raise NoConvergence("values left the range of floating point: rewards are too large")
@@ -180,6 +177,24 @@ def _one_gain(model: MDP, chains: Chains, method: str, tol: float, limit: int) -
         break
     lower, upper = np.array(below), np.array(above)
     return Found(lower, upper, policy, v - v[0], iteration, (high - low) / 2, chains.component, {reason})
+
+
+def gain_bounds(model: MDP, value: Floats) -> tuple[float, float]:
+    """Bounds of the best gain, from all states, by one pass from any relative values (Odoni 1969)."""
+    v, tv = model.pairs.sign * np.asarray(value, dtype=np.float64), np.empty(model.n_states)
+    low, high, *_ = model.pairs.improve(v, tv, np.full(model.n_states, -1, dtype=np.int64))
+    error = _rounding(model, low, high, max(map(abs, span(v))))
+    ends = model.pairs.sign * (low - error), model.pairs.sign * (high + error)
+    return min(ends), max(ends)
+
+
+def _rounding(model: MDP, low: float, high: float, size: float) -> float:
+    """Bound of what rounding does to the bounds, with relative values of this size."""
+    contraction = model.contraction
+    leak = max(abs(1 - contraction.sum_low), abs(contraction.sum_high - 1))
+    return float(
+        (contraction.rounding(size) + leak * size + 2 * math.ulp(max(abs(low), abs(high)))) * (1 + 1e-12)
+    )
 
 
 def _each_gain(chains: Chains, method: str, tol: float, limit: int) -> Found:

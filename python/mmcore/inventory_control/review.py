@@ -14,10 +14,21 @@ many periods later they are on hand (0: at once); demand D takes what it can, th
 Each unit ordered may be good with a probability only (binomial yield), and a supplier, once down, may stay so
 for periods: what is due then does not come (with a lead time of 0 or 1 that is what is ordered then, so that
 no order can be placed while he is down). Whether he is up is known when an order is placed. What does not
-come, or is no good, is not charged by the unit; K is charged where something was due and the supplier was up.
+come is not charged; what is no good is charged by the unit where orders are paid, and not where goods are. K
+is charged where something was due and the supplier was up.
 
 Levels end at a highest and, with backlogs, a lowest: what goes beyond is cut off. The highest level and the
-largest order are widened until nothing that is reached from an empty start touches them.
+largest order are widened until nothing that is reached from an empty start touches them. What is owed beyond
+the lowest level is forgotten, and both bounds hold in spite of that:
+
+- No policy of the unbounded problem costs less than the lower one, for the relative values, extended as a
+  constant below the lowest level, still satisfy Odoni's inequality there: one pass over a deeper model shows
+  by how much, and deeper still each unit only adds p a period.
+- The policy may be played as if what is forgotten were owed by somebody else, who orders a unit for each that
+  he owes until it is good. He pays p for each unit and period, and for orders at most what he would alone:
+  :math:`\kappa` for each unit. So the upper bound is the model's and :math:`\kappa` times the units that are
+  forgotten in a period. Where orders are limited the two share the limit: there :math:`\kappa` also counts
+  the time in which the largest orders make up for the whole backlog, which is an estimate.
 
 Source: Zipkin, *Operations Research* 56 (2008), 1256-1263; Bijvank, Bhulai and Huh, *European Journal of
 Operational Research* 241 (2015), 381-390; Snyder and Shen (2019), chapter 9.
@@ -62,7 +73,9 @@ class ReviewPolicy:
     Parameters
     ----------
     cost, lower, upper : float
-        Cost per period in the long run, and proven bounds of the least cost of this model.
+        Cost per period in the long run, and bounds of the least cost within the highest level and the largest
+        order; what the lowest level forgets is in them. They are proven, but that the part of it in `upper`
+        is estimated where both `largest_order` is given and demand is backlogged.
     orders : ndarray of int
         Units to order: an axis of stock on hand, from `lowest` up; one for whether the supplier is up (0:
         down), where it may be down; one for each order under way, the oldest first.
@@ -129,6 +142,7 @@ def periodic_review(
     *,
     order_cost: float = 0.0,
     purchase_cost: float = 0.0,
+    paid: str = "good",
     lead_time: int = 0,
     lost_sales: bool = True,
     good: float = 1.0,
@@ -148,7 +162,10 @@ def periodic_review(
     demand : Demand or frozen distribution of scipy.stats
         Of a period; a continuous one is taken to the nearest whole number.
     order_cost, purchase_cost : float
-        K and c >= 0. With certain supply and backlogs c makes no difference.
+        K and c >= 0, for each order and for each unit of one that comes. With backlogs c makes no difference
+        to what is best.
+    paid : {"good", "ordered"}
+        Whether c is paid for the good units of what comes, or for all that were ordered.
     lead_time : int
         L >= 0.
     lost_sales : bool
@@ -161,8 +178,8 @@ def periodic_review(
     largest_order : int, optional
         Most units of an order: a limit of the problem. Found, by default, so that it makes no difference.
     lowest : int, optional
-        With backlogs, the level at which more backlog is forgotten; by default so low that it hardly matters:
-        see `cut`.
+        With backlogs, the level at which more backlog is forgotten; by default so low that the cost is within
+        `tol`. What a given one does to the cost is in the bounds: see also `cut`.
     tol : float
         Bound of the error of the cost.
     max_states : int
@@ -171,6 +188,11 @@ def periodic_review(
     Returns
     -------
     ReviewPolicy
+
+    Warns
+    -----
+    ModelWarning
+        Where whole units are too large for a continuous demand: see :meth:`Demand.table`.
 
     Raises
     ------
@@ -198,12 +220,15 @@ def periodic_review(
     least = None if lowest is None else int(Parameter("lowest", int, high=0).check(lowest))
     most = None if largest_order is None else int(Parameter("largest_order", int, low=1).check(largest_order))
     expect("lost_sales", lost_sales, bool, "True or False")
+    if paid not in ("good", "ordered"):
+        raise InvalidArgument(argument="paid", value=paid, allowed="'good' or 'ordered'")
     law = Demand.of(demand)
     review = _Review(
         h=number("holding_cost", holding_cost),
         p=number("stockout_cost", stockout_cost),
         fixed=number("order_cost", order_cost, open_low=False),
         price=number("purchase_cost", purchase_cost, open_low=False),
+        pays_all=paid == "ordered",
         demand=_shortened(law.table()),
         delay=int(Parameter("lead_time", int, low=0, high=64).check(lead_time)),
         good=number("good", good, high=1.0),
@@ -220,9 +245,10 @@ def periodic_review(
     if not lost_sales and least is not None:
         bottom = least
     order = order if most is None else most
+    tol = number("tol", tol)
     while True:
         model = review.model(bottom, highest, order)
-        solution = review.solve(model, tol)
+        solution = review.solve(model, tol / 2.0)
         shape = review.shape(highest - bottom + 1, order + 1)
         empty = np.ravel_multi_index(
             (-bottom, *((1,) if review.fails else ()), *(0,) * review.under_way), shape
@@ -231,22 +257,33 @@ def periodic_review(
         stock = np.unravel_index(seen, shape)[0] + bottom
         full = stock + (solution.policy[seen] if review.delay == 0 else 0) >= highest
         at_most = most is None and bool((solution.policy[seen] >= order).any())
-        if not full.any() and not at_most:
+        if full.any() or at_most:
+            highest = math.ceil(1.5 * highest) if full.any() else highest
+            order = math.ceil(1.5 * order) if at_most else order
+            continue
+        lower, upper, cost = (
+            float(np.broadcast_to(gain, model.n_states)[empty])
+            for gain in (solution.lower, solution.upper, solution.gain)
+        )
+        if lost_sales:
+            cut = 0.0
             break
-        highest = math.ceil(1.5 * highest) if full.any() else highest
-        order = math.ceil(1.5 * order) if at_most else order
-
-    def from_empty(gain: Any) -> float:
-        return float(np.broadcast_to(gain, model.n_states)[empty])
-
+        share = _long_run(model, solution.policy, seen)
+        cut = float(share[stock == bottom].sum())
+        below, forgotten = review.beyond(bottom, highest, order, solution, seen, share)
+        more = forgotten * review.owed_apart(bottom, most) if forgotten > 0.0 else 0.0
+        if least is not None or max(lower - below, more) <= tol:
+            lower, upper = min(lower, below), upper + more
+            break
+        bottom = math.floor(1.5 * bottom)
     return ReviewPolicy(
-        cost=from_empty(solution.gain),
-        lower=from_empty(solution.lower),
-        upper=from_empty(solution.upper),
+        cost=cost,
+        lower=lower,
+        upper=upper,
         orders=solution.policy.reshape(shape),
         lead_time=review.delay,
         lowest=bottom,
-        cut=0.0 if lost_sales else _share(model, solution.policy, seen, stock == bottom),
+        cut=cut,
         solution=solution,
     )
 
@@ -259,6 +296,7 @@ class _Review:
     p: float
     fixed: float
     price: float
+    pays_all: bool
     demand: Floats
     delay: int
     good: float
@@ -349,7 +387,8 @@ class _Review:
 
         def cost(x: Any, a: Any, w: Any) -> Any:
             left = after(x, a, w)
-            paid = self.fixed * ((a > 0) & (x.up == 1) if self.fails else a > 0) + self.price * comes(x, a, w)
+            charged = (a * x.up if self.fails else a) if self.pays_all else comes(x, a, w)
+            paid = self.fixed * ((a > 0) & (x.up == 1) if self.fails else a > 0) + self.price * charged
             total = paid + self.h * np.maximum(left, 0) + self.p * np.maximum(-left, 0)
             # what is at hand at once has to fit
             return np.where((self.delay == 0) & (x.stock + a > highest), np.inf, total)
@@ -371,6 +410,46 @@ class _Review:
             max_states=self.max_states,
         )
         return lagged(base, self.under_way, max_states=self.max_states)
+
+    def beyond(
+        self,
+        bottom: int,
+        highest: int,
+        order: int,
+        solution: AverageSolution,
+        seen: NDArray[np.int64],
+        share: Floats,
+    ) -> tuple[float, float]:
+        """What is forgotten below the lowest level: a lower bound of the cost in spite of it, units a period.
+
+        The deeper model goes as far down as a period's demand comes, and an order comes up again.
+        """
+        from ..dp.average import gain_bounds
+
+        more = max(order, self.demand.size - 1)
+        deeper = self.model(bottom - more, highest, order)
+        per_level = math.prod(self.shape(1, order + 1))
+
+        def extended(values: NDArray[Any]) -> NDArray[Any]:
+            return np.concatenate([np.tile(values[:per_level], more), values])
+
+        lower, _ = gain_bounds(deeper, extended(solution.value))
+        depth = np.repeat(np.arange(more, 0, -1.0), per_level)
+        rows = deeper.transition_matrix(extended(solution.policy))[seen + more * per_level]
+        return lower, float(share @ (rows[:, : depth.size] @ depth))
+
+    def owed_apart(self, bottom: int, most: int | None) -> float:
+        """Most that a unit costs that is owed apart from the rest, and ordered until it is good."""
+        share = self.recovers / (self.fails + self.recovers)
+        # chance that the supplier is up when an order is due that is placed while he is up
+        up = share + (1.0 - share) * (1.0 - self.fails - self.recovers) ** self.under_way
+        tries = 1.0 / (self.good * up) if self.good * up > 0.0 else math.inf
+        wait = tries * (max(self.delay, 1) + (1.0 / self.recovers if self.fails else 0.0))
+        if most is not None:
+            rate = most * self.good * share - float(self.demand @ np.arange(self.demand.size))
+            # a limit that only just keeps up does so where chance has no part
+            wait += (self.demand.size - bottom) / rate if rate > 0.0 else 0.0
+        return self.p * wait + tries * (self.fixed + self.price)
 
     def _bad(self, order: int) -> Floats:
         """Probability that so many of an order are bad: a row for each order."""
@@ -407,8 +486,8 @@ def _reached(model: MDP, policy: NDArray[Any], start: Any) -> NDArray[np.int64]:
     return np.asarray(found, dtype=np.int64)
 
 
-def _share(model: MDP, policy: NDArray[Any], seen: NDArray[np.int64], which: NDArray[np.bool_]) -> float:
-    """Share of the time, in the long run, that is spent in some of the states that are reached."""
+def _long_run(model: MDP, policy: NDArray[Any], seen: NDArray[np.int64]) -> Floats:
+    """Share of the time, in the long run, that is spent in each of the states that are reached."""
     from scipy.sparse import csc_array, eye_array, vstack
     from scipy.sparse.linalg import spsolve
 
@@ -416,4 +495,4 @@ def _share(model: MDP, policy: NDArray[Any], seen: NDArray[np.int64], which: NDA
     balance = (eye_array(seen.size) - chain.T).tocsr()[1:]
     whole = vstack([csc_array(np.ones((1, seen.size))), balance], format="csc")
     law = spsolve(whole, np.concatenate([[1.0], np.zeros(seen.size - 1)]))
-    return float(np.clip(law[which].sum(), 0.0, 1.0))
+    return np.clip(law, 0.0, 1.0)
