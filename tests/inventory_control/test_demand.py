@@ -9,8 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from mmcore.errors import CapacityError, InvalidArgument
-from mmcore.inventory_control import Demand, optimal_s_S, policy_cost
+from mmcore.errors import CapacityError, InvalidArgument, ModelWarning
+from mmcore.inventory_control import (
+    Demand,
+    base_stock,
+    base_stock_service,
+    finite_horizon,
+    newsvendor,
+    optimal_s_S,
+    periodic_review,
+    policy_cost,
+    reorder_point,
+)
 
 COUNTS = [Demand.poisson(3.0), Demand.negative_binomial(4.0, 3.0)]
 
@@ -136,12 +146,14 @@ def test_a_table_of_a_heavy_tail_is_counted_far_out(power):
 def test_a_heavy_tail_has_its_whole_cost():
     """A lognormal with a deviation of ten means: its table beside the closed shortage of the law."""
     demand = Demand.lognormal(5, 50)
-    p = demand.table()
+    with pytest.warns(ModelWarning, match="give it in smaller units"):
+        p = demand.table()
     k = np.arange(len(p))
     # a unit is the nearest: its bias is the sum of the distribution's tail at the halves
     halves = np.arange(200_000) + 0.5
     assert p @ k == pytest.approx((1.0 - demand.cdf(halves)).sum() + demand.shortage(200_000.0), rel=1e-6)
-    found = optimal_s_S(1, 9, 64, demand)
+    with pytest.warns(ModelWarning, match="its mean 4.94"):
+        found = optimal_s_S(1, 9, 64, demand)
     assert found.cost == pytest.approx(policy_cost(found.s, found.S, 1, 9, 64, Demand.pmf(k, p)), rel=1e-12)
 
 
@@ -172,3 +184,111 @@ def test_one_period_is_the_demand_itself():
         Demand.pmf([0, 1], [0.5, 0.5]),
     ):
         assert law.over(1) is law
+
+
+@pytest.mark.parametrize("n", [2, 3, 7, 40])
+@pytest.mark.parametrize("unit", [1e-3, 1.0, 1e6])
+def test_a_sum_of_continuous_demand_is_continuous(n, unit):
+    """A law of scipy, of whose sums only the density is known, beside the gamma law that they have."""
+    law, exact = Demand.of(stats.gamma(2.5, scale=0.4 * unit)), stats.gamma(2.5 * n, scale=0.4 * unit)
+    found, closed = law.over(n), Demand.gamma(exact.mean(), exact.std())
+    assert not found.discrete
+    assert found.mean == pytest.approx(closed.mean, rel=1e-13)
+    assert found.std == pytest.approx(closed.std, rel=1e-5)
+    q = np.array([1e-6, 0.01, 0.5, 0.9, 0.999, 1 - 1e-9])
+    assert found.quantile(q) == pytest.approx(exact.ppf(q), abs=1e-4 * closed.std)
+    assert found.cdf(exact.ppf(q)) == pytest.approx(q, abs=1e-5)
+    x = exact.ppf(q)
+    assert found.shortage(x) == pytest.approx(closed.shortage(x), rel=1e-4, abs=1e-11 * unit)
+    assert found.left_over(x) == pytest.approx(closed.left_over(x), rel=1e-3, abs=1e-10 * unit)
+    assert found.shortage([-unit, 1e9 * unit]) == pytest.approx([closed.mean + unit, 0.0], rel=1e-13)
+    assert (found.cdf(-unit), found.cdf(1e9 * unit)) == (0.0, 1.0)
+
+
+def test_two_uniform_demands_are_a_triangle():
+    found, exact = Demand.of(stats.uniform(0, 0.3)).over(2), stats.triang(0.5, 0, 0.6)
+    x = np.linspace(0.01, 0.59, 30)
+    assert found.cdf(x) == pytest.approx(exact.cdf(x), abs=1e-5)
+
+
+def test_small_demand_has_base_stocks_with_a_lead_time():
+    """Drawn, with the standard error of a quantile and of a mean."""
+    law, n = Demand.lognormal(0.1, 0.05), 400_000
+    width = math.sqrt(math.log1p(0.25))
+    drawn = np.random.default_rng(4).lognormal(math.log(0.1) - width**2 / 2, width, (n, 2)).sum(axis=1)
+    level = base_stock(law, service_level=0.95, lead_time=1)
+    assert abs((drawn <= level).mean() - 0.95) < 4 * math.sqrt(0.95 * 0.05 / n)
+    filled = base_stock_service(level, law, lead_time=1).fill_rate
+    short = np.maximum(drawn - level, 0.0)
+    already = float(law.shortage(level))
+    assert abs(filled - 1 + (short.mean() - already) / 0.1) < 4 * short.std() / math.sqrt(n) / 0.1
+
+
+def test_sums_that_would_be_coarse_are_refused():
+    with pytest.raises(CapacityError, match="lognormal demand over 2 periods needs more than 262144 steps"):
+        Demand.lognormal(5, 50).over(2)
+    with pytest.raises(InvalidArgument, match="demand must be of whole units"):
+        Demand.pmf([0.5, 1.5], [0.5, 0.5]).over(2)
+    with pytest.raises(InvalidArgument, match=r"demand must be not negative, while 0\.3"):
+        Demand.of(stats.norm(20, 50)).over(2)
+    with pytest.raises(InvalidArgument, match="demand must be one distribution, not an array"):
+        Demand.lognormal([1, 2], 1).over(2)
+
+
+SMALL = [
+    Demand.lognormal(0.3, 0.1),
+    Demand.gamma(2, 1),
+    Demand.normal(100, 0.5),
+    Demand.of(stats.expon(scale=5)),
+]
+
+
+@pytest.mark.parametrize("law", SMALL, ids=str)
+def test_demand_that_is_too_small_to_count_is_warned_of(law):
+    calls = (
+        lambda: optimal_s_S(1, 9, 4, law),
+        lambda: policy_cost(0, 9, 1, 9, 4, law),
+        lambda: periodic_review(1, 9, law),
+        lambda: finite_horizon(3, 1, 9, 4, law),
+    )
+    for call in calls:
+        with pytest.warns(ModelWarning, match=f"mean {law.mean:g} and .* give it in smaller units"):
+            call()
+
+
+@pytest.mark.parametrize("unit", [30, 200])
+def test_smaller_units_are_the_way_out(unit):
+    """The policy, and what it is said to cost, played with the continuous demand itself of mean 0.3."""
+    found = optimal_s_S(1 / unit, 9 / unit, 2.0, Demand.lognormal(0.3 * unit, 0.1 * unit))  # unwarned
+    s, top, stock = found.s / unit, found.S / unit, 0.0
+    width = math.sqrt(math.log1p(1 / 9))
+    drawn = np.random.default_rng(7).lognormal(math.log(0.3) - width**2 / 2, width, 100_000)
+    cost = np.empty(drawn.size)
+    for t, asked in enumerate(drawn.tolist()):
+        ordered = stock <= s
+        stock = (top if ordered else stock) - asked
+        cost[t] = 2.0 * ordered + max(stock, 0.0) + 9.0 * max(-stock, 0.0)
+    batches = cost.reshape(100, -1).mean(axis=1)
+    assert abs(batches.mean() - found.cost) < 4 * batches.std(ddof=1) / 10 + 0.01 / unit
+
+
+@pytest.mark.parametrize("mean", [20, 100, 1e4])
+def test_demand_that_can_be_counted_is_not_warned_of(mean):
+    for law in (Demand.normal(mean, 0.2 * mean), Demand.gamma(mean, 0.4 * mean), Demand.poisson(mean / 1e4)):
+        law.table()
+
+
+def test_negative_demand_is_warned_of():
+    law = Demand.normal(20, 50)
+    calls = (
+        lambda: newsvendor(1, 9, law),
+        lambda: newsvendor([1, 2], 9, Demand.normal([1e3, 20], 50)),
+        lambda: newsvendor(1, 9, Demand.pmf([-1, 9], [0.345, 0.655])),
+        lambda: base_stock(law, service_level=0.9),
+        lambda: base_stock_service(30, law, lead_time=1),
+        lambda: reorder_point(law, fill_rate=0.9, quantity=80),
+    )
+    for call in calls:
+        with pytest.warns(ModelWarning, match=r"0.34 of (normal|pmf) demand is below 0 and counts as units"):
+            call()
+    newsvendor(1, 9, Demand.normal(20, 5))

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from mmcore.errors import CapacityError, InvalidArgument
-from mmcore.inventory_control import Demand, finite_horizon, optimal_s_S, policy_cost, power_approximation
+from mmcore.inventory_control import (
+    Demand,
+    finite_horizon,
+    newsvendor,
+    optimal_s_S,
+    policy_cost,
+    power_approximation,
+)
 
 weights = st.lists(st.integers(0, 9), min_size=2, max_size=5).filter(lambda p: sum(p[1:]) > 0)
 
@@ -82,6 +89,14 @@ def test_more_costs_more(p, fixed, more):
         assert optimal_s_S(h, short, k, law(p)).cost >= base * (1 - 1e-12)
     costs = [optimal_s_S(1, 9, fixed, law(p), lead_time=n).cost for n in range(3)]
     assert costs == sorted(costs)
+
+
+@given(p=weights, short=st.integers(1, 20), lead_time=st.integers(0, 3))
+def test_orders_that_cost_nothing_make_a_base_stock(p, short, lead_time):
+    found = optimal_s_S(1, short, 0, law(p), lead_time=lead_time)
+    best = newsvendor(1, short, law(p).over(lead_time + 1))
+    assert found.s + 1 == found.S
+    assert found.cost == pytest.approx(best.cost, rel=1e-12, abs=1e-12)
 
 
 def test_a_shorter_stock_out_and_a_dearer_order_move_the_policy_as_they_should():
@@ -177,7 +192,7 @@ def test_a_horizon_takes_given_demand_whole():
             lambda: optimal_s_S(1, math.nan, 1, law([1, 1])),
             "stockout_cost must be a finite number > 0, got nan",
         ),
-        (lambda: optimal_s_S(1, 1, -1, law([1, 1])), "order_cost must be a finite number > 0, got -1"),
+        (lambda: optimal_s_S(1, 1, -1, law([1, 1])), "order_cost must be a finite number >= 0, got -1"),
         (lambda: optimal_s_S(1, 1, [1], law([1, 1])), "order_cost must be one number"),
         (lambda: optimal_s_S(1, 1, 1, 20), "demand must be a Demand"),
         (lambda: optimal_s_S(1, 1, 1, law([1])), "demand must be not always 0"),

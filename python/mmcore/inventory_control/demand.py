@@ -15,14 +15,16 @@ Examples
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..arrays import numbers, plain, together
-from ..errors import CapacityError, InvalidArgument, NoConvergence
+from ..errors import CapacityError, InvalidArgument, ModelWarning, NoConvergence
 
 __all__ = ["LARGEST", "Demand"]
 
@@ -31,6 +33,10 @@ LARGEST = 1 << 22
 
 CONVOLVED = 1 << 16  # units of a sum of periods: the work grows with their square
 BELOW = 1e-4  # share of a demand that may lie below 0 where units are counted
+RETURNED = 1e-3  # share of a demand that may lie below 0 without a warning where it counts as such
+MOVED = 1e-6  # share of its mean by which demand may change without a warning where it is counted
+STEPS = 256  # of a standard deviation, in which a sum of continuous demands is counted
+SUMMED = 1 << 18  # most such steps
 
 Floats = NDArray[np.float64]
 
@@ -139,9 +145,15 @@ class Demand:
         return np.asarray(np.diff(self._cdf(edge)))
 
     def table(self) -> Floats:
-        """P(D = 0), P(D = 1), … as far as a double can tell, with sum 1.
+        """P(D = 0), P(D = 1), … as far as a double can tell, with sum 1; of the nearest whole number.
 
         A heavy tail is counted until the units beyond are 1e-15 of mean demand, or 2^22 have been counted.
+
+        Warns
+        -----
+        ModelWarning
+            Where demand is continuous and of so few units that to count them moves its mean by more than 1e-6
+            of it: smaller units, with costs to match, make the difference as small as you like.
 
         Raises
         ------
@@ -155,18 +167,38 @@ class Demand:
         >>> Demand.normal(2, 0.5).table().round(4).tolist()[:5]
         [0.0013, 0.1573, 0.6827, 0.1573, 0.0013]
         """
-        if np.ndim(self.mean):
-            raise InvalidArgument(
-                argument="demand", value=self, allowed="one distribution, not an array of them"
-            )
-        if self.support is not None and not self.discrete:
-            raise InvalidArgument(argument="demand", value=self, allowed="of whole units")
+        self._refuse_uncountable()
         self._refuse_negative()
-        top = self._top()
-        p = self.probabilities(top)
-        tail = np.cumsum(p[::-1])[::-1]
-        p = p[: int(np.flatnonzero(tail > 1e-18)[-1]) + 1]
-        return np.asarray(p / p.sum())
+        p = self.probabilities(self._top())
+        self.warn_of_counting(p)
+        return _without_tail(p)
+
+    def warn_of_counting(self, p: Floats) -> None:
+        """Warn where a continuous demand is not what it was once it is counted: these are the chances."""
+        if self.discrete:
+            return
+        ends = np.array([-0.5, p.size - 0.5])  # what is beyond is left out on purpose
+        mean = float(-np.diff(self._shortage(ends) + ends * (1.0 - self._cdf(ends)))[0])
+        counted = float(p @ np.arange(p.size))
+        if self.std < 1.0 or abs(counted - mean) > MOVED * self.mean:
+            warnings.warn(
+                f"{self.name} demand of mean {self.mean:.6g} and standard deviation {self.std:.6g} is "
+                f"counted in whole units, which makes its mean {counted:.6g}: give it in smaller units, and "
+                f"the costs of such a unit",
+                ModelWarning,
+                stacklevel=4,
+            )
+
+    def warn_of_returns(self) -> None:
+        """Warn where more than 1e-3 of a demand is negative."""
+        below = float(np.max(self._cdf(np.asarray(-1.0 if self.discrete else 0.0))))
+        if below > RETURNED:
+            warnings.warn(
+                f"{below:.2g} of {self.name} demand is below 0 and counts as units that come back: lognormal "
+                f"or gamma demand has none",
+                ModelWarning,
+                stacklevel=3,
+            )
 
     def _top(self) -> int:
         """Units that are counted: beyond them is 1e-15 of the mean, or 1e-7 where that is too many."""
@@ -184,9 +216,18 @@ class Demand:
             )
         return min(top, LARGEST)
 
-    def _refuse_negative(self) -> None:
-        """Raise InvalidArgument where more than 1e-4 of demand is negative."""
-        under = float(self._cdf(np.asarray(-1.0 if self.discrete else -0.5)))
+    def _refuse_uncountable(self) -> None:
+        """Raise InvalidArgument for an array of distributions, and for values between the whole numbers."""
+        if np.ndim(self.mean):
+            raise InvalidArgument(
+                argument="demand", value=self, allowed="one distribution, not an array of them"
+            )
+        if self.support is not None and not self.discrete:
+            raise InvalidArgument(argument="demand", value=self, allowed="of whole units")
+
+    def _refuse_negative(self, half: float = -0.5) -> None:
+        """Raise InvalidArgument where more than 1e-4 of demand is negative: of continuous one, below this."""
+        under = float(self._cdf(np.asarray(-1.0 if self.discrete else half)))
         if under > BELOW:
             raise InvalidArgument(
                 argument="demand", value=self, allowed=f"not negative, while {under:.2g} of it is"
@@ -198,8 +239,15 @@ class Demand:
         Parameters
         ----------
         periods : float
-            A whole number; any positive one for normal, gamma, Poisson and negative binomial demand. Demand
-            of other families over more than one period is taken to the nearest whole number of units.
+            A whole number; any positive one for normal, gamma, Poisson and negative binomial demand. Other
+            continuous demand is summed in steps of 1/256 of its standard deviation, larger ones where they
+            would be more than 262,144, with its mean, and to some 1e-13 of probability.
+
+        Raises
+        ------
+        CapacityError
+            Where whole units are more than 65,536, or steps of 1/16 of a standard deviation more than
+            262,144.
 
         Examples
         --------
@@ -215,6 +263,8 @@ class Demand:
             )
         if n == 1:
             return self
+        if self.support is None and not self.discrete:
+            return self._in_steps(int(n))
         p = self.table()
         if (len(p) - 1) * int(n) > CONVOLVED:
             raise CapacityError(
@@ -226,6 +276,66 @@ class Demand:
             if bit == "1":
                 total = np.convolve(total, p)
         return Demand.pmf(np.arange(len(total)), total / total.sum())
+
+    def _in_steps(self, n: int) -> Demand:
+        """Demand of so many periods, continuous like this one, from the powers of its transform in steps."""
+        self._refuse_uncountable()
+        spread = self.std if math.isfinite(self.std) else self.mean
+        step = spread / STEPS
+        self._refuse_negative(-0.5 * step)
+        while True:
+            scaled = Demand(
+                self.name,
+                self.mean / step,
+                self.std / step,
+                False,
+                None,
+                lambda x, step=step: self._cdf(step * x),
+                lambda x, step=step: self._shortage(step * x) / step,
+            )
+            excess = 2.0
+            with suppress(CapacityError):
+                p = _without_tail(scaled.probabilities(scaled._top()), 1e-15)
+                excess = 1.01 * (len(p) - 1) * n / SUMMED
+                if excess <= 1.01:
+                    break
+            step *= excess
+            if step > spread / 16.0:
+                raise CapacityError(
+                    f"{self.name} demand over {n} periods needs more than {SUMMED} steps of 1/16 of its "
+                    f"standard deviation, {spread:.6g}"
+                )
+
+        size = 1 << (n * (len(p) - 1)).bit_length()
+        total = np.fft.irfft(np.fft.rfft(p, size) ** n, size)
+        total = _without_tail(np.where(total > 1e-16, total, 0.0), 1e-15)  # less is rounding
+        return self._smoothed(n * self.mean / float(total @ np.arange(len(total))), total)
+
+    def _smoothed(self, step: float, p: Floats) -> Demand:
+        """Continuous demand of which each multiple of a step has the share of the step around it."""
+        edge = step * (np.arange(p.size + 1) - 0.5)
+        below = np.append(np.minimum(np.append(0.0, np.cumsum(p[:-1])), 1.0), 1.0)
+        above = np.append(np.cumsum(p[::-1])[::-1], 0.0)
+        area = 0.5 * step * (above[1:] + above[:-1])
+        short = np.append(np.cumsum(area[::-1])[::-1], 0.0)
+        mean = step * float(p @ np.arange(p.size))
+        square = float(p @ (step * np.arange(p.size) - mean) ** 2) + step * step / 12.0
+
+        def shortage(x: Any) -> Any:
+            k = np.clip(np.searchsorted(edge, x, side="right"), 1, p.size)
+            inside = np.interp(x, edge, above)
+            beyond = short[k] + 0.5 * (edge[k] - x) * (inside + above[k])
+            return np.where(x >= edge[-1], 0.0, np.where(x <= edge[0], mean - x, beyond))
+
+        return Demand(
+            self.name,
+            mean,
+            math.sqrt(square),
+            False,
+            lambda q: np.interp(q, below, edge),
+            lambda x: np.interp(x, edge, below),
+            shortage,
+        )
 
     # -- the families ------------------------------------------------------------------------------
 
@@ -489,6 +599,13 @@ class Demand:
             distribution.cdf,
             np.vectorize(one, otypes=[float]),
         )
+
+
+def _without_tail(p: Floats, nothing: float = 1e-18) -> Floats:
+    """Probabilities with sum 1, as far as those beyond come to nothing."""
+    tail = np.cumsum(p[::-1])[::-1]
+    p = p[: int(np.flatnonzero(tail > nothing)[-1]) + 1]
+    return np.asarray(p / p.sum())
 
 
 def _area(distribution: Any, start: float, scale: float, end: float) -> tuple[float, float]:

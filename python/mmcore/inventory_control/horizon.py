@@ -95,6 +95,11 @@ def finite_horizon(
         cost is that of the distribution itself; the convention of published figures, which loses that
         share of later costs.
 
+    Warns
+    -----
+    ModelWarning
+        Where whole units are too large for a continuous demand: see :meth:`Demand.table`.
+
     Examples
     --------
     >>> p = finite_horizon(5, 1, 20, 50, Demand.normal(100, 20), purchase_cost=2,
@@ -126,6 +131,7 @@ def finite_horizon(
     if ceiling - floor > LARGEST:
         raise CapacityError(f"{ceiling - floor} levels, more than {LARGEST}: count in larger units")
     pmf = d.probabilities(high)
+    d.warn_of_counting(pmf)
     pmf[:low] = 0.0
     share = float(pmf.sum())
     if not share > 0.0:

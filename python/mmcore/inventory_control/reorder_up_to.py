@@ -85,7 +85,7 @@ def optimal_s_S(
     holding_cost, stockout_cost : float
         Per unit and period, on hand and short (backlogged).
     order_cost : float
-        K > 0, for each order.
+        K >= 0, for each order; 0 makes it a base stock, s = S - 1.
     demand : Demand or frozen distribution of scipy.stats
         Demand of a period; a continuous one is taken to the nearest whole number.
     lead_time : int
@@ -96,6 +96,11 @@ def optimal_s_S(
     Policy
         ``s``, ``S``, ``cost`` per period: order up to S when the position is s or less.
 
+    Warns
+    -----
+    ModelWarning
+        Where whole units are too large for a continuous demand: see :meth:`Demand.table`.
+
     Examples
     --------
     >>> optimal_s_S(1, 9, 64, Demand.poisson(20))
@@ -104,11 +109,12 @@ def optimal_s_S(
     Policy(s=55, S=104, cost=52.08439...)
     """
     h, p = number("holding_cost", holding_cost), number("stockout_cost", stockout_cost)
-    fixed, pmf, d = number("order_cost", order_cost), *_demands(demand, lead_time)
+    fixed, (pmf, d) = number("order_cost", order_cost, open_low=False), _demands(demand, lead_time)
     typical = math.sqrt(2.0 * fixed * float(pmf @ np.arange(len(pmf))) * (1.0 / h + 1.0 / p))
     if typical > WIDEST:
         raise CapacityError(
-            f"an order would be for some {typical:.3g} units, more than {WIDEST}: count in larger units"
+            f"an order would be for some {typical:,.3g} units, at an order cost of {fixed:g}; allowed are "
+            f"{WIDEST:,}: count in larger units, of {math.ceil(typical / WIDEST):,} or more, and their costs"
         )
     m = _renewals(pmf, 64)
     total = np.append(0.0, np.cumsum(m))
@@ -180,7 +186,7 @@ def policy_cost(
     49.173036
     """
     h, p = number("holding_cost", holding_cost), number("stockout_cost", stockout_cost)
-    fixed, pmf, d = number("order_cost", order_cost), *_demands(demand, lead_time)
+    fixed, (pmf, d) = number("order_cost", order_cost, open_low=False), _demands(demand, lead_time)
     top = Parameter("S", int, low=-LARGEST, high=LARGEST).check(S)
     low = Parameter("s", int, low=-LARGEST, high=LARGEST).check(s)
     if low >= top:

@@ -12,7 +12,8 @@ and for a base stock S under periodic review, whose period adds to what is short
 .. math:: P(D_{L+1} \le S), \qquad 1 - \frac{E(D_{L+1} - S)^+ - E(D_L - S)^+}{E D_1}.
 
 All of it is exact for demand that is backlogged; the usual forms leave out n(r + Q) and :math:`E(D_L - S)^+`,
-what is already short when the order arrives.
+what is already short when the order arrives. Demand of which more than 1e-3 is negative is warned of: what is
+negative counts as units that come back.
 
 Source: Silver, Pyke and Thomas, *Inventory and Production Management in Supply Chains* (2017), chapter 6;
 Snyder and Shen (2019), sections 4.3.5 and 5.3.
@@ -157,6 +158,7 @@ def _one(demand: Any) -> Demand:
     d = Demand.of(demand)
     if np.ndim(d.mean) or not d.mean > 0.0:
         raise InvalidArgument(argument="demand", value=d, allowed="one distribution, of a mean > 0")
+    d.warn_of_returns()
     return d
 
 

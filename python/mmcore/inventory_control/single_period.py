@@ -63,6 +63,12 @@ def newsvendor(
     NewsvendorResult
         ``quantity``, ``cost``, ``service_level``, ``fill_rate``.
 
+    Warns
+    -----
+    ModelWarning
+        Where more than 1e-3 of demand is negative, as of a normal one whose deviation is large beside its
+        mean: that is taken for units that come back, and adds to what is left over.
+
     Examples
     --------
     >>> newsvendor(2, 18, Demand.normal(120, 10)).quantity
@@ -74,6 +80,7 @@ def newsvendor(
     d = Demand.of(demand)
     if not np.all(np.asarray(d.mean) >= 0.0):
         raise InvalidArgument(argument="demand", value=d, allowed="of a mean >= 0")
+    d.warn_of_returns()
     given = None if quantity is None else np.asarray(numbers("quantity", quantity, -np.inf))
     together(holding_cost=h, stockout_cost=p, demand=d.mean, quantity=given)
     if given is None and not np.all((p / (p + h) > 0.0) & (p / (p + h) < 1.0)):
