@@ -169,13 +169,95 @@ def test_limits_of_groups_and_of_single_assets(returns, tmp_path):
         groups={"A, C": ([0, 2], 0.4, None), "B, C": ([1, 2], None, 0.7)},
     )
     assert list(weights.values()) == pytest.approx(expected.weights, abs=1e-14)
-    assert found["groups"] == pytest.approx(expected.constraint_multipliers)
+    assert list(found["groups"]) == ["B,C::0.7"]
+    assert list(found["groups"].values()) == pytest.approx(list(expected.constraint_multipliers.values()))
     told_of = size("mean-variance", path, *options).output
     assert "B, C: 0.7000 together, a limit that binds." in told_of
     assert "A, C: 0.6000 together." in told_of
     pytest.importorskip("matplotlib")
     told("mean-variance", path, *options, "--plot", tmp_path / "frontier.png")
     assert (tmp_path / "frontier.png").stat().st_size > 5000
+
+
+def test_limits_that_exclude_each_other_are_named_as_they_were_typed(returns):
+    pytest.importorskip("piqp")
+    path, _ = returns
+    for limits, words in (
+        (("--cap", "C:0.1", "--group", "C:0.2:"), "all of --group C:0.2:, --cap C:0.1: together"),
+        (("--group", "A, C::0.3", "--upper", 0.4), "all of a sum of 1, --group A, C::0.3, --upper (B): tog"),
+        (("--group", "A,C::0.3", "--lower", 0.2), "of --group A,C::0.3, --lower (A), --lower (C): together"),
+    ):
+        ran = size("mean-variance", path, *limits)
+        assert ran.exit_code == 2
+        assert words in ran.stderr
+        assert "[" not in ran.stderr
+
+
+def test_names_may_hold_commas_colons_and_other_letters(returns):
+    pytest.importorskip("piqp")
+    path, table = returns
+    rows = "\n".join(f"{a!r},{b!r},{c!r}" for a, b, c in table.tolist())
+    path.write_text(f'"Acme, Inc.",B:C,Ünï "x"\n{rows}\n'.replace('Ünï "x"', '"Ünï ""x"""'), encoding="utf-8")
+    options = ("--cap", "Acme, Inc.:0.4", "--cap", 'Ünï "x":0.5', "--group", 'Acme, Inc., Ünï "x":0.2:0.6')
+    weights = told("mean-variance", path, *options)["weights"]
+    assert list(weights) == ["Acme, Inc.", "B:C", 'Ünï "x"']
+    expected = mm.mean_variance(
+        *(np.cov(table, rowvar=False), table.mean(axis=0), 1.0),
+        lower=0.0,
+        upper=[0.4, 1.0, 0.5],
+        groups={"both": ([0, 2], 0.2, 0.6)},
+    )
+    assert list(weights.values()) == pytest.approx(expected.weights, abs=1e-14)
+    ran = size("mean-variance", path, "--group", "Acme, B:C:0.2:0.6")
+    assert "no asset 'Acme'; there are Acme, Inc.; B:C; Ünï" in ran.stderr
+
+
+def test_prices_are_told_from_returns(tmp_path):
+    """What may be either is not guessed; a price below 1 is a price."""
+    random = np.random.default_rng(5)
+    price = np.exp(np.cumsum(0.02 * random.standard_normal((40, 2)), axis=0)) * [0.5, 0.01]
+    path = tmp_path / "prices.csv"
+    path.write_text("\n".join(["t,A,B", *(f"d{i},{a!r},{b!r}" for i, (a, b) in enumerate(price.tolist()))]))
+    ran = size("mean-variance", path)
+    assert ran.exit_code == 2
+    assert "line 2: all numbers are above 0: say whether they are --prices or --returns" in ran.stderr
+    made = price[1:] / price[:-1] - 1.0
+    expected = mm.mean_variance(np.cov(made, rowvar=False), made.mean(axis=0), 3, lower=0.0, upper=1.0)
+    found = told("mean-variance", path, "--prices", "--risk-aversion", 3)
+    assert list(found["weights"].values()) == pytest.approx(expected.weights, rel=1e-9)
+    assert "2 assets, returns of 39 periods, made of prices" in size("mean-variance", path, "--prices").output
+    taken = mm.mean_variance(np.cov(price, rowvar=False), price.mean(axis=0), 3, lower=0.0, upper=1.0)
+    assert told("mean-variance", path, "--returns", "--risk-aversion", 3)["risk"] == pytest.approx(taken.risk)
+    path.write_text("t,A,B\na,1,2\nb,1.5,0\nc,1,2\nd,1,2\n")
+    ran = size("mean-variance", path, "--prices")
+    assert "line 3: B: '0' is no price above 0: are these --returns?" in ran.stderr
+    path.write_text("t,A,B\na,1,2\nb,1.5,0.5\nc,1,2\n")
+    assert "line 4: 3 rows of prices: four are needed" in size("mean-variance", path, "--prices").stderr
+    path.write_text("t,A,B\na,0.1,-0.2\nb,0.1,0.2\nc,-0.1,0\n")
+    assert "2 assets, returns of 3 periods" in size("mean-variance", path).output
+
+
+def test_a_model_that_is_perhaps_not_meant_is_noted():
+    costs = ("--holding-cost", 1, "--stockout-cost", 9)
+    found = told("newsvendor", "--demand", "normal:20,50", *costs)
+    (note,) = found["notes"]
+    assert note.startswith("0.34 of normal demand is below 0 and counts as units that come back")
+    ran = size("order-up-to", "--demand", "lognormal:0.3,0.1", *costs, "--order-cost", 1)
+    assert "note  lognormal demand of mean 0.3 and standard deviation 0.1 is counted" in ran.output
+    assert told("order-up-to", "--demand", "poisson:20", *costs, "--order-cost", 64)["notes"] == []
+    small = told("newsvendor", "--demand", "lognormal:0.3,0.1", *costs, "--lead-time", 2)
+    assert small["quantity"] == newsvendor(1, 9, Demand.lognormal(0.3, 0.1).over(3)).quantity
+    assert small["notes"] == []
+
+
+def test_orders_that_cost_nothing_or_all(tmp_path):
+    costs = ("--demand", "poisson:20", "--holding-cost", 1, "--stockout-cost", 9)
+    found = told("order-up-to", *costs, "--order-cost", 0)
+    assert (found["s"], found["S"]) == (25, 26)
+    assert found["cost"] == pytest.approx(newsvendor(1, 9, Demand.poisson(20)).cost)
+    ran = size("order-up-to", *costs, "--order-cost", 1e12)
+    assert ran.exit_code == 2
+    assert "at an order cost of 1e+12; allowed are 65,536: count in larger units, of 102" in ran.stderr
 
 
 def test_a_cap_alone_needs_no_other_solver(returns):
@@ -206,7 +288,10 @@ ROWS = ["2020-01-01,0.01,0.02,-0.01\n", "2020-01-02,0.0,0.0,0.02\n", "2020-01-03
         ("AAA,BBB\n1%,0.1\n2%,0.1\n0%,0.2\n", "line 2: AAA: '1%' is not"),
         ("AAA,BBB\n,0.1\n,0.1\n,0.2\n", "line 2: AAA: the field is empty"),
         (HEAD + ROWS[0] + "2020-01-02,0,-2.5,0\n" + ROWS[2], "line 3: BBB: '-2.5' loses more than all"),
-        ("date,AAA,BBB\na,0.1,50\nb,0.2,50.5\nc,0.1,51\n", "line 2: BBB: all above 1, as prices are"),
+        (
+            "date,AAA,BBB\na,0.1,50\nb,0.2,50.5\nc,0.1,51\n",
+            "line 2: BBB: all above 1, as prices are: --prices",
+        ),
         ("20200101,AAA,BBB\n1,0,0\n", "line 1: '20200101' is a number"),
         ("0.01,0.02\n0.02,0.01\n0,0.03\n", "line 1: '0.01' is a number: the first line names the columns"),
         ("date;AAA;BBB\n2020;0,01;0,02\n", "line 1: one column, 'date;AAA;BBB'"),
@@ -300,11 +385,20 @@ def test_schedules(tmp_path):
             ("mean-variance", "--upper", 0.1),
             "--lower, --upper and --cap must let the weights sum to 1: those of 8 assets sum to 0 to 0.8",
         ),
-        (("mean-variance", "--lower", 2), "error: --lower[0] must be"),
-        (("mean-variance", "--cap", "X:0.1"), "--cap X:0.1: no asset 'X'; there are asset 1, asset 2"),
+        (("mean-variance", "--lower", 2), "error: --upper: 1 is below --lower, 2"),
+        (
+            ("mean-variance", "--lower", 0.05, "--cap", "asset 3:0"),
+            "error: --cap asset 3:0: 0 is below --lower, 0.05",
+        ),
+        (("mean-variance", "--prices"), "--prices and --returns say what PATH holds: give a PATH"),
+        (
+            ("mean-variance", "--group", "asset 1:0.5:0.4"),
+            "--group asset 1:0.5:0.4: the least is above the most",
+        ),
+        (("mean-variance", "--cap", "X:0.1"), "--cap X:0.1: no asset 'X'; there are asset 1; asset 2"),
         (("mean-variance", "--cap", "asset 1"), "--cap must be ASSET:MOST, got 'asset 1'"),
         (("mean-variance", "--cap", "asset 1:"), "--cap must be ASSET:MOST, got 'asset 1:'"),
-        (("mean-variance", "--cap", "asset 1,asset 2:1"), "--cap must be ASSET:MOST, got"),
+        (("mean-variance", "--cap", "asset 1,asset 2:1"), "no asset 'asset 1,asset 2'"),
         (("mean-variance", "--cap", "asset 1:nan"), "--cap must be ASSET:MOST, got"),
         (
             ("mean-variance", "--cap", "asset 1:0.1", "--cap", "asset 1:0.2"),
@@ -312,7 +406,10 @@ def test_schedules(tmp_path):
         ),
         (("mean-variance", "--group", "asset 1:0.1"), "--group must be ASSETS:LEAST:MOST, got 'asset 1:0.1'"),
         (("mean-variance", "--group", "asset 1,asset 1::1"), "--group asset 1,asset 1::1: the same twice"),
-        (("mean-variance", "--group", "asset 1:1:0"), "must have a low side that is at most its high side"),
+        (
+            ("mean-variance", "--group", "asset 1,asset 2::0.5", "--group", "asset 2,asset 1:0.1:"),
+            "--group asset 2,asset 1:0.1:: the same twice",
+        ),
         (
             ("mean-variance", "--upper", 0.12, "--cap", "asset 1:0.1"),
             "--lower, --upper and --cap must let the weights sum to 1: those of 8 assets sum to 0 to 0.94",
@@ -342,6 +439,7 @@ def test_schedules(tmp_path):
             "give --capital-charge or --impact, or --sigma and",
         ),
         (("order-up-to", "--demand", "poisson:-1"), "needed, but not given"),
+        (("order-up-to", "--order-cost", -1), "--order-cost must be a finite number >= 0, got '-1'"),
         (
             ("newsvendor", "--demand", "normal:1,-1", "--holding-cost", 1, "--stockout-cost", 1),
             "--demand normal:1,-1: std must be a finite number > 0, got -1",

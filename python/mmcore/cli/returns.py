@@ -1,4 +1,4 @@
-"""Returns of several assets from a CSV file, every field of it or none."""
+"""Returns of several assets from a CSV file of returns or prices, every field of it or none."""
 
 from __future__ import annotations
 
@@ -20,25 +20,30 @@ PERIODS = ("", "date", "datetime", "day", "index", "month", "period", "time", "t
 """Names by which a first column of numbers is known to name the periods; pandas leaves its index unnamed."""
 
 
-def read_returns(path: str) -> tuple[list[str], NDArray[np.float64]]:
-    """Read a row of returns for each period, a named column for each asset.
+def read_returns(path: str, prices: bool | None = None) -> tuple[list[str], NDArray[np.float64]]:
+    """Read a row of returns, or of prices, for each period, a named column for each asset.
 
     Parameters
     ----------
     path : str
         Plain, gzip or xz. The first column may name the periods: by its own name (:data:`PERIODS`), by texts,
         or by whole numbers in equal steps. All other fields are numbers.
+    prices : bool, optional
+        Whether they are prices, of which returns are made, period on period before. None: returns, unless
+        none of them is 0 or negative, which is refused, for prices never are.
 
     Returns
     -------
     names : list of str
         Of the assets.
     returns : ndarray, shape (periods, assets)
+        One period less than there are prices.
 
     Raises
     ------
     InvalidArgument
-        A field that is no return, a row of another length, or too few of either; names file and line.
+        A field that is no return, or no price, a row of another length, or too few of either; names file and
+        line.
     """
     file = Path(path)
     rows = _rows(file)
@@ -68,18 +73,25 @@ def read_returns(path: str) -> tuple[list[str], NDArray[np.float64]]:
             value = _number(text)
             if value is None or not math.isfinite(value):
                 what = f"{text!r} is not a finite number" if text.strip() else "the field is empty"
-                refuse(file, line, f"{name}: {what}: every asset needs a return, 1 % is 0.01")
-            if value < -1.0:
+                needed = "a price above 0" if prices else "a return, 1 % is 0.01"
+                refuse(file, line, f"{name}: {what}: every asset needs {needed}")
+            if prices and not value > 0.0:
+                refuse(file, line, f"{name}: {text!r} is no price above 0: are these --returns?")
+            if not prices and value < -1.0:
                 refuse(file, line, f"{name}: {text!r} loses more than all: 1 % is 0.01")
             found[k, j] = value
-    if len(table) < 3:
-        refuse(
-            file, table[-1][0] if table else at, f"{len(table)} rows of returns: three are needed at least"
-        )
+    what, least = ("prices", "four") if prices else ("returns", "three")
+    if len(table) < (4 if prices else 3):
+        line = table[-1][0] if table else at
+        refuse(file, line, f"{len(table)} rows of {what}: {least} are needed at least")
+    if prices:
+        return assets, np.diff(found, axis=0) / found[:-1]
     above = (found > 1.0).all(axis=0)
-    if above.any():
+    if prices is None and above.any():
         name = assets[int(np.argmax(above))]
-        refuse(file, table[0][0], f"{name}: all above 1, as prices are: returns are needed, 1 % is 0.01")
+        refuse(file, table[0][0], f"{name}: all above 1, as prices are: --prices makes returns of prices")
+    if prices is None and (found > 0.0).all():
+        refuse(file, table[0][0], "all numbers are above 0: say whether they are --prices or --returns")
     return assets, found
 
 

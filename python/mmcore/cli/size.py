@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ ORDER_UP_TO = (
     DEMAND,
     _positive("holding_cost", doc="for each unit left at the end of a period"),
     _positive("stockout_cost", doc="for each unit owed at the end of a period"),
-    _positive("order_cost", doc="for each order"),
+    Parameter("order_cost", float, low=0.0, doc="for each order"),
     LEAD_TIME,
 )
 MEAN_VARIANCE = (
@@ -74,6 +75,9 @@ MEAN_VARIANCE = (
     Parameter("lower", float, 0.0, finite=False, doc="least weight of each asset; -inf for none"),
     Parameter("upper", float, 1.0, finite=False, doc="largest weight of each asset; inf for none"),
 )
+PARTS = f"{__name__}.parts"
+"""Where a command keeps how parts of its arguments, such as ``upper[2]``, were typed."""
+
 LIMITS: dict[str, Any] = {"cls": Option, "group": "Portfolio", "multiple": True}
 EXECUTION = (
     Parameter("quantity", float, unit="units", doc="to sell; negative to buy"),
@@ -136,8 +140,10 @@ class _Sizing(Command):
             return super().invoke(ctx)
         except (InvalidArgument, Unsupported) as error:
             options = {p.name: p.opts[0] for p in self.params if isinstance(p, click.Option)}
+            parts = ctx.meta.get(PARTS, {})
             # a name of one word may be any word, but at the beginning it is the argument
-            told = re.sub(r"^\w+|[a-z]+(_[a-z]+)+", lambda name: options.get(name[0], name[0]), str(error))
+            names = "|".join([*map(re.escape, parts), r"^\w+", "[a-z]+(?:_[a-z]+)+"])
+            told = re.sub(names, lambda name: {**options, **parts}.get(name[0], name[0]), str(error))
             raise click.UsageError(told, ctx) from error
 
 
@@ -166,13 +172,18 @@ def _given(parameters: tuple[Parameter, ...], given: dict[str, Any]) -> dict[str
 
 
 def _answer(
-    as_json: bool, title: str, remark: str, rows: dict[str, tuple[Any, str]], plot: str | None
+    as_json: bool,
+    title: str,
+    remark: str,
+    rows: dict[str, tuple[Any, str]],
+    plot: str | None,
+    notes: Sequence[str] = (),
 ) -> None:
     """Print key figures, or the same as JSON."""
-    from .screen import heading, number, paragraph, print_json, table
+    from .screen import heading, note, number, paragraph, print_json, table
 
     if as_json:
-        print_json({**{name: value for name, (value, _) in rows.items()}, "plot": plot})
+        print_json({**{name: value for name, (value, _) in rows.items()}, "plot": plot, "notes": notes})
         return
     heading(title, remark)
     cells = [
@@ -180,6 +191,8 @@ def _answer(
         for name, (value, words) in rows.items()
     ]
     table(["", "", ""], cells, left=(0, 2))
+    for words in notes:
+        note(words)
     if plot is not None:
         paragraph(plot)
 
@@ -207,7 +220,9 @@ def eoq(plot: str | None, as_json: bool, **given: Any) -> int:
         rows["backorders"] = (found.backorders, "units short before an order comes")
     if plot is not None:
         rate = chosen["demand"] * chosen["order_cost"]
-        _order_picture(plot, found, rate, x="units an order", y="cost per unit of time")
+        words = "ordering", "holding and backorders" if "backorder_cost" in chosen else "holding"
+        best = f"best: {found.quantity:.5g} units, at {found.cost:.4g}"
+        _order_picture(plot, found, rate, words, best, x="units per order", y="cost per unit of time")
     _answer(as_json, "Order quantity", "", rows, plot)
     return 0
 
@@ -246,9 +261,10 @@ def rebalance_band(plot: str | None, as_json: bool, **given: Any) -> int:
         "cost": (found.cost, "tick·lots a second"),
     }
     if plot is not None:
-        words = "of re-hedging", "of the deviation, and impact"
+        words = "re-hedging", "deviation and impact" if chosen.get("impact") else "deviation"
         rate = chosen["turnover"] * chosen["cost"]
-        _order_picture(plot, found, rate, words, x="band, lots", y="cost, tick·lots a second")
+        best = f"best: {found.quantity:.4g} lots, at {found.cost:.4g}"
+        _order_picture(plot, found, rate, words, best, x="band, lots", y="cost, tick·lots a second")
     _answer(as_json, "Band", "", rows, plot)
     return 0
 
@@ -266,15 +282,17 @@ def newsvendor(plot: str | None, as_json: bool, **given: Any) -> int:
     """Best quantity for one period of random demand; with a lead time, the best base stock."""
     from ..inventory_control import base_stock_service
     from ..inventory_control import newsvendor as solve
+    from .screen import kept_warnings
 
     _writable("--plot", plot)
     chosen = _given(NEWSVENDOR, given)
     each, lead_time = _demand(chosen.pop("demand")), chosen.pop("lead_time", 0)
-    demand = each.over(1 + lead_time)
-    found = solve(demand=demand, **chosen)
-    fill_rate = found.fill_rate
-    if lead_time:  # what was short before the period is not short of its demand
-        fill_rate = base_stock_service(found.quantity, each, lead_time=lead_time).fill_rate
+    with kept_warnings() as notes:
+        demand = each.over(1 + lead_time)
+        found = solve(demand=demand, **chosen)
+        fill_rate = found.fill_rate
+        if lead_time:  # what was short before the period is not short of its demand
+            fill_rate = base_stock_service(found.quantity, each, lead_time=lead_time).fill_rate
     rows = {
         "quantity": (found.quantity, "units"),
         "cost": (found.cost, "expected, for the period"),
@@ -284,7 +302,7 @@ def newsvendor(plot: str | None, as_json: bool, **given: Any) -> int:
     if plot is not None:
         _newsvendor_picture(plot, found, demand, chosen["holding_cost"], chosen["stockout_cost"])
     remark = _law(each) + (f", over {1 + lead_time} periods" if lead_time else "")
-    _answer(as_json, "Newsvendor", remark, rows, plot)
+    _answer(as_json, "Newsvendor", remark, rows, plot, notes)
     return 0
 
 
@@ -303,11 +321,13 @@ def order_up_to(plot: str | None, as_json: bool, **given: Any) -> int:
     The least cost per period in the long run, exactly; what is short is owed.
     """
     from ..inventory_control import optimal_s_S
+    from .screen import kept_warnings
 
     _writable("--plot", plot)
     chosen = _given(ORDER_UP_TO, given)
     demand = _demand(chosen["demand"])
-    found = optimal_s_S(**{**chosen, "demand": demand})
+    with kept_warnings() as notes:
+        found = optimal_s_S(**{**chosen, "demand": demand})
     rows = {
         "s": (found.s, "units or less: order"),
         "S": (found.S, "units to order up to"),
@@ -315,7 +335,7 @@ def order_up_to(plot: str | None, as_json: bool, **given: Any) -> int:
     }
     if plot is not None:
         _stock_picture(plot, found.s, found.S, demand, chosen.get("lead_time", 0))
-    _answer(as_json, "Order up to", _law(demand), rows, plot)
+    _answer(as_json, "Order up to", _law(demand), rows, plot, notes)
     return 0
 
 
@@ -350,6 +370,14 @@ def _law(demand: Any) -> str:
 @click.argument("path", required=False, type=click.Path(exists=True, dir_okay=False))
 @parameter_options(MEAN_VARIANCE, "Portfolio")
 @click.option(
+    "--prices/--returns",
+    "prices",
+    cls=Option,
+    group="Portfolio",
+    default=None,
+    help="what PATH holds; returns of a period are made of its prices and those before",
+)
+@click.option(
     "--cap",
     "caps",
     metavar="ASSET:MOST",
@@ -369,6 +397,7 @@ def _law(demand: Any) -> str:
 @json_option
 def mean_variance(
     path: str | None,
+    prices: bool | None,
     caps: tuple[str, ...],
     groups: tuple[str, ...],
     plot: str | None,
@@ -377,16 +406,20 @@ def mean_variance(
 ) -> int:
     """Choose a portfolio by mean and variance, within bounds, fully invested.
 
-    PATH is a CSV file of returns, 0.01 for 1 %: a line of names, then a row for each period with a number for
-    each asset. A first column of dates is passed over, a gap is refused. Without a file a market of eight
-    assets is made up.
+    PATH is a CSV file of returns, 0.01 for 1 %, or of prices: a line of names, then a row for each period
+    with a number for each asset. A first column of dates is passed over, a gap is refused. Numbers that are
+    all above 0 may be either: say which by --returns or --prices. Without a file a market of eight assets is
+    made up.
     """
     from ..portfolio import mean_variance as solve
     from .returns import read_returns
     from .screen import heading, number, paragraph, print_json, table
 
     _writable("--plot", plot)
-    names, returns = read_returns(path) if path is not None else _made_up()
+    ctx = click.get_current_context()
+    if path is None and prices is not None:
+        raise click.UsageError("--prices and --returns say what PATH holds: give a PATH", ctx)
+    names, returns = read_returns(path, prices) if path is not None else _made_up()
     covariance, mean = np.cov(returns, rowvar=False), returns.mean(axis=0)
     chosen = _given(MEAN_VARIANCE, given)
     limits: dict[str, Any] = {
@@ -394,18 +427,26 @@ def mean_variance(
         "upper": np.full(len(names), chosen.pop("upper", 1.0)),
     }
     if "risk_aversion" in chosen and len(chosen) > 1:
-        raise click.UsageError("give a risk aversion or one target", click.get_current_context())
-    for (asset,), most in _limits("--cap", "ASSET:MOST", caps, names).values():
+        raise click.UsageError("give a risk aversion or one target", ctx)
+    parts = {f"{side}[{i}]": f"--{side} ({name})" for side in limits for i, name in enumerate(names)}
+    for text, ((asset,), most) in _limits("--cap", "ASSET:MOST", caps, names).items():
         limits["upper"][asset] = most
+        parts[f"upper[{asset}]"] = f"--cap {text}"
     sums = _limits("--group", "ASSETS:LEAST:MOST", groups, names)
     if sums:
         limits["groups"] = sums
+        parts.update({f"groups[{text!r}]": f"--group {text}" for text in sums})
+    for i in np.flatnonzero(limits["lower"] > limits["upper"])[:1]:
+        least, most = limits["lower"][i], limits["upper"][i]
+        option = parts[f"upper[{i}]"].removesuffix(f" ({names[i]})")
+        raise click.UsageError(f"{option}: {most:g} is below --lower, {least:g}", ctx)
+    ctx.meta[PARTS] = {"budget": "a sum of 1", **parts}
     least, most = limits["lower"].sum(), limits["upper"].sum()
     if least <= most and not least <= 1.0 <= most:
         raise click.UsageError(
             "--lower, --upper and --cap must let the weights sum to 1: those of "
             f"{len(names)} assets sum to {least:g} to {most:g}",
-            click.get_current_context(),
+            ctx,
         )
     found = solve(covariance, mean, **limits, **chosen)
     if plot is not None:
@@ -418,21 +459,24 @@ def mean_variance(
     }
     if as_json:
         weights = dict(zip(names, found.weights.tolist(), strict=True))
-        binding = {"groups": found.constraint_multipliers} if sums else {}
-        print_json({**told, "weights": weights, "active": found.active.tolist(), **binding, "plot": plot})
+        bound = found.constraint_multipliers
+        binding = {text: bound[f"groups[{text!r}]"] for text in sums if f"groups[{text!r}]" in bound}
+        groups_told = {"groups": binding} if sums else {}
+        print_json({**told, "weights": weights, "active": found.active.tolist(), **groups_told, "plot": plot})
         return 0
-    heading("Portfolio", f"{len(names)} assets, {len(returns):,} periods")
+    made = ", made of prices" if prices else ""
+    heading("Portfolio", f"{len(names)} assets, returns of {len(returns):,} periods{made}")
     words = {-1: "at its lower bound", 0: "", 1: "at its upper bound"}
     order = np.argsort(-found.weights, kind="stable")
     rows = [
         (names[i], f"{found.weights[i]:.4f}", f"{mean[i]:.3g}", words[int(found.active[i])]) for i in order
     ]
     table(["asset", "weight", "mean return", ""], rows, left=(0, 3))
-    for name, (members, _, _) in sums.items():
-        bound = f"groups[{name!r}]" in found.constraint_multipliers
+    for text, (members, _, _) in sums.items():
+        binds = f"groups[{text!r}]" in found.constraint_multipliers
         paragraph(
-            f"{name}: {found.weights[members].sum():.4f} together"
-            + (", a limit that binds." if bound else ".")
+            f"{', '.join(names[i] for i in members)}: {found.weights[members].sum():.4f} together"
+            + (", a limit that binds." if binds else ".")
         )
     if not chosen:
         paragraph(
@@ -502,30 +546,42 @@ def _writable(option: str, path: str | None) -> None:
 
 
 def _limits(option: str, form: str, texts: tuple[str, ...], names: list[str]) -> dict[str, Any]:
-    """Read limits such as ``A,B:0.1:0.4``: by the assets' names, their places and the sides; empty: None."""
+    """Read limits such as ``A,B:0.1:0.4``: by their texts the assets' places and the sides; empty: None."""
     ctx = click.get_current_context()
     sides = form.count(":")
     found: dict[str, Any] = {}
     for text in texts:
         listed, *ends = text.rsplit(":", sides)
-        assets = [name.strip() for name in listed.split(",")]
         try:
             values = [float(end) if end.strip() or sides == 1 else None for end in ends]
         except ValueError:
             values = []
-        if (
-            len(values) != sides
-            or any(map(math.isnan, filter(None, values)))
-            or (sides == 1 and len(assets) > 1)
-        ):
+        if len(values) != sides or any(map(math.isnan, filter(None, values))):
             raise click.UsageError(f"{option} must be {form}, got '{text}'", ctx)
+        assets = _listed(listed, names) if sides > 1 else [listed.strip()]
         if strange := [name for name in assets if name not in names]:
             raise click.UsageError(
-                f"{option} {text}: no asset '{strange[0]}'; there are {', '.join(names)}", ctx
+                f"{option} {text}: no asset '{strange[0]}'; there are {'; '.join(names)}", ctx
             )
-        if len(set(assets)) < len(assets) or ", ".join(assets) in found:
+        places = [names.index(name) for name in assets]
+        if len(set(places)) < len(places) or any(set(places) == set(other) for other, *_ in found.values()):
             raise click.UsageError(f"{option} {text}: the same twice", ctx)
-        found[", ".join(assets)] = ([names.index(name) for name in assets], *values)
+        ends_given = [value for value in values if value is not None]
+        if ends_given != sorted(ends_given):
+            raise click.UsageError(f"{option} {text}: the least is above the most", ctx)
+        found[text] = (places, *values)
+    return found
+
+
+def _listed(text: str, names: list[str]) -> list[str]:
+    """Names separated by commas, of which a name may hold some itself: the longest that there are."""
+    parts = text.split(",")
+    found = []
+    while parts:
+        ends = [i for i in range(len(parts), 0, -1) if ",".join(parts[:i]).strip() in names]
+        end = ends[0] if ends else 1
+        found.append(",".join(parts[:end]).strip())
+        parts = parts[end:]
     return found
 
 
@@ -565,16 +621,16 @@ def _figure() -> Any:
 
 
 def _order_picture(
-    path: str, found: Any, order: float, words: tuple[str, str] = ("of ordering", "of holding"), **labels: str
+    path: str, found: Any, order: float, words: tuple[str, str], best: str, **labels: str
 ) -> None:
     """Costs by quantity: of ordering, `order` over the quantity; of holding; and their sum."""
     figure, ax = _figure()
     q = np.linspace(0.2, 3.0, 300) * found.quantity
     holding = found.cost / 2.0 * q / found.quantity
-    ax.plot(q, order / q + holding, label="total")
+    ax.plot(q, order / q + holding, label="total cost")
     ax.plot(q, order / q, "--", color="0.5", label=words[0])
     ax.plot(q, holding, ":", color="0.5", label=words[1])
-    ax.plot(found.quantity, found.cost, "o", color="C1", label=f"best: {found.quantity:.4g}")
+    ax.plot(found.quantity, found.cost, "o", color="C1", label=best)
     _from_zero(ax, **labels)
     figure.savefig(path, dpi=110)
 
@@ -582,12 +638,13 @@ def _order_picture(
 def _newsvendor_picture(path: str, found: Any, demand: Any, holding: float, stockout: float) -> None:
     figure, ax = _figure()
     low, high = np.asarray(demand.quantile([0.001, 0.9995]))
+    low, high = min(max(low, 0.0), found.quantity), max(high, found.quantity)
     q = np.arange(low, high + 1) if demand.discrete else np.linspace(low, high, 300)
     short = np.asarray(demand.shortage(q))
     left = q - demand.mean + short
-    ax.plot(q, holding * left + stockout * short, label="total")
-    ax.plot(q, stockout * short, "--", color="0.5", label="of units short")
-    ax.plot(q, holding * left, ":", color="0.5", label="of units left over")
+    ax.plot(q, holding * left + stockout * short, label="total cost")
+    ax.plot(q, stockout * short, "--", color="0.5", label="units short")
+    ax.plot(q, holding * left, ":", color="0.5", label="units left over")
     ax.plot(found.quantity, found.cost, "o", color="C1", label=f"chosen: {found.quantity:.4g}")
     _from_zero(ax, x="quantity, units", y="expected cost")
     ax.set_xlim(low, high)
