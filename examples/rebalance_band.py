@@ -33,14 +33,17 @@ def expected(band: np.ndarray) -> np.ndarray:
 
 
 def played(band: int, random: np.random.Generator) -> tuple[float, float, np.ndarray, np.ndarray]:
-    """Return cost a second and its standard error; times of the fills, and the deviation after each."""
+    """Return cost a second and its standard error; times of the fills, and the deviation that each leads to.
+
+    At the band it is hedged at once, so that the next fill begins from 0.
+    """
     wait = random.exponential(1 / DRIFT, FILLS)
     before = np.arange(FILLS) % band  # lots of deviation until the next fill
     cost = HELD * before * wait
     cost[band - 1 :: band] += TICKET + PER_LOT * band + IMPACT * band**2
     whole = FILLS // (50 * band) * 50 * band
     batches = cost[:whole].reshape(50, -1).sum(axis=1) / wait[:whole].reshape(50, -1).sum(axis=1)
-    return batches.mean(), batches.std(ddof=1) / math.sqrt(50), np.cumsum(wait), (before + 1) % band
+    return batches.mean(), batches.std(ddof=1) / math.sqrt(50), np.cumsum(wait), before + 1
 
 
 def main() -> None:
@@ -71,8 +74,15 @@ def draw(path: str, best: mm.inventory_control.OrderQuantity, found: dict) -> No
     figure = Figure(figsize=(9.0, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2)
     _, _, times, deviation = found[best.lots]
-    seen = times < 5400
-    left.step(times[seen] / 60, deviation[seen], where="post", linewidth=1.2)
+    minutes, reached = times[times < 5400] / 60, deviation[times < 5400]
+    hedged = np.flatnonzero(reached == best.lots)
+    left.step(  # each hedge brings what has reached the band back to 0
+        np.insert(minutes, hedged + 1, minutes[hedged]),
+        np.insert(reached, hedged + 1, 0),
+        where="post",
+        linewidth=1.2,
+    )
+    left.plot(minutes[hedged], reached[hedged], "o", color="C1", markersize=4, label="hedged, back to 0")
     left.axhline(best.lots, color="C1", linestyle="--", linewidth=1, label=f"band: {best.lots} lots")
     left.set(xlabel="minutes", ylabel="deviation, lots", ylim=(0, 1.25 * best.lots))
     bands = np.linspace(min(found) * 0.85, max(found) * 1.05, 300)
