@@ -170,10 +170,10 @@ class Demand:
         self._refuse_uncountable()
         self._refuse_negative()
         p = self.probabilities(self._top())
-        self.warn_of_counting(p)
+        self._warn_of_counting(p)
         return _without_tail(p)
 
-    def warn_of_counting(self, p: Floats) -> None:
+    def _warn_of_counting(self, p: Floats) -> None:
         """Warn where a continuous demand is not what it was once it is counted: these are the chances."""
         if self.discrete:
             return
@@ -189,7 +189,7 @@ class Demand:
                 stacklevel=4,
             )
 
-    def warn_of_returns(self) -> None:
+    def _warn_of_returns(self) -> None:
         """Warn where more than 1e-3 of a demand is negative."""
         below = float(np.max(self._cdf(np.asarray(-1.0 if self.discrete else 0.0))))
         if below > RETURNED:

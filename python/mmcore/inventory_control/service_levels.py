@@ -158,7 +158,7 @@ def _one(demand: Any) -> Demand:
     d = Demand.of(demand)
     if np.ndim(d.mean) or not d.mean > 0.0:
         raise InvalidArgument(argument="demand", value=d, allowed="one distribution, of a mean > 0")
-    d.warn_of_returns()
+    d._warn_of_returns()
     return d
 
 

@@ -80,7 +80,7 @@ def newsvendor(
     d = Demand.of(demand)
     if not np.all(np.asarray(d.mean) >= 0.0):
         raise InvalidArgument(argument="demand", value=d, allowed="of a mean >= 0")
-    d.warn_of_returns()
+    d._warn_of_returns()
     given = None if quantity is None else np.asarray(numbers("quantity", quantity, -np.inf))
     together(holding_cost=h, stockout_cost=p, demand=d.mean, quantity=given)
     if given is None and not np.all((p / (p + h) > 0.0) & (p / (p + h) < 1.0)):
