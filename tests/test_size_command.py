@@ -438,6 +438,10 @@ def test_schedules(tmp_path):
             ("rebalance-band", "--turnover", 1, "--cost", 1),
             "give --capital-charge or --impact, or --sigma and",
         ),
+        (
+            ("rebalance-band", "--turnover", 1, "--cost", 1, "--sigma", 1e60, "--risk-aversion", 1),
+            "capital charge, γσ²/2 and impact of a lot must be a finite number > 0, of a size from",
+        ),
         (("order-up-to", "--demand", "poisson:-1"), "needed, but not given"),
         (("order-up-to", "--order-cost", -1), "--order-cost must be a finite number >= 0, got '-1'"),
         (

@@ -169,7 +169,7 @@ def test_disruptions(stockpyl):
 
 
 def test_newsvendors(stockpyl):
-    cases = draws(7, holding_cost=(0.1, 3), stockout_cost=(1, 50), demand_mean=(20, 500), demand_sd=(1, 15))
+    cases = draws(7, holding_cost=(0.1, 3), stockout_cost=(1, 50), demand_mean=(50, 500), demand_sd=(1, 15))
     for case, told in zip(cases, stockpyl("newsvendor", "newsvendor_normal", cases), strict=True):
         found = newsvendor(
             case["holding_cost"],

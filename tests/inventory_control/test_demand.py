@@ -278,6 +278,13 @@ def test_demand_that_can_be_counted_is_not_warned_of(mean):
         law.table()
 
 
+def test_chances_are_never_negative_far_out():
+    law = Demand.gamma(1e-5, 1.0)  # a distribution function that is 1 but for rounding
+    assert (law.probabilities(100_000) >= 0.0).all()
+    with pytest.warns(ModelWarning, match="give it in smaller units"):
+        law.table()
+
+
 def test_negative_demand_is_warned_of():
     law = Demand.normal(20, 50)
     calls = (

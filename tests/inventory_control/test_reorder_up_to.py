@@ -99,6 +99,25 @@ def test_orders_that_cost_nothing_make_a_base_stock(p, short, lead_time):
     assert found.cost == pytest.approx(best.cost, rel=1e-12, abs=1e-12)
 
 
+@pytest.mark.parametrize("held", [1e12, 1e30])
+def test_holding_that_is_out_of_all_proportion(held):
+    """Nothing is held then: up to S = 0 at the most, where a period costs what is owed."""
+    from fractions import Fraction
+    from itertools import accumulate
+
+    p = [Fraction(1, 4), Fraction(1, 2), Fraction(1, 4)]
+    m = [1 / (1 - p[0])]
+    while len(m) < 30:
+        j = len(m)
+        m.append(sum(p[i] * m[j - i] for i in (1, 2) if i <= j) / (1 - p[0]))
+    visits, owed = list(accumulate(m)), list(accumulate(9 * (1 + j) * w for j, w in enumerate(m)))
+    costs = [(64 + cost) / n for cost, n in zip(owed, visits, strict=True)]
+    best = min(range(30), key=costs.__getitem__)
+    found = optimal_s_S(held, 9, 64, law([1, 2, 1]))
+    assert (found.s, found.S) == (-1 - best, 0)
+    assert found.cost == pytest.approx(float(costs[best]), rel=1e-13)
+
+
 def test_a_shorter_stock_out_and_a_dearer_order_move_the_policy_as_they_should():
     demand = Demand.poisson(20)
     by_short = [optimal_s_S(1, p, 64, demand) for p in (2, 4, 9, 19, 49)]

@@ -203,7 +203,7 @@ def rebalance_band(
             "holding costs nothing: give a capital charge, an impact, or both sigma and risk_aversion",
             argument="sigma",
         )
-    return eoq(drift, each, held)
+    return eoq(drift, each, numbers("capital charge, γσ²/2 and impact of a lot", held))
 
 
 def quantity_discount(

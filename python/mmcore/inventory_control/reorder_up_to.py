@@ -158,7 +158,7 @@ def optimal_s_S(
 def one_period(d: Demand, h: float, p: float, start: int, stop: int) -> Floats:
     """Newsvendor's cost of each whole number from start to stop."""
     y = np.arange(start, stop, dtype=np.float64)
-    return np.asarray(h * (y - d.mean) + (h + p) * np.asarray(d.shortage(y)))
+    return np.asarray(h * np.asarray(d.left_over(y)) + p * np.asarray(d.shortage(y)))
 
 
 def policy_cost(
