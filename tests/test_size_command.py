@@ -432,6 +432,11 @@ def test_schedules(tmp_path):
         (("mean-variance", "--risk-aversion", 1, "--target-risk", 1), "a risk aversion or one target"),
         (("mean-variance", "--plot", "/nodir/x.png"), "--plot must be"),
         (("execution", "--quantity", 1), "--horizon"),
+        (("execution", "--quantity", 1e300), "--quantity must be a finite number >= -1e+60 and <= 1e+60"),
+        (
+            ("execution", "--quantity", 1, "--horizon", 1e-300, "--sigma", 1, "--temporary", 1e10),
+            "the expected cost is beyond the range of numbers",
+        ),
         (("execution", "--quantity", 1, "--horizon", 1, "--sigma", 1), "--temporary (temporary impact)"),
         (("eoq", "--demand", 0), "--demand must be a finite number > 0 (units/time), got '0'"),
         (

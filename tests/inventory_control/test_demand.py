@@ -278,6 +278,19 @@ def test_demand_that_can_be_counted_is_not_warned_of(mean):
         law.table()
 
 
+@pytest.mark.parametrize("std", [3.0, 1e5, 1e9])
+def test_negative_binomial_demand_of_any_spread(std):
+    """Nearly always 0, in sixty digits, where the chance of a success is below the rounding of 1."""
+    with mpmath.workdps(60):
+        p = mpmath.mpf(5) / mpmath.mpf(std) ** 2
+        r = 5 * p / (1 - p)
+        above = [
+            mpmath.betainc(k + 1, shape, 0, 1 - p, regularized=True) for k, shape in ((6, r + 1), (7, r))
+        ]
+        exact = 5 * above[0] - 7 * above[1]
+    assert Demand.negative_binomial(5, std).shortage(7) == pytest.approx(float(exact), rel=1e-13)
+
+
 def test_chances_are_never_negative_far_out():
     law = Demand.gamma(1e-5, 1.0)  # a distribution function that is 1 but for rounding
     assert (law.probabilities(100_000) >= 0.0).all()

@@ -212,6 +212,10 @@ def test_a_horizon_takes_given_demand_whole():
             "stockout_cost must be a finite number > 0, got nan",
         ),
         (lambda: optimal_s_S(1, 1, -1, law([1, 1])), "order_cost must be a finite number >= 0, got -1"),
+        (
+            lambda: optimal_s_S(1, 1e30, 1, law([1, 1])),
+            "stockout_cost must be within 1e16 times holding_cost",
+        ),
         (lambda: optimal_s_S(1, 1, [1], law([1, 1])), "order_cost must be one number"),
         (lambda: optimal_s_S(1, 1, 1, 20), "demand must be a Demand"),
         (lambda: optimal_s_S(1, 1, 1, law([1])), "demand must be not always 0"),

@@ -267,6 +267,7 @@ def test_the_limits_make_no_difference():
     [
         ({"holding_cost": 0}, "holding_cost must be a finite number > 0, got 0"),
         ({"stockout_cost": math.nan}, "stockout_cost must be a finite number > 0, got nan"),
+        ({"stockout_cost": 1e20}, "stockout_cost must be within 1e16 times holding_cost"),
         ({"demand": "poisson"}, "demand must be a Demand"),
         ({"demand": Demand.pmf([0], [1])}, "demand must be not always 0"),
         ({"demand": Demand.pmf([0.5], [1])}, "demand must be of whole units"),

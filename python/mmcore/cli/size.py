@@ -80,7 +80,7 @@ PARTS = f"{__name__}.parts"
 
 LIMITS: dict[str, Any] = {"cls": Option, "group": "Portfolio", "multiple": True}
 EXECUTION = (
-    Parameter("quantity", float, unit="units", doc="to sell; negative to buy"),
+    Parameter("quantity", float, low=-1e60, high=1e60, unit="units", doc="to sell; negative to buy"),
     _positive("horizon", unit="time", doc="time to trade in"),
     Parameter("periods", int, None, low=1, doc="number of trades; continuous when omitted"),
     Parameter("sigma", float, low=0.0, unit="price/√time", doc="volatility"),
@@ -441,7 +441,8 @@ def mean_variance(
         option = parts[f"upper[{i}]"].removesuffix(f" ({names[i]})")
         raise click.UsageError(f"{option}: {most:g} is below --lower, {least:g}", ctx)
     ctx.meta[PARTS] = {"budget": "a sum of 1", **parts}
-    least, most = limits["lower"].sum(), limits["upper"].sum()
+    with np.errstate(over="ignore"):
+        least, most = limits["lower"].sum(), limits["upper"].sum()
     if least <= most and not least <= 1.0 <= most:
         raise click.UsageError(
             "--lower, --upper and --cap must let the weights sum to 1: those of "
@@ -507,7 +508,14 @@ def execution(plot: str | None, as_json: bool, **given: Any) -> int:
     arguments = _given(EXECUTION, given)
     if "most" in arguments and "periods" not in arguments:
         raise click.UsageError("--most is of a period's trade: give --periods", click.get_current_context())
-    found = AlmgrenChriss(**{"periods": None, **arguments})
+    with np.errstate(over="ignore"):
+        found = AlmgrenChriss(**{"periods": None, **arguments})
+        if not math.isfinite(found.expected_cost):
+            raise click.UsageError(
+                "the expected cost is beyond the range of numbers: --quantity, --horizon and --temporary "
+                "differ too much in size",
+                click.get_current_context(),
+            )
     if plot is not None:
         _schedule_picture(plot, found)
     told = {

@@ -461,7 +461,7 @@ class Demand:
     @classmethod
     def negative_binomial(cls, mean: ArrayLike, std: ArrayLike) -> Demand:
         """Negative binomial demand: over-dispersed counts, std² > mean."""
-        from scipy.special import betainc, nbdtrik
+        from scipy.special import betainc, betaincc, nbdtrik
 
         m, s = numbers("mean", mean), numbers("std", std)
         together(mean=m, std=s)
@@ -471,7 +471,7 @@ class Demand:
         r = m * p / (1.0 - p)
 
         def above(k: Any, shape: Any) -> Any:
-            return np.where(k < 0.0, 1.0, betainc(np.maximum(np.floor(k), 0.0) + 1.0, shape, 1.0 - p))
+            return np.where(k < 0.0, 1.0, betaincc(shape, np.maximum(np.floor(k), 0.0) + 1.0, p))
 
         def below(x: Any, shape: Any) -> Any:  # P(D <= x)
             return np.where(x < 0.0, 0.0, betainc(shape, np.maximum(np.floor(x), 0.0) + 1.0, p))

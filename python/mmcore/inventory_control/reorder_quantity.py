@@ -41,6 +41,7 @@ from .demand import LARGEST, Demand
 from .order_quantity import eoq
 from .reorder_up_to import one_period
 from .roots import root
+from .single_period import fractile
 
 __all__ = [
     "ReorderQuantity",
@@ -66,7 +67,7 @@ class _Normal:
     def __init__(self, h: float, p: float, mean: float, std: float) -> None:
         self.h, self.p, self.mean, self.std = h, p, mean, std
         self.demand = Demand.normal(mean, std)
-        self.bottom = float(self.demand.quantile(p / (p + h)))
+        self.bottom = float(self.demand.quantile(fractile(h, p)))
 
     def g(self, y: float) -> float:
         """Cost of a position, per unit of time."""
@@ -135,7 +136,7 @@ def optimal_reorder_quantity(
     if typical > LARGEST:
         raise CapacityError(f"{typical:.3g} units, more than {LARGEST}: count in larger units, or give a std")
     d = Demand.poisson(rate * lead)
-    start = int(d.quantile(p / (p + h)))
+    start = int(d.quantile(fractile(h, p)))
     low = high = start  # the positions r + 1 … r + Q that are visited equally
     reach = 64
     g = one_period(d, h, p, start - reach, start + reach)

@@ -32,6 +32,7 @@ from ..arrays import number, numbers, plain, together
 from ..errors import CapacityError, InvalidArgument
 from ..parameters import Parameter
 from .demand import LARGEST, Demand
+from .single_period import fractile
 
 __all__ = ["Policy", "one_period", "optimal_s_S", "policy_cost", "power_approximation"]
 
@@ -114,11 +115,11 @@ def optimal_s_S(
     if typical > WIDEST:
         raise CapacityError(
             f"an order would be for some {typical:,.3g} units, at an order cost of {fixed:g}; allowed are "
-            f"{WIDEST:,}: count in larger units, of {math.ceil(typical / WIDEST):,} or more, and their costs"
+            f"{WIDEST:,}: count in larger units, of {1.001 * typical / WIDEST:.3g} or more, and their costs"
         )
     m = _renewals(pmf, 64)
     total = np.append(0.0, np.cumsum(m))
-    best = int(d.quantile(p / (p + h)))
+    best = int(d.quantile(fractile(h, p)))
     base = best - 256
     g = one_period(d, h, p, base, best + 256)
 

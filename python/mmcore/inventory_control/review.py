@@ -54,6 +54,7 @@ from ..arrays import number
 from ..errors import CapacityError, InvalidArgument
 from ..parameters import Parameter, expect
 from .demand import Demand
+from .single_period import fractile
 
 if TYPE_CHECKING:
     from ..dp import MDP, AverageSolution
@@ -321,7 +322,7 @@ class _Review:
         law = Demand.pmf(np.arange(self.demand.size), self.demand)
         covered = law.over(self.delay + 1 + down)
         cycle = math.sqrt(2.0 * float(law.mean) * self.fixed / self.h)
-        highest = math.ceil(float(covered.quantile(max(self.p / (self.p + self.h), 0.5))) + cycle) + 2
+        highest = math.ceil(float(covered.quantile(max(fractile(self.h, self.p), 0.5))) + cycle) + 2
         order = math.ceil((float(law.over(1 + down).quantile(0.9)) + cycle) / self.good) + 2
         lowest = 0 if self.lost else -math.ceil((float(covered.quantile(1.0 - 1e-9)) + cycle) / self.good)
         return lowest, highest, order

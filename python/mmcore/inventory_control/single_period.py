@@ -26,7 +26,7 @@ from ..arrays import numbers, plain, together
 from ..errors import InvalidArgument
 from .demand import Demand
 
-__all__ = ["NewsvendorResult", "newsvendor"]
+__all__ = ["NewsvendorResult", "fractile", "newsvendor"]
 
 
 class NewsvendorResult(NamedTuple):
@@ -40,6 +40,17 @@ class NewsvendorResult(NamedTuple):
     """Probability of no shortage."""
     fill_rate: Any
     """Share of demand that is met."""
+
+
+def fractile(h: Any, p: Any) -> Any:
+    """p/(p + h), the critical fractile; refused where it is not a probability between 0 and 1."""
+    share = p / (p + h)
+    if not np.all((share > 0.0) & (share < 1.0)):
+        index = int(np.argmin((share > 0.0) & (share < 1.0))) if np.ndim(share) else None
+        value = float(np.broadcast_to(p, np.shape(share)).flat[index or 0])
+        allowed = "within 1e16 times holding_cost, either way"
+        raise InvalidArgument(argument="stockout_cost", value=value, allowed=allowed, index=index)
+    return share
 
 
 def newsvendor(
@@ -83,13 +94,7 @@ def newsvendor(
     d._warn_of_returns()
     given = None if quantity is None else np.asarray(numbers("quantity", quantity, -np.inf))
     together(holding_cost=h, stockout_cost=p, demand=d.mean, quantity=given)
-    if given is None and not np.all((p / (p + h) > 0.0) & (p / (p + h) < 1.0)):
-        raise InvalidArgument(
-            argument="stockout_cost",
-            value=stockout_cost,
-            allowed="within 1e16 times holding_cost, either way",
-        )
-    q = d.quantile(p / (p + h)) if given is None else given
+    q = d.quantile(fractile(h, p)) if given is None else given
     short = d.shortage(q)
     # no demand is met in full
     filled = 1.0 - short / np.where(np.asarray(d.mean) > 0.0, d.mean, np.inf)
