@@ -142,7 +142,7 @@ class Demand:
         if self._chance is not None:
             return np.asarray(self._chance(np.arange(most + 1.0)))
         edge = np.arange(-1, most + 1) + (0.0 if self.discrete else 0.5)
-        return np.maximum(np.diff(self._cdf(edge)), 0.0)  # far out rounding may turn it about
+        return np.asarray(np.maximum(np.diff(self._cdf(edge)), 0.0))  # far out rounding may turn it about
 
     def table(self) -> Floats:
         """P(D = 0), P(D = 1), … as far as a double can tell, with sum 1; of the nearest whole number.

@@ -149,7 +149,7 @@ def optimal_s_S(
     while one(candidate) <= found:
         if cost(s, candidate) < found:
             top = candidate
-            while cost(s, top) <= one(s + 1):
+            while s + 1 < top and cost(s, top) <= one(s + 1):
                 s += 1
             found = cost(s, top)
         candidate += 1
