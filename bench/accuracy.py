@@ -253,48 +253,157 @@ QUANTITIES = (
 )
 
 
-def _fluxes(gain: Any, rate: list[Any], factor: Any) -> list[Any]:
-    """What leaves each node upwards, in units of the factor."""
-    y: list[Any] = []
-    for r in rate[:-1]:
-        y.append((gain - r) / factor - (1 / y[-1] if y else 0))
-    return y
+def _recursion(rate: list[Any], end: Any, gain: Any, goes: Any) -> tuple[list[Any], Any, Any] | None:
+    """Fluxes that leave the nodes, what comes in at the end and its slope in the gain; None: not positive."""
+    fluxes: list[Any] = []
+    came, slope = mpf(0), mpf(0)
+    for r in rate[:end]:
+        y = gain - r - came
+        if y <= 0:
+            return None
+        came, power = goes(y)
+        slope = -power * came / y * (1 - slope)
+        fluxes.append(y)
+    return fluxes, came, slope
 
 
-def stationary_depths(models: int, seed: int) -> tuple[float, list[float]]:
-    """Largest error of the exact model's stationary depths, in 2^-53 of its terms, and its parameters.
+def differences(rate: list[Any], up: Any, down: Any, kb: Any, ka: Any, gain: Any) -> list[Any]:
+    """Solve up e^(kb x[i]) + down e^(-ka x[i-1]) = gain - rate[i] for the differences x.
 
-    The terms are the static half-spread and the difference of the value. The equation is solved again in
-    60 digits, from both ends to the middle, by the secant method in the gain.
+    Two recursions, from both ends to where the stationary law peaks, and Newton's method in the gain within a
+    bracket, from the gain given to all digits.
+    """
+    n = len(rate)
+
+    def rises(y: Any) -> tuple[Any, Any]:
+        return down * (up / y if ka == kb else (y / up) ** (-ka / kb)), ka / kb
+
+    def falls(y: Any) -> tuple[Any, Any]:
+        return up * (down / y if ka == kb else (y / down) ** (-kb / ka)), kb / ka
+
+    meet = max(range(n), key=lambda i: (rate[i], -abs(i - n // 2)))
+    while True:
+        low, high, g = rate[meet], None, gain
+        while True:
+            below = _recursion(rate, meet, g, rises)
+            above = _recursion(rate[::-1], n - 1 - meet, g, falls)
+            step = None
+            if below and above:
+                gap = g - rate[meet] - below[1] - above[1]
+                step = -gap / (1 - below[2] - above[2])
+                if abs(step) < mpf(10) ** (15 - DIGITS) * (g - rate[meet]):
+                    break
+                low, high = (g, high) if gap < 0 else (low, g)
+            else:
+                low = g
+            g = low if step is None else g + step
+            if not (low < g and (high is None or g < high)):
+                g = (low + high) / 2 if high is not None else low + abs(low - rate[meet]) + up + down
+        x = [mpmath.log(y / up) / kb for y in below[0]] + [-mpmath.log(y / down) / ka for y in above[0][::-1]]
+        law = list(
+            itertools.accumulate((mpmath.log(kb * up / (ka * down)) + (kb + ka) * d for d in x), initial=0)
+        )
+        peak = max(range(n), key=lambda i: law[i])
+        if peak == meet or law[peak] == law[meet]:
+            return x
+        meet = peak
+
+
+def depth_errors(
+    model: mm.GueantLehalleFernandezTapia | mm.CarteaJaimungal, bid: Floats, ask: Floats
+) -> tuple[float, int]:
+    """Largest error of stationary depths at the model's inventories, and the node's number.
+
+    In 2^-53 of the sizes of what a depth is the sum of: the static half-spread; what a fill costs, term by
+    term; the difference of the value at which both sides fill equally often, by their slopes; and what the
+    value differs by beyond it.
+    """
+    with mp.workdps(DIGITS):
+        size, n = mpf(model.order_size), model.q_max // model.order_size
+        if isinstance(model, mm.CarteaJaimungal):
+            curvature, bend = mpf(0), mpf(model.running_penalty)
+            extra = [mpf(e) for e in model.adverse_selection]
+            lean = mpf(model.drift) + extra[1] * mpf(model.A[1]) - extra[0] * mpf(model.A[0])
+        else:
+            risk = mpf(model.gamma)
+            curvature = risk * size if model.objective == "exponential" else mpf(0)
+            bend, extra, lean = (
+                risk * mpf(model.sigma) ** 2 / 2,
+                2 * [mpf(model.impact) / 2],
+                mpf(model.drift),
+            )
+        rate = [lean * i - bend * i * i * size for i in range(-n, n + 1)]
+        k, fee = [mpf(k) for k in model.k], [mpf(f) for f in model.fee]
+        half = [_share(curvature / d) / d for d in k]
+        factor = [
+            mpf(model.A[s]) * _constant(curvature, k[s]) * mpmath.exp(-k[s] * (fee[s] + extra[s])) / k[s]
+            for s in range(2)
+        ]
+        x = differences(rate, *factor, *k, mpf(model.gain) / size)
+        level = mpmath.log(k[1] * factor[1] / (k[0] * factor[0])) / (k[0] + k[1])
+        worst, where = 0.0, 0
+        for i, exact in enumerate(x):  # the bid of node i, and the ask of the node above it
+            for side, got in ((0, bid[i]), (1, ask[i + 1])):
+                terms = (half[side], fee[side], extra[side], level, exact - level)
+                depth = half[side] + fee[side] + extra[side] + (exact if side else -exact)
+                error = float(abs(mpf(float(got)) - depth) / mpmath.fsum(map(abs, terms)) * 2**53)
+                if not error <= worst:
+                    worst, where = error, i
+    return worst, where
+
+
+def draw(rng: np.random.Generator, most: int) -> mm.GueantLehalleFernandezTapia | mm.CarteaJaimungal:
+    """Return an exact model from anywhere in its domain, with up to `most` orders to either side."""
+    any_, rate = Range(TINY, HUGE, zero=True), Range(1e-6, 1e6)
+
+    def one(of: Range) -> float:
+        return float(of.draw(rng, 1)[0])
+
+    def pair(of: Range, apart: float) -> tuple[float, float]:
+        first = one(of)
+        other = first * np.exp(rng.uniform(-1, 1) * apart) if rng.random() < 0.5 else first
+        return first, float(of.hold(np.array([other]))[0])
+
+    k = pair(Range(1e-13, HUGE), math.log(30.0))  # below, depths are beyond 2^51 ticks
+    n = int(np.exp(rng.uniform(0, math.log(most + 1))))
+    size = int(np.exp(rng.uniform(0, 7))) if rng.random() < 0.3 else 1
+    given: dict[str, Any] = {"A": pair(rate, 14.0), "k": k, "q_max": n * size, "order_size": size}
+    tick = 1 / max(k)
+    if rng.random() < 0.5:
+        given["fee"] = tuple(tick * rng.uniform(-2, 2, 2))
+    if rng.random() < 0.2:
+        given["drift"] = float(rng.choice([-1, 1])) * given["A"][0] * tick * one(Range(1e-9, 1.0))
+    if rng.random() < 0.3:
+        penalty = one(any_) if rng.random() < 0.3 else given["A"][0] * tick / size * one(Range(1e-9, 1e3))
+        return mm.CarteaJaimungal(
+            running_penalty=penalty, adverse_selection=tuple(tick * rng.uniform(0, 2, 2)), **given
+        )
+    if rng.random() < 0.3:
+        given["impact"] = tick * rng.uniform(0, 2)
+    return mm.GueantLehalleFernandezTapia(sigma=one(any_), gamma=one(any_), **given)
+
+
+def stationary_depths(models: int, seed: int, most: int = 30) -> tuple[float, str]:
+    """Largest error of exact models' stationary depths, in 2^-53 of their terms, and the model and node.
+
+    Each model is solved anew, and again by `set` from another.
     """
     rng = np.random.default_rng(seed)
-    worst, where = 0.0, [0.0]
-    for _ in range(models):
-        sigma, k, gamma = (
-            float(np.exp(rng.uniform(*map(math.log, r)))) for r in ((0.01, 10), (0.01, 10), (1e-6, 1))
-        )
-        q_max = int(rng.integers(1, 31))
-        model = mm.GueantLehalleFernandezTapia(sigma=sigma, A=0.9, k=k, gamma=gamma, q_max=q_max)
-        with mp.workdps(DIGITS):
-            half = _share(mpf(gamma) / mpf(k)) / mpf(k)
-            factor = mpf(0.9) * _constant(mpf(gamma), mpf(k)) / mpf(k)
-            rate = [-mpf(gamma) * mpf(sigma) ** 2 * q * q / 2 for q in range(-q_max, 1)]
-
-            start = mpf(float(model.gain))
-            gain = mpmath.findroot(
-                lambda g, rate=rate, factor=factor: g - 2 * factor / _fluxes(g, rate, factor)[-1],
-                (start, start * (1 + mpf(10) ** -14)),
-                tol=mpf(10) ** -90,
-                maxsteps=60,
-            )
-            x = [mpmath.log(y) / mpf(k) for y in _fluxes(gain, rate, factor)]
-            for i, exact in enumerate(x):  # the bid of q = -q_max + i, and the ask of the node above it
-                bid, ask = model.depths(i - q_max)[0], model.depths(i - q_max + 1)[1]
-                size = 2.0**-53 * float(half + abs(exact))
-                for got, sign in ((bid, -1), (ask, 1)):
-                    error = float(abs(mpf(float(got)) - (half + sign * exact))) / size
-                    if error > worst:
-                        worst, where = error, [sigma, k, gamma, q_max, i - q_max]
+    worst, where = 0.0, ""
+    done = 0
+    while done < models:
+        try:
+            model = draw(rng, most)
+            quoter = mm.Quoter(model.replace(A=tuple(1.1 * a for a in model.A)))
+            quoter.set(A=model.A)
+            policies = (model.policy(), quoter.policy)
+        except ValueError:  # out of proportion: a number leaves its range
+            continue
+        done += 1
+        for solved in policies:
+            error, node = depth_errors(model, *solved.depths_batch(solved.inventories))
+            if not error <= worst:
+                worst, where = error, f"{model!r}, node {node}"
     return worst, where
 
 
@@ -308,10 +417,10 @@ def main(arguments: list[str]) -> None:
         unit = "ulp" if quantity.single else "2⁻⁵³ Σ\\|terms\\|"
         label, place = quantity.label.replace("|", "\\|"), ", ".join(f"{x:.17g}" for x in at)
         print(f"| {label} | {error:.3f} {unit} | {place} |", flush=True)
-    error, at = stationary_depths(10 if "--quick" in arguments else 1000, seed=1)
-    print(
-        f"| stationary depth, exact | {error:.3f} 2⁻⁵³ Σ\\|terms\\| | {', '.join(f'{x:.6g}' for x in at)} |"
-    )
+    for most, models in ((30, 2000), (3000, 60)):
+        error, place = stationary_depths(models // 200 if "--quick" in arguments else models, 1, most)
+        label = f"stationary depth, exact, up to {2 * most + 1} nodes"
+        print(f"| {label} | {error:.3f} 2⁻⁵³ Σ\\|terms\\| | {place} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -20,12 +20,14 @@ import numpy as np
 from mmcore.lattice import Lattice, fill_constant, stationary_policies
 from mmcore.market_making import InventoryChain
 
-from .harness import Row, beside, give
+from .harness import SMALL, Row, beside, give
 
 DEPTH = 0.01 * np.arange(1, 31)
 CHANCE = 0.4 * np.exp(-10 * DEPTH)
-PENALTY = {50: 2e-5, 500: 2e-7}
-STEPS = 1000
+WIDE, NARROW = (50, 5) if SMALL else (500, 50)
+PENALTY = {5: 2e-3, 50: 2e-5, 500: 2e-7}
+STEPS = 20 if SMALL else 1000
+POLICIES = 100 if SMALL else 10_000
 
 
 def timed(cases: dict[str, tuple[Callable[[], Any], int]], rounds: int, goals: dict[str, float]) -> list[Row]:
@@ -33,6 +35,8 @@ def timed(cases: dict[str, tuple[Callable[[], Any], int]], rounds: int, goals: d
     seen: dict[str, list[float]] = {name: [] for name in cases}
     for function, _ in cases.values():
         function()
+    if SMALL:
+        cases, rounds = {name: (function, 1) for name, (function, _) in cases.items()}, 1
     for _ in range(rounds):
         for name, (function, times) in cases.items():
             start = time.process_time_ns()
@@ -86,7 +90,7 @@ def finite(q_max: int, peers: bool) -> list[Row]:
     chain, n = problem(q_max, 1.0), 2 * q_max + 1
     values = np.empty((STEPS + 1, n))
     bid, ask = np.empty((STEPS, n), np.int8), np.empty((STEPS, n), np.int8)
-    times = 200 if q_max == 50 else 20
+    times = 200 if q_max == NARROW else 20
     cases: dict[str, tuple[Callable[[], Any], int]] = {
         "into the caller's arrays": (
             lambda: chain.backward(STEPS, values=values, bid=bid, ask=ask),
@@ -146,12 +150,12 @@ def exact(lattice: Lattice, span: float) -> Any:
 
 
 def continuous() -> list[Row]:
-    """Exact model, Q = 500, T = 20, one output time; the notes give the error of the quotes."""
+    """Exact model, one output time; the notes give the error of the quotes."""
     from scipy.linalg import expm
     from scipy.sparse import diags
     from scipy.sparse.linalg import expm_multiply
 
-    sigma, A, k, gamma, q_max, span = 0.3, 0.9, 0.3, 0.01, 500, 20.0
+    sigma, A, k, gamma, q_max, span = 0.3, 0.9, 0.3, 0.01, WIDE, 20.0
     q = np.arange(-q_max, q_max + 1.0)
     factor = A * fill_constant(gamma, k) / k
     lattice = Lattice(-gamma * sigma**2 / 2 * q * q, up=factor, down=factor, k_bid=k, k_ask=k)
@@ -185,26 +189,30 @@ def continuous() -> list[Row]:
 
 
 def policies() -> list[Row]:
-    """10,000 stationary policies, Q = 50, each with its residual; a peer does 100 of them by expm."""
+    """Many stationary policies, each with its residual; a peer does a hundredth of them by expm."""
     from scipy.linalg import expm
 
     rng = np.random.default_rng(0)
-    draws = np.array([10.0 ** rng.uniform([-1, -1, -1.5, -4], [1, 1, 0.5, -1]) for _ in range(10_000)])
+    draws = np.array([10.0 ** rng.uniform([-1, -1, -1.5, -4], [1, 1, 0.5, -1]) for _ in range(POLICIES)])
     sigma, A, k, gamma = (np.ascontiguousarray(column) for column in draws.T)
-    bid, ask = np.empty((10_000, 101)), np.empty((10_000, 101))
+    bid, ask = np.empty((POLICIES, 101)), np.empty((POLICIES, 101))
     q2 = np.arange(-50, 51.0) ** 2
 
     def ours() -> Any:
         return stationary_policies(sigma=sigma, A=A, k=k, gamma=gamma, q_max=50, bid=bid, ask=ask)
 
     def peer() -> None:
-        for s, a, decay, g in draws[:100]:
+        for s, a, decay, g in draws[: POLICIES // 100]:
             eta = a * fill_constant(g, decay)
             side = np.full(100, eta)
             matrix = np.diag(-decay * g * s * s / 2 * q2) + np.diag(side, 1) + np.diag(side, -1)
             expm(matrix * 10.0)
 
-    rows = timed({"stationary_policies, 10,000": (ours, 1), "scipy expm, 100": (peer, 1)}, 5, {})
+    rows = timed(
+        {f"stationary_policies, {POLICIES:,}": (ours, 1), f"scipy expm, {POLICIES // 100:,}": (peer, 1)},
+        5,
+        {},
+    )
     rows[0].note = f"goal 50 ms; worst residual {ours()[3].max():.1e}"
     return rows
 
@@ -213,10 +221,10 @@ def here() -> dict[str, list[Row]]:
     """Time everything in this process."""
     peers = importlib.util.find_spec("quantecon") is not None
     tables = {}
-    for q_max in (500, 50):
+    for q_max in (WIDE, NARROW):
         tables[f"finite horizon, Q = {q_max}, {STEPS} steps, 30 x 30 ticks"] = finite(q_max, peers)
         tables[f"for ever, Q = {q_max}, discount 0.999"] = infinite(q_max, peers)
-    tables["exact model, Q = 500, T = 20"] = continuous()
+    tables[f"exact model, Q = {WIDE}, T = 20"] = continuous()
     tables["stationary policies, Q = 50"] = policies()
     return tables
 

@@ -192,6 +192,13 @@ def policies() -> list[Row]:
 
 def here() -> dict[str, list[Row]]:
     """Time everything in this process."""
+    if SMALL:
+        return {
+            "equality mean-variance, n = 20, ns": equality(20, 1000),
+            "long-only with a cap, n = 20, ns": bounded(20),
+            "exact long-only frontier, n = 20, ns": frontier(20),
+            "inventory policies, ns": policies(),
+        }
     return {
         "equality mean-variance, n = 20, ns": equality(20, 1000),
         "equality mean-variance, n = 500, ns": equality(500, 25),

@@ -101,7 +101,7 @@ def compare(
     if floor is not None and again is not None:
         cases[again] = cases[floor]
     if SMALL:
-        operations, rounds = max(4, operations // 1000), 2
+        operations, rounds = min(operations, max(4, operations // 1000)), 2
     times: dict[str, list[float]] = {name: [] for name in cases}
     for case in cases.values():
         case(max(1, operations // 10))

@@ -56,123 +56,153 @@ static inline int mm_lattice_valid(const mm_lattice *p) {
 
 /* What is known before a stationary solution is begun, and what it found: the start of the next. */
 typedef struct mm_lattice_start {
-  int64_t best;      /* node with the largest rate; < 0: not known */
-  int64_t meet;      /* node where the recursions meet; < 0: not known */
-  double excess;     /* gain less rate[meet], ticks/s; not positive: not known */
-  int32_t concave;   /* the rates are: then so is the logarithm of the stationary law */
-  int32_t symmetric; /* rates and sides mirror: half of the lattice is solved */
+  int64_t best;          /* node with the largest rate; < 0: not known */
+  int64_t meet;          /* node where the recursions meet; < 0: not known */
+  double excess;         /* gain less rate[meet], ticks/s; not positive: not known */
+  int32_t concave;       /* the rates are: then so is the logarithm of the stationary law */
+  int32_t symmetric;     /* rates and sides mirror: half of the lattice is solved */
+  double up_lo, down_lo; /* what the numbers of the problem lost when they were rounded to doubles: */
+  const double *rate_lo; /* n of them; NULL: the rates are exact */
 } mm_lattice_start;
 
+/* The lattice in its own units. The sum of the fluxes over one difference, up e^(k_bid x) + down e^(-k_ask
+ * x), is least where k_bid times the one is k_ask times the other: there they are unit[0] and unit[1], and
+ * fluxes are measured by them. An upward flux y = e^(k_bid x - shift[0]) belongs to a downward one of
+ * y^-ratio / ratio units of the upward kind, and seen from the ask the same holds the other way round. */
+typedef struct mm_lattice_units {
+  mm_pair unit[2];  /* ticks/s */
+  mm_pair per[2];   /* 1 / unit */
+  mm_pair shift[2]; /* k_bid and -k_ask times that difference */
+  mm_pair ratio[2]; /* k_ask / k_bid and back */
+} mm_lattice_units;
+
+static inline mm_pair mm_minus(mm_pair x) {
+  const mm_pair y = {-x.hi, -x.lo};
+  return y;
+}
+
+static inline mm_lattice_units mm_lattice_units_of(const mm_lattice *p, const mm_lattice_start *start) {
+  const mm_pair one = {1, 0}, kb = {p->k_bid, 0}, ka = {p->k_ask, 0};
+  const mm_pair up = {p->up, start->up_lo}, down = {p->down, start->down_lo};
+  const int equal = p->k_bid == p->k_ask, even = equal && up.hi == down.hi && up.lo == down.lo;
+  mm_lattice_units of = {{up, down}, {one, one}, {{0, 0}, {0, 0}}, {one, one}};
+  if (!even) {
+    mm_pair lean = mm_sum(mm_log_of(down.hi, down.lo), mm_minus(mm_log_of(up.hi, up.lo)));
+    if (!equal) {
+      const mm_pair rates = mm_added(p->k_bid, p->k_ask);
+      lean = mm_sum(lean, mm_sum(mm_log_of(p->k_ask, 0), mm_minus(mm_log_of(p->k_bid, 0))));
+      of.shift[0] = mm_times(mm_quotient(kb, rates), lean);
+      of.shift[1] = mm_minus(mm_times(mm_quotient(ka, rates), lean));
+      of.ratio[0] = mm_quotient(ka, kb), of.ratio[1] = mm_quotient(kb, ka);
+    } else {
+      of.shift[0].hi = 0.5 * lean.hi, of.shift[0].lo = 0.5 * lean.lo;
+      of.shift[1] = mm_minus(of.shift[0]);
+    }
+    of.unit[0] = mm_times(up, mm_exp_pair(of.shift[0]));
+    of.unit[1] = equal ? of.unit[0] : mm_times(of.unit[0], of.ratio[1]);
+  }
+  of.per[0] = mm_quotient(one, of.unit[0]);
+  of.per[1] = equal ? of.per[0] : mm_quotient(one, of.unit[1]);
+  return of;
+}
+
+/* How far a power bends as its flux grows by one unit: 1, or its exponent. */
+static inline double mm_lattice_bend(const mm_lattice_units *units, int side) {
+  return units->ratio[side].hi > 1 ? units->ratio[side].hi : 1;
+}
+
+/* How a flux goes over to its twin: 1/y where both k are equal; else by powers, or by a fraction that touches
+ * the power at y = 1 and falls as fast. */
+enum { MM_TWIN_EQUAL, MM_TWIN_FRACTION, MM_TWIN_POWER };
+
+/* One of the two recursions: the flux that comes into its next node, in its own units, and how it falls with
+ * the gain. */
+typedef struct mm_lattice_chain {
+  double in, slope, per, ratio, least, weight;
+} mm_lattice_chain;
+
+MM_INLINE mm_lattice_chain mm_lattice_chain_of(const mm_lattice_units *units, int side, int twin) {
+  const double inverse = 1 / units->ratio[side].hi;
+  const mm_lattice_chain chain = {0,
+                                  0,
+                                  units->per[side].hi,
+                                  units->ratio[side].hi,
+                                  twin == MM_TWIN_FRACTION ? 1 - inverse : 0,
+                                  twin == MM_TWIN_FRACTION ? inverse * inverse : 1};
+  return chain;
+}
+
+/* Over one node, which gains `supply` ticks/s more than it earns: is the flux that leaves it positive? */
+MM_INLINE int mm_lattice_step(mm_lattice_chain *c, double supply, int twin, double *flux) {
+  const double y = (supply * c->per - c->least) - c->in, slope = c->per + c->slope;
+  if (!(y > 0))
+    return 0;
+  if (twin == MM_TWIN_POWER) {
+    c->in = mm_pow(y, -c->ratio) / c->ratio;
+    c->slope = c->ratio * c->in / y * slope;
+  } else if (twin == MM_TWIN_FRACTION) {
+    c->in = c->weight / y;
+    c->slope = c->in / y * slope;
+  } else {
+    c->in = 1 / y;
+    c->slope = c->in * c->in * slope;
+  }
+  *flux = y + c->least;
+  return 1;
+}
+
 /* How far the recursions miss each other when the gain is rate[meet] + excess, and its slope in the gain.
- * The flux that leaves node i upwards is up e^(k_bid x[i]) = up y, and node i's equation gives it from
- * the flux that comes from below; downwards from the other end alike. y goes to flux[i] below `meet`,
- * and its twin e^(-k_ask x[i-1]) to flux[i-1] above. A flux that is not positive means that the gain is
- * too small (and 0 is returned for "undefined"). Both recursions run in one loop: each waits for its
- * own divisions, so together they take as long as one. */
-static inline int mm_lattice_gap(const mm_lattice *p, int64_t meet, double excess, int symmetric, double *gap,
-                                 double *slope, double *flux) {
-  const double *r = p->rate, top = r[meet], ratio = p->k_ask / p->k_bid;
-  const double per_up = 1 / p->up, per_down = 1 / p->down;
-  int64_t i = 0, j = p->n - 1;
-  double in = 0, in_slope = 0, out = 0,
-         out_slope = 0; /* from below, from above: in units of up and of down */
-  if (ratio == 1) {     /* for almost everybody: no powers are needed */
-    const double tilt = p->down * per_up, tilt_back = p->up * per_down;
-    const double per_tilt = tilt_back, per_tilt_back = tilt;
-    if (symmetric) {
-      for (; i < meet; ++i) {
-        const double y = (excess + (top - r[i])) * per_up - in, y_slope = per_up + in_slope;
-        if (!(y > 0))
-          return 0;
-        flux[i] = y;
-        in = 1 / y;
-        in_slope = in * in * y_slope;
-      }
-      *gap = excess - 2 * p->up * in;
-      *slope = 1 + 2 * p->up * in_slope;
-      return isfinite(*gap) && isfinite(*slope);
-    }
-    while (i < meet || j > meet) {
-      const int64_t below = meet - i, above = j - meet, both = below < above ? below : above;
-      if (both > 0) {
-        for (const int64_t end = i + both; i < end; ++i, --j) {
-          const double y = (excess + (top - r[i])) * per_up - in, y_slope = per_up + in_slope;
-          const double w = (excess + (top - r[j])) * per_down - out, w_slope = per_down + out_slope;
-          if (!(y > 0 && w > 0))
-            return 0;
-          flux[i] = y, flux[j - 1] = w;
-          in = tilt / y, out = tilt_back / w;
-          in_slope = in * in * per_tilt * y_slope, out_slope = out * out * per_tilt_back * w_slope;
-        }
-      } else if (below > 0) {
-        for (; i < meet; ++i) {
-          const double y = (excess + (top - r[i])) * per_up - in, y_slope = per_up + in_slope;
-          if (!(y > 0))
-            return 0;
-          flux[i] = y;
-          in = tilt / y;
-          in_slope = in * in * per_tilt * y_slope;
-        }
-      } else {
-        for (; j > meet; --j) {
-          const double w = (excess + (top - r[j])) * per_down - out, w_slope = per_down + out_slope;
-          if (!(w > 0))
-            return 0;
-          flux[j - 1] = w;
-          out = tilt_back / w;
-          out_slope = out * out * per_tilt_back * w_slope;
-        }
-      }
-    }
-    *gap = excess - p->up * in - p->down * out;
-    *slope = 1 + p->up * in_slope + p->down * out_slope;
-    return isfinite(*gap) && isfinite(*slope);
-  }
-  const double per[2] = {per_up, per_down}, back[2] = {p->down, p->up}, power[2] = {ratio, 1 / ratio};
-  double came[2] = {0, 0}, came_slope[2] = {0, 0}; /* from below, from above, in ticks/s */
-  while (i < meet || j > meet) {                   /* a side that has arrived waits */
-    const int on[2] = {i<meet, j> meet};
-    const double supply[2] = {excess + (top - r[i]), excess + (top - r[j])};
-    double left[2];
-    for (int s = 0; s < 2; ++s) {
-      const double y = (supply[s] - came[s]) * per[s], y_slope = (1 + came_slope[s]) * per[s];
-      const double next = back[s] * mm_pow(y, -power[s]);
-      left[s] = y;
-      came_slope[s] = on[s] ? power[s] * next * (y_slope / y) : came_slope[s];
-      came[s] = on[s] ? next : came[s];
-    }
-    if (!(left[0] > 0 || !on[0]) || !(left[1] > 0 || !on[1]))
+ * Node i's equation gives the flux that leaves it upwards from the one that comes from below; downwards from
+ * the other end alike. The flux over difference i goes to flux[i]: below `meet` the upward one, above it the
+ * downward one. A flux that is not positive means that the gain is too small (and 0 is returned for
+ * "undefined"). Both recursions run in one loop: each waits for its own divisions, so together they take as
+ * long as one. */
+MM_INLINE int mm_lattice_gap_as(const mm_lattice *p, const mm_lattice_units *units, int twin, int64_t meet,
+                                double excess, int symmetric, double *gap, double *slope, double *flux) {
+  const double *r = p->rate, top = r[meet], up = units->unit[0].hi, down = units->unit[1].hi;
+  mm_lattice_chain below = mm_lattice_chain_of(units, 0, twin), above = mm_lattice_chain_of(units, 1, twin);
+  int64_t i = 0, j = symmetric ? meet : p->n - 1;
+  for (; i < meet && j > meet; ++i, --j)
+    if (!(mm_lattice_step(&below, excess + (top - r[i]), twin, flux + i) &
+          mm_lattice_step(&above, excess + (top - r[j]), twin, flux + (j - 1))))
       return 0;
-    if (on[0])
-      flux[i++] = left[0];
-    if (on[1])
-      flux[--j] = left[1];
-  }
-  in = came[0], out = came[1], in_slope = came_slope[0], out_slope = came_slope[1];
-  *gap = excess - in - out;
-  *slope = 1 + in_slope + out_slope;
+  for (; i < meet; ++i)
+    if (!mm_lattice_step(&below, excess + (top - r[i]), twin, flux + i))
+      return 0;
+  for (; j > meet; --j)
+    if (!mm_lattice_step(&above, excess + (top - r[j]), twin, flux + (j - 1)))
+      return 0;
+  if (symmetric)
+    above = below;
+  *gap = excess - up * below.in - down * above.in;
+  *slope = 1 + up * below.slope + down * above.slope;
   return isfinite(*gap) && isfinite(*slope);
 }
 
+static inline int mm_lattice_gap(const mm_lattice *p, const mm_lattice_units *units, int twin, int64_t meet,
+                                 double excess, int symmetric, double *gap, double *slope, double *flux) {
+  return twin == MM_TWIN_EQUAL
+             ? mm_lattice_gap_as(p, units, MM_TWIN_EQUAL, meet, excess, symmetric, gap, slope, flux)
+         : twin == MM_TWIN_FRACTION
+             ? mm_lattice_gap_as(p, units, MM_TWIN_FRACTION, meet, excess, 0, gap, slope, flux)
+             : mm_lattice_gap_as(p, units, MM_TWIN_POWER, meet, excess, 0, gap, slope, flux);
+}
+
 /* Newton on the gain at one meeting node, inside a bracket. The gap rises with the gain; at 0 (the
- * gain of a market maker who never trades from the best node) it is negative or undefined, and at
- * min_x up e^(k_bid x) + down e^(-k_ask x) above the best rate it is not negative, since z = x i is a
+ * gain of a market maker who never trades from the best node) it is negative or undefined, and at the
+ * least sum of the fluxes over one difference above the best rate it is not negative, since z = x i is a
  * super-solution. `room` is by how much the best rate is above that of `meet`. */
-static inline int mm_lattice_meet(const mm_lattice *p, int64_t meet, double room, int symmetric,
-                                  double *excess, double *slope, double *flux) {
-  const double kb = p->k_bid, ka = p->k_ask;
-  double most;
-  if (kb == ka)
-    most = 2 * sqrt(p->up) * sqrt(p->down);
-  else {
-    const double tilt = mm_log(ka * p->down / (kb * p->up)) / (ka + kb);
-    most = p->up * mm_exp(kb * tilt) + p->down * mm_exp(-ka * tilt);
-  }
+static inline int mm_lattice_meet(const mm_lattice *p, const mm_lattice_units *units, int twin, int64_t meet,
+                                  double room, int symmetric, double *excess, double *slope, double *flux) {
+  const double near = twin == MM_TWIN_FRACTION ? 1e-5 : 1e-18;
+  const double steep[2] = {mm_lattice_bend(units, 0) * units->per[0].hi,
+                           mm_lattice_bend(units, 1) * units->per[1].hi};
+  const double most = units->unit[0].hi + units->unit[1].hi;
   double low = 0, high = (most + room) * (1 + 1e-12), g = *excess, step, before = INFINITY, gap;
   if (!(g > low && g < high))
     g = 0.5 * high;
   for (int turn = 0; turn < 400; ++turn) {
-    const int defined = mm_lattice_gap(p, meet, g, symmetric, &gap, slope, flux);
+    const int defined = mm_lattice_gap(p, units, twin, meet, g, symmetric, &gap, slope, flux);
     double next = low;
     if (defined && gap >= 0)
       high = g;
@@ -181,8 +211,10 @@ static inline int mm_lattice_meet(const mm_lattice *p, int64_t meet, double room
     if (defined) {
       step = fabs(gap / *slope);
       next = g - gap / *slope;
-      /* rounding: nothing is left to gain, or steps have stopped to shrink */
-      if (step <= 4e-16 * g || (step <= 1e-12 * g && step >= 0.25 * before)) {
+      /* near enough for mending, whose error is the square; or steps have stopped to shrink */
+      const double moved = step * *slope * (steep[0] > steep[1] ? steep[0] : steep[1]);
+      if (moved * moved * *slope <= near || step <= 4e-16 * g ||
+          (step <= 1e-12 * g && step >= 0.25 * before)) {
         *excess = g;
         return MM_OK;
       }
@@ -192,7 +224,8 @@ static inline int mm_lattice_meet(const mm_lattice *p, int64_t meet, double room
       next = low + 0.5 * (high - low);
     if (next == g || !(next > low && next < high)) { /* adjacent doubles: nothing lies between */
       *excess = high;
-      return mm_lattice_gap(p, meet, high, symmetric, &gap, slope, flux) ? MM_OK : MM_NO_CONVERGENCE;
+      return mm_lattice_gap(p, units, twin, meet, high, symmetric, &gap, slope, flux) ? MM_OK
+                                                                                      : MM_NO_CONVERGENCE;
     }
     g = next;
   }
@@ -215,16 +248,185 @@ static inline int64_t mm_lattice_peak(const mm_lattice *p, const double *x, int6
   return peak;
 }
 
-/* From fluxes to differences: log(x) / k of n numbers, in place. */
-MM_INLINE void mm_lattice_logs_as(int64_t n, double k, double *x) {
-  for (int64_t i = 0; i < n; ++i)
-    x[i] = mm_log(x[i]) / k;
+/* What rounding left. The recursions are good to some hundred units in the last place: where nodes are nearly
+ * alike each passes its own error on to the next, and of the gain little counts but what is missing from the
+ * least sum of the fluxes. So the equations are looked at once more, at the fluxes and the gain found, in two
+ * doubles: what does not add up there is linear in what fluxes and gain lack, and one more recursion, without
+ * a division, gives that. It is Newton's method on all equations at once. */
+#define MM_LATTICE_STRIP 128 /* differences looked at together */
+
+typedef struct mm_lattice_side { /* of one recursion: a strip, and what came over its last difference */
+  double own[MM_LATTICE_STRIP],
+      own_lo[MM_LATTICE_STRIP]; /* what a node gains beside the flux that leaves it */
+  double twin[MM_LATTICE_STRIP], twin_lo[MM_LATTICE_STRIP]; /* what that flux brings to the next node */
+  double fall[MM_LATTICE_STRIP];                            /* and how it falls with the flux */
+  double lack[MM_LATTICE_STRIP], rise[MM_LATTICE_STRIP];    /* of the flux, at this gain; with the gain */
+  int64_t held; /* where the strip begins; < 0: nothing was looked at */
+  mm_pair came;
+  double came_fall, came_lack, came_rise;
+} mm_lattice_side;
+
+typedef struct mm_lattice_look {
+  const double *rate, *rate_lo, *flux; /* of the nodes; NULL: exact; of the differences */
+  mm_pair top, per, ratio;             /* the rate where the recursions meet; of the side */
+  double excess;                       /* ticks/s */
+  mm_lattice_side *side;
+} mm_lattice_look;
+
+MM_INLINE void mm_lattice_strip_as(const mm_lattice_look *look, int64_t n, int equal) {
+  const double *__restrict rate = look->rate, *__restrict rate_lo = look->rate_lo,
+                           *__restrict flux = look->flux;
+  double *__restrict own = look->side->own, *__restrict own_lo = look->side->own_lo;
+  double *__restrict twin = look->side->twin, *__restrict twin_lo = look->side->twin_lo;
+  double *__restrict fall = look->side->fall;
+  const mm_pair one = {1, 0}, top = look->top, per = look->per, ratio = look->ratio;
+  const mm_pair back = mm_quotient(one, ratio);
+  const double excess = look->excess;
+  for (int64_t i = 0; i < n; ++i) {
+    const double y = flux[i], lost = rate_lo ? rate_lo[i] : 0;
+    const mm_pair climb = mm_added(top.hi, -rate[i]), supply = mm_added(excess, climb.hi);
+    const mm_pair scaled = mm_product(supply.hi, per.hi), rest = mm_added(scaled.hi, -y);
+    const double low = supply.lo + (climb.lo + (top.lo - lost));
+    own[i] = rest.hi;
+    own_lo[i] = rest.lo + (scaled.lo + (supply.hi * per.lo + low * per.hi));
+    if (equal) {
+      const double inverse = 1 / y;
+      const mm_pair whole = mm_product(y, inverse);
+      twin[i] = inverse;
+      twin_lo[i] = ((1 - whole.hi) - whole.lo) * inverse;
+      fall[i] = inverse * inverse;
+    } else {
+      double k;
+      const double m = mm_mantissa(y, &k);
+      const mm_pair parts = mm_log_parts(k, m - 1), log = mm_settled(parts.hi, parts.lo);
+      const mm_pair power = mm_exp_pair(mm_minus(mm_times(ratio, log))), z = mm_times(power, back);
+      twin[i] = z.hi;
+      twin_lo[i] = z.lo;
+      fall[i] = power.hi / y;
+    }
+  }
 }
 
-MM_CPU_COPIES(mm_lattice_logs, (int64_t n, double k, double *x), (n, k, x))
+/* x = (log(flux + lack + more rise) + shift) / k, in place. */
+MM_INLINE void mm_lattice_logs_as(int64_t n, double k, const mm_pair *shift, double more,
+                                  const mm_lattice_side *side, double *x) {
+  const double *__restrict lack = side->lack, *__restrict rise = side->rise;
+  const mm_pair by = *shift;
+  for (int64_t i = 0; i < n; ++i) {
+    const mm_pair log = mm_sum(mm_log_of(x[i], lack[i] + more * rise[i]), by);
+    x[i] = log.hi / k;
+  }
+}
 
-static inline void mm_lattice_logs(int64_t n, double k, double *x) {
-  MM_CPU_CALL(mm_cpu_best(), mm_lattice_logs, (n, k, x));
+MM_CPU_COPIES(mm_lattice_strip, (const mm_lattice_look *look, int64_t n, int equal), (look, n, equal))
+MM_CPU_COPIES(mm_lattice_logs,
+              (int64_t n, double k, const mm_pair *shift, double more, const mm_lattice_side *side,
+               double *x),
+              (n, k, shift, more, side, x))
+
+/* What the recursions found, and what is done with what it lacks. */
+enum { MM_MEND_LOOK, MM_MEND_FLUXES, MM_MEND_DIFFERENCES };
+typedef struct mm_lattice_mending {
+  const mm_lattice *lattice;
+  const mm_lattice_units *units;
+  const double *rate_lo;
+  int64_t meet;
+  double excess, more; /* the gain less rate[meet], and what it lacks, ticks/s */
+  double slope;        /* of what the equation at `meet` lacks in the gain: the law's sum over its peak */
+  double *x;           /* fluxes, and differences in the end */
+  mm_cpu cpu;
+} mm_lattice_mending;
+
+/* Along one recursion. Where fluxes are mended, returns the largest lack relative to what a flux may lack;
+ * infinite: a flux would not be positive. */
+static inline double mm_lattice_along(const mm_lattice_mending *m, int side, int what, mm_lattice_side *s) {
+  const mm_lattice *p = m->lattice;
+  const int64_t from = side ? m->meet : 0, to = side ? p->n - 1 : m->meet;
+  const int equal = p->k_bid == p->k_ask, step = side ? -1 : 1;
+  const double per = m->units->per[side].hi, k = side ? -p->k_ask : p->k_bid;
+  const double bend = mm_lattice_bend(m->units, side);
+  double fall = 0, lack = 0, rise = 0, worst = 0, least = 1;
+  mm_pair came = {0, 0};
+  for (int64_t done = 0, n; done < to - from; done += n) {
+    n = to - from - done < MM_LATTICE_STRIP ? to - from - done : MM_LATTICE_STRIP;
+    const int64_t begin = side ? to - done - n : done;
+    double *x = m->x + begin;
+    if (s->held != begin) {
+      const double *rate = p->rate + begin + side, *rate_lo = m->rate_lo ? m->rate_lo + begin + side : NULL;
+      const mm_pair top = {p->rate[m->meet], m->rate_lo ? m->rate_lo[m->meet] : 0};
+      const mm_lattice_look look = {rate,      rate_lo, x, top, m->units->per[side], m->units->ratio[side],
+                                    m->excess, s};
+      MM_CPU_CALL(m->cpu, mm_lattice_strip, (&look, n, equal));
+      for (int64_t i = side ? n - 1 : 0; i >= 0 && i < n; i += step) {
+        lack = ((s->own[i] - came.hi) + (s->own_lo[i] - came.lo)) + fall * lack;
+        rise = per + fall * rise;
+        came.hi = s->twin[i], came.lo = s->twin_lo[i];
+        fall = s->fall[i];
+        s->lack[i] = lack, s->rise[i] = rise;
+      }
+      s->held = begin;
+    }
+    if (what == MM_MEND_FLUXES)
+      for (int64_t i = 0; i < n; ++i) {
+        const double missing = s->lack[i] + m->more * s->rise[i], y = x[i];
+        worst = bend * fabs(missing) <= worst * y ? worst : bend * fabs(missing) / y;
+        x[i] = y + missing;
+        least = x[i] > 0 ? least : 0;
+      }
+    else if (what == MM_MEND_DIFFERENCES)
+      MM_CPU_CALL(m->cpu, mm_lattice_logs, (n, k, &m->units->shift[side], m->more, s, x));
+  }
+  s->came = came, s->came_fall = fall, s->came_lack = lack, s->came_rise = rise;
+  return least > 0 ? worst : INFINITY;
+}
+
+/* Mend fluxes and gain, or go over to differences. Returns as mm_lattice_along does. */
+static inline double mm_lattice_mend(mm_lattice_mending *m, int symmetric, int what) {
+  mm_lattice_side side[2];
+  mm_pair off = {m->excess, 0};
+  double slope = 1, worst = 0;
+  m->more = 0;
+  for (int s = 0; s < 2; ++s) {
+    side[s].held = -1;
+    const mm_lattice_side *of = &side[symmetric ? 0 : s];
+    if (of == &side[s])
+      mm_lattice_along(m, s, MM_MEND_LOOK, &side[s]);
+    const double unit = m->units->unit[s].hi;
+    off = mm_sum(off, mm_minus(mm_times(m->units->unit[s], of->came)));
+    off.lo += unit * of->came_fall * of->came_lack;
+    slope += unit * of->came_fall * of->came_rise;
+  }
+  m->slope = slope;
+  m->more = -(off.hi + off.lo) / slope;
+  for (int s = 0; s < 2 - symmetric; ++s) {
+    const double found = mm_lattice_along(m, s, what, &side[s]);
+    worst = found <= worst ? worst : found;
+  }
+  m->excess += m->more;
+  return worst;
+}
+
+/* Fluxes and gain for one meeting node. With k of its own for each side the twins are powers, which take long
+ * one after another: fractions come near, and mending, which takes all powers together, does the rest in some
+ * turns, each of which leaves the square of what it mends, summed along the lattice. Where it does not, the
+ * recursion is done with powers. */
+static inline int mm_lattice_find(mm_lattice_mending *m, double room, int symmetric) {
+  const mm_lattice *p = m->lattice;
+  const int equal = p->k_bid == p->k_ask;
+  const double begin = m->excess;
+  int status = mm_lattice_meet(p, m->units, equal ? MM_TWIN_EQUAL : MM_TWIN_FRACTION, m->meet, room,
+                               symmetric, &m->excess, &m->slope, m->x);
+  if (equal)
+    return status;
+  double left = status == MM_OK ? 1 : INFINITY;
+  for (int turn = 0; turn < 8 && left > 1e-5 && left < INFINITY; ++turn) {
+    left = mm_lattice_mend(m, 0, MM_MEND_FLUXES);
+    left *= m->slope;
+  }
+  if (left <= 1e-5)
+    return MM_OK;
+  m->excess = begin;
+  return mm_lattice_meet(p, m->units, MM_TWIN_POWER, m->meet, room, 0, &m->excess, &m->slope, m->x);
 }
 
 /* The stationary differences x (n-1 doubles, ticks), begun at what `start` knows, which then holds what
@@ -235,8 +437,9 @@ static inline int mm_lattice_solve(const mm_lattice *p, mm_lattice_start *start,
   const int64_t n = p->n;
   const double *r = p->rate;
   const int symmetric = start->symmetric;
+  const mm_lattice_units units = mm_lattice_units_of(p, start);
   int64_t meet = start->meet, best = start->best;
-  double excess = start->excess, slope;
+  double excess = start->excess;
   if (best < 0) {
     best = n / 2;
     for (int64_t d = 1; d < n; ++d) { /* from the middle outwards: the middle wins a tie */
@@ -250,7 +453,7 @@ static inline int mm_lattice_solve(const mm_lattice *p, mm_lattice_start *start,
   if (meet < 0)
     meet = best;
   if (!(excess > 0)) { /* a parabola's ground state, or that of an empty box */
-    const double half = sqrt(p->up) * sqrt(p->down);
+    const double half = 0.5 * (units.unit[0].hi + units.unit[1].hi);
     double bend = 0;
     if (meet > 0 && meet < n - 1)
       bend = 0.5 * ((r[meet] - r[meet - 1]) + (r[meet] - r[meet + 1]));
@@ -260,41 +463,39 @@ static inline int mm_lattice_solve(const mm_lattice *p, mm_lattice_start *start,
     if (!(excess < box))
       excess = box;
   }
+  mm_lattice_mending mending = {p, &units, start->rate_lo, meet, excess, 0, 1, x, mm_cpu_best()};
   for (int round = 0; round < 3; ++round) {
-    const int status = mm_lattice_meet(p, meet, r[best] - r[meet], symmetric, &excess, &slope, x);
+    const int status = mm_lattice_find(&mending, r[best] - r[meet], symmetric);
     if (status != MM_OK)
       return status;
-    mm_lattice_logs(meet, p->k_bid, x);
+    mm_lattice_mend(&mending, symmetric, MM_MEND_DIFFERENCES);
     if (symmetric) {
       for (int64_t i = 0; i < meet; ++i)
         x[n - 2 - i] = -x[i];
       break;
     }
-    mm_lattice_logs(n - 1 - meet, -p->k_ask, x + meet);
-    const int64_t peak = slope < 8 ? meet : mm_lattice_peak(p, x, meet, start->concave);
+    const int64_t peak = mending.slope < 8 ? meet : mm_lattice_peak(p, x, meet, start->concave);
     if (peak == meet)
       break;
-    excess += r[meet] - r[peak];
-    meet = peak;
+    mending.excess += r[meet] - r[peak];
+    mending.meet = meet = peak;
   }
   start->best = best;
   start->meet = meet;
-  start->excess = excess;
+  start->excess = mending.excess;
   return MM_OK;
 }
 
-/* The stationary solution: x (n-1 doubles, ticks), gain (ticks/s) and the largest residual of the n
- * equations relative to the terms in it. */
-static inline int mm_lattice_stationary(const mm_lattice *p, double *x, double *gain, double *residual) {
+/* The stationary solution of a valid problem, begun at what `start` knows: x (n-1 doubles, ticks), gain
+ * (ticks/s) and the largest residual of the n equations relative to the terms in it. */
+static inline int mm_lattice_stationary_from(const mm_lattice *p, mm_lattice_start *start, double *x,
+                                             double *gain, double *residual) {
   const int64_t n = p->n;
   const double *r = p->rate;
-  mm_lattice_start start = {-1, -1, 0, 0, 0};
-  if (!mm_lattice_valid(p))
-    return MM_INVALID;
-  const int status = mm_lattice_solve(p, &start, x);
+  const int status = mm_lattice_solve(p, start, x);
   if (status != MM_OK)
     return status;
-  const double excess = start.excess, top = r[start.meet];
+  const double excess = start->excess, top = r[start->meet];
   *gain = top + excess;
   double worst = 0;
   for (int64_t i = 0; i < n; ++i) {
@@ -306,6 +507,11 @@ static inline int mm_lattice_stationary(const mm_lattice *p, double *x, double *
   }
   *residual = worst;
   return isfinite(worst) ? MM_OK : MM_NO_CONVERGENCE;
+}
+
+static inline int mm_lattice_stationary(const mm_lattice *p, double *x, double *gain, double *residual) {
+  mm_lattice_start start = {-1, -1, 0, 0, 0, 0, 0, NULL};
+  return mm_lattice_valid(p) ? mm_lattice_stationary_from(p, &start, x, gain, residual) : MM_INVALID;
 }
 
 /* Finite time left, for two equations: the optimum's (mm_lattice), and what given depths are worth

@@ -100,6 +100,15 @@ MM_INLINE mm_pair mm_settled(double hi, double lo) {
   return sum;
 }
 
+/* x + y, and what the sum lost when it was rounded. */
+MM_INLINE mm_pair mm_added(double x, double y) {
+  mm_pair sum;
+  sum.hi = x + y;
+  const double back = sum.hi - x;
+  sum.lo = (x - (sum.hi - back)) + (y - back);
+  return sum;
+}
+
 /* x y, and what the product lost when it was rounded. */
 MM_INLINE mm_pair mm_product(double x, double y) {
   const double a = mm_head(x), b = mm_head(y), c = x - a, d = y - b;
@@ -110,8 +119,8 @@ MM_INLINE mm_pair mm_product(double x, double y) {
 }
 
 MM_INLINE mm_pair mm_sum(mm_pair x, mm_pair y) {
-  const double sum = x.hi + y.hi, back = sum - x.hi;
-  return mm_settled(sum, ((x.hi - (sum - back)) + (y.hi - back)) + (x.lo + y.lo));
+  const mm_pair sum = mm_added(x.hi, y.hi);
+  return mm_settled(sum.hi, sum.lo + (x.lo + y.lo));
 }
 
 MM_INLINE mm_pair mm_times(mm_pair x, mm_pair y) {
@@ -209,6 +218,14 @@ MM_INLINE double mm_times_power(double y, double k) {
   return y * mm_power_of_two(half) * mm_power_of_two(k - half);
 }
 
+/* log(x + more) for positive finite x and a small part of it. */
+MM_INLINE mm_pair mm_log_of(double x, double more) {
+  double k;
+  const double m = mm_mantissa(x, &k);
+  const mm_pair f = mm_added(m - 1, mm_times_power(more, -k)), sum = mm_log_parts(k, f.hi);
+  return mm_settled(sum.hi, sum.lo + f.lo * ((1 - f.hi) + f.hi * f.hi)); /* nearly f.lo / (1 + f.hi) */
+}
+
 /* e^(x + more), where `more` is what x lost when it was rounded. */
 MM_INLINE double mm_exp_of(double x, double more) {
   double k;
@@ -216,6 +233,16 @@ MM_INLINE double mm_exp_of(double x, double more) {
   const mm_pair part = mm_exp_parts(mm_clamped(x, -746, 710), within ? more : 0, &k);
   const double top = 1 + part.hi, low = part.hi - (top - 1);
   return mm_times_power(top + (low + part.lo), k) + (x == x ? -0.0 : MM_NAN);
+}
+
+/* The same as two doubles, for sums within +-700. */
+MM_INLINE mm_pair mm_exp_pair(mm_pair x) {
+  double k;
+  const mm_pair part = mm_exp_parts(mm_clamped(x.hi, -746, 710), x.lo, &k);
+  const double top = 1 + part.hi, low = part.hi - (top - 1);
+  mm_pair e = mm_settled(top, low + part.lo);
+  e.hi = mm_times_power(e.hi, k), e.lo = mm_times_power(e.lo, k);
+  return e;
 }
 
 MM_INLINE double mm_exp(double x) {

@@ -88,7 +88,8 @@ static inline mm_aversion mm_aversion_of(double curvature, double k) {
 
 /* Half-spread of a market maker who does not mind inventory, ticks: log1p(y) / curvature. */
 static inline double mm_static_half_spread(double curvature, double k) {
-  return mm_aversion_of(curvature, k).share.hi / k;
+  const mm_pair decay = {k, 0};
+  return mm_quotient(mm_aversion_of(curvature, k).share, decay).hi;
 }
 
 /* The constant C of the Hamiltonian A C e^(-k s) / k. */
@@ -99,18 +100,25 @@ static inline double mm_fill_constant(double curvature, double k) {
 
 /* What one side is worth: c + s, and the Hamiltonian's factor. */
 typedef struct mm_sides {
-  double depth[2];  /* ticks */
-  double rate[2];   /* 1/s: k times the factor, A C e^(-k s) */
-  double factor[2]; /* ticks/s */
+  double depth[2];   /* ticks */
+  mm_pair rate[2];   /* 1/s: k times the factor, A C e^(-k s) */
+  mm_pair factor[2]; /* ticks/s */
 } mm_sides;
 
 /* Both constants share their logarithm, and the costs their exponential. */
+static inline void mm_side_pair(double curvature, double k, double a, double cost, double *depth,
+                                mm_pair *rate) {
+  const mm_aversion of = mm_aversion_of(curvature, k);
+  const mm_pair power = mm_sum(of.power, mm_product(k, cost)), decay = {k, 0}, more = {cost, 0}, per = {a, 0};
+  *depth = mm_sum(mm_quotient(of.share, decay), more).hi;
+  *rate = mm_times(mm_exp_pair(mm_minus(power)), per);
+}
+
 static inline void mm_side_of(double curvature, double k, double a, double cost, double *depth,
                               double *rate) {
-  const mm_aversion of = mm_aversion_of(curvature, k);
-  const mm_pair power = mm_sum(of.power, mm_product(k, cost));
-  *depth = of.share.hi / k + cost;
-  *rate = a * mm_exp_of(-power.hi, -power.lo);
+  mm_pair of;
+  mm_side_pair(curvature, k, a, cost, depth, &of);
+  *rate = of.hi;
 }
 
 static inline int mm_is_table(int32_t model) {
@@ -196,13 +204,14 @@ static inline int mm_sides_of(const mm_parameters *p, mm_sides *out, const char 
       out->factor[MM_ASK] = out->factor[MM_BID];
       return MM_OK;
     }
-    mm_side_of(curvature, p->k[side], a, cost, &out->depth[side], &out->rate[side]);
-    out->factor[side] = out->rate[side] / p->k[side];
+    const mm_pair decay = {p->k[side], 0};
+    mm_side_pair(curvature, p->k[side], a, cost, &out->depth[side], &out->rate[side]);
+    out->factor[side] = mm_quotient(out->rate[side], decay);
     if (fabs(cost) * p->k[side] > 100)
       *wrong = fabs(own) > fabs(p->fee[side]) ? (inventory ? "impact" : "adverse_selection") : "fee";
     else
       *wrong = curvature > 1e100 ? "gamma" : a > 1e100 || a < 1e-100 ? "A" : "k";
-    if (!(out->factor[side] > 1e-290 && out->factor[side] <= MM_LARGEST && MM_FINITE(out->depth[side])))
+    if (!(out->factor[side].hi > 1e-290 && out->factor[side].hi <= MM_LARGEST && MM_FINITE(out->depth[side])))
       return MM_INVALID;
   }
   *wrong = NULL;
@@ -210,14 +219,15 @@ static inline int mm_sides_of(const mm_parameters *p, mm_sides *out, const char 
 }
 
 /* The running reward per order is (lean q - bend q^2) / order_size, ticks/s. */
-static inline void mm_reward_of(const mm_parameters *p, double *lean, double *bend) {
+static inline void mm_reward_of(const mm_parameters *p, mm_pair *lean, mm_pair *bend) {
+  const mm_pair drift = {p->drift, 0}, penalty = {p->running_penalty, 0}, risk = {0.5 * p->gamma, 0};
   if (p->model == MM_MODEL_CARTEA_JAIMUNGAL) {
-    *lean =
-        p->drift + p->adverse_selection[MM_ASK] * p->A[MM_ASK] - p->adverse_selection[MM_BID] * p->A[MM_BID];
-    *bend = p->running_penalty;
+    const mm_pair rise = mm_product(p->adverse_selection[MM_ASK], p->A[MM_ASK]);
+    *lean = mm_sum(mm_sum(drift, rise), mm_product(-p->adverse_selection[MM_BID], p->A[MM_BID]));
+    *bend = penalty;
   } else {
-    *lean = p->drift;
-    *bend = 0.5 * (p->gamma * (p->sigma * p->sigma));
+    *lean = drift;
+    *bend = mm_times(risk, mm_product(p->sigma, p->sigma));
   }
 }
 
@@ -226,35 +236,63 @@ static inline int64_t mm_nodes_of(const mm_parameters *p) {
   return 2 * (int64_t)(p->q_max / p->order_size) + 1;
 }
 
-/* The lattice equation of a table's parameters: its rewards go to `rate` (mm_nodes_of doubles). */
-static inline int mm_problem_of(const mm_parameters *p, double *rate, mm_lattice *lattice, mm_sides *sides,
-                                const char **wrong) {
+/* The lattice equation of a table's parameters. Its rewards go to `rate` and what they lost to `rate_lo`
+ * (mm_nodes_of doubles each), what else it lost to `start`, which is for the stationary solution. */
+static inline int mm_problem_of(const mm_parameters *p, double *rate, double *rate_lo, mm_lattice *lattice,
+                                mm_lattice_start *start, mm_sides *sides, const char **wrong) {
   const int64_t n = mm_nodes_of(p), half = n / 2;
   const double size = p->order_size;
-  double lean, bend;
+  mm_pair lean, bend;
   const int status = mm_sides_of(p, sides, wrong);
   if (status != MM_OK)
     return status;
   mm_reward_of(p, &lean, &bend);
-  if (MM_FINITE(bend * p->q_max * p->q_max))
+  if (MM_FINITE(bend.hi * p->q_max * p->q_max))
     *wrong = "drift";
   else
     *wrong = p->model == MM_MODEL_CARTEA_JAIMUNGAL ? "running_penalty"
              : MM_FINITE(p->sigma * p->sigma)      ? "gamma"
                                                    : "sigma";
-  for (int64_t end = -half; end <= half; end += half) {
-    const double q = (double)end * size;
-    if (!MM_FINITE((lean * q - bend * q * q) / size)) /* largest at the ends */
-      return MM_INVALID;
+  for (int64_t i = 0; i <= half; ++i) { /* orders held: q^2 / size = held * (held * size) */
+    const double held = (double)(int32_t)i;
+    const mm_pair square = mm_product(held, held * size), cost = mm_product(-bend.hi, square.hi);
+    rate[half + i] = cost.hi;
+    rate_lo[half + i] = cost.lo - (bend.lo * square.hi + bend.hi * square.lo);
   }
-  for (int64_t i = 0; i < n; ++i) {
-    const double q = (double)((int32_t)i - (int32_t)half) * size;
-    rate[i] = (lean * q - bend * q * q) / size;
+  for (int64_t i = 0; i <= half; ++i) {
+    rate[half - i] = rate[half + i];
+    rate_lo[half - i] = rate_lo[half + i];
   }
+  if (lean.hi != 0)
+    for (int64_t i = 0; i < n; ++i) {
+      const mm_pair held = {(double)((int32_t)i - (int32_t)half), 0}, cost = {rate[i], rate_lo[i]};
+      const mm_pair sum = mm_sum(mm_times(lean, held), cost);
+      rate[i] = sum.hi;
+      rate_lo[i] = sum.lo;
+    }
+  if (!MM_FINITE(rate[0] + rate[n - 1])) /* largest at the ends */
+    return MM_INVALID;
   lattice->n = n;
   lattice->rate = rate;
-  lattice->up = sides->factor[MM_BID], lattice->down = sides->factor[MM_ASK];
+  lattice->up = sides->factor[MM_BID].hi, lattice->down = sides->factor[MM_ASK].hi;
   lattice->k_bid = p->k[MM_BID], lattice->k_ask = p->k[MM_ASK];
+  start->concave = 1;
+  start->symmetric = lean.hi == 0 && lattice->up == lattice->down && lattice->k_bid == lattice->k_ask &&
+                     sides->factor[MM_BID].lo == sides->factor[MM_ASK].lo;
+  start->meet = start->best = half;
+  start->excess = 0;
+  start->up_lo = sides->factor[MM_BID].lo, start->down_lo = sides->factor[MM_ASK].lo;
+  start->rate_lo = rate_lo;
+  if (lean.hi != 0) { /* the parabola's top, within the lattice */
+    const double top = bend.hi > 0 ? lean.hi / (2 * bend.hi * size) : lean.hi * INFINITY, end = (double)half;
+    const int64_t at = half + (int64_t)(top > end ? end : top < -end ? -end : top);
+    start->best = at;
+    if (at > 0 && rate[at - 1] > rate[start->best])
+      start->best = at - 1;
+    if (at < n - 1 && rate[at + 1] > rate[start->best])
+      start->best = at + 1;
+    start->meet = start->best;
+  }
   *wrong = NULL;
   return MM_OK;
 }
@@ -282,7 +320,7 @@ static inline int mm_affine_of(const mm_parameters *p, mm_affine_form *out, cons
     }
   } else {
     const double kb = p->k[MM_BID], ka = p->k[MM_ASK];
-    const double bid = sides.rate[MM_BID], ask = sides.rate[MM_ASK];
+    const double bid = sides.rate[MM_BID].hi, ask = sides.rate[MM_ASK].hi;
     const mm_pair bend = mm_sum(mm_product(bid, kb), mm_product(ask, ka)), per = mm_times(size, bend);
     const double slope = sqrt(mm_quotient(variance, per).hi), half = 0.5 * slope * size.hi;
     const mm_pair buys = {-bid, half * (bid * kb)}, sells = {ask, -half * (ask * ka)};
@@ -362,34 +400,19 @@ static inline int mm_recalibration_fits(const mm_parameters *p, const mm_policy 
 }
 
 /* Differences of the stationary solution, from what the last one left. */
-static inline int mm_stationary_of(const mm_parameters *p, const mm_lattice *lattice, mm_recalibration *state,
-                                   double *x) {
-  const int64_t n = lattice->n;
+static inline int mm_stationary_of(const mm_parameters *p, const mm_lattice *lattice, mm_lattice_start start,
+                                   mm_recalibration *state, double *x) {
   const double *rate = lattice->rate;
-  double lean, bend;
+  const int64_t first = start.best;
+  mm_pair lean, bend;
   mm_reward_of(p, &lean, &bend);
-  mm_lattice_start start;
-  memset(&start, 0, sizeof start);
-  start.concave = 1;
-  start.symmetric = lean == 0 && lattice->up == lattice->down && lattice->k_bid == lattice->k_ask;
-  start.meet = start.best = n / 2;
-  if (lean != 0) { /* the parabola's top, within the lattice */
-    const double top = bend > 0 ? lean / (2 * bend * p->order_size) : lean * INFINITY, half = (double)(n / 2);
-    const int64_t at = n / 2 + (int64_t)(top > half ? half : top < -half ? -half : top);
-    start.best = at;
-    if (at > 0 && rate[at - 1] > rate[start.best])
-      start.best = at - 1;
-    if (at < n - 1 && rate[at + 1] > rate[start.best])
-      start.best = at + 1;
-    start.meet = start.best;
-  }
   const double half_gain = sqrt(lattice->up) * sqrt(lattice->down);
-  const double guess = 2 * half_gain - sqrt(half_gain * bend * p->order_size);
+  const double guess = 2 * half_gain - sqrt(half_gain * bend.hi * p->order_size);
   if (state->guess > 0 && guess > 0) /* the meeting node is not kept: the law's peak may have gone far */
     start.excess = state->excess * (guess / state->guess);
   int status = mm_lattice_solve(lattice, &start, x);
   if (status == MM_NO_CONVERGENCE && state->guess > 0) { /* again without the memory */
-    start.meet = start.best;
+    start.meet = start.best = first;
     start.excess = 0;
     status = mm_lattice_solve(lattice, &start, x);
   }
@@ -409,11 +432,12 @@ static inline int mm_stationary_depths(const mm_parameters *p, mm_recalibration 
   const int64_t n = mm_nodes_of(p);
   double *rate = work, *x = work + n, worst = 0, below = 0;
   mm_lattice lattice;
+  mm_lattice_start start;
   mm_sides sides;
-  int status = mm_problem_of(p, rate, &lattice, &sides, wrong);
+  int status = mm_problem_of(p, rate, ask, &lattice, &start, &sides, wrong); /* `ask` is free until the end */
   if (status != MM_OK)
     return status;
-  status = mm_stationary_of(p, &lattice, state, x);
+  status = mm_stationary_of(p, &lattice, start, state, x);
   if (status != MM_OK)
     return status;
   double best = rate[0];
@@ -497,10 +521,11 @@ static inline int mm_recalibrate(mm_policy *block, const mm_parameters *p, mm_re
     return MM_OK;
   }
   const int64_t n = block->n_q;
-  double *rate = work, *x = work + n;
+  double *rate = work, *x = work + n, *rate_lo = x + n; /* a row's work memory begins there */
   mm_lattice lattice;
+  mm_lattice_start start;
   mm_sides sides;
-  status = mm_problem_of(p, rate, &lattice, &sides, wrong);
+  status = mm_problem_of(p, rate, rate_lo, &lattice, &start, &sides, wrong);
   if (status != MM_OK)
     return status;
   *wrong = "gamma";
@@ -508,7 +533,7 @@ static inline int mm_recalibrate(mm_policy *block, const mm_parameters *p, mm_re
   if (MM_FINITE(p->horizon))
     status = mm_row_of(p, &lattice, x);
   else
-    status = mm_stationary_of(p, &lattice, &found, x);
+    status = mm_stationary_of(p, &lattice, start, &found, x);
   if (status != MM_OK)
     return status;
   int sound =

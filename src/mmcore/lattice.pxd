@@ -10,6 +10,15 @@ cdef extern from "mmcore/lattice.h" nogil:
         double up, down
         double k_bid, k_ask
 
+    ctypedef struct mm_lattice_start:
+        int64_t best
+        int64_t meet
+        double excess
+        int concave
+        int symmetric
+        double up_lo, down_lo
+        const double *rate_lo
+
     int64_t MM_LATTICE_WORK(int64_t n)
     int mm_lattice_stationary(const mm_lattice *p, double *x, double *gain, double *residual) noexcept
     int mm_lattice_advance(const mm_lattice *p, double span, double tolerance, double *done, double *x,
@@ -42,3 +51,5 @@ cdef int quoted_advance(const mm_quoted *p, double tolerance, double *done, doub
 cdef class Lattice:
     cdef mm_lattice c_lattice
     cdef object _rate
+    cdef mm_lattice_start c_start
+    cdef object _rate_lo

@@ -25,6 +25,10 @@ cdef extern from "mmcore/types.h" nogil:
         MM_OK
         MM_INVALID
 
+cdef extern from "mmcore/lattice.h" nogil:
+    int mm_lattice_stationary_from(const mm_lattice *p, mm_lattice_start *start, double *x, double *gain,
+                                   double *residual) noexcept
+
 cdef extern from "mmcore/uniformisation.h" nogil:
     int64_t MM_UNIFORMISATION_WORK(int64_t n)
     double mm_uniformisation_growth(const mm_lattice *p, const double *x) noexcept
@@ -33,6 +37,7 @@ cdef extern from "mmcore/uniformisation.h" nogil:
 cdef extern from "mmcore/recalibration.h" nogil:
     enum:
         MM_MODEL_EXACT
+        MM_MODEL_CARTEA_JAIMUNGAL
         MM_MODEL_CLOSED_FORM
         MM_MODEL_AVELLANEDA_STOIKOV
         MM_EXPONENTIAL
@@ -49,12 +54,17 @@ cdef extern from "mmcore/recalibration.h" nogil:
         double fee[2]
         double drift
         double impact
+        double running_penalty
+        double adverse_selection[2]
 
     ctypedef struct mm_affine_form:
         double base[2]
         double base_rate[2]
         double slope[2]
         double slope_rate[2]
+
+    ctypedef struct mm_sides:
+        double depth[2]
 
     ctypedef struct mm_recalibration:
         double excess
@@ -66,11 +76,14 @@ cdef extern from "mmcore/recalibration.h" nogil:
     int mm_affine_of(const mm_parameters *p, mm_affine_form *out, const char **wrong) noexcept
     void mm_parameters_init(mm_parameters *p, int model) noexcept
     int mm_parameters_check(const mm_parameters *p, const char **wrong) noexcept
+    int64_t mm_nodes_of(const mm_parameters *p) noexcept
+    int mm_problem_of(const mm_parameters *p, double *rate, double *rate_lo, mm_lattice *lattice,
+                      mm_lattice_start *start, mm_sides *sides, const char **wrong) noexcept
     int mm_stationary_depths(const mm_parameters *p, mm_recalibration *state, double *bid, double *ask,
                              double *gain, double *residual, double *work, const char **wrong) noexcept
 
 __all__ = [
-    "Lattice", "affine_of", "evaluate", "fill_constant", "side_of", "static_half_spread",
+    "Lattice", "affine_of", "evaluate", "fill_constant", "lattice_of", "side_of", "static_half_spread",
     "stationary_policies",
 ]
 
@@ -270,6 +283,7 @@ cdef class Lattice:
         self.c_lattice.down = _positive("down", down)
         self.c_lattice.k_bid = _positive("k_bid", k_bid)
         self.c_lattice.k_ask = _positive("k_ask", k_ask)
+        self.c_start.best = self.c_start.meet = -1
 
     @property
     def rate(self):
@@ -323,9 +337,10 @@ cdef class Lattice:
         x = np.empty(self.c_lattice.n - 1)
         cdef double[::1] view = x
         cdef double gain = 0.0, residual = 0.0
+        cdef mm_lattice_start start = self.c_start
         cdef int status
         with nogil:
-            status = mm_lattice_stationary(&self.c_lattice, &view[0], &gain, &residual)
+            status = mm_lattice_stationary_from(&self.c_lattice, &start, &view[0], &gain, &residual)
         if status != MM_OK:
             raise NoConvergence(f"no stationary solution was found for {self!r}")
         return x, gain, residual
@@ -469,6 +484,63 @@ cdef class Lattice:
                 z[row] = value
                 now, done, row = t[row], 0.0, row + 1
         return differences, middle, step
+
+
+def lattice_of(model):
+    """The equation of an exact model with exponential fill intensities, and what its quotes are made of.
+
+    The kernel makes it, with what each number loses when it is rounded to a double: stationary depths then
+    have the accuracy of the parameters.
+
+    Parameters
+    ----------
+    model : GueantLehalleFernandezTapia or CarteaJaimungal
+
+    Returns
+    -------
+    lattice : Lattice
+    static : tuple of float
+        Depth of the bid and of the ask where the value has no slope (ticks): half-spread and cost.
+
+    Raises
+    ------
+    InvalidArgument
+        Where a number is beyond the range of floating point.
+
+    Examples
+    --------
+    >>> from mmcore import GueantLehalleFernandezTapia
+    >>> lattice, static = lattice_of(GueantLehalleFernandezTapia(sigma=0.3, A=1, k=0.5, gamma=0, q_max=1))
+    >>> lattice.rate.tolist(), static
+    ([0.0, 0.0, 0.0], (2.0, 2.0))
+    """
+    cdef mm_parameters p
+    cdef mm_sides sides
+    cdef const char *wrong = NULL
+    cdef int side
+    cdef bint jumps = model._kernel == "cartea_jaimungal"
+    cdef Lattice made = Lattice.__new__(Lattice)
+    mm_parameters_init(&p, MM_MODEL_CARTEA_JAIMUNGAL if jumps else MM_MODEL_EXACT)
+    p.q_max, p.order_size, p.drift = model.q_max, model.order_size, model.drift
+    for side in range(2):
+        p.A[side], p.k[side], p.fee[side] = model.A[side], model.k[side], model.fee[side]
+        if jumps:
+            p.adverse_selection[side] = model.adverse_selection[side]
+    if jumps:
+        p.running_penalty = model.running_penalty
+    else:
+        p.sigma, p.gamma, p.impact = model.sigma, model.gamma, model.impact
+        p.objective = MM_EXPONENTIAL if model.objective == "exponential" else MM_MEAN_VARIANCE
+    rate, rate_lo = np.empty(mm_nodes_of(&p)), np.empty(mm_nodes_of(&p))
+    cdef double[::1] r = rate, lo = rate_lo
+    if mm_problem_of(&p, &r[0], &lo[0], &made.c_lattice, &made.c_start, &sides, &wrong) != MM_OK:
+        name = wrong.decode()
+        raise InvalidArgument(argument=name, value=getattr(model, name),
+                              allowed="in proportion to the other parameters: a number leaves the range of "
+                                      "floating point")
+    rate.flags.writeable = False
+    made._rate, made._rate_lo = rate, rate_lo
+    return made, (sides.depth[0], sides.depth[1])
 
 
 def evaluate(rate, *, A, k, cost, double curvature, times, bid, ask, start, double tolerance=1e-9):

@@ -5,6 +5,7 @@ The folder stands alone, so that it can be run against an installed wheel with t
 
 import ctypes
 import gc
+import json
 import math
 import shlex
 import shutil
@@ -108,24 +109,32 @@ def test_the_desk_in_cpp_quotes_while_it_recalibrates(tmp_path):
 
 
 @pytest.mark.skipif(EXAMPLES is None, reason="needs the examples of the source tree")
-def test_cmake_finds_the_package(tmp_path):
-    if shutil.which("cmake") is None or shutil.which("cc") is None:
-        pytest.skip("needs cmake and a C compiler")
+@pytest.mark.parametrize(
+    ("language", "example", "word"), [("C", "desk.c", "calibrated"), ("CXX", "desk.cpp", "recalibrations")]
+)
+def test_cmake_finds_the_package_and_the_flags_of_the_wheel(language, example, word, tmp_path):
+    if shutil.which("cmake") is None or shutil.which("cc") is None or shutil.which("c++") is None:
+        pytest.skip("needs cmake and a C and a C++ compiler")
     version = mmcore.__version__
     (tmp_path / "CMakeLists.txt").write_text(
         f"""cmake_minimum_required(VERSION 3.15)
-project(desk C)
+project(desk {language})
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 find_package(mmcore {version} CONFIG REQUIRED)
-add_executable(desk {EXAMPLES / "desk.c"})
+add_executable(desk {EXAMPLES / example})
 set_property(TARGET desk PROPERTY C_STANDARD 11)
-target_link_libraries(desk mmcore::mmcore)
+set_property(TARGET desk PROPERTY CXX_STANDARD 17)
+find_package(Threads REQUIRED)
+target_link_libraries(desk mmcore::mmcore Threads::Threads)
 message(STATUS "found mmcore ${{mmcore_VERSION}}")
 """
     )
     told = said("cmake", "-S", tmp_path, "-B", tmp_path / "build", f"-Dmmcore_DIR={mmcore.get_cmake_dir()}")
     assert f"found mmcore {version}" in told
+    command = json.loads((tmp_path / "build/compile_commands.json").read_text())[0]["command"].split()
+    assert {"-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"} <= set(command)
     said("cmake", "--build", tmp_path / "build")
-    assert "calibrated" in said(tmp_path / "build/desk")
+    assert word in said(tmp_path / "build/desk")
 
 
 def test_the_table_of_functions_calls_the_kernels():

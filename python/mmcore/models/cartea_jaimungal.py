@@ -23,7 +23,6 @@ from __future__ import annotations
 from ..parameters import Parameter
 from .exponential_intensity import ExponentialIntensity
 from .gueant_lehalle_fernandez_tapia import DECAY, DRIFT, FEE, HORIZON, INTENSITY, ORDER_SIZE, Q_MAX
-from .model import Floats
 
 __all__ = ["CarteaJaimungal"]
 
@@ -126,10 +125,6 @@ class CarteaJaimungal(ExponentialIntensity):
     @property
     def _cost(self) -> tuple[float, float]:
         return self.adverse_selection[0] + self.fee[0], self.adverse_selection[1] + self.fee[1]
-
-    def _rate(self, q: Floats) -> Floats:
-        (down, up), (sells, buys) = self.adverse_selection, self.A
-        return ((self.drift + up * buys - down * sells) * q - self.running_penalty * q * q) / self.order_size
 
     @property
     def _penalty(self) -> float:

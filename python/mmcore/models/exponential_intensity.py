@@ -32,7 +32,7 @@ from numpy.typing import ArrayLike
 
 from ..depths import Depths
 from ..errors import CapacityError, InvalidArgument
-from ..lattice import Lattice, evaluate, side_of
+from ..lattice import Lattice, evaluate, lattice_of, side_of
 from .model import Floats, Model
 
 if TYPE_CHECKING:
@@ -65,10 +65,8 @@ class ExponentialIntensity(Model):
             )
         curvature = self._curvature * self.order_size
         cost, k = self._cost, self.k
-        static, factor = [], []
         for side, name in enumerate(("bid", "ask")):
-            depth, rate = side_of(curvature, k[side], self.A[side], cost[side])
-            u = rate / k[side]
+            u = side_of(curvature, k[side], self.A[side], cost[side])[1] / k[side]
             if not (math.isfinite(u) and u > 1e-290):
                 if abs(k[side] * cost[side]) < 100.0:
                     raise InvalidArgument(
@@ -83,20 +81,14 @@ class ExponentialIntensity(Model):
                     argument="k",
                     value=k[side],
                 )
-            static.append(depth)
-            factor.append(u)
-        self.__dict__["_static"] = tuple(static)
-        q = self._inventories()
-        with np.errstate(over="ignore", invalid="ignore"):
-            running = self._rate(q)
-        if not np.isfinite(running).all():
+        try:
+            self.__dict__["_lattice"], self.__dict__["_static"] = lattice_of(self)
+        except InvalidArgument:
             raise InvalidArgument(
                 "the running reward at q_max leaves the range of numbers: reduce q_max or the penalties",
                 argument="q_max",
                 value=self.q_max,
-            )
-        lattice = Lattice(running, up=factor[0], down=factor[1], k_bid=k[0], k_ask=k[1])
-        self.__dict__["_lattice"] = lattice
+            ) from None
         self.__dict__["_solved"] = {}
 
     # -- what a model says of itself -------------------------------------------------------------
@@ -110,10 +102,6 @@ class ExponentialIntensity(Model):
     @abstractmethod
     def _cost(self) -> tuple[float, float]:
         """What a fill costs on each side, ticks per lot."""
-
-    @abstractmethod
-    def _rate(self, q: Floats) -> Floats:
-        """Running reward per order, ticks/s."""
 
     @property
     @abstractmethod

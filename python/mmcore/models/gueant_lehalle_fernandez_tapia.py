@@ -169,9 +169,6 @@ class GueantLehalleFernandezTapia(ExponentialIntensity):
     def _cost(self) -> tuple[float, float]:
         return self.fee[0] + 0.5 * self.impact, self.fee[1] + 0.5 * self.impact
 
-    def _rate(self, q: Floats) -> Floats:
-        return (self.drift * q - 0.5 * self.gamma * self.sigma * self.sigma * q * q) / self.order_size
-
     @property
     def _penalty(self) -> float:
         return 0.5 * self.gamma * self.sigma * self.sigma * self.order_size
