@@ -56,6 +56,27 @@ static void depths_table(int64_t n) {
   depths(MM_MODEL_EXACT, n);
 }
 
+static void depths_knots(int64_t n) { /* between 80 knots of time */
+  enum { KNOTS = 80, ACROSS = 3 };
+  static _Alignas(64) unsigned char block[16384];
+  mm_policy *p = (mm_policy *)(void *)block;
+  p->kind = MM_TABLE, p->q_max = p->q_step = p->order_size = 1, p->n_states = 1, p->n_q = ACROSS;
+  p->n_rows = p->n_knots = KNOTS;
+  mm_table_layout(1, KNOTS, KNOTS, ACROSS, &p->knots_at, &p->cells_at);
+  double *knots = (double *)(void *)(block + p->knots_at), sum = 0;
+  mm_cell *cells = (mm_cell *)(void *)(block + p->cells_at), cell;
+  for (int i = 0; i < KNOTS; ++i) {
+    knots[i] = p->horizon = 0.1 * i * i;
+    for (int q = 0; q < ACROSS; ++q)
+      cells[i * ACROSS + q] = (mm_cell){{1.0 + i, 2.0 + q}, {1, 1}, 0, 0};
+  }
+  for (int64_t i = 0; i < n; ++i) {
+    mm_depths(p, 0, 0.37 * (double)(i % 1600), 0, &cell);
+    sum += cell.depth[0] + cell.depth[1];
+  }
+  sink += (int64_t)sum;
+}
+
 static void quote(int32_t model, int64_t n) {
   const mm_live_policy live = live_of(model, 50);
   mm_rules rules = {30, 1, 0, 0, 1, 0, 0, 0, 0};
@@ -99,16 +120,23 @@ static void prices_avx2(int64_t n) {
   prices(mm_cpu_runs(MM_CPU_AVX2) ? MM_CPU_AVX2 : MM_CPU_BASELINE, n);
 }
 
-static void set_50(int64_t n) {
+static void set(double k_ask, int64_t n) {
   mm_live_policy live = live_of(MM_MODEL_EXACT, 50);
   mm_parameters p = live.parameters;
   const char *wrong;
   mm_parameters_init(&p, MM_MODEL_EXACT);
-  p.A[0] = p.A[1] = 0.9, p.k[0] = p.k[1] = 0.3, p.gamma = 0.01, p.q_max = 50;
+  p.A[0] = p.A[1] = 0.9, p.k[0] = 0.3, p.k[1] = k_ask, p.gamma = 0.01, p.q_max = 50;
   for (int64_t i = 0; i < n; ++i) {
     p.sigma = 0.3 + 0.001 * (double)(i % 7);
     sink += mm_live_set(&live, &p, &wrong);
   }
+}
+
+static void set_50(int64_t n) {
+  set(0.3, n);
+}
+static void set_50_own_k(int64_t n) {
+  set(0.36, n);
 }
 
 static void fills(int32_t method, int64_t n) {
@@ -268,11 +296,13 @@ static const struct {
   void (*run)(int64_t);
 } kernels[] = {{"depths_affine", depths_affine},
                {"depths_table", depths_table},
+               {"depths_knots", depths_knots},
                {"quote_affine", quote_affine},
                {"quote_table", quote_table},
                {"prices_baseline", prices_baseline},
                {"prices_avx2", prices_avx2},
                {"set_50", set_50},
+               {"set_50_own_k", set_50_own_k},
                {"fill_average", fill_average},
                {"fill_fifo", fill_fifo},
                {"fills_average", fills_average},

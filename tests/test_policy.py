@@ -130,6 +130,18 @@ def test_between_knots_depths_are_linear_in_time():
     assert why(table) == Why.NO_STATIONARY
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 15, 16, 17, 18, 31, 33, 255, 256, 257, 258, 1000, 4097])
+def test_any_number_of_knots_any_time(n):
+    rng = np.random.default_rng(n)
+    knots = np.concatenate([[0.0], np.cumsum(rng.exponential(1.0, n - 1) ** 3 + 1e-9)])
+    depths = np.tile(rng.normal(0, 1, (n, 1)), 3)
+    table = Table(depths, depths, q_max=1, time_left=knots, stationary=False)
+    times = np.concatenate([knots, (knots[1:] + knots[:-1]) / 2, rng.uniform(0, knots[-1], 100)])
+    bid, _ = table.depths_batch(np.zeros(times.size), times)
+    np.testing.assert_allclose(bid, np.interp(times, knots, depths[:, 0]), rtol=0, atol=1e-13)
+    assert np.array_equal(bid[:n], depths[:, 0])
+
+
 def test_the_stationary_row_is_read_at_infinity_and_between_last_knot_and_horizon():
     rows = [[1.0] * 3, [2.0] * 3, [9.0] * 3]
     table = Table(rows, rows, q_max=1, time_left=[0.0, 1.0])
