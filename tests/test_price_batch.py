@@ -63,6 +63,8 @@ def policies(rng):
     yield Affine((base, 3.0), (slope, 0.3), q_max=51, order_size=3)
     yield Affine(base, slope, base_rate=0.01, slope_rate=1e-4, horizon=100.0, q_max=50)
     yield Affine(-3.0, slope, q_max=50)  # bid and ask meet
+    for above in (0.0, 2.0**-20, 2.0**-15, 1.0):  # or nearly
+        yield Affine((-2.0, 2.0 + above), slope, q_max=50)
     yield Table(rng.uniform(0, 3, 101), rng.uniform(0, 3, 101), q_max=50)
 
 

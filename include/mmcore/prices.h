@@ -29,8 +29,30 @@ typedef struct mm_price_block {
   int64_t *bid, *ask;
 } mm_price_block;
 
+/* Where the policy is read: within its bound. */
+MM_INLINE double mm_price_read_at(double at, double q_max) {
+  const double q = at > q_max ? q_max : at;
+  return q < -q_max ? -q_max : q;
+}
+
+/* Do bid and ask stay apart in every row whose prices are below 2^31 ticks? Where both depths lean alike
+ * their sum is one number; rounding takes less than 2^-16 of it. */
+static inline int mm_price_is_wide(const mm_price_block *b) {
+  const double most = 2147483648.0, lean = b->inventory ? fabs(b->line.slope[MM_BID]) * b->q_max : 0;
+  double reach = lean, sum = 0;
+  for (int side = 0; side < 2; ++side) {
+    const double depth = b->inventory
+                             ? b->line.base[side]
+                             : mm_line_depth(&b->line, side, mm_price_read_at(b->held - b->target, b->q_max));
+    reach += fabs(depth);
+    sum += depth;
+  }
+  return (!b->inventory || b->line.slope[MM_BID] == b->line.slope[MM_ASK]) && b->scale * reach < most &&
+         b->scale * sum > 0x1p-16;
+}
+
 /* Rows 0..n-1; `odd` says whether any is unusual. */
-MM_INLINE void mm_price_straight(const mm_price_block *b, ptrdiff_t n, int varied, int touched,
+MM_INLINE void mm_price_straight(const mm_price_block *b, ptrdiff_t n, int varied, int touched, int wide,
                                  uint64_t *odd) {
   const mm_line line = b->line;
   const double q_max = b->q_max, least = b->least, most = b->most, scale = b->scale;
@@ -42,8 +64,7 @@ MM_INLINE void mm_price_straight(const mm_price_block *b, ptrdiff_t n, int varie
   int64_t apart = -1;
   for (ptrdiff_t i = 0; i < n; ++i) {
     const double inventory = varied ? inventories[i] : held, at = inventory - target;
-    double q = at > q_max ? q_max : at;
-    q = q < -q_max ? -q_max : q;
+    const double q = mm_price_read_at(at, q_max);
     double centre = reference[i] + shift;
     if (varied)
       centre += at - at; /* NaN for what is not finite, which shows in the price */
@@ -52,9 +73,12 @@ MM_INLINE void mm_price_straight(const mm_price_block *b, ptrdiff_t n, int varie
         mm_quanta_bits(centre + mm_line_depth(&line, MM_ASK, q) * scale) + MM_QUANTA_ROUND_UP;
     int64_t bid = mm_bits_floor(low), ask = mm_bits_floor(high);
     outside |= low | high;
-    apart &= bid - ask; /* below zero unless they meet, absent or not; the touch only parts them */
-    bid = inventory <= most ? bid : MM_NO_BID;
-    ask = inventory >= least ? ask : MM_NO_ASK;
+    if (!wide)
+      apart &= bid - ask; /* below zero unless they meet, absent or not; the touch only parts them */
+    if (varied) {
+      bid = inventory <= most ? bid : MM_NO_BID;
+      ask = inventory >= least ? ask : MM_NO_ASK;
+    }
     if (touched) {
       const int64_t below = touch_bid[i], above = touch_ask[i];
       crossed |= (uint64_t)(below > above) | (uint64_t)(below >= MM_TICK_LIMIT) |
@@ -65,21 +89,30 @@ MM_INLINE void mm_price_straight(const mm_price_block *b, ptrdiff_t n, int varie
     bids[i] = bid;
     asks[i] = ask;
   }
+  for (ptrdiff_t i = 0; i < n && !varied && !(held <= most); ++i)
+    bids[i] = MM_NO_BID;
+  for (ptrdiff_t i = 0; i < n && !varied && !(held >= least); ++i)
+    asks[i] = MM_NO_ASK;
   *odd = outside >> MM_QUANTA_BITS | (uint64_t)(apart >= 0) | crossed;
 }
 
-MM_INLINE void mm_price_fast_as(const mm_price_block *b, ptrdiff_t n, uint64_t *odd) {
+MM_INLINE void mm_price_fast_as(const mm_price_block *b, ptrdiff_t n, int wide, uint64_t *odd) {
   if (b->inventory && b->touch_bid)
-    mm_price_straight(b, n, 1, 1, odd);
+    mm_price_straight(b, n, 1, 1, 0, odd);
+  else if (b->inventory && wide)
+    mm_price_straight(b, n, 1, 0, 1, odd);
   else if (b->inventory)
-    mm_price_straight(b, n, 1, 0, odd);
+    mm_price_straight(b, n, 1, 0, 0, odd);
   else if (b->touch_bid)
-    mm_price_straight(b, n, 0, 1, odd);
+    mm_price_straight(b, n, 0, 1, 0, odd);
+  else if (wide)
+    mm_price_straight(b, n, 0, 0, 1, odd);
   else
-    mm_price_straight(b, n, 0, 0, odd);
+    mm_price_straight(b, n, 0, 0, 0, odd);
 }
 
-MM_CPU_COPIES(mm_price_fast, (const mm_price_block *b, ptrdiff_t n, uint64_t *odd), (b, n, odd))
+MM_CPU_COPIES(mm_price_fast, (const mm_price_block *b, ptrdiff_t n, int wide, uint64_t *odd),
+              (b, n, wide, odd))
 
 /* Rows begin..begin+n-1 one at a time, in any state of the market. */
 static inline void mm_price_each(const mm_policy *policy, const mm_rules *rules, ptrdiff_t begin, ptrdiff_t n,
@@ -224,7 +257,7 @@ static inline void mm_price_rows(mm_cpu cpu, const mm_policy *policy, const mm_r
       b.touch_ask = (const int64_t *)mm_column_rows(&touch[1], begin, count, above);
     }
     b.bid = bid + begin, b.ask = ask + begin;
-    MM_CPU_CALL(cpu, mm_price_fast, (&b, count, &odd));
+    MM_CPU_CALL(cpu, mm_price_fast, (&b, count, mm_price_is_wide(&b), &odd));
     if (MM_UNLIKELY(odd))
       mm_price_each(policy, rules, begin, count, columns, bid, ask);
   }
