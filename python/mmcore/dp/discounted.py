@@ -452,9 +452,8 @@ class _Krylov:
         improved = getattr(now.pairs, self.evaluator)
         _, _, residual = improved(now.rows, goal / 2, LIMIT, now.tv, self.work)
         if not residual <= max(self.share * LARGEST_SHARE * width, goal):
-            now.pairs.improve(
-                now.v, now.tv, now.policy, rows=now.rows, keys=now.keys
-            )  # what the breakdown spoilt
+            # what the breakdown spoilt
+            now.pairs.improve(now.v, now.tv, now.policy, rows=now.rows, keys=now.keys)
             _Sweeps(now)(now)
         return 0
 
