@@ -254,14 +254,15 @@ static inline int64_t mm_lattice_peak(const mm_lattice *p, const double *x, int6
  * doubles: what does not add up there is linear in what fluxes and gain lack, and one more recursion, without
  * a division, gives that. It is Newton's method on all equations at once. */
 #define MM_LATTICE_STRIP 128 /* differences looked at together */
+#define MM_LATTICE_KEPT 512  /* of a side that is no longer, what was found is kept; else it is found twice  \
+                              */
 
 typedef struct mm_lattice_side { /* of one recursion: a strip, and what came over its last difference */
-  double own[MM_LATTICE_STRIP],
-      own_lo[MM_LATTICE_STRIP]; /* what a node gains beside the flux that leaves it */
+  double own[MM_LATTICE_STRIP], own_lo[MM_LATTICE_STRIP]; /* what a node gains beside the flux that leaves */
   double twin[MM_LATTICE_STRIP], twin_lo[MM_LATTICE_STRIP]; /* what that flux brings to the next node */
   double fall[MM_LATTICE_STRIP];                            /* and how it falls with the flux */
-  double lack[MM_LATTICE_STRIP], rise[MM_LATTICE_STRIP];    /* of the flux, at this gain; with the gain */
-  int64_t held; /* where the strip begins; < 0: nothing was looked at */
+  double lack[MM_LATTICE_KEPT], rise[MM_LATTICE_KEPT];      /* of the flux, at this gain; with the gain */
+  int kept;
   mm_pair came;
   double came_fall, came_lack, came_rise;
 } mm_lattice_side;
@@ -309,8 +310,7 @@ MM_INLINE void mm_lattice_strip_as(const mm_lattice_look *look, int64_t n, int e
 
 /* x = (log(flux + lack + more rise) + shift) / k, in place. */
 MM_INLINE void mm_lattice_logs_as(int64_t n, double k, const mm_pair *shift, double more,
-                                  const mm_lattice_side *side, double *x) {
-  const double *__restrict lack = side->lack, *__restrict rise = side->rise;
+                                  const double *__restrict lack, const double *__restrict rise, double *x) {
   const mm_pair by = *shift;
   for (int64_t i = 0; i < n; ++i) {
     const mm_pair log = mm_sum(mm_log_of(x[i], lack[i] + more * rise[i]), by);
@@ -320,9 +320,9 @@ MM_INLINE void mm_lattice_logs_as(int64_t n, double k, const mm_pair *shift, dou
 
 MM_CPU_COPIES(mm_lattice_strip, (const mm_lattice_look *look, int64_t n, int equal), (look, n, equal))
 MM_CPU_COPIES(mm_lattice_logs,
-              (int64_t n, double k, const mm_pair *shift, double more, const mm_lattice_side *side,
+              (int64_t n, double k, const mm_pair *shift, double more, const double *lack, const double *rise,
                double *x),
-              (n, k, shift, more, side, x))
+              (n, k, shift, more, lack, rise, x))
 
 /* What the recursions found, and what is done with what it lacks. */
 enum { MM_MEND_LOOK, MM_MEND_FLUXES, MM_MEND_DIFFERENCES };
@@ -345,13 +345,15 @@ static inline double mm_lattice_along(const mm_lattice_mending *m, int side, int
   const int equal = p->k_bid == p->k_ask, step = side ? -1 : 1;
   const double per = m->units->per[side].hi, k = side ? -p->k_ask : p->k_bid;
   const double bend = mm_lattice_bend(m->units, side);
+  const int keep = to - from <= MM_LATTICE_KEPT;
   double fall = 0, lack = 0, rise = 0, worst = 0, least = 1;
   mm_pair came = {0, 0};
   for (int64_t done = 0, n; done < to - from; done += n) {
     n = to - from - done < MM_LATTICE_STRIP ? to - from - done : MM_LATTICE_STRIP;
     const int64_t begin = side ? to - done - n : done;
-    double *x = m->x + begin;
-    if (s->held != begin) {
+    double *x = m->x + begin, *lacks = s->lack + (keep ? begin - from : 0);
+    double *rises = s->rise + (keep ? begin - from : 0);
+    if (!s->kept) {
       const double *rate = p->rate + begin + side, *rate_lo = m->rate_lo ? m->rate_lo + begin + side : NULL;
       const mm_pair top = {p->rate[m->meet], m->rate_lo ? m->rate_lo[m->meet] : 0};
       const mm_lattice_look look = {rate,      rate_lo, x, top, m->units->per[side], m->units->ratio[side],
@@ -362,20 +364,20 @@ static inline double mm_lattice_along(const mm_lattice_mending *m, int side, int
         rise = per + fall * rise;
         came.hi = s->twin[i], came.lo = s->twin_lo[i];
         fall = s->fall[i];
-        s->lack[i] = lack, s->rise[i] = rise;
+        lacks[i] = lack, rises[i] = rise;
       }
-      s->held = begin;
     }
     if (what == MM_MEND_FLUXES)
       for (int64_t i = 0; i < n; ++i) {
-        const double missing = s->lack[i] + m->more * s->rise[i], y = x[i];
+        const double missing = lacks[i] + m->more * rises[i], y = x[i];
         worst = bend * fabs(missing) <= worst * y ? worst : bend * fabs(missing) / y;
         x[i] = y + missing;
         least = x[i] > 0 ? least : 0;
       }
     else if (what == MM_MEND_DIFFERENCES)
-      MM_CPU_CALL(m->cpu, mm_lattice_logs, (n, k, &m->units->shift[side], m->more, s, x));
+      MM_CPU_CALL(m->cpu, mm_lattice_logs, (n, k, &m->units->shift[side], m->more, lacks, rises, x));
   }
+  s->kept = keep;
   s->came = came, s->came_fall = fall, s->came_lack = lack, s->came_rise = rise;
   return least > 0 ? worst : INFINITY;
 }
@@ -387,7 +389,7 @@ static inline double mm_lattice_mend(mm_lattice_mending *m, int symmetric, int w
   double slope = 1, worst = 0;
   m->more = 0;
   for (int s = 0; s < 2; ++s) {
-    side[s].held = -1;
+    side[s].kept = 0;
     const mm_lattice_side *of = &side[symmetric ? 0 : s];
     if (of == &side[s])
       mm_lattice_along(m, s, MM_MEND_LOOK, &side[s]);
