@@ -254,8 +254,7 @@ static inline int64_t mm_lattice_peak(const mm_lattice *p, const double *x, int6
  * doubles: what does not add up there is linear in what fluxes and gain lack, and one more recursion, without
  * a division, gives that. It is Newton's method on all equations at once. */
 #define MM_LATTICE_STRIP 128 /* differences looked at together */
-#define MM_LATTICE_KEPT 512  /* of a side that is no longer, what was found is kept; else it is found twice  \
-                              */
+#define MM_LATTICE_KEPT 512  /* what was found of a longer side is found twice */
 
 typedef struct mm_lattice_side { /* of one recursion: a strip, and what came over its last difference */
   double own[MM_LATTICE_STRIP], own_lo[MM_LATTICE_STRIP]; /* what a node gains beside the flux that leaves */
