@@ -179,6 +179,117 @@ def partly_bounded(draw):
     return observed, low, high, budget, rng
 
 
+def row_reduced(rows):
+    """Reduced echelon form of rows of fractions, and the columns of its pivots."""
+    rows, pivots = [[Fraction(v) for v in row] for row in rows], []
+    for column in range(len(rows[0])):
+        at = next((i for i in range(len(pivots), len(rows)) if rows[i][column]), None)
+        if at is None:
+            continue
+        k = len(pivots)
+        rows[k], rows[at] = rows[at], rows[k]
+        rows[k] = [v / rows[k][column] for v in rows[k]]
+        for i in range(len(rows)):
+            if i != k:
+                rows[i] = [v - rows[i][column] * w for v, w in zip(rows[i], rows[k], strict=True)]
+        pivots.append(column)
+    return rows, pivots
+
+
+def null_space(rows):
+    """Basis of what the rows send to zero, in fractions."""
+    reduced, pivots = row_reduced(rows)
+    basis = []
+    for free in set(range(len(rows[0]))) - set(pivots):
+        line = [Fraction(int(j == free)) for j in range(len(rows[0]))]
+        for row, pivot in zip(reduced, pivots, strict=False):
+            line[pivot] = -row[free]
+        basis.append(line)
+    return basis
+
+
+@given(
+    n=st.integers(1, 6),
+    count=st.integers(1, 6),
+    seed=st.integers(0, 10**6),
+    budget=st.sampled_from([1, -2, 0, None]),
+    earning=st.booleans(),
+)
+def test_a_singular_covariance_without_bounds_in_rational_arithmetic(n, count, seed, budget, earning):
+    """Unique, or not unique and then of the least norm, or without end: by the null space, in fractions."""
+    rng = np.random.default_rng(seed)
+    observed = rng.integers(-2, 3, (count, n))
+    exact = observed.T @ observed
+    chosen = rng.integers(-3, 4, n) if earning else exact @ rng.integers(-1, 2, n) + int(budget is not None)
+    risk_aversion = int(rng.integers(1, 5))
+    ones = [] if budget is None else [[1] * n]
+    free = null_space(exact.tolist() + ones)
+    gains = [sum(a * int(b) for a, b in zip(line, chosen, strict=True)) for line in free]
+
+    def solve():
+        return mm.mean_variance(exact.astype(float), chosen.astype(float), risk_aversion, budget)
+
+    if any(gains):
+        k = len(free)
+        inner = [[sum(a * b for a, b in zip(u, v, strict=True)) for v in free] for u in free]
+        share, _ = row_reduced([[*row, gain] for row, gain in zip(inner, gains, strict=True)])
+        along = [sum(share[i][k] * free[i][j] for i in range(k)) for j in range(n)]
+        gain = sum(a * int(b) for a, b in zip(along, chosen, strict=True)) / sum(map(abs, along))
+        with pytest.raises(InvalidArgument, match="direction without risk that earns a return") as raised:
+            solve()
+        told = float(str(raised.value).split("a return, ")[1].split()[0])
+        assert told == pytest.approx(float(gain), rel=1e-5)
+        return
+    # the conditions of optimality, and no part along what is free
+    system = [[*(risk_aversion * row).tolist(), -1, int(r)] for row, r in zip(exact, chosen, strict=True)]
+    system += [[*[1] * n, 0, budget]] if ones else [[*[0] * n, 1, 0]]
+    system += [[*line, 0, 0] for line in free]
+    reduced, pivots = row_reduced(system)
+    assert n + 1 not in pivots
+    wanted = [float(row[n + 1]) for row in reduced[:n]]
+    p = solve()
+    size = max(1.0, *np.abs(wanted))
+    assert p.weights == pytest.approx(wanted, abs=1e-11 * size)
+    assert p.residual < 1e-12
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_as_many_observations_as_assets_are_enough_for_a_budget(seed):
+    """One direction without risk, which the budget settles: in thirty digits."""
+    mpmath = pytest.importorskip("mpmath")
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(2, 11))
+    covariance, returns = np.atleast_2d(sample_covariance(rng.normal(size=(n, n)))), rng.normal(size=n)
+    p = mm.mean_variance(covariance, returns, 2.0)
+    assert p.residual < 1e-12
+    with mpmath.workdps(30):
+        # the covariance as given is singular to rounding: its last eigenvalue is made none
+        values, vectors = mpmath.eigsy(mpmath.matrix(covariance.tolist()))
+        values[0] = mpmath.mpf(0)
+        system = mpmath.zeros(n + 1)
+        system[:n, :n] = 2 * vectors * mpmath.diag(list(values)) * vectors.T
+        for j in range(n):
+            system[j, n] = system[n, j] = 1
+        found = mpmath.lu_solve(system, mpmath.matrix([*returns.tolist(), 1]))
+        wanted = [float(found[j]) for j in range(n)]
+    size = np.abs(wanted).max()
+    condition = np.linalg.cond(np.array(system.tolist(), dtype=float))
+    assert p.weights == pytest.approx(wanted, abs=1e-15 * condition * size + 1e-13 * size)
+
+
+def test_cash_beside_a_risky_asset():
+    covariance = np.diag([1.0, 0.0])
+    p = mm.mean_variance(covariance)
+    assert p.weights == pytest.approx([0.0, 1.0], abs=1e-16)
+    assert p.residual < 1e-12
+    assert mm.mean_variance(covariance, [0.1, 0.02]).weights == pytest.approx([0.08, 0.92], rel=1e-15)
+    with pytest.raises(InvalidArgument, match=r"earns a return, 0\.02 for each unit traded"):
+        mm.mean_variance(covariance, [0.1, 0.02], budget=None)
+    # nothing has risk, nothing earns
+    p = mm.mean_variance(np.zeros((3, 3)), [0.1, 0.1, 0.1])
+    assert p.weights == pytest.approx([1 / 3] * 3, rel=1e-15)
+
+
 def earns_without_risk(observed, returns, low, high, budget):
     """Whether a direction without risk, which no bound ends, earns: a linear program."""
     rows = observed if budget is None else np.vstack([observed, np.ones(len(returns))])
@@ -582,10 +693,18 @@ def test_estimators_that_fail_are_named():
         shrunk_covariance([[1, 1], [1, 1]], "graphical_lasso")
 
 
-@pytest.mark.filterwarnings("ignore")
+@pytest.mark.filterwarnings("error")
 def test_numbers_that_have_no_inverse_are_refused():
-    with pytest.raises(NoConvergence, match="ill-conditioned"):
-        mm.mean_variance([[5e-324]])
+    given = {}, {"lower": 0.0}, {"budget": None}, {"holdings": [0.4, 0.4], "cost": 0.1}
+    for scale, limits in itertools.product((5e-324, 1e-200, 1e200, 1e300, 1e307), given):
+        for covariance in (np.eye(2), np.ones((2, 2)), np.diag([1.0, 0.0])):
+            try:
+                p = mm.mean_variance(scale * covariance, None, **limits)
+            except InvalidArgument as error:
+                assert "covariance must have a largest entry from 1e-150 to 1e+150" in str(error)
+            else:
+                assert np.isfinite(p.weights).all()
+                assert p.residual < 1e-11
 
 
 def test_an_unknown_limit_is_named_by_who_was_asked():
@@ -632,6 +751,32 @@ def test_of_several_portfolios_with_the_least_risk_the_one_that_earns_most(covar
     found = mm.mean_variance(covariance, returns, lower=0.0, upper=upper, target_risk=2.0)
     assert found.weights == pytest.approx(best, abs=1e-12)
     assert found.risk == pytest.approx(2.0, rel=1e-14)
+
+
+@given(
+    n=st.integers(2, 6),
+    count=st.integers(0, 4),
+    seed=st.integers(0, 10**6),
+    low=st.sampled_from([0.0, -0.5]),
+    high=st.sampled_from([0.6, 1.0, math.inf]),
+)
+def test_the_first_turning_point_earns_most_of_those_with_the_least_risk(n, count, seed, low, high):
+    rng = np.random.default_rng(seed)
+    observed, returns = rng.integers(-2, 3, (count, n)) / 2.0, np.round(rng.normal(size=n), 1)
+    frontier = mm.efficient_frontier(observed.T @ observed, returns, lower=low, upper=high)
+    x = frontier.weights[0]
+    least = mm.mean_variance(observed.T @ observed, lower=low, upper=high)
+    assert frontier.variances[0] == pytest.approx(least.variance, rel=1e-12, abs=1e-13)
+    # what shares the least risk shares what is observed
+    rows = np.vstack([observed, np.ones(n)])
+    best = linprog(-returns, A_eq=rows, b_eq=rows @ x, bounds=[(low, high)] * n)
+    assert best.status == 0
+    assert returns @ x == pytest.approx(-best.fun, abs=1e-7)
+    assert frontier.variances[1:] == pytest.approx(np.maximum.accumulate(frontier.variances[1:]), abs=1e-13)
+    for risk_aversion in (0.1, 1.0, 10.0):
+        p = mm.mean_variance(observed.T @ observed, returns, risk_aversion, lower=low, upper=high)
+        q = frontier.at(risk_aversion=risk_aversion)
+        assert q.objective == pytest.approx(p.objective, rel=1e-11, abs=1e-11)
 
 
 def test_of_several_with_the_least_risk_the_one_that_earns_most_after_costs():

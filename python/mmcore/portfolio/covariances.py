@@ -18,6 +18,7 @@ __all__ = [
     "REPAIRS",
     "as_matrix",
     "as_vector",
+    "earns_without_risk",
     "exponentially_weighted",
     "refuse",
     "repaired",
@@ -31,7 +32,8 @@ REPAIRS = ("clip",)
 """What ``repair=`` may ask for: ``"clip"`` raises negative eigenvalues to zero."""
 
 _SYMMETRY = 1e-10
-_LARGEST = 1e150
+LARGEST, SMALLEST = 1e150, 1e-150
+"""Variances beyond, or all below, have no squares: they want another unit."""
 
 
 def _real(values: Any) -> Floats:
@@ -101,8 +103,15 @@ def refuse(matrix: Floats, advice: str = _CLIP) -> bool:
         raise InvalidArgument(
             f"covariance[{i}, {j}] must be finite, got {matrix[i, j]}", argument="covariance", index=int(i)
         )
+    largest = float(np.abs(matrix).max())
+    if largest > LARGEST or 0.0 < largest < SMALLEST:
+        raise InvalidArgument(
+            f"covariance must have a largest entry from {SMALLEST:g} to {LARGEST:g}, got {largest:g}: choose "
+            "another unit of the returns",
+            argument="covariance",
+        )
     difference = np.abs(matrix - matrix.T)
-    if difference.max() > _SYMMETRY * np.abs(matrix).max():
+    if difference.max() > _SYMMETRY * largest:
         i, j = np.unravel_index(int(np.argmax(difference)), matrix.shape)
         raise InvalidArgument(
             f"covariance must be symmetric, got {matrix[i, j]!r} at [{i}, {j}] and {matrix[j, i]!r} "
@@ -118,6 +127,50 @@ def refuse(matrix: Floats, advice: str = _CLIP) -> bool:
             argument="covariance",
         )
     return bool(low <= 10.0 * len(matrix) * np.finfo(float).eps * high)
+
+
+def earns_without_risk(direction: Floats, returns: Floats) -> InvalidArgument:
+    """Return what to raise where nothing bounds the holdings along this direction, which costs no variance."""
+    gain = abs(float(direction @ returns)) / float(np.abs(direction).sum())
+    return InvalidArgument(
+        f"the covariance has a direction without risk that earns a return, {gain:.6g} for each unit traded: "
+        "bound the holdings",
+        argument="covariance",
+    )
+
+
+class Spectrum:
+    """A singular covariance by its eigenvectors, each asset in the unit of its own deviation.
+
+    Parameters
+    ----------
+    covariance : ndarray
+        Σ, positive semidefinite.
+    shift : float
+        With a budget a multiple of 11' may be added: it adds a constant to the objective.
+
+    Attributes
+    ----------
+    null : ndarray, shape (n, k)
+        Orthonormal directions without risk, which change no budget: none where the answer is unique.
+    """
+
+    def __init__(self, covariance: Floats, shift: float) -> None:
+        from scipy.linalg import eigh
+
+        lifted = covariance + shift
+        deviation = np.sqrt(np.maximum(lifted.diagonal(), 0.0))
+        most = float(deviation.max()) or 1.0
+        self._unit = 1.0 / np.where(deviation > 1e-15 * most, deviation, most)
+        values, vectors = eigh(lifted * self._unit[:, None] * self._unit)
+        kept = values > 10.0 * len(values) * np.finfo(float).eps * values[-1]
+        self._values, self._vectors = values[kept], vectors[:, kept]
+        self.null: Floats = np.linalg.qr(vectors[:, ~kept] * self._unit[:, None])[0]
+
+    def solve(self, right: Floats) -> Floats:
+        """Solve (Σ + shift·11')x = right, as far as that can be: the x of the least norm."""
+        found = self._unit * (self._vectors @ ((self._vectors.T @ (self._unit * right)) / self._values))
+        return np.asarray(found - self.null @ (self.null.T @ found))
 
 
 def repaired(matrix: Floats, repair: str | None) -> Floats:
@@ -162,10 +215,10 @@ def _observations(returns: Any) -> Floats:
         raise InvalidArgument(
             f"returns[{i}, {j}] must be finite, got {x[i, j]}", argument="returns", value=x[i, j], index=i
         )
-    if np.abs(x).max() > _LARGEST:
-        i, j = (int(at) for at in np.argwhere(np.abs(x) > _LARGEST)[0])
+    if np.abs(x).max() > LARGEST:
+        i, j = (int(at) for at in np.argwhere(np.abs(x) > LARGEST)[0])
         raise InvalidArgument(
-            f"returns[{i}, {j}] must be within ±{_LARGEST:g}, got {x[i, j]}: its square has no double",
+            f"returns[{i}, {j}] must be within ±{LARGEST:g}, got {x[i, j]}: its square has no double",
             argument="returns",
             value=x[i, j],
             index=i,

@@ -60,6 +60,8 @@ class _Drawn:
 class Frontier(_Drawn):
     """All efficient portfolios, from minimum variance to maximum return.
 
+    Where several share the minimum variance, the first is the one with the highest return.
+
     Attributes
     ----------
     risk_tolerance : ndarray, shape (m,)
@@ -109,13 +111,27 @@ class Frontier(_Drawn):
             visit(0.0, problem.solve(None).weights)
             problem._warm = False
             work.follow(line, 0.0, math.inf, visit)
-            self.risk_tolerance, self.weights, self.ray = np.array(knots), np.array(points), work.ray
+            first = self._last_of_least_risk(np.array(points)) if problem.singular else 0
+            self.risk_tolerance, self.weights = np.array([0.0, *knots[first + 1 :]]), np.array(points[first:])
+            self.ray = work.ray
         else:
             line[1] = -returns
             work.follow(line, -top, 0.0, visit)
             visit(0.0, problem._certified(work, None, 1.0).weights)
             self.risk_tolerance, self.weights = np.array(knots[::-1]), np.array(points[::-1])
             self.ray = np.zeros(len(returns))
+
+    def _last_of_least_risk(self, points: Floats) -> int:
+        """Return which of these turning points is the last that only rounding parts from risk tolerance 0.
+
+        From one with the least risk to another that earns more it is a step without risk.
+        """
+        steps, most = points - points[0], self.problem.covariance.diagonal().max()
+        length = np.abs(steps).max(axis=1)
+        moved = np.abs(steps @ self.problem.covariance).max(axis=1)
+        few = np.abs(self.expected_returns).max() * length
+        earns = (steps @ self.expected_returns > 1e-12 * few) & (length > 1e-13 * np.abs(points[0]).max())
+        return int(np.flatnonzero(earns & (moved <= 1e-13 * most * length)).max(initial=0))
 
     def _direction(self, least: Portfolio) -> Floats:
         problem = self.problem

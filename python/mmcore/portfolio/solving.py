@@ -38,7 +38,7 @@ from ..errors import InvalidArgument, NoConvergence
 from .active_set import ActiveSet
 from .constrained import Constrained
 from .constraints import Rows
-from .covariances import as_matrix, as_vector, refuse, repaired
+from .covariances import LARGEST, SMALLEST, Spectrum, as_matrix, as_vector, earns_without_risk, refuse, repaired
 from .holdings import Lots, Portfolio
 from .starting_points import corner, independent, resume
 
@@ -49,7 +49,6 @@ Floats = NDArray[np.float64]
 _RESIDUAL = 1e-9
 """An answer with a larger relative residual is looked into, and refused where nothing explains it."""
 _SINGULAR = 1e-11
-_EARNS = "the covariance has a direction without risk that earns a return: bound the holdings"
 _absent = partial(is_, None)
 
 
@@ -123,14 +122,17 @@ class MeanVariance:
         self._unit = _unit(len(matrix))
         self._factor, info = dpotrf(matrix.T, 1, 0)
         self._ones: Floats | None = None
+        least, most = min(self._factor.diagonal().tolist()), max(matrix.diagonal().tolist())
+        self.singular = info != 0 or least * least <= _SINGULAR * most
         # a closed form finds an unequal other triangle in its residual
         limits = (lower, upper, holdings, cost, power_cost, constraints, groups, leverage, turnover)
-        if info or not all(map(_absent, limits)):
-            self._check(bool(info))
+        if self.singular or not all(map(_absent, limits)):
+            if info or not SMALLEST < most < LARGEST or not (matrix == matrix.T).all():
+                refuse(matrix)
             self._limit(*limits)
 
     # what holds for a problem without limits; two in five of its microseconds would go into setting them
-    bounded = _priced = singular = _warm = False
+    bounded = _priced = _warm = False
     lower: Floats
     upper: Floats
     holdings: Floats | None = None
@@ -141,26 +143,12 @@ class MeanVariance:
     _idle = np.empty(0, dtype=np.intp)
     _loose = np.empty(0, dtype=np.intp)
     _riskless: Floats
+    _spectrum: Spectrum | None = None
     _total = 0.0
 
     def _own(self, matrix: Floats) -> Floats:
         """Return a covariance that the caller cannot write to."""
         return matrix.copy()
-
-    def _check(self, indefinite: bool) -> None:
-        """Refuse what is no covariance; find out whether it is singular."""
-        matrix = self.covariance
-        if indefinite:
-            refuse(matrix)
-            self.singular = True
-        else:
-            if not (matrix == matrix.T).all():
-                refuse(matrix)
-            pivots = self._factor.diagonal()
-            least = pivots.min()
-            if not least > 0.0 or pivots.max() == math.inf:
-                refuse(matrix)
-            self.singular = bool(least**2 <= _SINGULAR * matrix.diagonal().max())
 
     def _limit(
         self,
@@ -337,16 +325,16 @@ class MeanVariance:
 
     def _closed(self, returns: Floats | None, risk_aversion: float) -> Portfolio:
         if self.singular:
-            return self._least(returns, risk_aversion)
+            return self._spectral(returns, risk_aversion)
         budget, multiplier = self.budget, 0.0
         if returns is None and budget is None:
             x = np.zeros(len(self.covariance))
         elif budget is None:
-            x = self._against(returns) / risk_aversion
+            x = dscal(1.0 / risk_aversion, self._against(returns))
         elif returns is None:
             x = self._of_ones()
             multiplier = risk_aversion * budget / self._total
-            x = x * (multiplier / risk_aversion)
+            x = dscal(multiplier / risk_aversion, x.copy())
         else:
             x = self._solved(returns)
             multiplier = (risk_aversion * budget - ddot(self._unit, x)) / self._total
@@ -362,7 +350,10 @@ class MeanVariance:
                 miss = budget - ddot(self._unit, x)
         residual = self._residual(x, returns, risk_aversion, multiplier, miss)
         if not residual <= _RESIDUAL:
-            self._explain(returns, residual)
+            if returns is not None:
+                returns = as_vector("expected_returns", returns, len(returns))
+            refuse(self.covariance)
+            return self._spectral(returns, risk_aversion)
         return Portfolio(self, x, returns, risk_aversion, multiplier, residual)
 
     def _solved(self, returns: Any) -> Any:
@@ -395,8 +386,6 @@ class MeanVariance:
             curve = dgemv(risk_aversion, self.covariance.T, x, -1.0, returns, trans=1)
             scale += dnrm2(returns)
         curve = daxpy(self._unit, curve, a=-multiplier)
-        if self.singular:
-            scale = max(scale, float(self.scale(x, curve, multiplier, returns, risk_aversion).min()))
         if not scale > 0.0:
             return 0.0 if scale == 0.0 == dnrm2(curve) else math.nan
         residual: float = dnrm2(curve) / scale
@@ -406,37 +395,42 @@ class MeanVariance:
             residual = max(residual, abs(miss) / size)
         return residual
 
-    def _explain(self, returns: Floats | None, residual: float) -> None:
-        if returns is not None:
-            as_vector("expected_returns", returns, len(returns))
-        if not refuse(self.covariance):
+    def _spectral(self, returns: Floats | None, risk_aversion: float) -> Portfolio:
+        """Solve for a singular covariance: the holdings of the least norm, where several are as good."""
+        n = len(self.covariance)
+        r = np.zeros(n) if returns is None else as_vector("expected_returns", returns, n)
+        shift = 0.0 if self.budget is None else float(self.covariance.diagonal().mean()) or 1.0
+        if self._spectrum is None:
+            self._spectrum = Spectrum(self.covariance, shift)
+        spectrum = self._spectrum
+        earning = spectrum.null @ (spectrum.null.T @ r)
+        if np.abs(earning).max() > _RESIDUAL * np.abs(r).max():
+            raise earns_without_risk(earning, r)
+        every, ones = np.arange(n), spectrum.solve(self._unit)
+        x, multiplier, miss = np.zeros(n), 0.0, 0.0
+        # once, and again for the rounding of an ill-conditioned covariance
+        for _ in range(3):
+            wrong = r + multiplier - risk_aversion * self.covariance.dot(x)
+            step = spectrum.solve(wrong) / risk_aversion
+            if self.budget is not None:
+                miss = self.budget - float(x.sum())
+                more = (miss - float(step.sum())) / float(ones.sum())
+                step += more * ones
+                multiplier += risk_aversion * (more - shift * miss)
+            x = x + step
+        g = self.gradient(x, returns, risk_aversion)
+        if self.budget is not None:
+            multiplier = self._level(g, every)
+        scale = self.scale(x, g, multiplier, returns, risk_aversion)
+        # what has no risk has no term of its own: the multiplier, read from all, has the digits of the largest
+        residual = _share(np.abs(g - multiplier), np.maximum(scale, 1e-3 * scale.max()))
+        if self.budget is not None:
+            miss = abs(self.budget - float(x.sum()))
+            residual = max(residual, miss / (abs(self.budget) + float(np.abs(x).sum()) or 1.0))
+        if not residual <= _RESIDUAL:
             raise NoConvergence(
                 f"the answer's residual is {residual:.1e}: the covariance is too ill-conditioned"
             )
-        raise InvalidArgument(
-            "the covariance is singular and the problem has no minimum or no unique one: bound the holdings",
-            argument="covariance",
-        )
-
-    def _least(self, returns: Floats | None, risk_aversion: float) -> Portfolio:
-        """Least-norm solution of the optimality conditions, for a singular covariance."""
-        n = len(self.covariance)
-        r = np.zeros(n) if returns is None else as_vector("expected_returns", returns, n)
-        if self.budget is None:
-            x = np.asarray(np.linalg.lstsq(risk_aversion * self.covariance, r, rcond=None)[0], np.float64)
-            multiplier = 0.0
-        else:
-            size = float(self.covariance.diagonal().mean()) or 1.0
-            system = np.zeros((n + 1, n + 1))
-            system[:n, :n] = self.covariance / size
-            system[:n, n] = system[n, :n] = 1.0
-            right = np.append(r / (risk_aversion * size), self.budget)
-            solved = np.asarray(np.linalg.lstsq(system, right, rcond=None)[0], np.float64)
-            x, multiplier = solved[:n], -float(solved[n]) * risk_aversion * size
-        miss = 0.0 if self.budget is None else self.budget - float(x.sum())
-        residual = self._residual(x, returns, risk_aversion, multiplier, miss)
-        if not residual <= _RESIDUAL:
-            raise InvalidArgument(_EARNS, argument="covariance")
         return Portfolio(self, x, returns, risk_aversion, multiplier, residual)
 
     # -- bounds and costs --------------------------------------------------------------------------
@@ -466,8 +460,9 @@ class MeanVariance:
         """Refuse returns of which a direction without risk, and without bounds, earns any."""
         if len(self._idle):
             earned = np.abs(self._riskless @ returns)
-            if (earned > _RESIDUAL * (np.abs(self._riskless) @ np.abs(returns))).any():
-                raise InvalidArgument(_EARNS, argument="covariance")
+            more = earned - _RESIDUAL * (np.abs(self._riskless) @ np.abs(returns))
+            if (more > 0.0).any():
+                raise earns_without_risk(self._riskless[more.argmax()], returns)
 
     def _active(self, returns: Floats | None, risk_aversion: float, start: Portfolio | None) -> Portfolio:
         n = len(self.covariance)
@@ -535,12 +530,13 @@ class MeanVariance:
         residual = _share(wrong, scale)
         low, high = work.nodes[0], work.nodes[-1]
         size = float(np.abs(x).max()) or 1.0
-        residual = max(residual, float(np.maximum(low - x, x - high).max()) / size)
+        # holdings near nothing are differences of what the terms ask for, and have its digits
+        most = risk_aversion * float(self.covariance.diagonal().max())
+        few = 4.0 * np.finfo(float).eps * len(x) * (float(np.abs(g).max()) + abs(nu)) / (most or math.inf)
+        residual = max(residual, (float(np.maximum(low - x, x - high).max()) - few) / size)
         if self.budget is not None:
-            residual = max(
-                residual,
-                abs(float(x.sum()) - self.budget) / (abs(self.budget) + float(np.abs(x).sum()) or 1.0),
-            )
+            miss = abs(float(x.sum()) - self.budget) - few
+            residual = max(residual, miss / (abs(self.budget) + float(np.abs(x).sum()) or 1.0))
         if not residual <= _RESIDUAL:
             if refuse(self.covariance) and not self.singular:
                 # which two small pivots in a row may hide
@@ -554,7 +550,8 @@ class MeanVariance:
 
 def _share(wrong: Floats, scale: Floats) -> float:
     """Largest of the violations over their scales; none where both are zero."""
-    return float(np.divide(wrong, scale, out=np.zeros(len(wrong)), where=scale > 0.0).max())
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(np.divide(wrong, scale, out=np.zeros(len(wrong)), where=wrong != 0.0).max())
 
 
 def _price(name: str, value: ArrayLike, n: int) -> Floats:
