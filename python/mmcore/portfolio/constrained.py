@@ -27,6 +27,7 @@ Li, *Direct estimation of equity market impact* (2005), for costs of a power nea
 from __future__ import annotations
 
 import math
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,8 @@ from numpy.typing import NDArray
 
 from ..errors import InvalidArgument, MissingExtra, NoConvergence
 from .constraints import Rows
+from .covariances import earns_without_risk
+from .descent import descend
 
 __all__ = ["Constrained", "Optimum"]
 
@@ -42,8 +45,11 @@ Floats = NDArray[np.float64]
 FREE, LOWER, UPPER, HELD, FLAT = 0, -1, 1, 2, 3
 """Where an asset is pinned: at a bound, at its present holding, at zero."""
 
-_NEAR = (1e-8, 0.0, 1e-6, 1e-4)
-"""How near to a pin counts as there, in the order in which it is tried."""
+_NEAR = 1e-8
+"""How near to a pin counts as there."""
+
+_DEAR = 1e3
+"""Linear costs beyond, in units of the problem, are split into what is never paid and what is always."""
 
 _DEAREST = 1e6
 """Most curvature of a trade's cost, in units of the problem, that the interior point is given."""
@@ -59,7 +65,7 @@ class Optimum:
         self.leverage, self.turnover = leverage, turnover
 
 
-class _State:
+class State:
     """Pins of the assets, sides of the kinks that they are on, limits that bind, and the point reached."""
 
     def __init__(self, n: int, m: int) -> None:
@@ -72,9 +78,9 @@ class _State:
         self.y = np.zeros(m)
         self.mu = np.zeros(2)
 
-    def copy(self) -> _State:
+    def copy(self) -> State:
         """Another with the same pins and limits, at the same point."""
-        made = _State(len(self.x), len(self.y))
+        made = State(len(self.x), len(self.y))
         made.x, made.z, made.y, made.mu = self.x, self.z, self.y, self.mu
         made.pin, made.side = self.pin.copy(), self.side.copy()
         made.row, made.sum = self.row.copy(), self.sum.copy()
@@ -135,7 +141,7 @@ class Constrained:
         self.cost, self.power = cost, power_cost
         self.limits = np.array([leverage, turnover]) / self.size
         self.centres = np.array([np.zeros(n), self.held])
-        self._last: _State | None = None
+        self._last: State | None = None
 
     def solve(self, returns: Floats | None, tolerance: float) -> Optimum:
         """Solve for these returns and this risk tolerance; 0 is the least variance, whatever the costs."""
@@ -146,96 +152,214 @@ class Constrained:
         form, gain = self.q / unit, gain / unit
         price = self.cost * (scale / unit)
         power = self.power * (scale / unit * np.sqrt(self.size))
-        problem = _Program(self, form, gain, price, power)
-        found: tuple[_State, float] | None = None
-        if self._last is not None:
-            found = problem.refine(self._last, rounds=8)
-        for near in _NEAR:
-            if found is not None and found[1] <= 1e-12:
-                break
-            again = problem.refine(problem.by_interior_point(near), rounds=40)
-            found = again if found is None or again[1] < found[1] else found
-        assert found is not None
-        state, residual = found
+        dear, found = _DEAR, None
+        while found is None:
+            setting, rows, slopes, left = self._without_dear(price, dear)
+            problem = Program(setting, form, gain - slopes, left, power, scale / unit)
+            state, residual = problem.solved(self._last)
+            # a cost that is never paid is a bound, where the force on it is less than the cost
+            shift = rows @ self.a
+            if setting is self or self._unpaid(problem, state, gain, price - shift, -price - shift):
+                found = state
+            dear *= 1e3
         if not residual <= 1e-9:
             why = "the problem is too ill-conditioned"
             if power.max(initial=0.0) > _DEAREST:
                 why = "trades that power_cost makes so dear vanish in rounding; equal bounds rule them out"
             raise NoConvergence(f"the answer's residual is {residual:.1e}: {why}")
-        self._last = state
+        self._last = found
         back = unit * self.variance * self.size
         return Optimum(
-            state.x * self.size,
-            state.y * back / self.row_size,
-            -float(state.mu[0]) * back,
-            -float(state.mu[1]) * back,
+            found.x * self.size,
+            (found.y + rows) * back / self.row_size,
+            -float(found.mu[0]) * back,
+            -float(found.mu[1]) * back,
             residual,
         )
+
+    def _without_dear(self, price: Floats, dear: float) -> tuple[Constrained, Floats, Floats, Floats]:
+        """Return the problem without linear costs beyond ``dear``, which would take the others' digits.
+
+        The trades that the limits demand are the cheapest ones: a linear program, whose multipliers of the
+        rows are split off. The slopes that these leave on both sides of a holding are none, small, or so
+        steep that nothing goes there: then there is a bound. Returned are that problem, the multipliers, the
+        slopes to add to its linear terms, and the costs that it is left with.
+        """
+        nothing = np.zeros(len(self.a))
+        if price.max() <= dear:
+            return self, nothing, np.zeros(len(price)), price
+        from scipy.optimize import linprog
+
+        n = len(price)
+        matrix, right, _, bounds = self._inequalities(priced=True)
+        sized = np.concatenate([np.zeros(matrix.shape[1] - n), price])
+        found = linprog(sized, A_ub=matrix, b_ub=right, bounds=bounds)
+        if found.status != 0:
+            if (error := self.infeasible()) is not None:
+                raise error
+            return self, nothing, np.zeros(n), price
+        forces, rows = found.ineqlin.marginals, nothing
+        high, low = np.flatnonzero(np.isfinite(self.high)), np.flatnonzero(np.isfinite(self.low))
+        rows[high] += forces[: len(high)]
+        rows[low] -= forces[len(high) : len(high) + len(low)]
+        few = 1e-13 * price.max()
+        rows[(np.abs(rows) <= dear) & (self.low < self.high)] = 0.0
+        for i in np.flatnonzero(rows):  # multipliers are costs, and costs are equal to the last digit
+            near = np.abs(np.abs(rows[i]) - price)
+            if near.min() <= few:
+                rows[i] = np.copysign(price[near.argmin()], rows[i])
+        above, below = price - rows @ self.a, -price - rows @ self.a
+        above[np.abs(above) <= few], below[np.abs(below) <= few] = 0.0, 0.0
+        made = copy(self)
+        made.lower = np.where(below <= -dear, np.maximum(self.lower, self.held), self.lower)
+        made.upper = np.where(above >= dear, np.minimum(self.upper, self.held), self.upper)
+        made.lower = np.where(above <= -dear, self.upper, np.minimum(made.lower, self.upper))
+        made.upper = np.where(below >= dear, self.lower, np.maximum(made.upper, self.lower))
+        made.low, made.high = self.low.copy(), self.high.copy()
+        made.low[rows < -dear], made.high[rows > dear] = self.high[rows < -dear], self.low[rows > dear]
+        one = (made.lower >= self.held) | (made.upper <= self.held)
+        slopes = np.where(made.lower >= self.held, above, np.where(one, below, 0.5 * (above + below)))
+        slopes[made.lower >= made.upper] = 0.0
+        return made, rows, slopes, np.where(one, 0.0, price)
+
+    def _unpaid(self, problem: Program, state: State, gain: Floats, above: Floats, below: Floats) -> bool:
+        """Say whether the bounds that stand for costs hold with less than these slopes about the holdings."""
+        s, x = problem.setting, state.x
+        smooth = problem.form @ x - gain - state.y @ s.a + 1.5 * problem.power * _root(state.z)
+        up, down = s.upper < self.upper, s.lower > self.lower
+        right = smooth + np.where(state.z >= 0.0, above, below)
+        left = smooth + np.where(state.z > 0.0, above, below)
+        up, down = up & (x >= s.upper), down & (x <= s.lower)
+        return bool(right[up].min(initial=0.0) >= 0.0 >= left[down].max(initial=0.0))
+
+    def room(self, x: Floats) -> float:
+        """Size of the holdings, or of what they are the difference of: their rounding is a share of it."""
+        equal = self.low[self.low == self.high]
+        most = max(np.abs(part).max(initial=0.0) for part in (x, self.held, equal))
+        return float(most) or 1.0
+
+    def _inequalities(
+        self, priced: bool = False, cone: bool = False
+    ) -> tuple[Floats, Floats, list[str], NDArray[np.float64]]:
+        """Return the limits as Gv ≤ right over v = (x, its sizes), the rows' names, and the bounds of v.
+
+        Sizes are |x| and |x - h|, where they are limited or (the latter) priced; the rows that make them have
+        no name. Of a ``cone`` all sides are 0: it holds the directions in which nothing ever stops.
+        """
+        n = len(self.q)
+        lifted = np.flatnonzero(np.isfinite(self.limits) | [False, priced])
+        width = n * (1 + len(lifted))
+        blocks, right, names = [np.zeros((0, width))], [np.zeros(0)], []
+        for sign, sides in ((1.0, self.high), (-1.0, self.low)):
+            kept = np.flatnonzero(np.isfinite(sides))
+            block = np.zeros((len(kept), width))
+            block[:, :n] = sign * self.a[kept]
+            blocks.append(block)
+            right.append(sign * sides[kept])
+            names += [self.rows.names[i] for i in kept]
+        for place, which in enumerate(lifted.tolist()):
+            at = n * (1 + place)
+            if np.isfinite(self.limits[which]):
+                block = np.zeros((1, width))
+                block[0, at : at + n] = 1.0
+                blocks.append(block)
+                right.append(self.limits[which : which + 1])
+                names.append(("leverage", "turnover")[which])
+            for sign in (1.0, -1.0):
+                block = np.zeros((n, width))
+                block[:, :n], block[:, at : at + n] = sign * np.eye(n), -np.eye(n)
+                blocks.append(block)
+                right.append(sign * self.centres[which])
+                names += [""] * n
+        bounds = np.full((width, 2), np.inf)
+        bounds[:n, 0], bounds[:n, 1], bounds[n:, 0] = self.lower, self.upper, 0.0
+        sides = np.concatenate(right)
+        if cone:
+            bounds[:n] = np.where(np.isfinite(bounds[:n]), 0.0, [-1.0, 1.0])
+            sides = np.zeros(len(sides))
+        return np.vstack(blocks), sides, names, bounds
 
     def infeasible(self) -> InvalidArgument | None:
         """Return what to raise when no portfolio meets the constraints: the ones that exclude each other."""
         from scipy.optimize import linprog
 
-        n, m = len(self.q), len(self.a)
-        lifted = np.isfinite(self.limits)
-        k = int(lifted.sum())
-        # x, then |x| and |x - h| where they are limited, then what each row and each sum is short of
-        matrix, right, names = [], [], []
-
-        def add(part: Floats, at: int, bound: float, name: str, elastic: int | None) -> None:
-            line = np.zeros(n + k * n + m + k)
-            line[at : at + len(part)] = part
-            if elastic is not None:
-                line[n + k * n + elastic] = -1.0
-            matrix.append(line)
-            right.append(bound)
-            names.append(name)
-
-        for i in range(m):
-            if np.isfinite(self.high[i]):
-                add(self.a[i], 0, float(self.high[i]), self.rows.names[i], i)
-            if np.isfinite(self.low[i]):
-                add(-self.a[i], 0, -float(self.low[i]), self.rows.names[i], i)
-        for place, which in enumerate(np.flatnonzero(lifted).tolist()):
-            at = n + place * n
-            add(np.ones(n), at, float(self.limits[which]), ("leverage", "turnover")[which], m + place)
-            for j in range(n):
-                for sign in (1.0, -1.0):
-                    add(np.array([sign]), j, sign * float(self.centres[which, j]), "", None)
-                    matrix[-1][at + j] = -1.0
-        objective = np.concatenate([np.zeros(n + k * n), np.ones(m + k)])
-        bounds = [*zip(self.lower, self.upper, strict=True), *[(0.0, None)] * (k * n + m + k)]
-        found = linprog(objective, A_ub=np.array(matrix), b_ub=np.array(right), bounds=bounds)
+        n = len(self.q)
+        matrix, right, names, bounds = self._inequalities()
+        elastic = -np.eye(len(names))[:, [bool(name) for name in names]]  # what each limit is short of
+        k = elastic.shape[1]
+        found = linprog(
+            np.concatenate([np.zeros(matrix.shape[1]), np.ones(k)]),
+            A_ub=np.hstack([matrix, elastic]),
+            b_ub=right,
+            bounds=np.vstack([bounds, np.tile([0.0, np.inf], (k, 1))]),
+        )
         if found.status != 0 or found.fun is None or found.fun <= 1e-9:
             return None
         short = float(found.fun) * self.size
-        guilty = [
-            name
-            for name, value in zip(names, found.ineqlin.marginals, strict=True)
-            if name and abs(value) > 1e-9
-        ]
+        forces = np.abs(found.ineqlin.marginals)
+        pushing = {name for name, force in zip(names, forces, strict=True) if force > 1e-9}
+        guilty = [name for name in (*self.rows.names, "leverage", "turnover") if name in pushing]
         for name, side in (("lower", found.lower), ("upper", found.upper)):
             guilty += [f"{name}[{j}]" for j in np.flatnonzero(np.abs(side.marginals[:n]) > 1e-9)]
-        guilty = list(dict.fromkeys(guilty))
         listed = ", ".join(guilty[:8]) + (f" and {len(guilty) - 8} more" if len(guilty) > 8 else "")
         return InvalidArgument(
             f"no portfolio meets all of {listed}: together they are short by {short:.6g}",
             argument=guilty[0] if guilty else None,
         )
 
+    def nearest(self, x: Floats) -> Floats | None:
+        """Return a portfolio that meets the limits, with the least sum of differences from x."""
+        from scipy.optimize import linprog
 
-class _Program:
+        n = len(x)
+        matrix, right, _, bounds = self._inequalities()
+        rest = np.zeros((n, matrix.shape[1] - n))
+        off = [np.hstack([sign * np.eye(n), rest, -np.eye(n)]) for sign in (1.0, -1.0)]
+        found = linprog(
+            np.concatenate([np.zeros(matrix.shape[1]), np.ones(n)]),
+            A_ub=np.vstack([np.hstack([matrix, np.zeros((len(matrix), n))]), *off]),
+            b_ub=np.concatenate([right, x, -x]),
+            bounds=np.vstack([bounds, np.tile([0.0, np.inf], (n, 1))]),
+            options={"primal_feasibility_tolerance": 1e-10},
+        )
+        return None if found.x is None else np.asarray(found.x[:n], dtype=np.float64)
+
+    def endless(self, gain: Floats, price: Floats, power: Floats) -> Floats | None:
+        """Return a direction without risk that earns more than it costs, and that nothing ever bounds."""
+        from scipy.optimize import linprog
+
+        n = len(gain)
+        matrix, right, _, bounds = self._inequalities(priced=True, cone=True)
+        bounds[:n][power > 0.0] = 0.0
+        values, vectors = np.linalg.eigh(self.q)
+        risky = vectors[:, values > 10.0 * n * np.finfo(float).eps * max(float(values[-1]), 0.0)].T
+        rest = matrix.shape[1] - n
+        found = linprog(
+            np.concatenate([-gain, np.zeros(rest - n), price]),
+            A_ub=matrix,
+            b_ub=right,
+            A_eq=np.hstack([risky, np.zeros((len(risky), rest))]) if len(risky) else None,
+            b_eq=np.zeros(len(risky)) if len(risky) else None,
+            bounds=bounds,
+        )
+        if found.status != 0 or -found.fun <= 1e-9 * float(np.abs(gain).max()):
+            return None
+        return np.asarray(found.x[:n], dtype=np.float64)
+
+
+class Program:
     """One problem in units of its own: ½xᵀQx − gᵀx + Σ p|x − h| + w|x − h|^(3/2) within the limits."""
 
     def __init__(
-        self, setting: Constrained, form: Floats, gain: Floats, price: Floats, power: Floats
+        self, setting: Constrained, form: Floats, gain: Floats, price: Floats, power: Floats, scale: float
     ) -> None:
+        self.scale = scale  # what a unit of money counts here
         self.setting, self.form, self.gain, self.price, self.power = setting, form, gain, price, power
         self.kinked = np.array([np.zeros(len(gain), dtype=bool), price > 0.0])
 
     # -- the interior point --------------------------------------------------------------------------
 
-    def by_interior_point(self, near: float) -> _State:
+    def by_interior_point(self, near: float) -> State:
         """Solve by piqp; for costs of the power 3/2 by parabolas from above.
 
         What is this near to a kink or a bound counts as pinned there, where the force that holds it leaves
@@ -254,7 +378,7 @@ class _Program:
                 break
         return state
 
-    def _quadratic(self, curve: Floats) -> _State:
+    def _quadratic(self, curve: Floats) -> State:
         """Solve with ½·curve·(x − h)² in place of the power costs."""
         try:
             import piqp
@@ -324,15 +448,15 @@ class _Program:
         if (error := self.setting.infeasible()) is not None:
             raise error
         if unbounded:
-            raise InvalidArgument(
-                "the covariance has a direction without risk that earns a return: bound the holdings",
-                argument="covariance",
-            )
+            direction = self.setting.endless(self.gain, self.price, self.power)
+            if direction is not None:
+                earned = self.gain @ direction - self.price @ np.abs(direction)
+                raise earns_without_risk(direction, float(earned) / self.scale)
 
-    def _read(self, result: Any, equal: Any, loose: Any, lifted: list[bool], n: int, m: int) -> _State:
+    def _read(self, result: Any, equal: Any, loose: Any, lifted: list[bool], n: int, m: int) -> State:
         """Read pins and binding limits off the interior point: what is nearer to its limit than it costs."""
         s = self.setting
-        state = _State(n, m)
+        state = State(n, m)
         x = state.x = np.array(result.x[:n])
         state.z = x - s.held
         state.y[equal] = -np.asarray(result.y)
@@ -364,58 +488,51 @@ class _Program:
 
     # -- to rounding ---------------------------------------------------------------------------------
 
-    def refine(self, start: _State, rounds: int) -> tuple[_State, float]:
+    def solved(self, last: State | None) -> tuple[State, float]:
+        """Return the optimum and its residual, from the last one or the interior point's."""
+        state, residual = (last, math.inf) if last is None else self.refine(last, rounds=8)
+        if residual > 1e-12:
+            start = self.by_interior_point(_NEAR)
+            state, residual = self.refine(start, rounds=40)
+            if residual > 1e-12 and (x := self.setting.nearest(start.x)) is not None:
+                again = descend(self, State(len(x), len(self.setting.a)), x - self.setting.held)
+                wrong, _ = self.judge(again)
+                if wrong < residual:
+                    state, residual = again, wrong
+        assert state is not None
+        return state, residual
+
+    def refine(self, start: State, rounds: int) -> tuple[State, float]:
         """Solve the square system of the pins, exchanging what it contradicts; return the best state."""
         state, best, least = start, start, np.inf
-        tried: set[int] = set()
         for _ in range(rounds):
-            state = self._settled(state)
-            residual, exchanged = self._judge(state)
+            state = self.settled(state)
+            residual, exchanged = self.judge(state)
             if residual < least:
                 best, least = state, residual
             if residual <= 1e-14:
                 break
             if exchanged is None:
-                exchanged = None if residual <= 1e-12 else self._loosened(state, tried)
-                if exchanged is None:
-                    break
+                break
             state = exchanged
         return best, float(least)
 
-    def _loosened(self, state: _State, tried: set[int]) -> _State | None:
-        """Free the asset that is pinned with the least force: too few are free to meet the limits."""
-        s, x = self.setting, state.x
-        right, left = self._slopes(state)
-        force = np.minimum(np.where(x < s.upper, right, np.inf), np.where(x > s.lower, -left, np.inf))
-        force[state.pin == FREE] = np.inf
-        force[list(tried)] = np.inf
-        j = int(force.argmin())
-        if force[j] == np.inf:
-            return None
-        tried.add(j)
-        after = state.copy()
-        after.pin[j] = FREE
-        upward = x[j] < s.upper[j] and (right[j] <= -left[j] or x[j] <= s.lower[j])
-        at_kink = x[j] == s.centres[:, j]
-        after.side[:, j] = np.where(at_kink, 1.0 if upward else -1.0, np.sign(x[j] - s.centres[:, j]))
-        return after
-
-    def _pinned(self, state: _State) -> Floats:
+    def _pinned(self, state: State) -> Floats:
         s = self.setting
         x = state.x.copy()
         for pin, value in ((LOWER, s.lower), (UPPER, s.upper), (HELD, s.held)):
             x = np.where(state.pin == pin, value, x)
         return np.where(state.pin == FLAT, 0.0, x)
 
-    def _slope(self, state: _State) -> Floats:
+    def _slope(self, state: State) -> Floats:
         """Return the derivative without the kinks."""
         smooth = self.form @ state.x - self.gain - state.y @ self.setting.a
         return np.asarray(smooth + 1.5 * self.power * _root(state.z))
 
-    def _settled(self, start: _State) -> _State:
+    def settled(self, start: State) -> State:
         """Newton's method for the free assets and the multipliers of what binds."""
         s = self.setting
-        state = _State(len(start.x), len(start.y))
+        state = State(len(start.x), len(start.y))
         state.pin, state.side, state.row, state.sum = start.pin, start.side, start.row, start.sum
         state.x = self._pinned(start)
         state.z = np.where(start.pin == FREE, start.z, state.x - s.held)
@@ -445,7 +562,8 @@ class _Program:
         scale[scale == 0.0] = 1.0
         most = np.maximum((part * scale[:, None]).max(axis=0, initial=0.0), unit**2)
         z = state.z[free]
-        state.z[free] = np.where(powered & (np.abs(z) <= _NEAR[0]), np.clip(z, -most, most), z)
+        state.z[free] = np.where(powered & (np.abs(z) <= _NEAR), np.clip(z, -most, most), z)
+        state.x[free] = s.held[free] + state.z[free]
         w = np.where(powered, _root(state.z[free]), state.z[free])
         system = np.zeros((nf + nr + ns, nf + nr + ns))
         block = self.form[np.ix_(free, free)]
@@ -488,21 +606,21 @@ class _Program:
                 break
         # the limits to rounding: what Newton's last step has left of them, a small trade's share being small
         if nf and np.abs(wrong[nf:]).max(initial=0.0) > 0.0:
-            share = np.where(powered, np.maximum(w * w, unit**2), 1.0)
+            share = np.where(powered, w * w, 1.0)
             rest = limits[:, free] * (share / scale[:, None])
             state.z[free] -= share * np.linalg.lstsq(rest, wrong[nf:], rcond=1e-13)[0]
             state.x[free] = s.held[free] + state.z[free]
         return state
 
-    def _counts(self, state: _State) -> Any:
+    def _counts(self, state: State) -> Any:
         """Where the side of a kink matters: where it costs, or its limit binds."""
         return self.kinked | state.sum[:, None]
 
-    def _jumps(self, state: _State) -> Floats:
+    def _jumps(self, state: State) -> Floats:
         """By how much the derivative jumps to either side of each kink."""
         return np.array([np.zeros(len(self.price)), self.price]) + (state.mu * state.sum)[:, None]
 
-    def _slopes(self, state: _State) -> tuple[Floats, Floats]:
+    def _slopes(self, state: State) -> tuple[Floats, Floats]:
         """Derivatives from the right and from the left."""
         x, centres = state.x, self.setting.centres
         smooth, jump = self._slope(state), self._jumps(state)
@@ -510,21 +628,23 @@ class _Program:
         left = smooth + (jump * np.where(x > centres, 1.0, -1.0)).sum(axis=0)
         return right, left
 
-    def _judge(self, state: _State) -> tuple[float, _State | None]:
+    def judge(self, state: State) -> tuple[float, State | None]:
         """Return the relative violation of the optimality conditions, and the state that answers it."""
         s, x = self.setting, state.x
         right, left = self._slopes(state)
-        jump = self._jumps(state)
+        free = state.pin == FREE
+        room = s.room(x)
         scale = (
             np.abs(self.form @ x).max()
             + np.abs(self.gain).max()
-            + jump.max()
+            + self.price[free].max(initial=0.0)
             + np.abs(state.y).max(initial=0.0)
+            + state.mu.max()
         )
         # a portfolio without risk cancels all of them: then a thousandth of what they could be
-        deviation = np.sqrt(np.maximum(self.form.diagonal(), 0.0))
-        scale = max(float(scale), 1e-3 * float(deviation.max() * (deviation @ np.abs(x))), 1e-14)
-        room = np.abs(x).max() or 1.0
+        most = room * float(self.form.diagonal().max()) + float(np.abs(self.gain).max())
+        most = most or float((self.price + 1.5 * self.power * math.sqrt(room)).max())
+        scale = max(float(scale), 1e-3 * most) or 1.0
         few = 1e-13
         falls = np.where(x < s.upper, np.maximum(-right / scale, 0.0), 0.0)
         rises = np.where(x > s.lower, np.maximum(left / scale, 0.0), 0.0)
@@ -555,7 +675,6 @@ class _Program:
             float(backward.max()),
         )
         after = state.copy()
-        free = state.pin == FREE
         after.pin[free & (s.lower - x > few * room)] = LOWER
         after.pin[free & (x - s.upper > few * room)] = UPPER
         for which, pin in ((0, FLAT), (1, HELD)):

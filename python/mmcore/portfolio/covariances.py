@@ -129,9 +129,9 @@ def refuse(matrix: Floats, advice: str = _CLIP) -> bool:
     return bool(low <= 10.0 * len(matrix) * np.finfo(float).eps * high)
 
 
-def earns_without_risk(direction: Floats, returns: Floats) -> InvalidArgument:
+def earns_without_risk(direction: Floats, earned: float) -> InvalidArgument:
     """Return what to raise where nothing bounds the holdings along this direction, which costs no variance."""
-    gain = abs(float(direction @ returns)) / float(np.abs(direction).sum())
+    gain = abs(earned) / float(np.abs(direction).sum())
     return InvalidArgument(
         f"the covariance has a direction without risk that earns a return, {gain:.6g} for each unit traded: "
         "bound the holdings",

@@ -405,7 +405,7 @@ class MeanVariance:
         spectrum = self._spectrum
         earning = spectrum.null @ (spectrum.null.T @ r)
         if np.abs(earning).max() > _RESIDUAL * np.abs(r).max():
-            raise earns_without_risk(earning, r)
+            raise earns_without_risk(earning, float(earning @ r))
         every, ones = np.arange(n), spectrum.solve(self._unit)
         x, multiplier, miss = np.zeros(n), 0.0, 0.0
         # once, and again for the rounding of an ill-conditioned covariance
@@ -462,7 +462,7 @@ class MeanVariance:
             earned = np.abs(self._riskless @ returns)
             more = earned - _RESIDUAL * (np.abs(self._riskless) @ np.abs(returns))
             if (more > 0.0).any():
-                raise earns_without_risk(self._riskless[more.argmax()], returns)
+                raise earns_without_risk(self._riskless[more.argmax()], float(earned[more.argmax()]))
 
     def _active(self, returns: Floats | None, risk_aversion: float, start: Portfolio | None) -> Portfolio:
         n = len(self.covariance)
