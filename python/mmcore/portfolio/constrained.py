@@ -87,6 +87,15 @@ class State:
         return made
 
 
+class _Split:
+    """A problem without its dear costs, and what was split off: multipliers, slopes, costs that are left."""
+
+    def __init__(
+        self, setting: Constrained, rows: Floats, sums: Floats, slopes: Floats, price: Floats
+    ) -> None:
+        self.setting, self.rows, self.sums, self.slopes, self.price = setting, rows, sums, slopes, price
+
+
 class Constrained:
     """A problem with general constraints, made ready for several returns and risk tolerances.
 
@@ -122,7 +131,7 @@ class Constrained:
     ) -> None:
         n = len(covariance)
         self.singular = singular
-        self.rows = rows
+        self.rows, self.names = rows, rows.names
         self.leverage, self.turnover = leverage, turnover
         finite = np.concatenate([rows.low, rows.high, lower, upper, holdings, [leverage, turnover]])
         finite = np.abs(finite[np.isfinite(finite)])
@@ -152,85 +161,101 @@ class Constrained:
         form, gain = self.q / unit, gain / unit
         price = self.cost * (scale / unit)
         power = self.power * (scale / unit * np.sqrt(self.size))
-        dear, found = _DEAR, None
-        while found is None:
-            setting, rows, slopes, left = self._without_dear(price, dear)
-            problem = Program(setting, form, gain - slopes, left, power, scale / unit)
-            state, residual = problem.solved(self._last)
-            # a cost that is never paid is a bound, where the force on it is less than the cost
-            shift = rows @ self.a
-            if setting is self or self._unpaid(problem, state, gain, price - shift, -price - shift):
-                found = state
+        dear = _DEAR
+        while True:
+            part = self._without_dear(price, dear)
+            problem = Program(part.setting, form, gain - part.slopes, part.price, power, scale / unit)
+            state, residual = problem.solved(self._last if part.setting is self else None)
+            y, mu = part.rows.copy(), part.sums.copy()
+            y += state.y[: len(y)]
+            mu += state.mu
+            mu[part.sums > 0.0] -= state.y[len(y) :]
+            if part.setting is self or self._unpaid(part, problem.slope(state, gain, y), state, price, mu):
+                break
             dear *= 1e3
         if not residual <= 1e-9:
             why = "the problem is too ill-conditioned"
             if power.max(initial=0.0) > _DEAREST:
                 why = "trades that power_cost makes so dear vanish in rounding; equal bounds rule them out"
             raise NoConvergence(f"the answer's residual is {residual:.1e}: {why}")
-        self._last = found
+        if part.setting is self:
+            self._last = state
         back = unit * self.variance * self.size
-        return Optimum(
-            found.x * self.size,
-            (found.y + rows) * back / self.row_size,
-            -float(found.mu[0]) * back,
-            -float(found.mu[1]) * back,
-            residual,
-        )
+        x = state.x * self.size
+        return Optimum(x, y * back / self.row_size, -float(mu[0]) * back, -float(mu[1]) * back, residual)
 
-    def _without_dear(self, price: Floats, dear: float) -> tuple[Constrained, Floats, Floats, Floats]:
-        """Return the problem without linear costs beyond ``dear``, which would take the others' digits.
+    def _without_dear(self, price: Floats, dear: float) -> _Split:
+        """Part linear costs beyond ``dear`` from the problem: they would take the digits of the rest.
 
-        The trades that the limits demand are the cheapest ones: a linear program, whose multipliers of the
-        rows are split off. The slopes that these leave on both sides of a holding are none, small, or so
-        steep that nothing goes there: then there is a bound. Returned are that problem, the multipliers, the
-        slopes to add to its linear terms, and the costs that it is left with.
+        The trades that the limits demand are the cheapest ones: a linear program, whose multipliers are split
+        off. With these, the slopes between 0, the holding and the bounds are none, small, or so steep that
+        nothing goes there: then there is a bound. Where a sum has a large multiplier, no holding can change
+        its side of that sum's kink, and the limit is a row.
         """
-        nothing = np.zeros(len(self.a))
+        whole = _Split(self, np.zeros(len(self.a)), np.zeros(2), np.zeros(len(price)), price)
         if price.max() <= dear:
-            return self, nothing, np.zeros(len(price)), price
+            return whole
         from scipy.optimize import linprog
 
         n = len(price)
-        matrix, right, _, bounds = self._inequalities(priced=True)
+        matrix, right, names, bounds = self._inequalities(priced=True)
         sized = np.concatenate([np.zeros(matrix.shape[1] - n), price])
         found = linprog(sized, A_ub=matrix, b_ub=right, bounds=bounds)
         if found.status != 0:
             if (error := self.infeasible()) is not None:
                 raise error
-            return self, nothing, np.zeros(n), price
-        forces, rows = found.ineqlin.marginals, nothing
+            return whole
+        forces, few = np.asarray(found.ineqlin.marginals), 1e-13 * price.max()
+        for name, which in (("leverage", 0), ("turnover", 1)):
+            if name in names:
+                whole.sums[which] = -forces[names.index(name)]
         high, low = np.flatnonzero(np.isfinite(self.high)), np.flatnonzero(np.isfinite(self.low))
+        rows, sums = whole.rows.copy(), np.where(whole.sums > dear, whole.sums, 0.0)
+        whole.sums[:] = 0.0
         rows[high] += forces[: len(high)]
         rows[low] -= forces[len(high) : len(high) + len(low)]
-        few = 1e-13 * price.max()
-        rows[(np.abs(rows) <= dear) & (self.low < self.high)] = 0.0
+        rows[np.abs(rows) <= dear] = 0.0
         for i in np.flatnonzero(rows):  # multipliers are costs, and costs are equal to the last digit
             near = np.abs(np.abs(rows[i]) - price)
             if near.min() <= few:
                 rows[i] = np.copysign(price[near.argmin()], rows[i])
-        above, below = price - rows @ self.a, -price - rows @ self.a
-        above[np.abs(above) <= few], below[np.abs(below) <= few] = 0.0, 0.0
+        # the slopes below, between and above 0 and the holding
+        nodes = np.sort([np.zeros(n), self.held], axis=0)
+        sides = np.array([[-np.ones(n), np.where(self.held > 0.0, 1.0, -1.0), np.ones(n)]] * 2)
+        sides[1, 1] = -sides[0, 1]
+        steep = sides[0] * sums[0] + sides[1] * (price + sums[1]) - rows @ self.a
+        steep[np.abs(steep) <= few] = 0.0
         made = copy(self)
-        made.lower = np.where(below <= -dear, np.maximum(self.lower, self.held), self.lower)
-        made.upper = np.where(above >= dear, np.minimum(self.upper, self.held), self.upper)
-        made.lower = np.where(above <= -dear, self.upper, np.minimum(made.lower, self.upper))
-        made.upper = np.where(below >= dear, self.lower, np.maximum(made.upper, self.lower))
-        made.low, made.high = self.low.copy(), self.high.copy()
-        made.low[rows < -dear], made.high[rows > dear] = self.high[rows < -dear], self.low[rows > dear]
+        made.lower = np.where(steep[0] <= -dear, np.maximum(nodes[0], self.lower), self.lower)
+        made.lower = np.where(steep[1] <= -dear, np.maximum(nodes[1], self.lower), made.lower)
+        made.lower = np.where(steep[2] <= -dear, self.upper, np.minimum(made.lower, self.upper))
+        made.upper = np.where(steep[2] >= dear, np.minimum(nodes[1], self.upper), self.upper)
+        made.upper = np.where(steep[1] >= dear, np.minimum(nodes[0], self.upper), made.upper)
+        made.upper = np.where(steep[0] >= dear, self.lower, np.maximum(made.upper, made.lower))
         one = (made.lower >= self.held) | (made.upper <= self.held)
-        slopes = np.where(made.lower >= self.held, above, np.where(one, below, 0.5 * (above + below)))
-        slopes[made.lower >= made.upper] = 0.0
-        return made, rows, slopes, np.where(one, 0.0, price)
+        side = np.where([made.lower >= 0.0, made.lower >= self.held], 1.0, -1.0)
+        slopes = side[0] * sums[0] + np.where(one, side[1] * (price + sums[1]), 0.0) - rows @ self.a
+        slopes[(np.abs(slopes) <= few) | (made.lower >= made.upper)] = 0.0
+        made.low, made.high = self.low.copy(), self.high.copy()
+        made.low[rows < 0.0], made.high[rows > 0.0] = self.high[rows < 0.0], self.low[rows > 0.0]
+        tight = np.flatnonzero(sums)
+        full = self.limits[tight] + (side * self.centres).sum(axis=1)[tight]
+        made.a = np.vstack([self.a, side[tight]])
+        made.low, made.high = np.concatenate([made.low, full]), np.concatenate([made.high, full])
+        made.names = self.names + [("leverage", "turnover")[which] for which in tight]
+        made.limits = np.where(sums > 0.0, np.inf, self.limits)
+        return _Split(made, rows, sums, slopes, np.where(one, 0.0, price))
 
-    def _unpaid(self, problem: Program, state: State, gain: Floats, above: Floats, below: Floats) -> bool:
-        """Say whether the bounds that stand for costs hold with less than these slopes about the holdings."""
-        s, x = problem.setting, state.x
-        smooth = problem.form @ x - gain - state.y @ s.a + 1.5 * problem.power * _root(state.z)
+    def _unpaid(self, part: _Split, smooth: Floats, state: State, price: Floats, mu: Floats) -> bool:
+        """Say whether each bound that stands for a cost holds with less force than that cost."""
+        s, few = part.setting, 1e-10 * price.max()
         up, down = s.upper < self.upper, s.lower > self.lower
-        right = smooth + np.where(state.z >= 0.0, above, below)
-        left = smooth + np.where(state.z > 0.0, above, below)
-        up, down = up & (x >= s.upper), down & (x <= s.lower)
-        return bool(right[up].min(initial=0.0) >= 0.0 >= left[down].max(initial=0.0))
+        jumps = np.array([np.zeros(len(price)), price]) + mu[:, None]
+        off = np.array([state.x, state.z])
+        right = smooth + (jumps * np.where(off >= 0.0, 1.0, -1.0)).sum(axis=0)
+        left = smooth + (jumps * np.where(off > 0.0, 1.0, -1.0)).sum(axis=0)
+        up, down = up & (state.x >= s.upper), down & (state.x <= s.lower)
+        return bool(right[up].min(initial=0.0) >= -few and left[down].max(initial=0.0) <= few)
 
     def room(self, x: Floats) -> float:
         """Size of the holdings, or of what they are the difference of: their rounding is a share of it."""
@@ -256,7 +281,7 @@ class Constrained:
             block[:, :n] = sign * self.a[kept]
             blocks.append(block)
             right.append(sign * sides[kept])
-            names += [self.rows.names[i] for i in kept]
+            names += [self.names[i] for i in kept]
         for place, which in enumerate(lifted.tolist()):
             at = n * (1 + place)
             if np.isfinite(self.limits[which]):
@@ -298,7 +323,7 @@ class Constrained:
         short = float(found.fun) * self.size
         forces = np.abs(found.ineqlin.marginals)
         pushing = {name for name, force in zip(names, forces, strict=True) if force > 1e-9}
-        guilty = [name for name in (*self.rows.names, "leverage", "turnover") if name in pushing]
+        guilty = [name for name in dict.fromkeys((*self.names, "leverage", "turnover")) if name in pushing]
         for name, side in (("lower", found.lower), ("upper", found.upper)):
             guilty += [f"{name}[{j}]" for j in np.flatnonzero(np.abs(side.marginals[:n]) > 1e-9)]
         listed = ", ".join(guilty[:8]) + (f" and {len(guilty) - 8} more" if len(guilty) > 8 else "")
@@ -524,9 +549,9 @@ class Program:
             x = np.where(state.pin == pin, value, x)
         return np.where(state.pin == FLAT, 0.0, x)
 
-    def _slope(self, state: State) -> Floats:
-        """Return the derivative without the kinks."""
-        smooth = self.form @ state.x - self.gain - state.y @ self.setting.a
+    def slope(self, state: State, gain: Floats, y: Floats) -> Floats:
+        """Return the derivative without the kinks, for these linear terms and multipliers of the first rows."""
+        smooth = self.form @ state.x - gain - y @ self.setting.a[: len(y)]
         return np.asarray(smooth + 1.5 * self.power * _root(state.z))
 
     def settled(self, start: State) -> State:
@@ -571,7 +596,7 @@ class Program:
         system[:nf, nf + nr :] = side[np.ix_(sums, free)].T
 
         def defect() -> Floats:
-            slope = self._slope(state)[free] + self.price[free] * side[1, free]
+            slope = self.slope(state, self.gain, state.y)[free] + self.price[free] * side[1, free]
             slope += state.mu @ (side * state.sum[:, None])[:, free]
             return np.concatenate([slope, (limits @ state.z - target) / scale])
 
@@ -623,7 +648,7 @@ class Program:
     def _slopes(self, state: State) -> tuple[Floats, Floats]:
         """Derivatives from the right and from the left."""
         x, centres = state.x, self.setting.centres
-        smooth, jump = self._slope(state), self._jumps(state)
+        smooth, jump = self.slope(state, self.gain, state.y), self._jumps(state)
         right = smooth + (jump * np.where(x >= centres, 1.0, -1.0)).sum(axis=0)
         left = smooth + (jump * np.where(x > centres, 1.0, -1.0)).sum(axis=0)
         return right, left
