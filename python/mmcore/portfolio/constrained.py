@@ -608,10 +608,16 @@ class Program:
             system[nf:, :nf] = limits[:, free] * (stretch / scale[:, None])
             step = _solved(system, wrong, s.singular)
             step[:nf] *= unit
-            # slopes and limits each by the size of their own terms
+            # slopes and limits each by the size of their own terms; slopes to rounding, while a limit of trades
+            # that are nothing has all digits
             terms = max(pull, float(np.abs(state.y).max(initial=0.0)), float(state.mu.max()))
             per = np.concatenate([np.full(nf, terms), np.ones(nr + ns)])
-            before, size = (w, state.y, state.mu, state.x, state.z), np.abs(wrong / per).max(initial=0.0)
+            few = np.concatenate([np.full(nf, 4e-16), np.zeros(nr + ns)])
+
+            def miss(wrong: Floats, per: Floats = per, few: Floats = few) -> float:
+                return float((np.abs(wrong / per) - few).max(initial=0.0))
+
+            before, size = (w, state.y, state.mu, state.x, state.z), miss(wrong)
             length = 1.0
             for _ in range(12 if powered.any() else 1):
                 w = before[0] - length * step[:nf]
@@ -621,10 +627,10 @@ class Program:
                 state.z[free] = np.where(powered, w * np.abs(w), w)
                 state.x[free] = s.held[free] + state.z[free]
                 wrong = defect()
-                if np.abs(wrong / per).max(initial=0.0) <= size:
+                if miss(wrong) <= size:
                     break
                 length *= 0.5
-            if np.abs(wrong / per).max(initial=0.0) >= size:
+            if miss(wrong) >= size:
                 # nothing is left but rounding: the one before is as good
                 w, state.y, state.mu, state.x, state.z = before
                 wrong = defect()

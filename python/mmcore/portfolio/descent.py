@@ -31,7 +31,7 @@ __all__ = ["descend"]
 
 Floats = NDArray[np.float64]
 
-_TIGHT = 1e-10
+_TIGHT = 1e-13
 """Share of the holdings within which a limit is tight, and a holding on its node."""
 
 _STEEP = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
@@ -199,6 +199,7 @@ class _Descent:
             length, asset = self.room(step)
             if length >= 1.0:
                 self.z = np.where(step != 0.0, goal.z, self.z)
+                self.snap()
             else:
                 self.move(step, length, asset)
             if self.value() > before + 1e-13 * (abs(before) + 1e-3):
