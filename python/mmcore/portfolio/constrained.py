@@ -206,16 +206,14 @@ class Constrained:
                 raise error
             return whole
         forces, few = np.asarray(found.ineqlin.marginals), 1e-13 * price.max()
+        rows, sums = np.zeros(len(self.a)), np.zeros(2)
         for name, which in (("leverage", 0), ("turnover", 1)):
             if name in names:
-                whole.sums[which] = -forces[names.index(name)]
+                sums[which] = -forces[names.index(name)]
         high, low = np.flatnonzero(np.isfinite(self.high)), np.flatnonzero(np.isfinite(self.low))
-        rows, sums = whole.rows.copy(), np.where(whole.sums > dear, whole.sums, 0.0)
-        whole.sums[:] = 0.0
         rows[high] += forces[: len(high)]
         rows[low] -= forces[len(high) : len(high) + len(low)]
-        rows[np.abs(rows) <= dear] = 0.0
-        for i in np.flatnonzero(rows):  # multipliers are costs, and costs are equal to the last digit
+        for i in np.flatnonzero(np.abs(rows) > dear):  # they are costs, and costs are equal to the last digit
             near = np.abs(np.abs(rows[i]) - price)
             if near.min() <= few:
                 rows[i] = np.copysign(price[near.argmin()], rows[i])
@@ -224,7 +222,8 @@ class Constrained:
         sides = np.array([[-np.ones(n), np.where(self.held > 0.0, 1.0, -1.0), np.ones(n)]] * 2)
         sides[1, 1] = -sides[0, 1]
         steep = sides[0] * sums[0] + sides[1] * (price + sums[1]) - rows @ self.a
-        steep[np.abs(steep) <= few] = 0.0
+        # what is not large may as well be found with the rest
+        rows[np.abs(rows) <= dear], sums[sums <= dear] = 0.0, 0.0
         made = copy(self)
         made.lower = np.where(steep[0] <= -dear, np.maximum(nodes[0], self.lower), self.lower)
         made.lower = np.where(steep[1] <= -dear, np.maximum(nodes[1], self.lower), made.lower)

@@ -49,6 +49,8 @@ Floats = NDArray[np.float64]
 _RESIDUAL = 1e-9
 """An answer with a larger relative residual is looked into, and refused where nothing explains it."""
 _SINGULAR = 1e-11
+_DEAR = 1e4
+"""Costs beyond, in units of the other terms, are for the path as if they were this large."""
 _absent = partial(is_, None)
 
 
@@ -143,6 +145,8 @@ class MeanVariance:
     _idle = np.empty(0, dtype=np.intp)
     _loose = np.empty(0, dtype=np.intp)
     _riskless: Floats
+    _slopes: Floats
+    _paid = 0.0
     _spectrum: Spectrum | None = None
     _total = 0.0
 
@@ -453,8 +457,23 @@ class MeanVariance:
         # a holding outside the bounds is traded to them at least: one slope is left inside
         left = np.where(self.holdings < low, price, -price)
         right = np.where(self.holdings > high, -price, price)
-        infinite = np.full(n, np.inf)
-        return np.array([low, inside, high]), np.array([-infinite, left, right, infinite])
+        self._paid = self._cheapest(inside, left, right, low, high)
+        slopes = np.array([np.full(n, -np.inf), left - self._paid, right - self._paid, np.full(n, np.inf)])
+        return np.array([low, inside, high]), slopes
+
+    def _cheapest(self, x: Floats, left: Floats, right: Floats, low: Floats, high: Floats) -> float:
+        """Return what the last unit costs of the cheapest trades from x to the budget.
+
+        It is that part of the budget's multiplier which may be large; without it the slopes of what is traded
+        have the digits of the rest.
+        """
+        missing = 0.0 if self.budget is None else self.budget - float(x.sum())
+        if abs(missing) <= 4.0 * np.finfo(float).eps * len(x) * float(np.abs(x).sum()):
+            return 0.0
+        slope, room = (right, high - x) if missing > 0.0 else (-left, x - low)
+        order = np.argsort(slope, kind="stable")
+        last = order[min(int(np.searchsorted(np.cumsum(room[order]), abs(missing))), len(x) - 1)]
+        return float(right[last] if missing > 0.0 else left[last])
 
     def _refuse_earnings(self, returns: Floats) -> None:
         """Refuse returns of which a direction without risk, and without bounds, earns any."""
@@ -468,23 +487,36 @@ class MeanVariance:
         n = len(self.covariance)
         c = np.zeros(n) if returns is None else returns / risk_aversion
         warm = self._warm and not self._priced
-        work = self._active_set(risk_aversion)
-        self._refuse_earnings(c)
-        if start is not None:
-            warm = resume(work, start)
-        self._warm = False
-        if not warm and not work.guess(c, self._unbounded(c)):
-            corner(work, c, self._loose)
-            work.settle(c)
-        elif warm:
-            work.settle(c)
-        self._warm = True
+        # dear costs would take the digits of all else on the way: enough is a cost that nothing reaches
+        for most in (_DEAR, _DEAR**2, math.inf):
+            work = self._active_set(risk_aversion, c, most)
+            self._refuse_earnings(c)
+            if start is not None:
+                warm = resume(work, start)
+            self._warm = False
+            if not warm and not work.guess(c, self._unbounded(c)):
+                corner(work, c, self._loose)
+                work.settle(c)
+            elif warm:
+                work.settle(c)
+            self._warm = True
+            if work.slopes is self._slopes or self._wrong(work, c, 1.0)[0] <= _RESIDUAL:
+                break
         return self._certified(work, returns, risk_aversion)
 
-    def _active_set(self, risk_aversion: float = 1.0) -> ActiveSet:
+    def _active_set(
+        self, risk_aversion: float = 1.0, c: Floats | None = None, most: float = math.inf
+    ) -> ActiveSet:
         """Return the active set kept from solve to solve; costs, in units of λ, make a new one."""
         if self._set is None or self._priced:
-            nodes, slopes = self._polyhedron(risk_aversion)
+            nodes, self._slopes = self._polyhedron(risk_aversion)
+            slopes = self._slopes
+            if self._priced and c is not None:
+                finite = np.where(np.isfinite(nodes), np.abs(nodes), 0.0)
+                force = float(np.abs(c).max()) + float(self.covariance.diagonal().max()) * float(finite.max())
+                if np.abs(slopes[1:-1]).max() > most * force > 0.0:
+                    slopes = slopes.copy()
+                    slopes[1:-1] = np.clip(slopes[1:-1], -most * force, most * force)
             self._set = ActiveSet(self.covariance, nodes, slopes, self.budget, self.singular)
         return self._set
 
@@ -509,7 +541,10 @@ class MeanVariance:
             x[idle] = none[idle]
         return x
 
-    def _certified(self, work: ActiveSet, returns: Floats | None, risk_aversion: float) -> Portfolio:
+    def _wrong(
+        self, work: ActiveSet, returns: Floats | None, risk_aversion: float
+    ) -> tuple[float, float, Floats]:
+        """Return the residual, the budget's multiplier and the holdings of an active set."""
         x = self._without_whims(work.x, returns)
         g = self.gradient(x, returns, risk_aversion)
         free = work.free
@@ -519,8 +554,8 @@ class MeanVariance:
         if len(self._idle):
             at, at_node[self._idle] = at.copy(), False
             at[self._idle] = 1
-        slope_right = risk_aversion * work.slopes[np.minimum(at + at_node, len(work.slopes) - 1), every]
-        slope_left = risk_aversion * work.slopes[at, every]
+        slope_right = risk_aversion * self._slopes[np.minimum(at + at_node, len(self._slopes) - 1), every]
+        slope_left = risk_aversion * self._slopes[at, every]
         nu = 0.0
         if self.budget is not None and len(free):
             nu = self._level(g[free] + slope_left[free], free)
@@ -537,6 +572,10 @@ class MeanVariance:
         if self.budget is not None:
             miss = abs(float(x.sum()) - self.budget) - few
             residual = max(residual, miss / (abs(self.budget) + float(np.abs(x).sum()) or 1.0))
+        return residual, nu + risk_aversion * self._paid, x
+
+    def _certified(self, work: ActiveSet, returns: Floats | None, risk_aversion: float) -> Portfolio:
+        residual, nu, x = self._wrong(work, returns, risk_aversion)
         if not residual <= _RESIDUAL:
             if refuse(self.covariance) and not self.singular:
                 # which two small pivots in a row may hide
