@@ -39,7 +39,11 @@ def simulated(assets: int = 20, days: int = 1200 if SMALL else 8312) -> np.ndarr
 def loaded(path: Path) -> np.ndarray:
     """Return daily returns from a file of prices."""
     width = np.genfromtxt(path, delimiter=",", max_rows=1, dtype=str).size
-    prices = np.genfromtxt(path, delimiter=",", skip_header=1, usecols=range(1, width))
+    prices = np.genfromtxt(path, delimiter=",", skip_header=1, usecols=range(1, width), ndmin=2)
+    if len(prices) <= WINDOW + MONTH:
+        sys.exit(f"{path}: {len(prices)} days of prices, the first month needs {WINDOW + MONTH + 1}")
+    if prices.shape[1] * CAP < 1.0:
+        sys.exit(f"{path}: {prices.shape[1]} stocks, at most {CAP:.0%} in each")
     return prices[1:] / prices[:-1] - 1.0
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.optimize import LinearConstraint, brentq, minimize
+from scipy.optimize import LinearConstraint, brentq, linprog, minimize
 
 import mmcore as mm
 from mmcore.errors import InvalidArgument, MissingExtra
@@ -248,6 +248,208 @@ def test_trades_too_dear_for_the_digits_of_a_holding(n, seed, power, risk_aversi
     assert p.weights - holdings == pytest.approx(trades(nu), rel=1e-10, abs=4e-16)
 
 
+@pytest.mark.parametrize("cost", [1e2, 1e4, 1e5, 1e7, 1e9, 1e12])
+def test_a_dear_cost_beside_one_of_the_power(cost):
+    """All that is missing is bought at the same price: how it is shared does not depend on that."""
+    held, power = np.array([0.5, 0.4]), 0.01
+    p = mm.mean_variance(np.eye(2), None, 1.0, holdings=held, cost=cost, power_cost=power)
+
+    def unequal(first):
+        z = np.array([first, 0.1 - first])
+        slopes = held + z + 1.5 * power * np.sqrt(z)
+        return slopes[0] - slopes[1]
+
+    first = brentq(unequal, 0.0, 0.1, xtol=1e-18, rtol=1e-15)
+    assert p.weights - held == pytest.approx([first, 0.1 - first], rel=1e-11)
+    assert p.residual < 1e-14
+    nu = cost + p.weights[0] + 1.5 * power * math.sqrt(first)
+    assert p.budget_multiplier == pytest.approx(nu, rel=1e-14)
+
+
+def test_a_limit_that_only_dear_trades_meet():
+    """Leverage 2 is held, 1.2 allowed: the asset that nothing but 1e6 a unit moves is moved as far as needed."""
+    covariance, held = np.diag([1.0, 2.0, 3.0]), np.array([-0.5, 0.7, 0.8])
+    given = {"holdings": held, "cost": [1e6, 1.0, 1e6], "leverage": 1.2}
+    p = mm.mean_variance(covariance, [0.1, 0.2, 0.3], 1.0, **given)
+    assert p.leverage == pytest.approx(1.2, rel=1e-14)
+    # x1 = -0.1 as x2 + x3 = 1.1 with leverage 1.2; of these x3 stays, which would cost 1e6
+    assert p.weights == pytest.approx([-0.1, 0.3, 0.8], abs=1e-13)
+    step = 1e-4
+    more, less = (
+        mm.mean_variance(covariance, [0.1, 0.2, 0.3], 1.0, **{**given, "leverage": 1.2 + e}).objective
+        for e in (step, -step)
+    )
+    assert p.constraint_multipliers["leverage"] == pytest.approx((more - less) / (2 * step), rel=1e-6)
+
+
+def test_costs_too_dear_for_any_trade():
+    p = mm.mean_variance(np.eye(2), [0.1, 0.2], 1.0, holdings=[0.5, 0.4], cost=[1e10, 0.0], turnover=3.0)
+    assert p.weights == pytest.approx([0.5, 0.5], abs=1e-15)
+    p = mm.mean_variance(
+        np.zeros((2, 2)), [0.1, 0.2], 1.0, holdings=[0.5, 0.5], cost=[1e10, 1e9], leverage=2.0
+    )
+    assert p.weights == pytest.approx([0.5, 0.5], abs=1e-15)
+
+
+class Case:
+    """A problem with all kinds of limits, and the linear programs that judge its answer."""
+
+    def __init__(self, seed, dear=False):
+        rng = np.random.default_rng(seed)
+        n = self.n = int(rng.integers(1, 6))
+        kind = rng.integers(4)
+        if kind == 0:
+            self.covariance = np.diag(rng.integers(0, 3, n).astype(float))
+        elif kind == 1:  # few observations
+            seen = rng.integers(-2, 3, (int(rng.integers(1, n + 1)), n)) / 2.0
+            self.covariance = seen.T @ seen
+        else:  # some assets twice
+            seen = rng.normal(size=(n + 2, n))[:, rng.integers(0, n, n) if kind == 2 else np.arange(n)]
+            self.covariance = seen.T @ seen / n
+            self.covariance = (self.covariance + self.covariance.T) / 2.0
+        tied = rng.random() < 0.6
+
+        def drawn(values):
+            return np.round(values, 1) if tied else values
+
+        self.returns = np.zeros(n) if rng.random() < 0.2 else drawn(rng.normal(0.0, 0.3, n))
+        self.risk_aversion = float(10.0 ** rng.integers(-1, 2))
+        self.budget = (1.0, None, 0.0)[rng.choice(3, p=[0.7, 0.15, 0.15])]
+        self.holdings = drawn(rng.dirichlet(np.ones(n)) if rng.random() < 0.6 else rng.normal(0.0, 0.5, n))
+        self.lower, self.upper = np.full(n, -math.inf), np.full(n, math.inf)
+        if rng.random() < 0.6:
+            self.lower = np.where(rng.random(n) < 0.8, rng.choice([0.0, -0.5]), -math.inf)
+            self.upper = np.where(rng.random(n) < 0.8, rng.choice([0.6, 1.0]), math.inf)
+            if rng.random() < 0.2:
+                self.lower[0] = self.upper[0] = 0.2
+        self.cost, self.power = np.zeros(n), np.zeros(n)
+        if rng.random() < 0.5:
+            self.cost = drawn(rng.uniform(0.0, 0.5, n)) * (rng.random() < 0.5 or np.ones(n))
+        if dear:
+            self.cost = 10.0 ** rng.integers(-2, 10, n) * (rng.random(n) < 0.7)
+        if rng.random() < 0.7:
+            self.power = rng.integers(0, 3, n) * 10.0 ** rng.integers(-2, 1)
+        self.leverage = float(drawn(rng.uniform(1.0, 2.0))) if rng.random() < 0.4 else math.inf
+        self.turnover = float(drawn(rng.uniform(0.0, 2.0))) if rng.random() < 0.4 else math.inf
+        rows = rng.integers(-1, 2, (int(rng.integers(0, 3)), n)).astype(float)
+        middle, wide = rows @ self.holdings, drawn(rng.uniform(0.0, 0.5))
+        self.rows, self.low, self.high = rows, middle - wide, middle + wide
+
+    def solved(self):
+        return mm.mean_variance(
+            self.covariance,
+            self.returns,
+            self.risk_aversion,
+            self.budget,
+            lower=self.lower,
+            upper=self.upper,
+            holdings=self.holdings,
+            cost=self.cost,
+            power_cost=self.power,
+            constraints=(self.rows, self.low, self.high) if len(self.rows) else None,
+            leverage=None if math.isinf(self.leverage) else self.leverage,
+            turnover=None if math.isinf(self.turnover) else self.turnover,
+        )
+
+    def least(self, x, linear, sized, cone):
+        """Least linear·d + sized·(sizes of d) over the steps d from x, or over those without end."""
+        n, held = self.n, self.holdings
+        rows = self.rows if self.budget is None else np.vstack([self.rows, np.ones(n)])
+        low, high = self.low, self.high
+        if self.budget is not None:
+            low, high = np.append(low, self.budget), np.append(high, self.budget)
+        eye, none = np.eye(n), np.zeros((n, n))
+        # d, then |x + d| and |x + d - h|
+        matrix = [np.hstack([s * rows, np.zeros((len(rows), 2 * n))]) for s in (1.0, -1.0)]
+        sides = [high - rows @ x, rows @ x - low]
+        for s in (1.0, -1.0):
+            matrix += [np.hstack([s * eye, -eye, none]), np.hstack([s * eye, none, -eye])]
+            sides += [-s * x, s * (held - x)]
+        for at, most in ((n, self.leverage), (2 * n, self.turnover)):
+            line = np.zeros((1, 3 * n))
+            line[0, at : at + n] = 1.0
+            if math.isfinite(most):
+                matrix.append(line)
+                sides.append([most])
+        bounds = np.column_stack([self.lower - x, self.upper - x])
+        equal = np.zeros((0, 3 * n))
+        if cone:
+            sides = [np.zeros(len(side)) for side in sides]
+            bounds = np.where(np.isfinite(bounds), 0.0, [-1.0, 1.0])
+            bounds[self.power > 0.0] = 0.0
+            values, vectors = np.linalg.eigh(self.covariance)
+            risky = vectors[:, values > 1e-12 * max(values.max(), 1e-300)].T
+            equal = np.hstack([risky, np.zeros((len(risky), 2 * n))])
+        return linprog(
+            np.concatenate([linear, np.zeros(n), sized]),
+            A_ub=np.vstack(matrix),
+            b_ub=np.concatenate(sides),
+            A_eq=equal if len(equal) else None,
+            b_eq=np.zeros(len(equal)) if len(equal) else None,
+            bounds=np.vstack([np.clip(bounds, -1.0, 1.0) if sized is self.cost else bounds, [[0.0, None]] * (2 * n)]),
+        )
+
+    def judge(self):
+        """Solve, and hold the answer against its definition."""
+        nothing = np.zeros(self.n)
+        try:
+            p = self.solved()
+        except InvalidArgument as error:
+            if "without risk" in str(error):
+                assert self.least(nothing, -self.returns, self.cost, cone=True).fun < -1e-10
+            else:
+                assert self.least(nothing, nothing, nothing, cone=False).status == 2
+            return
+        x = p.weights
+        z = x - self.holdings
+        room = 1e-11 * max(1.0, np.abs(x).max())
+        assert (x >= self.lower - room).all()
+        assert (x <= self.upper + room).all()
+        assert p.leverage <= self.leverage + room
+        assert p.turnover <= self.turnover + room
+        assert (self.rows @ x >= self.low - room).all()
+        assert (self.rows @ x <= self.high + room).all()
+        assert self.budget is None or abs(x.sum() - self.budget) <= room
+        # no step within the limits, of one unit at the most, gains to the first order
+        slope = self.risk_aversion * self.covariance @ x - self.returns
+        slope += 1.5 * self.power * np.copysign(np.sqrt(np.abs(z)), z)
+        step = self.least(x, slope, self.cost, cone=False)
+        size = np.abs(slope).max() + np.abs(self.returns).max() + self.covariance.max() + self.cost.max()
+        assert step.fun - self.cost @ np.abs(z) >= -1e-7 * max(1.0, size)
+        assert p.residual < 1e-9
+
+
+@given(seed=st.integers(0, 10**9))
+def test_vertices_ties_and_null_directions_are_no_special_cases(seed):
+    """The answer, or that there is none, by linear programs: no step gains, no step is feasible, or all do."""
+    Case(seed).judge()
+
+
+@given(seed=st.integers(0, 10**9))
+def test_nor_are_dear_costs(seed):
+    Case(seed, dear=True).judge()
+
+
+@pytest.mark.parametrize(
+    ("covariance", "returns", "limits", "best"),
+    [
+        # a vertex of budget and bounds
+        (np.eye(2), [0.0, 0.0], {"lower": [0.0, 0.51], "holdings": [0.98, 0.51], "power_cost": 1.0}, [0.49, 0.51]),
+        ([[1.0]], [0.1], {"leverage": 1.0, "holdings": [0.5], "power_cost": 1.0}, [1.0]),
+        ([[0.0]], None, {"holdings": [1.0], "power_cost": 2.0}, [1.0]),
+        # nothing has risk, and the turnover does not matter
+        (np.zeros((2, 2)), [0.1, 0.2], {"turnover": 4.0, "holdings": [0.5, 0.5], "lower": 0.0}, [0.0, 1.0]),
+        (np.zeros((3, 3)), None, {"holdings": [0.2, 0.3, 0.5], "power_cost": [1.0, 2.0, 1.0]}, [0.2, 0.3, 0.5]),
+        # as dear to buy as to leave alone
+        (np.eye(2), None, {"holdings": [0.6, 0.4], "cost": 0.1, "lower": 0.0, "turnover": 2.0}, [0.6, 0.4]),
+    ],
+)
+def test_vertices_and_ties_by_hand(covariance, returns, limits, best):
+    p = mm.mean_variance(covariance, returns, **limits)
+    assert p.weights == pytest.approx(best, abs=1e-13)
+    assert p.residual < 1e-10
+
+
 def test_dear_trades_beside_free_ones():
     """With one asset's trades too dear the others are as if it were held fast."""
     covariance, returns, holdings = market(6, 3)
@@ -386,7 +588,7 @@ def test_what_excludes_each_other_is_named(limits, words):
             {"constraints": ([1.0, 2.0, 3.0], 0.0, 1.0)},
             r"constraints must be rows of 2 numbers, got .*\(1, 3\)",
         ),
-        ({"constraints": (["a", "b"], 0.0, 1.0)}, "constraints must be rows of numbers"),
+        ({"constraints": (["a", "b"], 0.0, 1.0)}, "constraints must be rows of real numbers"),
         (
             {"constraints": ([1.0, math.inf], 0.0, 1.0)},
             r"constraints\[0\] must be rows of finite numbers, got inf",

@@ -476,6 +476,11 @@ def test_target_inventories_in_lots():
     assert lots.rounding_risk == pytest.approx(math.sqrt(off @ covariance @ off))
     with pytest.raises(InvalidArgument, match=r"prices\[1\] must be numbers > 0|prices"):
         target.lots(names, [150.0, 0.0])
+    with pytest.raises(InvalidArgument, match=r"instruments\[0\] must be instances of Instrument, got 'A'"):
+        target.lots(["A", "B"], [150.0, 3_000.0])
+    for wrong in (7, "AB", iter(names)):
+        with pytest.raises(InvalidArgument, match="instruments must be a list of 2 instruments"):
+            target.lots(wrong, [150.0, 3_000.0])
 
 
 def test_exponential_weights_by_their_definition():
@@ -542,7 +547,7 @@ def test_every_estimate_is_a_covariance(method):
             r"returns\[0, 1\] must be finite, got nan",
         ),
         (lambda: sample_covariance([1.0, 2.0]), r"returns must be numbers, one row .* got 'shape \(2,\)'"),
-        (lambda: sample_covariance([["a"], ["b"]]), "returns must be numbers"),
+        (lambda: sample_covariance([["a"], ["b"]]), "returns must be real numbers"),
         (lambda: sample_covariance(np.empty((0, 3))), "returns must be numbers"),
         (lambda: sample_covariance([[1.0, 2.0]]), "returns must be at least 2 of them"),
         (
@@ -753,6 +758,85 @@ def test_of_several_portfolios_with_the_least_risk_the_one_that_earns_most(covar
     assert found.risk == pytest.approx(2.0, rel=1e-14)
 
 
+def in_fractions(covariance, returns, risk_aversion, budget, bounds, holdings, cost):
+    """Best portfolio with costs and bounds, exactly: of all partitions the one whose conditions hold."""
+    n = len(returns)
+    lower, upper = bounds
+    for state in itertools.product("lower upper held bought sold".split(), repeat=n):
+        free = [j for j in range(n) if state[j] in ("bought", "sold")]
+        place = {"lower": lower, "upper": upper, "held": holdings}
+        x = [place.get(where, holdings)[j] for j, where in enumerate(state)]
+        if any(v is None for v in x):
+            continue
+        drawn = [sum(covariance[i][j] * x[j] for j in range(n) if j not in free) for i in range(n)]
+        paid = [cost[j] if state[j] == "bought" else -cost[j] for j in range(n)]
+        system = [
+            [*(risk_aversion * covariance[i][j] for j in free), -1, returns[i] - paid[i] - risk_aversion * drawn[i]]
+            for i in free
+        ]
+        rest = None if budget is None else budget - sum(x[j] for j in range(n) if j not in free)
+        if not free and rest:
+            continue
+        system.append([*[0 if budget is None else 1] * len(free), int(budget is None), rest or 0])
+        reduced, _ = row_reduced(system)
+        for j, row in zip(free, reduced, strict=False):
+            x[j] = row[-1]
+        if any(
+            (state[j] == "bought" and x[j] < holdings[j])
+            or (state[j] == "sold" and x[j] > holdings[j])
+            or (lower[j] is not None and x[j] < lower[j])
+            or (upper[j] is not None and x[j] > upper[j])
+            for j in range(n)
+        ):
+            continue
+        slope = [
+            risk_aversion * sum(covariance[i][j] * x[j] for j in range(n)) - returns[i] for i in range(n)
+        ]
+        up = [slope[j] + (cost[j] if x[j] >= holdings[j] else -cost[j]) for j in range(n) if x[j] != upper[j]]
+        down = [slope[j] + (cost[j] if x[j] > holdings[j] else -cost[j]) for j in range(n) if x[j] != lower[j]]
+        pressed = [0] if budget is None else []
+        if max([*down, *pressed], default=-math.inf) <= min([*up, *pressed], default=math.inf):
+            return [float(v) for v in x]
+    return None
+
+
+@given(
+    n=st.integers(1, 3),
+    seed=st.integers(0, 10**6),
+    dear=st.sampled_from([1.0, 1e4, 1e6, 1e9, 1e12]),
+    equal=st.booleans(),
+    general=st.booleans(),
+    budget=st.sampled_from([1, -1, None, "held"]),
+)
+def test_dear_costs_leave_the_holdings_all_digits(n, seed, dear, equal, general, budget):
+    """Which trades are made, and how large they are, for costs up to 1e12, in rational arithmetic."""
+    if general:
+        pytest.importorskip("piqp")
+    rng = np.random.default_rng(seed)
+    observed = rng.integers(-2, 3, (n + 1, n))
+    covariance = observed.T @ observed + np.eye(n, dtype=int)
+    returns = [Fraction(int(v), 8) for v in rng.integers(-8, 9, n)]
+    holdings = [Fraction(int(v), 8) for v in rng.integers(-4, 9, n)]
+    cost = [Fraction(float(v)) for v in (np.full(n, dear) if equal else dear * rng.integers(0, 3, n))]
+    budget = sum(holdings) if budget == "held" else budget
+    lower = [None if rng.random() < 0.5 else Fraction(-3, 2) for _ in range(n)]
+    upper = [None if rng.random() < 0.5 else Fraction(3, 2) for _ in range(n)]
+    wanted = in_fractions(covariance.tolist(), returns, 2, budget, (lower, upper), holdings, cost)
+    p = mm.mean_variance(
+        covariance.astype(float),
+        np.array(returns, dtype=float),
+        2.0,
+        None if budget is None else float(budget),
+        lower=[-math.inf if v is None else float(v) for v in lower],
+        upper=[math.inf if v is None else float(v) for v in upper],
+        holdings=np.array(holdings, dtype=float),
+        cost=np.array(cost, dtype=float),
+        leverage=100.0 if general else None,
+    )
+    assert p.weights == pytest.approx(wanted, abs=1e-12)
+    assert p.residual < 1e-12
+
+
 @given(
     n=st.integers(2, 6),
     count=st.integers(0, 4),
@@ -789,7 +873,13 @@ def test_of_several_with_the_least_risk_the_one_that_earns_most_after_costs():
 
 
 def test_complex_numbers_are_refused():
-    with pytest.raises(InvalidArgument, match="covariance must be a square matrix of numbers"):
+    with pytest.raises(InvalidArgument, match="covariance must be a square matrix of real numbers"):
         mm.mean_variance(np.eye(2) + 0j)
+    with pytest.raises(InvalidArgument, match="covariance must be a square matrix of real numbers"):
+        mm.mean_variance([[np.complex128(1.0), 0.0], [0.0, 1.0]], repair="clip")
+    with pytest.raises(InvalidArgument, match="returns must be real numbers"):
+        sample_covariance(np.eye(3) + 1j)
+    with pytest.raises(InvalidArgument, match="constraints must be rows of real numbers"):
+        mm.mean_variance(np.eye(2), constraints=(1j * np.eye(2), 0.0, 1.0))
     with pytest.raises(InvalidArgument, match="expected_returns must be 2 numbers"):
         mm.mean_variance(np.eye(2), np.array([0.1, 0.2j]))

@@ -13,7 +13,7 @@ Values are the result's own. Long series are thinned to the pixels of a wide scr
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -677,13 +677,13 @@ def plot_frontier(
     alone = np.sqrt(frontier.problem.covariance.diagonal())
     ax.plot(alone, frontier.expected_returns, "s", markersize=4, color="0.5", label="assets")
     if names is not None:
-        if len(names) != len(alone):
+        labels = list(names) if isinstance(names, Iterable) and not isinstance(names, str) else None
+        if labels is None or len(labels) != len(alone):
+            given = names if labels is None else f"{len(labels)} of them"
             raise InvalidArgument(
-                argument="names",
-                value=f"{len(names)} of them",
-                allowed=f"one for each of {len(alone)} assets",
+                argument="names", value=given, allowed=f"one for each of {len(alone)} assets"
             )
-        for name, x, y in zip(names, alone, frontier.expected_returns, strict=True):
+        for name, x, y in zip(labels, alone, frontier.expected_returns, strict=True):
             ax.annotate(
                 name, (x, y), xytext=(4, 4), textcoords="offset points", fontsize="small", color="0.4"
             )

@@ -49,7 +49,7 @@ _NEAR = 1e-8
 """How near to a pin counts as there."""
 
 _DEAR = 1e3
-"""Linear costs beyond, in units of the problem, are split into what is never paid and what is always."""
+"""Linear costs beyond, in units of the other terms, are split into what is never paid and what is always."""
 
 _DEAREST = 1e6
 """Most curvature of a trade's cost, in units of the problem, that the interior point is given."""
@@ -161,7 +161,7 @@ class Constrained:
         form, gain = self.q / unit, gain / unit
         price = self.cost * (scale / unit)
         power = self.power * (scale / unit * np.sqrt(self.size))
-        dear = _DEAR
+        dear = _DEAR * (self.room(self.held) * float(form.diagonal().max()) + float(np.abs(gain).max()))
         while True:
             part = self._without_dear(price, dear)
             problem = Program(part.setting, form, gain - part.slopes, part.price, power, scale / unit)
@@ -193,19 +193,19 @@ class Constrained:
         its side of that sum's kink, and the limit is a row.
         """
         whole = _Split(self, np.zeros(len(self.a)), np.zeros(2), np.zeros(len(price)), price)
-        if price.max() <= dear:
+        if price.max() <= dear or not dear:
             return whole
         from scipy.optimize import linprog
 
         n = len(price)
         matrix, right, names, bounds = self._inequalities(priced=True)
-        sized = np.concatenate([np.zeros(matrix.shape[1] - n), price])
+        sized = np.concatenate([np.zeros(matrix.shape[1] - n), price / dear])
         found = linprog(sized, A_ub=matrix, b_ub=right, bounds=bounds)
         if found.status != 0:
             if (error := self.infeasible()) is not None:
                 raise error
             return whole
-        forces, few = np.asarray(found.ineqlin.marginals), 1e-13 * price.max()
+        forces, few = dear * np.asarray(found.ineqlin.marginals), 1e-13 * price.max()
         rows, sums = np.zeros(len(self.a)), np.zeros(2)
         for name, which in (("leverage", 0), ("turnover", 1)):
             if name in names:

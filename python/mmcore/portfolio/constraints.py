@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InvalidArgument
-from .covariances import as_vector
+from .covariances import as_vector, real
 
 __all__ = ["Rows"]
 
@@ -89,10 +89,10 @@ class Rows:
                 argument="constraints", value=given, allowed="a LinearConstraint, (A, low, high) or a list"
             )
         try:
-            a = np.atleast_2d(np.asarray(given[0], dtype=np.float64))
+            a = np.atleast_2d(real(given[0]))
         except (TypeError, ValueError):
             raise InvalidArgument(
-                argument="constraints", value=given[0], allowed="rows of numbers, low and high sides"
+                argument="constraints", value=given[0], allowed="rows of real numbers, low and high sides"
             ) from None
         if a.ndim != 2 or a.shape[1] != n:
             raise InvalidArgument(

@@ -20,6 +20,7 @@ __all__ = [
     "as_vector",
     "earns_without_risk",
     "exponentially_weighted",
+    "real",
     "refuse",
     "repaired",
     "sample_covariance",
@@ -36,19 +37,21 @@ LARGEST, SMALLEST = 1e150, 1e-150
 """Variances beyond, or all below, have no squares: they want another unit."""
 
 
-def _real(values: Any) -> Floats:
-    if getattr(getattr(values, "dtype", None), "kind", "") == "c":
-        raise TypeError("complex")  # NumPy would drop the imaginary parts
-    return np.asarray(values, dtype=np.float64)
+def real(values: Any) -> Floats:
+    """Return values as doubles; complex ones are refused, of which NumPy would drop the imaginary parts."""
+    array = np.asarray(values)
+    if array.dtype.kind == "c":
+        raise TypeError("complex")
+    return np.asarray(array, dtype=np.float64)
 
 
 def as_matrix(covariance: Any) -> Floats:
     """Return the covariance as a square float matrix; its values are checked by who uses them."""
     try:
-        matrix = _real(covariance)
+        matrix = real(covariance)
     except (TypeError, ValueError):
         raise InvalidArgument(
-            argument="covariance", value=covariance, allowed="a square matrix of numbers"
+            argument="covariance", value=covariance, allowed="a square matrix of real numbers"
         ) from None
     shape = matrix.shape
     if len(shape) != 2 or shape[0] != shape[1] or not shape[0]:
@@ -64,7 +67,7 @@ def as_vector(name: str, value: Any, n: int, infinite: bool = False) -> Floats:
     A scalar is repeated.
     """
     try:
-        vector = _real(value).copy()
+        vector = real(value).copy()
     except (TypeError, ValueError):
         raise InvalidArgument(argument=name, value=value, allowed=f"{n} numbers, or one for all") from None
     if vector.shape != (n,):
@@ -200,10 +203,10 @@ ESTIMATORS = {
 
 def _observations(returns: Any) -> Floats:
     try:
-        x = np.asarray(returns, dtype=np.float64)
+        x = real(returns)
     except (TypeError, ValueError):
         raise InvalidArgument(
-            argument="returns", value=returns, allowed="numbers, one row per observation"
+            argument="returns", value=returns, allowed="real numbers, one row per observation"
         ) from None
     if x.ndim != 2 or not x.size:
         raise InvalidArgument(

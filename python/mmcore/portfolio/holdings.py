@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,6 +35,18 @@ class Portfolio:
     constraint_multipliers : dict of str to float
         What one more unit of each general limit that binds adds to the objective, by its name:
         ``constraints[0]``, ``groups['tech']``, ``leverage``, ``turnover``.
+    variance, risk : float
+        xᵀΣx and its root.
+    expected_return, cost, net_return : float
+        rᵀx; what it costs to trade here from the holdings; the one less the other.
+    leverage, turnover : float
+        Σ|x| and Σ|x − h|.
+    objective : float
+        ½λxᵀΣx − rᵀx + costs.
+    active : ndarray of int8
+        Which bound each asset is at.
+    multipliers : ndarray
+        What each bound, kink of a cost or limit on a sum holds against.
     """
 
     __slots__ = (
@@ -138,7 +151,7 @@ class Portfolio:
         Parameters
         ----------
         instruments : sequence of Instrument
-            One for each asset; linear contracts.
+            One for each asset: :class:`mmcore.Instrument`, linear contracts.
         prices : array_like
             Prices in each instrument's currency, one for each.
         """
@@ -165,6 +178,8 @@ class Lots:
     """
 
     def __init__(self, portfolio: Portfolio, instruments: Any, prices: ArrayLike) -> None:
+        from ..instruments import Instrument
+
         n = len(portfolio.weights)
         price = as_vector("prices", prices, n)
         if (price <= 0.0).any():
@@ -172,11 +187,19 @@ class Lots:
             raise InvalidArgument(
                 argument="prices", value=float(price[index]), allowed="numbers > 0", index=index
             )
+        if not isinstance(instruments, Sequence) or isinstance(instruments, str):
+            raise InvalidArgument(
+                argument="instruments", value=instruments, allowed=f"a list of {n} instruments"
+            )
         if len(instruments) != n:
             raise InvalidArgument(
                 argument="instruments", value=f"{len(instruments)} instruments", allowed=f"{n} instruments"
             )
         for index, instrument in enumerate(instruments):
+            if not isinstance(instrument, Instrument):
+                raise InvalidArgument(
+                    argument="instruments", value=instrument, allowed="instances of Instrument", index=index
+                )
             if instrument.kind != "linear":
                 raise InvalidArgument(
                     argument="instruments", value=instrument.name, allowed="linear contracts", index=index
