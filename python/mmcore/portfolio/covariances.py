@@ -40,9 +40,11 @@ LARGEST, SMALLEST = 1e150, 1e-150
 def real(values: Any) -> Floats:
     """Return values as doubles; complex ones are refused, of which NumPy would drop the imaginary parts."""
     array = np.asarray(values)
-    if array.dtype.kind == "c":
-        raise TypeError("complex")
-    return np.asarray(array, dtype=np.float64)
+    if array.dtype != np.float64:
+        if array.dtype.kind == "c":
+            raise TypeError("complex")
+        array = array.astype(np.float64)
+    return array
 
 
 def as_matrix(covariance: Any) -> Floats:

@@ -48,7 +48,9 @@ Floats = NDArray[np.float64]
 
 _RESIDUAL = 1e-9
 """An answer with a larger relative residual is looked into, and refused where nothing explains it."""
-_SINGULAR = 1e-11
+_PIVOT = math.sqrt(1e-11)
+"""A covariance whose factor has a smaller one, as a share of the largest, is solved as a singular one."""
+
 _DEAR = 1e4
 """Costs beyond, in units of the other terms, are for the path as if they were this large."""
 _absent = partial(is_, None)
@@ -124,13 +126,16 @@ class MeanVariance:
         self._unit = _unit(len(matrix))
         self._factor, info = dpotrf(matrix.T, 1, 0)
         self._ones: Floats | None = None
-        least, most = min(self._factor.diagonal().tolist()), max(matrix.diagonal().tolist())
-        self.singular = info != 0 or least * least <= _SINGULAR * most
+        pivots = self._factor.diagonal().tolist()
+        least = min(pivots)
+        self.singular = info != 0 or least <= _PIVOT * max(pivots)
         # a closed form finds an unequal other triangle in its residual
         limits = (lower, upper, holdings, cost, power_cost, constraints, groups, leverage, turnover)
         if self.singular or not all(map(_absent, limits)):
+            most = float(matrix.diagonal().max())
             if info or not SMALLEST < most < LARGEST or not (matrix == matrix.T).all():
                 refuse(matrix)
+            self.singular = self.singular or least <= _PIVOT * math.sqrt(most)
             self._limit(*limits)
 
     # what holds for a problem without limits; two in five of its microseconds would go into setting them
