@@ -267,7 +267,7 @@ def test_a_dear_cost_beside_one_of_the_power(cost):
 
 
 def test_a_limit_that_only_dear_trades_meet():
-    """Leverage 2 is held, 1.2 allowed: the asset that nothing but 1e6 a unit moves is moved as far as needed."""
+    """Leverage 2 is held, 1.2 allowed: an asset that costs 1e6 a unit is moved as far as needed."""
     covariance, held = np.diag([1.0, 2.0, 3.0]), np.array([-0.5, 0.7, 0.8])
     given = {"holdings": held, "cost": [1e6, 1.0, 1e6], "leverage": 1.2}
     p = mm.mean_variance(covariance, [0.1, 0.2, 0.3], 1.0, **given)
@@ -386,7 +386,9 @@ class Case:
             b_ub=np.concatenate(sides),
             A_eq=equal if len(equal) else None,
             b_eq=np.zeros(len(equal)) if len(equal) else None,
-            bounds=np.vstack([np.clip(bounds, -1.0, 1.0) if sized is self.cost else bounds, [[0.0, None]] * (2 * n)]),
+            bounds=np.vstack(
+                [np.clip(bounds, -1.0, 1.0) if sized is self.cost else bounds, [[0.0, None]] * (2 * n)]
+            ),
         )
 
     def judge(self):
@@ -421,7 +423,7 @@ class Case:
 
 @given(seed=st.integers(0, 10**9))
 def test_vertices_ties_and_null_directions_are_no_special_cases(seed):
-    """The answer, or that there is none, by linear programs: no step gains, no step is feasible, or all do."""
+    """The answer, or that there is none, by linear programs: no step gains, or none is feasible."""
     Case(seed).judge()
 
 
@@ -434,12 +436,22 @@ def test_nor_are_dear_costs(seed):
     ("covariance", "returns", "limits", "best"),
     [
         # a vertex of budget and bounds
-        (np.eye(2), [0.0, 0.0], {"lower": [0.0, 0.51], "holdings": [0.98, 0.51], "power_cost": 1.0}, [0.49, 0.51]),
+        (
+            np.eye(2),
+            [0.0, 0.0],
+            {"lower": [0.0, 0.51], "holdings": [0.98, 0.51], "power_cost": 1.0},
+            [0.49, 0.51],
+        ),
         ([[1.0]], [0.1], {"leverage": 1.0, "holdings": [0.5], "power_cost": 1.0}, [1.0]),
         ([[0.0]], None, {"holdings": [1.0], "power_cost": 2.0}, [1.0]),
         # nothing has risk, and the turnover does not matter
         (np.zeros((2, 2)), [0.1, 0.2], {"turnover": 4.0, "holdings": [0.5, 0.5], "lower": 0.0}, [0.0, 1.0]),
-        (np.zeros((3, 3)), None, {"holdings": [0.2, 0.3, 0.5], "power_cost": [1.0, 2.0, 1.0]}, [0.2, 0.3, 0.5]),
+        (
+            np.zeros((3, 3)),
+            None,
+            {"holdings": [0.2, 0.3, 0.5], "power_cost": [1.0, 2.0, 1.0]},
+            [0.2, 0.3, 0.5],
+        ),
         # as dear to buy as to leave alone
         (np.eye(2), None, {"holdings": [0.6, 0.4], "cost": 0.1, "lower": 0.0, "turnover": 2.0}, [0.6, 0.4]),
     ],

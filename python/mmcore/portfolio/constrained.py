@@ -200,7 +200,7 @@ class Constrained:
         n = len(price)
         matrix, right, names, bounds = self._inequalities(priced=True)
         sized = np.concatenate([np.zeros(matrix.shape[1] - n), price / dear])
-        found = linprog(sized, A_ub=matrix, b_ub=right, bounds=bounds)
+        found = linprog(sized, A_ub=matrix, b_ub=right, bounds=bounds.tolist())
         if found.status != 0:
             if (error := self.infeasible()) is not None:
                 raise error
@@ -257,10 +257,12 @@ class Constrained:
         return bool(right[up].min(initial=0.0) >= -few and left[down].max(initial=0.0) <= few)
 
     def room(self, x: Floats) -> float:
-        """Size of the holdings, or of what they are the difference of: their rounding is a share of it."""
+        """Size of the holdings, or of what they are the difference of: their rounding is a share of it.
+
+        Where all of that is nothing, the limits are the unit.
+        """
         equal = self.low[self.low == self.high]
-        most = max(np.abs(part).max(initial=0.0) for part in (x, self.held, equal))
-        return float(most) or 1.0
+        return max(1e-12, *(float(np.abs(part).max(initial=0.0)) for part in (x, self.held, equal)))
 
     def _inequalities(
         self, priced: bool = False, cone: bool = False
@@ -315,7 +317,7 @@ class Constrained:
             np.concatenate([np.zeros(matrix.shape[1]), np.ones(k)]),
             A_ub=np.hstack([matrix, elastic]),
             b_ub=right,
-            bounds=np.vstack([bounds, np.tile([0.0, np.inf], (k, 1))]),
+            bounds=[*bounds.tolist(), *[(0.0, np.inf)] * k],
         )
         if found.status != 0 or found.fun is None or found.fun <= 1e-9:
             return None
@@ -343,7 +345,7 @@ class Constrained:
             np.concatenate([np.zeros(matrix.shape[1]), np.ones(n)]),
             A_ub=np.vstack([np.hstack([matrix, np.zeros((len(matrix), n))]), *off]),
             b_ub=np.concatenate([right, x, -x]),
-            bounds=np.vstack([bounds, np.tile([0.0, np.inf], (n, 1))]),
+            bounds=[*bounds.tolist(), *[(0.0, np.inf)] * n],
             options={"primal_feasibility_tolerance": 1e-10},
         )
         return None if found.x is None else np.asarray(found.x[:n], dtype=np.float64)
@@ -358,15 +360,16 @@ class Constrained:
         values, vectors = np.linalg.eigh(self.q)
         risky = vectors[:, values > 10.0 * n * np.finfo(float).eps * max(float(values[-1]), 0.0)].T
         rest = matrix.shape[1] - n
+        objective = np.concatenate([-gain, np.zeros(rest - n), price])
         found = linprog(
-            np.concatenate([-gain, np.zeros(rest - n), price]),
+            objective,
             A_ub=matrix,
             b_ub=right,
             A_eq=np.hstack([risky, np.zeros((len(risky), rest))]) if len(risky) else None,
             b_eq=np.zeros(len(risky)) if len(risky) else None,
-            bounds=bounds,
+            bounds=bounds.tolist(),
         )
-        if found.status != 0 or -found.fun <= 1e-9 * float(np.abs(gain).max()):
+        if found.x is None or float(found.x @ objective) >= -1e-9 * float(np.abs(gain).max()):
             return None
         return np.asarray(found.x[:n], dtype=np.float64)
 
@@ -549,7 +552,7 @@ class Program:
         return np.where(state.pin == FLAT, 0.0, x)
 
     def slope(self, state: State, gain: Floats, y: Floats) -> Floats:
-        """Return the derivative without the kinks, for these linear terms and multipliers of the first rows."""
+        """Return the derivative without the kinks, for these linear terms and these rows' multipliers."""
         smooth = self.form @ state.x - gain - y @ self.setting.a[: len(y)]
         return np.asarray(smooth + 1.5 * self.power * _root(state.z))
 
@@ -607,8 +610,8 @@ class Program:
             system[nf:, :nf] = limits[:, free] * (stretch / scale[:, None])
             step = _solved(system, wrong, s.singular)
             step[:nf] *= unit
-            # slopes and limits each by the size of their own terms; slopes to rounding, while a limit of trades
-            # that are nothing has all digits
+            # slopes and limits each by the size of their own terms; slopes to rounding, while a limit of
+            # trades that are nothing has all digits
             terms = max(pull, float(np.abs(state.y).max(initial=0.0)), float(state.mu.max()))
             per = np.concatenate([np.full(nf, terms), np.ones(nr + ns)])
             few = np.concatenate([np.full(nf, 4e-16), np.zeros(nr + ns)])

@@ -135,7 +135,7 @@ def refuse(matrix: Floats, advice: str = _CLIP) -> bool:
 
 
 def earns_without_risk(direction: Floats, earned: float) -> InvalidArgument:
-    """Return what to raise where nothing bounds the holdings along this direction, which costs no variance."""
+    """Return what to raise where nothing bounds the holdings along a direction without risk that earns."""
     gain = abs(earned) / float(np.abs(direction).sum())
     return InvalidArgument(
         f"the covariance has a direction without risk that earns a return, {gain:.6g} for each unit traded: "

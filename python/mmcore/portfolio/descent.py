@@ -7,12 +7,12 @@ steepest way down within the limits that are tight:
 .. math:: \min_{d^+, d^-} \sum_j f'_j(x_j+)\,d^+_j - f'_j(x_j-)\,d^-_j \quad\text{s.t.}\quad
           0 \le d^\pm \le 1,\ \text{tight limits let } d = d^+ - d^- \text{ pass} .
 
-Its least value is 0 exactly at the optimum, and its multipliers are then the portfolio's. Else d is the way to
-go: along it to its lowest point, and from there to the lowest point of the face reached, stopping at what is
-met on the way, which is tight from then on. Each round ends lower than the one before: none comes twice.
+Its least value is 0 exactly at the optimum, and its multipliers are then the portfolio's. Else d is the way
+to go: along it to its lowest point, and from there to the lowest point of the face reached, stopping at what
+is met on the way, which is tight from then on. Each round ends lower than the one before: none comes twice.
 
-Source: Wolfe, *Methods of nonlinear programming* (1967), for the reduced gradient; Fletcher, *Practical Methods
-of Optimization* (1987), chapter 10, for active sets.
+Source: Zoutendijk, *Methods of Feasible Directions* (1960), for the linear program; Fletcher, *Practical
+Methods of Optimization* (1987), chapter 10, for active sets.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Floats = NDArray[np.float64]
 _TIGHT = 1e-13
 """Share of the holdings within which a limit is tight, and a holding on its node."""
 
-_STEEP = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
+_STEEP: Any = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
 
 
 class _Descent:
@@ -102,11 +102,11 @@ class _Descent:
             b_ub=np.zeros(len(above)) if len(above) else None,
             A_eq=np.hstack([s.a, -s.a])[equal] if equal.any() else None,
             b_eq=np.zeros(int(equal.sum())) if equal.any() else None,
-            bounds=np.column_stack([np.zeros(2 * n), most]),
+            bounds=np.column_stack([np.zeros(2 * n), most]).tolist(),
             options=_STEEP,
         )
         y, mu = np.zeros(len(s.a)), np.zeros(2)
-        if found.status != 0:
+        if found.x is None or found.fun is None:
             return np.zeros(n), 0.0, y, mu
         y[equal] = steep * found.eqlin.marginals if equal.any() else 0.0
         if len(above):
@@ -189,7 +189,7 @@ class _Descent:
         return float(0.5 * x @ p.form @ x - p.gain @ x + p.price @ size + p.power @ size**1.5)
 
     def settle(self, fresh: State) -> None:
-        """Go to the lowest point of the face, stopping at what is met; several times, as each is a smaller one."""
+        """Go to the lowest point of the face; what is met on the way makes it a smaller one."""
         for _ in range(2 * len(self.z) + 2):
             goal = self.problem.settled(self.state(fresh.copy()))
             step = np.where(self.state(fresh.copy()).pin == 0, goal.z - self.z, 0.0)

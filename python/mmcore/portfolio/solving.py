@@ -38,7 +38,16 @@ from ..errors import InvalidArgument, NoConvergence
 from .active_set import ActiveSet
 from .constrained import Constrained
 from .constraints import Rows
-from .covariances import LARGEST, SMALLEST, Spectrum, as_matrix, as_vector, earns_without_risk, refuse, repaired
+from .covariances import (
+    LARGEST,
+    SMALLEST,
+    Spectrum,
+    as_matrix,
+    as_vector,
+    earns_without_risk,
+    refuse,
+    repaired,
+)
 from .holdings import Lots, Portfolio
 from .starting_points import corner, independent, resume
 
@@ -431,7 +440,7 @@ class MeanVariance:
         if self.budget is not None:
             multiplier = self._level(g, every)
         scale = self.scale(x, g, multiplier, returns, risk_aversion)
-        # what has no risk has no term of its own: the multiplier, read from all, has the digits of the largest
+        # what has no risk has no term of its own: the multiplier, read from all, has the largest's digits
         residual = _share(np.abs(g - multiplier), np.maximum(scale, 1e-3 * scale.max()))
         if self.budget is not None:
             miss = abs(self.budget - float(x.sum()))
