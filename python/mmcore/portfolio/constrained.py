@@ -259,10 +259,10 @@ class Constrained:
     def room(self, x: Floats) -> float:
         """Size of the holdings, or of what they are the difference of: their rounding is a share of it.
 
-        Where all of that is nothing, the limits are the unit.
+        Where all of that is nothing it is what the interior point can see, in the unit of the limits.
         """
         equal = self.low[self.low == self.high]
-        return max(1e-12, *(float(np.abs(part).max(initial=0.0)) for part in (x, self.held, equal)))
+        return max(1e-8, *(float(np.abs(part).max(initial=0.0)) for part in (x, self.held, equal)))
 
     def _inequalities(
         self, priced: bool = False, cone: bool = False

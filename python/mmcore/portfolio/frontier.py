@@ -108,11 +108,13 @@ class Frontier(_Drawn):
         problem._warm = False
         top = summit(work, returns)
         if top is None:
-            visit(0.0, problem.solve(None).weights)
+            problem.solve(None)
+            visit(0.0, work.x)
             problem._warm = False
             work.follow(line, 0.0, math.inf, visit)
             first = self._last_of_least_risk(np.array(points)) if problem.singular else 0
-            self.risk_tolerance, self.weights = np.array([0.0, *knots[first + 1 :]]), np.array(points[first:])
+            self.risk_tolerance = np.array([0.0, *knots[first + 1 :]])
+            self.weights = problem._without_whims(np.array(points[first:]), returns)
             self.ray = work.ray
         else:
             line[1] = -returns

@@ -548,11 +548,11 @@ class MeanVariance:
         """Return a copy in which what has neither risk nor return, and no cost to trade, is not held."""
         x = found.copy()
         if self.budget is None and self.bounded and self.singular and not self._priced:
-            idle = np.full(len(x), True) if returns is None else returns == 0.0
+            idle = np.full(x.shape[-1], True) if returns is None else returns == 0.0
             none = np.clip(0.0, self.lower, self.upper)
             if not (idle.all() and not none.any()):
                 idle &= self.covariance.diagonal() == 0.0
-            x[idle] = none[idle]
+            x[..., idle] = none[idle]
         return x
 
     def _wrong(
