@@ -521,11 +521,15 @@ class Program:
         if residual > 1e-12:
             start = self.by_interior_point(_NEAR)
             state, residual = self.refine(start, rounds=40)
-            if residual > 1e-12 and (x := self.setting.nearest(start.x)) is not None:
-                again = descend(self, State(len(x), len(self.setting.a)), x - self.setting.held)
+            x = self.setting.nearest(start.x) if residual > 1e-12 else None
+            for slide in (False, True) if x is not None else ():
+                fresh = State(len(start.x), len(self.setting.a))
+                again = descend(self, fresh, x - self.setting.held, slide)
                 wrong, _ = self.judge(again)
                 if wrong < residual:
                     state, residual = again, wrong
+                if residual <= 1e-12:
+                    break
         assert state is not None
         return state, residual
 
@@ -652,6 +656,11 @@ class Program:
     def _jumps(self, state: State) -> Floats:
         """By how much the derivative jumps to either side of each kink."""
         return np.array([np.zeros(len(self.price)), self.price]) + (state.mu * state.sum)[:, None]
+
+    def face(self, state: State) -> Floats:
+        """Return the derivative on the sides of the kinks that the state is on."""
+        smooth = self.slope(state, self.gain, state.y)
+        return np.asarray(smooth + (self._jumps(state) * state.side).sum(axis=0))
 
     def _slopes(self, state: State) -> tuple[Floats, Floats]:
         """Derivatives from the right and from the left."""

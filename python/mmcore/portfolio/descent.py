@@ -188,11 +188,20 @@ class _Descent:
         p, x, size = self.problem, self.x, np.abs(self.z)
         return float(0.5 * x @ p.form @ x - p.gain @ x + p.price @ size + p.power @ size**1.5)
 
-    def settle(self, fresh: State) -> None:
-        """Go to the lowest point of the face; what is met on the way makes it a smaller one."""
+    def settle(self, fresh: State, slide: bool) -> None:
+        """Go to the lowest point of the face; what is met on the way makes it a smaller one.
+
+        ``slide`` goes first where the face falls without risk, and has no lowest point of its own.
+        """
         for _ in range(2 * len(self.z) + 2):
             goal = self.problem.settled(self.state(fresh.copy()))
-            step = np.where(self.state(fresh.copy()).pin == 0, goal.z - self.z, 0.0)
+            free = goal.pin == 0
+            # what is left of the slopes is such a way
+            left = np.where(free, self.problem.face(goal), 0.0)
+            steep = max(float(np.abs(part).max()) for part in self.slopes())
+            if slide and np.abs(left).max() > 1e-9 * steep and self.along(-left / np.abs(left).max()):
+                continue
+            step = np.where(free, goal.z - self.z, 0.0)
             if not np.isfinite(step).all() or not step.any():
                 return
             before, start = self.value(), self.z
@@ -209,15 +218,15 @@ class _Descent:
                 return
 
 
-def descend(problem: Program, fresh: State, z: Floats) -> State:
+def descend(problem: Program, fresh: State, z: Floats, slide: bool = False) -> State:
     """Return the state at the optimum, from feasible trades z; ``fresh`` is an empty one."""
     at = _Descent(problem, z)
-    at.settle(fresh)
-    for _ in range(20 * len(z) + 50):
+    at.settle(fresh, slide)
+    for _ in range(4 * len(z) + 30):
         step, steep, y, mu = at.way()
         if steep <= 1e-10 or not at.along(step):
             break
-        at.settle(fresh)
+        at.settle(fresh, slide)
     state = at.state(fresh.copy())
     state.y, state.mu = y, mu
     return state
