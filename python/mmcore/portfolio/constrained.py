@@ -522,14 +522,13 @@ class Program:
             start = self.by_interior_point(_NEAR)
             state, residual = self.refine(start, rounds=40)
             x = self.setting.nearest(start.x) if residual > 1e-12 else None
-            for slide in (False, True) if x is not None else ():
-                fresh = State(len(start.x), len(self.setting.a))
-                again = descend(self, fresh, x - self.setting.held, slide)
-                wrong, _ = self.judge(again)
-                if wrong < residual:
-                    state, residual = again, wrong
-                if residual <= 1e-12:
-                    break
+            for slide in () if x is None else (False, True):
+                if residual > 1e-12:
+                    fresh = State(len(start.x), len(self.setting.a))
+                    again = descend(self, fresh, np.asarray(x) - self.setting.held, slide)
+                    wrong, _ = self.judge(again)
+                    if wrong < residual:
+                        state, residual = again, wrong
         assert state is not None
         return state, residual
 
