@@ -12,6 +12,7 @@
  *   mm_mdp_check         what is wrong with the arrays, and the extremes that the bounds are made of
  *   mm_bellman_improve   v -> Tv, with the maximising pairs; in place it is a Gauss-Seidel sweep
  *   mm_bellman_improve_keyed  the same without the pairs that are known to lose
+ *   mm_mdp_look          what a sample of the states tells of the others
  *   mm_bellman_evaluate  v -> the same for one pair a state
  *   mm_bellman_correct   a correction of v for one pair a state, in single precision
  *   mm_bellman_band      value of a policy by elimination in a band (one wide: the Thomas algorithm)
@@ -67,12 +68,13 @@ typedef struct mm_policy_rows {
   float *single; /* the probabilities, rounded */
 } mm_policy_rows;
 
-/* What pairs are known to lack. */
+/* What pairs are known to lack: proven where all bounds are, likely where they are guesses. */
 typedef struct mm_keys {
   float *pair;  /* n_pairs; +inf: held or infeasible; -x: not read, its reward x or more below the top */
   float *state; /* n_states: no more than the least key of a state */
   double drift; /* by how much a pair may have gained on another since keys were begun */
   double most;  /* bound of E[v] after every pair */
+  double gain;  /* bound of discount (E[v] after a pair - E[v] after the pair held); inf: none is known */
   double top;   /* bound of every signed reward */
 } mm_keys;
 
@@ -197,14 +199,14 @@ MM_INLINE double mm_mdp_expect_after(const mm_mdp *p, int64_t pair, const double
                        mm_mdp_index(p->row, pair + 1, wide), v, wide);
 }
 
-/* Ask for a row that will be read. */
+/* Ask for a row that will be read, into the second-level cache, which waits for more lines at once. */
 MM_INLINE void mm_mdp_prefetch(const void *column, const double *probability, int64_t begin, int wide) {
 #if defined(__GNUC__)
   const char *indices = (const char *)column + begin * (wide ? 8 : 4);
-  __builtin_prefetch(probability + begin);
-  __builtin_prefetch(probability + begin + 8);
-  __builtin_prefetch(indices);
-  __builtin_prefetch(indices + 40);
+  __builtin_prefetch(probability + begin, 0, 1);
+  __builtin_prefetch(probability + begin + 8, 0, 1);
+  __builtin_prefetch(indices, 0, 1);
+  __builtin_prefetch(indices + 40, 0, 1);
 #else
   (void)column, (void)probability, (void)begin, (void)wide;
 #endif
@@ -230,7 +232,9 @@ static inline void mm_policy_rows_put(const mm_mdp *p, const mm_policy_rows *row
 }
 
 enum {
-  MM_MDP_AHEAD = 16,      /* rows that prefetching looks ahead */
+  MM_MDP_AHEAD = 32,      /* rows that prefetching looks ahead */
+  MM_ROWS_AHEAD = 256,    /* entries, where rows lie one after the other */
+  MM_ROWS_MANY = 1 << 19, /* entries that fill a second-level cache */
   MM_BELLMAN_BLOCK = 1024 /* pairs looked at together, and those of one state more */
 };
 
@@ -312,16 +316,17 @@ static inline void mm_bellman_improve(const mm_mdp *p, int64_t begin, int64_t en
     mm_bellman_improve_as(p, begin, end, v, old, out, policy, rows, proven, q, sweep, 0);
 }
 
-/* States together, and their pairs that may win. */
+/* States that follow each other, and their pairs that may win. */
 typedef struct mm_bellman_block {
-  int64_t from, to; /* states */
-  int64_t count;    /* of the pairs */
-  int64_t *pair;    /* the list ends with one that no state has */
+  int64_t from, to;      /* states */
+  int64_t count, states; /* of the pairs; of the states that have some */
+  int64_t *pair;         /* the list ends with one that no state has */
+  int64_t *state;
   double *expected; /* after each pair */
 } mm_bellman_block;
 
 /* Room for the pairs of a block, where the longest state has so many. */
-#define MM_BELLMAN_KEYED_ROOM(pairs) ((pairs) + MM_BELLMAN_BLOCK + 1)
+#define MM_BELLMAN_KEYED_ROOM(pairs) ((pairs) + 2 * MM_BELLMAN_BLOCK + 1)
 
 /* The largest float up to x: a float is above the one where it is above the other, and comparing floats is
  * quicker. */
@@ -346,57 +351,105 @@ static inline void mm_keys_begin(const mm_mdp *p, const mm_keys *keys) {
     keys->state[s] = 0;
 }
 
-/* How far below the top a reward may be for its pair to win in state s over `own`, were E[v] as high as it
- * can be; rounded up. */
-MM_INLINE float mm_keys_reach(const mm_mdp *p, const mm_keys *keys, int64_t s, double own) {
-  const double reach = keys->top + p->discount[s * p->discount_step] * keys->most - own;
-  return reach < FLT_MAX ? -mm_bellman_float(-reach) : INFINITY;
+/* How far below the top a reward may be for its pair to win in state s over the pair held, whose reward and
+ * value are `reward` and `own`, were E[v] as high as it can be; rounded up. */
+MM_INLINE float mm_keys_reach(const mm_mdp *p, const mm_keys *keys, int64_t s, double reward, double own) {
+  const double over = p->discount[s * p->discount_step] * keys->most - own, near = keys->gain - reward;
+  const float reach = (float)(keys->top + (over < near ? over : near));
+  return reach + (fabsf(reach) * 0x1p-22f + FLT_MIN);
 }
 
-/* Value the pairs held in the next states. */
+/* Have all states looked at again: what they are said to lack at least was concluded from guesses. The keys
+ * of their pairs were not. */
+static inline void mm_keys_reopen(const mm_mdp *p, const mm_keys *keys) {
+  for (int64_t s = 0; s < p->n_states; ++s)
+    keys->state[s] = 0;
+}
+
+/* What some states tell of E[x] after their pairs, x = v - old, or v where old is NULL. */
+typedef struct mm_mdp_sample {
+  double most; /* largest */
+  double gain; /* largest discounted difference between pairs of one state */
+} mm_mdp_sample;
+
+static inline void mm_mdp_look(const mm_mdp *p, int64_t states, const double *v, const double *old,
+                               mm_mdp_sample *sample) {
+  double most = -INFINITY, gain = 0;
+  for (int64_t i = 0; i < states; ++i) {
+    const double place =
+        (double)i * 0.6180339887498949; /* the golden ratio falls in step with no structure */
+    const int64_t s = (int64_t)((place - floor(place)) * (double)p->n_states);
+    double low = INFINITY, high = -INFINITY;
+    for (int64_t j = p->first[s]; j < p->first[s + 1]; ++j) {
+      if (p->sign * p->reward[j] == -INFINITY)
+        continue;
+      double x = mm_mdp_expect_after(p, j, v, p->wide);
+      x -= old ? mm_mdp_expect_after(p, j, old, p->wide) : 0;
+      low = x < low ? x : low;
+      high = x > high ? x : high;
+    }
+    const double apart = p->discount[s * p->discount_step] * (high - low);
+    gain = apart > gain ? apart : gain;
+    most = high > most ? high : most;
+  }
+  sample->most = most, sample->gain = gain;
+}
+
+/* Pick out the pairs of state s that may win over the one held, whose value is `own`. */
+MM_INLINE void mm_bellman_pick(const mm_mdp *p, int64_t s, double own, const int64_t *policy,
+                               const mm_policy_rows *rows, const mm_keys *keys, float limit,
+                               mm_bellman_block *b, int wide) {
+  const float hide[2] = {INFINITY, 0}, floor = -mm_keys_reach(p, keys, s, rows->reward[s], own);
+  const int64_t first = p->first[s], last = p->first[s + 1], held = policy[s];
+  int64_t *pair = b->pair + b->count, count = 0;
+  float *key = keys->pair, least = INFINITY;
+  if (held >= first && held < last)
+    key[held] = INFINITY;
+  for (int64_t j = first; j < last; ++j) { /* without a branch, which nobody could predict */
+    const float drifted = key[j] - limit, beaten = floor - key[j];
+    const float lacks = drifted > beaten ? drifted : beaten;
+    const int closed = lacks > 0;
+    const float other = lacks + hide[closed];
+    least = other < least ? other : least;
+    pair[count] = j;
+    count += !closed;
+  }
+  keys->state[s] = mm_bellman_key(keys->drift + (double)least * (1 - 0x1p-22));
+  b->state[b->states] = s;
+  b->states += count > 0;
+  b->count += count;
+#if defined(__GNUC__)
+  __builtin_prefetch((const char *)p->row + pair[0] * (wide ? 8 : 4));
+  __builtin_prefetch(p->reward + pair[0]);
+#else
+  (void)wide;
+#endif
+}
+
+/* Value the pairs held in the next states and pick those that may win, until there are enough of them: some
+ * states at a time, as what a value is made of takes its time to come. */
 MM_INLINE void mm_bellman_hold(const mm_mdp *p, int64_t end, const double *v, double *out,
                                const int64_t *policy, const mm_policy_rows *rows, const mm_keys *keys,
-                               mm_bellman_block *b, int how) {
-  int64_t s = b->from = b->to;
-  do {
-    const int holds = policy[s] >= p->first[s] && policy[s] < p->first[s + 1];
-    mm_policy_prefetch(p, rows, s, end, how);
+                               mm_bellman_block *b, int how, int wide) {
+  const float limit = mm_bellman_float(keys->drift);
+  int64_t s = b->from = b->to, next = s;
+  b->count = b->states = 0;
+  while (s < end && s < b->from + MM_BELLMAN_BLOCK && b->count < MM_BELLMAN_BLOCK) {
+    do {
+      const int holds = policy[next] >= p->first[next] && policy[next] < p->first[next + 1];
+      mm_policy_prefetch(p, rows, next, end, how);
 #if defined(__GNUC__)
-    if (!(keys->state[s] > keys->drift))
-      __builtin_prefetch(keys->pair + p->first[s]);
+      __builtin_prefetch(keys->state[next] > limit ? keys->state + next : keys->pair + p->first[next]);
 #endif
-    out[s] = holds ? rows->reward[s] + mm_policy_expect(p, rows, s, v, how) : -INFINITY;
-    ++s;
-  } while (s < end && p->first[s + 1] - p->first[b->from] <= MM_BELLMAN_BLOCK);
-  b->to = s;
-}
-
-/* Pick out the pairs that may win over those held, whose values are `own`. */
-static inline void mm_bellman_pick(const mm_mdp *p, const double *own, const int64_t *policy,
-                                   const mm_keys *keys, mm_bellman_block *b) {
-  const float limit = mm_bellman_float(keys->drift), hide[2] = {INFINITY, 0};
-  int64_t count = 0;
-  for (int64_t s = b->from; s < b->to; ++s) {
-    if (keys->state[s] > limit)
-      continue;
-    const int64_t first = p->first[s], last = p->first[s + 1], held = policy[s];
-    const float floor = -mm_keys_reach(p, keys, s, own[s]);
-    float *key = keys->pair, least = INFINITY;
-    if (held >= first && held < last)
-      key[held] = INFINITY;
-    for (int64_t j = first; j < last; ++j) { /* without a branch, which nobody could predict */
-      const float drifted = key[j] - limit, beaten = floor - key[j];
-      const float lacks = drifted > beaten ? drifted : beaten;
-      const int closed = lacks > 0;
-      const float other = lacks + hide[closed];
-      least = other < least ? other : least;
-      b->pair[count] = j;
-      count += !closed;
-    }
-    keys->state[s] = mm_bellman_key(keys->drift + (double)least * (1 - 0x1p-22));
+      out[next] = holds ? rows->reward[next] + mm_policy_expect(p, rows, next, v, how) : -INFINITY;
+      ++next;
+    } while (next < end && p->first[next + 1] - p->first[s] <= MM_BELLMAN_BLOCK);
+    for (; s < next; ++s)
+      if (!(keys->state[s] > limit))
+        mm_bellman_pick(p, s, out[s], policy, rows, keys, limit, b, wide);
   }
-  b->pair[count] = INT64_MAX;
-  b->count = count;
+  b->to = s;
+  b->pair[b->count] = INT64_MAX;
 }
 
 /* Read the rows of the pairs picked, ahead where they do not come by themselves, one after the other. */
@@ -418,7 +471,8 @@ MM_INLINE void mm_bellman_read(const mm_mdp *p, const double *v, const mm_bellma
  * lack. q: what is expected after each, then its value.
  * Returns how many were picked. */
 static inline int64_t mm_bellman_choose(const mm_mdp *p, int64_t s, double *out, int64_t *policy,
-                                        const mm_keys *keys, double *q, const int64_t *pair) {
+                                        const mm_policy_rows *rows, const mm_keys *keys, double *q,
+                                        const int64_t *pair) {
   const double own = out[s], discount = p->discount[s * p->discount_step];
   const int64_t last = p->first[s + 1], held = policy[s];
   double best = own;
@@ -435,37 +489,36 @@ static inline int64_t mm_bellman_choose(const mm_mdp *p, int64_t s, double *out,
     keys->pair[pair[i]] = key;
     least = key < least ? key : least;
   }
-  if (at != held && held >= p->first[s] && held < last) {
-    const float key = mm_bellman_key(best - own + keys->drift);
-    keys->pair[held] = key;
-    least = key < least ? key : least;
+  out[s] = best;
+  if (at != held) {
+    if (held >= p->first[s] && held < last) {
+      const float key = mm_bellman_key(best - own + keys->drift);
+      keys->pair[held] = key;
+      least = key < least ? key : least;
+    }
+    policy[s] = at;
+    mm_policy_rows_put(p, rows, s, at); /* its row has just been read */
   }
   keys->state[s] = least;
-  policy[s] = at;
-  out[s] = best;
   return count;
 }
 
 MM_INLINE void mm_bellman_improve_keyed_as(const mm_mdp *p, int64_t begin, int64_t end, const double *v,
                                            double *out, int64_t *policy, const mm_policy_rows *rows,
-                                           const mm_keys *keys, mm_bellman_block b, mm_sweep *sweep,
-                                           int how) {
+                                           const mm_keys *keys, mm_bellman_block b, mm_sweep *sweep, int how,
+                                           int wide) {
   double low = INFINITY, high = -INFINITY;
   int64_t read = end - begin, changed = 0;
   for (b.to = begin; b.to < end;) {
-    mm_bellman_hold(p, end, v, out, policy, rows, keys, &b, how);
-    mm_bellman_pick(p, out, policy, keys, &b);
-    mm_bellman_read(p, v, &b, how == MM_ROWS_WIDE || (how == MM_ROWS_COPIED && p->wide));
+    mm_bellman_hold(p, end, v, out, policy, rows, keys, &b, how, wide);
+    mm_bellman_read(p, v, &b, wide);
     read += b.count;
-    for (int64_t s = b.from, i = 0; s < b.to; ++s) {
-      if (b.pair[i] < p->first[s + 1]) {
-        const int64_t held = policy[s];
-        i += mm_bellman_choose(p, s, out, policy, keys, b.expected + i, b.pair + i);
-        if (policy[s] != held) {
-          mm_policy_rows_put(p, rows, s, policy[s]); /* its row has just been read */
-          ++changed;
-        }
-      }
+    for (int64_t k = 0, i = 0; k < b.states; ++k) {
+      const int64_t s = b.state[k], held = policy[s];
+      i += mm_bellman_choose(p, s, out, policy, rows, keys, b.expected + i, b.pair + i);
+      changed += policy[s] != held;
+    }
+    for (int64_t s = b.from; s < b.to; ++s) {
       low = out[s] - v[s] < low ? out[s] - v[s] : low;
       high = out[s] - v[s] > high ? out[s] - v[s] : high;
     }
@@ -474,18 +527,20 @@ MM_INLINE void mm_bellman_improve_keyed_as(const mm_mdp *p, int64_t begin, int64
 }
 
 /* The same, without the pairs that the keys prove to lose. v and out are different arrays, rows those of
- * policy. expected, pairs: MM_BELLMAN_KEYED_ROOM of the largest number of pairs of a state. */
+ * policy. expected, pairs: MM_BELLMAN_KEYED_ROOM of the largest number of pairs of a state, pairs twice. */
 static inline void mm_bellman_improve_keyed(const mm_mdp *p, int64_t begin, int64_t end, const double *v,
                                             double *out, int64_t *policy, const mm_policy_rows *rows,
                                             const mm_keys *keys, double *expected, int64_t *pairs,
-                                            mm_sweep *sweep) {
-  const mm_bellman_block b = {begin, begin, 0, pairs, expected};
-  if (rows->width)
-    mm_bellman_improve_keyed_as(p, begin, end, v, out, policy, rows, keys, b, sweep, MM_ROWS_COPIED);
+                                            int64_t room, mm_sweep *sweep) {
+  const mm_bellman_block b = {begin, begin, 0, 0, pairs, pairs + room, expected};
+  if (rows->width && p->wide)
+    mm_bellman_improve_keyed_as(p, begin, end, v, out, policy, rows, keys, b, sweep, MM_ROWS_COPIED, 1);
+  else if (rows->width)
+    mm_bellman_improve_keyed_as(p, begin, end, v, out, policy, rows, keys, b, sweep, MM_ROWS_COPIED, 0);
   else if (p->wide)
-    mm_bellman_improve_keyed_as(p, begin, end, v, out, policy, rows, keys, b, sweep, MM_ROWS_WIDE);
+    mm_bellman_improve_keyed_as(p, begin, end, v, out, policy, rows, keys, b, sweep, MM_ROWS_WIDE, 1);
   else
-    mm_bellman_improve_keyed_as(p, begin, end, v, out, policy, rows, keys, b, sweep, MM_ROWS_NARROW);
+    mm_bellman_improve_keyed_as(p, begin, end, v, out, policy, rows, keys, b, sweep, MM_ROWS_NARROW, 0);
 }
 
 /* How many pairs may be optimal: those that lack no more than `proven` in the last sweep, which gave `value`
@@ -494,9 +549,10 @@ static inline int64_t mm_keys_alive(const mm_mdp *p, const mm_keys *keys, const 
                                     const int64_t *policy, double proven) {
   int64_t alive = p->n_states; /* those held */
   for (int64_t s = 0; s < p->n_states; ++s) {
-    const double reach = (double)mm_keys_reach(p, keys, s, value[s]);
     if (keys->state[s] - keys->drift > proven)
       continue;
+    const double reward = p->sign * p->reward[policy[s]];
+    const double reach = (double)mm_keys_reach(p, keys, s, reward, value[s]);
     for (int64_t j = p->first[s]; j < p->first[s + 1]; ++j) {
       const double key = (double)keys->pair[j], lacks = signbit(key) ? -key - reach : key - keys->drift;
       alive += !(lacks > proven) & (j != policy[s]);
@@ -562,11 +618,20 @@ static inline void mm_bellman_correct(const mm_mdp *p, int64_t begin, int64_t en
                                       const float *residual, const float *x, float *out, mm_sweep *sweep) {
   const int32_t *column = rows->column;
   const float *probability = rows->single;
+  const int many = (end - begin) * rows->width > MM_ROWS_MANY;
   float low = INFINITY, high = -INFINITY;
   for (int64_t s = begin; s < end; ++s) {
     const int64_t start = s * rows->width, stop = start + rows->length[s];
     const float discount = (float)p->discount[s * p->discount_step];
     float a = 0, b = 0;
+#if defined(__GNUC__)
+    if (many) { /* rows are read once: they are not to drive x out of the cache */
+      __builtin_prefetch(column + start + MM_ROWS_AHEAD, 0, 0);
+      __builtin_prefetch(probability + start + MM_ROWS_AHEAD, 0, 0);
+    }
+#else
+    (void)many;
+#endif
     int64_t k = start;
     for (; k + 2 <= stop; k += 2) {
       const uint64_t two = mm_mdp_two(column + k);

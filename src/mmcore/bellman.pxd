@@ -28,7 +28,10 @@ cdef extern from "mmcore/bellman.h" nogil:
     ctypedef struct mm_keys:
         float *pair
         float *state
-        double drift, most, top
+        double drift, most, gain, top
+
+    ctypedef struct mm_mdp_sample:
+        double most, gain
 
     ctypedef struct mm_sweep:
         double low, high
@@ -51,8 +54,11 @@ cdef extern from "mmcore/bellman.h" nogil:
     int64_t MM_BELLMAN_KEYED_ROOM(int64_t pairs)
     void mm_bellman_improve_keyed(const mm_mdp *p, int64_t begin, int64_t end, const double *v, double *out,
                                   int64_t *policy, const mm_policy_rows *rows, const mm_keys *keys,
-                                  double *expected, int64_t *pairs, mm_sweep *sweep) noexcept
+                                  double *expected, int64_t *pairs, int64_t room, mm_sweep *sweep) noexcept
     void mm_keys_begin(const mm_mdp *p, const mm_keys *keys) noexcept
+    void mm_keys_reopen(const mm_mdp *p, const mm_keys *keys) noexcept
+    void mm_mdp_look(const mm_mdp *p, int64_t states, const double *v, const double *old,
+                     mm_mdp_sample *sample) noexcept
     int64_t mm_keys_alive(const mm_mdp *p, const mm_keys *keys, const double *value, const int64_t *policy,
                           double proven) noexcept
     void mm_bellman_evaluate(const mm_mdp *p, int64_t begin, int64_t end, const mm_policy_rows *rows,
@@ -84,14 +90,14 @@ cdef class Rows:
     cdef mm_policy_rows c_rows
     cdef int64_t c_states
     cdef Pairs _of
-    cdef tuple _arrays
+    cdef object _room
 
 
 @cython.final
 cdef class Keys:
     cdef mm_keys c_keys
     cdef Pairs _of
-    cdef tuple _arrays
+    cdef object _room
 
 
 @cython.final

@@ -8,6 +8,7 @@ import numpy as np
 from mmcore.errors import InvalidArgument
 
 cimport cython
+from libc.math cimport INFINITY
 from libc.stdint cimport int32_t, int64_t
 
 __all__ = ["Keys", "Pairs", "Rows", "corrected", "scaled", "span"]
@@ -58,21 +59,20 @@ cdef class Rows:
     def __init__(self, int64_t n_states, int64_t width=0):
         if n_states < 1 or width < 0:
             raise InvalidArgument(argument="n_states, width", value=(n_states, width), allowed=">= 1, >= 0")
-        cdef double[::1] reward = np.zeros(n_states), probability
-        cdef int64_t[::1] start = np.zeros(n_states, dtype=np.int64)
-        cdef int32_t[::1] length = np.zeros(n_states, dtype=np.int32), column
-        cdef float[::1] single
-        self._arrays = (reward, start, length)
-        self.c_rows.reward = &reward[0]
-        self.c_rows.start, self.c_rows.length = &start[0], &length[0]
+        # In one piece: of large ones, the system makes large pages.
+        cdef char[::1] room = np.empty(n_states * (20 + 16 * width), dtype=np.int8)
+        cdef int64_t s
+        self._room = room
         self.c_rows.width = width
         self.c_states = n_states
-        if width:
-            column, probability = np.empty(n_states * width, dtype=np.int32), np.empty(n_states * width)
-            single = np.empty(n_states * width, dtype=np.float32)
-            self._arrays += (column, probability, single)
-            self.c_rows.column, self.c_rows.probability = &column[0], &probability[0]
-            self.c_rows.single = &single[0]
+        self.c_rows.reward = <double *>&room[0]
+        self.c_rows.start = <int64_t *>(self.c_rows.reward + n_states)
+        self.c_rows.probability = <double *>(self.c_rows.start + n_states)
+        self.c_rows.single = <float *>(self.c_rows.probability + n_states * width)
+        self.c_rows.column = <int32_t *>(self.c_rows.single + n_states * width)
+        self.c_rows.length = self.c_rows.column + n_states * width
+        for s in range(n_states):
+            self.c_rows.reward[s], self.c_rows.start[s], self.c_rows.length[s] = 0, 0, 0
 
     @property
     def copied(self):
@@ -96,6 +96,9 @@ cdef class Keys:
         whoever changes the values.
     most : float
         Bound of the expected value after every pair; to be set before :meth:`Pairs.improve`.
+    gain : float
+        Bound of the discounted expectation after a pair less that after the pair held; infinite at first. It
+        is read where every state holds one.
 
     Notes
     -----
@@ -103,12 +106,12 @@ cdef class Keys:
     """
 
     def __init__(self, Pairs pairs not None):
-        cdef float[::1] pair = np.empty(pairs.n_pairs, dtype=np.float32)
-        cdef float[::1] state = np.empty(pairs.n_states, dtype=np.float32)
+        cdef float[::1] room = np.empty(pairs.n_pairs + pairs.n_states, dtype=np.float32)
         self._of = pairs
-        self._arrays = (pair, state)
-        self.c_keys.pair, self.c_keys.state = &pair[0], &state[0]
+        self._room = room
+        self.c_keys.pair, self.c_keys.state = &room[0], &room[0] + pairs.c_mdp.n_pairs
         self.c_keys.top = pairs.c_extremes.reward
+        self.c_keys.gain = INFINITY
         with nogil:
             mm_keys_begin(&pairs.c_mdp, &self.c_keys)
 
@@ -129,6 +132,20 @@ cdef class Keys:
     @most.setter
     def most(self, double most):
         self.c_keys.most = most
+
+    @property
+    def gain(self):
+        """By how much what is expected after a pair may exceed it after the pair held, discounted."""
+        return self.c_keys.gain
+
+    @gain.setter
+    def gain(self, double gain):
+        self.c_keys.gain = gain
+
+    def reopen(self):
+        """Have all states looked at again, after `drift`, `most` and `gain` were less than is proven."""
+        with nogil:
+            mm_keys_reopen(&self._of.c_mdp, &self.c_keys)
 
     def alive(self, const double[::1] value, const int64_t[::1] policy, double proven):
         """Count the pairs that may be optimal.
@@ -251,6 +268,35 @@ cdef class Pairs:
             fault = mm_mdp_check(&self.c_mdp, self.c_entries, tolerance, &self.c_extremes)
         return fault, self.c_extremes
 
+    def sample(self, int64_t states, const double[::1] v, const double[::1] old=None):
+        """Look at some states.
+
+        Parameters
+        ----------
+        states : int
+            How many.
+        v, old : ndarray of float, shape (n_columns,)
+            What to expect: `v`, or `v` - `old`.
+
+        Returns
+        -------
+        most : float
+            Largest expectation after a pair of theirs.
+        gain : float
+            Largest discounted difference between pairs of one state.
+        """
+        cdef mm_mdp_sample sample
+        cdef const double *other = NULL
+        if not 1 <= states <= self.c_mdp.n_states:
+            raise InvalidArgument(argument="states", value=states, allowed=f"1 to {self.c_mdp.n_states}")
+        _size("v", v.shape[0], self.c_mdp.n_columns)
+        if old is not None:
+            _size("old", old.shape[0], self.c_mdp.n_columns)
+            other = &old[0]
+        with nogil:
+            mm_mdp_look(&self.c_mdp, states, &v[0], other, &sample)
+        return sample.most, sample.gain
+
     def improve(self, const double[::1] v, double[::1] out, int64_t[::1] policy, double proven=0.0,
                 int64_t begin=0, int64_t end=-1, int64_t offset=0, Rows rows=None, Keys keys=None):
         """Write Tv of the states `begin` to `end` - 1 to `out`, and the pairs that attain it to `policy`.
@@ -316,11 +362,11 @@ cdef class Pairs:
         if known is not NULL:
             widest = MM_BELLMAN_KEYED_ROOM(widest)
         cdef double[::1] numbers = np.empty(widest)
-        cdef int64_t[::1] picked = np.empty(widest, dtype=np.int64)
+        cdef int64_t[::1] picked = np.empty(2 * widest, dtype=np.int64)
         with nogil:
             if known is not NULL:
                 mm_bellman_improve_keyed(&self.c_mdp, begin, end, values, &out[0], &policy[0], kept, known,
-                                         &numbers[0], &picked[0], &sweep)
+                                         &numbers[0], &picked[0], widest, &sweep)
             else:
                 mm_bellman_improve(&self.c_mdp, begin, end, values, old, &out[0], &policy[0], kept, proven,
                                    &numbers[0], &sweep)

@@ -3,6 +3,7 @@
 import re
 import sys
 import tracemalloc
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from scipy import sparse
 
 import mmcore as mm
 from mmcore.bellman import Keys, Rows
+from mmcore.dp import discounted
 from mmcore.errors import InvalidArgument, ModelWarning
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -463,6 +465,150 @@ def test_pairs_that_keys_say_lose_do_lose(seed, n, wide, packed):
         new = out + rng.choice([0.0, 1e-3, 1.0]) * rng.standard_normal(n)
         keys.drift += contraction.closing(float((new - v).min()), float((new - v).max())) + 3 * top
         v = new
+
+
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 60), packed=st.booleans(), hurried=st.integers(1, 4))
+def test_passes_on_guesses_leave_keys_that_prove(seed, n, packed, hurried):
+    rng = np.random.default_rng(seed)
+    model = ragged(rng, n)
+    pairs, contraction = model.pairs, model.contraction
+    rows, keys = Rows(n, model.extremes["successors"] if packed else 0), Keys(pairs)
+    v, policy, drift = np.zeros(n), np.full(n, -1), 0.0
+    pairs.improve(None, v, policy, rows=rows, keys=keys)
+    for i in range(10):
+        guessed = i < hurried
+        if i == hurried:
+            keys.reopen()
+            keys.drift, keys.gain = drift, np.inf
+        keys.most = contraction.expected(float(v.max()))
+        if guessed:
+            keys.most = float(rng.uniform(v.min(), v.max()))
+            keys.gain = float(rng.choice([0.0, 0.1, 1.0]))
+        whole, out = np.empty(n), np.empty(n)
+        pairs.improve(v, whole, policy.copy())
+        before, held = policy.copy(), np.empty(n)
+        pairs.evaluate(v, held, rows)
+        pairs.improve(v, out, policy, rows=rows, keys=keys)
+        assert (out >= held).all()
+        assert (policy[out == held] == before[out == held]).all()
+        if guessed:
+            assert (out <= whole).all()
+        else:
+            assert (out == whole).all()  # to the last bit
+        pairs.evaluate(v, held, rows)
+        assert (held == out).all()  # the rows are those of the policy
+        new = out + rng.choice([0.0, 1e-3, 1.0]) * rng.standard_normal(n)
+        closing = contraction.closing(float((new - v).min()), float((new - v).max()))
+        closing += 3 * contraction.rounding(1e3)
+        drift += closing
+        keys.drift = keys.drift + closing * rng.random() if guessed else drift
+        v = new
+
+
+@given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 40), wide=st.booleans())
+def test_a_sample_tells_of_the_states_it_looks_at(seed, n, wide):
+    rng = np.random.default_rng(seed)
+    model, v, old = ragged(rng, n, wide), rng.random(n), rng.random(n)
+    first, row, column, probability, reward, discount = model.pairs.arrays
+    rows = sparse.csr_matrix((probability, column, row), shape=(reward.size, n))
+    for states in (1, (n + 1) // 2, n):
+        for values, x in (((v,), v), ((v, old), v - old)):
+            after = np.where(np.isinf(reward), np.nan, rows @ x)
+            seen = sorted({int((i * 0.6180339887498949) % 1 * n) for i in range(states)})
+            each = [after[first[s] : first[s + 1]] for s in seen]
+            most, gain = model.pairs.sample(states, *values)
+            assert most == pytest.approx(max(map(np.nanmax, each)), abs=1e-14)
+            own = np.broadcast_to(discount, n)[seen]
+            apart = [d * (np.nanmax(e) - np.nanmin(e)) for d, e in zip(own, each, strict=True)]
+            assert gain == pytest.approx(max(apart), abs=1e-14)
+    for states in (0, n + 1):
+        with pytest.raises(InvalidArgument, match="states must be 1 to"):
+            model.pairs.sample(states, v)
+
+
+@contextmanager
+def hurry():
+    """However small the model, passes are hurried where they may be; yields which were."""
+    seen = []
+    improve = discounted._Passes.improve
+
+    def spied(self, v, out, policy, proven, rows, keys):
+        seen.append(keys is not None and keys.gain < np.inf)
+        return improve(self, v, out, policy, proven, rows, keys)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(discounted, "HURRIED", 1)
+        patch.setattr(discounted, "SAMPLE", 1)
+        patch.setattr(discounted._Passes, "improve", spied)
+        yield seen
+
+
+KEYED = [each for each in METHODS if each[0] in ("policy_iteration", "modified_policy_iteration")]
+
+
+@pytest.mark.parametrize(("method", "evaluator"), KEYED)
+@settings(max_examples=40)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n_states=st.integers(1, 3),
+    n_actions=st.integers(1, 4),
+    discount=st.sampled_from([0.3, 0.9, 0.99]),
+    tol=st.sampled_from([1e-2, 1e-9, 1e-14]),
+    maximize=st.booleans(),
+)
+def test_hurried_passes_certify_nothing_and_spoil_nothing(
+    method, evaluator, seed, n_states, n_actions, discount, tol, maximize
+):
+    rng = np.random.default_rng(seed)
+    r, p = garnet(rng, n_states, n_actions, 3)
+    model, (true, policies) = (
+        mm.dp.MDP(r, p, discount, maximize=maximize),
+        optimal(r, p, [discount], maximize),
+    )
+    with hurry() as seen:
+        solution = model.solve(method, tol, evaluator=evaluator)
+        assert solution.iterations == len(seen)
+        for limit in range(1, 6):
+            limited = model.solve(method, tol, evaluator=evaluator, max_iterations=limit)
+            certify(limited, true)
+            assert limited.iterations <= limit
+            assert not seen[-1]  # the last pass bounds
+    certify(solution, true)
+    assert solution.stop_reason in ("tolerance", "rounding")
+    alive = sum(len({policy[s] for policy in policies}) for s in range(n_states))
+    assert solution.alive_actions >= alive
+    if solution.policy_unique:
+        assert [tuple(solution.policy)] == policies
+
+
+@pytest.mark.parametrize("method", ["policy_iteration", "modified_policy_iteration"])
+@pytest.mark.parametrize("layout", ["given", "packed"])
+def test_what_no_sample_shows_is_found_nevertheless(method, layout):
+    """Three states of 3,000 have a way to a treasure, for a reward now that is worse than any other."""
+    rng = np.random.default_rng(14)
+    n, m, discount = 3_000, 4, 0.9
+    seen = {int((i * 0.6180339887498949) % 1 * n) for i in range(discounted.SAMPLE)}
+    treasure, *ways = sorted(set(range(n)) - seen)[500:504]
+    r, column = rng.random((n, m)), rng.integers(0, n, (n, m, 5))
+    column[column == treasure] += 1
+    weight = rng.dirichlet(np.ones(5), (n, m))
+    r[treasure], column[treasure] = 1000.0, treasure
+    r[ways, 2], column[ways, 2] = -900.0, treasure
+    rows = sparse.csr_matrix((weight.ravel(), column.ravel(), np.arange(0, n * m * 5 + 1, 5)), (n * m, n))
+    model = mm.dp.MDP(r, rows, discount)
+    with hurry() as hurried:
+        discounted.SAMPLE = len(seen)
+        found = model.solve(method, 1e-8, layout=layout)
+    assert any(hurried)
+    assert found.stop_reason == "tolerance"
+    plain = model.solve("value_iteration", 1e-9)
+    assert (found.lower <= plain.upper).all()
+    assert (found.upper >= plain.lower).all()
+    assert (found.policy[ways] == 2).all()
+    np.testing.assert_allclose(found.value[[treasure, *ways]], [1e4, *[-900 + 0.9e4] * 3], rtol=1e-9)
+    again = [model.solve(method, 1e-8, layout=layout, threads=k) for k in (1, 2, 3)]
+    assert len({each.value.tobytes() + each.lower.tobytes() for each in again}) == 1
+    assert len({(each.iterations, each.alive_actions) for each in again}) == 1
 
 
 def lacking(model, v):

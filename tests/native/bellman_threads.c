@@ -37,7 +37,7 @@ static void *work(void *argument) {
   enum { ROOM = MM_BELLMAN_KEYED_ROOM(ACTIONS) };
   job *j = (job *)argument;
   double expected[ROOM];
-  int64_t pairs[ROOM];
+  int64_t pairs[2 * ROOM];
   if (j->kind == EVALUATE)
     mm_bellman_evaluate(j->model, j->begin, j->end, j->rows, j->of->v, j->of->out, &j->sweep);
   else if (j->kind == CORRECT)
@@ -45,14 +45,14 @@ static void *work(void *argument) {
                        j->of->correction, &j->sweep);
   else
     mm_bellman_improve_keyed(j->model, j->begin, j->end, j->of->v, j->of->out, j->of->policy, j->rows,
-                             j->keys, expected, pairs, &j->sweep);
+                             j->keys, expected, pairs, ROOM, &j->sweep);
   return NULL;
 }
 
 static int solve(const mm_mdp *model, state *of, int threads) {
   const mm_policy_rows rows = {of->reward, of->start,       of->length, WIDTH,
                                of->column, of->probability, of->single};
-  mm_keys keys = {of->key, of->least, 0, 0, 1};
+  mm_keys keys = {of->key, of->least, 0, 0, INFINITY, 1};
   memset(of, 0, sizeof *of);
   mm_keys_begin(model, &keys);
   for (int s = 0; s < STATES; ++s)

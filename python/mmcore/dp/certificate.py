@@ -27,7 +27,9 @@ themselves are covered by the factors and terms marked so below, and products th
 computed: by what they lacked when they were read and what v has changed since, widened by eps in
 :mod:`mmcore.dp.discounted`; or because r + discount max v is below that value. The latter takes three
 roundings, each of at most u (|r| + B_hi |v|): a pair may win by 3 u (|r| + B_hi |v|) and not be seen, which
-is within eps, as m >= 1. (Keys are float32, rounded towards reading.)
+is within eps, as m >= 1. (Keys are float32, rounded towards reading.) Passes that go by guesses are never
+bounded with; what a pair lacked in one of them is kept with a drift that is no more than the proven one, so
+that less is concluded from it later than could be.
 """
 
 from __future__ import annotations

@@ -13,6 +13,9 @@ are within the tolerance. What differs is where the next pass starts:
   has just changed (inexact policy iteration: solving more exactly for a policy that will change is wasted);
 - **Anderson** from the combination of the last passes that leaves the least residual, taken only where the
   residual then falls by the discount or more, else from Tv (so that it converges as value iteration does).
+
+Policy iteration and its modified form begin with passes that read the pairs that are likely to win, and go on
+with such as read all that are not proven to lose: those alone bound (:class:`_Known`).
 """
 
 from __future__ import annotations
@@ -35,6 +38,7 @@ from .checks import called_back, tolerance
 from .solution import Solution
 
 if TYPE_CHECKING:
+    from .certificate import Contraction
     from .matrix_free import MatrixFree
     from .mdp import MDP
 
@@ -50,7 +54,10 @@ MEMORY = 5  # differences that Anderson combines
 BAND = 60  # products of below and above, for each successor, up to which elimination pays
 LARGEST_KEYED = 1e36  # rewards and values beyond which no keys are kept, as they are float32
 LIMIT = 1000  # products with the matrix
-LARGEST_SHARE = 0.2  # of what a pass did, to which policies are valued
+LARGEST_SHARE = 0.5  # of what a pass did, to which policies are valued
+SAMPLE = 100  # states that tell what is likely of all
+HURRIED = 20 * SAMPLE  # states from which it pays to ask them
+SETTLED = 0.1  # share of states that change their pair, below which no pass is hurried
 RESTART = 4  # products of a cycle of GMRES, which keeps one vector more
 PATIENCE = 12  # sweeps ahead from which conjugate gradients are quicker
 IN_PLACE = 4  # sweeps of Gauss-Seidel between two passes that bound the error
@@ -73,7 +80,7 @@ class Iterate:
     changed: int = 0
     target: float = 0.0  # residual that the tolerance asks for
     rows: Rows | None = None  # of the policy
-    keys: Keys | None = None  # of the pairs
+    keys: _Known | None = None  # of the pairs
 
 
 def solve(
@@ -126,58 +133,66 @@ def solve(
     # What a pair lacks is kept as a float32.
     largest = size + model.extremes["reward"] / (1 - contraction.high)
     if method in KEYED and isinstance(pairs, Pairs) and largest < LARGEST_KEYED:
-        now.keys = Keys(pairs)
+        now.keys = _Known(pairs, contraction, hurry=start is None and n >= HURRIED)
     keys = now.keys
     step = _stepper(method, evaluator, now)
     proven = math.inf
     if keys is not None:
-        keys.most = contraction.expected(span(v)[1])
+        keys.at(v, span(v)[1])
     best, stalled, iteration = math.inf, 0, 0
     while True:
+        hurried = keys is not None and keys.hurried
         zero = iteration == 0 and start is None
         now.low, now.high, now.changed, living, _ = passes.improve(
-            None if zero else now.v, now.tv, now.policy, proven, now.rows, keys
+            None if zero else now.v,
+            now.tv,
+            now.policy,
+            proven,
+            now.rows,
+            keys.keys if keys is not None else None,
         )
         iteration += 1
         now.below, now.above, rounding = contraction.bounds(now.low, now.high, size)
         half = (now.above - now.below) / 2
-        residual = max(abs(now.low), abs(now.high))
-        if progress is not None:
-            progress(iteration, residual, 2 * half)
-        noise = 3 * contraction.rounding(size)
-        now.target = max(tol * (1 - contraction.high), noise / 24)  # less is not to be had
         if not math.isfinite(half):
             raise NoConvergence(
                 "values left the range of floating point: rewards or the start are too large, or rows of "
                 "unequal sums make the method diverge where the discount is close to 1"
             )
-        stalled = 0 if half < 0.9 * best else stalled + 1
-        best = min(best, half)
-        if half + 4 * math.ulp(size) <= tol:
-            reason = "tolerance"
-            break
-        stuck = stalled >= 30 and half <= 8 * rounding and tol <= 2 * rounding
-        if half - rounding <= rounding / 2 or stuck:
-            reason = "rounding"
-            break
-        if iteration >= max_iterations:
-            reason = "iterations"
-            break
+        noise = 3 * contraction.rounding(size)
+        now.target = max(tol * (1 - contraction.high), noise / 24)  # less is not to be had
+        if not hurried:
+            residual, gap = max(abs(now.low), abs(now.high)), 2 * half
+        if progress is not None:
+            progress(iteration, residual, gap)
+        if not hurried:
+            stalled = 0 if half < 0.9 * best else stalled + 1
+            best = min(best, half)
+            if half + 4 * math.ulp(size) <= tol:
+                reason = "tolerance"
+                break
+            stuck = stalled >= 30 and half <= 8 * rounding and tol <= 2 * rounding
+            if half - rounding <= rounding / 2 or stuck:
+                reason = "rounding"
+                break
+            if iteration >= max_iterations:
+                reason = "iterations"
+                break
         iteration += step(now)  # now.tv is the next now.v
         low, high = span(now.tv, now.v)
         if keys is None:
             proven = contraction.closing(now.below + now.low - high, now.above + now.high - low) + noise
         else:
-            keys.drift += contraction.closing(low, high) + noise
+            keys.moved(now, contraction.closing(low, high) + noise, iteration + 1 >= max_iterations)
         now.v, now.tv = now.tv, now.v
         low, high = span(now.v)
         size = max(abs(low), abs(high))
         if keys is not None:
-            keys.most = contraction.expected(high)
+            keys.at(now.v, high)
     value = now.tv
     if keys is not None:
         wide = contraction.closing(now.below + now.low, now.above + now.high)
-        living = keys.alive(value, now.policy, wide + noise)
+        living = keys.keys.alive(value, now.policy, wide + noise)
     del step, now.v, now.tv, now.rows, now.keys, keys  # room for the bounds
     middle = (now.below + now.above) / 2
     lower, upper = value + now.below, value + now.above
@@ -199,6 +214,46 @@ def solve(
         method=method if method != "policy_iteration" else f"policy_iteration ({evaluator})",
         why=why,
     )
+
+
+class _Known:
+    """What is known of the pairs, or likely while passes are hurried.
+
+    While many states change their pair, v is about to move far, and so little can be proven of the pairs that
+    a pass reads most of them, for a policy that will not last. A hurried pass supposes that no pair gains
+    more than some do in a sample of the states, nor is followed by more. It may miss the best pair, and
+    bounds nothing: all it does is to bring the passes that follow, which are proven, nearer to the solution.
+
+    Of the keys that it leaves behind, those of pairs hold in proofs as well: it reads what a pair lacks as
+    any pass does, and adds less drift than it might, so that the pair is read again the sooner.
+    """
+
+    def __init__(self, pairs: Pairs, contraction: Contraction, hurry: bool) -> None:
+        self.pairs, self.contraction = pairs, contraction
+        self.keys = Keys(pairs)
+        self.hurry = hurry  # there may be hurried passes to come
+        self.hurried = False  # the next is one
+        self.drift = 0.0  # that is proven
+        self.changed = math.inf
+
+    def moved(self, now: Iterate, closing: float, last: bool) -> None:
+        """Take note of a pass and of the step to ``now.tv``; `last`: the next is the last, which bounds."""
+        settled = now.changed <= SETTLED * now.v.size or now.changed > self.changed / 2
+        self.hurried = self.hurry and not settled and not last
+        if self.hurry and not self.hurried:
+            self.keys.reopen()
+        self.hurry, self.changed = self.hurried, now.changed
+        self.drift += closing
+        if self.hurried:
+            self.keys.drift += min(closing, self.pairs.sample(SAMPLE, now.tv, now.v)[1])
+        else:
+            self.keys.drift = self.drift
+
+    def at(self, v: Floats, high: float) -> None:
+        """Bound what is expected after the pairs with values v, none of which exceeds `high`."""
+        self.keys.most, self.keys.gain = self.contraction.expected(high), math.inf
+        if self.hurried:
+            self.keys.most, self.keys.gain = self.pairs.sample(SAMPLE, v)
 
 
 class _Passes:
@@ -453,7 +508,8 @@ class _Krylov:
         _, _, residual = improved(now.rows, goal / 2, LIMIT, now.tv, self.work)
         if not residual <= max(self.share * LARGEST_SHARE * width, goal):
             # what the breakdown spoilt
-            now.pairs.improve(now.v, now.tv, now.policy, rows=now.rows, keys=now.keys)
+            known = now.keys.keys if now.keys is not None else None
+            now.pairs.improve(now.v, now.tv, now.policy, rows=now.rows, keys=known)
             _Sweeps(now)(now)
         return 0
 
