@@ -374,6 +374,106 @@ def test_binance_one_symbol_of_several(tmp_path):
     assert events.source["ignored"] == {"OTHER bookTicker": 1, "OTHER trade": 1}
 
 
+# ---- Binance: the book by snapshot and differences
+
+
+def depth(local, first, last, previous, bids=(), asks=(), symbol="COIN", **extra):
+    data = {"e": "depthUpdate", "E": 1723161256311, "T": 1723161256310, "s": symbol, "U": first, "u": last}
+    data |= {} if previous is None else {"pu": previous}
+    data |= {"b": [list(level) for level in bids], "a": [list(level) for level in asks]} | extra
+    return line(local, f"{symbol.lower()}@depth@0ms", data)
+
+
+def rest(local, last, bids, asks):
+    message = {"lastUpdateId": last, "bids": bids, "asks": asks}
+    return f"{1723161255000000000 + local} " + json.dumps(message, separators=(",", ":"))
+
+
+SNAPSHOT = ([["99.90", "1.500"], ["99.80", "2.000"]], [["100.10", "3.000"]])
+
+
+def test_binance_depth_rows(tmp_path):
+    path = capture(
+        tmp_path,
+        depth(1, 3, 5, 2, [["99.90", "9.000"]]),
+        trade(2),
+        rest(3, 5, *SNAPSHOT),
+        depth(4, 6, 9, 5, [["99.80", "0.000"]]),  # below the top: no row
+        trade(5, maker=True),
+        depth(6, 10, 11, 9, [["99.90", "0.000"], ["99.70", "1.000"]], [["100.00", "0.001"]]),
+        ticker(7),
+        depth(8, 15, 16, 14),  # a gap: both sides empty
+        rest(9, 12, *SNAPSHOT),  # older than the stream
+        rest(10, 16, *SNAPSHOT),
+    )
+    events = mm.load(path, instrument=COIN, quotes="depth")
+    assert events.kind.tolist() == [TRADE, QUOTE, TRADE, QUOTE, QUOTE, QUOTE]
+    q = events.quotes
+    assert (q.local_time % 100).tolist() == [3, 6, 8, 10]
+    assert q.bid.tolist() == [999, 997, NO_BID, 999]
+    assert q.bid_size.tolist() == [1500, 1000, 0, 1500]
+    assert q.ask.tolist() == [1001, 1000, NO_ASK, 1001]
+    assert q.ask_size.tolist() == [3000, 1, 0, 3000]
+    assert events.source["odd"] == {"gaps": 1, "older snapshots": 1}
+    assert events.source["ignored"] == {"coin@bookTicker": 1}
+    assert events.trades.side.tolist() == [1, -1]
+
+
+def test_binance_depth_of_spot_counts_from_its_first_update(tmp_path):
+    """Spot messages have no pu: the update before the first is the one that must have been seen."""
+    path = capture(
+        tmp_path,
+        rest(1, 5, *SNAPSHOT),
+        depth(2, 4, 7, None, [["99.90", "1.000"]]),
+        depth(3, 8, 8, None, [["99.90", "2.000"]]),
+        depth(4, 10, 11, None, [["99.90", "3.000"]]),
+    )
+    events = mm.load(path, instrument=COIN, quotes="depth")
+    assert events.quotes.bid_size.tolist() == [1500, 1000, 2000, 0]
+    assert events.source["odd"] == {"gaps": 1}
+
+
+def test_binance_depth_in_pieces(tmp_path, monkeypatch):
+    import mmcore.feeds.text
+
+    rows = [rest(1, 5, *SNAPSHOT)]
+    rows += [depth(i, i + 4, i + 4, i + 3, [["99.90", f"{i % 7}.000"]]) for i in range(2, 200)]
+    path = capture(tmp_path, *rows)
+    whole = mm.load(path, instrument=COIN, quotes="depth", cache=False).quotes
+    monkeypatch.setattr(mmcore.feeds.text, "_BLOCK", 301)
+    pieces = mm.load(path, instrument=COIN, quotes="depth", cache=False).quotes
+    assert whole.bid_size.tolist() == pieces.bid_size.tolist()
+    assert len(whole) == 199
+
+
+@pytest.mark.parametrize(
+    ("lines", "what"),
+    [
+        ((depth(1, 1, 2, 0, [["1"]]),), r"line 1: .*: its levels are not pairs of price and size"),
+        ((depth(1, 1, 2, 0).replace('"b"', '"x"'),), r"line 1: is no message about depth: it has no 'b'"),
+        ((depth(1, 1, 2, 0), trade(2)), r"no snapshot that its depthUpdate messages join"),
+        ((depth(1, 1, 2, 0, [["99.95", "1.000"]]),), r"line 1: price: '99.95' is not a multiple of 0.1"),
+        ((depth(1, 1, 2, 0, [["99.9", "x"]]),), r"line 1: size: 'x' is not a decimal number"),
+        ((depth(1, 1, 2, 0, [["0.0", "1"]]),), r"line 1: a level without a price"),
+        ((depth(1, 1, "2", 0),), r'line 1: .*: its u is "2" and not a whole number'),
+        ((depth(1, 1, 2, 0), depth(2, 2, 3, 2, symbol="OTHER")), r"line 2: a second symbol"),
+        ((rest(1, 5, *SNAPSHOT),), r"no depthUpdate or trade message"),
+        ((ticker(1), trade(2)[:-9]), r"line 2: is not a depthUpdate or trade message: its JSON is broken"),
+    ],
+)
+def test_binance_depth_refusals_name_file_and_line(tmp_path, lines, what):
+    with pytest.raises(InvalidArgument, match=what):
+        mm.load(capture(tmp_path, *lines), format="binance", instrument=COIN, quotes="depth")
+
+
+def test_binance_depth_of_several_symbols_is_refused(tmp_path):
+    path = capture(tmp_path, depth(1, 1, 2, 0), depth(2, 1, 2, 0, symbol="OTHER"), rest(3, 2, *SNAPSHOT))
+    with pytest.raises(Unsupported, match="do not say whose they are"):
+        mm.load(path, instrument=COIN, symbol="COIN", quotes="depth")
+    with pytest.raises(InvalidArgument, match="quotes must be one of bookTicker, depth, got 'book'"):
+        mm.load(path, instrument=COIN, symbol="COIN", quotes="book")
+
+
 # ---- CSV
 
 HEAD = "time,bid,ask\n"

@@ -196,6 +196,13 @@ DATA = (
     ),
     Parameter("cache", bool, default=True, doc="keep the parsed data, so that the next run starts at once"),
     Parameter("symbol", str, default=None, doc="which one, in a capture of several (binance)"),
+    Parameter(
+        "quotes",
+        str,
+        default=None,
+        choices=("bookTicker", "depth"),
+        doc="stream that the quotes come from, bookTicker when omitted (binance)",
+    ),
     Parameter("date", str, default=None, doc="day from whose midnight the stamps count (lobster, csv)"),
     Parameter(
         "columns",
@@ -277,6 +284,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "path": "quotes.csv",
         "format": "csv",
         "symbol": "BTCUSDT",
+        "quotes": "bookTicker",
         "date": "2024-01-02",
         "columns": "time=seconds,bid=best_bid,ask=best_ask",
         "delimiter": ";",

@@ -33,19 +33,20 @@ from typing import TYPE_CHECKING, Any
 from ..errors import CorruptError, InvalidArgument, UnknownName
 from ..events import Events
 from ..parameters import expect
+from .merging import merge
 
 if TYPE_CHECKING:
     from ..instruments import Instrument
 
     Progress = Callable[[int, int], object]
 
-__all__ = ["cache_folder", "clear_cache", "load"]
+__all__ = ["cache_folder", "clear_cache", "load", "merge"]
 
 FORMATS = ("lobster", "binance", "csv", "events")
 """What ``format`` may be."""
 
 # Raised whenever a reader changes what it makes of the same bytes.
-_READERS = 2
+_READERS = 3
 _CAPTURE = re.compile(rb"\d{19} [\[{]")
 _LOBSTER = re.compile(r"(^|_)(message|orderbook)(_\d+)?\.csv(\.gz|\.xz)?$", re.IGNORECASE)
 _CSV = re.compile(r"\.csv(\.gz|\.xz)?$", re.IGNORECASE)

@@ -5,10 +5,14 @@ came, a combined stream or a bare event::
 
     1723161255088165267 {"stream":"ethusdt@bookTicker","data":{"e":"bookTicker",…,"b":"2681.62",…}}
 
-- ``bookTicker`` becomes a quote row, ``trade`` a trade row, in the order of the file.
+- ``bookTicker`` becomes a quote row, ``trade`` a trade row, in the order of the file. With
+  ``quotes="depth"`` the quotes are the top of the book that the REST snapshot and the ``depthUpdate``
+  messages rebuild (:mod:`.order_book`), one row each time it changes.
+- A gap or a regress in the sequence of the differences empties both sides until a snapshot mends the book;
+  what was odd is counted in ``source["odd"]``.
 - ``m`` true (the buyer was the maker) is a seller-initiated trade: side −1.
 - Only trades with ``X`` = MARKET, or without X, count; insurance fund and liquidation entries don't.
-- Every other stream (depth, aggTrade, REST snapshots, …) is counted in ``source["ignored"]``.
+- Every other stream (aggTrade, …) is counted in ``source["ignored"]``.
 - Prices and sizes are decimal strings in the message and are parsed as such.
 - ``T``, in ms (13 digits) or µs (16), is the exchange's stamp; spot bookTicker has none.
 
@@ -30,9 +34,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..decimals import parse, parse_floor
-from ..errors import InvalidArgument, OutOfBounds
+from ..errors import InvalidArgument, OutOfBounds, Unsupported
 from ..events import NO_ASK, NO_BID, QUOTE, TRADE, Events, Quotes, Trades
 from ..parameters import expect
+from .order_book import OrderBook
 from .text import Progress, asking, blocks, refuse, refuse_prices
 
 if TYPE_CHECKING:
@@ -46,7 +51,10 @@ GRIDS = {"BTCUSDT": ("0.1", "0.001"), "ETHUSDT": ("0.01", "0.001")}
 _STREAM = re.compile(rb'"(?:stream|e)"\s*:\s*"([^"]+)"')
 # Near the start of the line: the stream's or the event's name. Most of a capture is depth, which is
 # told apart without reading its JSON.
-_WANTED = re.compile(rb'@(?:bookTicker|trade)"|"e"\s*:\s*"(?:bookTicker|trade)"|^\{"u":')
+_WANTED = {
+    "bookTicker": re.compile(rb'@(?:bookTicker|trade)"|"e"\s*:\s*"(?:bookTicker|trade)"|^\{"u":'),
+    "depth": re.compile(rb'@(?:depth(?:@\d+ms)?|trade)"|"e"\s*:\s*"(?:depthUpdate|trade)"|^\{"lastUpdateId"'),
+}
 _LOOK = 120
 _MS = 10**6
 
@@ -57,6 +65,7 @@ def read(
     progress: Progress | None = None,
     *,
     symbol: str | None = None,
+    quotes: str = "bookTicker",
 ) -> Events:
     """Read a capture.
 
@@ -70,6 +79,8 @@ def read(
         Called with (bytes read, bytes in all).
     symbol : str, optional
         Which one, in a capture of several.
+    quotes : {"bookTicker", "depth"}
+        The stream that the quotes come from.
 
     Raises
     ------
@@ -79,14 +90,20 @@ def read(
     """
     (path,) = paths
     expect("symbol", symbol, (str, type(None)), "a text or None")
+    if not isinstance(quotes, str) or quotes not in _WANTED:
+        raise InvalidArgument(argument="quotes", value=quotes, allowed=f"one of {', '.join(_WANTED)}")
+    taken = ("trade", "bookTicker" if quotes == "bookTicker" else "depthUpdate")
+    book = OrderBook()
     wanted = symbol.upper() if symbol else None
     ignored: Counter[str] = Counter()
     symbols: set[str] = set()
+    others = False
     kind = bytearray()
     # local, exchange, line; bid, bid size, ask, ask size / price, size, side. Text becomes integers
     # a block at a time: a day's capture does not fit into memory as Python objects.
     quote_rows: list[tuple[Any, ...]] = []
     trade_rows: list[tuple[Any, ...]] = []
+    depth_rows: list[tuple[Any, ...]] = []
     quote_parts: list[dict[str, NDArray[Any]]] = []
     trade_parts: list[dict[str, NDArray[Any]]] = []
     last = 0
@@ -105,26 +122,36 @@ def read(
                 refuse(path, line, f"local stamp {local} is earlier than {last} before it")
             last = local
             head = record[20 : 20 + _LOOK]
-            if not _WANTED.search(head):
+            if not _WANTED[quotes].search(head):
                 ignored[_name(head, path, line)] += 1
                 continue
             try:
                 message = json.loads(record[20:].decode())
                 data = message.get("data", message)
+                if "lastUpdateId" in message:
+                    stamp = message.get("T")
+                    exchange = local if stamp is None else _exchange(stamp)
+                    depth_rows.append((local, exchange, line, len(kind), message))
+                    kind.append(QUOTE)
+                    continue
                 event = data.get("e", "bookTicker")
-                if event not in ("bookTicker", "trade"):
+                if event not in taken:
                     ignored[_name(head, path, line)] += 1
                     continue
                 found = data["s"]
                 if not isinstance(found, str):
                     raise ValueError(f"its symbol s is {json.dumps(found)} and not a text")
                 if wanted is not None and found != wanted:
+                    others = True
                     ignored[f"{found} {event}"] += 1
                     continue
                 symbols.add(found)
                 stamp = data.get("T")
                 exchange = local if stamp is None else _exchange(stamp)
-                if event == "bookTicker":
+                if event == "depthUpdate":
+                    depth_rows.append((local, exchange, line, len(kind), data))
+                    kind.append(QUOTE)
+                elif event == "bookTicker":
                     quote_rows.append((local, exchange, line, data["b"], data["B"], data["a"], data["A"]))
                     kind.append(QUOTE)
                 elif data.get("X", "MARKET") != "MARKET":
@@ -134,7 +161,7 @@ def read(
                     trade_rows.append((local, exchange, line, data["p"], data["q"], side))
                     kind.append(TRADE)
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-                refuse(path, line, f"is not a bookTicker or trade message: {_fault(error)}")
+                refuse(path, line, f"is not a {' or '.join(reversed(taken))} message: {_fault(error)}")
             if len(symbols) > 1:
                 names = ", ".join(sorted(symbols))
                 what = f"a second symbol ({names}): name one"
@@ -144,25 +171,39 @@ def read(
         if quote_rows and instrument is not None:
             quote_parts.append(_quotes(path, quote_rows, instrument))
             quote_rows.clear()
+        if depth_rows and instrument is not None:
+            quote_parts.append(_depth(path, depth_rows, instrument, book, kind))
+            depth_rows.clear()
         if trade_rows and instrument is not None:
             trade_parts.append(_trades(path, trade_rows, instrument))
             trade_rows.clear()
-    if not kind or instrument is None:
+    if not kind or not symbols or instrument is None:
         where = f" of {wanted}" if wanted else ""
         held = ", ".join(f"{count:,} of {name}" for name, count in sorted(ignored.items())) or "nothing"
         raise InvalidArgument(
-            f"{path}: no bookTicker or trade message{where}; its messages: {held}",
+            f"{path}: no {' or '.join(reversed(taken))} message{where}; its messages: {held}",
             argument="path",
             value=str(path),
         )
     (found,) = symbols
-    quotes = Quotes(**_joined(quote_parts)) if quote_parts else None
-    trades = Trades(**_joined(trade_parts)) if trade_parts else None
+    if quotes == "depth" and not any(len(part["bid"]) for part in quote_parts):
+        raise InvalidArgument(
+            f"{path}: no snapshot that its depthUpdate messages join: its book is never known",
+            argument="quotes",
+            value=quotes,
+        )
+    if others and quotes == "depth":
+        raise Unsupported(
+            f"{path}: the snapshots of a capture of several symbols do not say whose they are: "
+            "quotes='bookTicker' needs none"
+        )
     source: dict[str, Any] = {
         "format": "binance",
         "files": [path.name],
         "symbol": found,
+        "clock": "local",
         "ignored": dict(sorted(ignored.items())),
+        "odd": dict(sorted(book.odd.items())),
     }
     note = "the exchange's stamps are missing: ours stand for them"
     latency = np.concatenate([p["local_time"] - p["exchange_time"] for p in quote_parts + trade_parts])
@@ -181,7 +222,15 @@ def read(
             behind = f"{-delays['median'] / 1e9:.3f} s" if delays["median"] < 0 else "at times"
             note += f"; the local clock runs {behind} behind the exchange's: never merge the two"
     order = np.frombuffer(bytes(kind), dtype=np.uint8)
-    return Events(instrument, order, quotes, trades, name=instrument.name, clock_note=note, source=source)
+    return Events(
+        instrument,
+        order[order != 0],
+        Quotes(**_joined(quote_parts)) if quote_parts else None,
+        Trades(**_joined(trade_parts)) if trade_parts else None,
+        name=instrument.name,
+        clock_note=note,
+        source=source,
+    )
 
 
 def _instrument(path: Path, symbol: str) -> Instrument:
@@ -231,6 +280,62 @@ def _quotes(path: Path, rows: list[tuple[Any, ...]], instrument: Instrument) -> 
         part[name] = np.where(missing, absent, price)
         part[f"{name}_size"] = np.where(missing, 0, size)
     return part
+
+
+def _depth(
+    path: Path, rows: list[tuple[Any, ...]], instrument: Instrument, book: OrderBook, kind: bytearray
+) -> dict[str, NDArray[Any]]:
+    """Lead the book through the messages of a block; return its top where that changed.
+
+    The place of each message in `kind` stays a quote's where it made one and becomes 0 where not.
+    """
+    levels: list[tuple[Any, ...]] = []  # price, size, line: of all messages, so that they are parsed at once
+    ends = []
+    for _, _, line, _, message in rows:
+        keys = ("bids", "asks") if "lastUpdateId" in message else ("b", "a")
+        try:
+            for key in keys:
+                levels += [(price, size, line) for price, size in message[key]]
+                ends.append(len(levels))
+        except KeyError as error:
+            refuse(path, line, f"is no message about depth: {_fault(error)}")
+        except (ValueError, TypeError):
+            refuse(path, line, "is no message about depth: its levels are not pairs of price and size")
+    price = _column(path, [(text, 0, line) for text, _, line in levels], 0, "price", instrument.tick)
+    size = _column(path, [(text, 0, line) for _, text, line in levels], 0, "size", instrument.lot)
+    lines = [line for _, _, line in levels]
+    refuse_prices(path, lines, "price", price)
+    if (wrong := (price <= 0) | (size < 0)).any():
+        refuse(path, lines[int(np.argmax(wrong))], "a level without a price, or of a negative size")
+    pairs = list(zip(price.tolist(), size.tolist(), strict=True))
+    made = []
+    start, top = 0, book.top
+    for (local, exchange, line, place, message), middle, end in zip(rows, ends[::2], ends[1::2], strict=True):
+        bids, asks, start = pairs[start:middle], pairs[middle:end], end
+        try:
+            if "lastUpdateId" in message:
+                last = _number(message, "lastUpdateId")
+                book.snapshot(last, [p for p in bids if p[1]], [p for p in asks if p[1]])
+            else:
+                previous = _number(message, "pu") if "pu" in message else _number(message, "U") - 1
+                book.update(previous, _number(message, "u"), bids, asks)
+        except ValueError as error:
+            refuse(path, line, f"is no message about depth: {_fault(error)}")
+        if book.top == top:
+            kind[place] = 0
+        else:
+            top = book.top
+            made.append((local, exchange, *top))
+    columns = np.array(made, dtype=np.int64).reshape(len(made), 6).T.copy()
+    names = ("local_time", "exchange_time", "bid", "bid_size", "ask", "ask_size")
+    return dict(zip(names, columns, strict=True))
+
+
+def _number(message: Any, key: str) -> int:
+    value = message.get(key)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(f"its {key} is {json.dumps(value)} and not a whole number")
+    return value
 
 
 def _trades(path: Path, rows: list[tuple[Any, ...]], instrument: Instrument) -> dict[str, NDArray[Any]]:

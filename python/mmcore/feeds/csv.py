@@ -225,7 +225,9 @@ def read(
     trades = _joined(trade_parts, sort)
     both = "local_time" in places and "exchange_time" in places
     note = "" if both else "one clock: one stamp stands for the exchange's and ours"
-    source = {"format": "csv", "files": [path.name], "time_format": time_format}
+    source: dict[str, Any] = {"format": "csv", "files": [path.name], "time_format": time_format}
+    if "local_time" in places or "exchange_time" in places:
+        source["clock"] = "local" if "local_time" in places else "exchange"
     return Events(
         instrument,
         kind,

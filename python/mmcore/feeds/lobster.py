@@ -236,6 +236,7 @@ def read(
     ignored = {"cross": int(np.count_nonzero(message["type"] == 6))}
     source: dict[str, Any] = {
         "format": "lobster",
+        "clock": "exchange",
         "files": [path.name for path in paths],
         "date": date,
         "midnight": midnight,

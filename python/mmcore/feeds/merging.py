@@ -1,0 +1,128 @@
+"""Several tables of one instrument → one, on one clock.
+
+Each table's stamps are of a clock: ours, or the exchange's, as its reader found them
+(``events.source["clock"]``). The two differ by more than a delay: in a capture whose machine ran 1.27 s
+behind, trades by exchange stamps among quotes by local stamps would be known 1.27 s before they happened. So
+tables of different clocks, or of clocks that nobody named, are only merged when the caller says how.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import InvalidArgument
+from ..events import Events, Quotes, Trades
+from ..parameters import expect
+
+__all__ = ["CLOCKS", "merge"]
+
+CLOCKS = ("local", "exchange")
+"""What ``clock`` may be."""
+
+
+def merge(*tables: Events, clock: str | None = None) -> Events:
+    """Merge tables of one instrument by their stamps.
+
+    At equal stamps trades come first, for the quote that follows a trade is its consequence; among rows of
+    a kind, those of the table that was given first.
+
+    Parameters
+    ----------
+    *tables : Events
+        Quotes, trades, or both.
+    clock : {"local", "exchange"}, optional
+        Whose stamps order the rows, and become the clock of a replay. "local" takes ``local_time`` of every
+        table as it stands. "exchange" takes ``exchange_time`` for both stamps: no table looks ahead of
+        another, and no delay is left. Omitted: the clock that all tables were read with.
+
+    Returns
+    -------
+    Events
+        ``source["odd"]["rows out of order"]`` counts the rows that stood after one with a later stamp.
+
+    Raises
+    ------
+    InvalidArgument
+        Tables of two instruments, or of different or unknown clocks without a `clock`.
+
+    Examples
+    --------
+    >>> import mmcore as mm
+    >>> stock = mm.Instrument("XYZ", tick="0.01")
+    >>> ours = mm.Events(stock, None, mm.Quotes([10, 30], [99, 99], [101, 101], exchange_time=[15, 35]),
+    ...                  source={"clock": "local"})
+    >>> theirs = mm.Events(stock, None, None, mm.Trades([20], [101], [1]), source={"clock": "exchange"})
+    >>> merge(ours, theirs)
+    Traceback (most recent call last):
+    mmcore.errors.InvalidArgument: the stamps of XYZ are local, those of XYZ exchange: say by clock= which \
+order is meant
+    >>> merge(ours, theirs, clock="exchange").local_time.tolist()
+    [15, 20, 35]
+    """
+    for table in tables:
+        expect("tables", table, Events, "Events")
+    if not tables:
+        raise InvalidArgument(argument="tables", value=tables, allowed="one or more Events")
+    if clock is not None and (not isinstance(clock, str) or clock not in CLOCKS):
+        raise InvalidArgument(argument="clock", value=clock, allowed='"local", "exchange" or None')
+    first = tables[0]
+    for table in tables[1:]:
+        if table.instrument != first.instrument:
+            raise InvalidArgument(
+                f"tables of {first.instrument.name} and {table.instrument.name} count in different units: "
+                "merge those of one instrument",
+                argument="tables",
+            )
+    if clock is None:
+        clock = _common(tables)
+    stamp = "local_time" if clock == "local" else "exchange_time"
+    moved = 0
+    merged: dict[str, Any] = {}
+    for name, kind in (("quotes", Quotes), ("trades", Trades)):
+        parts = [getattr(table, name).columns() for table in tables]
+        columns = {column: np.concatenate([part[column] for part in parts]) for column in parts[0]}
+        columns["local_time"] = columns[stamp]
+        moved += sum(_late(part[stamp]) for part in parts)
+        order = np.argsort(columns["local_time"], kind="stable")
+        merged[name] = kind(**{column: values[order] for column, values in columns.items()})
+    source: dict[str, Any] = {"format": "merged", "clock": clock, "parts": [table.source for table in tables]}
+    if moved:
+        source["odd"] = {"rows out of order": moved}
+    note = "one clock: ours" if clock == "local" else "one clock: the exchange's stamps stand for ours too"
+    return Events(
+        first.instrument,
+        None,
+        merged["quotes"],
+        merged["trades"],
+        name=first.name,
+        clock_note=note,
+        source=source,
+    )
+
+
+def _common(tables: tuple[Events, ...]) -> str:
+    """Return the clock that all tables share."""
+    named = [(table.name, table.source.get("clock")) for table in tables]
+    (name, clock), *rest = named
+    for other, its in rest:
+        if its != clock:
+            raise InvalidArgument(
+                f"the stamps of {name} are {clock or 'of an unknown clock'}, those of {other} "
+                f"{its or 'of an unknown clock'}: say by clock= which order is meant",
+                argument="clock",
+            )
+    if clock is None and rest:
+        raise InvalidArgument(
+            f"whose clock the stamps of {name} and {rest[0][0]} are is not known: say by clock= which order "
+            "is meant",
+            argument="clock",
+        )
+    return clock or "local"
+
+
+def _late(stamps: NDArray[np.int64]) -> int:
+    """Count the rows that stand after a later stamp."""
+    return int(np.count_nonzero(stamps < np.maximum.accumulate(stamps))) if len(stamps) else 0
