@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 
@@ -250,6 +251,97 @@ def test_a_column_that_does_not_exist():
         Fields(b"1,2\n", 2).integers(2)
     with pytest.raises(InvalidArgument, match="column"):
         Fields(b"1,2\n", 2).strings(-1)
+
+
+@given(
+    st.datetimes(datetime(1678, 1, 1), datetime(2261, 12, 31)),
+    st.sampled_from(["", "Z", " Z", "+00:00", "-0530", "+14", "-00:30"]),
+    st.sampled_from("T "),
+    st.integers(0, 9),
+)
+def test_stamps_agree_with_datetime(when, zone, between, places):
+    digits = f"{when.microsecond:06d}000"[:places]
+    text = f"{when:%Y-%m-%d}".rjust(10, "0") + between + f"{when:%H:%M:%S}{'.' * bool(digits)}{digits}{zone}"
+    got = Fields(text.encode(), 1).stamps(0).tolist()
+    offset = when.replace(tzinfo=UTC)
+    if zone.strip() not in ("", "Z"):
+        sign, hours, minutes = zone[0], int(zone[1:3]), int(zone[3:].strip(":") or 0)
+        offset -= timedelta(hours=hours, minutes=minutes) * (-1 if sign == "-" else 1)
+    seconds = (offset.replace(microsecond=0) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(seconds=1)
+    assert got == [seconds * 10**9 + int(digits.ljust(9, "0"))]
+
+
+def test_every_day_of_the_calendar():
+    day = date(1678, 1, 1)
+    days = [day + timedelta(days=i) for i in range((date(2261, 12, 31) - day).days)]
+    got = Fields("\n".join(f"{day} 00:00" for day in days).encode(), 1).stamps(0)
+    assert (got // (86400 * 10**9)).tolist() == [(day - date(1970, 1, 1)).days for day in days]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "2024", "2024-01-01", "2024-01-01T", "2024-01-01T1:00", "2024-01-01T01", "2024-01-01T01:0",
+        "2024-13-01T00:00", "2024-00-01T00:00", "2024-01-32T00:00", "2024-01-00T00:00", "2023-02-29T00:00",
+        "1900-02-29T00:00", "2024-04-31T00:00", "2024-01-01T24:00", "2024-01-01T00:60", "2024-01-01T00:00:61",
+        "2024-01-01T00:00:00.", "2024-01-01T00:00:00.1234567890", "2024-01-01T00:00:00ZZ", "0000-01-01T00:00",
+        "2024-01-01T00:00:00+", "2024-01-01T00:00:00+1", "2024-01-01T00:00:00+01:", "2024-01-01T00:00+01:2",
+        "2024-01-01T00:00:00+24:00", "2024/01/01T00:00", "2024-01-01x00:00", "-024-01-01T00:00",
+        "２024-01-01T00:00",
+    ],
+)  # fmt: skip
+def test_what_is_no_stamp_is_refused(text):
+    fields = Fields(f"2024-01-01T00:00,1\n{text},1\n".encode(), 2)
+    with pytest.raises(InvalidArgument, match=r"row 1: .* is not an ISO 8601 stamp") as caught:
+        fields.stamps(0)
+    assert caught.value.index == 1
+
+
+def test_stamps_at_the_ends_of_int64_and_a_leap_second():
+    def stamps(*texts):
+        return Fields("\n".join(texts).encode(), 1).stamps(0).tolist()
+
+    assert stamps("2262-04-11T23:47:15.999999999Z") == [9223372035999999999]
+    assert stamps("1677-09-21T00:12:44Z") == [-9223372036000000000]
+    assert stamps("2016-12-31T23:59:60Z") == stamps("2017-01-01T00:00:00Z")
+    for text in ("2262-04-11T23:47:16Z", "1677-09-21T00:12:43Z", "9999-12-31T23:59:59Z", "0001-01-01T00:00"):
+        with pytest.raises(OutOfBounds, match=r"row 0: .* is outside the years 1678 to 2261"):
+            stamps(text)
+
+
+def test_missing_numbers_are_told_from_wrong_ones():
+    words = ["", "nan", "NaN", "NA", "n/a", "NULL", "None", " nan ", '""']
+    fields = Fields("\n".join(f"{word},1" for word in [*words, "0"]).encode(), 2)
+    assert fields.integers(0, missing=True).tolist() == [-(2**63)] * len(words) + [0]
+    with pytest.raises(InvalidArgument, match="row 0: '' is not a decimal number"):
+        fields.integers(0)
+    for word in ("nans", "nul", "n", "na/", "x", "@", "-", '"na "', '"nan "', '" "'):
+        with pytest.raises(InvalidArgument, match=r"row 0: .* is not a decimal number"):
+            Fields(f"{word},1\n".encode(), 2).integers(0, missing=True)
+
+
+@given(st.lists(st.tuples(st.integers(-99, 99), st.sampled_from("ab")), max_size=20), st.data())
+def test_taking_rows_is_taking_them_from_every_column(rows, data):
+    fields = Fields("".join(f"{n},{word}\n\n" for n, word in rows).encode(), 2)
+    places = data.draw(st.lists(st.integers(0, len(rows) - 1), max_size=9)) if rows else []
+    part = fields.take(places)
+    assert part.integers(0).tolist() == [rows[i][0] for i in places]
+    assert part.strings(1) == [rows[i][1] for i in places]
+    assert part.codes(1, {"a": 5}, other=-7).tolist() == [5 if rows[i][1] == "a" else -7 for i in places]
+    assert part.lines.tolist() == [2 * i for i in places]
+
+
+def test_rows_that_do_not_exist_are_refused():
+    fields = Fields(b"1\n2\n", 1)
+    for wrong, what in (
+        ([2], r"rows\[0\] must be in \[0, 2\)"),
+        ([0, -1], r"rows\[1\]"),
+        ([[0]], "a vector"),
+    ):
+        with pytest.raises(InvalidArgument, match=what):
+            fields.take(wrong)
+    with pytest.raises(InvalidArgument, match="a vector of integers"):
+        fields.take([0.5])
 
 
 def test_the_examples_of_the_docstrings():

@@ -156,6 +156,25 @@ static inline int mm_decimal(const char *text, const char *end, const mm_grid *g
   return MM_OK;
 }
 
+/* Whether [text, end) says that there is no number: nothing at all, or NaN, NA, N/A, null, None. */
+static inline int mm_is_missing(const char *text, const char *end) {
+  static const char *const words[] = {"nan", "na", "n/a", "null", "none"};
+  const int64_t size = end - text;
+  if (size == 0)
+    return 1;
+  if (size > 4)
+    return 0;
+  for (int w = 0; w < 5; ++w) {
+    const char *word = words[w];
+    int64_t i = 0;
+    while (i < size && word[i] != 0 && (text[i] | 32) == (word[i] | 32))
+      ++i;
+    if (i == size && word[i] == 0)
+      return 1;
+  }
+  return 0;
+}
+
 /* Cuts rows of delimited text into fields: offsets of field f of row r are starts[r * columns + f]
  * and stops[...], blanks and one pair of double quotes around a field left out. Rows without any
  * text are skipped. `text` must hold whole rows; the last one may lack its newline.

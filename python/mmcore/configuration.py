@@ -191,7 +191,7 @@ DATA = (
         "format",
         str,
         default=None,
-        choices=("lobster", "binance", "csv", "events"),
+        choices=("lobster", "binance", "binance_files", "csv", "events"),
         doc="format of the data; told from the files when omitted",
     ),
     Parameter("cache", bool, default=True, doc="keep the parsed data, so that the next run starts at once"),

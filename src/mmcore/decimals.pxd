@@ -26,9 +26,13 @@ cdef extern from "mmcore/decimals.h" nogil:
         int32_t status
 
     int mm_decimal(const char *text, const char *end, const mm_grid *grid, int64_t *ticks, int32_t *subtick)
+    int mm_is_missing(const char *text, const char *end)
     mm_fields_result mm_fields(
         const char *text, int64_t size, char delimiter, int64_t columns, int64_t capacity,
         int64_t *starts, int64_t *stops, int64_t *line_of)
+
+cdef extern from "mmcore/stamps.h" nogil:
+    int mm_iso_stamp(const char *text, const char *end, int64_t *ns)
 
 
 cdef int decimal(

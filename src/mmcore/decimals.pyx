@@ -37,7 +37,8 @@ import numpy as np
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport INT64_MIN, int32_t, int64_t
+from libc.string cimport memcmp
 
 from mmcore.errors import InvalidArgument, OutOfBounds
 
@@ -297,9 +298,11 @@ cdef class Fields:
         return PyBytes_FromStringAndSize(
             PyBytes_AS_STRING(self.text) + self._starts[at], self._stops[at] - self._starts[at])
 
-    cdef tuple _numbers(self, int64_t column, object step, object rounding):
+    cdef tuple _numbers(self, int64_t column, object step, object rounding, bint missing):
         cdef mm_grid grid = _grid(step, rounding)
         cdef const char *base = PyBytes_AS_STRING(self.text)
+        cdef const char *start
+        cdef const char *stop
         cdef int64_t row = 0, at
         cdef int status = MM_OK
         self._column(column)
@@ -310,22 +313,68 @@ cdef class Fields:
         with nogil:
             for row in range(self._rows):
                 at = row * self.columns + column
-                status = mm_decimal(
-                    base + self._starts[at], base + self._stops[at], &grid,
-                    &ticks_view[row], &subticks_view[row])
+                start = base + self._starts[at]
+                stop = base + self._stops[at]
+                status = mm_decimal(start, stop, &grid, &ticks_view[row], &subticks_view[row])
                 if status != MM_OK:
-                    break
+                    if not (missing and status == MM_INVALID and mm_is_missing(start, stop)):
+                        break
+                    status = MM_OK
+                    ticks_view[row] = INT64_MIN
+                    subticks_view[row] = 0
         if status != MM_OK:
             raise _refusal(status, row, self._field(row, column), step)
         return ticks, subticks
 
-    def integers(self, int64_t column, step="1", rounding="exact"):
-        """Return a column as whole steps: :func:`parse` of its fields."""
-        return self._numbers(column, step, rounding)[0]
+    def integers(self, int64_t column, step="1", rounding="exact", bint missing=False):
+        """Return a column as whole steps: :func:`parse` of its fields.
+
+        With `missing`, what says that there is no number (nothing, NaN, NA, N/A, null, None) becomes the
+        smallest int64, which no number does.
+        """
+        return self._numbers(column, step, rounding, missing)[0]
 
     def integers_floor(self, int64_t column, step="1"):
         """Return a column as whole steps and millionths: :func:`parse_floor` of its fields."""
-        return self._numbers(column, step, "floor")
+        return self._numbers(column, step, "floor", False)
+
+    def stamps(self, int64_t column):
+        """Return a column of ISO 8601 stamps as ns since the epoch; UTC where they name no zone.
+
+        Raises
+        ------
+        InvalidArgument
+            A text of another form, or no such day or hour; ``.index`` is the row.
+        OutOfBounds
+            Outside the years 1678 to 2261.
+
+        Examples
+        --------
+        >>> Fields(b"1970-01-02T00:00:00.5Z\\n1970-01-02 01:00+01\\n", columns=1).stamps(0).tolist()
+        [86400500000000, 86400000000000]
+        """
+        cdef const char *base = PyBytes_AS_STRING(self.text)
+        cdef int64_t row = 0, at
+        cdef int status = MM_OK
+        self._column(column)
+        out = np.empty(self._rows, dtype=np.int64)
+        cdef int64_t[::1] view = out
+        with nogil:
+            for row in range(self._rows):
+                at = row * self.columns + column
+                status = mm_iso_stamp(base + self._starts[at], base + self._stops[at], &view[row])
+                if status != MM_OK:
+                    break
+        if status != MM_OK:
+            text = self._field(row, column).decode("utf-8", "backslashreplace")
+            if status == MM_OVERFLOW:
+                raise OutOfBounds(
+                    f"row {row}: {text!r} is outside the years 1678 to 2261",
+                    argument="values", value=text, index=row)
+            raise InvalidArgument(
+                f"row {row}: {text!r} is not an ISO 8601 stamp",
+                argument="values", value=text, allowed="an ISO 8601 stamp", index=row)
+        return out
 
     def strings(self, int64_t column):
         """Return a column as a list of str (UTF-8; other bytes as backslash escapes)."""
@@ -333,7 +382,7 @@ cdef class Fields:
         self._column(column)
         return [self._field(row, column).decode("utf-8", "backslashreplace") for row in range(self._rows)]
 
-    def codes(self, int64_t column, dict codes not None):
+    def codes(self, int64_t column, dict codes not None, other=None):
         """Return a column of names as integers.
 
         Parameters
@@ -342,6 +391,8 @@ cdef class Fields:
             Which column.
         codes : dict of str to int
             What each text stands for.
+        other : int, optional
+            What every other text stands for; without it they are refused.
 
         Raises
         ------
@@ -353,17 +404,70 @@ cdef class Fields:
         >>> Fields(b"buy\\nsell\\n", columns=1).codes(0, {"buy": 1, "sell": -1}).tolist()
         [1, -1]
         """
-        cdef int64_t row
-        cdef dict known = {key.encode(): code for key, code in codes.items()}
+        cdef list names = [key.encode("utf-8", "surrogatepass") for key in codes]
+        cdef int64_t count = len(names), row = 0, at, size, k
+        cdef const char *base = PyBytes_AS_STRING(self.text)
+        cdef const char *text
+        cdef bytes joined = b"".join(names)
+        cdef const char *known = PyBytes_AS_STRING(joined)
+        cdef int64_t[::1] ends = np.cumsum([0] + [len(name) for name in names], dtype=np.int64)
+        cdef int64_t[::1] values = np.array([*codes.values(), 0 if other is None else other], dtype=np.int64)
+        cdef bint strict = other is None
+        cdef bint found = True
         self._column(column)
         out = np.empty(self._rows, dtype=np.int64)
         cdef int64_t[::1] view = out
-        for row in range(self._rows):
-            code = known.get(self._field(row, column))
-            if code is None:
-                text = self._field(row, column).decode("utf-8", "backslashreplace")
-                raise InvalidArgument(
-                    f"row {row}: {text!r} is not one of {', '.join(map(repr, codes))}",
-                    argument="values", value=text, allowed="one of " + ", ".join(map(repr, codes)), index=row)
-            view[row] = code
+        with nogil:
+            for row in range(self._rows):
+                at = row * self.columns + column
+                text = base + self._starts[at]
+                size = self._stops[at] - self._starts[at]
+                found = not strict
+                for k in range(count):
+                    if ends[k + 1] - ends[k] == size and memcmp(known + ends[k], text, <size_t>size) == 0:
+                        view[row] = values[k]
+                        found = True
+                        break
+                else:
+                    view[row] = values[count]
+                if not found:
+                    break
+        if not found:
+            refused = self._field(row, column).decode("utf-8", "backslashreplace")
+            raise InvalidArgument(
+                f"row {row}: {refused!r} is not one of {', '.join(map(repr, codes))}",
+                argument="values", value=refused, allowed="one of " + ", ".join(map(repr, codes)), index=row)
         return out
+
+    def take(self, rows):
+        """Return these rows, in this order, of the same text.
+
+        Parameters
+        ----------
+        rows : array_like of int
+            Places in [0, len(self)).
+
+        Examples
+        --------
+        >>> Fields(b"1\\n2\\n3\\n", columns=1).take([2, 0]).integers(0).tolist()
+        [3, 1]
+        """
+        places = np.asarray(rows)
+        if places.ndim != 1 or (places.size and places.dtype.kind not in "iu"):
+            raise InvalidArgument(argument="rows", value=rows, allowed="a vector of integers")
+        places = places.astype(np.int64)
+        wrong = (places < 0) | (places >= self._rows)
+        if wrong.any():
+            at = int(np.argmax(wrong))
+            raise InvalidArgument(
+                argument="rows", index=at, value=int(places[at]), allowed=f"in [0, {self._rows})")
+        cdef Fields part = Fields.__new__(Fields)
+        part.text = self.text
+        part.columns = self.columns
+        part.lines = self.lines[places]
+        part._rows = len(places)
+        shape = (self._rows, self.columns)
+        cells = self._rows * self.columns
+        part._starts = np.asarray(self._starts)[:cells].reshape(shape)[places].ravel()
+        part._stops = np.asarray(self._stops)[:cells].reshape(shape)[places].ravel()
+        return part

@@ -1,15 +1,16 @@
 """Any feed → :class:`~mmcore.events.Events`: one function, :func:`load`.
 
-========== ============================================================= =================
-format     what                                                          reader
-========== ============================================================= =================
-lobster    message + orderbook files of one stock and day                :mod:`.lobster`
-binance    websocket capture: bookTicker + trade                         :mod:`.binance`
-csv        delimited text with a column map                              :mod:`.csv`
-events     what ``Events.save`` wrote                                    :mod:`mmcore.events`
-========== ============================================================= =================
+============= ========================================================== =====================
+format        what                                                       reader
+============= ========================================================== =====================
+lobster       message + orderbook files of one stock and day             :mod:`.lobster`
+binance       websocket capture: bookTicker or depth, and trade          :mod:`.binance`
+binance_files public files: trades, aggTrades, bookTicker                :mod:`.binance_files`
+csv           delimited text with a column map                           :mod:`.csv`
+events        what ``Events.save`` wrote                                 :mod:`mmcore.events`
+============= ========================================================== =====================
 
-gzip and xz are unpacked as they are read, whatever the file is called.
+gzip, xz, zip and zstd (extra ``zstd``) are unpacked as they are read, whatever the file is called.
 
 What a feed was parsed into is kept as an event file in the cache folder and mapped into memory the
 next time, so a second run starts at once. A cached table is used only for the same path, size and
@@ -42,20 +43,23 @@ if TYPE_CHECKING:
 
 __all__ = ["cache_folder", "clear_cache", "load", "merge"]
 
-FORMATS = ("lobster", "binance", "csv", "events")
+FORMATS = ("lobster", "binance", "binance_files", "csv", "events")
 """What ``format`` may be."""
 
 # Raised whenever a reader changes what it makes of the same bytes.
 _READERS = 3
 _CAPTURE = re.compile(rb"\d{19} [\[{]")
-_LOBSTER = re.compile(r"(^|_)(message|orderbook)(_\d+)?\.csv(\.gz|\.xz)?$", re.IGNORECASE)
-_CSV = re.compile(r"\.csv(\.gz|\.xz)?$", re.IGNORECASE)
-_CSV_ONLY = frozenset(("columns", "delimiter", "header", "time_format", "sides", "kinds", "rounding", "sort"))
+_LOBSTER = re.compile(r"(^|_)(message|orderbook)(_\d+)?\.csv(\.gz|\.xz|\.zst)?$", re.IGNORECASE)
+_CSV = re.compile(r"\.csv(\.gz|\.xz|\.zst)?$", re.IGNORECASE)
+_CSV_ONLY = frozenset(
+    ("columns", "delimiter", "header", "time_format", "sides", "kinds", "rounding", "sort", "where")
+)
+_SPLIT = ("binance_files", "csv")  # formats of which several files may be read as one
 _log = logging.getLogger(__name__)
 
 
 def load(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     format: str | None = None,
     instrument: Instrument | None = None,
     cache: bool = True,
@@ -66,10 +70,11 @@ def load(
 
     Parameters
     ----------
-    path : path-like
+    path : path-like, or a sequence of them
         The file; for LOBSTER either file of the pair, their folder, or the part of the names they
-        share.
-    format : {"lobster", "binance", "csv", "events"}, optional
+        share. Several files of a format that comes split (binance_files, csv) are read as one, in this
+        order.
+    format : {"lobster", "binance", "binance_files", "csv", "events"}, optional
         Told from the name and the first line when omitted. "csv" is what is called so, has our
         names in its first line, or comes with options that only its reader has.
     instrument : Instrument, optional
@@ -110,19 +115,30 @@ def load(
     import inspect
 
     from ..instruments import Instrument
-    from . import binance, csv, lobster
+    from . import binance, binance_files, csv, lobster
 
-    expect("path", path, (str, os.PathLike), "a path")
+    several = path if isinstance(path, (list, tuple)) else (path,)
+    if not several:
+        raise InvalidArgument(argument="path", value=path, allowed="a path, or several")
+    for one in several:
+        expect("path", one, (str, os.PathLike), "a path")
     expect("instrument", instrument, (Instrument, type(None)), "an Instrument or None")
     expect("cache", cache, bool, "True or False")
     expect("progress", progress, (Callable, type(None)), "a function of (bytes read, bytes in all), or None")
-    if not os.fspath(path):
+    if not all(map(os.fspath, several)):
         raise InvalidArgument(argument="path", value=path, allowed="a file or a folder")
-    source = Path(path)
+    paths = [Path(one) for one in several]
+    source = paths[0]
     if format is None:
         format = _guess(source, options)
     if not isinstance(format, str) or format not in FORMATS:
         raise InvalidArgument(argument="format", value=format, allowed=f"one of {', '.join(FORMATS)}")
+    if len(paths) > 1 and format not in _SPLIT:
+        raise InvalidArgument(
+            f"{source}: several files are read as one in the formats {', '.join(_SPLIT)}, not in {format!r}",
+            argument="path",
+            value=str(source),
+        )
     if format != "lobster" and source.is_dir():
         from .text import content
 
@@ -140,19 +156,20 @@ def load(
             )
         return Events.load(source)
 
-    paths = [source]
     if format == "lobster":
         paths = lobster.files(source)
     readers: dict[str, Callable[..., Events]] = {
         "lobster": lobster.read,
         "binance": binance.read,
+        "binance_files": binance_files.read,
         "csv": csv.read,
     }
     read = readers[format]
     known = [p.name for p in inspect.signature(read).parameters.values() if p.kind is p.KEYWORD_ONLY]
     for name in options:
         if name not in known:
-            raise UnknownName(f"{name!r} is no option of the {format} reader; it has {', '.join(known)}")
+            has = f"it has {', '.join(known)}" if known else "it has none"
+            raise UnknownName(f"{name!r} is no option of the {format} reader; {has}")
 
     kept = _cached(paths, format, instrument, options) if cache else None
     events = _open(kept) if kept is not None else None
@@ -168,6 +185,7 @@ def load(
 
 def _guess(path: Path, options: Mapping[str, Any]) -> str:
     """Tell the format from the name, the first line and the options; refuse what is none of them."""
+    from .binance_files import NAME
     from .csv import looks_like_it
     from .text import asking, first_line
 
@@ -184,6 +202,8 @@ def _guess(path: Path, options: Mapping[str, Any]) -> str:
     head = first_line(path)
     if _CAPTURE.match(head):
         return "binance"
+    if NAME.match(path.name) and "columns" not in options:
+        return "binance_files"
     if _CSV.search(path.name) or not _CSV_ONLY.isdisjoint(options) or looks_like_it(head):
         return "csv"
     if not head:
@@ -191,8 +211,8 @@ def _guess(path: Path, options: Mapping[str, Any]) -> str:
     raise asking(
         path,
         "unknown format; known are lobster (a folder, or a pair …_message_1.csv and …_orderbook_1.csv), "
-        "binance (a websocket capture), csv (delimited text) and events (what Events.save wrote); of "
-        "delimited text say which column is which",
+        "binance (a websocket capture), binance_files (trades, aggTrades, bookTicker), csv (delimited text) "
+        "and events (what Events.save wrote); of delimited text say which column is which",
         "format",
         'pass format="csv" and columns={"time": …, "bid": …, "ask": …}: our name → theirs',
     )

@@ -43,7 +43,7 @@ from .text import Progress, asking, blocks, refuse, refuse_prices
 if TYPE_CHECKING:
     from ..instruments import Instrument
 
-__all__ = ["GRIDS", "read"]
+__all__ = ["GRIDS", "known_instrument", "read"]
 
 GRIDS = {"BTCUSDT": ("0.1", "0.001"), "ETHUSDT": ("0.01", "0.001")}
 """Tick and lot of the USD-M perpetuals that need no ``instrument=``."""
@@ -167,7 +167,7 @@ def read(
                 what = f"a second symbol ({names}): name one"
                 refuse(path, line, what, argument="symbol", advice=f"pass symbol={found!r}")
         if symbols and instrument is None:
-            instrument = _instrument(path, *symbols)
+            instrument = known_instrument(path, *symbols)
         if quote_rows and instrument is not None:
             quote_parts.append(_quotes(path, quote_rows, instrument))
             quote_rows.clear()
@@ -233,7 +233,8 @@ def read(
     )
 
 
-def _instrument(path: Path, symbol: str) -> Instrument:
+def known_instrument(path: Path, symbol: str) -> Instrument:
+    """Return the instrument of a symbol whose grid is known, or refuse the file."""
     from ..instruments import Currency, Instrument
 
     if symbol not in GRIDS:

@@ -12,32 +12,40 @@ Our names of columns and what they hold:
 ``price``, ``size`` of a trade
 ``side``            of a trade: who initiated it; unknown without this column
 ``kind``            quote or trade, in a file of both
+``id``              the feed's own number of a row: gaps, regressions and repeats are counted
 =================== =============================================================================
+
+Several files are read as one that was split, in the order in which they are named: a row that both sides
+of a split hold is told by its ``id``.
+
+The readers of known layouts (:mod:`.binance_files`, :mod:`.taq`) are a :class:`Layout` each.
 """
 
 from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from datetime import date as Date
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InvalidArgument, UnknownName
+from ..errors import ConflictError, InvalidArgument, OutOfBounds, UnknownName
 from ..events import NO_ASK, NO_BID, QUOTE, TRADE, Events, Quotes, Trades
 from ..parameters import expect
-from .text import Progress, Rounding, Rows, asking, first_line, refuse, refuse_prices, rows
+from .text import MISSING, Progress, Rounding, Rows, asking, first_lines, refuse, refuse_prices, rows
 
 if TYPE_CHECKING:
     from ..instruments import Instrument
 
-__all__ = ["COLUMNS", "KINDS", "SIDES", "read"]
+__all__ = ["COLUMNS", "KINDS", "SIDES", "Layout", "read", "table"]
 
 COLUMNS = (
     "time",
@@ -51,6 +59,7 @@ COLUMNS = (
     "size",
     "side",
     "kind",
+    "id",
 )
 """Our names of the columns."""
 SIDES = {
@@ -65,18 +74,45 @@ KINDS = {
 }
 """What the texts of a kind column mean, unless ``kinds=`` says otherwise."""
 
-_MISSING = frozenset(("", "nan", "NaN", "NAN", "NA", "N/A", "null", "None"))
 _UNITS = {"s": "0.000000001", "ms": "0.000001", "us": "0.001", "ns": "1"}
+_ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
 _DIGITS = {10: "s", 13: "ms", 16: "us", 19: "ns"}
-_ISO = re.compile(
-    r"(\d{4}-\d\d-\d\d)[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?\s*(Z|[+-]\d\d(?::?\d\d)?)?"
-)
 _TIME_FORMATS = '"s", "ms", "us", "ns", "iso" or a pattern such as "%Y%m%d %H:%M:%S.%f"'
 _DATES = 'a day such as "2012-06-21", in the years 1700 to 2200'
 _EPOCH = Date(1970, 1, 1)
 _DAY = 86_400 * 10**9
 _EARLIEST = (Date(1990, 1, 1) - _EPOCH).days * _DAY
 _LATEST = (Date(2200, 1, 1) - _EPOCH).days * _DAY
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the rows of a delimited file are to be read; see :func:`read` for what is not said here.
+
+    Attributes
+    ----------
+    columns : mapping
+        Our name → header text or place.
+    where : mapping
+        Header text or place → the texts whose rows are kept.
+    unless : mapping
+        Header text or place → the texts whose rows are left out.
+    quote_lot : Decimal, optional
+        What the sizes of quotes count, where not lots of the instrument.
+    """
+
+    columns: Mapping[str, str | int] = field(default_factory=dict)
+    delimiter: str = ","
+    header: bool = True
+    time_format: str | None = None
+    date: str | None = None
+    sides: Mapping[str, int] = field(default_factory=lambda: SIDES)
+    kinds: Mapping[str, int] = field(default_factory=lambda: KINDS)
+    rounding: Rounding = "exact"
+    sort: bool = False
+    where: Mapping[str | int, Sequence[str]] = field(default_factory=dict)
+    unless: Mapping[str | int, Sequence[str]] = field(default_factory=dict)
+    quote_lot: Decimal | None = None
 
 
 def read(
@@ -93,13 +129,14 @@ def read(
     kinds: Mapping[str, str] | None = None,
     rounding: Rounding = "exact",
     sort: bool = False,
+    where: Mapping[str | int, str | Sequence[str]] | None = None,
 ) -> Events:
-    """Read a delimited file.
+    """Read a delimited file, or several that follow each other.
 
     Parameters
     ----------
     paths : sequence of Path
-        One file: plain, gzip or xz.
+        Plain, gzip, xz, zip or zstd.
     instrument : Instrument
         Whose ticks and lots the numbers are counted in.
     progress : callable, optional
@@ -113,8 +150,9 @@ def read(
         Whether the first line names the columns.
     time_format : str, optional
         "s", "ms", "us", "ns" (since the epoch; decimals allowed down to the ns), "iso" (ISO 8601,
-        UTC unless it has an offset), or a pattern of :meth:`datetime.strptime`. Omitted: told from
-        the first row.
+        UTC unless it has an offset), or a pattern of :meth:`datetime.strptime`. Omitted: ISO or a number,
+        told from the first row; the unit of a whole number is the one in which it lies in the years 1990
+        to 2200, row by row.
     date : str, optional
         Stamps count from midnight (UTC) of this day.
     sides : mapping of str to int, optional
@@ -127,6 +165,8 @@ def read(
         binary float ("236.61000000000001").
     sort : bool
         Put rows whose stamps fall in order (equal stamps keep theirs) instead of refusing them.
+    where : mapping, optional
+        Header text or place → the text, or texts, whose rows are kept; the others are counted.
 
     Raises
     ------
@@ -134,8 +174,9 @@ def read(
         What is wrong, with file and line.
     UnknownName
         A column that is not there.
+    ConflictError
+        An ``id`` that came again with other content.
     """
-    (path,) = paths
     expect("columns", columns, (Mapping, type(None)), "a mapping of our names to the file's, or None")
     expect("delimiter", delimiter, str, "one character")
     if len(delimiter) != 1:
@@ -147,15 +188,16 @@ def read(
     expect("kinds", kinds, (Mapping, type(None)), 'a mapping to "quote" or "trade"')
     expect("rounding", rounding, str, "one of 'exact', 'floor', 'ceil', 'nearest'")
     expect("sort", sort, bool, "True or False")
+    expect("where", where, (Mapping, type(None)), "a mapping of columns to the texts that are kept")
     if instrument is None:
         raise asking(
-            path,
+            paths[0],
             "a CSV does not say its tick and lot: it needs an instrument",
             "instrument",
             "pass instrument=Instrument(name, tick=…, lot=…)",
         )
     side_codes = dict(SIDES if sides is None else sides)
-    if any(code not in (-1, 0, 1) for code in side_codes.values()):
+    if not all(isinstance(text, str) and code in (-1, 0, 1) for text, code in side_codes.items()):
         raise InvalidArgument(argument="sides", value=sides, allowed="a mapping to +1, -1 or 0")
     kind_codes = dict(KINDS)
     if kinds is not None:
@@ -163,79 +205,208 @@ def read(
         if not all(isinstance(what, str) and what in codes for what in kinds.values()):
             raise InvalidArgument(argument="kinds", value=kinds, allowed='a mapping to "quote" or "trade"')
         kind_codes = {text: codes[what] for text, what in kinds.items()}
+    kept = {}
+    for column, texts in (where or {}).items():
+        texts = (texts,) if isinstance(texts, str) else texts
+        if not isinstance(texts, Sequence) or not all(isinstance(text, str) for text in texts):
+            raise InvalidArgument(argument=f"where[{column!r}]", value=texts, allowed="a text, or several")
+        kept[column] = tuple(texts)
+    layout = Layout(
+        columns or {}, delimiter, header, time_format, date, side_codes, kind_codes, rounding, sort, kept
+    )
+    return table(paths, instrument, layout, progress)
 
-    head = first_line(path)
-    if not head:
-        raise InvalidArgument(f"{path}: is empty", argument="path", value=str(path))
-    names, width = _head(head, delimiter)
-    places = _places(path, names if header else [], width, columns)
-    skip = _skip(path) if header else 0
 
-    quote_parts: list[dict[str, NDArray[Any]]] = []
-    trade_parts: list[dict[str, NDArray[Any]]] = []
+def table(
+    paths: Sequence[Path], instrument: Instrument, layout: Layout, progress: Progress | None = None
+) -> Events:
+    """Read files of one layout, one after the other.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        In the order of their rows.
+    instrument : Instrument
+        Whose ticks and lots the numbers are counted in.
+    layout : Layout
+        How they are to be read.
+    progress : callable, optional
+        Called with (bytes read, bytes in all).
+
+    Returns
+    -------
+    Events
+        ``source["ignored"]`` counts the rows that were left out, by the reason; ``source["odd"]`` what was
+        odd and kept.
+    """
+    rounding = layout.rounding
+    ignored: Counter[str] = Counter()
+    odd: Counter[str] = Counter()
+    units: dict[str, None] = {}
+    parts: dict[int, list[dict[str, NDArray[Any]]]] = {QUOTE: [], TRADE: []}
     kind_parts: list[NDArray[np.uint8]] = []
     stamps: list[NDArray[np.int64]] = []
-    for block in rows(path, width, places, delimiter=delimiter, skip=skip, progress=progress):
-        everything = np.arange(len(block))
-        times = {}
-        for name in ("time", "local_time", "exchange_time"):
-            if name in places:
-                if time_format is None:
-                    time_format = _guess(block, name, date)
-                times[name] = _time(block, name, time_format, date)
-        local = times.get("local_time", times.get("time", times.get("exchange_time")))
-        exchange = times.get("exchange_time", times.get("time", local))
-        assert local is not None
-        assert exchange is not None
-        if not sort:
-            before = np.concatenate([stamps[-1][-1:] if stamps else local[:1], local[:-1]])
-            if (local < before).any():
-                at = int(np.argmax(local < before))
-                refuse(
-                    path,
-                    int(block.lines[at]),
-                    "time: earlier than the row before it",
-                    argument="sort",
-                    advice="pass sort=True to put the rows in order",
-                )
-        stamps.append(local)
-        if "kind" in places:
-            kind = np.array(
-                block.codes("kind", block.strings("kind"), everything, kind_codes), dtype=np.uint8
+    origins: list[tuple[Path, NDArray[np.int64]]] = []
+    sizes = [path.stat().st_size for path in paths]
+    places: dict[str, int] = {}
+
+    def advance(before: int) -> Progress | None:
+        return None if progress is None else lambda done, _: progress(before + done, sum(sizes))
+
+    for path, before in zip(paths, np.cumsum([0, *sizes]).tolist(), strict=False):
+        top = first_lines(path, 1)
+        if not top:
+            raise InvalidArgument(f"{path}: is empty", argument="path", value=str(path))
+        ((line, head),) = top
+        names, width = _head(head, layout.delimiter)
+        names = names if layout.header else []
+        before_it, places = places, _places(path, names, width, layout.columns)
+        if before_it and before_it.keys() != places.keys():
+            raise InvalidArgument(
+                f"{path}: has the columns {', '.join(places)}, {paths[0].name} {', '.join(before_it)}",
+                argument="path",
+                value=str(path),
             )
-        else:
-            kind = np.full(len(block), QUOTE if "bid" in places else TRADE, dtype=np.uint8)
-        kind_parts.append(kind)
-        which = np.flatnonzero(kind == QUOTE)
-        if len(which):
-            part = _quotes(block, which, instrument, rounding)
-            quote_parts.append({"local_time": local[which], "exchange_time": exchange[which], **part})
-        which = np.flatnonzero(kind == TRADE)
-        if len(which):
-            part = _trades(block, which, instrument, rounding, side_codes)
-            trade_parts.append({"local_time": local[which], "exchange_time": exchange[which], **part})
+        filters = [
+            (names[place] if names else f"column {place}", place, texts, keep)
+            for chosen, keep in ((layout.where, True), (layout.unless, False))
+            for column, texts in chosen.items()
+            for place in [_place(path, names, width, column, "where")]
+        ]
+        time_format = layout.time_format
+        skip = line + 1 if layout.header else 0
+        reading = rows(path, width, places, delimiter=layout.delimiter, skip=skip, progress=advance(before))
+        for block in reading:
+            for label, place, texts, keep in filters:
+                named = block.fields.codes(place, dict.fromkeys(texts, 1), other=0) == 1
+                if (dropped := named != keep).any():
+                    left_out = block.take(dropped).fields.strings(place)
+                    ignored.update(f"{label} = {text}" for text in left_out)
+                    block = block.take(~dropped)
+            if not len(block):
+                continue
+            times = {}
+            for name in ("time", "local_time", "exchange_time"):
+                if name in places:
+                    if time_format is None:
+                        time_format = _guess(block, name, layout.date)
+                    times[name], unit = _time(block, name, time_format, layout.date)
+                    units.update(dict.fromkeys(unit))
+            local = times.get("local_time", times.get("time", times.get("exchange_time")))
+            exchange = times.get("exchange_time", times.get("time", local))
+            assert local is not None
+            assert exchange is not None
+            stamps.append(local)
+            origins.append((path, block.lines))
+            if "kind" in places:
+                kind = block.codes("kind", layout.kinds).astype(np.uint8)
+            else:
+                kind = np.full(len(block), QUOTE if "bid" in places else TRADE, dtype=np.uint8)
+            kind_parts.append(kind)
+            for which in (QUOTE, TRADE):
+                chosen_rows = kind == which
+                if not chosen_rows.any():
+                    continue
+                whole = bool(chosen_rows.all())
+                part = block if whole else block.take(chosen_rows)
+                at = slice(None) if whole else chosen_rows
+                found = {"local_time": local[at], "exchange_time": exchange[at]}
+                if which == QUOTE:
+                    found |= _quotes(part, instrument, rounding, layout.quote_lot)
+                else:
+                    found |= _trades(part, instrument, rounding, layout.sides)
+                if "id" in places:
+                    found["id"] = part.integers("id")
+                parts[which].append(found)
     if not kind_parts:
-        raise InvalidArgument(f"{path}: has no rows", argument="path", value=str(path))
+        left = f", other than those left out: {sum(ignored.values()):,}" if ignored else ""
+        raise InvalidArgument(f"{paths[0]}: has no rows{left}", argument="path", value=str(paths[0]))
 
     kind = np.concatenate(kind_parts)
-    if sort:
-        order = np.argsort(np.concatenate(stamps), kind="stable")
-        kind = kind[order]
-    quotes = _joined(quote_parts, sort)
-    trades = _joined(trade_parts, sort)
+    local = np.concatenate(stamps)
+    columns = {which: _joined(found) for which, found in parts.items()}
+    if "id" in places:
+        kept = np.ones(len(kind), dtype=bool)
+        for which, found in columns.items():
+            if found:
+                kept[kind == which] = fresh = _fresh(paths, found, which == TRADE, odd)
+                columns[which] = {name: values[fresh] for name, values in found.items() if name != "id"}
+        if repeats := len(kind) - int(np.count_nonzero(kept)):
+            ignored["repeated ids"] = repeats
+            kind, local = kind[kept], local[kept]
+    else:
+        kept = None
+    if (late := local[1:] < local[:-1]).any():
+        if not layout.sort:
+            at = int(np.argmax(late)) + 1
+            path, line = _origin(origins, at if kept is None else int(np.flatnonzero(kept)[at]))
+            refuse(
+                path,
+                line,
+                "time: earlier than the row before it",
+                argument="sort",
+                advice="pass sort=True to put the rows in order",
+            )
+        odd["rows out of order"] = int(np.count_nonzero(local < np.maximum.accumulate(local)))
+        kind = kind[np.argsort(local, kind="stable")]
+        for which, found in columns.items():
+            if found:
+                order = np.argsort(found["local_time"], kind="stable")
+                columns[which] = {name: values[order] for name, values in found.items()}
     both = "local_time" in places and "exchange_time" in places
-    note = "" if both else "one clock: one stamp stands for the exchange's and ours"
-    source: dict[str, Any] = {"format": "csv", "files": [path.name], "time_format": time_format}
+    source: dict[str, Any] = {
+        "format": "csv",
+        "files": [path.name for path in paths],
+        "time_format": ", ".join(units),
+        "ignored": dict(sorted(ignored.items())),
+        "odd": dict(sorted(odd.items())),
+    }
     if "local_time" in places or "exchange_time" in places:
         source["clock"] = "local" if "local_time" in places else "exchange"
     return Events(
         instrument,
         kind,
-        Quotes(**quotes) if quotes else None,
-        Trades(**trades) if trades else None,
-        clock_note=note,
+        Quotes(**columns[QUOTE]) if columns[QUOTE] else None,
+        Trades(**columns[TRADE]) if columns[TRADE] else None,
+        clock_note="" if both else "one clock: one stamp stands for the exchange's and ours",
         source=source,
     )
+
+
+def _origin(origins: Sequence[tuple[Path, NDArray[np.int64]]], row: int) -> tuple[Path, int]:
+    """Return the file of a row and its line there, from 0."""
+    for path, lines in origins:
+        if row < len(lines):
+            return path, int(lines[row])
+        row -= len(lines)
+    raise AssertionError("unreachable")
+
+
+def _fresh(
+    paths: Sequence[Path], columns: Mapping[str, NDArray[Any]], consecutive: bool, odd: Counter[str]
+) -> NDArray[np.bool_]:
+    """Return where an id comes for the first time; count what is odd in their sequence."""
+    ids = columns["id"]
+    fresh = np.ones(len(ids), dtype=bool)
+    if not (ids[1:] > ids[:-1]).all():
+        order = np.argsort(ids, kind="stable")
+        again = ids[order[1:]] == ids[order[:-1]]
+        for name, values in columns.items():
+            differs = again & (values[order[1:]] != values[order[:-1]])
+            if differs.any():
+                number = int(ids[order[1:]][np.argmax(differs)])
+                raise ConflictError(
+                    f"{', '.join(map(str, paths))}: id {number} came again with another {name}",
+                    argument="id",
+                    value=number,
+                )
+        fresh[order[1:][again]] = False
+        ids = ids[fresh]
+        if late := int(np.count_nonzero(ids < np.maximum.accumulate(ids))):
+            odd["ids out of order"] += late
+    if consecutive and (missing := int(ids.max()) - int(ids.min()) + 1 - len(ids)):
+        odd["missing ids"] += missing
+    return fresh
 
 
 # ---- which columns
@@ -254,17 +425,6 @@ def _head(line: bytes, delimiter: str) -> tuple[list[str], int]:
     return names, len(names)
 
 
-def _skip(path: Path) -> int:
-    """Return the number of lines down to the header, which may follow empty ones."""
-    from .text import blocks
-
-    for text, start in blocks(path):
-        for line, record in enumerate(text.split(b"\n"), start):
-            if record.strip():
-                return line + 1
-    return 0
-
-
 _QUOTES = ("bid", "ask", "bid_size", "ask_size")
 _TRADES = ("price", "size", "side")
 
@@ -280,22 +440,7 @@ def _places(
             raise UnknownName(
                 f"columns: {name!r} is not one of {known}{_meant(str(name), COLUMNS)}", argument="columns"
             )
-        if isinstance(place, str):
-            if place not in names:
-                what = f"it has {', '.join(names)}" if names else "without a header, count from 0"
-                raise UnknownName(
-                    f"{path}: no column {place!r}; {what}{_meant(place, names)}", argument="columns"
-                )
-            mapped[name] = names.index(place)
-        elif isinstance(place, bool) or not hasattr(place, "__index__"):
-            allowed = "a header text or a place counted from 0"
-            raise InvalidArgument(argument=f"columns[{name!r}]", value=place, allowed=allowed)
-        elif 0 <= operator.index(place) < width:
-            mapped[name] = operator.index(place)
-        else:
-            raise UnknownName(
-                f"{path}: no column {place}; it has {width}, counted from 0", argument="columns"
-            )
+        mapped[name] = _place(path, names, width, place, f"columns[{name!r}]")
     places = mapped | _own(names, mapped)
     has = places.keys()
     quotes, trades = {"bid", "ask"} <= has, {"price", "size"} <= has
@@ -320,6 +465,23 @@ def _places(
             UnknownName,
         )
     return places
+
+
+def _place(path: Path, names: Sequence[str], width: int, column: str | int, argument: str) -> int:
+    """Return the place of one of the file's columns."""
+    if isinstance(column, str):
+        if column not in names:
+            what = f"it has {', '.join(names)}" if names else "without a header, count from 0"
+            raise UnknownName(
+                f"{path}: no column {column!r}; {what}{_meant(column, names)}", argument="columns"
+            )
+        return names.index(column)
+    if isinstance(column, bool) or not hasattr(column, "__index__"):
+        allowed = "a header text or a place counted from 0"
+        raise InvalidArgument(argument=argument, value=column, allowed=allowed)
+    if not 0 <= operator.index(column) < width:
+        raise UnknownName(f"{path}: no column {column}; it has {width}, counted from 0", argument="columns")
+    return operator.index(column)
 
 
 def _own(names: Sequence[str], mapped: Mapping[str, int]) -> dict[str, int]:
@@ -356,13 +518,15 @@ def _meant(name: str, names: Sequence[str]) -> str:
 
 
 def _guess(block: Rows, name: str, date: str | None) -> str:
-    text = block.strings(name)[0]
-    if _ISO.fullmatch(text):
+    """Tell the form of the stamps from the first one."""
+    text = block.take(np.arange(1)).strings(name)[0]
+    if _ISO.match(text):
         return "iso"
     if date is not None:
         return "s"
-    digits = text.partition(".")[0]
-    unit = _DIGITS.get(len(digits)) if digits.isdigit() else None
+    if text.isdecimal() and len(text) in _DIGITS:
+        return "digits"
+    unit = _DIGITS.get(len(text.partition(".")[0])) if text.replace(".", "", 1).isdecimal() else None
     if unit is None:
         refuse(
             block.path,
@@ -374,38 +538,51 @@ def _guess(block: Rows, name: str, date: str | None) -> str:
     return unit
 
 
-def _time(block: Rows, name: str, time_format: str, date: str | None) -> NDArray[np.int64]:
+def _time(
+    block: Rows, name: str, time_format: str, date: str | None
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Return a column of stamps in ns, and the units that were found in it."""
     midnight, earliest, latest, years = 0, _EARLIEST, _LATEST, "1990 to 2200"
     if date is not None:
         midnight, earliest, years = _midnight(date), (Date(1700, 1, 1) - _EPOCH).days * _DAY, "1700 to 2200"
     earliest, latest = max(earliest - midnight, -(2**63)), min(latest - midnight, 2**63 - 1)
 
     def beyond(row: int) -> NoReturn:
+        shown = "" if time_format == "digits" else f" in {time_format!r}"
         refuse(
             block.path,
             int(block.lines[row]),
-            f"{name}: {block.strings(name)[row]!r} in {time_format!r} lies outside the years {years}: is the "
+            f"{name}: {block.strings(name)[row]!r}{shown} lies outside the years {years}: is the "
             "unit right, or do stamps count from the midnight of a date?",
             argument="time_format",
             advice="pass time_format=…, or date=… for stamps that count from midnight",
         )
 
+    def no_stamp(row: int, text: str) -> NoReturn:
+        refuse(
+            block.path, int(block.lines[row]), f"{name}: {text!r} is not a stamp of the form {time_format}"
+        )
+
+    if time_format == "digits":
+        return _by_size(block.integers(name), earliest, latest, beyond)
     if time_format in _UNITS:
         time = block.integers(name, _UNITS[time_format])
-    elif time_format == "iso" or "%" in time_format:
+    elif time_format == "iso":
+        try:
+            time = block.stamps(name)
+        except OutOfBounds as error:  # which int64 may not hold
+            beyond(cast(int, error.index))
+        except InvalidArgument as error:
+            no_stamp(cast(int, error.index), str(error.value))
+    elif "%" in time_format:
         texts = block.strings(name)
         time = np.empty(len(texts), dtype=np.int64)
-        days: dict[str, int] = {}
         for row, text in enumerate(texts):
             try:
-                stamp = _iso(text, days) if time_format == "iso" else _pattern(text, time_format)
+                stamp = _pattern(text, time_format)
             except (ValueError, re.error):
-                refuse(
-                    block.path,
-                    int(block.lines[row]),
-                    f"{name}: {text!r} is not a stamp of the form {time_format}",
-                )
-            if not earliest <= stamp <= latest:  # which int64 may not hold
+                no_stamp(row, text)
+            if not earliest <= stamp <= latest:
                 beyond(row)
             time[row] = stamp
     else:
@@ -413,7 +590,26 @@ def _time(block: Rows, name: str, time_format: str, date: str | None) -> NDArray
     wrong = (time < earliest) | (time > latest)
     if wrong.any():
         beyond(int(np.argmax(wrong)))
-    return time + midnight
+    return time + midnight, (time_format,)
+
+
+def _by_size(
+    values: NDArray[np.int64], earliest: int, latest: int, beyond: Callable[[int], NoReturn]
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Return whole numbers as ns, each in the one unit in which it is a plausible stamp."""
+    time = np.zeros(len(values), dtype=np.int64)
+    known = np.zeros(len(values), dtype=bool)
+    units = []
+    for digits, unit in _DIGITS.items():
+        factor = 10 ** (19 - digits)
+        inside = (values >= -(-earliest // factor)) & (values <= latest // factor)
+        if inside.any():
+            np.multiply(values, factor, out=time, where=inside)
+            known |= inside
+            units.append(unit)
+    if not known.all():
+        beyond(int(np.argmin(known)))
+    return time, tuple(units)
 
 
 def _midnight(date: str) -> int:
@@ -427,22 +623,6 @@ def _midnight(date: str) -> int:
     return (day - _EPOCH).days * _DAY
 
 
-def _iso(text: str, days: dict[str, int]) -> int:
-    match = _ISO.fullmatch(text)
-    if not match:
-        raise ValueError(text)
-    day, hour, minute, second, fraction, zone = match.groups()
-    if day not in days:
-        days[day] = (Date.fromisoformat(day) - _EPOCH).days
-    seconds = int(hour) * 3600 + int(minute) * 60 + int(second or 0)
-    if int(hour) > 23 or int(minute) > 59 or int(second or 0) > 60:
-        raise ValueError(text)
-    if zone and zone != "Z":
-        offset = int(zone[1:3]) * 3600 + int(zone[-2:] if len(zone) > 3 else 0) * 60
-        seconds -= offset if zone[0] == "+" else -offset
-    return days[day] * _DAY + seconds * 10**9 + int((fraction or "").ljust(9, "0"))
-
-
 def _pattern(text: str, pattern: str) -> int:
     stamp = datetime.strptime(text, pattern)
     if stamp.tzinfo is None:
@@ -453,86 +633,54 @@ def _pattern(text: str, pattern: str) -> int:
 # ---- numbers
 
 
-def _numbers(
-    block: Rows,
-    name: str,
-    which: NDArray[np.intp],
-    step: Decimal,
-    rounding: Rounding,
-    missing: bool = False,
-) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Return a column's numbers in these rows; with `missing`, what is no number counts as 0."""
-    if rounding != "floor" and len(which) == len(block):
-        try:
-            whole = block.integers(name, f"{step:f}", rounding)
-            return whole, np.zeros(len(whole), dtype=np.int32)
-        except InvalidArgument:
-            if not missing:
-                raise
-    texts = block.strings(name)
-    chosen = [texts[row] for row in which]
-    if missing:
-        chosen = ["0" if text in _MISSING else text for text in chosen]
-    return block.parsed(name, chosen, which, f"{step:f}", rounding)
-
-
 def _quotes(
-    block: Rows, which: NDArray[np.intp], instrument: Instrument, rounding: Rounding
+    block: Rows, instrument: Instrument, rounding: Rounding, quote_lot: Decimal | None
 ) -> dict[str, NDArray[Any]]:
     part: dict[str, NDArray[Any]] = {}
+    sizing: Rounding = "nearest" if rounding == "nearest" else "exact"
+    lot = instrument.lot if quote_lot is None else quote_lot
     for side, none in (("bid", NO_BID), ("ask", NO_ASK)):
-        price = _numbers(block, side, which, instrument.tick, rounding, missing=True)[0]
-        texts = block.strings(side)
-        if instrument.negative_prices:
-            absent = np.array([texts[row] in _MISSING for row in which])
-        else:
-            absent = price <= 0
+        price = block.integers(side, f"{instrument.tick:f}", rounding, missing=True)
+        absent = price == MISSING if instrument.negative_prices else price <= 0
         if f"{side}_size" in block.columns:
-            sizing: Rounding = "nearest" if rounding == "nearest" else "exact"
-            size = _numbers(block, f"{side}_size", which, instrument.lot, sizing, missing=True)[0]
-            absent |= size == 0
-            if (size < 0).any():
-                at = int(which[np.argmax(size < 0)])
-                refuse(block.path, int(block.lines[at]), f"{side}_size: is negative")
+            size = block.integers(f"{side}_size", f"{lot:f}", sizing, missing=True)
+            absent |= (size == 0) | (size == MISSING)
+            if (wrong := (size < 0) & (size != MISSING)).any():
+                refuse(block.path, int(block.lines[np.argmax(wrong)]), f"{side}_size: is negative")
         else:
-            size = np.ones(len(which), dtype=np.int64)
-        refuse_prices(block.path, block.lines[which], side, price)
+            size = np.ones(len(block), dtype=np.int64)
+        refuse_prices(block.path, block.lines, side, np.where(absent, 0, price))
         part[side] = np.where(absent, none, price)
         part[f"{side}_size"] = np.where(absent, 0, size)
     return part
 
 
 def _trades(
-    block: Rows,
-    which: NDArray[np.intp],
-    instrument: Instrument,
-    rounding: Rounding,
-    side_codes: Mapping[str, int],
+    block: Rows, instrument: Instrument, rounding: Rounding, side_codes: Mapping[str, int]
 ) -> dict[str, NDArray[Any]]:
-    keep: Rounding = "floor" if rounding == "exact" else rounding
     sizing: Rounding = "nearest" if rounding == "nearest" else "exact"
-    price, subtick = _numbers(block, "price", which, instrument.tick, keep)
-    size = _numbers(block, "size", which, instrument.lot, sizing)[0]
-    refuse_prices(block.path, block.lines[which], "price", price)
+    tick = f"{instrument.tick:f}"
+    part: dict[str, NDArray[Any]] = {}
+    if rounding in ("exact", "floor"):
+        part["price"], part["subtick"] = block.integers_floor("price", tick)
+    else:
+        part["price"] = block.integers("price", tick, rounding)
+        part["subtick"] = np.zeros(len(block), dtype=np.int32)
+    part["size"] = block.integers("size", f"{instrument.lot:f}", sizing)
+    price, subtick, size = part["price"], part["subtick"], part["size"]
+    refuse_prices(block.path, block.lines, "price", price)
     wrong = [(size <= 0, "size: is not above 0")]
     if not instrument.negative_prices:
         wrong.append(((price < 0) | ((price == 0) & (subtick == 0)), "price: is not above 0"))
     for bad, what in wrong:
         if bad.any():
-            refuse(block.path, int(block.lines[which[np.argmax(bad)]]), what)
-    part: dict[str, NDArray[Any]] = {"price": price, "subtick": subtick, "size": size}
+            refuse(block.path, int(block.lines[np.argmax(bad)]), what)
     if "side" in block.columns:
-        texts = block.strings("side")
-        chosen = [texts[row] for row in which]
-        part["side"] = np.array(block.codes("side", chosen, which, side_codes), dtype=np.int8)
+        part["side"] = block.codes("side", side_codes).astype(np.int8)
     return part
 
 
-def _joined(parts: list[dict[str, NDArray[Any]]], sort: bool) -> dict[str, NDArray[Any]]:
+def _joined(parts: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
     if not parts:
         return {}
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    if sort:
-        order = np.argsort(joined["local_time"], kind="stable")
-        joined = {name: column[order] for name, column in joined.items()}
-    return joined
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

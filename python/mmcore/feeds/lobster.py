@@ -165,9 +165,8 @@ def read(
         part["line"] = block.lines
         traded = (part["type"] == 4) | (part["type"] == 5)
         where = np.flatnonzero(traded)
-        texts = block.strings("size")
         part["size"] = np.zeros(len(block), dtype=np.int64)
-        part["size"][where] = block.parsed("size", [texts[i] for i in where], where, lot, "exact")[0]
+        part["size"][where] = block.take(where).integers("size", lot)
         stamps = np.concatenate([[last], part["time"]])
         for wrong, what in (
             (stamps[1:] < stamps[:-1], "time: earlier than the row before it"),

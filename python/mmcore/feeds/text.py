@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import lzma
+import struct
+import sys
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NoReturn, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..decimals import Fields, parse, parse_floor
-from ..errors import CorruptError, Error, InvalidArgument, OutOfBounds
+from ..decimals import Fields
+from ..errors import CorruptError, Error, InvalidArgument, MissingExtra, OutOfBounds
 from ..events import PRICE_LIMIT
 
 __all__ = [
+    "MISSING",
     "Progress",
     "Rounding",
     "Rows",
@@ -26,6 +31,7 @@ __all__ = [
     "blocks",
     "content",
     "first_line",
+    "first_lines",
     "refuse",
     "refuse_prices",
     "rows",
@@ -35,7 +41,10 @@ Progress = Callable[[int, int], object]
 """Called with the bytes of the file read so far and its size."""
 Rounding = Literal["exact", "floor", "ceil", "nearest"]
 
-_BLOCK = 1 << 23
+MISSING = -(2**63)
+"""What :meth:`Rows.integers` makes of a field that says that there is no number."""
+
+_BLOCK = 1 << 20  # what is cut and parsed stays in the cache
 _SHOWN = 5  # files of a folder that are named
 
 
@@ -48,12 +57,64 @@ def _opened(raw: BinaryIO) -> BinaryIO:
     if start == b"\xfd7zXZ\0":
         return cast(BinaryIO, lzma.LZMAFile(raw))
     if start[:4] == b"\x28\xb5\x2f\xfd":
-        raise InvalidArgument(
-            f"{raw.name} is compressed with zstd; gzip and xz are read as they are: unpack it first",
-            argument="path",
-            value=raw.name,
-        )
+        return cast(BinaryIO, _zstd(raw.name).ZstdFile(raw))
+    if start[:4] == b"PK\3\4":
+        return _member(raw)
     return raw
+
+
+def _zstd(name: str) -> Any:
+    """Return the module that reads zstd: Python's own since 3.14, before it the same from an extra."""
+    try:
+        if sys.version_info >= (3, 14):
+            from compression import zstd
+        else:
+            from backports import zstd
+    except ImportError:
+        raise MissingExtra(f"{name}: zstd", "zstd") from None
+    return zstd
+
+
+def _member(raw: BinaryIO) -> BinaryIO:
+    """Open the one file that a zip holds."""
+    try:
+        packed = zipfile.ZipFile(raw)
+        members = [member for member in packed.infolist() if not member.is_dir()]
+        if len(members) != 1:
+            names = ", ".join(member.filename for member in members[:_SHOWN])
+            raise InvalidArgument(
+                f"{raw.name}: a zip of {len(members)} files ({names}); one is read as it is: unpack it first",
+                argument="path",
+                value=raw.name,
+            )
+        if members[0].flag_bits & 1:
+            raise InvalidArgument(f"{raw.name}: is encrypted", argument="path", value=raw.name)
+        if members[0].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise zipfile.BadZipFile("compressed by an unusual method")
+        return cast(BinaryIO, packed.open(members[0]))
+    except InvalidArgument:
+        raise
+    except (NotImplementedError, OverflowError, RuntimeError, ValueError, struct.error) as error:
+        raise zipfile.BadZipFile(str(error)) from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # which a place that lies before the file is
+            raise
+        raise zipfile.BadZipFile(str(error)) from error
+
+
+def _damage() -> tuple[type[Exception], ...]:
+    """Return the exceptions by which the packers say that a file is damaged."""
+    known: list[type[Exception]] = [
+        EOFError,
+        gzip.BadGzipFile,
+        zlib.error,
+        lzma.LZMAError,
+        zipfile.BadZipFile,
+    ]
+    for name in ("compression.zstd", "backports.zstd"):
+        if module := sys.modules.get(name):
+            known.append(module.ZstdError)
+    return tuple(known)
 
 
 def blocks(path: Path, progress: Progress | None = None) -> Iterator[tuple[bytes, int]]:
@@ -62,7 +123,7 @@ def blocks(path: Path, progress: Progress | None = None) -> Iterator[tuple[bytes
     Parameters
     ----------
     path : Path
-        Plain, gzip or xz; recognised by the first bytes.
+        Plain, gzip, xz, zip (of one file) or zstd (extra `zstd`); recognised by the first bytes.
     progress : callable, optional
         Called with (bytes read, bytes in all) of the file as it is on disk.
 
@@ -88,7 +149,7 @@ def blocks(path: Path, progress: Progress | None = None) -> Iterator[tuple[bytes
                 rest = block[cut:]
                 yield piece, line
                 line += piece.count(b"\n")
-        except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
+        except _damage() as error:
             raise CorruptError(
                 f"{path}: damaged or cut short after line {_whole_lines(path):,} ({error})"
             ) from error
@@ -99,28 +160,30 @@ def blocks(path: Path, progress: Progress | None = None) -> Iterator[tuple[bytes
 def _whole_lines(path: Path) -> int:
     """Count the lines that can be unpacked before the damage: a large block is lost as a whole."""
     count = 0
-    with open(path, "rb") as raw:
+    with open(path, "rb") as raw, suppress(*_damage()):
         stream = cast(gzip.GzipFile, _opened(raw))
-        with suppress(EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError):
-            while piece := stream.read1(io.DEFAULT_BUFFER_SIZE):
-                count += piece.count(b"\n")
+        while piece := stream.read1(io.DEFAULT_BUFFER_SIZE):
+            count += piece.count(b"\n")
     return count
 
 
-def first_line(path: Path) -> bytes:
-    """Return the first line that is not empty, without blanks around it; b"" when there is none.
+def first_lines(path: Path, count: int) -> list[tuple[int, bytes]]:
+    """Return the first lines that are not empty, at most so many: the place of each, from 0, and its text.
 
-    Only the beginning of the file is read: a first line longer than 64 KiB comes back cut.
+    Only the beginning of the file is read: lines beyond 64 KiB come back cut, or not at all. Blanks around a
+    line are left out.
     """
     with open(path, "rb") as raw:
         try:
             head = _opened(raw).read(1 << 16)
-        except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError) as error:
+        except _damage() as error:
             raise CorruptError(f"{path}: damaged or cut short ({error})") from error
-    for line in head.splitlines():
-        if line.strip():
-            return line.strip()
-    return b""
+    return [(at, line.strip()) for at, line in enumerate(head.split(b"\n")) if line.strip()][:count]
+
+
+def first_line(path: Path) -> bytes:
+    """Return the first line that is not empty, as :func:`first_lines` does; b"" when there is none."""
+    return next((line for _, line in first_lines(path, 1)), b"")
 
 
 def content(folder: Path) -> str:
@@ -202,56 +265,63 @@ class Rows:
         """0-based line of each row in the file."""
         return self.fields.lines + self.start
 
-    def _refuse(self, error: InvalidArgument | OutOfBounds, row: int, name: str) -> NoReturn:
-        what = f"{error.value!r} is not {error.allowed}"
-        if isinstance(error, OutOfBounds):
-            what = f"{error.value!r} is too large"
-        raise type(error)(
-            f"{self.path}, line {self.lines[row] + 1}: {name}: {what}",
-            argument=name,
-            value=error.value,
-            allowed=error.allowed,
-            index=int(self.lines[row]),
-        ) from None
-
-    def integers(self, name: str, step: str = "1", rounding: Rounding = "exact") -> NDArray[np.int64]:
-        """Return a column in whole steps."""
+    @contextmanager
+    def _named(self, name: str) -> Iterator[None]:
+        """Name file, line and column in what the fields refuse."""
         try:
-            return self.fields.integers(self.columns[name], step, rounding)
+            yield
         except (InvalidArgument, OutOfBounds) as error:
             if error.index is None:
                 raise
-            self._refuse(error, error.index, name)
+            line = int(self.lines[error.index])
+            what = f"{error.value!r} is not {error.allowed}"
+            if isinstance(error, OutOfBounds):
+                what = f"{error.value!r} is too large"
+            raise type(error)(
+                f"{self.path}, line {line + 1}: {name}: {what}",
+                argument=name,
+                value=error.value,
+                allowed=error.allowed,
+                index=line,
+            ) from None
+
+    def take(self, rows: NDArray[Any]) -> Rows:
+        """Return some of the rows: their places, or a mask."""
+        chosen = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        return Rows(self.path, self.fields.take(chosen), self.start, self.columns)
+
+    def integers(
+        self, name: str, step: str = "1", rounding: Rounding = "exact", missing: bool = False
+    ) -> NDArray[np.int64]:
+        """Return a column in whole steps; with `missing`, what is no number as :data:`MISSING`."""
+        with self._named(name):
+            return self.fields.integers(self.columns[name], step, rounding, missing)
+
+    def integers_floor(self, name: str, step: str) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """Return a column in whole steps, rounded down, and millionths of a step."""
+        with self._named(name):
+            return self.fields.integers_floor(self.columns[name], step)
+
+    def stamps(self, name: str) -> NDArray[np.int64]:
+        """Return a column of ISO 8601 stamps in ns."""
+        return self.fields.stamps(self.columns[name])
 
     def strings(self, name: str) -> list[str]:
         """Return a column as text."""
         return self.fields.strings(self.columns[name])
 
-    def parsed(
-        self, name: str, texts: list[str], rows: NDArray[np.int64], step: str, rounding: Rounding
-    ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-        """Return texts that stand in these rows in whole steps, with millionths when rounded down."""
-        try:
-            if rounding == "floor":
-                return parse_floor(texts, step)
-            whole = parse(texts, step, rounding)
-            return whole, np.zeros(len(whole), dtype=np.int32)
-        except (InvalidArgument, OutOfBounds) as error:
-            if error.index is None:
-                raise
-            self._refuse(error, int(rows[error.index]), name)
-
-    def codes(
-        self, name: str, texts: list[str], rows: NDArray[np.int64], codes: Mapping[str, Any]
-    ) -> list[Any]:
+    def codes(self, name: str, codes: Mapping[str, int]) -> NDArray[np.int64]:
         """Return what each text stands for."""
         try:
-            return [codes[text] for text in texts]
-        except KeyError:
-            at = next(i for i, text in enumerate(texts) if text not in codes)
+            return self.fields.codes(self.columns[name], dict(codes))
+        except InvalidArgument as error:
             known = ", ".join(dict.fromkeys(code.lower() for code in codes if code))
             known += ", or empty" if "" in codes else ""
-            refuse(self.path, int(self.lines[rows[at]]), f"{name}: {texts[at]!r} is not one of {known}")
+            refuse(
+                self.path,
+                int(self.lines[cast(int, error.index)]),
+                f"{name}: {error.value!r} is not one of {known}",
+            )
 
 
 def rows(
@@ -268,7 +338,7 @@ def rows(
     Parameters
     ----------
     path : Path
-        Plain, gzip or xz.
+        As for :func:`blocks`.
     width : int
         Fields that every row must have.
     columns : mapping of str to int
