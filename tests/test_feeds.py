@@ -1073,7 +1073,8 @@ def test_formats_are_told_apart(tmp_path):
     with pytest.raises(InvalidArgument, match="an event file holds its instrument and takes no options"):
         mm.load(tmp_path / "kept", instrument=STOCK)
     with pytest.raises(
-        InvalidArgument, match="format must be one of lobster, binance, binance_files, csv, events"
+        InvalidArgument,
+        match="format must be one of lobster, binance, binance_files, bitstamp, taq, csv, events",
     ):
         mm.load(tmp_path / "kept", format="parquet")
     for missing in (tmp_path / "nothing.csv", tmp_path / "no folder" / "nothing.csv"):

@@ -1,29 +1,36 @@
 """Volatility, D1 and D2 on real data against numbers computed by independent code."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from real_sets import QUOTED, TRADED, WITH_SIDES, facts, load
 
 import mmcore as mm
 from mmcore.calibration import volatility
 
 pytestmark = pytest.mark.realdata
 
-SETS = {
-    "lobster_amzn": ("lobster_amzn", "0.01"),
-    "binance_usdm_ethusdt": ("binance_usdm/ethusdt_20240808.gz", "0.01"),
-    "binance_usdm_btcusdt": ("binance_usdm/btcusdt_20240808.gz", "0.1"),
-}
 
-
-@pytest.fixture(scope="module", params=SETS)
-def market(request: pytest.FixtureRequest, shared: Path) -> tuple[mm.Events, dict[str, Any], float]:
+def opened(name: str, shared: Path) -> tuple[mm.Events, dict[str, Any], float]:
     """Return the events of one set, its facts and its tick."""
-    place, tick = SETS[request.param]
-    facts = json.loads((shared / "data" / "facts.json").read_text())[request.param]
-    return mm.load(shared / "data" / place, cache=False), facts, float(tick)
+    events = load(name, shared, cache=False)
+    return events, facts(name, shared), float(events.instrument.tick)
+
+
+@pytest.fixture(scope="module", params=WITH_SIDES)
+def market(request: pytest.FixtureRequest, shared: Path) -> tuple[mm.Events, dict[str, Any], float]:
+    return opened(request.param, shared)
+
+
+@pytest.fixture(scope="module", params=TRADED)
+def traded(request: pytest.FixtureRequest, shared: Path) -> tuple[mm.Events, dict[str, Any], float]:
+    return opened(request.param, shared)
+
+
+@pytest.fixture(scope="module", params=QUOTED)
+def quoted(request: pytest.FixtureRequest, shared: Path) -> tuple[mm.Events, dict[str, Any], float]:
+    return opened(request.param, shared)
 
 
 def near(value: float) -> Any:
@@ -31,8 +38,8 @@ def near(value: float) -> Any:
 
 
 @pytest.mark.parametrize("interval", [1, 10, 60])
-def test_volatility(market, interval):
-    events, facts, tick = market
+def test_volatility(quoted, interval):
+    events, facts, tick = quoted
     measured = volatility(events, interval)
     assert measured.increments == facts[f"n_ret_{interval}s"]
     assert measured.sigma * tick == near(facts[f"sigma_abs_{interval}s"])
@@ -52,8 +59,8 @@ def test_reach_of_market_orders(market):
 
 
 @pytest.mark.parametrize("window", [1, 5])
-def test_hits_in_windows(market, window):
-    events, facts, _ = market
+def test_hits_in_windows(traded, window):
+    events, facts, _ = traded
     calibration = mm.calibrate(events, "window", window=window)
     assert calibration.sample["windows"] == facts[f"D2_W{window}_windows"]
     pooled, fit = calibration.pooled, facts[f"D2_W{window}_fit"]

@@ -10,23 +10,23 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from real_sets import QUOTED, TRADED, facts, load
 
 import mmcore as mm
-from mmcore.events import HIDDEN, QUOTE, TRADE
+from mmcore.events import HIDDEN, NO_ASK, NO_BID, QUOTE, TRADE
+from mmcore.feeds import consolidate
 
 pytestmark = pytest.mark.realdata
 
-SETS = {
-    "lobster_amzn": "lobster_amzn",
-    "binance_usdm_ethusdt": "binance_usdm/ethusdt_20240808.gz",
-    "binance_usdm_btcusdt": "binance_usdm/btcusdt_20240808.gz",
-}
 
-
-@pytest.fixture(scope="module", params=sorted(SETS))
+@pytest.fixture(scope="module", params=QUOTED)
 def case(request, shared):
-    facts = json.loads((shared / "data/facts.json").read_text())[request.param]
-    return mm.load(shared / "data" / SETS[request.param], cache=False), facts
+    return load(request.param, shared, cache=False), facts(request.param, shared)
+
+
+@pytest.fixture(scope="module", params=TRADED)
+def traded(request, shared):
+    return load(request.param, shared, cache=False), facts(request.param, shared)
 
 
 def decimals(value: Fraction, places: int) -> str:
@@ -110,8 +110,8 @@ def test_spread_and_mid_weighted_by_time(case):
     assert said["time_weighted"] == pytest.approx(float(spread), rel=1e-12)
 
 
-def test_volume_notional_and_vwap(case):
-    events, facts = case
+def test_volume_notional_and_vwap(traded):
+    events, facts = traded
     prices, sizes = trade_prices(events, facts), events.trades.size.tolist()
     assert Fraction(events.instrument.lot) * 10 ** facts["qty_decimals"] == 1
     assert sum(sizes) == facts["volume_int"]
@@ -128,8 +128,8 @@ def test_volume_notional_and_vwap(case):
         assert len(seen) == len(prices)
 
 
-def test_sides_extremes_and_off_grid_trades(case):
-    events, facts = case
+def test_sides_extremes_and_off_grid_trades(traded):
+    events, facts = traded
     t = events.trades
     assert int(t.size[t.side == 1].sum()) == facts["buy_vol"]
     assert int(t.size[t.side == -1].sum()) == facts["sell_vol"]
@@ -184,68 +184,84 @@ def test_lobster_hidden_trades_change_no_quote(shared):
     assert len(hidden) == 2445
 
 
-def test_eurusd_quotes_through_the_column_map(shared):
-    facts = json.loads((shared / "data/facts.json").read_text())["fx_eurusd_2020"]
-    events = mm.load(
-        shared / "data/fx_quotes/quote_tick_data.csv",
-        instrument=mm.Instrument("EURUSD", tick="0.00001"),
-        columns={"time": 0, "bid": 1, "ask": 2},
-        header=False,
-        time_format="%Y%m%d %H%M%S%f",
-        cache=False,
-    )
-    q = events.quotes
-    assert len(q) == facts["n_quotes"]
-    assert (int(q.local_time[0]), int(q.local_time[-1])) == (facts["quote_t0"], facts["quote_t1"])
-    held, spread = np.diff(q.local_time).tolist(), (q.ask - q.bid).tolist()
-    total = Fraction(sum(s * dt for s, dt in zip(spread, held, strict=False)), sum(held))
-    assert decimals(total * Fraction("0.00001"), 10) == facts["tw_spread"]
-    assert (min(spread), max(spread)) == (facts["spread_min_ticks"], facts["spread_max_ticks"])
-
-
 def test_taq_zero_prices_are_absent_sides(shared):
-    """Quotes of one venue in the regular session, as facts.json selects them."""
-    facts = json.loads((shared / "data/facts.json").read_text())["taq_xxx_20180102"]
+    """Of all venues, against the csv module."""
+    raw = rows_of(shared / "data/taq_20180102/quotes_raw.csv.gz")
+    venues = sorted({row["EX"] for row in raw})
+    absent = 0
+    for venue in venues:
+        q = mm.load(shared / "data/taq_20180102/quotes_raw.csv.gz", venue=venue, cache=False).quotes
+        its = [row for row in raw if row["EX"] == venue]
+        assert len(q) == len(its)
+        for side, name, none in (("bid", "BID", NO_BID), ("ask", "OFR", NO_ASK)):
+            expected = [int(Fraction(row[name]) * 100) or none for row in its]
+            assert getattr(q, side).tolist() == expected
+            size = [int(row[f"{name}SIZ"]) * 100 if row[name] != "0" else 0 for row in its]
+            assert getattr(q, f"{side}_size").tolist() == size
+            absent += expected.count(none)
+    assert absent == 27 + 45
+
+
+def test_taq_venues_lock_and_cross_each_other(shared):
+    """Not within a venue; among all, by a book of venues kept in Python."""
+    raw = rows_of(shared / "data/taq_20180102/quotes_raw.csv.gz")
+    venues = sorted({row["EX"] for row in raw})
     path = shared / "data/taq_20180102/quotes_raw.csv.gz"
-    stock = mm.Instrument("XXX", tick="0.01")
-    columns = {"time": "DT", "bid": "BID", "ask": "OFR", "bid_size": "BIDSIZ", "ask_size": "OFRSIZ"}
-    events = mm.load(path, instrument=stock, columns=columns, cache=False)
+    tables = [mm.load(path, venue=venue, cache=False) for venue in venues]
+    for table in tables:
+        assert not (table.quotes.crossed | table.quotes.locked).any()
+    q = consolidate(*tables).quotes
+    # Rows of one stamp come in the order of the tables.
+    standing, crossed, locked = {}, 0, 0
+    for row in sorted(raw, key=lambda row: (row["DT"], row["EX"])):
+        standing[row["EX"]] = Fraction(row["BID"]), Fraction(row["OFR"])
+        bid = max((b for b, _ in standing.values() if b), default=None)
+        ask = min((a for _, a in standing.values() if a), default=None)
+        if bid is not None and ask is not None:
+            crossed, locked = crossed + (bid > ask), locked + (bid == ask)
+    assert (int(q.crossed.sum()), int(q.locked.sum())) == (crossed, locked)
+    assert crossed > 0
+    assert locked > 0
+
+
+def test_taq_repeats_are_kept_and_sub_penny_prices_whole(shared):
+    quotes = rows_of(shared / "data/taq_20180102/quotes_raw.csv.gz")
+    trades = rows_of(shared / "data/taq_20180102/trades_raw.csv.gz")
+    assert len({tuple(row.values()) for row in quotes}) < len(quotes)
+    fine = 0
+    for venue in sorted({row["EX"] for row in trades}):
+        t = mm.load(shared / "data/taq_20180102/trades_raw.csv.gz", venue=venue, cache=False).trades
+        its = [Fraction(row["PRICE"]) * 100 for row in trades if row["EX"] == venue]
+        exact = [
+            price + Fraction(sub, 10**6)
+            for price, sub in zip(t.price.tolist(), t.subtick.tolist(), strict=True)
+        ]
+        assert exact == its
+        fine += int(np.count_nonzero(t.subtick))
+    assert fine == 7932
+
+
+def rows_of(path):
     import csv
     import gzip
 
     with gzip.open(path, "rt", newline="") as file:
-        raw = list(csv.DictReader(file))
-    assert len(events.quotes) == len(raw)
-    zero = np.array([Fraction(row["BID"]) == 0 or Fraction(row["OFR"]) == 0 for row in raw])
-    assert zero.any()
-    assert not events.quotes.two_sided[zero].any()
-    session = (events.quotes.local_time >= 1514903400 * 10**9) & (
-        events.quotes.local_time <= 1514926800 * 10**9
-    )
-    chosen = session & np.array([row["EX"] == "N" for row in raw]) & events.quotes.two_sided
-    assert np.count_nonzero(chosen) == facts["n_quotes"]
-    ticks = (events.quotes.ask - events.quotes.bid)[chosen]
-    assert (ticks.min(), ticks.max()) == (facts["spread_min_ticks"], facts["spread_max_ticks"])
+        return list(csv.DictReader(file))
 
 
 def test_bitstamp_float_noise_is_quantised(shared):
     """759 values carry the noise of a binary float: neither refused nor truncated."""
-    import lzma
-
     from mmcore.decimals import parse
     from mmcore.errors import InvalidArgument
 
-    facts = json.loads((shared / "data/facts.json").read_text())["bitstamp_2015"]
-    with lzma.open(shared / "data/bitstamp_2015/2015-05-01.log.xz", "rt") as file:
-        lines = [line.split(" ", 2)[2] for line in file if line.split(" ", 2)[1] == "trade"]
-    trades = [json.loads(line, parse_float=str, parse_int=str) for line in lines]
-    price = parse([t["price"] for t in trades], "0.01", "nearest").tolist()
-    size = parse([t["amount"] for t in trades], "0.00000001", "nearest").tolist()
-    assert len(trades) == facts["n_trades"]
-    assert sum(size) == facts["volume_int"]
-    assert sum(p * s for p, s in zip(price, size, strict=True)) == facts["notional_int"]
+    events, known = load("bitstamp_2015", shared, cache=False), facts("bitstamp_2015", shared)
+    assert events.source["odd"] == {
+        "numbers with the noise of a float": known["extra"]["float_noise_amounts"]
+    }
     with pytest.raises(InvalidArgument, match="is not a multiple of"):
-        parse([t["amount"] for t in trades], "0.00000001")
+        parse(["1.7885566900000001"], "0.00000001")
+    assert 178855669 in events.trades.size.tolist()
+    assert 23661 in events.trades.price.tolist()
 
 
 @pytest.mark.parametrize(("name", "tick", "comparable"), [("ethusdt", "0.01", 551), ("btcusdt", "0.1", 629)])

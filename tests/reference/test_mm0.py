@@ -1,39 +1,32 @@
 """MM0, the naive quoter of the data's README: golden integers, and the definition spelt out in Python."""
 
-import json
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from real_sets import TRADED, facts, load
 
 import mmcore as mm
 from mmcore.events import HIDDEN, Events, Quotes, Trades
 
 pytestmark = pytest.mark.compiled
 
-SETS = {
-    "lobster_amzn": ("lobster_amzn/AMZN_2012-06-21_34200000_57600000_message_1.csv", 100),
-    "binance_usdm_ethusdt": ("binance_usdm/ethusdt_20240808.gz", 1),
-    "binance_usdm_btcusdt": ("binance_usdm/btcusdt_20240808.gz", 10),
-}
 MM0 = {"base": 1.0, "q_max": 10}  # one tick from the mid, rounded outwards; at most ten lots
 
 
 @pytest.mark.realdata
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("window", [1, 5])
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("name", TRADED)
 def test_golden_integers(shared, name, window):
-    path, tick = SETS[name]
-    facts = json.loads((shared / "data" / "facts.json").read_text())[name]
-    events = mm.load(shared / "data" / path)
+    known, events = facts(name, shared), load(name, shared, cache=False)
+    tick = known["tick"]  # integer price units in a tick
     result = mm.replay(events, mm.Affine(**MM0), interval=float(window))
     t = result.totals
-    assert facts["tick"] == tick  # integer price units in a tick
-    assert len(result.decisions) == facts[f"D2_W{window}_windows"]
-    assert facts[f"MM0_W{window}_d1"] == {
+    assert len(result.decisions) == known[f"D2_W{window}_windows"]
+    assert known[f"MM0_W{window}_d1"] == {
         "buys": t.bought,
         "sells": t.sold,
         "inv": t.net,

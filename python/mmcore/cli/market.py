@@ -39,6 +39,7 @@ ADVICE = {
     "format": "for delimited text: --format csv --columns 'time=ts,bid=b1,ask=a1' (our names = theirs)",
     "time_format": "--time-format says it; --date where the stamps count from midnight",
     "symbol": "--symbol names it",
+    "venue": "--venue names it",
     "sort": "--sort true puts the rows in order",
 }
 """What to do on the command line about a feed's error, by the argument that would mend it."""

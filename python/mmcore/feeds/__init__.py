@@ -6,6 +6,8 @@ format        what                                                       reader
 lobster       message + orderbook files of one stock and day             :mod:`.lobster`
 binance       websocket capture: bookTicker or depth, and trade          :mod:`.binance`
 binance_files public files: trades, aggTrades, bookTicker                :mod:`.binance_files`
+bitstamp      log of Bitstamp's order events                             :mod:`.bitstamp`
+taq           quotes and trades in the columns of TAQ                    :mod:`.taq`
 csv           delimited text with a column map                           :mod:`.csv`
 events        what ``Events.save`` wrote                                 :mod:`mmcore.events`
 ============= ========================================================== =====================
@@ -34,27 +36,29 @@ from typing import TYPE_CHECKING, Any
 from ..errors import CorruptError, InvalidArgument, UnknownName
 from ..events import Events
 from ..parameters import expect
-from .merging import merge
+from .merging import consolidate, merge
 
 if TYPE_CHECKING:
     from ..instruments import Instrument
 
     Progress = Callable[[int, int], object]
 
-__all__ = ["cache_folder", "clear_cache", "load", "merge"]
+__all__ = ["cache_folder", "clear_cache", "consolidate", "load", "merge"]
 
-FORMATS = ("lobster", "binance", "binance_files", "csv", "events")
+FORMATS = ("lobster", "binance", "binance_files", "bitstamp", "taq", "csv", "events")
 """What ``format`` may be."""
 
 # Raised whenever a reader changes what it makes of the same bytes.
 _READERS = 3
+_PAIRS = ("lobster", "taq")  # formats that may be named by a folder
 _CAPTURE = re.compile(rb"\d{19} [\[{]")
+_BITSTAMP = re.compile(rb"\d{13} (order_\w+|trade) \{")
 _LOBSTER = re.compile(r"(^|_)(message|orderbook)(_\d+)?\.csv(\.gz|\.xz|\.zst)?$", re.IGNORECASE)
 _CSV = re.compile(r"\.csv(\.gz|\.xz|\.zst)?$", re.IGNORECASE)
 _CSV_ONLY = frozenset(
     ("columns", "delimiter", "header", "time_format", "sides", "kinds", "rounding", "sort", "where")
 )
-_SPLIT = ("binance_files", "csv")  # formats of which several files may be read as one
+_SPLIT = ("binance_files", "csv", "taq")  # formats of which several files may be read as one
 _log = logging.getLogger(__name__)
 
 
@@ -74,7 +78,7 @@ def load(
         The file; for LOBSTER either file of the pair, their folder, or the part of the names they
         share. Several files of a format that comes split (binance_files, csv) are read as one, in this
         order.
-    format : {"lobster", "binance", "binance_files", "csv", "events"}, optional
+    format : {"lobster", "binance", "binance_files", "bitstamp", "taq", "csv", "events"}, optional
         Told from the name and the first line when omitted. "csv" is what is called so, has our
         names in its first line, or comes with options that only its reader has.
     instrument : Instrument, optional
@@ -115,7 +119,7 @@ def load(
     import inspect
 
     from ..instruments import Instrument
-    from . import binance, binance_files, csv, lobster
+    from . import binance, binance_files, bitstamp, csv, lobster, taq
 
     several = path if isinstance(path, (list, tuple)) else (path,)
     if not several:
@@ -139,7 +143,7 @@ def load(
             argument="path",
             value=str(source),
         )
-    if format != "lobster" and source.is_dir():
+    if format not in _PAIRS and source.is_dir():
         from .text import content
 
         raise InvalidArgument(
@@ -158,10 +162,14 @@ def load(
 
     if format == "lobster":
         paths = lobster.files(source)
+    if format == "taq" and len(paths) == 1:
+        paths = taq.files(source)
     readers: dict[str, Callable[..., Events]] = {
         "lobster": lobster.read,
         "binance": binance.read,
         "binance_files": binance_files.read,
+        "bitstamp": bitstamp.read,
+        "taq": taq.read,
         "csv": csv.read,
     }
     read = readers[format]
@@ -185,6 +193,7 @@ def load(
 
 def _guess(path: Path, options: Mapping[str, Any]) -> str:
     """Tell the format from the name, the first line and the options; refuse what is none of them."""
+    from . import taq
     from .binance_files import NAME
     from .csv import looks_like_it
     from .text import asking, first_line
@@ -202,8 +211,13 @@ def _guess(path: Path, options: Mapping[str, Any]) -> str:
     head = first_line(path)
     if _CAPTURE.match(head):
         return "binance"
-    if NAME.match(path.name) and "columns" not in options:
-        return "binance_files"
+    if _BITSTAMP.match(head):
+        return "bitstamp"
+    if "columns" not in options:
+        if NAME.match(path.name):
+            return "binance_files"
+        if taq.looks_like_it(head):
+            return "taq"
     if _CSV.search(path.name) or not _CSV_ONLY.isdisjoint(options) or looks_like_it(head):
         return "csv"
     if not head:
@@ -211,8 +225,9 @@ def _guess(path: Path, options: Mapping[str, Any]) -> str:
     raise asking(
         path,
         "unknown format; known are lobster (a folder, or a pair …_message_1.csv and …_orderbook_1.csv), "
-        "binance (a websocket capture), binance_files (trades, aggTrades, bookTicker), csv (delimited text) "
-        "and events (what Events.save wrote); of delimited text say which column is which",
+        "binance (a websocket capture), binance_files (trades, aggTrades, bookTicker), bitstamp (a log of "
+        "order events), taq (quotes and trades), csv (delimited text) and events (what Events.save wrote); "
+        "of delimited text say which column is which",
         "format",
         'pass format="csv" and columns={"time": …, "bid": …, "ask": …}: our name → theirs',
     )

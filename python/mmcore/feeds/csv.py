@@ -97,6 +97,8 @@ class Layout:
         Header text or place → the texts whose rows are kept.
     unless : mapping
         Header text or place → the texts whose rows are left out.
+    same : mapping
+        Header text or place of a column that must not vary → the argument that names one of its texts.
     quote_lot : Decimal, optional
         What the sizes of quotes count, where not lots of the instrument.
     """
@@ -112,6 +114,7 @@ class Layout:
     sort: bool = False
     where: Mapping[str | int, Sequence[str]] = field(default_factory=dict)
     unless: Mapping[str | int, Sequence[str]] = field(default_factory=dict)
+    same: Mapping[str | int, str] = field(default_factory=dict)
     quote_lot: Decimal | None = None
 
 
@@ -249,6 +252,7 @@ def table(
     origins: list[tuple[Path, NDArray[np.int64]]] = []
     sizes = [path.stat().st_size for path in paths]
     places: dict[str, int] = {}
+    firsts: dict[str | int, str] = {}
 
     def advance(before: int) -> Progress | None:
         return None if progress is None else lambda done, _: progress(before + done, sum(sizes))
@@ -285,6 +289,8 @@ def table(
                     block = block.take(~dropped)
             if not len(block):
                 continue
+            for column, argument in layout.same.items():
+                _refuse_others(block, _place(path, names, width, column, argument), column, argument, firsts)
             times = {}
             for name in ("time", "local_time", "exchange_time"):
                 if name in places:
@@ -380,6 +386,24 @@ def _origin(origins: Sequence[tuple[Path, NDArray[np.int64]]], row: int) -> tupl
             return path, int(lines[row])
         row -= len(lines)
     raise AssertionError("unreachable")
+
+
+def _refuse_others(
+    block: Rows, place: int, column: str | int, argument: str, firsts: dict[str | int, str]
+) -> None:
+    """Refuse a column that says something else than in the first row."""
+    first = firsts.setdefault(column, block.take(np.arange(1)).fields.strings(place)[0])
+    other = block.fields.codes(place, {first: 0}, other=1) == 1
+    if other.any():
+        at = int(np.argmax(other))
+        text = block.take(np.array([at])).fields.strings(place)[0]
+        refuse(
+            block.path,
+            int(block.lines[at]),
+            f"{column}: {text!r}, and {first!r} before it: name one",
+            argument=argument,
+            advice=f"pass {argument}={text!r}",
+        )
 
 
 def _fresh(

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InvalidArgument
-from ..events import Events, Quotes, Trades
+from ..events import NO_ASK, NO_BID, Events, Quotes, Trades
 from ..parameters import expect
 
-__all__ = ["CLOCKS", "merge"]
+__all__ = ["CLOCKS", "consolidate", "merge"]
 
 CLOCKS = ("local", "exchange")
 """What ``clock`` may be."""
@@ -100,6 +100,65 @@ order is meant
         name=first.name,
         clock_note=note,
         source=source,
+    )
+
+
+def consolidate(*tables: Events, clock: str | None = None) -> Events:
+    """Merge tables of one instrument on several venues into the best bid and offer of all.
+
+    Each quote row is one venue's news: it becomes a row of the highest bid and the lowest offer that stand
+    then, with the sizes of the venues that show them added up. Venues may cross or lock each other; such rows
+    are kept, and ``events.summary()`` counts them.
+
+    Parameters
+    ----------
+    *tables : Events
+        One a venue. At equal stamps rows come in the order of the tables.
+    clock : {"local", "exchange"}, optional
+        As for :func:`merge`.
+
+    Examples
+    --------
+    >>> import mmcore as mm
+    >>> stock = mm.Instrument("XYZ", tick="0.01")
+    >>> one = mm.Events(stock, None, mm.Quotes([10, 30], [99, 98], [101, 101]))
+    >>> other = mm.Events(stock, None, mm.Quotes([20], [99], [100]))
+    >>> q = consolidate(one, other, clock="local").quotes
+    >>> q.bid.tolist(), q.bid_size.tolist(), q.ask.tolist()
+    ([99, 99, 99], [1, 2, 1], [101, 100, 100])
+    """
+    merged = merge(*tables, clock=clock)
+    stamp = "local_time" if merged.source["clock"] == "local" else "exchange_time"
+    stamps = np.concatenate([getattr(table.quotes, stamp) for table in tables])
+    origin = np.repeat(np.arange(len(tables)), [len(table.quotes) for table in tables])
+    order = np.argsort(stamps, kind="stable")
+    origin = origin[order]
+    n = len(order)
+    best = {}
+    for side, absent, sign in (("bid", NO_BID, 1), ("ask", NO_ASK, -1)):
+        price, size = np.full(n, absent), np.zeros(n, dtype=np.int64)
+        for at, table in enumerate(tables):
+            if not len(table.quotes):
+                continue
+            # Each venue's rows in the order in which the merged table has them.
+            mine = np.argsort(getattr(table.quotes, stamp), kind="stable")
+            latest = np.cumsum(origin == at) - 1
+            row = mine[np.maximum(latest, 0)]
+            its = np.where(latest < 0, absent, getattr(table.quotes, side)[row])
+            its_size = np.where(latest < 0, 0, getattr(table.quotes, f"{side}_size")[row])
+            better = its > price if sign > 0 else its < price
+            size = np.where(better, its_size, size + np.where(its == price, its_size, 0))
+            price = np.where(better, its, price)
+        best |= {side: price, f"{side}_size": size}
+    quotes = Quotes(merged.quotes.local_time, exchange_time=merged.quotes.exchange_time, **best)
+    return Events(
+        merged.instrument,
+        None,
+        quotes,
+        merged.trades,
+        name=merged.name,
+        clock_note=merged.clock_note,
+        source=merged.source | {"format": "consolidated"},
     )
 
 
