@@ -1074,7 +1074,7 @@ def test_formats_are_told_apart(tmp_path):
         mm.load(tmp_path / "kept", instrument=STOCK)
     with pytest.raises(
         InvalidArgument,
-        match="format must be one of lobster, binance, binance_files, bitstamp, taq, csv, events",
+        match="format must be one of lobster, binance, binance_files, bitstamp, taq, databento, csv, events",
     ):
         mm.load(tmp_path / "kept", format="parquet")
     for missing in (tmp_path / "nothing.csv", tmp_path / "no folder" / "nothing.csv"):

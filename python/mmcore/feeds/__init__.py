@@ -8,6 +8,7 @@ binance       websocket capture: bookTicker or depth, and trade          :mod:`.
 binance_files public files: trades, aggTrades, bookTicker                :mod:`.binance_files`
 bitstamp      log of Bitstamp's order events                             :mod:`.bitstamp`
 taq           quotes and trades in the columns of TAQ                    :mod:`.taq`
+databento     DBN of trades, tbbo, mbp-1 or mbp-10 (extra ``databento``) :mod:`.databento`
 csv           delimited text with a column map                           :mod:`.csv`
 events        what ``Events.save`` wrote                                 :mod:`mmcore.events`
 ============= ========================================================== =====================
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
 __all__ = ["cache_folder", "clear_cache", "consolidate", "load", "merge"]
 
-FORMATS = ("lobster", "binance", "binance_files", "bitstamp", "taq", "csv", "events")
+FORMATS = ("lobster", "binance", "binance_files", "bitstamp", "taq", "databento", "csv", "events")
 """What ``format`` may be."""
 
 # Raised whenever a reader changes what it makes of the same bytes.
@@ -78,7 +79,7 @@ def load(
         The file; for LOBSTER either file of the pair, their folder, or the part of the names they
         share. Several files of a format that comes split (binance_files, csv) are read as one, in this
         order.
-    format : {"lobster", "binance", "binance_files", "bitstamp", "taq", "csv", "events"}, optional
+    format : {"lobster", "binance", "binance_files", "bitstamp", "taq", "databento", "csv", "events"}
         Told from the name and the first line when omitted. "csv" is what is called so, has our
         names in its first line, or comes with options that only its reader has.
     instrument : Instrument, optional
@@ -119,7 +120,7 @@ def load(
     import inspect
 
     from ..instruments import Instrument
-    from . import binance, binance_files, bitstamp, csv, lobster, taq
+    from . import binance, binance_files, bitstamp, csv, databento, lobster, taq
 
     several = path if isinstance(path, (list, tuple)) else (path,)
     if not several:
@@ -170,6 +171,7 @@ def load(
         "binance_files": binance_files.read,
         "bitstamp": bitstamp.read,
         "taq": taq.read,
+        "databento": databento.read,
         "csv": csv.read,
     }
     read = readers[format]
@@ -196,6 +198,7 @@ def _guess(path: Path, options: Mapping[str, Any]) -> str:
     from . import taq
     from .binance_files import NAME
     from .csv import looks_like_it
+    from .databento import MAGIC
     from .text import asking, first_line
 
     if not path.exists():
@@ -209,6 +212,8 @@ def _guess(path: Path, options: Mapping[str, Any]) -> str:
         if file.read(8) == b"MMEVENTS":
             return "events"
     head = first_line(path)
+    if head.startswith(MAGIC):
+        return "databento"
     if _CAPTURE.match(head):
         return "binance"
     if _BITSTAMP.match(head):
@@ -226,8 +231,8 @@ def _guess(path: Path, options: Mapping[str, Any]) -> str:
         path,
         "unknown format; known are lobster (a folder, or a pair …_message_1.csv and …_orderbook_1.csv), "
         "binance (a websocket capture), binance_files (trades, aggTrades, bookTicker), bitstamp (a log of "
-        "order events), taq (quotes and trades), csv (delimited text) and events (what Events.save wrote); "
-        "of delimited text say which column is which",
+        "order events), taq (quotes and trades), databento (DBN), csv (delimited text) and events (what "
+        "Events.save wrote); of delimited text say which column is which",
         "format",
         'pass format="csv" and columns={"time": …, "bid": …, "ask": …}: our name → theirs',
     )

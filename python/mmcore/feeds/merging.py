@@ -134,7 +134,7 @@ def consolidate(*tables: Events, clock: str | None = None) -> Events:
     order = np.argsort(stamps, kind="stable")
     origin = origin[order]
     n = len(order)
-    best = {}
+    best: dict[str, NDArray[np.int64]] = {}
     for side, absent, sign in (("bid", NO_BID, 1), ("ask", NO_ASK, -1)):
         price, size = np.full(n, absent), np.zeros(n, dtype=np.int64)
         for at, table in enumerate(tables):

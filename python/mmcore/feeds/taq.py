@@ -120,7 +120,7 @@ def read(
     tables = []
     for at, (path, head, what) in enumerate(zip(paths, heads, held, strict=True)):
         where: dict[str | int, tuple[str, ...]] = {}
-        same = {}
+        same: dict[str | int, str] = {}
         for column, kept, argument in (("SYMBOL", symbol, "symbol"), ("EX", venue, "venue")):
             if column.encode() in head:
                 if kept is None:

@@ -35,6 +35,7 @@ __all__ = [
     "refuse",
     "refuse_prices",
     "rows",
+    "unpacked",
 ]
 
 Progress = Callable[[int, int], object]
@@ -155,6 +156,41 @@ def blocks(path: Path, progress: Progress | None = None) -> Iterator[tuple[bytes
             ) from error
         if rest:
             yield rest, line
+
+
+@contextmanager
+def unpacked(path: Path, progress: Progress | None = None) -> Iterator[Callable[[int], bytes]]:
+    """Open a file, and give a function that reads the next so many bytes, unpacked; fewer only at the end.
+
+    Parameters
+    ----------
+    path : Path
+        As for :func:`blocks`.
+    progress : callable, optional
+        As for :func:`blocks`.
+
+    Raises
+    ------
+    CorruptError
+        Damaged or cut short in compression.
+    """
+    with open(path, "rb") as raw:
+        total = path.stat().st_size
+        try:
+            stream = _opened(raw)
+
+            def read(count: int) -> bytes:
+                pieces = []
+                while count and (piece := stream.read(count)):
+                    pieces.append(piece)
+                    count -= len(piece)
+                if progress is not None:
+                    progress(min(raw.tell(), total), total)
+                return b"".join(pieces)
+
+            yield read
+        except _damage() as error:
+            raise CorruptError(f"{path}: damaged or cut short ({error})") from error
 
 
 def _whole_lines(path: Path) -> int:

@@ -1,0 +1,210 @@
+"""DBN: the samples against Databento's own decoder, and files of records made here."""
+
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import mmcore as mm
+from mmcore.errors import CorruptError, Error, InvalidArgument, MissingExtra, Unsupported
+from mmcore.events import NO_ASK, NO_BID, QUOTE, TRADE
+
+dbn = pytest.importorskip("databento_dbn")
+FUTURE = mm.Instrument("ESH1", tick="0.25")
+START = 1609160400000000000
+UNDEFINED = 2**63 - 1
+MBP1, TRADES = np.dtype(dbn.MBP1Msg._dtypes), np.dtype(dbn.TradeMsg._dtypes)
+
+
+@pytest.fixture(autouse=True)
+def no_cache(monkeypatch):
+    monkeypatch.setenv("MMCORE_CACHE", "off")
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize("schema", ["mbp-1", "mbp-10", "tbbo", "trades"])
+def test_samples_agree_with_the_decoder_of_databento(shared, schema):
+    zstd = pytest.importorskip("backports.zstd") if sys.version_info < (3, 14) else None
+    if zstd is None:
+        from compression import zstd
+    path = shared / f"data/dbn_format_samples/test_data.{schema}.v3.dbn.zst"
+    decoder = dbn.DBNDecoder()
+    decoder.write(zstd.decompress(path.read_bytes()))
+    records = [record for record in decoder.decode() if hasattr(record, "action")]
+    events = mm.load(path, instrument=FUTURE)
+    assert len(records) == 2
+    q, t = events.quotes, events.trades
+    if schema != "trades":
+        tops = [record.levels[0] for record in records]
+        assert [bid * 250_000_000 for bid in q.bid.tolist()] == [top.bid_px for top in tops]
+        assert [ask * 250_000_000 for ask in q.ask.tolist()] == [top.ask_px for top in tops]
+        assert q.bid_size.tolist() == [top.bid_sz for top in tops]
+        assert q.ask_size.tolist() == [top.ask_sz for top in tops]
+    if schema in ("trades", "tbbo"):
+        assert [price * 250_000_000 for price in t.price.tolist()] == [record.price for record in records]
+        assert t.size.tolist() == [record.size for record in records]
+        assert t.side.tolist() == [-1, -1]  # both "A": the seller came
+        assert events.kind.tolist() == ([TRADE, TRADE] if schema == "trades" else [QUOTE, TRADE] * 2)
+    rows = t if schema == "trades" else q
+    assert rows.local_time.tolist() == [record.ts_recv for record in records]
+    assert rows.exchange_time.tolist() == [record.ts_event for record in records]
+
+
+@pytest.mark.realdata
+def test_orders_by_order_are_refused_by_name(shared):
+    with pytest.raises(Unsupported, match="the schema mbo; read are trades, tbbo, mbp-1, mbp-10"):
+        mm.load(shared / "data/dbn_format_samples/test_data.mbo.v3.dbn.zst", instrument=FUTURE)
+
+
+def records(dtype, *rows):
+    made = np.zeros(len(rows), dtype)
+    made["length"] = dtype.itemsize // 4
+    made["rtype"] = 1 if dtype == MBP1 else 0
+    made["instrument_id"], made["publisher_id"], made["side"], made["action"] = 5482, 1, b"N", b"A"
+    for at, row in enumerate(rows):
+        made["ts_recv"][at] = made["ts_event"][at] = START + at
+        for name, value in row.items():
+            made[name][at] = value
+    return made.tobytes()
+
+
+def book(bid, ask, bid_size=1, ask_size=1, **rest):
+    return {"bid_px_00": bid, "ask_px_00": ask, "bid_sz_00": bid_size, "ask_sz_00": ask_size, **rest}
+
+
+def metadata(schema):
+    return bytes(
+        dbn.Metadata(
+            dataset="GLBX.MDP3",
+            start=START,
+            stype_in=dbn.SType.RAW_SYMBOL,
+            stype_out=dbn.SType.INSTRUMENT_ID,
+            schema=dbn.Schema(schema),
+            symbols=["ESH1"],
+            partial=[],
+            not_found=[],
+            mappings=[],
+            version=3,
+        ).encode()
+    )
+
+
+def write(folder, data, schema="mbp-1", name="day.dbn"):
+    path = folder / name
+    path.write_bytes(metadata(schema) + data)
+    return path
+
+
+def test_actions_and_undefined_prices(tmp_path):
+    tick = 250_000_000
+    data = records(
+        MBP1,
+        book(4 * tick, 5 * tick, 7, 9),
+        book(4 * tick, 5 * tick, 7, 9, action=b"T", side=b"B", price=5 * tick, size=2),
+        book(4 * tick, 5 * tick, 7, 9, action=b"F", side=b"A", price=5 * tick, size=2),
+        book(4 * tick, UNDEFINED, 7, 0, action=b"M"),
+        book(4 * tick, 5 * tick, 7, 9, action=b"N"),
+        book(UNDEFINED, UNDEFINED, 0, 0, action=b"R"),
+        book(4 * tick, 5 * tick, 7, 9, flags=4 | 8),
+        book(4 * tick, 5 * tick, 0, 9),
+        book(4 * tick, 5 * tick, action=b"T", side=b"N", price=5 * tick + tick // 2, size=1),
+    )
+    events = mm.load(write(tmp_path, data), instrument=FUTURE)
+    assert events.kind.tolist() == [QUOTE, TRADE, QUOTE, QUOTE, QUOTE, QUOTE, TRADE]
+    q, t = events.quotes, events.trades
+    assert q.bid.tolist() == [4, 4, NO_BID, NO_BID, NO_BID]
+    assert q.ask.tolist() == [5, NO_ASK, NO_ASK, NO_ASK, 5]
+    assert (q.bid_size.tolist(), q.ask_size.tolist()) == ([7, 7, 0, 0, 0], [9, 0, 0, 0, 9])
+    assert (t.price.tolist(), t.subtick.tolist(), t.side.tolist()) == ([5, 5], [0, 500_000], [1, 0])
+    assert events.source["ignored"] == {"fills": 1, "no action": 1}
+    assert events.source["odd"] == {"bad receive stamps": 1, "maybe bad book": 1}
+    assert (events.source["clock"], events.source["schema"]) == ("local", "mbp-1")
+
+
+def test_records_of_other_kinds_are_counted_whatever_their_length(tmp_path, monkeypatch):
+    import mmcore.feeds.databento
+
+    other = bytes([20, 22]) + bytes(78)  # as long as ours
+    short = bytes([6, 23]) + bytes(22)
+    one = records(MBP1, book(250_000_000, 500_000_000))
+    data = other + one + short + one + one + other
+    for block in (1 << 15, 1):
+        monkeypatch.setattr(mmcore.feeds.databento, "_RECORDS", block)
+        events = mm.load(write(tmp_path, data), instrument=FUTURE)
+        assert events.quotes.bid.tolist() == [1, 1, 1]
+        assert events.source["ignored"] == {"records of type 22": 2, "records of type 23": 1}
+
+
+@pytest.mark.parametrize(
+    ("rows", "kw", "what"),
+    [
+        ([book(1, 5)], {}, "record 1: bid price: 1 is off the grid"),
+        ([book(250_000_000, 250_000_001)], {}, "record 1: ask price: 250000001 is off the grid"),
+        ([{"action": b"T", "price": UNDEFINED, "size": 1}], {}, "record 1: an execution at no price"),
+        ([{"action": b"T", "price": 250_000_000}], {}, "record 1: an execution of nothing"),
+        (
+            [{"action": b"T", "price": 1, "size": 1, "side": b"X"}],
+            {},
+            "record 1: a side that is not A, B or N",
+        ),
+        ([{}, {"ts_recv": START - 1}], {}, "record 2: ts_recv: earlier than the record before"),
+        ([{"ts_recv": 2**64 - 1}], {}, "record 1: a stamp that is undefined"),
+        ([{}, {"instrument_id": 7}], {}, "instrument_id 5482 and 7: name one"),
+        ([{}, {"publisher_id": 7}], {}, "publisher_id 1 and 7: name one"),
+        ([{}], {"symbol": "NQ"}, "no symbol 'NQ'; it has none"),
+        ([{}], {"venue": "X"}, "venue must be the number of a publisher"),
+        ([{}], {"instrument": None}, "a DBN file does not say its tick"),
+        ([{}], {"instrument": mm.Instrument("X", tick="1e-10")}, "instrument must be with a tick that is"),
+    ],
+)
+def test_refusals_name_the_record(tmp_path, rows, kw, what):
+    with pytest.raises(InvalidArgument, match=what):
+        mm.load(write(tmp_path, records(MBP1, *rows)), **({"instrument": FUTURE} | kw))
+
+
+def test_one_publisher_of_several(tmp_path):
+    data = records(MBP1, book(250_000_000, 500_000_000), book(0, 0, 0, 0, publisher_id=7))
+    events = mm.load(write(tmp_path, data), instrument=FUTURE, venue="1")
+    assert (len(events), events.source["ignored"]) == (1, {"other venues": 1})
+
+
+def test_without_the_extra(tmp_path, monkeypatch):
+    path = write(tmp_path, b"")
+    monkeypatch.setitem(sys.modules, "databento_dbn", None)
+    with pytest.raises(MissingExtra, match=r"\[databento\]"):
+        mm.load(path, instrument=FUTURE)
+
+
+def test_every_truncation_is_refused(tmp_path):
+    data = records(TRADES, *[{"action": b"T", "price": 250_000_000, "size": 3}] * 3)
+    path = write(tmp_path, data, "trades")
+    whole = path.read_bytes()
+    head = len(whole) - len(data)
+    assert len(mm.load(path, instrument=FUTURE).trades) == 3
+    for size in range(len(whole)):
+        path.write_bytes(whole[:size])
+        if size >= head and (size - head) % TRADES.itemsize == 0:
+            assert (
+                len(mm.load(path, format="databento", instrument=FUTURE)) == (size - head) // TRADES.itemsize
+            )
+            continue
+        with pytest.raises(CorruptError):
+            mm.load(path, format="databento", instrument=FUTURE)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 7)), min_size=1, max_size=5))
+def test_flipped_bits_are_refused_or_a_table(tmp_path_factory, flips):
+    """DBN has no checksum of its own: a flip may be another number, never a crash."""
+    data = records(MBP1, *[book(250_000_000, 500_000_000), {"action": b"T", "price": 10**9, "size": 3}] * 3)
+    path = write(tmp_path_factory.mktemp("dbn"), data)
+    changed = bytearray(path.read_bytes())
+    for place, bit in flips:
+        changed[int(place * len(changed))] ^= 1 << bit
+    path.write_bytes(changed)
+    try:
+        events = mm.load(path, format="databento", instrument=FUTURE, cache=False)
+    except Error:
+        return
+    assert (np.diff(events.local_time) >= 0).all()
