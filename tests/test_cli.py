@@ -116,6 +116,54 @@ class TestHelp:
         assert out == call("--help")[1]
 
 
+class TestFeed:
+    def test_inspect_says_what_is_odd_and_what_was_left_out(self, call, place):
+        (place / "q.csv").write_text(
+            "time,EX,bid,ask\n2024-01-01T00:00:00Z,N,1,2\n2024-01-01T00:00:01Z,P,1,2\n"
+            "2024-01-01T00:00:01Z,N,3,2\n2024-01-01T00:00:01Z,N,3,2\n2024-01-01T00:01:01Z,N,0,2\n"
+        )
+        (place / "t.csv").write_text("time,price,size,id\n1704067200,1.005,2,7\n1704067201,2,1,9\n")
+        code, out, err = call("feed", "inspect", "t.csv", "--tick", "0.01")
+        assert (code, err) == (0, "")
+        for words in ("1.00 to 2.00, on average 1.3366666667", "volume", "off grid trades", "missing ids", "kept"):
+            assert words in out
+        code, out, err = call("feed", "inspect", "q.csv", "--tick", "0.01", "--json")
+        found = json.loads(out)
+        assert (found["crossed_quotes"], found["one_sided_quotes"], found["duplicate_quotes"]) == (2, 1, 1)
+        assert found["longest_silence"] == 60.0
+        assert found["source"]["files"] == ["q.csv"]
+        code, out, err = call("feed", "inspect", "none.csv")
+        assert (code, out) == (2, "")
+        assert "none.csv" in err
+
+    def test_a_feed_without_oddities_says_nothing(self, call, place):
+        (place / "q.csv").write_text("time,bid,ask\n1704067200,1,2\n1704067201,1,3\n")
+        assert "nothing" in call("feed", "inspect", "q.csv", "--tick", "0.01")[1]
+
+    def test_convert_writes_a_file_that_every_command_reads(self, call, place):
+        (place / "q.csv").write_text("time,bid,ask\n1704067200,1,2\n1704067201,1,3\n")
+        code, out, err = call("feed", "convert", "q.csv", "--tick", "0.01", "--out", "q.events", "--json")
+        assert (code, err) == (0, "")
+        told = json.loads(out)
+        assert told == {
+            "path": "q.events", "bytes": (place / "q.events").stat().st_size, "quotes": 2, "trades": 0,
+        }  # fmt: skip
+        code, out, err = call("feed", "inspect", "q.events")
+        assert (code, err) == (0, "")
+        assert "q.csv" in out
+        assert mmcore.load(place / "q.events").quotes.ask.tolist() == [200, 300]
+        for arguments in (("--out", "no/q.events"), ()):
+            code, out, err = call("feed", "convert", "q.csv", "--tick", "0.01", *arguments)
+            assert (code, out) == (2, "")
+            assert "--out" in err
+
+    def test_the_group_alone_shows_its_help(self, call):
+        code, out, err = call("feed")
+        assert (code, err) == (0, "")
+        assert "inspect" in out
+        assert "convert" in out
+
+
 class TestReplay:
     def test_the_first_command(self, call, place):
         code, out, err = call("replay", *SHORT)

@@ -4,6 +4,7 @@ import json
 import math
 import struct
 import zlib
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
@@ -96,6 +97,45 @@ def test_crossed_and_locked_quotes_are_kept_and_counted():
     summary = Events(STOCK, None, q).summary()
     assert (summary["crossed_quotes"], summary["locked_quotes"], summary["one_sided_quotes"]) == (1, 1, 1)
     assert "1 crossed quotes" in repr(Events(STOCK, None, q))
+
+
+@given(tables())
+def test_the_counts_of_the_summary_are_those_of_a_loop(events):
+    said = events.summary()
+    q = list(zip(*(column.tolist() for column in events.quotes.columns().values()), strict=True))
+    t = list(zip(*(column.tolist() for column in events.trades.columns().values()), strict=True))
+    assert said["repeated_quotes"] == sum(a[2:] == b[2:] for a, b in pairwise(q))
+    assert said["duplicate_quotes"] == sum(a == b for a, b in pairwise(q))
+    assert said["duplicate_trades"] == sum(a == b for a, b in pairwise(t))
+    late = 0
+    for rows in (q, t):
+        late += sum(row[0] < max(before[0] for before in rows[: at + 1]) for at, row in enumerate(rows))
+    assert said["late_exchange_stamps"] == late
+    stamps = events.local_time.tolist()
+    assert said["equal_stamps"] == sum(a == b for a, b in pairwise(stamps))
+    assert said["longest_silence"] == max((b - a for a, b in pairwise(stamps)), default=0) / 1e9
+    trades = events.trades
+    sizes = trades.size.tolist()
+    assert said["volume"] == sum(sizes)
+    assert said["sideless_trades"] == trades.side.tolist().count(0)
+    if sizes:
+        exact = [
+            p + Fraction(s, 10**6)
+            for p, s in zip(trades.price.tolist(), trades.subtick.tolist(), strict=True)
+        ]
+        mean = sum(p * n for p, n in zip(exact, sizes, strict=True)) / sum(sizes)
+        assert abs(Fraction(said["vwap"]) - mean * Fraction(events.instrument.tick)) <= Fraction(
+            1, 2 * 10**10
+        )
+        assert (said["low"], said["high"]) == (min(trades.price.tolist()), max(trades.price.tolist()))
+
+
+def test_the_sums_of_the_summary_are_exact_beyond_int64():
+    n, size, price = 5, 2**62, 2**60
+    events = Events(STOCK, None, None, Trades([1] * n, [price] * n, [size] * n, subtick=999_999))
+    said = events.summary()
+    assert said["volume"] == n * size
+    assert Fraction(said["vwap"]) == (price + Fraction(999_999, 10**6)) * Fraction("0.01")
 
 
 def test_the_spread_of_the_summary():

@@ -605,10 +605,16 @@ class Events:
         """Return counts, span and spread; JSON-able.
 
         ``spread`` is in ticks: smallest, mean over the quotes, weighted by time, largest; over the
-        quotes that have both sides.
+        quotes that have both sides. ``low`` and ``high`` of the trades are ticks, rounded down, ``volume``
+        lots, ``vwap`` a decimal text in currency, rounded to 10 decimals. ``repeated_quotes`` have the top of
+        the quote before, ``duplicate_…`` its stamps too. ``late_exchange_stamps`` stand after a later one.
         """
         quotes, trades = self.quotes, self.trades
         both = quotes.two_sided
+        same = _repeats(quotes, ("bid", "ask", "bid_size", "ask_size"))
+        stamped = _repeats(quotes, ("local_time", "exchange_time"))
+        again = _repeats(trades, tuple(trades.DTYPES))
+        steps = np.diff(self.local_time)
         out: dict[str, Any] = {
             "name": self.name,
             "instrument": self.instrument.name,
@@ -618,6 +624,17 @@ class Events:
             "off_grid_trades": int(np.count_nonzero(trades.subtick)),
             "buys": int(np.count_nonzero(trades.side > 0)),
             "sells": int(np.count_nonzero(trades.side < 0)),
+            "sideless_trades": int(np.count_nonzero(trades.side == 0)),
+            "volume": _total(trades.size),
+            "low": int(trades.price.min()) if len(trades) else None,
+            "high": int(trades.price.max()) if len(trades) else None,
+            "vwap": self._vwap() if len(trades) else None,
+            "repeated_quotes": int(np.count_nonzero(same)),
+            "duplicate_quotes": int(np.count_nonzero(same & stamped)),
+            "duplicate_trades": int(np.count_nonzero(again)),
+            "late_exchange_stamps": _late(quotes.exchange_time) + _late(trades.exchange_time),
+            "equal_stamps": int(np.count_nonzero(steps == 0)),
+            "longest_silence": int(steps.max()) / 1e9 if len(steps) else 0.0,
             "one_sided_quotes": int(len(quotes) - np.count_nonzero(both)),
             "crossed_quotes": int(np.count_nonzero(quotes.crossed)),
             "locked_quotes": int(np.count_nonzero(quotes.locked)),
@@ -640,6 +657,17 @@ class Events:
             }
         return out
 
+    def _vwap(self) -> str:
+        """Return the mean price by size, in currency, exact to the last of 10 decimals."""
+        trades, tick = self.trades, Fraction(self.instrument.tick)
+        volume = _total(trades.size)
+        # In parts whose products keep within int64, or else in Python's integers.
+        whole = _total_product(trades.price, trades.size) * SUBTICKS
+        whole += _total_product(trades.subtick.astype(np.int64), trades.size)
+        scaled = round(Fraction(whole, volume * SUBTICKS) * tick * 10**10)
+        sign, scaled = "-" * (scaled < 0), abs(scaled)
+        return f"{sign}{scaled // 10**10}.{scaled % 10**10:010d}"
+
     def __repr__(self) -> str:
         s = self.summary()
         lines = [f"<Events {s['name']}: {s['quotes']:,} quotes, {s['trades']:,} trades"]
@@ -650,7 +678,7 @@ class Events:
             wide = spread["time_weighted"]
             mean = f"{spread['mean']:.3g} over the quotes" if wide is None else f"{wide:.3g} over time"
             lines[0] += f"; spread {spread['min']} to {spread['max']} ticks, mean {mean}"
-        lines += [f"{n:,} {what}" for what, n in _oddities(s)]
+        lines += [f"{n:,} {what}" for what, n in oddities(s, _UNUSUAL)]
         if self.clock_note:
             lines.append(self.clock_note)
         return "; ".join(lines) + ">"
@@ -672,7 +700,7 @@ class Events:
             if spread["time_weighted"] is not None:
                 text += f", weighted by time {spread['time_weighted']:.4g}"
             rows.append(("spread (ticks)", text))
-        rows += [(what, f"{n:,}") for what, n in _oddities(s)]
+        rows += [(what, f"{n:,}") for what, n in oddities(s, _UNUSUAL)]
         if self.clock_note:
             rows.append(("clock", self.clock_note))
         body = "".join(f"<tr><th>{escape(k)}</th><td>{escape(str(v))}</td></tr>" for k, v in rows)
@@ -754,9 +782,45 @@ def _merged(quote_time: Int64Array, trade_time: Int64Array) -> NDArray[np.uint8]
     return _frozen(kind)
 
 
-def _oddities(summary: Mapping[str, Any]) -> list[tuple[str, int]]:
-    """Return the counts that are seldom above zero, where they are."""
-    names = ("hidden_trades", "off_grid_trades", "one_sided_quotes", "crossed_quotes", "locked_quotes")
+def _repeats(rows: _Columns, names: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Return where each row but the first has these columns of the row before it."""
+    same = np.ones(max(len(rows) - 1, 0), dtype=bool)
+    for name in names:
+        column = rows.columns()[name]
+        same &= column[1:] == column[:-1]
+    return same
+
+
+def _late(stamps: Int64Array) -> int:
+    """Count the rows that stand after a later stamp."""
+    return int(np.count_nonzero(stamps < np.maximum.accumulate(stamps))) if len(stamps) else 0
+
+
+def _total(values: Int64Array) -> int:
+    """Return the exact sum: halves of 32 bits do not overflow below 2³¹ rows."""
+    return (int((values >> 32).sum()) << 32) + int((values & 0xFFFFFFFF).sum())
+
+
+def _total_product(prices: Int64Array, sizes: Int64Array) -> int:
+    """Return the exact sum of products."""
+    most = int(abs(prices).max()) * int(sizes.max())
+    if most < 2**62:
+        return _total(prices * sizes)
+    return sum(p * n for p, n in zip(prices.tolist(), sizes.tolist(), strict=True))
+
+
+_UNUSUAL = (
+    "hidden_trades",
+    "off_grid_trades",
+    "one_sided_quotes",
+    "crossed_quotes",
+    "locked_quotes",
+)
+_ODD = (*_UNUSUAL, "duplicate_quotes", "duplicate_trades", "repeated_quotes", "late_exchange_stamps")
+
+
+def oddities(summary: Mapping[str, Any], names: tuple[str, ...] = _ODD) -> list[tuple[str, int]]:
+    """Return the counts of a summary that are seldom above zero, where they are."""
     return [(name.replace("_", " "), summary[name]) for name in names if summary[name]]
 
 

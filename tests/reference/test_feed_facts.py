@@ -119,6 +119,9 @@ def test_volume_notional_and_vwap(traded):
     assert notional == facts["notional_int"]
     unit = 10 ** facts["px_decimals"]
     assert decimals(Fraction(notional, sum(sizes) * unit), 10) == facts["vwap"]
+    said = events.summary()
+    assert (said["volume"], said["vwap"]) == (facts["volume_int"], facts["vwap"])
+    assert said["repeated_quotes"] == facts["bbo_repeats"]
     seen = [(p, n) for p, n, ok in zip(prices, sizes, events.trades.visible.tolist(), strict=True) if ok]
     if "visible_vwap" in facts:
         volume = sum(n for _, n in seen)

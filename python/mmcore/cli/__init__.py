@@ -1,5 +1,5 @@
-"""The command ``mmcore`` (extra ``cli``): ``replay``, ``calibrate``, ``quote``, ``solve``, ``size``, ``init``
-and ``doctor``.
+"""The command ``mmcore`` (extra ``cli``): ``replay``, ``calibrate``, ``quote``, ``solve``, ``size``,
+``feed``, ``init`` and ``doctor``.
 
 Exit codes: 0 it was done; 1 the answer is no (the data do not identify what was asked for); 2 the
 input is wrong; 141 the reader of the output left (``mmcore calibrate | head -1``), as a shell reports it

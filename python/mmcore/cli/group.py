@@ -20,6 +20,7 @@ COMMANDS = {
     "quote": "Quote once, and explain every step.",
     "solve": "Solve a dynamic program, with proven bounds.",
     "size": "Size an order, a portfolio, an execution.",
+    "feed": "Inspect market data, and convert them.",
     "init": "Write a commented configuration and a strategy script.",
     "doctor": "Examine this installation: versions, extras, instruction sets.",
 }

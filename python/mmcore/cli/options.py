@@ -14,6 +14,7 @@ from ..parameters import Parameter
 
 __all__ = [
     "Command",
+    "Group",
     "Option",
     "config_options",
     "data_options",
@@ -115,6 +116,14 @@ class Command(click.Command):
             with formatter.section("Examples"):
                 for line in self.examples.strip().splitlines():
                     formatter.write(f"  {line.strip()}\n")
+
+
+class Group(Command, click.Group):
+    """Commands of their own below one command, each with examples."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        self.format_commands(ctx, formatter)
+        super().format_options(ctx, formatter)
 
 
 def option_name(parameter: str) -> str:

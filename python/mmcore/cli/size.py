@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..errors import InvalidArgument, Unsupported
 from ..files import unwritable
 from ..parameters import REQUIRED, Parameter
-from .options import Command, Option, json_option, parameter_options
+from .options import Command, Group, Option, json_option, parameter_options
 
 __all__ = ["command"]
 
@@ -104,17 +104,9 @@ FORMS = ", ".join(f"{name}:{','.join(parts)}" for name, parts in DEMANDS.items()
 PLOT: dict[str, Any] = {"cls": Option, "group": "Output", "metavar": "FILE"}
 
 
-class _Group(Command, click.Group):
-    """Commands of their own below one command, each with examples."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        self.format_commands(ctx, formatter)
-        super().format_options(ctx, formatter)
-
-
 @click.group(
     "size",
-    cls=_Group,
+    cls=Group,
     examples=EXAMPLES,
     short_help="Size an order, a portfolio, an execution.",
     invoke_without_command=True,

@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..events import oddities
 from ..instruments import money_places, money_text
 from ..report.numbers import seconds, span, stamps
 from .screen import answer, heading, note, number, paragraph, table
@@ -21,6 +22,7 @@ __all__ = [
     "depth_cell",
     "show_calibration",
     "show_explanation",
+    "show_feed",
     "show_market",
     "show_policy",
     "show_replay",
@@ -40,6 +42,40 @@ def show_market(events: Events) -> None:
     paragraph(words)
     if s["clock_note"]:
         note(s["clock_note"])
+
+
+def show_feed(events: Events) -> None:
+    """Say what a feed holds, its statistics, and everything odd in it."""
+    show_market(events)
+    s, source = events.summary(), events.source
+    price = events.instrument.price
+    rows = [("format", str(source.get("format", "")) or "none: made in memory")]
+    if source.get("files"):
+        rows.append(("files", ", ".join(source["files"])))
+    rows.append(("tick, lot", f"{events.instrument.tick:f}, {events.instrument.lot:f}"))
+    rows.append(
+        ("clock", {"local": "ours", "exchange": "the exchange's"}.get(source.get("clock", ""), "not known"))
+    )
+    if s["trades"]:
+        rows.append(
+            ("trades", f"{s['buys']:,} bought, {s['sells']:,} sold, {s['sideless_trades']:,} unknown")
+        )
+        rows.append(("volume", f"{events.instrument.quantity(s['volume']):f}"))
+        rows.append(("traded at", f"{price(s['low']):f} to {price(s['high']):f}, on average {s['vwap']}"))
+    if s["spread"]:
+        spread = s["spread"]
+        rows.append(
+            ("spread", f"{spread['min']:,} to {spread['max']:,} ticks, {number(spread['mean'])} a quote")
+        )
+    if len(events):
+        rows.append(("longest silence", span(round(s["longest_silence"] * 1e9))))
+    table(["", "statistics"], rows, left=(0, 1))
+    odd = [(f"{count:,}", what, "kept") for what, count in oddities(s)]
+    odd += [(f"{count:,}", what, "kept") for what, count in source.get("odd", {}).items()]
+    odd += [(f"{count:,}", what, "left out") for what, count in source.get("ignored", {}).items()]
+    heading("Odd", "" if odd else "nothing")
+    if odd:
+        table(["count", "what", ""], odd, left=(1, 2))
 
 
 def show_calibration(calibration: Calibration, remark: str = "") -> None:

@@ -1,0 +1,117 @@
+"""``mmcore feed``: what a file of market data holds, and its conversion to an event file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..errors import InvalidArgument
+from ..files import unwritable
+from .options import Command, Group, Option, config_options, data_options, json_option
+
+__all__ = ["command"]
+
+EXAMPLES = """
+mmcore feed inspect
+mmcore feed inspect --seed 7 --duration 600 --json
+mmcore feed convert --duration 600 --out market.events
+"""
+
+
+def _examples(name: str) -> str:
+    return "\n".join(line for line in EXAMPLES.splitlines() if line.startswith(f"mmcore feed {name}"))
+
+
+@click.group(
+    "feed",
+    cls=Group,
+    examples=EXAMPLES,
+    short_help="Inspect market data, and convert them.",
+    invoke_without_command=True,
+)
+@click.pass_context
+def command(ctx: click.Context) -> int:
+    """Inspect market data, and convert them.
+
+    Formats, their options and what is refused: docs/feeds.md.
+    """
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help())
+    return 0
+
+
+@command.command(
+    "inspect", cls=Command, examples=_examples("inspect"), short_help="What a file holds, and what is odd."
+)
+@data_options
+@config_options
+@json_option
+def inspect(config: str | None, changes: tuple[str, ...], as_json: bool, **given: Any) -> int:
+    """Say what a file holds, its statistics, and everything odd in it.
+
+    PATH is a file or folder of market data; without one the simulated market is inspected.
+    """
+    from .market import open_market, settings_of
+    from .screen import kept_warnings, print_json, stages
+
+    settings = settings_of(config, changes, given)
+    with stages() as progress, kept_warnings():
+        events = open_market(settings, progress)
+    if as_json:
+        print_json({**events.summary(), "source": events.source})
+    else:
+        from .tables import show_feed
+
+        show_feed(events)
+    return 0
+
+
+@command.command(
+    "convert", cls=Command, examples=_examples("convert"), short_help="Write an event file, to be mapped."
+)
+@data_options
+@click.option(
+    "--out",
+    cls=Option,
+    group="Output",
+    metavar="FILE",
+    required=True,
+    help="event file to write; one that is there is replaced",
+)
+@config_options
+@json_option
+def convert(config: str | None, changes: tuple[str, ...], out: str, as_json: bool, **given: Any) -> int:
+    """Write market data as an event file, which opens at once and is mapped rather than read.
+
+    PATH is a file or folder of market data; without one the simulated market is written. Every command
+    and mm.load take the event file in its place.
+    """
+    from ..events import Events
+    from .market import open_market, settings_of
+    from .screen import kept_warnings, print_json, stages
+
+    if (allowed := unwritable(out)) is not None:
+        raise InvalidArgument(argument="--out", value=out, allowed=allowed)
+    settings = settings_of(config, changes, given)
+    settings.setdefault("data", {})
+    if settings["data"].get("path") is not None:
+        settings["data"]["cache"] = False  # the event file is what the cache would hold
+    with stages() as progress, kept_warnings():
+        events = open_market(settings, progress)
+        progress.start("write")
+        events.save(out)
+        progress.start("verify")
+        written = Events.load(out)
+    told = {"path": out, "bytes": Path(out).stat().st_size, "quotes": len(written.quotes)}
+    told["trades"] = len(written.trades)
+    if as_json:
+        print_json(told)
+    else:
+        from .screen import paragraph
+        from .tables import show_market
+
+        show_market(written)
+        paragraph(f"Written and verified: {out}, {told['bytes']:,} bytes.")
+    return 0
