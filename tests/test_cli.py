@@ -125,7 +125,13 @@ class TestFeed:
         (place / "t.csv").write_text("time,price,size,id\n1704067200,1.005,2,7\n1704067201,2,1,9\n")
         code, out, err = call("feed", "inspect", "t.csv", "--tick", "0.01")
         assert (code, err) == (0, "")
-        for words in ("1.00 to 2.00, on average 1.3366666667", "volume", "off grid trades", "missing ids", "kept"):
+        for words in (
+            "1.00 to 2.00, on average 1.3366666667",
+            "volume",
+            "off grid trades",
+            "missing ids",
+            "kept",
+        ):
             assert words in out
         code, out, err = call("feed", "inspect", "q.csv", "--tick", "0.01", "--json")
         found = json.loads(out)

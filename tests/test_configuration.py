@@ -311,7 +311,10 @@ class TestWriting:
     @pytest.mark.parametrize("model", MODELS)
     def test_the_examples_belong_together(self, model, tmp_path):
         """A file with every comment taken away runs on the data that it describes, and on the simulated."""
-        alone = {"data": {"symbol", "quotes", "venue"}, "model": {"horizon"} if model == "as" else set()}
+        alone = {
+            "data": {"symbol", "quotes", "venue", "scale"},
+            "model": {"horizon"} if model == "as" else set(),
+        }
         text = uncommented(template(model), alone)
         (tmp_path / "mmcore.toml").write_text(text.replace("duration = 3600.0", "duration = 300.0"))
         settings = load(tmp_path / "mmcore.toml").values

@@ -605,7 +605,8 @@ class Events:
         """Return counts, span and spread; JSON-able.
 
         ``spread`` is in ticks: smallest, mean over the quotes, weighted by time, largest; over the
-        quotes that have both sides. ``low`` and ``high`` of the trades are ticks, rounded down, ``volume``
+        quotes that have both sides. ``low`` and ``high`` of the trades, ``lowest_bid`` and
+        ``highest_ask`` are ticks, rounded down, ``volume``
         lots, ``vwap`` a decimal text in currency, rounded to 10 decimals. ``repeated_quotes`` have the top of
         the quote before, ``duplicate_…`` its stamps too. ``late_exchange_stamps`` stand after a later one.
         """
@@ -629,6 +630,8 @@ class Events:
             "low": int(trades.price.min()) if len(trades) else None,
             "high": int(trades.price.max()) if len(trades) else None,
             "vwap": self._vwap() if len(trades) else None,
+            "lowest_bid": int(bids.min()) if len(bids := quotes.bid[quotes.bid != NO_BID]) else None,
+            "highest_ask": int(asks.max()) if len(asks := quotes.ask[quotes.ask != NO_ASK]) else None,
             "repeated_quotes": int(np.count_nonzero(same)),
             "duplicate_quotes": int(np.count_nonzero(same & stamped)),
             "duplicate_trades": int(np.count_nonzero(again)),

@@ -62,6 +62,10 @@ def show_feed(events: Events) -> None:
         )
         rows.append(("volume", f"{events.instrument.quantity(s['volume']):f}"))
         rows.append(("traded at", f"{price(s['low']):f} to {price(s['high']):f}, on average {s['vwap']}"))
+    ends = [s["lowest_bid"], s["highest_ask"]]
+    if any(end is not None for end in ends):
+        shown = ["–" if end is None else f"{price(end):f}" for end in ends]
+        rows.append(("quoted at", f"{shown[0]} bid to {shown[1]} asked"))
     if s["spread"]:
         spread = s["spread"]
         rows.append(

@@ -9,7 +9,8 @@ binance_files public files: trades, aggTrades, bookTicker                :mod:`.
 bitstamp      log of Bitstamp's order events                             :mod:`.bitstamp`
 taq           quotes and trades in the columns of TAQ                    :mod:`.taq`
 databento     DBN of trades, tbbo, mbp-1 or mbp-10 (extra ``databento``) :mod:`.databento`
-csv           delimited text with a column map                           :mod:`.csv`
+nautilus      quote or trade ticks of Nautilus (extra ``parquet``)       :mod:`.nautilus`
+csv           delimited text, Parquet or Arrow with a column map         :mod:`.csv`
 events        what ``Events.save`` wrote                                 :mod:`mmcore.events`
 ============= ========================================================== =====================
 
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = ["cache_folder", "clear_cache", "consolidate", "load", "merge"]
 
-FORMATS = ("lobster", "binance", "binance_files", "bitstamp", "taq", "databento", "csv", "events")
+FORMATS = ("lobster", "binance", "binance_files", "bitstamp", "taq", "databento", "nautilus", "csv", "events")
 """What ``format`` may be."""
 
 # Raised whenever a reader changes what it makes of the same bytes.
@@ -59,7 +60,7 @@ _CSV = re.compile(r"\.csv(\.gz|\.xz|\.zst)?$", re.IGNORECASE)
 _CSV_ONLY = frozenset(
     ("columns", "delimiter", "header", "time_format", "sides", "kinds", "rounding", "sort", "where")
 )
-_SPLIT = ("binance_files", "csv", "taq")  # formats of which several files may be read as one
+_SPLIT = ("binance_files", "nautilus", "csv", "taq")  # formats of which several files may be read as one
 _log = logging.getLogger(__name__)
 
 
@@ -79,7 +80,8 @@ def load(
         The file; for LOBSTER either file of the pair, their folder, or the part of the names they
         share. Several files of a format that comes split (binance_files, csv) are read as one, in this
         order.
-    format : {"lobster", "binance", "binance_files", "bitstamp", "taq", "databento", "csv", "events"}
+    format : str, optional
+        One of those in the table of :mod:`mmcore.feeds`.
         Told from the name and the first line when omitted. "csv" is what is called so, has our
         names in its first line, or comes with options that only its reader has.
     instrument : Instrument, optional
@@ -120,7 +122,7 @@ def load(
     import inspect
 
     from ..instruments import Instrument
-    from . import binance, binance_files, bitstamp, csv, databento, lobster, taq
+    from . import binance, binance_files, bitstamp, csv, databento, lobster, nautilus, taq
 
     several = path if isinstance(path, (list, tuple)) else (path,)
     if not several:
@@ -172,6 +174,7 @@ def load(
         "bitstamp": bitstamp.read,
         "taq": taq.read,
         "databento": databento.read,
+        "nautilus": nautilus.read,
         "csv": csv.read,
     }
     read = readers[format]
@@ -195,7 +198,8 @@ def load(
 
 def _guess(path: Path, options: Mapping[str, Any]) -> str:
     """Tell the format from the name, the first line and the options; refuse what is none of them."""
-    from . import taq
+    from . import nautilus, taq
+    from .arrow import ARROW, PARQUET
     from .binance_files import NAME
     from .csv import looks_like_it
     from .databento import MAGIC
@@ -209,8 +213,11 @@ def _guess(path: Path, options: Mapping[str, Any]) -> str:
     if path.is_dir() or _LOBSTER.search(path.name):
         return "lobster"
     with open(path, "rb") as file:
-        if file.read(8) == b"MMEVENTS":
-            return "events"
+        start = file.read(8)
+    if start == b"MMEVENTS":
+        return "events"
+    if start[:4] == PARQUET or start[:6] == ARROW:
+        return "csv" if "columns" in options or not nautilus.looks_like_it(path) else "nautilus"
     head = first_line(path)
     if head.startswith(MAGIC):
         return "databento"
@@ -231,8 +238,8 @@ def _guess(path: Path, options: Mapping[str, Any]) -> str:
         path,
         "unknown format; known are lobster (a folder, or a pair …_message_1.csv and …_orderbook_1.csv), "
         "binance (a websocket capture), binance_files (trades, aggTrades, bookTicker), bitstamp (a log of "
-        "order events), taq (quotes and trades), databento (DBN), csv (delimited text) and events (what "
-        "Events.save wrote); of delimited text say which column is which",
+        "order events), taq (quotes and trades), databento (DBN), nautilus (Parquet), csv (delimited "
+        "text) and events (what Events.save wrote); of delimited text say which column is which",
         "format",
         'pass format="csv" and columns={"time": …, "bid": …, "ask": …}: our name → theirs',
     )

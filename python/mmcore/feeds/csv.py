@@ -101,6 +101,8 @@ class Layout:
         Header text or place of a column that must not vary → the argument that names one of its texts.
     quote_lot : Decimal, optional
         What the sizes of quotes count, where not lots of the instrument.
+    price_scale : Decimal
+        What prices are to be multiplied with.
     """
 
     columns: Mapping[str, str | int] = field(default_factory=dict)
@@ -116,6 +118,7 @@ class Layout:
     unless: Mapping[str | int, Sequence[str]] = field(default_factory=dict)
     same: Mapping[str | int, str] = field(default_factory=dict)
     quote_lot: Decimal | None = None
+    price_scale: Decimal = Decimal(1)
 
 
 def read(
@@ -242,7 +245,6 @@ def table(
         ``source["ignored"]`` counts the rows that were left out, by the reason; ``source["odd"]`` what was
         odd and kept.
     """
-    rounding = layout.rounding
     ignored: Counter[str] = Counter()
     odd: Counter[str] = Counter()
     units: dict[str, None] = {}
@@ -318,9 +320,9 @@ def table(
                 at = slice(None) if whole else chosen_rows
                 found = {"local_time": local[at], "exchange_time": exchange[at]}
                 if which == QUOTE:
-                    found |= _quotes(part, instrument, rounding, layout.quote_lot)
+                    found |= _quotes(part, instrument, layout)
                 else:
-                    found |= _trades(part, instrument, rounding, layout.sides)
+                    found |= _trades(part, instrument, layout)
                 if "id" in places:
                     found["id"] = part.integers("id")
                 parts[which].append(found)
@@ -657,14 +659,13 @@ def _pattern(text: str, pattern: str) -> int:
 # ---- numbers
 
 
-def _quotes(
-    block: Rows, instrument: Instrument, rounding: Rounding, quote_lot: Decimal | None
-) -> dict[str, NDArray[Any]]:
+def _quotes(block: Rows, instrument: Instrument, layout: Layout) -> dict[str, NDArray[Any]]:
     part: dict[str, NDArray[Any]] = {}
-    sizing: Rounding = "nearest" if rounding == "nearest" else "exact"
-    lot = instrument.lot if quote_lot is None else quote_lot
+    sizing: Rounding = "nearest" if layout.rounding == "nearest" else "exact"
+    tick = instrument.tick / layout.price_scale
+    lot = instrument.lot if layout.quote_lot is None else layout.quote_lot
     for side, none in (("bid", NO_BID), ("ask", NO_ASK)):
-        price = block.integers(side, f"{instrument.tick:f}", rounding, missing=True)
+        price = block.integers(side, f"{tick:f}", layout.rounding, missing=True)
         absent = price == MISSING if instrument.negative_prices else price <= 0
         if f"{side}_size" in block.columns:
             size = block.integers(f"{side}_size", f"{lot:f}", sizing, missing=True)
@@ -679,11 +680,10 @@ def _quotes(
     return part
 
 
-def _trades(
-    block: Rows, instrument: Instrument, rounding: Rounding, side_codes: Mapping[str, int]
-) -> dict[str, NDArray[Any]]:
+def _trades(block: Rows, instrument: Instrument, layout: Layout) -> dict[str, NDArray[Any]]:
+    rounding = layout.rounding
     sizing: Rounding = "nearest" if rounding == "nearest" else "exact"
-    tick = f"{instrument.tick:f}"
+    tick = f"{instrument.tick / layout.price_scale:f}"
     part: dict[str, NDArray[Any]] = {}
     if rounding in ("exact", "floor"):
         part["price"], part["subtick"] = block.integers_floor("price", tick)
@@ -700,7 +700,7 @@ def _trades(
         if bad.any():
             refuse(block.path, int(block.lines[np.argmax(bad)]), what)
     if "side" in block.columns:
-        part["side"] = block.codes("side", side_codes).astype(np.int8)
+        part["side"] = block.codes("side", layout.sides).astype(np.int8)
     return part
 
 

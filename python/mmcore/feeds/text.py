@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from ..decimals import Fields
 from ..errors import CorruptError, Error, InvalidArgument, MissingExtra, OutOfBounds
 from ..events import PRICE_LIMIT
+from .arrow import ARROW, PARQUET, Damaged, as_text
 
 __all__ = [
     "MISSING",
@@ -61,6 +62,8 @@ def _opened(raw: BinaryIO) -> BinaryIO:
         return cast(BinaryIO, _zstd(raw.name).ZstdFile(raw))
     if start[:4] == b"PK\3\4":
         return _member(raw)
+    if start[:4] == PARQUET or start == ARROW:
+        return as_text(raw, start != ARROW)
     return raw
 
 
@@ -111,6 +114,7 @@ def _damage() -> tuple[type[Exception], ...]:
         zlib.error,
         lzma.LZMAError,
         zipfile.BadZipFile,
+        Damaged,
     ]
     for name in ("compression.zstd", "backports.zstd"):
         if module := sys.modules.get(name):
@@ -124,7 +128,8 @@ def blocks(path: Path, progress: Progress | None = None) -> Iterator[tuple[bytes
     Parameters
     ----------
     path : Path
-        Plain, gzip, xz, zip (of one file) or zstd (extra `zstd`); recognised by the first bytes.
+        Plain, gzip, xz, zip (of one file), zstd (extra `zstd`), or the rows of a Parquet or Arrow file
+        (extra `parquet`); recognised by the first bytes.
     progress : callable, optional
         Called with (bytes read, bytes in all) of the file as it is on disk.
 

@@ -1,0 +1,121 @@
+"""Quote and trade ticks of Nautilus' Parquet files, by their metadata (extra ``parquet``).
+
+Tick and lot are what ``price_precision`` and ``size_precision`` say, ``instrument_id`` is the name.
+``ts_init`` is the local stamp, ``ts_event`` the exchange's. Trades have ``aggressor_side`` 1 (buyer), 2
+(seller) or 0.
+
+Prices are taken at the scale that the format documents, 10⁻¹⁶ or 10⁻⁹. There are files whose writer used
+another, an EUR/USD of 114.605, and nothing in them says so. What gives them away is that no price uses the
+last decimals of its precision: where all are multiples of ten ticks or more, ``source["odd"]`` says so, and
+``scale="0.01"`` multiplies the prices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import CorruptError, InvalidArgument
+from ..events import NO_ASK, NO_BID, Events
+from ..parameters import expect
+from . import csv
+from .arrow import PARQUET, Damaged, metadata
+from .text import Progress, first_lines
+
+if TYPE_CHECKING:
+    from ..instruments import Instrument
+
+__all__ = ["looks_like_it", "read"]
+
+_STAMPS: dict[str, str | int] = {"local_time": "ts_init", "exchange_time": "ts_event"}
+_QUOTES = _STAMPS | {"bid": "bid_price", "ask": "ask_price", "bid_size": "bid_size", "ask_size": "ask_size"}
+_TRADES = _STAMPS | {"price": "price", "size": "size", "side": "aggressor_side"}
+_SIDES = {"0": 0, "1": 1, "2": -1, "NO_AGGRESSOR": 0, "BUYER": 1, "SELLER": -1}
+
+
+def _metadata(path: Path) -> dict[bytes, bytes]:
+    with open(path, "rb") as raw:
+        parquet = raw.read(4) == PARQUET
+        raw.seek(0)
+        try:
+            return metadata(raw, parquet)
+        except Damaged as error:
+            raise CorruptError(f"{path}: damaged or cut short ({error})") from error
+
+
+def looks_like_it(path: Path) -> bool:
+    """Whether a Parquet or Arrow file is one of Nautilus'."""
+    return b"price_precision" in _metadata(path)
+
+
+def read(
+    paths: Sequence[Path],
+    instrument: Instrument | None = None,
+    progress: Progress | None = None,
+    *,
+    scale: str | None = None,
+) -> Events:
+    """Read a file of quote ticks or of trade ticks, or several that follow each other.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Parquet or Arrow files.
+    instrument : Instrument, optional
+        Made from the metadata when omitted.
+    progress : callable, optional
+        Called with (bytes read, bytes in all).
+    scale : str, optional
+        What the prices are to be multiplied with, a power of ten such as "0.01".
+
+    Raises
+    ------
+    InvalidArgument
+        What is wrong, with file and line.
+    CorruptError
+        Damaged or cut short.
+    MissingExtra
+        Without pyarrow.
+    """
+    from ..instruments import Instrument
+
+    expect("scale", scale, (str, type(None)), 'a power of ten such as "0.01", or None')
+    said = _metadata(paths[0])
+    if instrument is None:
+        try:
+            name = said[b"instrument_id"].decode()
+            tick, lot = (
+                Decimal(1).scaleb(-int(said[key])) for key in (b"price_precision", b"size_precision")
+            )
+        except (KeyError, ValueError) as error:
+            raise InvalidArgument(
+                f"{paths[0]}: its metadata do not say the instrument ({error})", argument="instrument"
+            ) from None
+        instrument = Instrument(name, tick=tick, lot=lot)
+    names = {name.strip('"') for _, line in first_lines(paths[0], 1) for name in line.decode().split(",")}
+    layout = csv.Layout(
+        _QUOTES if "bid_price" in names else _TRADES, time_format="ns", sides=_SIDES, rounding="exact"
+    )
+    if scale is not None:
+        try:
+            factor = Decimal(scale)
+            power = factor > 0 and factor.normalize().as_tuple().digits == (1,)
+        except InvalidOperation:
+            power = False
+        if not power:
+            raise InvalidArgument(argument="scale", value=scale, allowed='a power of ten such as "0.01"')
+        layout = replace(layout, price_scale=factor)
+    events = csv.table(paths, instrument, layout, progress)
+    events.source |= {"format": "nautilus", "scale": scale or "1"}
+    prices = [events.quotes.bid, events.quotes.ask, events.trades.price]
+    prices = [values[(values != NO_BID) & (values != NO_ASK)] for values in prices]
+    step = int(np.gcd.reduce(np.concatenate(prices)))
+    if step >= 10 and not events.trades.subtick.any():
+        words = f"prices, all multiples of {step:,} ticks: is the scale right?"
+        events.source["odd"] |= {words: sum(map(len, prices))}
+    return events

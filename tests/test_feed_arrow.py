@@ -1,0 +1,192 @@
+"""Parquet and Arrow: rows as any CSV has them, and Nautilus' ticks by their metadata."""
+
+import sys
+from decimal import Decimal
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import mmcore as mm
+from mmcore.errors import CorruptError, Error, InvalidArgument, MissingExtra, UnknownName
+from mmcore.events import NO_BID, QUOTE, TRADE
+
+pa = pytest.importorskip("pyarrow")
+pq = pytest.importorskip("pyarrow.parquet")
+STOCK = mm.Instrument("XYZ", tick="0.01")
+START = 1723118400 * 10**9
+
+
+@pytest.fixture(autouse=True)
+def no_cache(monkeypatch):
+    monkeypatch.setenv("MMCORE_CACHE", "off")
+
+
+def write(folder, table, name="rows.parquet", **options):
+    path = folder / name
+    if name.endswith("parquet"):
+        pq.write_table(table, path, **options)
+    else:
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as file:
+            file.write_table(table)
+    return path
+
+
+@pytest.mark.parametrize("name", ["rows.parquet", "rows.arrow"])
+@pytest.mark.parametrize("stamps", ["ns", "timestamp", "zoned"])
+@pytest.mark.parametrize("prices", ["decimal", "float", "text"])
+def test_columns_of_any_type_are_the_numbers_that_they_say(tmp_path, name, stamps, prices):
+    times = [START + 1, START + 123456789, START + 10**9]
+    column = {
+        "ns": pa.array(times, pa.int64()),
+        "timestamp": pa.array(times, pa.timestamp("ns")),
+        "zoned": pa.array(times, pa.timestamp("ns", tz="UTC")),
+    }[stamps]
+    texts = ["0.29", "61700.10", None]
+    bid = {
+        "decimal": pa.array([text and Decimal(text) for text in texts], pa.decimal128(20, 4)),
+        "float": pa.array([text and float(text) for text in texts], pa.float64()),
+        "text": pa.array(texts, pa.string()),
+    }[prices]
+    table = pa.table({"time": column, "bid": bid, "ask": [70000, 70001, 70002], "venue": ["N", "N", "N"]})
+    q = mm.load(write(tmp_path, table, name), instrument=STOCK).quotes
+    assert q.local_time.tolist() == times
+    assert q.bid.tolist() == [29, 6170010, NO_BID]  # int(0.29 * 100) is 28
+    assert q.ask.tolist() == [7000000, 7000100, 7000200]
+
+
+def test_the_options_of_csv_serve(tmp_path):
+    table = pa.table({"ts": [START, START, START + 5], "x": ["q", "t", "q"], "b": [1.5, None, 1.25],
+                      "a": [2.0, None, 2.5], "p": [None, 1.75, None], "n": [None, 3, None]})  # fmt: skip
+    columns = {"time": "ts", "kind": "x", "bid": "b", "ask": "a", "price": "p", "size": "n"}
+    events = mm.load(write(tmp_path, table), instrument=STOCK, columns=columns)
+    assert events.kind.tolist() == [QUOTE, TRADE, QUOTE]
+    assert (events.quotes.bid.tolist(), events.trades.price.tolist()) == ([150, 125], [175])
+    events = mm.load(write(tmp_path, table), instrument=STOCK, columns=columns, where={"x": "q"})
+    assert (len(events), events.source["ignored"]) == (2, {"x = t": 1})
+    with pytest.raises(UnknownName, match="no column 'tss'; it has ts, x, b, a, p, n"):
+        mm.load(write(tmp_path, table), instrument=STOCK, columns={"time": "tss"})
+
+
+def test_more_rows_than_a_batch(tmp_path):
+    n = 50_000
+    table = pa.table({"time": np.arange(n) + START, "price": np.arange(n) % 97 + 1, "size": np.arange(n) + 1})
+    for name in ("rows.parquet", "rows.arrow"):
+        t = mm.load(write(tmp_path, table, name), instrument=STOCK).trades
+        assert t.size.tolist() == list(range(1, n + 1))
+        assert t.price.tolist() == [(i % 97 + 1) * 100 for i in range(n)]
+
+
+def scaled(values, power, width):
+    return pa.array([int(Decimal(v).scaleb(power)).to_bytes(width, "little", signed=True) for v in values],
+                    pa.binary(width))  # fmt: skip
+
+
+def nautilus(columns, precision="2"):
+    said = {"instrument_id": "XYZ.SIM", "price_precision": precision, "size_precision": "1"}
+    stamps = {"ts_event": pa.array([START, START + 2], pa.uint64()), "ts_init": [START + 1, START + 3]}
+    return pa.table(columns | stamps).replace_schema_metadata(said)
+
+
+@pytest.mark.parametrize(("power", "width"), [(16, 16), (9, 8)])
+def test_nautilus_ticks_by_their_metadata(tmp_path, power, width):
+    quotes = nautilus(
+        {name: scaled(values, power, width) for name, values in (
+            ("bid_price", ["1.01", "0"]), ("ask_price", ["1.02", "1.03"]),
+            ("bid_size", ["3.5", "0"]), ("ask_size", ["2", "1"]))}
+    )  # fmt: skip
+    for name in ("rows.parquet", "rows.arrow"):
+        events = mm.load(write(tmp_path, quotes, name))
+        q = events.quotes
+        assert events.instrument == mm.Instrument("XYZ.SIM", tick="0.01", lot="0.1")
+        assert (q.bid.tolist(), q.ask.tolist()) == ([101, NO_BID], [102, 103])
+        assert (q.bid_size.tolist(), q.ask_size.tolist()) == ([35, 0], [20, 10])
+        assert (q.local_time - START).tolist() == [1, 3]
+        assert (q.exchange_time - START).tolist() == [0, 2]
+        assert (events.source["format"], events.source["clock"]) == ("nautilus", "local")
+    trades = nautilus(
+        {"price": scaled(["1.015", "1.02"], power, width), "size": scaled(["1", "2"], power, width),
+         "aggressor_side": pa.array([2, 1], pa.uint8()), "trade_id": ["a", "b"]}
+    )  # fmt: skip
+    t = mm.load(write(tmp_path, trades)).trades
+    assert (t.price.tolist(), t.subtick.tolist(), t.side.tolist()) == ([101, 102], [500_000, 0], [-1, 1])
+
+
+def test_nautilus_prices_as_int64(tmp_path):
+    values = [int(Decimal(text).scaleb(9)) for text in ("1.01", "-1.02")]
+    table = nautilus(dict.fromkeys(("bid_price", "ask_price"), values) | {
+        name: [10**9, 10**9] for name in ("bid_size", "ask_size")})  # fmt: skip
+    spread = mm.Instrument("A-B", tick="0.01", negative_prices=True)
+    q = mm.load(write(tmp_path, table), instrument=spread).quotes
+    assert (q.bid.tolist(), q.ask.tolist()) == ([101, -102], [101, -102])
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(
+    ("name", "wrong", "right"), [("eurusd", 114.605, 1.14605), ("usdjpy", 10967.6, 109.676)]
+)
+def test_nautilus_prices_that_are_a_hundred_times_too_big(shared, name, wrong, right):
+    """The trap of the set: the documented scale makes 114.605 of 1.14605, and only the grid shows it."""
+    path = shared / f"data/fx_quotes/quote_tick_{name}_2019_sim_rust.parquet"
+    events = mm.load(path)
+    assert float(events.instrument.price(int(events.quotes.bid[0]))) == wrong
+    assert events.source["odd"] == {"prices, all multiples of 100 ticks: is the scale right?": 20_000}
+    events = mm.load(path, scale="0.01")
+    assert float(events.instrument.price(int(events.quotes.bid[0]))) == right
+    assert events.source["odd"] == {}
+    assert len(events.quotes) == 10_000
+    assert events.summary()["spread"]["min"] == 1
+    table = pq.read_table(path)
+    assert events.quotes.local_time.tolist() == table["ts_init"].to_pylist()
+    for side in ("bid", "ask"):
+        raw = [int.from_bytes(value, "little", signed=True) for value in table[f"{side}_price"].to_pylist()]
+        step = 10**16 * 100 // 10 ** int(table.schema.metadata[b"price_precision"])
+        assert [price * step for price in getattr(events.quotes, side).tolist()] == raw
+
+
+@pytest.mark.parametrize("scale", ["0", "2", "-0.1", "x", "nan"])
+def test_a_scale_that_is_no_power_of_ten(tmp_path, scale):
+    table = nautilus({"price": scaled(["1", "2"], 9, 8), "size": scaled(["1", "2"], 9, 8),
+                      "aggressor_side": [0, 0]})  # fmt: skip
+    with pytest.raises(InvalidArgument, match="scale must be a power of ten"):
+        mm.load(write(tmp_path, table), scale=scale)
+    with pytest.raises(InvalidArgument, match="its metadata do not say the instrument"):
+        mm.load(write(tmp_path, nautilus({"price": [1, 2]}, precision="x")))
+
+
+def test_without_the_extra(tmp_path, monkeypatch):
+    path = write(tmp_path, pa.table({"time": [START]}))
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(MissingExtra, match=r"\[parquet\]"):
+        mm.load(path, instrument=STOCK)
+
+
+@pytest.mark.parametrize("name", ["rows.parquet", "rows.arrow"])
+def test_every_truncation_is_refused(tmp_path, name):
+    table = pa.table({"time": [START, START + 1], "bid": [1.0, 2.0], "ask": [3.0, 4.0]})
+    path = write(tmp_path, table, name)
+    whole = path.read_bytes()
+    for size in range(0, len(whole), 5):
+        path.write_bytes(whole[:size])
+        with pytest.raises(Error):
+            mm.load(path, format="csv", instrument=STOCK)
+    path.write_bytes(whole[: len(whole) - 1])
+    with pytest.raises(CorruptError, match=f"{name}: damaged or cut short"):
+        mm.load(path, instrument=STOCK)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 7)), min_size=1, max_size=3))
+def test_flipped_bits_are_refused_or_a_table(tmp_path_factory, flips):
+    table = pa.table({"time": [START, START + 1], "bid": [1.0, 2.0], "ask": [3.0, 4.0]})
+    path = write(tmp_path_factory.mktemp("arrow"), table, write_page_checksum=True)
+    whole = path.read_bytes()
+    data = bytearray(whole)
+    for place, bit in flips:
+        data[int(place * len(data))] ^= 1 << bit
+    path.write_bytes(data)
+    try:
+        q = mm.load(path, format="csv", instrument=STOCK, cache=False).quotes
+    except Error:
+        return
+    assert len(q) <= 2
