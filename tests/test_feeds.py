@@ -1112,7 +1112,7 @@ def test_the_line_after_which_a_file_was_cut_is_told(tmp_path, pack, unpack):
     ("name", "content"),
     [
         ("data.json", b'{"time": 1}'),
-        ("data.parquet", b"PAR1\x00\xff"),
+        ("data.orc", b"ORC\x00\xff"),
         ("table", b"ts,b,a\n1723118400,1,2\n"),
         ("notes.txt", b"time, bid and ask of a day\n"),
     ],

@@ -797,7 +797,11 @@ def _described(parameter: Parameter) -> list[str]:
     doc = in_words(parameter)
     words = f"{doc[:1].upper()}{doc[1:]}."
     wrapped = textwrap.wrap(words, 98, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False)
-    return [*wrapped, f"#   {allowed}; {default}"]
+    indent = "#   "
+    wrapped += textwrap.wrap(
+        f"{allowed}; {default}", 110, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False
+    )
+    return wrapped
 
 
 def in_words(parameter: Parameter) -> str:
