@@ -52,7 +52,8 @@ benchjson: $(VENV)/.test  ## the benchmarks as pytest-benchmark suites, kept in 
 
 # Other packages, each in an environment of its own. stockpyl pins a sphinx that nothing here needs, and breaks
 # on NumPy 2 in places.
-PEERS = hftbacktest portfolio programs stockpyl
+PEERS = feeds hftbacktest portfolio programs stockpyl
+PEERS_feeds = pandas polars pyarrow scipy
 PEERS_hftbacktest = hftbacktest==2.4.4
 PEERS_portfolio = cvxcla==2.7.1 piqp==0.7.0 PyPortfolioOpt==1.6.0 skfolio==1.12.2
 PEERS_programs = quantecon mdpsolver pymdptoolbox jaxdp

@@ -183,6 +183,58 @@ def read_binance(data: bytes) -> None:
     )
 
 
+_DEPTH = (
+    b'1723118400500000000 {"lastUpdateId":5,"bids":[["2400.10","3.000"]],"asks":[["2400.11","1.5"]]}\n'
+    b'1723118400600000000 {"e":"depthUpdate","T":1723118401700,"s":"ETHUSDT","U":6,"u":7,"pu":5,'
+    b'"b":[["2400.10","0.000"],["2400.09","1"]],"a":[]}\n'
+)
+
+
+@target(lambda: (_DEPTH,), words=('"pu":', '"U":', '"u":', '"lastUpdateId":', "[]", "0.000"))
+def read_depth(data: bytes) -> None:
+    """A websocket capture whose quotes are the rebuilt book's."""
+    coin = mm.Instrument("ETHUSDT", tick="0.01", lot="0.001")
+    _events(data, "depth.txt", format="binance", instrument=coin, quotes="depth")
+
+
+_FILES = (
+    b"1,61800.3,0.006,370.8018,1723161256322,false\n2,61800.2,0.250,15450.05,1723161256322000,true\n",
+    b"1,61800.3,0.006,11,12,1723161256322,false,True\n2,0,0,-1,-1,1723161256322,true,True\n",
+    b"1,61800.2,2.507,61800.3,2.510,1723161256313,1723161256319\n",
+)
+
+
+@target(lambda: _FILES, words=("true", "false", "-1", "e9"))
+def read_binance_files(data: bytes) -> None:
+    """Trades, aggregated trades or quotes of Binance's public files."""
+    coin = mm.Instrument("BTCUSDT", tick="0.1", lot="0.001")
+    _events(data, "files.csv", format="binance_files", instrument=coin)
+
+
+_BITSTAMP = (
+    b'1430438404645 trade {"price": 236.61000000000001, "amount": 1.7885566900000001, "id": 1}\n'
+    b'1430438405885 order_book {"bids": [["236.47", "1.5"]], "asks": [["236.64", "3.7"]]}\n'
+)
+
+
+@target(lambda: (_BITSTAMP,), words=("order_created {", "[]", "1e9", "null"))
+def read_bitstamp(data: bytes) -> None:
+    """A log of Bitstamp's order events."""
+    _events(data, "bitstamp.log", format="bitstamp")
+
+
+_TAQ = (
+    b"DT,EX,BID,BIDSIZ,OFR,OFRSIZ,SYMBOL\n2018-01-02T14:30:00.000001Z,N,156.57,1,0,0,XXX\n",
+    b"DT,EX,SYMBOL,COND,SIZE,PRICE,CORR\n2018-01-02T14:30:00.000001Z,N,XXX,F,2,157.8125,0\n",
+)
+
+
+@target(lambda: _TAQ, words=("CORR", "SYMBOL", ",P,", ",N,"))
+def read_taq(data: bytes) -> None:
+    """Quotes or trades in the columns of TAQ."""
+    _events(data, "taq.csv", format="taq", venue="N")
+
+
 _LOBSTER = (
     b"34200.1,5,0,1,2238200,-1\n34200.2,1,11885113,21,2238100,1\n34200.3,4,11885113,20,2238100,1\0"
     b"2239500,100,2231800,100\n2239500,100,2238100,21\n2239500,100,2238100,1\n"

@@ -605,17 +605,37 @@ class Events:
         """Return counts, span and spread; JSON-able.
 
         ``spread`` is in ticks: smallest, mean over the quotes, weighted by time, largest; over the
-        quotes that have both sides. ``low`` and ``high`` of the trades, ``lowest_bid`` and
-        ``highest_ask`` are ticks, rounded down, ``volume``
-        lots, ``vwap`` a decimal text in currency, rounded to 10 decimals. ``repeated_quotes`` have the top of
-        the quote before, ``duplicate_…`` its stamps too. ``late_exchange_stamps`` stand after a later one.
+        quotes that have both sides. ``low`` and ``high`` of the trades, ``lowest_bid`` and ``highest_ask``
+        are ticks, rounded down, ``volume`` lots, ``vwap`` a decimal text in currency, rounded to 10 decimals.
+        ``repeated_quotes`` have the top of the quote before, ``duplicate_…`` its stamps too.
+        ``late_exchange_stamps`` stand after a later one.
         """
         quotes, trades = self.quotes, self.trades
-        both = quotes.two_sided
         same = _repeats(quotes, ("bid", "ask", "bid_size", "ask_size"))
         stamped = _repeats(quotes, ("local_time", "exchange_time"))
         again = _repeats(trades, tuple(trades.DTYPES))
         steps = np.diff(self.local_time)
+        bids, asks = quotes.bid[quotes.bid != NO_BID], quotes.ask[quotes.ask != NO_ASK]
+        return self._counts() | {
+            "sideless_trades": int(np.count_nonzero(trades.side == 0)),
+            "volume": _total(trades.size),
+            "low": int(trades.price.min()) if len(trades) else None,
+            "high": int(trades.price.max()) if len(trades) else None,
+            "vwap": self._vwap() if len(trades) else None,
+            "lowest_bid": int(bids.min()) if len(bids) else None,
+            "highest_ask": int(asks.max()) if len(asks) else None,
+            "repeated_quotes": int(np.count_nonzero(same)),
+            "duplicate_quotes": int(np.count_nonzero(same & stamped)),
+            "duplicate_trades": int(np.count_nonzero(again)),
+            "late_exchange_stamps": _late(quotes.exchange_time) + _late(trades.exchange_time),
+            "equal_stamps": int(np.count_nonzero(steps == 0)),
+            "longest_silence": int(steps.max()) / 1e9 if len(steps) else 0.0,
+        }
+
+    def _counts(self) -> dict[str, Any]:
+        """Return the part of the summary that the table is shown by."""
+        quotes, trades = self.quotes, self.trades
+        both = quotes.two_sided
         out: dict[str, Any] = {
             "name": self.name,
             "instrument": self.instrument.name,
@@ -625,19 +645,6 @@ class Events:
             "off_grid_trades": int(np.count_nonzero(trades.subtick)),
             "buys": int(np.count_nonzero(trades.side > 0)),
             "sells": int(np.count_nonzero(trades.side < 0)),
-            "sideless_trades": int(np.count_nonzero(trades.side == 0)),
-            "volume": _total(trades.size),
-            "low": int(trades.price.min()) if len(trades) else None,
-            "high": int(trades.price.max()) if len(trades) else None,
-            "vwap": self._vwap() if len(trades) else None,
-            "lowest_bid": int(bids.min()) if len(bids := quotes.bid[quotes.bid != NO_BID]) else None,
-            "highest_ask": int(asks.max()) if len(asks := quotes.ask[quotes.ask != NO_ASK]) else None,
-            "repeated_quotes": int(np.count_nonzero(same)),
-            "duplicate_quotes": int(np.count_nonzero(same & stamped)),
-            "duplicate_trades": int(np.count_nonzero(again)),
-            "late_exchange_stamps": _late(quotes.exchange_time) + _late(trades.exchange_time),
-            "equal_stamps": int(np.count_nonzero(steps == 0)),
-            "longest_silence": int(steps.max()) / 1e9 if len(steps) else 0.0,
             "one_sided_quotes": int(len(quotes) - np.count_nonzero(both)),
             "crossed_quotes": int(np.count_nonzero(quotes.crossed)),
             "locked_quotes": int(np.count_nonzero(quotes.locked)),
@@ -672,7 +679,7 @@ class Events:
         return f"{sign}{scaled // 10**10}.{scaled % 10**10:010d}"
 
     def __repr__(self) -> str:
-        s = self.summary()
+        s = self._counts()
         lines = [f"<Events {s['name']}: {s['quotes']:,} quotes, {s['trades']:,} trades"]
         if len(self):
             lines[0] += f", {s['start']} to {s['end']} ({s['seconds']:,.3f} s)"
@@ -689,7 +696,7 @@ class Events:
     def _repr_html_(self) -> str:
         from html import escape
 
-        s = self.summary()
+        s = self._counts()
         rows = [
             ("instrument", s["instrument"]),
             ("quotes", f"{s['quotes']:,}"),

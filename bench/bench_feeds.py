@@ -1,0 +1,109 @@
+"""Feeds: a day of trades as CSV into exact integers, beside the readers of pandas, polars and Arrow.
+
+A row is Binance's: id, price, size, value, stamp in ms, side. Ours end in the columns of an event table,
+checked: whole ticks and lots, ns, in order. The others' end in floats and unchecked. All are timed in the
+environment ``build/peers/feeds`` (``make peers``), in one process, in turn.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import mmcore as mm
+from mmcore.decimals import Fields
+
+from .harness import SMALL, Row, beside, compare, give
+
+ROWS = 2_000 if SMALL else 200_000
+INSTRUMENT = mm.Instrument("BTCUSDT", tick="0.1", lot="0.001")
+NAMES = ["id", "price", "qty", "quote_qty", "time", "is_buyer_maker"]
+
+
+def day() -> bytes:
+    """Trades of a walk, as text."""
+    rng = np.random.default_rng(1)
+    time = 1723118400000 + np.cumsum(rng.integers(0, 50, ROWS))
+    price = 617_000 + np.cumsum(rng.integers(-3, 4, ROWS))
+    size, maker = rng.integers(1, 3000, ROWS), rng.integers(0, 2, ROWS)
+    columns = (column.tolist() for column in (price, size, time, maker))
+    return "".join(
+        f"{5266583935 + i},{p // 10}.{p % 10},{n / 1000:.3f},{p * n / 10000:.4f},{t},{str(bool(m)).lower()}\n"
+        for i, (p, n, t, m) in enumerate(zip(*columns, strict=True))
+    ).encode()
+
+
+def here() -> dict[str, list[Row]]:
+    """Time what this environment has."""
+    text = day()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "BTCUSDT-trades-2024-08-08.csv")
+        path.write_bytes(text)
+
+        def repeated(work: Callable[[], object]) -> Callable[[int], None]:
+            def case(times: int) -> None:
+                for _ in range(times):
+                    work()
+
+            return case
+
+        def columns() -> None:
+            fields = Fields(text, 6)
+            fields.integers(0)
+            fields.integers(1, "0.1")
+            fields.integers(2, "0.001")
+            fields.integers(4)
+            fields.codes(5, {"true": -1, "false": 1})
+
+        cases: dict[str, Callable[[int], object]] = {
+            "newlines counted": repeated(lambda: text.count(b"\n")),
+            "mm.load: exact, checked, in order": repeated(
+                lambda: mm.load(path, instrument=INSTRUMENT, cache=False)
+            ),
+            "Fields: five columns, exact": repeated(columns),
+        }
+        cases |= {name: repeated(work) for name, work in peers(path).items()}
+        floor = "newlines counted"
+        found = compare(cases, floor=floor, operations=1, rounds=15, per=len(text))  # type: ignore[arg-type]
+    title = f"{ROWS:,} trades as CSV, {len(text) / 1e6:.1f} MB, ns of CPU time per byte (5 is 200 MB/s)"
+    return {title: found}
+
+
+def peers(path: Path) -> dict[str, Callable[[], Any]]:
+    """Return the readers of other packages that are here, on the same columns."""
+    found: dict[str, Callable[[], Any]] = {}
+    kept = ["id", "price", "qty", "time", "is_buyer_maker"]
+    if find_spec("pandas"):
+        import pandas
+
+        found["pandas.read_csv: floats"] = lambda: pandas.read_csv(path, names=NAMES, usecols=kept)
+    if find_spec("polars"):
+        os.environ.setdefault("POLARS_MAX_THREADS", "1")
+        import polars
+
+        places = [NAMES.index(name) for name in kept]
+        found["polars.read_csv: floats"] = lambda: polars.read_csv(path, has_header=False, columns=places)
+    if find_spec("pyarrow"):
+        from pyarrow import csv
+
+        read, convert = (
+            csv.ReadOptions(column_names=NAMES, use_threads=False),
+            csv.ConvertOptions(include_columns=kept),
+        )
+        found["pyarrow.csv.read_csv: floats"] = lambda: csv.read_csv(path, read, convert_options=convert)
+    return found
+
+
+def rows() -> dict[str, list[Row]]:
+    """Return the tables of this benchmark."""
+    return beside("feeds", "bench.bench_feeds") or here()
+
+
+if __name__ == "__main__":
+    give(here())
