@@ -8,6 +8,8 @@
 #ifndef MMCORE_DECIMALS_H
 #define MMCORE_DECIMALS_H
 
+#include <string.h>
+
 #include <mmcore/types.h>
 
 #ifdef __cplusplus
@@ -59,15 +61,30 @@ static inline int mm_decimal(const char *text, const char *end, const mm_grid *g
   const char *digits = text;
   int64_t whole = 0; /* digits before the point */
   int64_t count = 0;
+  uint64_t value = 0; /* of all digits, while they are at most 18 */
   int seen_point = 0;
   for (; text < end; ++text) {
     if (mm_is_digit(*text)) {
       ++count;
       whole += !seen_point;
+      value = value * 10 + (unsigned)(*text - '0');
     } else if (*text == '.' && !seen_point) {
       seen_point = 1;
     } else {
       break;
+    }
+  }
+  /* The usual number: few digits, none beyond 10^-scale, no exponent, on the grid. */
+  const int64_t zeros = whole + grid->scale - count;
+  if (text == end && count > 0 && zeros >= 0 && count + zeros <= 18) {
+    for (int64_t i = 0; i < zeros; ++i)
+      value *= 10;
+    const uint64_t ticks_of = grid->step == 1 ? value : value / (uint64_t)grid->step;
+    if (ticks_of * (uint64_t)grid->step == value) {
+      *ticks = negative ? -(int64_t)ticks_of : (int64_t)ticks_of;
+      if (subtick)
+        *subtick = 0;
+      return MM_OK;
     }
   }
   if (count == 0)
@@ -196,9 +213,8 @@ static inline mm_fields_result mm_fields(const char *text, int64_t size, char de
   mm_fields_result out = {0, 0, 0, 0, MM_OK, 0};
   int64_t at = 0;
   while (at < size && out.rows < capacity) {
-    int64_t end = at;
-    while (end < size && text[end] != '\n')
-      ++end;
+    const char *newline = (const char *)memchr(text + at, '\n', (size_t)(size - at));
+    const int64_t end = newline ? newline - text : size;
     const int64_t next = end < size ? end + 1 : end;
     int64_t from = at;
     while (from < end && mm_is_blank(text[from]) && text[from] != delimiter)

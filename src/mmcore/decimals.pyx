@@ -263,8 +263,8 @@ cdef class Fields:
             raise InvalidArgument(argument="delimiter", value=delimiter, allowed="one ASCII character")
         separator = <char>ord(delimiter)
         capacity = text.count(b"\n") + 1
-        # Rows are whole when the next one begins, so that no more fields are noted than the text has.
-        fields = max(1, min(<object>capacity * columns, capacity + text.count(delimiter.encode())))
+        # Rows are whole when the next one begins, so that no more fields are noted than the text can have.
+        fields = max(1, min(<object>capacity * columns, capacity + size))
         lines = np.empty(capacity, dtype=np.int64)
         starts = np.empty(fields, dtype=np.int64)
         stops = np.empty(fields, dtype=np.int64)
