@@ -1079,7 +1079,7 @@ def test_formats_are_told_apart(tmp_path):
     assert mm.load(tmp_path / "kept").quotes.bid.tolist() == [100]
     with pytest.raises(InvalidArgument, match="an event file holds its instrument and takes no options"):
         mm.load(tmp_path / "kept", instrument=STOCK)
-    words = "format must be one of lobster, .*, databento, nautilus, csv, events, got 'parquet'"
+    words = "format must be one of lobster, .*, databento, nautilus, hftbacktest, csv, events, got 'parquet'"
     with pytest.raises(InvalidArgument, match=words):
         mm.load(tmp_path / "kept", format="parquet")
     for missing in (tmp_path / "nothing.csv", tmp_path / "no folder" / "nothing.csv"):

@@ -199,6 +199,7 @@ DATA = (
             "taq",
             "databento",
             "nautilus",
+            "hftbacktest",
             "csv",
             "events",
         ),

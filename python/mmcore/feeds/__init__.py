@@ -10,6 +10,7 @@ bitstamp      log of Bitstamp's order events                             :mod:`.
 taq           quotes and trades in the columns of TAQ                    :mod:`.taq`
 databento     DBN of trades, tbbo, mbp-1 or mbp-10 (extra ``databento``) :mod:`.databento`
 nautilus      quote or trade ticks of Nautilus (extra ``parquet``)       :mod:`.nautilus`
+hftbacktest   npz of its events                                          :mod:`.hftbacktest`
 csv           delimited text, Parquet or Arrow with a column map         :mod:`.csv`
 events        what ``Events.save`` wrote                                 :mod:`mmcore.events`
 ============= ========================================================== =====================
@@ -47,7 +48,18 @@ if TYPE_CHECKING:
 
 __all__ = ["cache_folder", "clear_cache", "consolidate", "load", "merge"]
 
-FORMATS = ("lobster", "binance", "binance_files", "bitstamp", "taq", "databento", "nautilus", "csv", "events")
+FORMATS = (
+    "lobster",
+    "binance",
+    "binance_files",
+    "bitstamp",
+    "taq",
+    "databento",
+    "nautilus",
+    "hftbacktest",
+    "csv",
+    "events",
+)
 """What ``format`` may be."""
 
 # Raised whenever a reader changes what it makes of the same bytes.
@@ -122,7 +134,7 @@ def load(
     import inspect
 
     from ..instruments import Instrument
-    from . import binance, binance_files, bitstamp, csv, databento, lobster, nautilus, taq
+    from . import binance, binance_files, bitstamp, csv, databento, hftbacktest, lobster, nautilus, taq
 
     several = path if isinstance(path, (list, tuple)) else (path,)
     if not several:
@@ -175,6 +187,7 @@ def load(
         "taq": taq.read,
         "databento": databento.read,
         "nautilus": nautilus.read,
+        "hftbacktest": hftbacktest.read,
         "csv": csv.read,
     }
     read = readers[format]
@@ -216,6 +229,8 @@ def _guess(path: Path, options: Mapping[str, Any]) -> str:
         start = file.read(8)
     if start == b"MMEVENTS":
         return "events"
+    if path.suffix == ".npz":
+        return "hftbacktest"
     if start[:4] == PARQUET or start[:6] == ARROW:
         return "csv" if "columns" in options or not nautilus.looks_like_it(path) else "nautilus"
     head = first_line(path)
@@ -238,8 +253,8 @@ def _guess(path: Path, options: Mapping[str, Any]) -> str:
         path,
         "unknown format; known are lobster (a folder, or a pair …_message_1.csv and …_orderbook_1.csv), "
         "binance (a websocket capture), binance_files (trades, aggTrades, bookTicker), bitstamp (a log of "
-        "order events), taq (quotes and trades), databento (DBN), nautilus (Parquet), csv (delimited "
-        "text) and events (what Events.save wrote); of delimited text say which column is which",
+        "order events), taq (quotes and trades), databento (DBN), nautilus (Parquet), hftbacktest (npz), csv "
+        "(delimited text) and events (what Events.save wrote); of delimited text say which column is which",
         "format",
         'pass format="csv" and columns={"time": …, "bid": …, "ask": …}: our name → theirs',
     )

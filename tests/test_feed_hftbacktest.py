@@ -1,0 +1,112 @@
+"""The npz files of hftbacktest: its events become the quotes and trades that they mean."""
+
+import numpy as np
+import pytest
+
+import mmcore as mm
+from mmcore.errors import CorruptError, InvalidArgument, Unsupported
+from mmcore.events import NO_ASK, NO_BID, QUOTE, TRADE
+
+COIN = mm.Instrument("COIN", tick="0.1", lot="0.001")
+# As hftbacktest.types has it.
+DTYPE = np.dtype(
+    [(name, kind) for name, kind in zip(
+        ("ev", "exch_ts", "local_ts", "px", "qty", "order_id", "ival", "fval"),
+        ("u8", "i8", "i8", "f8", "f8", "u8", "i8", "f8"), strict=True)], align=True
+)  # fmt: skip
+EXCH, LOCAL, BUY, SELL = 1 << 31, 1 << 30, 1 << 29, 1 << 28
+BOTH = EXCH | LOCAL
+
+
+@pytest.fixture(autouse=True)
+def no_cache(monkeypatch):
+    monkeypatch.setenv("MMCORE_CACHE", "off")
+
+
+def write(folder, *rows, name="day.npz"):
+    data = np.zeros(len(rows), DTYPE)
+    for at, (ev, local, px, qty) in enumerate(rows):
+        data[at] = (ev, local - 1, local, px, qty, 0, 0, 0.0)
+    path = folder / name
+    np.savez_compressed(path, data=data)
+    return path
+
+
+def test_rows(tmp_path):
+    path = write(
+        tmp_path,
+        (BOTH | 4 | BUY, 10, 9.9, 1.5),
+        (BOTH | 4 | BUY, 10, 9.8, 2.0),
+        (BOTH | 4 | SELL, 10, 10.1, 3.0),
+        (EXCH | 1 | BUY, 11, 9.9, 7.0),  # the exchange's half of the row after the trade
+        (BOTH | 2 | SELL, 20, 9.9, 0.25),
+        (LOCAL | 1 | BUY, 20, 9.9, 0.0),
+        (BOTH | 1 | BUY, 30, 9.7, 4.0),  # below the top: no quote
+        (BOTH | 5 | SELL, 40, 10.3, 0.5),  # levels that were better are gone
+        (BOTH | 3 | BUY, 50, 9.8, 0.0),
+        (BOTH | 3, 60, 0.0, 0.0),  # everything
+    )
+    events = mm.load(path, instrument=COIN)
+    assert events.kind.tolist() == [QUOTE, TRADE, QUOTE, QUOTE, QUOTE, QUOTE]
+    q, t = events.quotes, events.trades
+    assert q.local_time.tolist() == [10, 20, 40, 50, 60]
+    assert q.exchange_time.tolist() == [9, 19, 39, 49, 59]
+    assert (q.bid.tolist(), q.bid_size.tolist()) == ([99, 98, 98, 97, NO_BID], [1500, 2000, 2000, 4000, 0])
+    assert (q.ask.tolist(), q.ask_size.tolist()) == ([101, 101, 103, 103, NO_ASK], [3000, 3000, 500, 500, 0])
+    assert (t.price.tolist(), t.size.tolist(), t.side.tolist()) == ([99], [250], [-1])
+    assert events.source["ignored"] == {"the exchange's half": 1}
+    assert events.source["clock"] == "local"
+
+
+def test_floats_are_the_grid_points_that_they_mean(tmp_path):
+    """0.1 * 3 is 0.30000000000000004; int(0.29 * 100) is 28."""
+    rows = [(BOTH | 2 | BUY, at, 0.1 * at, 0.001 * at) for at in range(1, 2000)]
+    t = mm.load(write(tmp_path, *rows), instrument=COIN).trades
+    assert t.price.tolist() == list(range(1, 2000)) == t.size.tolist()
+
+
+@pytest.mark.parametrize(
+    ("rows", "error", "what"),
+    [
+        ([(BOTH | 1 | BUY, 1, 9.95, 1.0)], InvalidArgument, r"row 1: px: .*9.95.* is not a multiple of 0.1"),
+        ([(BOTH | 1 | BUY, 1, 9.9, 0.0005)], InvalidArgument, "row 1: qty: .* is not a multiple of 0.001"),
+        ([(BOTH | 1 | BUY, 1, float("nan"), 1.0)], InvalidArgument, "row 1: px: .*nan.* is not a multiple"),
+        ([(BOTH | 1 | BUY, 1, 1e300, 1.0)], InvalidArgument, "row 1: px: .*1e.300.* is not a multiple"),
+        ([(BOTH | 1, 1, 9.9, 1.0)], InvalidArgument, "row 1: a level of neither side"),
+        ([(BOTH | 1 | BUY, 1, 9.9, -1.0)], InvalidArgument, "row 1: a negative size"),
+        ([(BOTH | 2 | BUY, 1, 9.9, 0.0)], InvalidArgument, "row 1: an execution of nothing"),
+        ([(BOTH | 2 | BUY, 1, 0.0, 1.0)], InvalidArgument, "row 1: an execution at no price"),
+        (
+            [(BOTH | 2 | BUY, 5, 9.9, 1.0), (EXCH | 1, 1, 0, 0), (BOTH | 2 | BUY, 4, 9.9, 1.0)],
+            InvalidArgument,
+            "row 3: local_ts: earlier than the row before it",
+        ),
+        ([(BOTH | 10 | BUY, 1, 9.9, 1.0)], Unsupported, "row 1: an event of a single order"),
+    ],
+)
+def test_refusals_name_the_row(tmp_path, rows, error, what):
+    with pytest.raises(error, match=what):
+        mm.load(write(tmp_path, *rows), instrument=COIN)
+
+
+def test_what_is_no_such_file(tmp_path):
+    path = tmp_path / "day.npz"
+    np.savez(path, other=np.arange(3))
+    for content in (path.read_bytes(), b"PK\3\4", b"", b"not a zip", path.read_bytes()[:-9]):
+        path.write_bytes(content)
+        with pytest.raises(CorruptError, match=r"day.npz: holds no events of hftbacktest"):
+            mm.load(path, instrument=COIN)
+    np.savez(path, data=np.array([{}], dtype=object))  # what would be unpickled
+    with pytest.raises(CorruptError):
+        mm.load(path, instrument=COIN)
+    with pytest.raises(InvalidArgument, match="it needs an instrument"):
+        mm.load(write(tmp_path))
+
+
+def test_every_truncation_is_refused(tmp_path):
+    path = write(tmp_path, (BOTH | 2 | BUY, 1, 9.9, 1.0))
+    whole = path.read_bytes()
+    for size in range(0, len(whole), 3):
+        path.write_bytes(whole[:size])
+        with pytest.raises(CorruptError):
+            mm.load(path, instrument=COIN)
