@@ -1,5 +1,8 @@
 """The npz files of hftbacktest: its events become the quotes and trades that they mean."""
 
+import subprocess
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -110,3 +113,35 @@ def test_every_truncation_is_refused(tmp_path):
         path.write_bytes(whole[:size])
         with pytest.raises(CorruptError):
             mm.load(path, instrument=COIN)
+
+
+PEER = Path(__file__).parents[1] / "build/peers/hftbacktest/bin/python"
+CONVERT = """
+import sys
+from hftbacktest.data.utils import binancefutures
+binancefutures.convert(sys.argv[1], output_filename=sys.argv[2], combined_stream=True)
+"""
+
+
+@pytest.mark.realdata
+@pytest.mark.skipif(not PEER.exists(), reason="needs build/peers/hftbacktest: make peers")
+def test_its_own_conversion_of_a_capture_has_our_trades_and_our_rebuilt_book(shared, tmp_path):
+    """Two programs rebuild one book; theirs has moved the local stamps by the largest lag of the clock."""
+    capture = shared / "data/binance_usdm/ethusdt_20240808.gz"
+    subprocess.run([PEER, "-c", CONVERT, capture, tmp_path / "eth.npz"], check=True, capture_output=True)
+    ours = mm.load(capture, quotes="depth")
+    theirs = mm.load(tmp_path / "eth.npz", instrument=ours.instrument)
+    for name in ("exchange_time", "price", "size", "side"):
+        assert theirs.trades.columns()[name].tolist() == ours.trades.columns()[name].tolist()
+    lag = theirs.trades.local_time - ours.trades.local_time
+    assert set(lag.tolist()) == {-ours.source["latency"]["min"]}
+
+    def tops(events, lag):
+        q = events.quotes
+        rows = zip(
+            *(c.tolist() for c in (q.local_time - lag, q.bid, q.bid_size, q.ask, q.ask_size)), strict=True
+        )
+        return [row for row in rows if row[0] >= int(ours.quotes.local_time[0])]
+
+    # Theirs publishes the snapshot with the next difference.
+    assert tops(theirs, int(lag[0])) == tops(ours, 0)[1:]

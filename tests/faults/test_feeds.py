@@ -79,8 +79,10 @@ def test_fault_05_crossed_and_locked_quotes_are_kept_counted_and_not_quoted_into
     assert (said["crossed_quotes"], said["locked_quotes"], said["spread"]["min"]) == (1, 1, -100)
     quoter = mm.Quoter(mm.Affine(base=1.0, q_max=10), STOCK)
     q = events.quotes
-    quote = quoter.quote(150.0, 0, bid=int(q.bid[1]), ask=int(q.ask[1]))
-    assert quote.bid is None or quote.ask is None or quote.bid < quote.ask
+    crossed = quoter.quote(150.0, 0, bid=int(q.bid[1]), ask=int(q.ask[1]))
+    assert (tuple(crossed), crossed.why.name) == ((None, None), "CROSSED")
+    locked = quoter.quote(200.0, 0, bid=int(q.bid[2]), ask=int(q.ask[2]))
+    assert locked.bid < locked.ask
 
 
 def test_fault_06_the_sentinels_of_feeds_are_absent_sides(tmp_path):
@@ -195,11 +197,12 @@ def test_fault_16_a_gap_in_the_depth_empties_the_book_until_a_snapshot(tmp_path)
 
 
 def test_fault_16_nothing_is_quoted_while_the_book_is_stale(tmp_path):
-    text = depth_capture((None, 5, [["9.9", "1.000"]]), (7, 8, []), (None, 8, [["9.9", "1.000"]]))
+    text = depth_capture((None, 5, [["9.9", "1.000"]]), (7, 8, []), (None, 8, [["9.9", "1.000"]]), (8, 9, []))
+    text += depth_capture((9, 10, [["9.9", "2.000"]])).replace("1723161255000000000", "1723161255000000004")
     events = mm.load(write(tmp_path, text), instrument=COIN, format="binance", quotes="depth")
     result = mm.replay(events, mm.Affine(base=1.0, q_max=10), interval=1e-9)
     sizes = result.decisions["bid_size"] + result.decisions["ask_size"]
-    assert sizes.tolist()[1:2] == [0]
+    assert sizes.tolist() == [2, 0, 2, 2]  # one decision a nanosecond, the book is stale in the second
 
 
 def test_fault_27_no_event_is_lost_or_repeated_where_a_file_is_split(tmp_path):
