@@ -9,7 +9,7 @@ SHARED ?= $(abspath ../shared)
 CLANG_FORMAT = $(BIN)/clang-format
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench benchjson peers agree lint format asan ubsan fuzz debug wheel doors wheels planned clean
+.PHONY: help run test bench benchjson peers agree lint format asan ubsan fuzz debug wheel doors ledger wheels planned clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -72,6 +72,9 @@ agree: $(VENV)/.test build/peers/programs/.done  ## random dynamic programs, sol
 
 doors: $(VENV)/.test  ## ten million quotes, fills and events through every door: the same bits (half an hour)
 	MMCORE_DOORS=10000000 $(BIN)/python -m pytest -q tests/native/test_same_bits.py
+
+ledger: $(VENV)/.test  ## ten million random operations on books against the oracle in Fractions (an hour)
+	MMCORE_LEDGER=10000000 $(BIN)/python -m pytest -q -s tests/property/test_ledger_oracle.py -k random_operations
 
 lint: $(VENV)/.lint  ## ruff, mypy --strict, stubtest, cython-lint, clang-format
 	$(BIN)/ruff check .

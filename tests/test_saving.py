@@ -329,7 +329,8 @@ def objects_of_all_kinds(calibration, book):
     orders.target((617000, 617003, 2, 2), now=10)
     yield from (USDT, BTC, book, orders, mm.Orders(), calibration, calibration.bid, calibration.volatility)
     yield mm.Currency("ODD", unit="1E+2")
-    yield mm.Instrument("S", tick="0.05", multiplier="1E-3", kind="inverse", negative_prices=True)
+    yield mm.Instrument("S", tick="0.05", multiplier="1E-3", kind="inverse")
+    yield mm.Instrument("N", tick="0.05", multiplier="1E-3", negative_prices=True)
     yield from (mm.Limits(), mm.Limits(7.5, shrink=True), mm.Obligations(), mm.Obligations(4, 10))
     yield from (mm.FeedAge(), mm.FeedAge(halt_after=2.0, widen_after=0.1, widen=0.7))
     yield from (mm.Affine(base=(1.5, 1.25), slope=0.1, slope_rate=0.01, horizon=60.0, version=2**64 - 1),)
@@ -716,17 +717,20 @@ def test_another_program_can_read_the_file(path, book):
     instrument = objects[objects[saved["parts"]["instruments"]["ref"]]["parts"]["items"][0]["ref"]]["parts"]
     assert (instrument["name"], instrument["tick"]) == ("BTCUSDT", {"decimal": "0.1"})
     block = section[saved["parts"]["block"]["section"]]
-    magic, abi, size, _, _, n, m, method, kept, n_lots, n_fills = struct.unpack_from("<4sIQQQiiiiqq", block)
-    assert (magic, abi, size, n, m, method, kept, n_fills) == (b"MMCB", 1, len(block), 1, 2, 1, 1, 3)
+    magic, version, size, _, _, n, m, method, kept, n_lots, n_fills = struct.unpack_from(
+        "<4sIQQQiiiiqq", block
+    )
+    assert (magic, version, size, n, m, method, kept, n_fills) == (b"MMCB", 2, len(block), 1, 2, 1, 1, 3)
     layout = "<q QqQqQq qqqqqqq ii"
-    net, cash, cash_hi, *_ = struct.unpack_from(layout, block, 64)
+    net, cash, cash_hi, *_ = struct.unpack_from(layout, block, 80)
     assert (net, cash + (cash_hi << 64)) == (1, book["BTCUSDT"].cash)
-    lots = struct.unpack_from("<qq", block, 64 + 120 * n + 16 * n * m)
+    queue = 80 + 120 * n + 16 * n * (5 * m + 1)
+    lots = struct.unpack_from("<qq", block, queue)
     assert lots == (2, 617011)  # of which `lots_used` is closed
     assert n_lots == 1
-    fills = np.frombuffer(block, mm.FILL, n_fills, 64 + 120 * n + 16 * n * m + 16 * n_lots)
+    fills = np.frombuffer(block, mm.FILL, n_fills, queue + 16 * n_lots)
     assert fills.tobytes() == book.history.tobytes()
-    assert len(block) == 64 + 120 * n + 16 * n * m + 16 * n_lots + 96 * n_fills
+    assert len(block) == queue + 16 * n_lots + 96 * n_fills
 
 
 def test_the_page_shows_what_happens(tmp_path, monkeypatch):

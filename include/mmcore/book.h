@@ -24,9 +24,21 @@
 extern "C" {
 #endif
 
-enum { MM_AVERAGE = 0, MM_FIFO = 1 };                    /* mm_position.method */
-enum { MM_HAS_MARK = 1, MM_NEGATIVE_PRICES = 2 };        /* mm_position.flags */
-enum { MM_NEW = 0, MM_BUST = 1, MM_CORRECT = 2 };        /* mm_fill.kind */
+enum { MM_AVERAGE = 0, MM_FIFO = 1 };             /* mm_position.method */
+enum { MM_HAS_MARK = 1, MM_NEGATIVE_PRICES = 2 }; /* mm_position.flags; more in ledger.h */
+enum {                                            /* mm_fill.kind; all but the first: ledger.h */
+       MM_NEW = 0,
+       MM_BUST = 1,    /* a fill never was */
+       MM_CORRECT = 2, /* a fill was another */
+       MM_SUSPEND = 3, /* a fill is held in suspense */
+       MM_RELEASE = 4, /* a fill in suspense is booked */
+       MM_FUNDING = 5, /* payments: funding of a perpetual, borrow cost, dividend, cash in lieu */
+       MM_BORROW = 6,
+       MM_DIVIDEND = 7,
+       MM_IN_LIEU = 8,
+       MM_CONVERT = 9, /* lots become others: split, new tick, lot or symbol */
+       MM_KINDS = 10
+};
 enum { MM_UNSPECIFIED = 0, MM_MAKER = 1, MM_TAKER = 2 }; /* mm_fill.liquidity */
 
 #define MM_COST_SCALE 1000000000 /* cost pool units in one tick*lot */
@@ -58,7 +70,7 @@ typedef struct mm_fill {      /* 96 bytes; mmcore.FILL in NumPy */
   int32_t instrument;         /* index in the book */
   int16_t fee_currency;       /* index in the book; -1: the instrument's */
   int8_t liquidity, kind;
-  int64_t reserved;
+  int64_t target; /* what some kinds are about: see ledger.h */
 } mm_fill;
 
 /* ---- one position ---- */
@@ -500,17 +512,25 @@ static inline uint64_t mm_fill_hash(const mm_fill *f) {
   return lo ^ (lo >> 32);
 }
 
+/* A fill is the same one whether it was booked at once or suspended first. */
+static inline int mm_fill_class(int kind) {
+  return kind == MM_SUSPEND || kind == MM_RELEASE ? MM_NEW : kind;
+}
+
+/* An unknown instrument's name is in the reference. */
 static inline int mm_fill_same_key(const mm_fill *a, const mm_fill *b) {
   return a->instrument == b->instrument && (a->qty < 0) == (b->qty < 0) &&
-         !memcmp(a->id, b->id, sizeof a->id);
+         !memcmp(a->id, b->id, sizeof a->id) && mm_fill_class(a->kind) == mm_fill_class(b->kind) &&
+         (a->instrument >= 0 || !memcmp(a->reference, b->reference, sizeof a->reference));
 }
 
 /* Everything but when and how often it reached us. */
 static inline int mm_fill_same_content(const mm_fill *a, const mm_fill *b) {
   return a->time == b->time && a->qty == b->qty && a->price == b->price && a->fee == b->fee &&
          a->order_id == b->order_id && a->instrument == b->instrument && a->fee_currency == b->fee_currency &&
-         a->liquidity == b->liquidity && a->kind == b->kind && !memcmp(a->id, b->id, sizeof a->id) &&
-         !memcmp(a->reference, b->reference, sizeof a->reference);
+         a->liquidity == b->liquidity && mm_fill_class(a->kind) == mm_fill_class(b->kind) &&
+         !memcmp(a->id, b->id, sizeof a->id) && !memcmp(a->reference, b->reference, sizeof a->reference) &&
+         (a->kind != MM_CONVERT || a->target == b->target);
 }
 
 /* The slot that holds the fill's id, or the empty one where it belongs. Slots hold indices into the history,
@@ -540,10 +560,19 @@ typedef struct mm_book {
   int64_t n_history, history_capacity;
   int64_t *slots;
   int64_t n_slots;
+  int64_t ids_window; /* ids are known while less than so many records old; 0: always */
+  int64_t ids_from;   /* the slots hold ids of records from here on */
 } mm_book;
 
-/* Book one record. The statuses of mm_position_fill, and MM_DUPLICATE, MM_CONFLICT, MM_UNSUPPORTED (bust,
- * correct; an id without history), MM_UNKNOWN (instrument or currency), MM_CAPACITY (history, ids). */
+/* The record that this id is known from, or -1. */
+static inline int64_t mm_ids_known(const mm_book *book, int64_t slot) {
+  const int64_t at = book->slots[slot];
+  return at >= 0 && book->ids_window && at < book->n_history - book->ids_window ? -1 : at;
+}
+
+/* Book one fill. The statuses of mm_position_fill, and MM_DUPLICATE, MM_CONFLICT, MM_UNSUPPORTED (other
+ * kinds: mm_ledger_record; an id without history), MM_UNKNOWN (instrument or currency), MM_CAPACITY (history,
+ * ids). */
 static inline int mm_book_fill(mm_book *book, const mm_fill *record) {
   mm_fill f = *record;
   mm_position *p;
@@ -554,7 +583,7 @@ static inline int mm_book_fill(mm_book *book, const mm_fill *record) {
   if (f.instrument < 0 || f.instrument >= book->n_instruments)
     return MM_UNKNOWN;
   if (f.kind != MM_NEW)
-    return f.kind == MM_BUST || f.kind == MM_CORRECT ? MM_UNSUPPORTED : MM_INVALID;
+    return f.kind > MM_NEW && f.kind < MM_KINDS ? MM_UNSUPPORTED : MM_INVALID;
   if (f.liquidity < MM_UNSPECIFIED || f.liquidity > MM_TAKER)
     return MM_INVALID;
   if (f.fee_currency == book->currency[f.instrument])
@@ -565,9 +594,9 @@ static inline int mm_book_fill(mm_book *book, const mm_fill *record) {
     if (!book->history)
       return MM_UNSUPPORTED;
     slot = mm_ids_find(book->slots, book->n_slots, book->history, &f);
-    if (book->slots[slot] >= 0)
+    if (mm_ids_known(book, slot) >= 0)
       return mm_fill_same_content(&book->history[book->slots[slot]], &f) ? MM_DUPLICATE : MM_CONFLICT;
-    if (2 * (book->n_history + 1) > book->n_slots)
+    if (2 * (book->n_history - book->ids_from + 1) > book->n_slots)
       return MM_CAPACITY;
   }
   if (book->history && book->n_history >= book->history_capacity)
@@ -594,15 +623,33 @@ static inline int mm_book_fill(mm_book *book, const mm_fill *record) {
   return MM_OK;
 }
 
+/* Enter the ids of all records that the window reaches into the slots, which are at least twice as many. */
+static inline void mm_ids_enter(mm_book *book) {
+  memset(book->slots, 0xff, (size_t)book->n_slots * sizeof *book->slots);
+  book->ids_from =
+      book->ids_window && book->n_history > book->ids_window ? book->n_history - book->ids_window : 0;
+  for (int64_t i = book->ids_from; i < book->n_history; i++)
+    if (mm_fill_has_id(&book->history[i]))
+      book->slots[mm_ids_find(book->slots, book->n_slots, book->history, &book->history[i])] = i;
+}
+
 /* Take back everything after the first `n` records: `positions` and `pools` are copies made then. Ids leave
  * in the reverse of the order they came in, which empties exactly the slots they filled. */
 static inline void mm_book_undo(mm_book *book, int64_t n, const mm_position *positions,
                                 const mm_i128 *pools) {
-  while (book->n_history > n) {
+  int filled =
+      book->ids_window == 0; /* slots that were empty: not with ids forgotten, or known from before */
+  for (int64_t i = n; i < book->n_history; i++)
+    filled &= book->history[i].kind == MM_NEW;
+  while (filled && book->n_history > n) {
     const mm_fill *f = &book->history[book->n_history - 1];
     if (mm_fill_has_id(f))
       book->slots[mm_ids_find(book->slots, book->n_slots, book->history, f)] = -1;
     book->n_history--;
+  }
+  if (!filled) {
+    book->n_history = n;
+    mm_ids_enter(book);
   }
   memcpy(book->positions, positions, (size_t)book->n_instruments * sizeof *positions);
   memcpy(book->pools, pools, (size_t)book->n_instruments * (size_t)book->n_currencies * sizeof *pools);
@@ -667,209 +714,6 @@ static inline int64_t mm_book_apply(mm_book *book, const mm_fill *records, int64
     ++i;
   }
   return n;
-}
-
-/* ---- as bytes ---- */
-
-#define MM_BOOK_MAGIC 0x42434d4du /* "MMCB" as little-endian bytes */
-
-/* A saved book: this header, then the positions, pools[instrument * n_currencies + currency], the open lots
- * of each FIFO queue in turn, and the history. */
-typedef struct mm_book_block {
-  uint32_t magic, abi;
-  uint64_t bytes, checksum; /* of the whole block; mm_checksum of what follows */
-  uint64_t names;           /* the caller's: tells these instruments and currencies from others */
-  int32_t n_instruments, n_currencies;
-  int32_t method, keeps_history;
-  int64_t n_lots, n_history;
-} mm_book_block;
-
-typedef struct mm_book_parts {
-  const mm_position *positions;
-  const mm_i128 *pools;
-  const mm_lot *lots;
-  const mm_fill *history;
-} mm_book_parts;
-
-static inline mm_book_parts mm_book_block_parts(const mm_book_block *b) {
-  mm_book_parts parts;
-  parts.positions = (const mm_position *)(const void *)(b + 1);
-  parts.pools = (const mm_i128 *)(const void *)(parts.positions + b->n_instruments);
-  parts.lots = (const mm_lot *)(const void *)(parts.pools + (int64_t)b->n_instruments * b->n_currencies);
-  parts.history = (const mm_fill *)(const void *)(parts.lots + b->n_lots);
-  return parts;
-}
-
-static inline uint64_t mm_book_block_bytes(const mm_book_block *b) {
-  const uint64_t n = (uint64_t)b->n_instruments;
-  return sizeof *b + n * (sizeof(mm_position) + (uint64_t)b->n_currencies * sizeof(mm_i128)) +
-         (uint64_t)b->n_lots * sizeof(mm_lot) + (uint64_t)b->n_history * sizeof(mm_fill);
-}
-
-static inline uint64_t mm_book_checksum(const mm_book_block *b) {
-  const uint64_t from = offsetof(mm_book_block, names);
-  return mm_checksum(MM_CHECKSUM_START, (const unsigned char *)b + from, b->bytes - from);
-}
-
-/* The header but the checksum; its `bytes` says how many mm_book_save writes. */
-static inline mm_book_block mm_book_header(const mm_book *book, uint64_t names) {
-  mm_book_block b;
-  memset(&b, 0, sizeof b);
-  b.magic = MM_BOOK_MAGIC;
-  b.abi = MMCORE_ABI_VERSION;
-  b.names = names;
-  b.n_instruments = book->n_instruments;
-  b.n_currencies = book->n_currencies;
-  b.method = book->positions[0].method;
-  b.keeps_history = book->history != NULL;
-  b.n_history = book->history ? book->n_history : 0;
-  for (int32_t i = 0; i < b.n_instruments; ++i)
-    b.n_lots += book->positions[i].lots_tail - book->positions[i].lots_head;
-  b.bytes = mm_book_block_bytes(&b);
-  return b;
-}
-
-static inline unsigned char *mm_put(unsigned char *at, const void *from, int64_t n, size_t size) {
-  if (n > 0)
-    memcpy(at, from, (size_t)n * size);
-  return at + (size_t)n * size;
-}
-
-/* Write mm_book_header(book, names).bytes bytes; `block` is aligned to 8. */
-static inline void mm_book_save(const mm_book *book, uint64_t names, mm_book_block *block) {
-  const int32_t n = book->n_instruments;
-  unsigned char *at = (unsigned char *)(block + 1);
-  *block = mm_book_header(book, names);
-  for (int32_t i = 0; i < n; ++i) {
-    mm_position p = book->positions[i];
-    p.lots_tail -= p.lots_head;
-    p.lots_head = 0;
-    at = mm_put(at, &p, 1, sizeof p);
-  }
-  at = mm_put(at, book->pools, (int64_t)n * book->n_currencies, sizeof *book->pools);
-  for (int32_t i = 0; i < n; ++i) {
-    const mm_position *p = &book->positions[i];
-    if (p->lots_tail > p->lots_head)
-      at = mm_put(at, book->lots[i] + p->lots_head, p->lots_tail - p->lots_head, sizeof(mm_lot));
-  }
-  if (book->history)
-    mm_put(at, book->history, book->n_history, sizeof *book->history);
-  block->checksum = mm_book_checksum(block);
-}
-
-static inline int mm_price_sound(const mm_position *p, int64_t price) {
-  return price != INT64_MIN && (price > 0 || (p->flags & MM_NEGATIVE_PRICES));
-}
-
-/* Do the lots of a FIFO queue add up to the position and its cost? */
-static inline int mm_lots_sound(const mm_position *p, const mm_lot *lots) {
-  mm_i128 value = mm_i128_of(0);
-  int64_t net = 0;
-  if (p->lots_head != 0 || p->lots_used < 0 || (p->lots_used > 0 && p->lots_tail == 0))
-    return 0;
-  for (int64_t i = 0; i < p->lots_tail; ++i) {
-    const int64_t used = i == 0 ? p->lots_used : 0;
-    const int64_t sign = p->net < 0 ? -1 : 1;
-    const mm_i128 whole = mm_i128_mul(lots[i].qty, lots[i].price);
-    int64_t left;
-    if (lots[i].qty == INT64_MIN || lots[i].qty * sign <= used || !mm_price_sound(p, lots[i].price) ||
-        !mm_value_fits(whole))
-      return 0;
-    left = lots[i].qty - sign * used;
-    if (mm_add_i64(net, left, &net) || mm_i128_add_checked(value, mm_i128_mul(left, lots[i].price), &value))
-      return 0;
-  }
-  return net == p->net && !mm_i128_scale_checked(value, MM_COST_SCALE, &value) &&
-         mm_i128_cmp(value, p->cost) == 0;
-}
-
-/* Is it a state that fills can lead to, as far as it can be told without them? */
-static inline int mm_position_sound(const mm_position *p, const mm_lot *lots, int32_t method) {
-  if (p->method != method || (p->flags & ~(MM_HAS_MARK | MM_NEGATIVE_PRICES)) || p->bought < 0 ||
-      p->sold < 0 || p->net != p->bought - p->sold || p->fills < 0 ||
-      (uint64_t)p->fills > (uint64_t)p->bought + (uint64_t)p->sold || p->fills > INT64_MAX / 2 ||
-      !mm_value_fits(p->cash) || !mm_cost_fits(p->cost))
-    return 0;
-  if (p->net == 0 ? !mm_i128_zero(p->cost)
-                  : !(p->flags & MM_NEGATIVE_PRICES) && mm_i128_negative(p->cost) != (p->net < 0))
-    return 0;
-  if (p->flags & MM_HAS_MARK ? !mm_price_sound(p, p->mark) || !mm_value_fits(mm_i128_mul(p->net, p->mark))
-                             : p->mark != 0)
-    return 0;
-  if (method == MM_AVERAGE)
-    return p->lots_head == 0 && p->lots_tail == 0 && p->lots_used == 0;
-  return mm_lots_sound(p, lots);
-}
-
-/* Is a block of `bytes` bytes, aligned to 8, one that mm_book_save wrote? It tells all but whether the
- * history leads to the positions, which mm_book_load finds out. */
-static inline int mm_book_block_check(const mm_book_block *b, uint64_t bytes) {
-  mm_book_parts parts;
-  int64_t lots = 0, fills = 0;
-  if (bytes < sizeof *b || b->magic != MM_BOOK_MAGIC || b->abi != MMCORE_ABI_VERSION || b->bytes != bytes ||
-      b->checksum != mm_book_checksum(b))
-    return MM_CORRUPT;
-  if (b->n_instruments < 1 || b->n_currencies < 1 || b->n_currencies > INT16_MAX || b->n_lots < 0 ||
-      (uint64_t)b->n_lots > bytes || b->n_history < 0 || (uint64_t)b->n_history > bytes ||
-      (b->method != MM_AVERAGE && b->method != MM_FIFO) || (b->keeps_history != 0 && b->keeps_history != 1) ||
-      (b->n_history > 0 && !b->keeps_history) || bytes != mm_book_block_bytes(b))
-    return MM_CORRUPT;
-  parts = mm_book_block_parts(b);
-  for (int32_t i = 0; i < b->n_instruments; ++i) {
-    const mm_position *p = &parts.positions[i];
-    if (p->lots_tail < 0 || p->lots_tail > b->n_lots - lots ||
-        (b->keeps_history && p->fills > b->n_history - fills) ||
-        !mm_position_sound(p, parts.lots + lots, b->method))
-      return MM_CORRUPT;
-    lots += p->lots_tail;
-    fills += b->keeps_history ? p->fills : 0;
-  }
-  return lots == b->n_lots && fills == b->n_history ? MM_OK : MM_CORRUPT;
-}
-
-/* Resume from a checked block. `book` is as new and for the same instruments, with room: for the history,
- * and in the queues for all fills of the instrument, or for its open lots where no history is kept.
- *
- * A history is booked anew: the positions must come out as saved. MM_CORRUPT: they do not, or the book is
- * for something else; the book is then to be thrown away. */
-static inline int mm_book_load(const mm_book_block *b, mm_book *book) {
-  const mm_book_parts parts = mm_book_block_parts(b);
-  const int64_t n_pools = (int64_t)b->n_instruments * b->n_currencies;
-  const mm_lot *lots = parts.lots;
-  if (b->n_instruments != book->n_instruments || b->n_currencies != book->n_currencies ||
-      b->keeps_history != (book->history != NULL))
-    return MM_CORRUPT;
-  for (int64_t k = 0; k < b->n_history; ++k)
-    if (mm_book_fill(book, &parts.history[k]) != MM_OK)
-      return MM_CORRUPT;
-  for (int32_t i = 0; i < b->n_instruments; ++i) {
-    const mm_position *saved = &parts.positions[i];
-    const mm_i128 *own = &parts.pools[(int64_t)i * b->n_currencies + book->currency[i]];
-    mm_position *p = &book->positions[i];
-    if (saved->method != p->method || ((saved->flags ^ p->flags) & MM_NEGATIVE_PRICES) ||
-        !mm_i128_zero(*own) || saved->lots_tail > book->lots_capacity[i])
-      return MM_CORRUPT;
-    if (b->keeps_history) {
-      mm_position_compact(p, book->lots[i]);
-      if (((saved->flags & MM_HAS_MARK) && mm_position_mark(p, saved->mark) != MM_OK) ||
-          memcmp(p, saved, sizeof *p) != 0 ||
-          (p->lots_tail > 0 && memcmp(book->lots[i], lots, (size_t)p->lots_tail * sizeof *lots) != 0))
-        return MM_CORRUPT;
-    } else {
-      *p = *saved;
-      if (p->lots_tail > 0)
-        memcpy(book->lots[i], lots, (size_t)p->lots_tail * sizeof *lots);
-    }
-    lots += saved->lots_tail;
-  }
-  if (b->keeps_history)
-    return memcmp(book->pools, parts.pools, (size_t)n_pools * sizeof *parts.pools) == 0 &&
-                   (b->n_history == 0 ||
-                    memcmp(book->history, parts.history, (size_t)b->n_history * sizeof(mm_fill)) == 0)
-               ? MM_OK
-               : MM_CORRUPT;
-  memcpy(book->pools, parts.pools, (size_t)n_pools * sizeof *parts.pools);
-  return MM_OK;
 }
 
 #ifdef __cplusplus

@@ -41,6 +41,7 @@ extern "C" {
 typedef enum mm_status {
   MM_OK = 0,
   MM_DUPLICATE = 1,       /* the same fill again: no effect, not an error */
+  MM_SUSPENDED = 2,       /* a fill is kept, in suspense: it belongs to nothing known */
   MM_INVALID = -1,        /* an argument is outside what is allowed */
   MM_OVERFLOW = -2,       /* the result would leave the stated bounds */
   MM_CONFLICT = -3,       /* a known id with different content */

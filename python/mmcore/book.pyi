@@ -8,11 +8,25 @@ import numpy as np
 import numpy.typing as npt
 
 from .instruments import Currency, Instrument
+from .ledger import Adjustment, Difference, Entry
 
 __all__ = ["FILL", "Book", "Position", "Snapshot", "Status"]
 
 _Id: TypeAlias = str | bytes | SupportsIndex | None
 _FillArray: TypeAlias = np.ndarray[Any, np.dtype[np.void]]
+_Kind: TypeAlias = Literal[
+    "new",
+    "bust",
+    "correct",
+    "suspend",
+    "release",
+    "funding",
+    "borrow",
+    "dividend",
+    "in_lieu",
+    "convert",
+]
+_Liquidity: TypeAlias = Literal["maker", "taker"] | None
 _What: TypeAlias = Literal["realised", "unrealised", "cash", "cost", "fees"]
 
 FILL: np.dtype[np.void]
@@ -20,6 +34,7 @@ FILL: np.dtype[np.void]
 class Status(IntEnum):
     OK = 0
     DUPLICATE = 1
+    SUSPENDED = 2
     INVALID = -1
     OVERFLOW = -2
     CONFLICT = -3
@@ -45,6 +60,10 @@ class Position:
     @property
     def other_fees(self) -> dict[str, int]: ...
     @property
+    def payments(self) -> dict[str, dict[str, int]]: ...
+    @property
+    def carried(self) -> int: ...
+    @property
     def mark(self) -> int | None: ...
     @property
     def bought(self) -> int: ...
@@ -55,7 +74,7 @@ class Position:
     @property
     def average_cost(self) -> Fraction | None: ...
     @property
-    def lots(self) -> tuple[tuple[int, int], ...]: ...
+    def lots(self) -> tuple[tuple[int, int | Fraction], ...]: ...
     def fill(
         self,
         qty: SupportsIndex,
@@ -92,7 +111,11 @@ class Book:
         cost: Literal["average", "fifo"] = "average",
         history: Literal["full", "none"] = "full",
         currencies: Iterable[Currency] = (),
+        unknown: Literal["refuse", "suspend"] = "refuse",
+        ids_window: SupportsIndex | None = None,
     ) -> Book: ...
+    @property
+    def ids_window(self) -> int | None: ...
     @property
     def instruments(self) -> tuple[Instrument, ...]: ...
     @property
@@ -117,10 +140,102 @@ class Book:
         id: _Id = None,
         reference: _Id = None,
         order_id: SupportsIndex = 0,
-        liquidity: Literal["maker", "taker"] | None = None,
+        liquidity: _Liquidity = None,
         fee_currency: str | Currency | None = None,
-        kind: Literal["new", "bust", "correct"] = "new",
+        kind: _Kind = "new",
+        target: SupportsIndex = 0,
     ) -> Status: ...
+    def bust(
+        self,
+        instrument: str,
+        id: _Id = None,
+        *,
+        row: SupportsIndex | None = None,
+        side: Literal["bought", "sold"] | None = None,
+        time: SupportsIndex = 0,
+        receive_time: SupportsIndex = 0,
+        own_id: _Id = None,
+    ) -> Status: ...
+    def correct(
+        self,
+        instrument: str,
+        id: _Id = None,
+        *,
+        qty: SupportsIndex,
+        price: SupportsIndex,
+        fee: SupportsIndex = 0,
+        row: SupportsIndex | None = None,
+        time: SupportsIndex = 0,
+        receive_time: SupportsIndex = 0,
+        order_id: SupportsIndex = 0,
+        liquidity: _Liquidity = None,
+        fee_currency: str | Currency | None = None,
+        own_id: _Id = None,
+    ) -> Status: ...
+    def suspend(
+        self, instrument: str, qty: SupportsIndex, price: SupportsIndex, fee: SupportsIndex = 0, **fields: Any
+    ) -> Status: ...
+    @property
+    def suspense(self) -> tuple[int, ...]: ...
+    def release(self, row: SupportsIndex, instrument: str, *, receive_time: SupportsIndex = 0) -> Status: ...
+    def dismiss(
+        self, row: SupportsIndex, *, time: SupportsIndex = 0, receive_time: SupportsIndex = 0
+    ) -> Status: ...
+    def payment(
+        self,
+        instrument: str,
+        kind: Literal["funding", "borrow", "dividend", "in_lieu"],
+        amount: SupportsIndex,
+        currency: str | Currency | None = None,
+        *,
+        time: SupportsIndex = 0,
+        receive_time: SupportsIndex = 0,
+        id: _Id = None,
+        reference: _Id = None,
+    ) -> Status: ...
+    def convert(
+        self,
+        instrument: str,
+        to: str,
+        new: SupportsIndex = 1,
+        old: SupportsIndex = 1,
+        *,
+        time: SupportsIndex = 0,
+        receive_time: SupportsIndex = 0,
+        id: _Id = None,
+        reference: _Id = None,
+    ) -> Status: ...
+    def split(
+        self,
+        instrument: str,
+        new: SupportsIndex,
+        old: SupportsIndex = 1,
+        *,
+        in_lieu: SupportsIndex | None = None,
+        time: SupportsIndex = 0,
+        receive_time: SupportsIndex = 0,
+        id: _Id = None,
+        reference: _Id = None,
+    ) -> Status: ...
+    def roll(
+        self,
+        instrument: str,
+        to: str,
+        *,
+        close: SupportsIndex,
+        open: SupportsIndex,
+        qty: SupportsIndex | None = None,
+        fee: npt.ArrayLike = 0,
+        time: SupportsIndex = 0,
+        receive_time: SupportsIndex = 0,
+        id: _Id = None,
+    ) -> Status: ...
+    def add(self, instrument: Instrument) -> None: ...
+    @property
+    def in_force(self) -> _FillArray: ...
+    def entries(self) -> list[Entry]: ...
+    def adjustments(self) -> list[Adjustment]: ...
+    def reconcile(self, statement: Any) -> list[Difference]: ...
     def records(
         self,
         *,

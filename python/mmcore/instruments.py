@@ -319,7 +319,9 @@ class Instrument:
     currency : Currency
         In which the price is quoted and the profit arises.
     kind : {"linear", "inverse"}
-        ``"inverse"`` contracts can be described; what cannot price them refuses them by name.
+        The multiplier of an ``"inverse"`` contract is in the currency of the price (dollars), and
+        ``currency`` is the coin in which its profit arises: n lots from price p to P earn
+        n · lot · multiplier · (1/p − 1/P). Books keep them; what cannot price them refuses them by name.
     negative_prices : bool
         Whether prices at or below zero are allowed (calendar spreads, WTI on 2020-04-20).
 
@@ -381,6 +383,10 @@ class Instrument:
         put(self, "kind", kind)
         if not isinstance(negative_prices, bool):
             raise _refuse("negative_prices", negative_prices, "True or False")
+        if negative_prices and kind == "inverse":
+            raise _refuse(
+                "negative_prices", negative_prices, "False: an inverse contract divides by its price"
+            )
         put(self, "negative_prices", negative_prices)
         put(self, "_tick_value", _product(self.tick, self.lot, self.multiplier))
 
@@ -436,6 +442,28 @@ class Instrument:
         self._linear("tick_value")
         return self._tick_value
 
+    @property
+    def cash_unit(self) -> Decimal:
+        """Currency per unit of the cash of a book: a tick·lot; for inverse contracts 10⁻⁹ currency units."""
+        return self._tick_value if self.kind == "linear" else _product(self.currency.unit, Decimal("1e-9"))
+
+    def worth(self, cash: int | Fraction) -> Decimal:
+        """Return what an amount of the cash of a book is worth, in currency, exactly.
+
+        Raises
+        ------
+        InvalidArgument
+            For a fraction whose decimals do not end.
+
+        Examples
+        --------
+        >>> xbt = Instrument("XBTUSD", tick="0.5", currency=Currency("XBT"), kind="inverse")
+        >>> xbt.cash_unit, xbt.worth(25 * 10**9)
+        (Decimal('1E-17'), Decimal('2.5E-7'))
+        """
+        amount = cash if isinstance(cash, Fraction) else _integer("cash", cash)
+        return trimmed(_times(amount, self.cash_unit))
+
     def money(self, tick_lots: int | Fraction) -> Decimal:
         """Return what ``tick_lots`` tick·lots are worth, in currency, exactly.
 
@@ -445,8 +473,7 @@ class Instrument:
             For a fraction whose decimals do not end.
         """
         self._linear("money")
-        amount = tick_lots if isinstance(tick_lots, Fraction) else _integer("tick_lots", tick_lots)
-        return trimmed(_times(amount, self._tick_value))
+        return self.worth(tick_lots if isinstance(tick_lots, Fraction) else _integer("tick_lots", tick_lots))
 
     def gamma(self, per_currency: float) -> float:
         """Convert a risk aversion from 1/currency to 1/(tick·lot), the unit of the models.

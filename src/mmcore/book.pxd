@@ -14,6 +14,7 @@ cdef extern from "mmcore/types.h" nogil:
 
     int MM_OK
     int MM_DUPLICATE
+    int MM_SUSPENDED
     int MM_INVALID
     int MM_OVERFLOW
     int MM_CONFLICT
@@ -33,10 +34,17 @@ cdef extern from "mmcore/book.h" nogil:
     int MM_NEW
     int MM_BUST
     int MM_CORRECT
+    int MM_SUSPEND
+    int MM_RELEASE
+    int MM_FUNDING
+    int MM_BORROW
+    int MM_DIVIDEND
+    int MM_IN_LIEU
+    int MM_CONVERT
+    int MM_KINDS
     int MM_UNSPECIFIED
     int MM_MAKER
     int MM_TAKER
-    uint32_t MM_BOOK_MAGIC
 
     ctypedef struct mm_position:
         int64_t net
@@ -70,7 +78,7 @@ cdef extern from "mmcore/book.h" nogil:
         int16_t fee_currency
         int8_t liquidity
         int8_t kind
-        int64_t reserved
+        int64_t target
 
     ctypedef struct mm_book:
         mm_position *positions
@@ -85,25 +93,8 @@ cdef extern from "mmcore/book.h" nogil:
         int64_t history_capacity
         int64_t *slots
         int64_t n_slots
-
-    ctypedef struct mm_book_block:
-        uint32_t magic
-        uint32_t abi
-        uint64_t bytes
-        uint64_t checksum
-        uint64_t names
-        int32_t n_instruments
-        int32_t n_currencies
-        int32_t method
-        int32_t keeps_history
-        int64_t n_lots
-        int64_t n_history
-
-    ctypedef struct mm_book_parts:
-        const mm_position *positions
-        const mm_i128 *pools
-        const mm_lot *lots
-        const mm_fill *history
+        int64_t ids_window
+        int64_t ids_from
 
     void mm_position_init(mm_position *p, int32_t method, int negative_prices)
     int mm_position_fill(
@@ -123,11 +114,79 @@ cdef extern from "mmcore/book.h" nogil:
     int mm_book_fill(mm_book *book, const mm_fill *record)
     int64_t mm_book_apply(mm_book *book, const mm_fill *records, int64_t n, int stop, int8_t *status)
     void mm_book_undo(mm_book *book, int64_t n, const mm_position *positions, const mm_i128 *pools)
+    int64_t mm_ids_known(const mm_book *book, int64_t slot)
+    void mm_ids_enter(mm_book *book)
+
+
+cdef extern from "mmcore/ledger.h" nogil:
+    int MM_INVERSE
+    int MM_COSTED
+    int MM_SPECIAL
+    int MM_PLANES
+    int64_t MM_NO_PRICE
+    uint32_t MM_BOOK_MAGIC
+    uint32_t MM_BOOK_VERSION
+
+    ctypedef struct mm_contract:
+        mm_i128 scale
+        int64_t per
+        int64_t unit_num
+        int64_t unit_den
+        int64_t reserved
+
+    ctypedef struct mm_amendment:
+        int64_t target
+        int64_t by
+
+    ctypedef struct mm_ledger:
+        mm_book *book
+        const mm_contract *contracts
+        mm_amendment *amended
+        int64_t n_amended
+        int64_t amended_capacity
+        mm_position *trial
+        mm_i128 *trial_pools
+        int32_t suspends
+        int32_t full
+
+    ctypedef struct mm_book_block:
+        uint32_t magic
+        uint32_t version
+        uint64_t bytes
+        uint64_t checksum
+        uint64_t names
+        int32_t n_instruments
+        int32_t n_currencies
+        int32_t method
+        int32_t keeps_history
+        int64_t n_lots
+        int64_t n_history
+        int64_t ids_window
+        int32_t suspends
+        int32_t reserved
+
+    ctypedef struct mm_book_parts:
+        const mm_position *positions
+        const mm_i128 *pools
+        const mm_lot *lots
+        const mm_fill *history
+
+    int64_t mm_ledger_pools(int32_t n_instruments, int32_t n_currencies)
+    mm_i128 *mm_ledger_pool(const mm_book *book, int plane, int32_t instrument, int32_t currency)
+    mm_i128 *mm_ledger_carried(const mm_book *book, int32_t instrument)
+    int mm_contract_mark(mm_position *p, const mm_contract *c, int64_t mark)
+    int mm_contract_unrealised(const mm_position *p, const mm_contract *c, mm_i128 *out)
+    int64_t mm_lot_cost(const mm_contract *c, int32_t flags, const mm_lot *lots, int64_t at, mm_i128 *cost)
+    mm_i128 mm_lot_part(mm_i128 cost, int64_t used, int64_t size)
+    int64_t mm_ledger_in_force(const mm_ledger *ledger, int64_t row)
+    int mm_ledger_record(mm_ledger *ledger, const mm_fill *record)
+    int64_t mm_ledger_apply(mm_ledger *ledger, const mm_fill *records, int64_t n, int stop, int8_t *status)
+    void mm_ledger_undo(mm_ledger *ledger, int64_t n, const mm_position *positions, const mm_i128 *pools)
     mm_book_parts mm_book_block_parts(const mm_book_block *block)
-    mm_book_block mm_book_header(const mm_book *book, uint64_t names)
-    void mm_book_save(const mm_book *book, uint64_t names, mm_book_block *block)
+    mm_book_block mm_book_header(const mm_ledger *ledger, uint64_t names)
+    void mm_book_save(const mm_ledger *ledger, uint64_t names, mm_book_block *block)
     int mm_book_block_check(const mm_book_block *block, uint64_t bytes)
-    int mm_book_load(const mm_book_block *block, mm_book *book)
+    int mm_book_load(const mm_book_block *block, mm_ledger *ledger)
 
 
 cdef void position_init(mm_position *p, int32_t method, int negative_prices) noexcept nogil

@@ -89,20 +89,29 @@ FILL = np.dtype(
         ("fee_currency", "=i2"),
         ("liquidity", "i1"),
         ("kind", "i1"),
-        ("reserved", "=i8"),
+        ("target", "=i8"),
     ]
 )
 """The fill record: ``mm_fill`` of ``mmcore/book.h``, 96 bytes.
 
 ``time`` (of the event) and ``receive_time`` in ns; ``qty`` in signed lots; ``price`` in ticks; ``fee`` in
 currency units, paid > 0; ``instrument`` and ``fee_currency`` are indices in the book, the latter −1 for the
-instrument's own; ``liquidity`` 0 unknown, 1 maker, 2 taker; ``kind`` 0 new, 1 bust, 2 correct.
-:meth:`Book.records` makes them.
+instrument's own; ``liquidity`` 0 unknown, 1 maker, 2 taker. ``kind`` is 0 new, 1 bust, 2 correct, 3 suspend,
+4 release, 5 funding, 6 borrow, 7 dividend, 8 in lieu, 9 convert; what ``target`` and the other fields mean to
+each is in ``docs/ledger.md``. :meth:`Book.records` makes them.
 """
 
 _LEFT = ("instrument", "currency")  # columns of texts in the table
 _LIQUIDITY = {None: 0, "maker": 1, "taker": 2}
-_KINDS = {"new": 0, "bust": 1, "correct": 2}
+_KINDS = {
+    name: kind for kind, name in enumerate(
+        ["new", "bust", "correct", "suspend", "release",
+         "funding", "borrow", "dividend", "in_lieu", "convert"]
+    )
+}
+_KIND_NAMES = list(_KINDS)
+_PAYMENTS = ("funding", "borrow", "dividend", "in_lieu")
+_SIDES = {None: 0, "bought": 1, "sold": -1}
 _NO_NEGATIVE = "no negative prices (negative_prices=False)"
 
 
@@ -111,6 +120,7 @@ class Status(enum.IntEnum):
 
     OK = MM_OK
     DUPLICATE = MM_DUPLICATE
+    SUSPENDED = MM_SUSPENDED
     INVALID = MM_INVALID
     OVERFLOW = MM_OVERFLOW
     CONFLICT = MM_CONFLICT
@@ -120,6 +130,7 @@ class Status(enum.IntEnum):
 
 cdef object _OK = Status.OK
 cdef object _DUPLICATE = Status.DUPLICATE
+cdef tuple _ACCEPTED = (Status.OK, Status.DUPLICATE, Status.SUSPENDED)
 
 
 # ---- the cimport API ----
@@ -155,6 +166,13 @@ cdef int notional_fee(int64_t qty, int64_t price, int64_t num, int64_t den, int6
 
 
 # ---- conversions ----
+
+cdef mm_i128 _i128(object value):
+    cdef mm_i128 a
+    a.lo = value & 0xFFFFFFFFFFFFFFFF
+    a.hi = value >> 64
+    return a
+
 
 cdef object _int(mm_i128 a):
     if a.hi == (-1 if <int64_t>a.lo < 0 else 0):
@@ -328,6 +346,22 @@ def _table(arrays):
     return result
 
 
+def _contract(instrument):
+    """The numbers of ``mm_contract``: scale, per, units of the currency in one of cash (num, den)."""
+    cash = Fraction(instrument.cash_unit) / Fraction(instrument.currency.unit)
+    scale = Fraction(0)
+    if instrument.kind == "inverse":
+        scale = Fraction(instrument.lot) * Fraction(instrument.multiplier) / Fraction(instrument.tick)
+        scale /= Fraction(instrument.cash_unit)
+    if max(cash.numerator, cash.denominator, scale.denominator) > INT64_MAX or scale.numerator >> 126:
+        raise OutOfBounds(
+            f"{instrument.name}: tick, lot and multiplier are too far from the unit of "
+            f"{instrument.currency!r}: their ratio must fit into int64",
+            argument="instruments", value=instrument.name, allowed="a ratio that fits into int64",
+        )
+    return scale.numerator, scale.denominator, cash.numerator, cash.denominator
+
+
 # ---- the memory of a book ----
 
 @cython.final
@@ -356,36 +390,26 @@ cdef class _Ledger:
     """Owns the structs. Positions and the book share it, so neither has to keep the other alive."""
 
     cdef mm_book c
+    cdef mm_ledger l            # around c
+    cdef mm_contract *contracts
     cdef int16_t *currency
     cdef mm_position *saved
     cdef mm_i128 *saved_pools
     cdef object history_array   # where c.history points; earlier arrays live on in views of them
+    cdef int32_t method
     cdef bint keeps_history
     cdef bint busy              # a batch is running without the GIL
     cdef PyThread_type_lock lock
 
-    def __cinit__(
-        self, int32_t n, int32_t n_currencies, currency, int32_t method, negative_prices, bint history
-    ):
-        cdef int32_t i
+    def __cinit__(self, int32_t n_currencies, int32_t method, bint history):
         memset(&self.c, 0, sizeof(mm_book))
-        self.lock = PyThread_allocate_lock()
-        self.c.n_instruments = n
+        memset(&self.l, 0, sizeof(mm_ledger))
+        self.l.book = &self.c
         self.c.n_currencies = n_currencies
-        self.c.positions = <mm_position *>calloc(n, sizeof(mm_position))
-        self.saved = <mm_position *>calloc(n, sizeof(mm_position))
-        self.c.lots = <mm_lot **>calloc(n, sizeof(mm_lot *))
-        self.c.lots_capacity = <int64_t *>calloc(n, sizeof(int64_t))
-        self.c.pools = <mm_i128 *>calloc(<size_t>n * n_currencies, sizeof(mm_i128))
-        self.saved_pools = <mm_i128 *>calloc(<size_t>n * n_currencies, sizeof(mm_i128))
-        self.currency = <int16_t *>calloc(n, sizeof(int16_t))
-        self.c.currency = self.currency
-        if (not self.lock or not self.c.positions or not self.saved or not self.c.lots
-                or not self.c.lots_capacity or not self.c.pools or not self.saved_pools or not self.currency):
+        self.method = method
+        self.lock = PyThread_allocate_lock()
+        if not self.lock:
             raise MemoryError
-        for i in range(n):
-            self.currency[i] = currency[i]
-            mm_position_init(&self.c.positions[i], method, negative_prices[i])
         self.keeps_history = history
         if history:
             self.reserve_history(16)
@@ -402,9 +426,86 @@ cdef class _Ledger:
         free(self.c.pools)
         free(self.saved_pools)
         free(self.currency)
+        free(self.contracts)
+        free(self.l.trial)
+        free(self.l.trial_pools)
+        free(self.l.amended)
         free(self.c.slots)
         if self.lock:
             PyThread_free_lock(self.lock)
+
+    cdef int extend(self, int32_t extra) except -1:
+        """Make room for `extra` more instruments, to be filled in. All memory comes first."""
+        cdef int32_t old = self.c.n_instruments, n = old + extra, m = self.c.n_currencies
+        cdef int32_t i, plane
+        cdef size_t pools = <size_t>mm_ledger_pools(n, m)
+        cdef mm_position *positions = <mm_position *>calloc(n, sizeof(mm_position))
+        cdef mm_position *saved = <mm_position *>calloc(n, sizeof(mm_position))
+        cdef mm_position *trial = <mm_position *>calloc(n, sizeof(mm_position))
+        cdef mm_lot **lots = <mm_lot **>calloc(n, sizeof(mm_lot *))
+        cdef int64_t *capacity = <int64_t *>calloc(n, sizeof(int64_t))
+        cdef mm_i128 *kept = <mm_i128 *>calloc(pools, sizeof(mm_i128))
+        cdef mm_i128 *saved_pools = <mm_i128 *>calloc(pools, sizeof(mm_i128))
+        cdef mm_i128 *trial_pools = <mm_i128 *>calloc(pools, sizeof(mm_i128))
+        cdef int16_t *currency = <int16_t *>calloc(n, sizeof(int16_t))
+        cdef mm_contract *contracts = <mm_contract *>calloc(n, sizeof(mm_contract))
+        cdef mm_book before = self.c
+        if (not positions or not saved or not trial or not lots or not capacity or not kept
+                or not saved_pools or not trial_pools or not currency or not contracts):
+            for memory in [<size_t>positions, <size_t>saved, <size_t>trial, <size_t>lots, <size_t>capacity,
+                           <size_t>kept, <size_t>saved_pools, <size_t>trial_pools, <size_t>currency,
+                           <size_t>contracts]:
+                free(<void *><size_t>memory)
+            raise CapacityError(f"no memory for {n} instruments")
+        self.c.pools = kept
+        self.c.n_instruments = n
+        if old:
+            memcpy(positions, before.positions, <size_t>old * sizeof(mm_position))
+            memcpy(lots, before.lots, <size_t>old * sizeof(mm_lot *))
+            memcpy(capacity, before.lots_capacity, <size_t>old * sizeof(int64_t))
+            memcpy(currency, self.currency, <size_t>old * sizeof(int16_t))
+            memcpy(contracts, self.contracts, <size_t>old * sizeof(mm_contract))
+            for plane in range(MM_PLANES):
+                memcpy(mm_ledger_pool(&self.c, plane, 0, 0), mm_ledger_pool(&before, plane, 0, 0),
+                       <size_t>old * m * sizeof(mm_i128))
+            memcpy(mm_ledger_carried(&self.c, 0), mm_ledger_carried(&before, 0),
+                   <size_t>old * sizeof(mm_i128))
+        free(before.positions)
+        free(self.saved)
+        free(self.l.trial)
+        free(before.lots)
+        free(before.lots_capacity)
+        free(before.pools)
+        free(self.saved_pools)
+        free(self.l.trial_pools)
+        free(self.currency)
+        free(self.contracts)
+        self.c.positions = positions
+        self.saved = saved
+        self.l.trial = trial
+        self.c.lots = lots
+        self.c.lots_capacity = capacity
+        self.saved_pools = saved_pools
+        self.l.trial_pools = trial_pools
+        self.currency = currency
+        self.c.currency = currency
+        self.contracts = contracts
+        self.l.contracts = contracts
+        for i in range(old, n):
+            mm_position_init(&self.c.positions[i], self.method, False)
+        return 0
+
+    cdef void declare(self, int32_t i, int16_t currency, tuple contract, bint inverse, bint negative):
+        """Fill in what instrument i is: ``contract`` is of :func:`_contract`."""
+        scale, per, num, den = contract
+        self.contracts[i].scale = _i128(scale)
+        self.contracts[i].per = per
+        self.contracts[i].unit_num = num
+        self.contracts[i].unit_den = den
+        self.currency[i] = currency
+        mm_position_init(&self.c.positions[i], self.method, negative)
+        if inverse:
+            self.c.positions[i].flags |= MM_INVERSE
 
     cdef inline void settle(self) noexcept:
         """Wait until no batch runs: every door passes here before it looks at the structs."""
@@ -433,7 +534,7 @@ cdef class _Ledger:
 
     cdef int reserve_history(self, int64_t extra) except -1:
         """Make room for `extra` records, and for their ids at a load of at most one half."""
-        cdef int64_t n = self.c.n_history, capacity, n_slots, at, i
+        cdef int64_t n = self.c.n_history, capacity, n_slots, known
         cdef int64_t *slots
         cdef _History records
         if n + extra > self.c.history_capacity:
@@ -448,22 +549,86 @@ cdef class _Ledger:
             self.c.history = records.data
             self.c.history_capacity = capacity
             self.history_array = array
-        if 2 * (n + extra) > self.c.n_slots:
+        if 2 * (n - self.c.ids_from + extra) > self.c.n_slots:
+            known = self.c.history_capacity
+            if self.c.ids_window:  # twice, so that the slots are filled anew once in a window
+                known = min(known, 2 * self.c.ids_window + extra)
             n_slots = 64
-            while n_slots < 2 * self.c.history_capacity:
+            while n_slots < 2 * known:
                 n_slots *= 2
             slots = <int64_t *>malloc(<size_t>n_slots * sizeof(int64_t))
             if slots == NULL:
                 raise CapacityError(f"no memory for {n_slots} slots of fill ids")
             memset(slots, 0xFF, <size_t>n_slots * sizeof(int64_t))  # -1: empty
-            for i in range(n):
-                if mm_fill_has_id(&self.c.history[i]):
-                    at = mm_ids_find(slots, n_slots, self.c.history, &self.c.history[i])
-                    slots[at] = i
             free(self.c.slots)
             self.c.slots = slots
             self.c.n_slots = n_slots
+            mm_ids_enter(&self.c)
         return 0
+
+    cdef bint reserve_amended(self, int64_t extra) noexcept nogil:
+        """Make room for `extra` more amendments."""
+        cdef int64_t capacity = max(2 * self.l.amended_capacity, self.l.n_amended + extra, 16)
+        cdef mm_amendment *amended
+        if self.l.n_amended + extra <= self.l.amended_capacity:
+            return True
+        amended = <mm_amendment *>realloc(self.l.amended, <size_t>capacity * sizeof(mm_amendment))
+        if amended == NULL:
+            return False
+        self.l.amended = amended
+        self.l.amended_capacity = capacity
+        return True
+
+    cdef bint grow_lots(self, int32_t i) noexcept nogil:
+        """Double the room of the FIFO queue of instrument i, whose entries stay where they are."""
+        cdef int64_t capacity
+        cdef mm_lot *lots
+        if self.method == MM_AVERAGE or i < 0:
+            return False
+        capacity = max(2 * self.c.lots_capacity[i], 16)
+        lots = <mm_lot *>realloc(self.c.lots[i], <size_t>capacity * sizeof(mm_lot))
+        if lots == NULL:
+            return False
+        self.c.lots[i] = lots
+        self.c.lots_capacity[i] = capacity
+        return True
+
+    cdef bint plain(self) noexcept nogil:
+        """Is everything that a new fill needs in ``mm_book_fill``?"""
+        cdef int32_t i
+        if self.l.suspends:
+            return False
+        for i in range(self.c.n_instruments):
+            if self.c.positions[i].flags & MM_SPECIAL:
+                return False
+        return True
+
+    cdef int record(self, const mm_fill *f) noexcept nogil:
+        """Book one record of any kind; MM_CAPACITY when there is no more memory."""
+        cdef int status
+        if f.kind != MM_NEW and not self.reserve_amended(1):
+            return MM_CAPACITY
+        status = mm_ledger_record(&self.l, f)
+        while status == MM_CAPACITY and self.grow_lots(f.instrument if f.kind == MM_NEW else self.l.full):
+            status = mm_ledger_record(&self.l, f)
+        return status
+
+    cdef int64_t run(self, const mm_fill *rows, int64_t n, bint stop, int8_t *status) noexcept nogil:
+        """Book records of any kind in order: ``mm_book_apply`` as long as it can."""
+        cdef int64_t done = 0
+        cdef bint plain = self.plain()
+        while done < n:
+            if plain:
+                done += mm_book_apply(&self.c, rows + done, n - done, 1, status + done)
+                if done == n:
+                    break
+            if not plain or rows[done].kind != MM_NEW:
+                status[done] = <int8_t>self.record(&rows[done])
+                plain = plain and self.plain()
+            if status[done] == MM_CAPACITY or (stop and status[done] < 0):
+                break
+            done += 1
+        return done
 
     cdef _Ledger copy(self, int32_t first, int32_t n):
         """Return the state of n instruments at one moment, without ids, in a ledger that nobody books to.
@@ -471,15 +636,22 @@ cdef class _Ledger:
         Making Python objects can let another thread in, which books and moves the queues: what is read of a
         ledger piece by piece is read of a copy.
         """
-        cdef _Ledger copy = _Ledger(n, self.c.n_currencies, [0] * n, MM_AVERAGE, [False] * n, False)
+        cdef _Ledger copy = _Ledger(self.c.n_currencies, self.method, False)
         cdef mm_position *p
-        cdef int32_t i
+        cdef int32_t i, plane
         cdef int64_t live
+        copy.extend(n)
         self.settle()
         # From here on nothing lets another thread in.
         memcpy(copy.c.positions, self.c.positions + first, <size_t>n * sizeof(mm_position))
-        memcpy(copy.c.pools, self.c.pools + <size_t>first * self.c.n_currencies,
-               <size_t>n * self.c.n_currencies * sizeof(mm_i128))
+        memcpy(copy.contracts, self.contracts + first, <size_t>n * sizeof(mm_contract))
+        memcpy(copy.currency, self.currency + first, <size_t>n * sizeof(int16_t))
+        for plane in range(MM_PLANES):
+            memcpy(mm_ledger_pool(&copy.c, plane, 0, 0), mm_ledger_pool(&self.c, plane, first, 0),
+                   <size_t>n * self.c.n_currencies * sizeof(mm_i128))
+        memcpy(mm_ledger_carried(&copy.c, 0), mm_ledger_carried(&self.c, first), <size_t>n * sizeof(mm_i128))
+        copy.c.ids_window = self.c.ids_window
+        copy.l.suspends = self.l.suspends
         copy.c.n_history = self.c.n_history
         copy.c.history = self.c.history
         copy.history_array = self.history_array
@@ -506,13 +678,31 @@ cdef class _Ledger:
         result.flags.writeable = False
         return result
 
+    cdef object in_force(self):
+        """Return the fills that count: see :attr:`Book.in_force`."""
+        cdef int64_t i
+        history = self.history()
+        rows = np.flatnonzero(np.isin(history["kind"], (MM_NEW, MM_RELEASE)))
+        self.settle()
+        by = np.array([mm_ledger_in_force(&self.l, i) for i in rows], np.int64)
+        history = self.history()  # an amendment may be newer than the first look
+        result = history[by]
+        result["id"], result["reference"] = history["id"][rows], history["reference"][rows]
+        result["kind"] = result["target"] = 0
+        return result[history["kind"][by] != MM_BUST]
+
     cdef int fill(self, mm_fill *f) except? -100:
         """Book one record: the status. Memory comes first, so that a failure to get it changes nothing."""
+        cdef int32_t i
         self.settle()
         if self.keeps_history:
             self.reserve_history(1)
-        self.reserve_lots(f.instrument, 1)
-        return mm_book_fill(&self.c, f)
+        if f.kind == MM_NEW and 0 <= f.instrument < self.c.n_instruments:
+            self.reserve_lots(f.instrument, 1)
+            return mm_ledger_record(&self.l, f)
+        for i in range(self.c.n_instruments):
+            mm_position_compact(&self.c.positions[i], self.c.lots[i])
+        return self.record(f)
 
     cdef inline void begin(self) noexcept:
         """Let nobody else at the structs: what follows books without the GIL."""
@@ -559,10 +749,11 @@ cdef class _Ledger:
                 free(counts)
         before = c.n_history
         memcpy(self.saved, c.positions, <size_t>c.n_instruments * sizeof(mm_position))
-        memcpy(self.saved_pools, c.pools, <size_t>c.n_instruments * c.n_currencies * sizeof(mm_i128))
+        memcpy(self.saved_pools, c.pools,
+               <size_t>mm_ledger_pools(c.n_instruments, c.n_currencies) * sizeof(mm_i128))
         self.begin()
         with nogil:
-            done = mm_book_apply(c, rows, n, stop, out)
+            done = self.run(rows, n, stop, out)
         refused = None
         try:
             if done < n:
@@ -570,7 +761,7 @@ cdef class _Ledger:
                 refused = _refusal(self, out[done], &rows[done], names, done)
         finally:
             if done < n:
-                mm_book_undo(c, before, self.saved, self.saved_pools)
+                mm_ledger_undo(&self.l, before, self.saved, self.saved_pools)
             self.end()
         if refused is not None:
             raise refused
@@ -585,6 +776,11 @@ cdef class _Ledger:
         cdef int64_t n = q.shape[0], booked
         cdef int status
         self.settle()
+        if state.flags & MM_SPECIAL:
+            records = _table({"qty": qty, "price": price, "fee": fee})
+            records["instrument"] = index
+            self.apply(records, True, names)
+            return 0
         self.reserve_lots(index, n)
         saved = state[0]
         self.begin()
@@ -603,22 +799,42 @@ cdef class _Ledger:
         raise _refusal(self, status, &record, names, booked)
 
 
+cdef dict _pools(_Ledger ledger, int plane, int32_t index, tuple currencies):
+    """Read a ledger that nobody books to."""
+    cdef mm_i128 *pool = mm_ledger_pool(&ledger.c, plane, index, 0)
+    return {c.name: _int(pool[i]) for i, c in enumerate(currencies) if pool[i].lo or pool[i].hi}
+
 
 cdef dict _other_fees(_Ledger ledger, int32_t index, tuple currencies):
-    """Read a ledger that nobody books to."""
-    cdef mm_i128 *pool = ledger.c.pools + <size_t>index * ledger.c.n_currencies
-    return {c.name: _int(pool[i]) for i, c in enumerate(currencies) if pool[i].lo or pool[i].hi}
+    return _pools(ledger, 0, index, currencies)
+
+
+cdef dict _payments(_Ledger ledger, int32_t index, tuple currencies):
+    pools = {kind: _pools(ledger, 1 + plane, index, currencies) for plane, kind in enumerate(_PAYMENTS)}
+    return {kind: pool for kind, pool in pools.items() if pool}
+
+
+cdef object _unit_price(mm_contract *contract, int32_t flags, object qty, object cost):
+    """The price in ticks at which `qty` lots cost `cost`: of an inverse contract the harmonic one."""
+    if flags & MM_INVERSE:
+        return Fraction(-qty * _int(contract.scale) * SCALE, contract.per * cost) if cost else None
+    return Fraction(cost, SCALE * qty)
 
 
 cdef tuple _lots(_Ledger ledger, int32_t index):
     """Read a ledger that nobody books to."""
     cdef mm_position *p = &ledger.c.positions[index]
     cdef mm_lot *lots = ledger.c.lots[index]
-    cdef int64_t i, used
+    cdef mm_contract *contract = &ledger.contracts[index]
+    cdef mm_i128 cost
+    cdef int64_t i = p.lots_head, used = p.lots_used, entries
     result = []
-    for i in range(p.lots_head, p.lots_tail):
-        used = p.lots_used if i == p.lots_head else 0
-        result.append((lots[i].qty + (used if lots[i].qty < 0 else -used), lots[i].price))
+    while i < p.lots_tail:
+        entries = mm_lot_cost(contract, p.flags, lots, i, &cost)
+        price = lots[i].price if entries == 1 else _unit_price(contract, p.flags, lots[i].qty, _int(cost))
+        result.append((lots[i].qty + (used if lots[i].qty < 0 else -used), price))
+        i += entries
+        used = 0
     return tuple(result)
 
 
@@ -628,6 +844,8 @@ cdef dict _state(_Ledger ledger, int32_t index, tuple currencies):
     return {
         "net": p.net, "cash": _int(p.cash), "cost": _int(p.cost), "fees": _int(p.fees),
         "other_fees": _other_fees(ledger, index, currencies),
+        "payments": _payments(ledger, index, currencies),
+        "carried": _int(mm_ledger_carried(&ledger.c, index)[0]),
         "mark": p.mark if p.flags & MM_HAS_MARK else None, "bought": p.bought, "sold": p.sold,
         "fills": p.fills, "lots": _lots(ledger, index),
     }
@@ -638,7 +856,7 @@ cdef object _refusal(_Ledger ledger, int status, const mm_fill *f, tuple names, 
     cdef const mm_fill *known
     cdef int64_t slot
     at = "" if index is None else f"fills[{index}]: "
-    name = names[f.instrument] if 0 <= f.instrument < len(names) else f.instrument
+    name = names[f.instrument] if 0 <= f.instrument < len(names) else f"instrument {f.instrument}"
 
     def say(cls, argument, value, allowed):
         return cls(f"{at}{argument} must be {allowed}, got {value!r}", argument=argument, value=value,
@@ -647,39 +865,75 @@ cdef object _refusal(_Ledger ledger, int status, const mm_fill *f, tuple names, 
     def unsupported(message, argument, value, allowed):
         return Unsupported(at + message, argument=argument, value=value, allowed=allowed, index=index)
 
+    kind = _KIND_NAMES[f.kind] if 0 <= f.kind < MM_KINDS else None
     if status == MM_INVALID:
-        if not 0 <= f.kind <= MM_CORRECT:
-            return say(InvalidArgument, "kind", f.kind, "0 (new), 1 (bust) or 2 (correct)")
+        if kind is None:
+            return say(InvalidArgument, "kind", f.kind, "0 to 9: " + ", ".join(_KIND_NAMES))
         if not 0 <= f.liquidity <= MM_TAKER:
             return say(InvalidArgument, "liquidity", f.liquidity, "0 (unknown), 1 (maker) or 2 (taker)")
+        if f.kind == MM_CONVERT:
+            if f.qty <= 0 or f.price <= 0:
+                return say(InvalidArgument, "qty" if f.qty <= 0 else "price", min(f.qty, f.price),
+                           "a number of lots > 0")
+            return say(InvalidArgument, "target", f.target,
+                       f"an instrument like {name}, in its currency, without lots of the other sign")
+        if f.kind == MM_BUST:
+            return say(InvalidArgument, "qty", f.qty,
+                       f"the sign of the fill: both sides of {name} know the id {_text(f.reference)!r}")
+        if f.kind == MM_CORRECT and (
+            f.price > 0 or ledger.c.positions[f.instrument].flags & MM_NEGATIVE_PRICES
+        ):
+            return say(InvalidArgument, "qty", f.qty, "a number of lots on the side of the fill")
+        if f.kind == MM_RELEASE:
+            return say(InvalidArgument, "target", f.target, f"a suspended fill at a price of {name}")
         if f.qty == 0:
             return say(InvalidArgument, "qty", 0, "a number of lots other than 0")
         return say(InvalidArgument, "price", f.price, f"> 0: {name} has {_NO_NEGATIVE}")
     if status == MM_UNKNOWN:
-        if not 0 <= f.instrument < ledger.c.n_instruments:
+        if not 0 <= f.instrument < ledger.c.n_instruments and f.kind != MM_BUST and f.kind != MM_SUSPEND:
             return say(UnknownName, "instrument", f.instrument, f"an index below {ledger.c.n_instruments}")
-        allowed = f"-1 or an index below {ledger.c.n_currencies}"
-        return say(UnknownName, "fee_currency", f.fee_currency, allowed)
+        if not -1 <= f.fee_currency < ledger.c.n_currencies:
+            allowed = f"-1 or an index below {ledger.c.n_currencies}"
+            return say(UnknownName, "fee_currency", f.fee_currency, allowed)
+        if f.kind == MM_CONVERT:
+            return say(UnknownName, "target", f.target, f"an index below {ledger.c.n_instruments}")
+        if f.target:
+            what = "suspended fill" if f.kind == MM_RELEASE else f"fill of {name}"
+            return say(UnknownName, "target", f.target, f"the number of a {what}, from 1")
+        return say(UnknownName, "reference", _text(f.reference), f"the id of a fill of {name} that is known")
     if status == MM_UNSUPPORTED:
-        if f.kind != MM_NEW:
-            kind = "bust" if f.kind == MM_BUST else "correct"
-            message = f"fills of kind {kind!r} are not supported yet: only 'new'"
+        if MM_BUST <= f.kind <= MM_RELEASE:
+            message = f"a book with history='none' cannot {kind} fills: keep the history ('full')"
             return unsupported(message, "kind", kind, "'new'")
         return unsupported(
             "a book with history='none' cannot recognise ids: give none, or keep the history ('full')",
             "id", _text(f.id), "no id",
+        )
+    if status == MM_CAPACITY:
+        return CapacityError(f"{at}no memory for the record", index=index)
+    if status == MM_CONFLICT and MM_BUST <= f.kind <= MM_RELEASE and f.kind != MM_SUSPEND:
+        return ConflictError(
+            f"{at}{kind} of record {f.target or _text(f.reference)!r} of {name}: "
+            "it is busted, released or still suspended, the id is known with different content, or a later "
+            "conversion does not stand with that (bust it first)",
+            argument="target" if f.target else "reference", value=f.target or _text(f.reference),
+            allowed="a fill that is in force", index=index,
         )
     if status == MM_CONFLICT:
         slot = mm_ids_find(ledger.c.slots, ledger.c.n_slots, ledger.c.history, f)
         known = &ledger.c.history[ledger.c.slots[slot]]
         return ConflictError(
             f"{at}id {_text(f.id)!r} of {name} is known with different content: "
-            f"booked {known.qty} lots at {known.price}, fee {known.fee}, time {known.time}; "
+            f"{'suspended' if known.kind == MM_SUSPEND else 'booked'} {known.qty} lots at {known.price}, "
+            f"fee {known.fee}, time {known.time}; "
             f"given {f.qty} lots at {f.price}, fee {f.fee}, time {f.time}",
             argument="id", value=_text(f.id), allowed="a new id, or the same content", index=index,
         )
+    what = f"{kind} in {name}"
+    if f.kind == MM_NEW:
+        what = f"{f.qty} lots of {name} at {f.price} ticks, fee {f.fee}"
     return OutOfBounds(
-        f"{at}{f.qty} lots of {name} at {f.price} ticks, fee {f.fee}: the totals would leave their bounds "
+        f"{at}{what}: the totals would leave their bounds "
         "(|net|, bought, sold < 2**63; |cash|, |mark*net|, |cost| < 2**96 tick·lot)",
         argument="qty", value=(f.qty, f.price), allowed="a fill within the bounds", index=index,
     )
@@ -718,10 +972,14 @@ cdef class Position:
             raise IndexError(index)
         self.ledger = ledger
         self.index = index
-        self.state = &ledger.c.positions[index]
+        self.place()
         self.instrument = instrument
         self.names = names
         self.currencies = currencies
+
+    cdef void place(self):
+        """Find the struct, which moves when the ledger gets more instruments."""
+        self.state = &self.ledger.c.positions[self.index]
 
     cdef Position frozen(self):
         """Return the position as it is at this moment, which no fill will change."""
@@ -764,8 +1022,11 @@ cdef class Position:
         cdef mm_fill record
         cdef int status = MM_OK
         cdef _Ledger ledger = self.ledger
-        if id is None and not ledger.keeps_history:
+        cdef bint recorded = id is not None or ledger.keeps_history
+        if not recorded:
             ledger.settle()
+            recorded = self.state.flags & MM_SPECIAL
+        if not recorded:
             if self.state.method == MM_FIFO:
                 ledger.reserve_lots(self.index, 1)
             status = mm_position_fill(
@@ -780,7 +1041,7 @@ cdef class Position:
         record.fee = f
         record.instrument = self.index
         record.fee_currency = -1
-        if id is not None or ledger.keeps_history:
+        if recorded:
             if id is not None:
                 _set_text(record.id, id, "id")
             status = ledger.fill(&record)
@@ -836,7 +1097,7 @@ cdef class Position:
         """
         cdef int64_t mark = _i64(ticks, "mark", "ticks")
         self.ledger.settle()
-        cdef int status = mm_position_mark(self.state, mark)
+        cdef int status = mm_contract_mark(self.state, &self.ledger.contracts[self.index], mark)
         if status == MM_INVALID:
             raise InvalidArgument(
                 argument="mark", value=ticks,
@@ -856,13 +1117,16 @@ cdef class Position:
 
     @property
     def cash(self):
-        """Received minus paid, without fees, in tick·lot."""
+        """Received minus paid, without fees, in tick·lot; inverse contracts in 10⁻⁹ currency units."""
         self.ledger.settle()
         return _int(self.state.cash)
 
     @property
     def cost(self):
-        """Cost of what is open, in 10⁻⁹ tick·lot, signed like the position."""
+        """Cost of what is open, in 10⁻⁹ tick·lot, signed like the position.
+
+        Of an inverse contract in 10⁻⁹ of :attr:`cash`, signed against the position: a long owes coin.
+        """
         self.ledger.settle()
         return _int(self.state.cost)
 
@@ -870,14 +1134,16 @@ cdef class Position:
     def realised(self):
         """Profit of what was closed, without fees, in 10⁻⁹ tick·lot."""
         self.ledger.settle()
-        return _int(mm_position_realised(self.state))
+        cdef mm_i128 own = mm_position_realised(self.state)
+        cdef mm_i128 carried = mm_ledger_carried(&self.ledger.c, self.index)[0]
+        return _int(own) + _int(carried)
 
     @property
     def unrealised(self):
         """Profit of what is open at the mark, in 10⁻⁹ tick·lot; None while an open position has no mark."""
         cdef mm_i128 value
         self.ledger.settle()
-        if mm_position_unrealised(self.state, &value) != MM_OK:
+        if mm_contract_unrealised(self.state, &self.ledger.contracts[self.index], &value) != MM_OK:
             return None
         return _int(value)
 
@@ -893,6 +1159,23 @@ cdef class Position:
         return _other_fees(self.ledger.copy(self.index, 1), 0, self.currencies)
 
     @property
+    def payments(self):
+        """What was paid otherwise than for lots, as ``{kind: {currency: units}}``; received < 0.
+
+        The kinds are ``"funding"``, ``"borrow"``, ``"dividend"`` and ``"in_lieu"``; a pool of 0 is left out.
+        """
+        return _payments(self.ledger.copy(self.index, 1), 0, self.currencies)
+
+    @property
+    def carried(self):
+        """Cost that conversions took away less what they brought, in 10⁻⁹ of :attr:`cash`.
+
+        It is part of :attr:`realised`, so that lots that move to another instrument change no profit.
+        """
+        self.ledger.settle()
+        return _int(mm_ledger_carried(&self.ledger.c, self.index)[0])
+
+    @property
     def mark(self):
         """Ticks at which the position is valued; None before the first :meth:`Book.mark`."""
         self.ledger.settle()
@@ -900,33 +1183,40 @@ cdef class Position:
 
     @property
     def bought(self):
-        """Lots bought so far."""
+        """Lots that came in so far: bought, or by a conversion."""
         self.ledger.settle()
         return self.state.bought
 
     @property
     def sold(self):
-        """Lots sold so far."""
+        """Lots that went out so far: sold, or by a conversion."""
         self.ledger.settle()
         return self.state.sold
 
     @property
     def fills(self):
-        """Number of fills booked."""
+        """Number of fills in force."""
         self.ledger.settle()
         return self.state.fills
 
     @property
     def average_cost(self):
-        """Cost of one open lot in ticks, a Fraction; None when flat."""
+        """Cost of one open lot in ticks, a Fraction; None when flat.
+
+        Of an inverse contract the entry price: the harmonic mean, weighted by lots, of what is open.
+        """
         self.ledger.settle()
         if self.state.net == 0:
             return None
-        return Fraction(_int(self.state.cost), SCALE * <object>self.state.net)
+        return _unit_price(&self.ledger.contracts[self.index], self.state.flags, <object>self.state.net,
+                           _int(self.state.cost))
 
     @property
     def lots(self):
-        """Open lots of a FIFO book, oldest first: (signed lots, ticks) each; empty under average cost."""
+        """Open lots of a FIFO book, oldest first: (signed lots, ticks) each; empty under average cost.
+
+        After a conversion the price may be a Fraction.
+        """
         return _lots(self.ledger.copy(self.index, 1), 0)
 
     def money(self, what):
@@ -949,26 +1239,30 @@ cdef class Position:
         if what == "fees":
             return self.instrument.currency.amount(self.fees)
         if what == "cash":
-            return self.instrument.money(self.cash)
+            return self.instrument.worth(self.cash)
         amount = getattr(self, what)
-        return None if amount is None else self.instrument.money(Fraction(amount, SCALE))
+        return None if amount is None else self.instrument.worth(Fraction(amount, SCALE))
 
     def pnl(self):
-        """Return realised, unrealised, fees and net profit in the instrument's currency, exactly.
+        """Return realised, unrealised, fees, payments and net profit in the instrument's currency, exactly.
 
         Returns
         -------
         dict of str to Decimal
-            ``net`` = realised + unrealised − fees; it and ``unrealised`` are None while an open position has
-            no mark. Fees in other currencies are in :attr:`other_fees` and not part of it.
+            ``net`` = realised + unrealised − fees − payments; it and ``unrealised`` are None while an open
+            position has no mark. Fees and payments in other currencies are in :attr:`other_fees` and
+            :attr:`payments`, and not part of it.
         """
         cdef Position now = self.frozen()
-        realised, unrealised, fees = now.money("realised"), now.money("unrealised"), now.money("fees")
-        net = None
-        if unrealised is not None:
-            paid = now.fees * Fraction(self.instrument.currency.unit) / Fraction(self.instrument.tick_value)
-            net = self.instrument.money(Fraction(now.realised + now.unrealised, SCALE) - paid)
-        return {"realised": realised, "unrealised": unrealised, "fees": fees, "net": net}
+        instrument = self.instrument
+        own = instrument.currency.name
+        payments = sum(pool.get(own, 0) for pool in now.payments.values())
+        result = {"realised": now.money("realised"), "unrealised": now.money("unrealised"),
+                  "fees": now.money("fees"), "payments": instrument.currency.amount(payments), "net": None}
+        if result["unrealised"] is not None:
+            paid = (now.fees + payments) * Fraction(instrument.currency.unit) / Fraction(instrument.cash_unit)
+            result["net"] = instrument.worth(Fraction(now.realised + now.unrealised, SCALE) - paid)
+        return result
 
     def state_dict(self):
         """Return all of the state as integers; ``mark`` may be None, ``lots`` is a tuple of pairs."""
@@ -985,7 +1279,7 @@ cdef class Position:
         )
 
     def _repr_html_(self):
-        return _html([_row(self.frozen())], f"Position, {self.fills} fill{'' if self.fills == 1 else 's'}")
+        return _html(_rows([self.frozen()]), f"Position, {self.fills} fill{'' if self.fills == 1 else 's'}")
 
     def plot(self, ax=None):
         """Draw the fills of the book's history at their prices, the average cost and the mark.
@@ -1010,9 +1304,18 @@ cdef class Position:
 
     @property
     def _history(self):
-        """The fills booked so far in this instrument, as the book keeps them."""
-        history = self.ledger.history()
-        return history[history["instrument"] == self.index]
+        """The fills of this instrument that count."""
+        fills = self.ledger.in_force()
+        return fills[fills["instrument"] == self.index]
+
+
+def _rows(positions):
+    """Rows of a table; payments only where there are any."""
+    rows = [_row(position) for position in positions]
+    if not any(position.payments for position in positions):
+        for row in rows:
+            del row["payments"]
+    return rows
 
 
 def _row(Position position):
@@ -1098,21 +1401,26 @@ cdef class Book:
     Parameters
     ----------
     instruments : iterable of Instrument
-        Linear contracts with distinct names.
+        With distinct names, linear or inverse.
     cost : {"average", "fifo"}
         What a close takes out of the cost pool.
     history : {"full", "none"}
-        ``"full"`` keeps every record, so that a fill that comes twice is recognised by its id; ``"none"``
-        keeps totals only and refuses ids.
+        ``"full"`` keeps every record, so that a fill that comes twice is recognised by its id, and can be
+        busted and corrected; ``"none"`` keeps totals only, and refuses ids and all that needs a history.
     currencies : iterable of Currency
         Further currencies in which fees may be paid; those of the instruments are known anyway.
+    unknown : {"refuse", "suspend"}
+        What to do with fills of instruments that the book does not have: refuse them, or keep them in
+        :attr:`suspense`.
+    ids_window : int, optional
+        An id is known as long as its record is among the last ``ids_window``; always when omitted.
 
     Raises
     ------
     InvalidArgument
         No instruments, a name twice, or an unknown option.
-    Unsupported
-        An inverse contract.
+    OutOfBounds
+        An instrument whose tick, lot and multiplier are too far from its currency's unit.
 
     Notes
     -----
@@ -1138,18 +1446,34 @@ cdef class Book:
     cdef _Ledger ledger
     cdef tuple names
     cdef dict by_name
+    cdef dict order
     cdef readonly tuple instruments
     """The instruments, in the order of their indices."""
     cdef readonly tuple currencies
     """The currencies, in the order of their indices."""
     cdef readonly str cost
     """``"average"`` or ``"fifo"``."""
+    cdef readonly object ids_window
+    """How many records back an id is known; None: always."""
 
-    def __cinit__(self, instruments, cost="average", history="full", currencies=()):
+    def __cinit__(
+        self, instruments, cost="average", history="full", currencies=(), unknown="refuse", ids_window=None
+    ):
         if not isinstance(cost, str) or cost not in ("average", "fifo"):
             raise InvalidArgument(argument="cost", value=cost, allowed="'average' or 'fifo'")
         if not isinstance(history, str) or history not in ("full", "none"):
             raise InvalidArgument(argument="history", value=history, allowed="'full' or 'none'")
+        if not isinstance(unknown, str) or unknown not in ("refuse", "suspend"):
+            raise InvalidArgument(argument="unknown", value=unknown, allowed="'refuse' or 'suspend'")
+        window = 0 if ids_window is None else _i64(ids_window, "ids_window", "records")
+        if ids_window is not None and window < 1:
+            raise InvalidArgument(argument="ids_window", value=ids_window, allowed="None or a number > 0")
+        if history == "none" and (window or unknown == "suspend"):
+            name, value = ("ids_window", ids_window) if window else ("unknown", unknown)
+            raise Unsupported(
+                f"{name}={value!r} needs a history: a book with history='none' keeps no records",
+                argument=name, value=value, allowed="history='full'",
+            )
         allowed = "a list of at least one Instrument"
         self.instruments = _items(instruments, "instruments", allowed)
         if not self.instruments:
@@ -1158,11 +1482,6 @@ cdef class Book:
             # By what is used, not by class: the compiled modules know nothing of the Python layer.
             if not hasattr(instrument, "negative_prices"):
                 raise InvalidArgument(argument="instruments", value=instrument, allowed=allowed)
-            if instrument.kind != "linear":
-                raise Unsupported(
-                    f"{instrument.name} is an {instrument.kind} contract; the book keeps linear ones",
-                    argument="instruments", value=instrument.name, allowed="linear contracts",
-                )
         self.names = tuple(i.name for i in self.instruments)
         if len(set(self.names)) != len(self.names):
             twice = next(n for n in self.names if self.names.count(n) > 1)
@@ -1179,17 +1498,22 @@ cdef class Book:
         self.currencies = tuple(known.values())
         if len(self.currencies) > 32767:  # the record's int16
             raise InvalidArgument(argument="currencies", value=len(self.currencies), allowed="at most 32767")
-        order = {name: i for i, name in enumerate(known)}
+        self.order = {name: i for i, name in enumerate(known)}
         self.cost = cost
-        self.ledger = _Ledger(
-            len(self.names), len(known), [order[i.currency.name] for i in self.instruments],
-            MM_FIFO if cost == "fifo" else MM_AVERAGE, [bool(i.negative_prices) for i in self.instruments],
-            history == "full",
-        )
-        self.by_name = {
-            i.name: Position(self.ledger, index, i, self.names, self.currencies)
-            for index, i in enumerate(self.instruments)
-        }
+        contracts = [_contract(i) for i in self.instruments]
+        self.ledger = _Ledger(len(known), MM_FIFO if cost == "fifo" else MM_AVERAGE, history == "full")
+        self.ledger.l.suspends = unknown == "suspend"
+        self.ledger.c.ids_window = window
+        self.ids_window = window or None
+        self.ledger.extend(<int32_t>len(self.names))
+        self.by_name = {}
+        for i, instrument in enumerate(self.instruments):
+            self.declare(<int32_t>i, instrument, contracts[i])
+
+    cdef void declare(self, int32_t i, object instrument, tuple contract):
+        self.ledger.declare(i, self.order[instrument.currency.name], contract, instrument.kind == "inverse",
+                            bool(instrument.negative_prices))
+        self.by_name[instrument.name] = Position(self.ledger, i, instrument, self.names, self.currencies)
 
     cdef Position position(self, object name):
         try:
@@ -1225,9 +1549,9 @@ cdef class Book:
 
     def fill(
         self, instrument, qty, price, fee=0, *, time=0, receive_time=0, id=None, reference=None, order_id=0,
-        liquidity=None, fee_currency=None, kind="new",
+        liquidity=None, fee_currency=None, kind="new", target=0,
     ):
-        """Book a fill with its whole record.
+        """Book a fill, or a record of another kind, with all its fields.
 
         Parameters
         ----------
@@ -1245,27 +1569,42 @@ cdef class Book:
             What we were.
         fee_currency : str or Currency, optional
             The instrument's own by default.
-        kind : {"new", "bust", "correct"}
-            Busts and corrections are refused by name: they do not exist yet.
+        kind : {"new", "bust", "correct", "suspend", "release", "funding", …}
+            What the record is: see :data:`FILL`. The methods named like the kinds write them.
+        target : int
+            What some kinds are about.
 
         Returns
         -------
         Status
-            ``OK`` or ``DUPLICATE``.
+            ``OK``, ``DUPLICATE``, or ``SUSPENDED`` for a fill that is kept in :attr:`suspense`.
 
         Raises
         ------
         UnknownName
-            An instrument or currency that the book does not have.
+            An instrument, currency or record that the book does not have.
         Unsupported
-            A bust, a correction, or an id without history.
+            An id, or a kind that needs one, without history.
         InvalidArgument, OutOfBounds, ConflictError
             As in :meth:`Position.fill`.
         """
         cdef mm_fill record
-        cdef int status
         memset(&record, 0, sizeof(record))
-        record.instrument = self.position(instrument).index
+        record.kind = _code(_KINDS, kind, "kind", "one of " + ", ".join(map(repr, _KINDS)))
+        _set_text(record.reference, reference, "reference")
+        if (record.kind == MM_SUSPEND or (record.kind == MM_NEW and self.ledger.l.suspends)) and (
+            isinstance(instrument, str) and instrument not in self.by_name
+        ):
+            # A name that nothing is known of: kept with the fill.
+            if reference is not None:
+                raise InvalidArgument(
+                    argument="reference", value=reference,
+                    allowed=f"None: that of a suspended fill is its instrument's name, {instrument!r}",
+                )
+            record.instrument = -1
+            _set_text(record.reference, instrument, "instrument")
+        else:
+            record.instrument = self.position(instrument).index
         record.qty = _i64(qty, "qty", "lots")
         record.price = _i64(price, "price", "ticks")
         record.fee = _i64(fee, "fee", "currency units")
@@ -1273,14 +1612,438 @@ cdef class Book:
         record.receive_time = _i64(receive_time, "receive_time", "ns")
         record.order_id = _i64(order_id, "order_id", "an order")
         _set_text(record.id, id, "id")
-        _set_text(record.reference, reference, "reference")
+        record.target = _i64(target, "target", "a record")
         record.liquidity = _code(_LIQUIDITY, liquidity, "liquidity", "'maker', 'taker' or None")
-        record.kind = _code(_KINDS, kind, "kind", "'new', 'bust' or 'correct'")
         record.fee_currency = self.currency_index(fee_currency)
-        status = self.ledger.fill(&record)
+        return self.book(&record)
+
+    cdef object book(self, mm_fill *record):
+        cdef int status = self.ledger.fill(record)
         if status < 0:
-            raise _refusal(self.ledger, status, &record, self.names, None)
-        return _OK if status == MM_OK else _DUPLICATE
+            raise _refusal(self.ledger, status, record, self.names, None)
+        return _ACCEPTED[status]
+
+    cdef object about(self, int kind, object instrument, object id, object row, dict fields):
+        """Book a record about an earlier one: by the id of the fill, or by its row in the history."""
+        cdef mm_fill record
+        if (id is None) == (row is None):
+            raise InvalidArgument(argument="id", value=id, allowed="given, or else the row of the history")
+        memset(&record, 0, sizeof(record))
+        record.kind = kind
+        record.fee_currency = -1
+        if row is not None:
+            record.target = _i64(row, "row", "a row of the history") + 1
+            if not 0 < record.target <= self.ledger.c.n_history:
+                raise UnknownName(argument="row", value=row, allowed="a row of the history")
+        if instrument is None:  # of a suspended fill
+            self.ledger.settle()
+            record.instrument = self.ledger.c.history[record.target - 1].instrument
+        else:
+            record.instrument = self.position(instrument).index
+        _set_text(record.reference, id, "id")
+        record.qty = _i64(fields.get("qty", 0), "qty", "lots")
+        record.price = _i64(fields.get("price", 0), "price", "ticks")
+        record.fee = _i64(fields.get("fee", 0), "fee", "currency units")
+        record.time = _i64(fields.get("time", 0), "time", "ns")
+        record.receive_time = _i64(fields.get("receive_time", 0), "receive_time", "ns")
+        record.order_id = _i64(fields.get("order_id", 0), "order_id", "an order")
+        record.liquidity = _code(
+            _LIQUIDITY, fields.get("liquidity"), "liquidity", "'maker', 'taker' or None"
+        )
+        record.fee_currency = self.currency_index(fields.get("fee_currency"))
+        _set_text(record.id, fields.get("own_id"), "own_id")
+        return self.book(&record)
+
+    def bust(self, instrument, id=None, *, row=None, side=None, time=0, receive_time=0, own_id=None):
+        """Take back a fill: from now on all is as if it had never been.
+
+        Parameters
+        ----------
+        instrument : str
+            Name in the book.
+        id : str, bytes or int
+            The fill's; or
+        row : int
+            its row in :attr:`history`: for a fill without id, a payment, a conversion.
+        side : {None, "bought", "sold"}
+            Of the fill: needed when both sides know the id.
+        time, receive_time : int
+            Of the bust, ns.
+        own_id : str, bytes or int, optional
+            The id of the bust itself.
+
+        Returns
+        -------
+        Status
+            ``OK``, or ``DUPLICATE`` when the fill is busted already.
+
+        Raises
+        ------
+        UnknownName
+            No fill of this id, or it is out of the window of ids.
+        ConflictError
+            The fill was suspended and released (bust the release), or a later conversion does not stand
+            without it (bust that first).
+        OutOfBounds
+            Without the fill a total would have left its bounds.
+        Unsupported
+            A book without history.
+
+        Notes
+        -----
+        The state becomes that of a replay of the history without the fill: FIFO lots are dealt anew, and the
+        cost is what it would be. It takes as long as booking the history. What the profit changes by is in
+        :meth:`adjustments`.
+
+        Examples
+        --------
+        >>> import mmcore as mm
+        >>> book = mm.Book([mm.Instrument("X", tick="0.01")])
+        >>> book.fill("X", 2, 1000, id="a1"), book.fill("X", -1, 1010, id="a2")
+        (<Status.OK: 0>, <Status.OK: 0>)
+        >>> book.bust("X", "a1"), book.bust("X", "a1")
+        (<Status.OK: 0>, <Status.DUPLICATE: 1>)
+        >>> book["X"].net, book["X"].average_cost
+        (-1, Fraction(1010, 1))
+        """
+        qty = _code(_SIDES, side, "side", "'bought', 'sold' or None")
+        fields = {"qty": qty, "time": time, "receive_time": receive_time, "own_id": own_id}
+        return self.about(MM_BUST, instrument, id, row, fields)
+
+    def correct(
+        self, instrument, id=None, *, qty, price, fee=0, row=None, time=0, receive_time=0, order_id=0,
+        liquidity=None, fee_currency=None, own_id=None,
+    ):
+        """Give a fill another content: from now on all is as if it had come so.
+
+        Parameters
+        ----------
+        instrument, id, row, receive_time, own_id
+            As in :meth:`bust`.
+        qty, price, fee, time, order_id, liquidity, fee_currency
+            All of what the fill should have been, as in :meth:`fill`; the side stays.
+
+        Returns
+        -------
+        Status
+            ``OK``, or ``DUPLICATE`` for the correction that is in force.
+
+        Raises
+        ------
+        ConflictError
+            The fill is busted.
+        UnknownName, OutOfBounds, Unsupported, InvalidArgument
+            As in :meth:`bust` and :meth:`fill`.
+        """
+        fields = {
+            "qty": qty, "price": price, "fee": fee, "time": time, "receive_time": receive_time,
+            "order_id": order_id, "liquidity": liquidity, "fee_currency": fee_currency, "own_id": own_id,
+        }
+        return self.about(MM_CORRECT, instrument, id, row, fields)
+
+    # ---- suspense ----
+
+    def suspend(self, instrument, qty, price, fee=0, **fields):
+        """Keep a fill without booking it: one that came late, or for an order that nobody knows.
+
+        Parameters
+        ----------
+        instrument : str
+            A name, of the book or not: one that it does not have has at most 16 bytes.
+        qty, price, fee, **fields
+            As in :meth:`fill`.
+
+        Returns
+        -------
+        Status
+            ``SUSPENDED``, or ``DUPLICATE``. The fill is a record of the history; no position knows it.
+
+        Examples
+        --------
+        >>> import mmcore as mm
+        >>> book = mm.Book([mm.Instrument("X", tick="0.01")])
+        >>> book.suspend("X.OLD", 2, 1000, id="a1")
+        <Status.SUSPENDED: 2>
+        >>> book.suspense, book.release(0, "X"), book.suspense, book["X"].net
+        ((0,), <Status.OK: 0>, (), 2)
+        """
+        return self.fill(instrument, qty, price, fee, **fields, kind="suspend")
+
+    @property
+    def suspense(self):
+        """Rows of the history that hold suspended fills, neither released nor dismissed: a tuple of int."""
+        cdef int64_t i
+        history = self.ledger.history()
+        rows = np.flatnonzero(history["kind"] == MM_SUSPEND).tolist()
+        self.ledger.settle()
+        return tuple([i for i in rows if mm_ledger_in_force(&self.ledger.l, i) == i])
+
+    def release(self, row, instrument, *, receive_time=0):
+        """Book the suspended fill of a row to an instrument: a fill like any other, from here on.
+
+        Returns
+        -------
+        Status
+            ``OK``, or ``DUPLICATE`` when it is released to this instrument already.
+
+        Raises
+        ------
+        UnknownName
+            No suspended fill, or an instrument that the book does not have.
+        ConflictError
+            It was dismissed, or released to another instrument, or its id was booked meanwhile.
+        """
+        return self.about(MM_RELEASE, instrument, None, row, {"receive_time": receive_time})
+
+    def dismiss(self, row, *, time=0, receive_time=0):
+        """Settle the suspended fill of a row as none of ours: the record of a bust.
+
+        Returns
+        -------
+        Status
+            ``OK``, or ``DUPLICATE`` when it is dismissed already.
+
+        Raises
+        ------
+        UnknownName
+            No suspended fill.
+        ConflictError
+            It was released: bust that.
+        """
+        history = self.ledger.history()
+        if not 0 <= _i64(row, "row", "a row of the history") < len(history) or (
+            history["kind"][row] != MM_SUSPEND
+        ):
+            raise UnknownName(argument="row", value=row, allowed="the row of a suspended fill")
+        return self.about(MM_BUST, None, None, row, {"time": time, "receive_time": receive_time})
+
+    # ---- payments and conversions ----
+
+    def payment(
+        self, instrument, kind, amount, currency=None, *, time=0, receive_time=0, id=None, reference=None
+    ):
+        """Book a payment that is no trade into the instrument's pool of its kind and currency.
+
+        Parameters
+        ----------
+        instrument : str
+            Whose position it is for.
+        kind : {"funding", "borrow", "dividend", "in_lieu"}
+            Funding of a perpetual, cost of borrowed stock, a cash dividend, cash for the fraction of a lot.
+        amount : int
+            Units of the currency: paid > 0, received < 0, as with fees.
+        currency : str or Currency, optional
+            The instrument's own by default.
+
+        Returns
+        -------
+        Status
+
+        Examples
+        --------
+        >>> import mmcore as mm
+        >>> book = mm.Book([mm.Instrument("X", tick="0.01", currency=mm.Currency("USD", unit="0.01"))])
+        >>> book.payment("X", "dividend", -250, id="2024Q1")
+        <Status.OK: 0>
+        >>> book["X"].payments, book["X"].pnl()["net"]
+        ({'dividend': {'USD': -250}}, Decimal('2.50'))
+        """
+        if not isinstance(kind, str) or kind not in _PAYMENTS:
+            raise InvalidArgument(
+                argument="kind", value=kind, allowed="one of " + ", ".join(map(repr, _PAYMENTS))
+            )
+        return self.fill(
+            instrument, 0, 0, amount, time=time, receive_time=receive_time, id=id, reference=reference,
+            fee_currency=currency, kind=kind,
+        )
+
+    def convert(
+        self, instrument, to, new=1, old=1, *, time=0, receive_time=0, id=None, reference=None
+    ):
+        """Turn the open lots of an instrument into lots of another: a new symbol, tick or lot.
+
+        Parameters
+        ----------
+        instrument, to : str
+            Names in the book (:meth:`add` adds one), in the same currency and of the same kind.
+        new, old : int
+            ``new`` lots for each ``old`` ones.
+
+        Returns
+        -------
+        Status
+
+        Raises
+        ------
+        InvalidArgument
+            Numbers below 1, another currency or kind, or ``to`` is open on the other side.
+        OutOfBounds
+            Lots or cost would leave their bounds.
+
+        Notes
+        -----
+        Nothing is traded and nothing earned: the cost of the open lots goes along, to the last digit. Records
+        before keep the old instrument and its scale. Lots that are no whole number are rounded towards 0;
+        their cost stays with the rest, and what is paid for them is a payment ``"in_lieu"``.
+        """
+        return self.fill(
+            instrument, new, old, time=time, receive_time=receive_time, id=id, reference=reference,
+            kind="convert", target=self.position(to).index,
+        )
+
+    def split(
+        self, instrument, new, old=1, *, in_lieu=None, time=0, receive_time=0, id=None, reference=None
+    ):
+        """Book a split: ``new`` lots for each ``old`` ones of the same instrument, at the same cost.
+
+        Parameters
+        ----------
+        in_lieu : int, optional
+            Units of the currency received for the fraction of a lot that is left over: a record of its own.
+
+        Returns
+        -------
+        Status
+
+        Raises
+        ------
+        InvalidArgument
+            ``in_lieu`` where no fraction is left, or as in :meth:`convert`.
+
+        Examples
+        --------
+        >>> import mmcore as mm
+        >>> book = mm.Book([mm.Instrument("X", tick="0.01", currency=mm.Currency("USD", unit="0.01"))])
+        >>> book["X"].fill(5, 1000)
+        <Status.OK: 0>
+        >>> book.split("X", 3, 2, in_lieu=334)            # 7 and a half
+        <Status.OK: 0>
+        >>> book["X"].net, book["X"].average_cost, book["X"].payments
+        (7, Fraction(5000, 7), {'in_lieu': {'USD': -334}})
+        """
+        cdef Position position = self.position(instrument)
+        if in_lieu is None:
+            return self.convert(
+                instrument, instrument, new, old, time=time, receive_time=receive_time, id=id,
+                reference=reference,
+            )
+        lots, per = _i64(new, "new", "lots"), _i64(old, "old", "lots")
+        if per > 0 and position.net * lots % per == 0:
+            raise InvalidArgument(argument="in_lieu", value=in_lieu, allowed="None: no fraction is left")
+        rows = np.zeros(2, FILL)
+        rows["instrument"], rows["time"], rows["receive_time"] = position.index, time, receive_time
+        rows["fee_currency"] = -1
+        rows["id"], rows["reference"] = _texts("id", [id]), _texts("reference", [reference])
+        rows["kind"] = [MM_CONVERT, MM_IN_LIEU]
+        rows["qty"], rows["price"] = [lots, 0], [per, 0]
+        rows["target"] = [position.index, 0]
+        rows["fee"] = [0, -_i64(in_lieu, "in_lieu", "currency units")]
+        return Status(int(self.apply(rows).min()))
+
+    def roll(self, instrument, to, *, close, open, qty=None, fee=0, time=0, receive_time=0, id=None):
+        """Trade out of one contract and into another: two fills, both or none.
+
+        Parameters
+        ----------
+        instrument, to : str
+            The contract that is left, and the one that is entered.
+        close, open : int
+            The two prices, ticks of either.
+        qty : int, optional
+            Signed lots that move; the whole position when omitted.
+        fee : int or pair of int
+            Of either fill.
+
+        Returns
+        -------
+        Status
+        """
+        cdef Position old = self.position(instrument), new = self.position(to)
+        lots = old.net if qty is None else _i64(qty, "qty", "lots")
+        rows = self.records(
+            instrument=[old.index, new.index], qty=[-lots, lots], price=[close, open], fee=fee, time=time,
+            receive_time=receive_time, id=[id, id],
+        )
+        return Status(int(self.apply(rows).min()))
+
+    def add(self, instrument):
+        """Add an instrument, at the end: a new listing, or a new version of one (:meth:`convert`).
+
+        Parameters
+        ----------
+        instrument : Instrument
+            With a new name, in a currency of the book.
+
+        Raises
+        ------
+        InvalidArgument
+            Not an Instrument, or a name that the book has.
+        UnknownName
+            A currency that the book does not have.
+        OutOfBounds
+            As for :class:`Book`.
+
+        Examples
+        --------
+        >>> import mmcore as mm
+        >>> book = mm.Book([mm.Instrument("X", tick="0.01")])
+        >>> book["X"].fill(5, 1000)
+        <Status.OK: 0>
+        >>> book.add(mm.Instrument("X.2", tick="0.005"))
+        >>> book.convert("X", "X.2")
+        <Status.OK: 0>
+        >>> book["X.2"].net, book["X.2"].average_cost, book["X"].net
+        (5, Fraction(2000, 1), 0)
+        """
+        cdef Position position
+        if not hasattr(instrument, "negative_prices"):
+            raise InvalidArgument(argument="instrument", value=instrument, allowed="an Instrument")
+        if instrument.name in self.by_name:
+            raise InvalidArgument(argument="instrument", value=instrument.name, allowed="a new name")
+        currency = instrument.currency
+        if currency not in self.currencies:
+            listed = ", ".join(map(repr, self.currencies))
+            raise UnknownName(argument="currency", value=currency, allowed=f"one of {listed}")
+        contract = _contract(instrument)
+        positions = tuple(self.by_name.values())
+        self.ledger.settle()
+        self.ledger.extend(1)
+        for position in positions:  # at once: making objects can let another thread in
+            position.place()
+        self.names += (instrument.name,)
+        self.instruments += (instrument,)
+        self.declare(<int32_t>(len(self.names) - 1), instrument, contract)
+        for position in positions:
+            position.names = self.names
+
+    # ---- what happened ----
+
+    @property
+    def in_force(self):
+        """The fills that count, in order: an array of FILL like a history without busts and corrections.
+
+        A corrected fill has its last content under its own id, and a released one stands where it was
+        released. A new book to which they are booked has these positions, but for payments and conversions.
+        """
+        return self.ledger.in_force()
+
+    def entries(self):
+        """Return the history as double entries: see :func:`mmcore.ledger.entries`."""
+        from mmcore.ledger import entries
+
+        return entries(self)
+
+    def adjustments(self):
+        """Return what busts, corrections and releases changed: see :func:`mmcore.ledger.adjustments`."""
+        from mmcore.ledger import adjustments
+
+        return adjustments(self)
+
+    def reconcile(self, statement):
+        """Compare with somebody else's statement: see :func:`mmcore.ledger.reconcile`."""
+        from mmcore.ledger import reconcile
+
+        return reconcile(self, statement)
 
     def records(self, *, qty, price, instrument=0, **columns):
         """Make a FILL array for :meth:`apply` from columns of integers; scalars are repeated.
@@ -1319,7 +2082,7 @@ cdef class Book:
         return _table(arrays)
 
     def apply(self, fills, on_error="none"):
-        """Book an array of fills, in order.
+        """Book an array of fills, or records of any kind, in order.
 
         Parameters
         ----------
@@ -1373,7 +2136,10 @@ cdef class Book:
 
     cdef uint64_t names_checksum(self):
         """Tell these instruments and currencies, and their order, from others."""
-        texts = [f"{i.name}\0{i.currency.name}\0{bool(i.negative_prices)}" for i in self.instruments]
+        texts = [
+            f"{i.name}\0{i.currency.name}\0{bool(i.negative_prices)}\0{i.kind}\0{_contract(i)}"
+            for i in self.instruments
+        ]
         cdef bytes text = "\0".join([*texts, *[c.name for c in self.currencies]]).encode()
         return mm_checksum(MM_CHECKSUM_START, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
 
@@ -1392,9 +2158,9 @@ cdef class Book:
         """
         cdef uint64_t names = self.names_checksum()
         cdef _Ledger now = self.ledger.copy(0, len(self.names))
-        cdef Py_ssize_t nbytes = mm_book_header(&now.c, names).bytes
+        cdef Py_ssize_t nbytes = mm_book_header(&now.l, names).bytes
         cdef bytes block = PyBytes_FromStringAndSize(NULL, nbytes)
-        mm_book_save(&now.c, names, <mm_book_block *>PyBytes_AS_STRING(block))
+        mm_book_save(&now.l, names, <mm_book_block *>PyBytes_AS_STRING(block))
         return block
 
     @classmethod
@@ -1422,6 +2188,7 @@ cdef class Book:
         cdef mm_book_parts parts
         cdef Book book
         cdef size_t nbytes
+        cdef int64_t k, amendments
         cdef int32_t i
         cdef int status
         PyObject_GetBuffer(block, &view, PyBUF_SIMPLE)
@@ -1438,12 +2205,13 @@ cdef class Book:
                 raise CorruptError(f"a saved book has at least {least} bytes, got {nbytes}: cut")
             if copy.magic != MM_BOOK_MAGIC:
                 raise CorruptError("this is no saved book: the first four bytes are not 'MMCB'")
-            if copy.abi != MMCORE_ABI_VERSION:
-                raise CorruptError(f"a book of version {copy.abi}; this build reads {MMCORE_ABI_VERSION}")
+            if copy.version != MM_BOOK_VERSION:
+                raise CorruptError(f"a book of version {copy.version}; this build reads {MM_BOOK_VERSION}")
             if mm_book_block_check(copy, nbytes) != MM_OK:
                 raise CorruptError("the saved book is cut or changed: size, checksum or content is wrong")
             book = Book(instruments, "fifo" if copy.method == MM_FIFO else "average",
-                        "full" if copy.keeps_history else "none", currencies)
+                        "full" if copy.keeps_history else "none", currencies,
+                        "suspend" if copy.suspends else "refuse", copy.ids_window or None)
             if copy.names != book.names_checksum():
                 raise InvalidArgument(
                     argument="instruments", value=[*book.names, *[c.name for c in book.currencies]],
@@ -1452,12 +2220,21 @@ cdef class Book:
             if copy.keeps_history:
                 book.ledger.reserve_history(copy.n_history)
             parts = mm_book_block_parts(copy)
+            amendments = 0
+            for k in range(copy.n_history):
+                amendments += MM_BUST <= parts.history[k].kind <= MM_RELEASE
+            if not book.ledger.reserve_amended(amendments):
+                raise CapacityError(f"no memory for {amendments} amendments")
             for i in range(copy.n_instruments):
                 book.ledger.reserve_lots(
                     i, parts.positions[i].fills if copy.keeps_history else parts.positions[i].lots_tail
                 )
             with nogil:
-                status = mm_book_load(copy, &book.ledger.c)
+                status = mm_book_load(copy, &book.ledger.l)
+                while status == MM_CAPACITY and book.ledger.grow_lots(book.ledger.l.full):
+                    status = mm_book_load(copy, &book.ledger.l)
+            if status == MM_CAPACITY:
+                raise CapacityError("no memory for the saved book's open lots")
             if status != MM_OK:
                 raise CorruptError("the saved book contradicts itself: its fills give other positions")
             return book
@@ -1473,10 +2250,10 @@ cdef class Book:
         The average cost is rounded to a thousandth of a tick; everything else is exact.
         """
         cdef _Ledger now = self.ledger.copy(0, len(self.names))
-        return [
-            _row(Position(now, i, instrument, self.names, self.currencies))
+        return _rows([
+            Position(now, i, instrument, self.names, self.currencies)
             for i, instrument in enumerate(self.instruments)
-        ]
+        ])
 
     def _title(self):
         n = sum(self.position(name).fills for name in self.names)

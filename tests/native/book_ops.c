@@ -131,5 +131,5 @@ EXPORT void NAME(layout)(int64_t *out) { /* what NumPy's mmcore.FILL must agree 
   out[10] = (int64_t)offsetof(mm_fill, fee_currency);
   out[11] = (int64_t)offsetof(mm_fill, liquidity);
   out[12] = (int64_t)offsetof(mm_fill, kind);
-  out[13] = (int64_t)offsetof(mm_fill, reserved);
+  out[13] = (int64_t)offsetof(mm_fill, target);
 }

@@ -563,6 +563,7 @@ BOOK = np.dtype(
     [(name, "u8") for name in ("positions", "lots", "lots_capacity", "pools", "currency")]
     + [("n_instruments", "i4"), ("n_currencies", "i4")]
     + [(name, "u8") for name in ("history", "n_history", "history_capacity", "slots", "n_slots")]
+    + [(name, "i8") for name in ("ids_window", "ids_from")]
 )
 MARK = np.dtype([("row", "i8"), ("instrument", "i8"), ("ticks", "i8")])
 HAS_MARK, NEGATIVE_PRICES = 1, 2
@@ -616,7 +617,7 @@ def episode_of(rng, n):
         records["id"][fresh] = np.arange(n)[fresh].astype("S16")
         sprinkle(rng, records["fee_currency"], 0.3, np.array([0, 1, 2, -2], np.int16))
         sprinkle(rng, records["liquidity"], 0.3, np.array([1, 2, 3, -1], np.int8))
-        sprinkle(rng, records["kind"], often, np.array([1, 2, 3, -1], np.int8))
+        sprinkle(rng, records["kind"], often, np.array([10, 11, -1], np.int8))  # mm_book_apply: fills alone
         sprinkle(rng, records["instrument"], often, np.array([2, -1], np.int32))
         again = np.flatnonzero(rng.random(n) < 0.1)
         records[again] = records[rng.integers(0, np.maximum(again, 1))]
@@ -648,6 +649,8 @@ def state_of(positions, lots, pools):
                 "mark": int(p["mark"]) if p["flags"] & HAS_MARK else None,
                 "lots": tuple(tuple(lot) for lot in queue),
                 "other_fees": {name: fee for name, fee in owed.items() if fee},
+                "payments": {},
+                "carried": 0,
             }
         )
     return states

@@ -1,0 +1,1004 @@
+/* mmcore/ledger.h - everything that changes a book, as records in one history.
+ *
+ * A book (book.h) takes fills. A ledger is a book and all else that happens to it: fills that never were
+ * (busts) or were others (corrections), fills held in suspense until it is known what they belong to,
+ * payments that are no trades, and lots that become other lots. Each is one more record of the same type; no
+ * record is ever changed. Those in force make the state:
+ *
+ *   a busted fill counts as absent, a corrected one as its last correction, at its original place;
+ *   a suspended fill counts for nothing, its release is a fill at the place of the release.
+ *
+ * So the state is always that of a new book to which the records in force are booked in order, bit for bit,
+ * and a bust or a correction is that replay.
+ *
+ * Fields that are read beside those of a fill (`instrument` and `id` go without saying):
+ *
+ *   MM_BUST, MM_CORRECT   the fill is record number `target` of the history, from 1; or for target = 0 the
+ * one whose id is `reference`, on the side of qty (0: on either). A correction has the content that the fill
+ * has from now on. By number, payments and conversions are busted too. MM_SUSPEND            qty, price, fee
+ * as a fill; `reference` names an instrument that is unknown MM_RELEASE            target: the number of the
+ * suspended record; instrument: where it belongs MM_FUNDING .. MM_IN_LIEU   fee: what is paid, > 0, or
+ * received, < 0; fee_currency MM_CONVERT            qty new lots of instrument `target` for each price old
+ * ones of `instrument`
+ *
+ * Inverse contracts: a fill of n lots at p ticks is worth -n * scale / (per * p) units of cash, rounded once,
+ * half to even; from there on all is exact, and the same as for linear ones. A unit of cash is 1e-9 of the
+ * currency's unit.
+ */
+#ifndef MMCORE_LEDGER_H
+#define MMCORE_LEDGER_H
+
+#include "book.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* mm_position.flags, beyond those of book.h: positions that mm_position_fill must not be given. */
+enum {
+  MM_INVERSE = 4,
+  MM_COSTED = 8, /* a lot of the queue has its cost in the entry after it */
+  MM_SPECIAL = MM_INVERSE | MM_COSTED
+};
+
+#define MM_NO_PRICE INT64_MIN /* mm_lot.price: the next entry of the queue is the lot's cost, an mm_i128 */
+#define MM_PLANES 5           /* pools for each pair of instrument and currency: fees, and payments by kind */
+
+typedef struct mm_contract {
+  mm_i128 scale; /* inverse: cash of a lot at `per` ticks to the minus one: see above; linear: not read */
+  int64_t per;
+  int64_t unit_num, unit_den; /* currency units in one unit of cash, in lowest terms */
+  int64_t reserved;
+} mm_contract;
+
+typedef struct mm_amendment { /* what became of a record */
+  int64_t target, by;         /* indices in the history */
+} mm_amendment;
+
+/* Views of the caller's memory around those of the book. The pools go on where the book's end:
+ *
+ *   pools[(plane * n_instruments + instrument) * n_currencies + currency], plane = kind - MM_FUNDING + 1,
+ *   then for each instrument the cost that conversions took away less what they brought, 1e-9 of cash.
+ *
+ * mm_ledger_pools says how many there are. `trial` and `trial_pools` are room for as many positions and
+ * pools. Queues of lots need room for what a replay appends; MM_CAPACITY leaves all as it was. */
+typedef struct mm_ledger {
+  mm_book *book;
+  const mm_contract *contracts; /* per instrument */
+  mm_amendment *amended;        /* by target; without history NULL */
+  int64_t n_amended, amended_capacity;
+  mm_position *trial;
+  mm_i128 *trial_pools;
+  int32_t suspends; /* fills of unknown instruments are suspended, not refused */
+  int32_t full;     /* after MM_CAPACITY: the instrument whose queue of lots was too small, or -1 */
+} mm_ledger;
+
+static inline int64_t mm_ledger_pools(int32_t n_instruments, int32_t n_currencies) {
+  return (int64_t)n_instruments * (MM_PLANES * (int64_t)n_currencies + 1);
+}
+
+static inline mm_i128 *mm_ledger_pool(const mm_book *book, int plane, int32_t instrument, int32_t currency) {
+  return &book->pools[((int64_t)plane * book->n_instruments + instrument) * book->n_currencies + currency];
+}
+
+static inline mm_i128 *mm_ledger_carried(const mm_book *book, int32_t instrument) {
+  return &book->pools[(int64_t)MM_PLANES * book->n_instruments * book->n_currencies + instrument];
+}
+
+/* ---- contracts ---- */
+
+/* What qty lots at `price` cost, in cash. */
+static inline int mm_contract_value(const mm_contract *c, int32_t flags, int64_t qty, int64_t price,
+                                    mm_i128 *out) {
+  mm_i128 divisor;
+  int64_t d;
+  if (!(flags & MM_INVERSE)) {
+    *out = mm_i128_mul(qty, price);
+    return MM_OK;
+  }
+  if (price <= 0)
+    return MM_INVALID;
+  divisor = mm_i128_mul(c->per, price);
+  return mm_i128_to_i64(divisor, &d) || mm_i128_muldiv(mm_i128_neg(c->scale), qty, d, out) ? MM_OVERFLOW
+                                                                                           : MM_OK;
+}
+
+/* The bounds of a mark: the value of the position fits. */
+static inline int mm_contract_mark_fits(const mm_contract *c, int32_t flags, int64_t net, int64_t mark) {
+  mm_i128 value;
+  return mm_contract_value(c, flags, net, mark, &value) == MM_OK && mm_value_fits(value);
+}
+
+static inline int mm_contract_mark(mm_position *p, const mm_contract *c, int64_t mark) {
+  if (!(p->flags & MM_INVERSE))
+    return mm_position_mark(p, mark);
+  if (mark <= 0)
+    return MM_INVALID;
+  if (!mm_contract_mark_fits(c, p->flags, p->net, mark))
+    return MM_OVERFLOW;
+  p->mark = mark;
+  p->flags |= MM_HAS_MARK;
+  return MM_OK;
+}
+
+/* 1e-9 of cash; MM_UNKNOWN for an open position that was never marked. */
+static inline int mm_contract_unrealised(const mm_position *p, const mm_contract *c, mm_i128 *out) {
+  mm_i128 value = mm_i128_of(0);
+  if (!(p->flags & MM_INVERSE))
+    return mm_position_unrealised(p, out);
+  if (!(p->flags & MM_HAS_MARK) && p->net != 0)
+    return MM_UNKNOWN;
+  if (p->net != 0)
+    mm_contract_value(c, p->flags, p->net, p->mark, &value); /* it fitted when it was marked and filled */
+  *out = mm_i128_sub(mm_i128_scale(value, MM_COST_SCALE), p->cost);
+  return MM_OK;
+}
+
+/* ---- lots whose price is not all there is to them ---- */
+
+/* The cost of the lot at `at`, 1e-9 of cash, signed; returns how many entries the lot takes. */
+static inline int64_t mm_lot_cost(const mm_contract *c, int32_t flags, const mm_lot *lots, int64_t at,
+                                  mm_i128 *cost) {
+  if (lots[at].price == MM_NO_PRICE) {
+    memcpy(cost, &lots[at + 1], sizeof *cost);
+    return 2;
+  }
+  mm_contract_value(c, flags, lots[at].qty, lots[at].price, cost); /* it did when it was pushed */
+  *cost = mm_i128_scale(*cost, MM_COST_SCALE);
+  return 1;
+}
+
+/* What the first `used` lots of a lot of `size` cost: rounded half to even, a function of the lot alone, so
+ * that the parts of a lot add up to it whatever they are. */
+static inline mm_i128 mm_lot_part(mm_i128 cost, int64_t used, int64_t size) {
+  mm_i128 part = cost;
+  if (used < size)
+    mm_i128_muldiv(cost, used, size, &part); /* less than the whole */
+  return part;
+}
+
+/* mm_lots_release for any queue, in 1e-9 of cash. */
+static inline int mm_lots_release_cost(const mm_contract *c, int32_t flags, const mm_lot *lots,
+                                       int64_t closed, int64_t *head, int64_t *used, mm_i128 *released) {
+  *released = mm_i128_of(0);
+  while (closed > 0) {
+    mm_i128 cost, part;
+    const int64_t entries = mm_lot_cost(c, flags, lots, *head, &cost);
+    const int64_t size = lots[*head].qty < 0 ? -lots[*head].qty : lots[*head].qty;
+    const int64_t left = size - *used;
+    const int64_t take = left < closed ? left : closed;
+    part = mm_i128_sub(mm_lot_part(cost, *used + take, size), mm_lot_part(cost, *used, size));
+    if (mm_i128_add_checked(*released, part, released))
+      return MM_OVERFLOW;
+    closed -= take;
+    *used += take;
+    if (take == left) {
+      *head += entries;
+      *used = 0;
+    }
+  }
+  return mm_cost_fits(*released) ? MM_OK : MM_OVERFLOW;
+}
+
+/* Trunc(a / d) and the magnitude of what is left. */
+static inline mm_i128 mm_i128_divide(mm_i128 a, uint64_t d, uint64_t *remainder) {
+  uint64_t hi, lo, r;
+  mm_i128 q;
+  mm_i128_magnitude(a, &hi, &lo);
+  q.hi = (int64_t)(hi / d);
+  q.lo = mm_div_u128(hi % d, lo, d, &r);
+  *remainder = r;
+  return mm_i128_negative(a) ? mm_i128_neg(q) : q;
+}
+
+/* Append a lot: at a price where its cost is one, else with the cost. */
+static inline int mm_lots_push(mm_position *p, mm_lot *lots, int64_t capacity, int64_t qty, mm_i128 cost) {
+  uint64_t scale_rest, rest = 0;
+  int64_t price;
+  mm_i128 each = mm_i128_divide(cost, MM_COST_SCALE, &scale_rest);
+  each = mm_i128_divide(qty < 0 ? mm_i128_neg(each) : each, mm_abs_i64(qty), &rest);
+  if (p->lots_tail + 1 >= capacity)
+    return MM_CAPACITY;
+  lots[p->lots_tail].qty = qty;
+  if (!(p->flags & MM_INVERSE) && scale_rest == 0 && rest == 0 && !mm_i128_to_i64(each, &price) &&
+      price != MM_NO_PRICE && (price > 0 || (p->flags & MM_NEGATIVE_PRICES))) {
+    lots[p->lots_tail++].price = price;
+    return MM_OK;
+  }
+  lots[p->lots_tail++].price = MM_NO_PRICE;
+  memcpy(&lots[p->lots_tail++], &cost, sizeof cost);
+  p->flags |= MM_COSTED;
+  return MM_OK;
+}
+
+/* ---- effects of single records ---- */
+
+static inline int mm_contract_totals(const mm_position *p, const mm_contract *c, int64_t qty, int64_t price,
+                                     int64_t fee, mm_totals *t) {
+  int status;
+  if (!(p->flags & MM_INVERSE))
+    return mm_position_totals(p, qty, price, fee, t);
+  if (qty == 0 || price <= 0)
+    return MM_INVALID;
+  if (qty == INT64_MIN || mm_add_i64(p->net, qty, &t->net) || t->net == INT64_MIN)
+    return MM_OVERFLOW;
+  t->bought = p->bought;
+  t->sold = p->sold;
+  if (qty > 0 ? mm_add_i64(p->bought, qty, &t->bought) : mm_add_i64(p->sold, -qty, &t->sold))
+    return MM_OVERFLOW;
+  status = mm_contract_value(c, p->flags, qty, price, &t->value);
+  if (status != MM_OK)
+    return status;
+  if (!mm_value_fits(t->value))
+    return MM_OVERFLOW;
+  t->cash = mm_i128_sub(p->cash, t->value);
+  if (!mm_value_fits(t->cash) || mm_i128_add_checked(p->fees, mm_i128_of(fee), &t->fees) ||
+      ((p->flags & MM_HAS_MARK) && !mm_contract_mark_fits(c, p->flags, t->net, p->mark)))
+    return MM_OVERFLOW;
+  return MM_OK;
+}
+
+/* mm_position_fill for any position: inverse contracts, queues of lots with costs. */
+static inline int mm_contract_fill(mm_position *p, const mm_contract *c, mm_lot *lots, int64_t capacity,
+                                   int64_t qty, int64_t price, int64_t fee) {
+  const int64_t old = p->net;
+  int64_t head = p->lots_head, tail = p->lots_tail, used = p->lots_used, opened = 0;
+  int32_t flags = p->flags;
+  mm_totals t;
+  mm_i128 cost = mm_i128_of(0), released;
+  int status = mm_contract_totals(p, c, qty, price, fee, &t);
+  if (status != MM_OK)
+    return status;
+  if (old == 0 || (old ^ qty) >= 0) {
+    opened = qty;
+    cost = mm_i128_add(p->cost, mm_i128_scale(t.value, MM_COST_SCALE));
+  } else if (t.net == 0 || (old ^ t.net) < 0) { /* the rest opens, for what it would have cost alone */
+    opened = t.net;
+    if (opened != 0) {
+      mm_i128 value;
+      status = mm_contract_value(c, p->flags, opened, price, &value);
+      if (status != MM_OK)
+        return status;
+      cost = mm_i128_scale(value, MM_COST_SCALE);
+    }
+    head = tail;
+    used = 0;
+    flags &= ~MM_COSTED;
+  } else {
+    if (p->method == MM_AVERAGE)
+      status = mm_i128_muldiv(p->cost, qty < 0 ? -qty : qty, old < 0 ? -old : old, &released) ? MM_OVERFLOW
+                                                                                              : MM_OK;
+    else
+      status = mm_lots_release_cost(c, p->flags, lots, qty < 0 ? -qty : qty, &head, &used, &released);
+    if (status != MM_OK)
+      return status;
+    cost = mm_i128_sub(p->cost, released);
+  }
+  if (!mm_cost_fits(cost))
+    return MM_OVERFLOW;
+  if (p->method != MM_AVERAGE) {
+    if (opened != 0) {
+      if (tail >= capacity)
+        return MM_CAPACITY;
+      lots[tail].qty = opened;
+      lots[tail].price = price;
+      tail++;
+    }
+    p->lots_head = head;
+    p->lots_tail = tail;
+    p->lots_used = used;
+  }
+  p->flags = flags;
+  mm_position_commit(p, &t, cost);
+  return MM_OK;
+}
+
+static inline int mm_ledger_fill(mm_ledger *l, const mm_fill *f) {
+  const mm_book *book = l->book;
+  const int32_t i = f->instrument;
+  mm_position *p = &book->positions[i];
+  mm_i128 *pool = NULL, paid;
+  const int64_t fee = f->fee_currency < 0 ? f->fee : 0;
+  int status;
+  if (f->fee_currency >= 0) {
+    pool = mm_ledger_pool(book, 0, i, f->fee_currency);
+    if (mm_i128_add_checked(*pool, mm_i128_of(f->fee), &paid))
+      return MM_OVERFLOW;
+  }
+  status = p->flags & MM_SPECIAL
+               ? mm_contract_fill(p, &l->contracts[i], book->lots[i], book->lots_capacity[i], f->qty,
+                                  f->price, fee)
+               : mm_position_fill(p, book->lots[i], book->lots_capacity[i], f->qty, f->price, fee);
+  if (status == MM_OK && pool)
+    *pool = paid;
+  if (status == MM_CAPACITY)
+    l->full = i;
+  return status;
+}
+
+static inline int mm_ledger_pay(const mm_ledger *l, const mm_fill *f) {
+  const mm_book *book = l->book;
+  const int32_t currency = f->fee_currency < 0 ? book->currency[f->instrument] : f->fee_currency;
+  mm_i128 *pool = mm_ledger_pool(book, f->kind - MM_FUNDING + 1, f->instrument, currency);
+  return mm_i128_add_checked(*pool, mm_i128_of(f->fee), pool) ? MM_OVERFLOW : MM_OK;
+}
+
+static inline uint64_t mm_gcd(uint64_t a, uint64_t b) {
+  while (b) {
+    const uint64_t r = a % b;
+    a = b;
+    b = r;
+  }
+  return a;
+}
+
+/* Units of cash of b in one of a, in lowest terms. */
+static inline int mm_contract_ratio(const mm_contract *a, const mm_contract *b, int64_t *num, int64_t *den) {
+  const int64_t n = (int64_t)mm_gcd((uint64_t)a->unit_num, (uint64_t)b->unit_num);
+  const int64_t d = (int64_t)mm_gcd((uint64_t)a->unit_den, (uint64_t)b->unit_den);
+  return mm_i128_to_i64(mm_i128_mul(a->unit_num / n, b->unit_den / d), num) ||
+         mm_i128_to_i64(mm_i128_mul(a->unit_den / d, b->unit_num / n), den);
+}
+
+/* floor(a * num / den) for a >= 0; 1 beyond int64. */
+static inline int mm_scaled(int64_t a, int64_t num, int64_t den, int64_t *out) {
+  uint64_t hi, lo, rest, q;
+  mm_mul_u64((uint64_t)a, (uint64_t)num, &hi, &lo);
+  if (hi >= (uint64_t)den)
+    return 1;
+  q = mm_div_u128(hi, lo, (uint64_t)den, &rest);
+  if (q > INT64_MAX)
+    return 1;
+  *out = (int64_t)q;
+  return 0;
+}
+
+/* Lots that came in (> 0) or went (< 0) otherwise than by a fill. */
+static inline int mm_position_moved(mm_position *p, int64_t lots) {
+  return mm_add_i64(p->net, lots, &p->net) || p->net == INT64_MIN ||
+         (lots > 0 ? mm_add_i64(p->bought, lots, &p->bought) : mm_add_i64(p->sold, -lots, &p->sold));
+}
+
+/* Price open lots of one instrument become qty of another. Whole lots are dealt by cumulated sums, oldest
+ * first, so that their number is what is due to all of them; a lot too small for one joins the one before it,
+ * or at the front the next, and what is beyond the last whole one is settled by a payment in lieu. Costs go
+ * along unchanged; only what is no whole number of the other's units stays behind, as a result. */
+static inline int mm_ledger_convert(mm_ledger *l, const mm_fill *f) {
+  const mm_book *book = l->book;
+  const int32_t i = f->instrument;
+  const int32_t j = (int32_t)f->target;
+  mm_position from = book->positions[i], to, *a = &book->positions[i], *b = &book->positions[j];
+  mm_i128 left, right, moved, brought;
+  uint64_t rest;
+  int64_t num = 1, den = 1, lots;
+  const int same = i == j;
+  const int sign = a->net < 0 ? -1 : 1;
+  if (f->qty <= 0 || f->price <= 0 || book->currency[i] != book->currency[j] ||
+      ((a->flags ^ b->flags) & MM_INVERSE))
+    return MM_INVALID;
+  if (mm_scaled(a->net < 0 ? -a->net : a->net, f->qty, f->price, &lots) ||
+      (!same && mm_contract_ratio(&l->contracts[i], &l->contracts[j], &num, &den)))
+    return MM_OVERFLOW;
+  if (!same && lots && b->net && (a->net < 0) != (b->net < 0))
+    return MM_INVALID;
+  brought = mm_i128_of(0);
+  moved = mm_i128_of(0);
+  if (lots) {
+    brought = mm_i128_divide(a->cost, (uint64_t)den, &rest);
+    moved = mm_i128_scale(brought, den);
+    if (mm_i128_scale_checked(brought, num, &brought))
+      return MM_OVERFLOW;
+  }
+  from.cost = mm_i128_of(0);
+  from.lots_head = from.lots_tail;
+  from.lots_used = 0;
+  from.flags &= ~(MM_COSTED | MM_HAS_MARK); /* a mark was for the old lots */
+  from.mark = 0;
+  if (same) { /* only the difference came or went */
+    if (mm_position_moved(&from, sign * lots - a->net))
+      return MM_OVERFLOW;
+    to = from;
+  } else {
+    to = *b;
+    if (mm_position_moved(&from, -a->net) || mm_position_moved(&to, sign * lots))
+      return MM_OVERFLOW;
+  }
+  if (mm_i128_add_checked(to.cost, brought, &to.cost) || !mm_cost_fits(to.cost) ||
+      ((to.flags & MM_HAS_MARK) && !mm_contract_mark_fits(&l->contracts[j], to.flags, to.net, to.mark)))
+    return MM_OVERFLOW;
+  if (!same && (mm_i128_add_checked(*mm_ledger_carried(book, i), moved, &left) ||
+                mm_i128_add_checked(*mm_ledger_carried(book, j), mm_i128_neg(brought), &right)))
+    return MM_OVERFLOW;
+  if (a->method != MM_AVERAGE && lots) {
+    mm_i128 sum = mm_i128_of(0), given = mm_i128_of(0), due, pending = mm_i128_of(0), cost;
+    int64_t held = 0, dealt = 0, open = 0, used = a->lots_used;
+    for (int64_t at = a->lots_head; at < a->lots_tail;) {
+      const int64_t size = book->lots[i][at].qty < 0 ? -book->lots[i][at].qty : book->lots[i][at].qty;
+      int64_t whole = lots;
+      const int64_t entries = mm_lot_cost(&l->contracts[i], a->flags, book->lots[i], at, &cost);
+      sum = mm_i128_add(sum, mm_i128_sub(cost, mm_lot_part(cost, used, size)));
+      held += size - used;
+      mm_scaled(held, f->qty, f->price, &whole); /* at most `lots` */
+      due = mm_i128_divide(sum, (uint64_t)den, &rest);
+      if (mm_i128_scale_checked(due, num, &due))
+        return MM_OVERFLOW;
+      if (whole > dealt && open > 0) { /* the lot before takes no more cost */
+        if (mm_lots_push(&to, book->lots[j], book->lots_capacity[j], sign * open, pending) != MM_OK) {
+          l->full = j;
+          return MM_CAPACITY;
+        }
+        pending = mm_i128_of(0);
+        open = 0;
+      }
+      pending = mm_i128_add(pending, mm_i128_sub(due, given));
+      open += whole - dealt;
+      given = due;
+      dealt = whole;
+      at += entries;
+      used = 0;
+    }
+    if (!mm_cost_fits(pending))
+      return MM_OVERFLOW;
+    if (mm_lots_push(&to, book->lots[j], book->lots_capacity[j], sign * open, pending) != MM_OK) {
+      l->full = j;
+      return MM_CAPACITY;
+    }
+  }
+  *a = from;
+  *b = to;
+  if (!same) {
+    *mm_ledger_carried(book, i) = left;
+    *mm_ledger_carried(book, j) = right;
+  }
+  return MM_OK;
+}
+
+/* What a record does to positions and pools where it stands; MM_CORRECT: in the place of what it corrects. */
+static inline int mm_ledger_effect(mm_ledger *l, const mm_fill *f) {
+  switch (f->kind) {
+  case MM_NEW:
+  case MM_CORRECT:
+  case MM_RELEASE:
+    return mm_ledger_fill(l, f);
+  case MM_FUNDING:
+  case MM_BORROW:
+  case MM_DIVIDEND:
+  case MM_IN_LIEU:
+    return mm_ledger_pay(l, f);
+  case MM_CONVERT:
+    return mm_ledger_convert(l, f);
+  default:
+    return MM_OK;
+  }
+}
+
+/* ---- what is in force ---- */
+
+/* The first amendment of a record at or after `target`. */
+static inline int64_t mm_ledger_seek(const mm_ledger *l, int64_t target) {
+  int64_t low = 0, high = l->n_amended;
+  while (low < high) {
+    const int64_t middle = low + (high - low) / 2;
+    if (l->amended[middle].target < target)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+/* The record that says what became of record `row`: itself, a bust, a correction, a release. */
+static inline int64_t mm_ledger_in_force(const mm_ledger *l, int64_t row) {
+  const int64_t at = mm_ledger_seek(l, row);
+  return at < l->n_amended && l->amended[at].target == row ? l->amended[at].by : row;
+}
+
+static inline void mm_ledger_amend(mm_ledger *l, int64_t target, int64_t by) {
+  const int64_t at = mm_ledger_seek(l, target);
+  if (at == l->n_amended || l->amended[at].target != target) {
+    memmove(&l->amended[at + 1], &l->amended[at], (size_t)(l->n_amended - at) * sizeof *l->amended);
+    l->n_amended++;
+    l->amended[at].target = target;
+  }
+  l->amended[at].by = by;
+}
+
+/* Find all amendments anew: after records were taken back. */
+static inline void mm_ledger_find_amended(mm_ledger *l) {
+  l->n_amended = 0;
+  for (int64_t i = 0; i < l->book->n_history; ++i) {
+    const mm_fill *f = &l->book->history[i];
+    if (f->kind == MM_BUST || f->kind == MM_CORRECT || f->kind == MM_RELEASE)
+      mm_ledger_amend(l, f->target - 1, i);
+  }
+}
+
+/* Replay what is in force of the first n records into positions and pools that are as new. */
+static inline int mm_ledger_replay(mm_ledger *l, int64_t n) {
+  int64_t next = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const mm_fill *f = &l->book->history[i];
+    int status = MM_OK;
+    if (next < l->n_amended && l->amended[next].target == i)
+      f = &l->book->history[l->amended[next++].by];
+    else if (f->kind == MM_BUST || f->kind == MM_CORRECT)
+      continue;
+    if (f == &l->book->history[i] || f->kind == MM_CORRECT)
+      status = mm_ledger_effect(l, f);
+    if (status != MM_OK)
+      return status;
+  }
+  return MM_OK;
+}
+
+/* Make positions and pools anew from the first n records; marks stay. A status below 0 leaves them be. */
+static inline int mm_ledger_rebuild(mm_ledger *l, int64_t n) {
+  mm_book trial = *l->book;
+  mm_ledger trying = *l;
+  int status;
+  trial.positions = l->trial;
+  trial.pools = l->trial_pools;
+  trying.book = &trial;
+  memset(trial.pools, 0,
+         (size_t)mm_ledger_pools(trial.n_instruments, trial.n_currencies) * sizeof *trial.pools);
+  for (int32_t i = 0; i < trial.n_instruments; ++i) {
+    const mm_position *p = &l->book->positions[i];
+    mm_position_init(&trial.positions[i], p->method, p->flags & MM_NEGATIVE_PRICES);
+    trial.positions[i].flags |= p->flags & MM_INVERSE;
+    trial.positions[i].lots_head = trial.positions[i].lots_tail = p->lots_tail; /* entries never change */
+  }
+  status = mm_ledger_replay(&trying, n);
+  l->full = trying.full;
+  for (int32_t i = 0; i < trial.n_instruments && status == MM_OK; ++i)
+    if (l->book->positions[i].flags & MM_HAS_MARK)
+      status = mm_contract_mark(&trial.positions[i], &l->contracts[i], l->book->positions[i].mark);
+  if (status != MM_OK)
+    return status;
+  memcpy(l->book->positions, trial.positions, (size_t)trial.n_instruments * sizeof *trial.positions);
+  memcpy(l->book->pools, trial.pools,
+         (size_t)mm_ledger_pools(trial.n_instruments, trial.n_currencies) * sizeof *trial.pools);
+  return MM_OK;
+}
+
+/* ---- records ---- */
+
+/* Fill in what a bust, a correction or a release leaves to the record that it is about; its index in *row. */
+static inline int mm_ledger_resolve(const mm_ledger *l, mm_fill *f, int64_t *row) {
+  const mm_book *book = l->book;
+  const mm_fill *old, *now;
+  int64_t force, found = -1;
+  if (f->target < 0 || f->target > book->n_history)
+    return MM_UNKNOWN;
+  if (f->target == 0) {
+    mm_fill key = *f;
+    key.kind = MM_NEW;
+    memcpy(key.id, f->reference, sizeof key.id);
+    if (f->kind == MM_RELEASE || !mm_fill_has_id(&key))
+      return MM_UNKNOWN;
+    for (int side = -1; side <= 1; side += 2) {
+      int64_t at;
+      if (f->qty != 0 && (f->qty < 0) != (side < 0))
+        continue;
+      key.qty = side;
+      at = mm_ids_known(book, mm_ids_find(book->slots, book->n_slots, book->history, &key));
+      if (at >= 0 && found >= 0)
+        return MM_INVALID; /* both sides have it: which? */
+      found = at >= 0 ? at : found;
+    }
+    if (found < 0)
+      return MM_UNKNOWN;
+    f->target = found + 1;
+  }
+  *row = f->target - 1;
+  old = &book->history[*row];
+  force = mm_ledger_in_force(l, *row);
+  now = &book->history[force];
+  if (f->kind == MM_RELEASE) {
+    const int32_t instrument = f->instrument;
+    const int64_t target = f->target, received = f->receive_time;
+    if (old->kind != MM_SUSPEND)
+      return MM_UNKNOWN;
+    if (force != *row)
+      return now->kind == MM_RELEASE && now->instrument == f->instrument ? MM_DUPLICATE : MM_CONFLICT;
+    *f = *old;
+    f->kind = MM_RELEASE;
+    f->target = target;
+    f->receive_time = received;
+    f->instrument = instrument;
+    if (old->instrument != instrument)
+      memset(f->reference, 0, sizeof f->reference); /* it was the name, if anything */
+    if (f->fee_currency == book->currency[instrument])
+      f->fee_currency = -1;
+    return MM_OK;
+  }
+  if (f->instrument != old->instrument || old->kind == MM_BUST || old->kind == MM_CORRECT ||
+      (f->kind == MM_CORRECT && mm_fill_class(old->kind) != MM_NEW))
+    return MM_UNKNOWN;
+  if (old->kind == MM_SUSPEND && now->kind == MM_RELEASE)
+    return MM_CONFLICT; /* bust the release */
+  memcpy(f->reference, old->id, sizeof f->reference);
+  if (f->kind == MM_BUST) {
+    f->qty = now->qty;
+    f->price = now->price;
+    f->fee = now->fee;
+    f->fee_currency = now->fee_currency;
+    f->liquidity = now->liquidity;
+    f->order_id = now->order_id;
+    return now->kind == MM_BUST ? MM_DUPLICATE : MM_OK;
+  }
+  if (now->kind == MM_BUST || old->kind == MM_SUSPEND)
+    return MM_CONFLICT; /* what never was, or is not booked yet, cannot be another */
+  if (f->qty == 0 || (f->qty < 0) != (old->qty < 0) ||
+      (f->price <= 0 && !(book->positions[f->instrument].flags & MM_NEGATIVE_PRICES)))
+    return MM_INVALID;
+  return force != *row && now->qty == f->qty && now->price == f->price && now->fee == f->fee &&
+                 now->fee_currency == f->fee_currency && now->time == f->time &&
+                 now->liquidity == f->liquidity && now->order_id == f->order_id &&
+                 !memcmp(now->id, f->id, sizeof f->id)
+             ? MM_DUPLICATE
+             : MM_OK;
+}
+
+/* The fields that can be judged alone. */
+static inline int mm_ledger_check(const mm_ledger *l, mm_fill *f) {
+  const mm_book *book = l->book;
+  const int known = f->instrument >= 0 && f->instrument < book->n_instruments;
+  if (f->kind < MM_NEW || f->kind >= MM_KINDS || f->liquidity < MM_UNSPECIFIED || f->liquidity > MM_TAKER)
+    return MM_INVALID;
+  if (!known && f->kind != MM_SUSPEND && f->kind != MM_BUST)
+    return MM_UNKNOWN;
+  if (known && f->fee_currency == book->currency[f->instrument])
+    f->fee_currency = -1;
+  if (f->fee_currency < -1 || f->fee_currency >= book->n_currencies ||
+      (f->kind == MM_CONVERT && (f->target < 0 || f->target >= book->n_instruments)))
+    return MM_UNKNOWN;
+  if (f->kind >= MM_BUST && f->kind <= MM_RELEASE && !book->history)
+    return MM_UNSUPPORTED;
+  return f->kind == MM_SUSPEND && f->qty == 0 ? MM_INVALID : MM_OK;
+}
+
+/* Put a record into the history, and with `effect` into force. */
+MM_COLD int mm_ledger_put(mm_ledger *l, const mm_fill *record, int effect) {
+  mm_book *book = l->book;
+  mm_fill f = *record;
+  int64_t slot = -1, row = -1;
+  int status;
+  l->full = -1;
+  if (f.kind == MM_NEW && l->suspends && (f.instrument < 0 || f.instrument >= book->n_instruments))
+    f.kind = MM_SUSPEND;
+  status = mm_ledger_check(l, &f);
+  if (status == MM_OK && (f.kind == MM_BUST || f.kind == MM_CORRECT || f.kind == MM_RELEASE)) {
+    status = mm_ledger_resolve(l, &f, &row);
+    if (status == MM_OK && l->n_amended >= l->amended_capacity)
+      status = MM_CAPACITY;
+  }
+  if (status != MM_OK)
+    return status;
+  if (mm_fill_has_id(&f)) {
+    int64_t known;
+    if (!book->history)
+      return MM_UNSUPPORTED;
+    slot = mm_ids_find(book->slots, book->n_slots, book->history, &f);
+    known = mm_ids_known(book, slot);
+    if (known >= 0 && !(f.kind == MM_RELEASE && known == row))
+      return f.kind != MM_RELEASE && mm_fill_same_content(&book->history[known], &f) ? MM_DUPLICATE
+                                                                                     : MM_CONFLICT;
+    if (2 * (book->n_history - book->ids_from + 1) > book->n_slots)
+      return MM_CAPACITY;
+  }
+  if (book->history && book->n_history >= book->history_capacity)
+    return MM_CAPACITY;
+  if (book->history)
+    book->history[book->n_history] = f; /* beyond the end until all is well */
+  if (row >= 0) {
+    const int64_t before = mm_ledger_in_force(l, row);
+    mm_ledger_amend(l, row, book->n_history);
+    if (effect && f.kind == MM_RELEASE)
+      status = mm_ledger_effect(l, &f);
+    else if (effect && book->history[row].kind != MM_SUSPEND)
+      status = mm_ledger_rebuild(l, book->n_history);
+    if (status == MM_INVALID && f.kind != MM_RELEASE)
+      status = MM_CONFLICT; /* a conversion after it */
+    if (status != MM_OK) {
+      if (before == row) {
+        const int64_t at = mm_ledger_seek(l, row);
+        l->n_amended--;
+        memmove(&l->amended[at], &l->amended[at + 1], (size_t)(l->n_amended - at) * sizeof *l->amended);
+      } else {
+        mm_ledger_amend(l, row, before);
+      }
+    }
+  } else if (effect) {
+    status = mm_ledger_effect(l, &f);
+  }
+  if (status != MM_OK)
+    return status;
+  if (book->history) {
+    if (slot >= 0)
+      book->slots[slot] = book->n_history;
+    book->n_history++;
+  }
+  return f.kind == MM_SUSPEND ? MM_SUSPENDED : MM_OK;
+}
+
+/* Book one record of any kind. The statuses of mm_book_fill, and MM_SUSPENDED.
+ *
+ * MM_DUPLICATE: also a bust of what is busted, the correction that is in force, the same release again.
+ * MM_CONFLICT: also a correction of a busted fill, whatever is settled otherwise already, and what a later
+ *              conversion does not stand with: that is to be busted first.
+ * MM_UNKNOWN: also a target that is no fill of the instrument, or not one of the window of ids.
+ * MM_INVALID: also an id that both sides have, a correction of the side, a conversion by 0, into another
+ *             currency or kind of contract, or against an open position of the other sign.
+ * MM_UNSUPPORTED: also what needs a history. */
+static inline int mm_ledger_record(mm_ledger *l, const mm_fill *record) {
+  const int32_t i = record->instrument;
+  if (MM_LIKELY(record->kind == MM_NEW && i >= 0 && i < l->book->n_instruments &&
+                !(l->book->positions[i].flags & MM_SPECIAL)))
+    return mm_book_fill(l->book, record);
+  return mm_ledger_put(l, record, 1);
+}
+
+/* mm_book_apply for records of any kind; ends at MM_CAPACITY too. */
+static inline int64_t mm_ledger_apply(mm_ledger *l, const mm_fill *records, int64_t n, int stop,
+                                      int8_t *status) {
+  for (int64_t i = 0; i < n; i++) {
+    status[i] = (int8_t)mm_ledger_record(l, &records[i]);
+    if (status[i] < 0 && (stop || status[i] == MM_CAPACITY))
+      return i;
+  }
+  return n;
+}
+
+/* mm_book_undo for records of any kind; `pools` are all of them. Queues must not have been compacted since.
+ */
+static inline void mm_ledger_undo(mm_ledger *l, int64_t n, const mm_position *positions,
+                                  const mm_i128 *pools) {
+  mm_book *book = l->book;
+  if (book->history)
+    mm_book_undo(book, n, positions, pools);
+  else
+    memcpy(book->positions, positions, (size_t)book->n_instruments * sizeof *positions);
+  memcpy(book->pools, pools,
+         (size_t)mm_ledger_pools(book->n_instruments, book->n_currencies) * sizeof *pools);
+  if (book->history)
+    mm_ledger_find_amended(l);
+}
+
+/* ---- as bytes ---- */
+
+#define MM_BOOK_MAGIC 0x42434d4du /* "MMCB" as little-endian bytes */
+#define MM_BOOK_VERSION 2
+
+/* A saved book: this header, then the positions, the mm_ledger_pools, the open lots of each FIFO queue in
+ * turn, and the history. */
+typedef struct mm_book_block {
+  uint32_t magic, version;
+  uint64_t bytes, checksum; /* of the whole block; mm_checksum of what follows */
+  uint64_t names;           /* the caller's: tells these instruments and currencies from others */
+  int32_t n_instruments, n_currencies;
+  int32_t method, keeps_history;
+  int64_t n_lots, n_history; /* entries of queues, records */
+  int64_t ids_window;
+  int32_t suspends, reserved;
+} mm_book_block;
+
+typedef struct mm_book_parts {
+  const mm_position *positions;
+  const mm_i128 *pools;
+  const mm_lot *lots;
+  const mm_fill *history;
+} mm_book_parts;
+
+static inline mm_book_parts mm_book_block_parts(const mm_book_block *b) {
+  mm_book_parts parts;
+  parts.positions = (const mm_position *)(const void *)(b + 1);
+  parts.pools = (const mm_i128 *)(const void *)(parts.positions + b->n_instruments);
+  parts.lots =
+      (const mm_lot *)(const void *)(parts.pools + mm_ledger_pools(b->n_instruments, b->n_currencies));
+  parts.history = (const mm_fill *)(const void *)(parts.lots + b->n_lots);
+  return parts;
+}
+
+static inline uint64_t mm_book_block_bytes(const mm_book_block *b) {
+  return sizeof *b + (uint64_t)b->n_instruments * sizeof(mm_position) +
+         (uint64_t)mm_ledger_pools(b->n_instruments, b->n_currencies) * sizeof(mm_i128) +
+         (uint64_t)b->n_lots * sizeof(mm_lot) + (uint64_t)b->n_history * sizeof(mm_fill);
+}
+
+static inline uint64_t mm_book_checksum(const mm_book_block *b) {
+  const uint64_t from = offsetof(mm_book_block, names);
+  return mm_checksum(MM_CHECKSUM_START, (const unsigned char *)b + from, b->bytes - from);
+}
+
+/* The header but the checksum; its `bytes` says how many mm_book_save writes. */
+static inline mm_book_block mm_book_header(const mm_ledger *l, uint64_t names) {
+  const mm_book *book = l->book;
+  mm_book_block b;
+  memset(&b, 0, sizeof b);
+  b.magic = MM_BOOK_MAGIC;
+  b.version = MM_BOOK_VERSION;
+  b.names = names;
+  b.n_instruments = book->n_instruments;
+  b.n_currencies = book->n_currencies;
+  b.method = book->positions[0].method;
+  b.keeps_history = book->history != NULL;
+  b.n_history = book->history ? book->n_history : 0;
+  b.ids_window = book->ids_window;
+  b.suspends = l->suspends;
+  for (int32_t i = 0; i < b.n_instruments; ++i)
+    b.n_lots += book->positions[i].lots_tail - book->positions[i].lots_head;
+  b.bytes = mm_book_block_bytes(&b);
+  return b;
+}
+
+static inline unsigned char *mm_put(unsigned char *at, const void *from, int64_t n, size_t size) {
+  if (n > 0)
+    memcpy(at, from, (size_t)n * size);
+  return at + (size_t)n * size;
+}
+
+/* Write mm_book_header(l, names).bytes bytes; `block` is aligned to 8. */
+static inline void mm_book_save(const mm_ledger *l, uint64_t names, mm_book_block *block) {
+  const mm_book *book = l->book;
+  const int32_t n = book->n_instruments;
+  unsigned char *at = (unsigned char *)(block + 1);
+  *block = mm_book_header(l, names);
+  for (int32_t i = 0; i < n; ++i) {
+    mm_position p = book->positions[i];
+    p.lots_tail -= p.lots_head;
+    p.lots_head = 0;
+    at = mm_put(at, &p, 1, sizeof p);
+  }
+  at = mm_put(at, book->pools, mm_ledger_pools(n, book->n_currencies), sizeof *book->pools);
+  for (int32_t i = 0; i < n; ++i) {
+    const mm_position *p = &book->positions[i];
+    if (p->lots_tail > p->lots_head)
+      at = mm_put(at, book->lots[i] + p->lots_head, p->lots_tail - p->lots_head, sizeof(mm_lot));
+  }
+  if (book->history)
+    mm_put(at, book->history, book->n_history, sizeof *book->history);
+  block->checksum = mm_book_checksum(block);
+}
+
+static inline int mm_price_sound(const mm_position *p, int64_t price) {
+  return price != INT64_MIN && (price > 0 || (p->flags & MM_NEGATIVE_PRICES));
+}
+
+/* Do the lots of a FIFO queue add up to the position and its cost? */
+static inline int mm_lots_sound(const mm_position *p, const mm_contract *c, const mm_lot *lots) {
+  const int64_t sign = p->net < 0 ? -1 : 1;
+  mm_i128 sum = mm_i128_of(0), cost;
+  int64_t net = 0, used = p->lots_used;
+  if (p->lots_head != 0 || used < 0 || (used > 0 && p->lots_tail == 0))
+    return 0;
+  for (int64_t i = 0; i < p->lots_tail;) {
+    const mm_lot lot = lots[i];
+    if (lot.qty == INT64_MIN || lot.qty * sign <= used)
+      return 0;
+    if (lot.price == MM_NO_PRICE) {
+      if (!(p->flags & MM_COSTED) || i + 1 >= p->lots_tail)
+        return 0;
+    } else if (!mm_price_sound(p, lot.price) || !mm_contract_mark_fits(c, p->flags, lot.qty, lot.price)) {
+      return 0;
+    }
+    i += mm_lot_cost(c, p->flags, lots, i, &cost);
+    if (!mm_cost_fits(cost))
+      return 0;
+    cost = mm_i128_sub(cost, mm_lot_part(cost, used, lot.qty * sign));
+    if (mm_add_i64(net, lot.qty - sign * used, &net) || mm_i128_add_checked(sum, cost, &sum))
+      return 0;
+    used = 0;
+  }
+  return net == p->net && mm_i128_cmp(sum, p->cost) == 0;
+}
+
+/* Is it a state that records can lead to, as far as it can be told without them? */
+static inline int mm_position_sound(const mm_position *p, const mm_contract *c, const mm_lot *lots) {
+  if ((p->flags & ~(MM_HAS_MARK | MM_NEGATIVE_PRICES | MM_SPECIAL)) || p->bought < 0 || p->sold < 0 ||
+      p->net != p->bought - p->sold || p->fills < 0 ||
+      (uint64_t)p->fills > (uint64_t)p->bought + (uint64_t)p->sold || p->fills > INT64_MAX / 2 ||
+      !mm_value_fits(p->cash) || !mm_cost_fits(p->cost))
+    return 0;
+  if (p->net == 0 ? !mm_i128_zero(p->cost) || (p->flags & MM_COSTED)
+                  : !(p->flags & MM_NEGATIVE_PRICES) && !mm_i128_zero(p->cost) &&
+                        mm_i128_negative(p->cost) != ((p->net < 0) != ((p->flags & MM_INVERSE) != 0)))
+    return 0;
+  if (p->flags & MM_HAS_MARK
+          ? !mm_price_sound(p, p->mark) || !mm_contract_mark_fits(c, p->flags, p->net, p->mark)
+          : p->mark != 0)
+    return 0;
+  if (p->method == MM_AVERAGE)
+    return p->lots_head == 0 && p->lots_tail == 0 && p->lots_used == 0 && !(p->flags & MM_COSTED);
+  return mm_lots_sound(p, c, lots);
+}
+
+/* Is a block of `bytes` bytes, aligned to 8, one that mm_book_save wrote? It tells all that needs no
+ * contracts; mm_book_load finds out the rest. */
+static inline int mm_book_block_check(const mm_book_block *b, uint64_t bytes) {
+  mm_book_parts parts;
+  int64_t lots = 0, fills = 0;
+  if (bytes < sizeof *b || b->magic != MM_BOOK_MAGIC || b->version != MM_BOOK_VERSION || b->bytes != bytes ||
+      b->checksum != mm_book_checksum(b))
+    return MM_CORRUPT;
+  if (b->n_instruments < 1 || b->n_currencies < 1 || b->n_currencies > INT16_MAX || b->n_lots < 0 ||
+      (uint64_t)b->n_instruments > bytes || (uint64_t)b->n_lots > bytes || b->n_history < 0 ||
+      (uint64_t)b->n_history > bytes || (b->method != MM_AVERAGE && b->method != MM_FIFO) ||
+      (b->keeps_history != 0 && b->keeps_history != 1) || (b->suspends != 0 && b->suspends != 1) ||
+      b->ids_window < 0 || b->reserved != 0 ||
+      ((b->n_history > 0 || b->suspends || b->ids_window) && !b->keeps_history) ||
+      bytes != mm_book_block_bytes(b))
+    return MM_CORRUPT;
+  parts = mm_book_block_parts(b);
+  for (int32_t i = 0; i < b->n_instruments; ++i) {
+    const mm_position *p = &parts.positions[i];
+    if (p->method != b->method || p->lots_tail < 0 || p->lots_tail > b->n_lots - lots || p->fills < 0 ||
+        (b->keeps_history && p->fills > b->n_history - fills))
+      return MM_CORRUPT;
+    lots += p->lots_tail;
+    fills += b->keeps_history ? p->fills : 0;
+  }
+  return lots == b->n_lots ? MM_OK : MM_CORRUPT;
+}
+
+/* Resume from a checked block. `l` is as new and for the same instruments, with room for the history and, in
+ * the queues, for the open lots and what a replay appends.
+ *
+ * A history is put on record and replayed: the positions must come out as saved. MM_CORRUPT: they do not, or
+ * the book is for something else; it is then to be thrown away. MM_CAPACITY: the queues are too small; call
+ * again with larger ones. */
+static inline int mm_book_load(const mm_book_block *b, mm_ledger *l) {
+  const mm_book_parts parts = mm_book_block_parts(b);
+  const int64_t n_pools = mm_ledger_pools(b->n_instruments, b->n_currencies);
+  mm_book *book = l->book;
+  const mm_lot *lots = parts.lots;
+  if (b->n_instruments != book->n_instruments || b->n_currencies != book->n_currencies ||
+      b->keeps_history != (book->history != NULL) || b->suspends != l->suspends ||
+      b->ids_window != book->ids_window)
+    return MM_CORRUPT;
+  while (book->history && book->n_history < b->n_history) {
+    const int64_t k = book->n_history;
+    const int status = mm_ledger_put(l, &parts.history[k], 0);
+    if ((status != MM_OK && status != MM_SUSPENDED) ||
+        memcmp(&book->history[k], &parts.history[k], sizeof(mm_fill)) != 0)
+      return MM_CORRUPT;
+  }
+  if (b->keeps_history) {
+    const int status = mm_ledger_rebuild(l, b->n_history);
+    if (status != MM_OK)
+      return status == MM_CAPACITY ? MM_CAPACITY : MM_CORRUPT;
+  }
+  for (int32_t i = 0; i < b->n_instruments; ++i) {
+    const mm_position *saved = &parts.positions[i];
+    const mm_i128 *own = &parts.pools[(int64_t)i * b->n_currencies + book->currency[i]];
+    mm_position *p = &book->positions[i];
+    if (((saved->flags ^ p->flags) & (MM_NEGATIVE_PRICES | MM_INVERSE)) || !mm_i128_zero(*own) ||
+        !mm_position_sound(saved, &l->contracts[i], lots))
+      return MM_CORRUPT;
+    if (b->keeps_history) {
+      mm_position_compact(p, book->lots[i]);
+      if (((saved->flags & MM_HAS_MARK) && mm_contract_mark(p, &l->contracts[i], saved->mark) != MM_OK) ||
+          memcmp(p, saved, sizeof *p) != 0 ||
+          (p->lots_tail > 0 && memcmp(book->lots[i], lots, (size_t)p->lots_tail * sizeof *lots) != 0))
+        return MM_CORRUPT;
+    } else {
+      if (saved->lots_tail > book->lots_capacity[i]) {
+        l->full = i;
+        return MM_CAPACITY;
+      }
+      *p = *saved;
+      if (p->lots_tail > 0)
+        memcpy(book->lots[i], lots, (size_t)p->lots_tail * sizeof *lots);
+    }
+    lots += saved->lots_tail;
+  }
+  if (b->keeps_history)
+    return memcmp(book->pools, parts.pools, (size_t)n_pools * sizeof *parts.pools) == 0 ? MM_OK : MM_CORRUPT;
+  memcpy(book->pools, parts.pools, (size_t)n_pools * sizeof *parts.pools);
+  return MM_OK;
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

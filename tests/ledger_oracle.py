@@ -1,0 +1,391 @@
+"""The ledger as it is told in words, in unbounded integers and Fractions: what the kernel must equal.
+
+Every record is kept as it came, with what became of it. A position is what a list of records makes of an
+empty one, so a bust is nothing but a shorter list. Profit is booked as an accountant does, close by close;
+the kernel's identities are not used. Bounds are not known here: they are tested elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import NamedTuple
+
+import mmcore as mm
+
+SCALE = 10**9
+OK, DUPLICATE, SUSPENDED, INVALID, CONFLICT, UNKNOWN = (
+    mm.Status.OK,
+    mm.Status.DUPLICATE,
+    mm.Status.SUSPENDED,
+    mm.Status.INVALID,
+    mm.Status.CONFLICT,
+    mm.Status.UNKNOWN,
+)
+PAYMENTS = ("funding", "borrow", "dividend", "in_lieu")
+
+
+class Content(NamedTuple):
+    """What a fill says of itself."""
+
+    qty: int
+    price: int
+    fee: int = 0
+    fee_currency: str | None = None
+    time: int = 0
+
+
+@dataclass
+class Record:
+    kind: str
+    instrument: str
+    content: Content
+    id: str | None = None
+    to: str | None = None  # of a conversion
+    fate: Content | str | None = None  # a correction, "busted", "released"
+    released_to: str | None = None
+
+
+@dataclass
+class Account:
+    """One position."""
+
+    net: int = 0
+    cash: int = 0
+    pool: int = 0
+    realised: int = 0
+    fees: int = 0
+    bought: int = 0
+    sold: int = 0
+    fills: int = 0
+    carried: int = 0
+    paid: dict = field(default_factory=dict)  # (kind, currency) -> units
+    lots: list = field(default_factory=list)  # [signed size, cost, used, price]: oldest first
+
+
+def part(cost, used, size):
+    return round(Fraction(cost * used, size))
+
+
+class Oracle:
+    def __init__(self, instruments, cost="average", unknown="refuse", ids_window=None):
+        self.instruments = {i.name: i for i in instruments}
+        self.fifo, self.suspends, self.window = cost == "fifo", unknown == "suspend", ids_window
+        self.records: list[Record] = []
+        self.known: dict[tuple, int] = {}
+        self.accounts = {name: Account() for name in self.instruments}
+        self.marks: dict[str, int] = {}
+
+    # ---- the numbers of one instrument ----
+
+    def cash_unit(self, name):
+        i = self.instruments[name]
+        if i.kind == "inverse":
+            return Fraction(i.currency.unit) / SCALE
+        return Fraction(i.tick) * Fraction(i.lot) * Fraction(i.multiplier)
+
+    def value(self, name, qty, price):
+        i = self.instruments[name]
+        if i.kind == "linear":
+            return qty * price
+        dollars = qty * Fraction(i.lot) * Fraction(i.multiplier)
+        return round(-dollars / (price * Fraction(i.tick)) / self.cash_unit(name))
+
+    def valid(self, name, content):
+        return content.qty != 0 and (content.price > 0 or self.instruments[name].negative_prices)
+
+    def unrealised(self, name):
+        a = self.accounts[name]
+        if a.net == 0:
+            return 0
+        return SCALE * self.value(name, a.net, self.marks[name]) - a.pool if name in self.marks else None
+
+    # ---- effects ----
+
+    def fill(self, name, c, accounts):
+        a = accounts[name]
+        value, sign = self.value(name, c.qty, c.price), 1 if c.qty > 0 else -1
+        closing = min(abs(c.qty), abs(a.net)) if a.net * sign < 0 else 0
+        opening = sign * (abs(c.qty) - closing)
+        bought = (
+            SCALE * value if not closing else SCALE * self.value(name, opening, c.price) if opening else 0
+        )
+        if closing:
+            released = a.pool if closing == abs(a.net) else self.release(a, closing)
+            if closing == abs(a.net):
+                a.lots.clear()
+            a.pool -= released
+            a.realised += bought - SCALE * value - released
+        if opening:
+            a.pool += bought
+            if self.fifo:
+                a.lots.append([opening, bought, 0, c.price])
+        a.net += c.qty
+        a.cash -= value
+        a.bought, a.sold, a.fills = a.bought + max(c.qty, 0), a.sold + max(-c.qty, 0), a.fills + 1
+        own = self.instruments[name].currency.name
+        if c.fee_currency in (None, own):
+            a.fees += c.fee
+        else:
+            key = "fees", c.fee_currency
+            a.paid[key] = a.paid.get(key, 0) + c.fee
+
+    def release(self, a, closing):
+        if not self.fifo:
+            return part(a.pool, closing, abs(a.net))
+        released = 0
+        while closing:
+            size, cost, used, _ = a.lots[0]
+            take = min(abs(size) - used, closing)
+            released += part(cost, used + take, abs(size)) - part(cost, used, abs(size))
+            closing -= take
+            a.lots[0][2] += take
+            if used + take == abs(size):
+                a.lots.pop(0)
+        return released
+
+    def pay(self, name, kind, c, accounts):
+        key = kind, c.fee_currency or self.instruments[name].currency.name
+        accounts[name].paid[key] = accounts[name].paid.get(key, 0) + c.fee
+
+    def convert(self, name, to, new, old, accounts):
+        """Old lots are dealt into new ones; the cost goes along in whole units of the new cash."""
+        a, b = accounts[name], accounts[to]
+        if a is not b and a.net * b.net < 0 and abs(a.net) * new // old:
+            raise ArithmeticError("against an open position")
+        sign = -1 if a.net < 0 else 1
+        whole = abs(a.net) * new // old
+        ratio = self.cash_unit(name) / self.cash_unit(to)
+
+        def brought(cost):
+            units = abs(cost) // ratio.denominator * ratio.numerator
+            return units if cost >= 0 else -units
+
+        dealt, held, spent, cost, lots = 0, 0, 0, 0, []
+        for size, paid, used, _ in a.lots if whole else []:
+            held += abs(size) - used
+            spent += paid - part(paid, used, abs(size))
+            due = held * new // old
+            if due > dealt or not lots:
+                lots.append([0, 0, 0, None])
+            lots[-1][0] += sign * (due - dealt)
+            lots[-1][1] += brought(spent) - cost
+            dealt, cost = due, brought(spent)
+        # a first lot too small for one leaves its cost to the next
+        merged = []
+        for lot in lots:
+            if merged and merged[-1][0] == 0:
+                merged[-1] = [lot[0], merged[-1][1] + lot[1], 0, None]
+            else:
+                merged.append(lot)
+        pool = brought(a.pool) if whole else 0
+        moved = pool / ratio
+        a.realised -= a.pool - int(moved)
+        if a is b:
+            change = sign * whole - a.net
+            a.bought, a.sold = a.bought + max(change, 0), a.sold + max(-change, 0)
+        else:
+            a.bought, a.sold = a.bought + max(-a.net, 0), a.sold + max(a.net, 0)
+            b.bought, b.sold = b.bought + max(sign * whole, 0), b.sold + max(-sign * whole, 0)
+            a.carried += int(moved)
+            b.carried -= pool
+        a.net, a.pool, a.lots = 0, 0, []
+        b.net += sign * whole
+        b.pool += pool
+        b.lots += merged
+
+    def effect(self, record, accounts):
+        content = record.fate if isinstance(record.fate, Content) else record.content
+        if record.kind in ("new", "release") and record.fate != "busted":
+            self.fill(record.instrument, content, accounts)
+        elif record.fate == "busted":
+            pass
+        elif record.kind in PAYMENTS:
+            self.pay(record.instrument, record.kind, content, accounts)
+        elif record.kind == "convert":
+            self.convert(record.instrument, record.to, content.qty, content.price, accounts)
+
+    def replay(self):
+        accounts = {name: Account() for name in self.instruments}
+        for record in self.records:
+            self.effect(record, accounts)
+        self.accounts = accounts
+
+    # ---- records ----
+
+    def key(self, kind, instrument, qty, id):
+        return "fill" if kind in ("new", "suspend", "release") else kind, instrument, qty < 0, id
+
+    def find(self, key):
+        row = self.known.get(key)
+        recent = row is not None and (self.window is None or row >= len(self.records) - self.window)
+        return row if recent else None
+
+    def put(self, record):
+        if record.id is not None:
+            self.known[self.key(record.kind, record.instrument, record.content.qty, record.id)] = len(
+                self.records
+            )
+        self.records.append(record)
+        self.effect(record, self.accounts)
+        return SUSPENDED if record.kind == "suspend" else OK
+
+    def seen(self, record):
+        """DUPLICATE or CONFLICT for a known id."""
+        if record.id is None:
+            return None
+        row = self.find(self.key(record.kind, record.instrument, record.content.qty, record.id))
+        if row is None:
+            return None
+        known = self.records[row]
+        return DUPLICATE if (known.content, known.to) == (record.content, record.to) else CONFLICT
+
+    def new(self, name, content, id=None, kind="new"):
+        if name not in self.instruments and kind == "new":
+            if not self.suspends:
+                return UNKNOWN
+            kind = "suspend"
+        content = self.plain(name, content)
+        record = Record(kind, name, content, id)
+        if kind == "suspend" and content.qty == 0:
+            return INVALID
+        if (seen := self.seen(record)) is not None:
+            return seen
+        if kind == "new" and not self.valid(name, content):
+            return INVALID
+        return self.put(record)
+
+    def plain(self, name, content):
+        """A fee in the instrument's own currency may be named or not."""
+        i = self.instruments.get(name)
+        own = i is not None and content.fee_currency == i.currency.name
+        return content._replace(fee_currency=None) if own else content
+
+    def about(self, name, id, row, side, kinds=("new", "release", "suspend")):
+        """The row that a bust or a correction is about, or a status."""
+        if row is not None:
+            fine = 0 <= row < len(self.records) and self.records[row].kind in kinds
+            return row if fine and self.records[row].instrument == name else UNKNOWN
+        found = [self.find(self.key("new", name, s, id)) for s in (-1, 1) if side in (0, s)]
+        found = [f for f in found if f is not None]
+        return UNKNOWN if not found else INVALID if len(found) > 1 else found[0]
+
+    def bust(self, name, id=None, row=None, side=0):
+        row = self.about(name, id, row, side, ("new", "release", "suspend", "convert", *PAYMENTS))
+        if isinstance(row, mm.Status):
+            return row
+        record = self.records[row]
+        if record.fate == "released":
+            return CONFLICT
+        if record.fate == "busted":
+            return DUPLICATE
+        return self.amend(record, "busted", Record("bust", name, record.content))
+
+    def correct(self, name, content, id=None, row=None):
+        row = self.about(name, id, row, 1 if content.qty > 0 else -1 if content.qty < 0 else 0)
+        if isinstance(row, mm.Status):
+            return row
+        record, content = self.records[row], self.plain(name, content)
+        if record.kind == "suspend" or record.fate == "busted":
+            return CONFLICT
+        if (content.qty < 0) != (record.content.qty < 0) or not self.valid(name, content):
+            return INVALID
+        if record.fate == content:
+            return DUPLICATE
+        return self.amend(record, content, Record("correct", name, content))
+
+    @property
+    def suspense(self):
+        return tuple(i for i, r in enumerate(self.records) if r.kind == "suspend" and r.fate is None)
+
+    def release_to(self, row, name):
+        if not (0 <= row < len(self.records) and self.records[row].kind == "suspend"):
+            return UNKNOWN
+        old = self.records[row]
+        if old.fate == "busted":
+            return CONFLICT
+        if old.fate == "released":
+            return DUPLICATE if old.released_to == name else CONFLICT
+        record = Record("release", name, self.plain(name, old.content), old.id)
+        if record.id is not None and self.find(self.key("new", name, record.content.qty, record.id)) not in (
+            None,
+            row,
+        ):
+            return CONFLICT
+        if not self.valid(name, record.content):
+            return INVALID
+        old.fate, old.released_to = "released", name
+        return self.put(record)
+
+    def dismiss(self, row):
+        if not (0 <= row < len(self.records) and self.records[row].kind == "suspend"):
+            return UNKNOWN
+        return self.bust(self.records[row].instrument, row=row)
+
+    def payment(self, name, kind, amount, currency=None, id=None, time=0):
+        record = Record(kind, name, self.plain(name, Content(0, 0, amount, currency, time)), id)
+        return self.put(record) if (seen := self.seen(record)) is None else seen
+
+    def conversion(self, name, to, new, old, id=None, time=0):
+        record = Record("convert", name, Content(new, old, 0, None, time), id, to)
+        if (seen := self.seen(record)) is not None:
+            return seen
+        a, b = self.accounts[name], self.accounts[to]
+        one, other = self.instruments[name], self.instruments[to]
+        if new < 1 or old < 1 or one.currency != other.currency or one.kind != other.kind:
+            return INVALID
+        if name != to and a.net * b.net < 0 and abs(a.net) * new // old:
+            return INVALID
+        self.marks.pop(name, None)
+        return self.put(record)
+
+    def amend(self, record, fate, by):
+        """All or nothing: a later conversion may not stand with it."""
+        before, record.fate = record.fate, fate
+        accounts = self.accounts
+        try:
+            self.replay()
+        except ArithmeticError:
+            record.fate, self.accounts = before, accounts
+            return CONFLICT
+        self.records.append(by)
+        return OK
+
+    def mark(self, name, price):
+        if price <= 0 and not self.instruments[name].negative_prices:
+            return INVALID
+        self.marks[name] = price
+        return OK
+
+    # ---- what a position shows ----
+
+    def state(self, name):
+        a, own = self.accounts[name], self.instruments[name].currency.name
+        paid = {key: units for key, units in a.paid.items() if units}
+        payments = {kind: {c: u for (k, c), u in paid.items() if k == kind} for kind in PAYMENTS}
+        assert ("fees", own) not in paid
+        return {
+            "net": a.net,
+            "cash": a.cash,
+            "cost": a.pool,
+            "fees": a.fees,
+            "other_fees": {c: u for (k, c), u in paid.items() if k == "fees"},
+            "payments": {kind: pool for kind, pool in payments.items() if pool},
+            "carried": a.carried,
+            "mark": self.marks.get(name),
+            "bought": a.bought,
+            "sold": a.sold,
+            "fills": a.fills,
+            "lots": tuple(
+                (size - used if size > 0 else size + used, price or self.price(name, size, cost))
+                for size, cost, used, price in a.lots
+            ),
+        }
+
+    def price(self, name, size, cost):
+        """The price in ticks at which `size` lots cost that much."""
+        i = self.instruments[name]
+        if i.kind == "linear":
+            return Fraction(cost, SCALE * size)
+        dollars = -size * Fraction(i.lot) * Fraction(i.multiplier)
+        return dollars / (cost * self.cash_unit(name) / SCALE * Fraction(i.tick)) if cost else None

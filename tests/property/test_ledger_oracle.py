@@ -1,0 +1,439 @@
+"""Everything that can happen to a book, against an oracle that keeps records and replays them.
+
+``make ledger`` runs ten million random operations; here are fewer (MMCORE_LEDGER). The state machine draws
+every step by itself, with books that are saved, lost and restored between the steps.
+"""
+
+import os
+import random
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from ledger_oracle import PAYMENTS, Content, Oracle
+
+import mmcore as mm
+from mmcore.errors import ConflictError, Error, InvalidArgument, UnknownName
+
+pytestmark = pytest.mark.compiled
+
+USD, BNB, XBT = mm.Currency("USD"), mm.Currency("BNB", unit="0.001"), mm.Currency("XBT")
+INSTRUMENTS = [
+    mm.Instrument("X", tick="0.01", currency=USD),
+    mm.Instrument("Y", tick="0.05", lot="10", currency=USD),  # 50 times the cash of X
+    mm.Instrument("S", tick="0.003", currency=USD, negative_prices=True),
+    mm.Instrument("P", tick="0.5", currency=XBT, kind="inverse"),
+    mm.Instrument("Q", tick="0.1", lot="7", multiplier="3", currency=XBT, kind="inverse"),
+]
+NAMES = [i.name for i in INSTRUMENTS]
+STATUS = {
+    InvalidArgument: mm.Status.INVALID,
+    ConflictError: mm.Status.CONFLICT,
+    UnknownName: mm.Status.UNKNOWN,
+}
+SIDES = {0: None, 1: "bought", -1: "sold"}
+
+
+class Pair:
+    """The book and the oracle: every operation on both, and what is refused leaves no trace."""
+
+    def __init__(self, cost, unknown="refuse", ids_window=None):
+        self.book = mm.Book(INSTRUMENTS, cost, currencies=[BNB], unknown=unknown, ids_window=ids_window)
+        self.oracle = Oracle(INSTRUMENTS, cost, unknown, ids_window)
+
+    def same(self, expected, call, *args, **kw):
+        before = self.book.snapshot() if expected < 0 else None
+        try:
+            status = call(*args, **kw) or mm.Status.OK
+        except Error as error:
+            status = STATUS[type(error)]
+        assert status is expected, (call.__name__, args, kw)
+        assert before is None or self.book.snapshot() == before
+
+    def agree(self, names=NAMES):
+        for name in names:
+            position = self.book[name]
+            assert position.state_dict() == self.oracle.state(name)
+            assert position.realised == self.oracle.accounts[name].realised
+            assert position.unrealised == self.oracle.unrealised(name)
+
+    def restore(self, block=None):
+        """Crash, and go on from what was saved."""
+        before = self.book.snapshot()
+        self.book = mm.Book.from_bytes(
+            block or self.book.to_bytes(), self.book.instruments, self.book.currencies
+        )
+        if block is None:
+            assert self.book.snapshot() == before
+
+    # ---- operations ----
+
+    def fill(self, name, c, id=None):
+        expected = self.oracle.new(name, c, id)
+        self.same(
+            expected,
+            self.book.fill,
+            name,
+            c.qty,
+            c.price,
+            c.fee,
+            time=c.time,
+            id=id,
+            fee_currency=c.fee_currency,
+        )
+
+    def suspend(self, name, c, id=None):
+        expected = self.oracle.new(name, c, id, "suspend")
+        self.same(
+            expected,
+            self.book.suspend,
+            name,
+            c.qty,
+            c.price,
+            c.fee,
+            time=c.time,
+            id=id,
+            fee_currency=c.fee_currency,
+        )
+
+    def bust(self, name, id=None, row=None, side=0):
+        self.same(
+            self.oracle.bust(name, id, row, side), self.book.bust, name, id, row=row, side=SIDES[side], time=9
+        )
+
+    def correct(self, name, c, id=None, row=None):
+        self.same(
+            self.oracle.correct(name, c, id, row),
+            self.book.correct,
+            name,
+            id,
+            row=row,
+            qty=c.qty,
+            price=c.price,
+            fee=c.fee,
+            time=c.time,
+            fee_currency=c.fee_currency,
+        )
+
+    def release(self, row, name):
+        self.same(self.oracle.release_to(row, name), self.book.release, row, name)
+
+    def dismiss(self, row):
+        self.same(self.oracle.dismiss(row), self.book.dismiss, row)
+
+    def payment(self, name, kind, amount, currency, id=None):
+        self.same(
+            self.oracle.payment(name, kind, amount, currency, id),
+            self.book.payment,
+            name,
+            kind,
+            amount,
+            currency,
+            id=id,
+        )
+
+    def convert(self, name, to, new, old, id=None):
+        self.same(
+            self.oracle.conversion(name, to, new, old, id), self.book.convert, name, to, new, old, id=id
+        )
+
+    def mark(self, name, price):
+        self.same(self.oracle.mark(name, price), self.book.mark, name, price)
+
+
+def content(r, name, net):
+    """A fill that opens, adds, closes in part or whole, or goes through zero."""
+    size = r.choice([3, 3, 50, 10**6])
+    qty = -net + r.choice([0, 0, 1, -1]) if net and r.random() < 0.3 else r.randint(-size, size)
+    price = r.randint(-2 if r.random() < 0.05 else 1, r.choice([9, 20000, 200000]))
+    currency = r.choice([None, None, None, "BNB", "USD"])
+    return Content(qty, price, r.randint(-3, 9), currency, r.randint(0, 3))
+
+
+def operate(pair, r, n):
+    """N random operations; returns how many of each kind."""
+    oracle, done, saved = pair.oracle, {}, None
+    for i in range(n):
+        name, what = r.choice(NAMES), r.random()
+        net = oracle.accounts[name].net
+        id = r.choice([None, f"{r.randrange(40)}", f"n{i}"])
+        row = r.randrange(-1, len(oracle.records) + 1) if oracle.records else 0
+        if what < 0.66:
+            kind = "fill"
+            stranger = r.random() < 0.02
+            pair.fill("OLD" if stranger else name, content(r, name, 0 if stranger else net), id)
+        elif what < 0.72:
+            kind = "bust"
+            if (
+                r.random() < 0.5
+                and 0 <= row < len(oracle.records)
+                and oracle.records[row].instrument in NAMES
+            ):
+                pair.bust(oracle.records[row].instrument, row=row)
+            else:
+                pair.bust(name, id or "1", side=r.choice([0, 1, -1]))
+        elif what < 0.78:
+            kind = "correct"
+            c = content(r, name, net)
+            if (
+                r.random() < 0.5
+                and 0 <= row < len(oracle.records)
+                and oracle.records[row].instrument in NAMES
+            ):
+                old = oracle.records[row]
+                same = isinstance(old.fate, Content) and r.random() < 0.3
+                pair.correct(old.instrument, old.fate if same else c, row=row)
+            else:
+                pair.correct(name, c, id or "1")
+        elif what < 0.83:
+            kind = "suspend"
+            pair.suspend(r.choice([name, "OLD", "NEW"]), content(r, name, net), id)
+        elif what < 0.87:
+            kind = "settle"
+            row = r.choice(oracle.suspense) if oracle.suspense and r.random() < 0.7 else row
+            if r.random() < 0.7:
+                pair.release(row, name)
+            else:
+                pair.dismiss(row)
+        elif what < 0.92:
+            kind = "payment"
+            pair.payment(name, r.choice(PAYMENTS), r.randint(-99, 99), r.choice([None, "BNB", "XBT"]), id)
+        elif what < 0.95:
+            kind = "convert"
+            to = name if r.random() < 0.5 else r.choice(NAMES)
+            pair.convert(name, to, r.choice([1, 1, 2, 3, 10, 0]), r.choice([1, 1, 2, 3, 10]), id)
+        elif what < 0.98:
+            kind = "mark"
+            pair.mark(name, r.choice([0, 5, 20000]))
+        elif what < 0.99:
+            kind = "restore"
+            pair.restore()
+        else:
+            kind = "save"
+            saved = pair.book.to_bytes(), len(oracle.records), dict(oracle.marks)
+        done[kind] = done.get(kind, 0) + 1
+        pair.agree(NAMES if kind not in ("fill", "payment", "mark") else [name])
+    assert pair.book.suspense == oracle.suspense
+    if saved and saved[2] == oracle.marks and saved[1] < len(oracle.records):
+        lost = pair.book.history[
+            saved[1] :
+        ].copy()  # a crash: from the state saved, the records after it again
+        expected = pair.book.snapshot()
+        pair.restore(saved[0])
+        pair.book.apply(lost)
+        marks = oracle.marks
+        for name in marks:
+            pair.book.mark(name, marks[name])
+        assert pair.book.snapshot() == expected
+        done["crash"] = done.get("crash", 0) + 1
+    return done
+
+
+def test_random_operations_equal_the_oracle():
+    """Books of a hundred operations each; MMCORE_LEDGER says how many operations in all."""
+    total = int(os.environ.get("MMCORE_LEDGER", "20000"))
+    done: dict[str, int] = {}
+    seed = 0
+    while sum(done.values()) < total:
+        r = random.Random(seed)
+        pair = Pair(
+            r.choice(["average", "fifo"]), r.choice(["refuse", "suspend"]), r.choice([None, None, 1, 7, 60])
+        )
+        for kind, count in operate(pair, r, 100).items():
+            done[kind] = done.get(kind, 0) + count
+        seed += 1
+    print(f"{sum(done.values()):,} operations in {seed:,} books:", done)
+    assert done["crash"] > seed / 100
+
+
+def test_a_history_may_be_booked_at_once():
+    """The same records as one array: the same state, and what is refused takes all of it back."""
+    for seed in range(60):
+        r = random.Random(seed)
+        pair = Pair(r.choice(["average", "fifo"]), "suspend", r.choice([None, 7]))
+        operate(pair, r, 80)
+        history = pair.book.history
+        other = mm.Book(
+            INSTRUMENTS, pair.book.cost, currencies=[BNB], unknown="suspend", ids_window=pair.book.ids_window
+        )
+        half = len(history) // 2
+        other.apply(history[:half])
+        before = other.snapshot()
+        bad = history.copy()
+        bad["kind"][-1], bad["price"][-1], bad["qty"][-1], bad["id"][-1] = 0, 0, 1, b""
+        bad["instrument"][-1] = 0
+        with pytest.raises(InvalidArgument) as caught:
+            other.apply(bad[half:])
+        assert caught.value.index == len(bad) - half - 1
+        assert other.snapshot() == before
+        assert (other.apply(history[half:], on_error="skip") >= 0).all()
+        for name, price in pair.oracle.marks.items():
+            other.mark(name, price)
+        now = pair.book.snapshot()
+        for name in NAMES:
+            if pair.oracle.marks.get(name) == now[name]["mark"]:
+                assert other.snapshot()[name] == now[name]
+        assert other.history.tobytes() == history.tobytes()
+
+
+def test_what_is_in_force_is_a_history_of_its_own():
+    """Without payments and conversions: a new book with these fills has these positions."""
+    for seed in range(40):
+        r = random.Random(seed)
+        pair = Pair(r.choice(["average", "fifo"]))
+        for i in range(120):
+            name = r.choice(NAMES)
+            c = content(r, name, pair.oracle.accounts[name].net)
+            rows = [k for k, x in enumerate(pair.oracle.records) if x.instrument in NAMES]
+            what, row = r.random(), r.choice(rows) if rows else 0
+            if what < 0.6 or not rows:
+                pair.fill(name, c, f"{i}")
+            elif what < 0.7:
+                pair.bust(pair.oracle.records[row].instrument, row=row)
+            elif what < 0.85:
+                pair.correct(pair.oracle.records[row].instrument, c, row=row)
+            elif what < 0.95:
+                pair.suspend(r.choice([name, "OLD"]), c, f"{i}")
+            elif pair.oracle.suspense:
+                pair.release(pair.oracle.suspense[0], name)
+        other = mm.Book(INSTRUMENTS, pair.book.cost, currencies=[BNB])
+        other.apply(pair.book.in_force)
+        assert [other[n].state_dict() for n in NAMES] == [pair.book[n].state_dict() for n in NAMES]
+
+
+def test_entries_balance_and_add_up_to_the_state():
+    for seed in range(25):
+        r = random.Random(seed)
+        pair = Pair(r.choice(["average", "fifo"]), "suspend")
+        operate(pair, r, 60)
+        book, units = pair.book, {c.name: c for c in (USD, BNB, XBT)}
+        balance, totals = {}, {}
+        for e in book.entries():
+            amount = Fraction(e.amount)  # Decimals would be rounded to the context's 28 digits
+            balance[e.row, e.currency] = balance.get((e.row, e.currency), 0) + amount
+            key = e.instrument, e.account, e.currency
+            totals[key] = totals.get(key, 0) + amount
+        assert set(balance.values()) <= {0}
+        for name in NAMES:
+            a, i = pair.oracle.accounts[name], book[name].instrument
+            own = i.currency.name
+            paid = {(k, c): u for (k, c), u in a.paid.items()}
+            paid["fees", own] = a.fees
+            for (kind, currency), amount in paid.items():
+                assert totals.get((name, kind, currency), 0) == units[currency].amount(amount)
+            assert totals.get((name, "inventory", own), 0) == book[name].money("cost")
+            assert totals.get((name, "profit", own), 0) == -Fraction(book[name].money("realised"))
+            spent = sum(u for (_, c), u in paid.items() if c == own)
+            cash = Fraction(book[name].money("cash")) - Fraction(i.currency.amount(spent))
+            assert totals.get((name, "cash", own), 0) == cash
+
+
+lots = st.integers(-6, 6) | st.integers(-(10**6), 10**6)
+ticks = st.integers(-2, 20) | st.integers(1, 10**6)
+contents = st.builds(
+    Content, lots, ticks, st.integers(-3, 9), st.sampled_from([None, "BNB", "USD"]), st.integers(0, 1)
+)
+ids = st.sampled_from([None, "a", "b", "c", "d"])
+known_ids = st.sampled_from(["a", "b", "c", "d"])
+names = st.sampled_from(NAMES)
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """All of it, step by step; a failure shrinks to a few."""
+
+    @initialize(
+        cost=st.sampled_from(["average", "fifo"]),
+        unknown=st.sampled_from(["refuse", "suspend"]),
+        window=st.sampled_from([None, 1, 3, 10]),
+    )
+    def start(self, cost, unknown, window):
+        self.pair = Pair(cost, unknown, window)
+        self.saved = None
+
+    def row(self, at):
+        return at % (len(self.pair.oracle.records) + 1)
+
+    @rule(name=names | st.just("OLD"), c=contents, id=ids)
+    def fill(self, name, c, id):
+        self.pair.fill(name, c, id)
+
+    @rule(name=names, id=known_ids, side=st.sampled_from([0, 1, -1]))
+    def bust_by_id(self, name, id, side):
+        self.pair.bust(name, id, side=side)
+
+    @rule(name=names, at=st.integers(0, 99))
+    def bust_by_row(self, name, at):
+        self.pair.bust(name, row=self.row(at))
+
+    @rule(name=names, c=contents, id=known_ids)
+    def correct_by_id(self, name, c, id):
+        self.pair.correct(name, c, id)
+
+    @rule(name=names, c=contents, at=st.integers(0, 99))
+    def correct_by_row(self, name, c, at):
+        self.pair.correct(name, c, row=self.row(at))
+
+    @rule(name=names | st.sampled_from(["OLD", "NEW"]), c=contents, id=ids)
+    def suspend(self, name, c, id):
+        self.pair.suspend(name, c, id)
+
+    @rule(name=names, at=st.integers(0, 99))
+    def release(self, name, at):
+        self.pair.release(self.row(at), name)
+
+    @rule(at=st.integers(0, 99))
+    def dismiss(self, at):
+        self.pair.dismiss(self.row(at))
+
+    @rule(
+        name=names,
+        kind=st.sampled_from(PAYMENTS),
+        amount=st.integers(-50, 50),
+        currency=st.sampled_from([None, "BNB", "XBT"]),
+        id=ids,
+    )
+    def payment(self, name, kind, amount, currency, id):
+        self.pair.payment(name, kind, amount, currency, id)
+
+    @rule(name=names, to=names, new=st.integers(0, 10), old=st.integers(0, 10), id=ids)
+    def convert(self, name, to, new, old, id):
+        self.pair.convert(name, to, new, old, id)
+
+    @rule(name=names, price=ticks)
+    def mark(self, name, price):
+        self.pair.mark(name, price)
+
+    @rule()
+    def save(self):
+        self.saved = self.pair.book.to_bytes(), len(self.pair.oracle.records)
+
+    @rule()
+    def restart(self):
+        self.pair.restore()
+
+    @rule()
+    def crash(self):
+        """Back to what was saved, and the records since then again: as a journal would."""
+        if self.saved is None:
+            return
+        history = self.pair.book.history[self.saved[1] :].copy()
+        self.pair.restore(self.saved[0])
+        assert (np.asarray(self.pair.book.apply(history)) != mm.Status.DUPLICATE).all()
+        for name in NAMES:  # marks are not on record: they come from the market again
+            if name not in self.pair.oracle.marks and self.pair.book[name].mark is not None:
+                self.pair.oracle.marks[name] = self.pair.book[name].mark
+            elif name in self.pair.oracle.marks:
+                self.pair.book.mark(name, self.pair.oracle.marks[name])
+
+    @invariant()
+    def agree(self):
+        if hasattr(self, "pair"):
+            self.pair.agree()
+            assert self.pair.book.suspense == self.pair.oracle.suspense
+
+
+LedgerMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestLedgerMachine = LedgerMachine.TestCase
