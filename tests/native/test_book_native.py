@@ -60,11 +60,23 @@ def test_native_and_portable_paths_give_the_same_bits(tmp_path, optimise):
     assert int(done.stdout.split()[0]) > 1_000_000
 
 
+def test_a_ledger_in_plain_c(tmp_path):
+    """Batches undone, books loaded, the same bits with and without the compiler's 128-bit integers."""
+    cc, sums = compiler("CC", "cc", "gcc", "clang"), set()
+    for name, extra in [("native", sanitizers(cc, tmp_path)), ("portable", ["-DMM_NO_INT128", "-O2"])]:
+        program = tmp_path / name
+        build(cc, "-std=c11", "-g", *STRICT, *extra, include(), HERE / "ledger.c", "-o", program)
+        done = subprocess.run([program], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        sums.add(done.stdout)
+    assert len(sums) == 1
+
+
 @pytest.mark.parametrize("extra", [[], ["-DMM_NO_INT128"]], ids=["native", "portable"])
 def test_headers_are_valid_cplusplus(tmp_path, extra):
     cxx = compiler("CXX", "c++", "g++", "clang++")
     source = tmp_path / "book.cpp"
-    source.write_text('#include <mmcore/book.h>\nstatic_assert(sizeof(mm_fill) == 96, "the record");\n')
+    source.write_text('#include <mmcore/ledger.h>\nstatic_assert(sizeof(mm_fill) == 96, "the record");\n')
     build(cxx, "-std=c++17", *STRICT, *extra, include(), "-c", source, "-o", tmp_path / "book.o")
 
 

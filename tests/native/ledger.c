@@ -1,0 +1,171 @@
+/* A ledger in plain C, without any allocation by the kernel: records of every kind, batches that stop and are
+ * undone to the last bit, and the bytes of all of it loaded into another one. Run under the address and
+ * undefined-behaviour sanitizers. Prints a checksum of everything: native and portable arithmetic must agree. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mmcore/ledger.h"
+
+#define SAME(x)                                                                                              \
+  do {                                                                                                       \
+    if (!(x)) {                                                                                              \
+      fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x);                                                \
+      exit(1);                                                                                               \
+    }                                                                                                        \
+  } while (0)
+
+enum { N = 4, CURRENCIES = 2, RECORDS = 160, ROOM = 1 << 16, SLOTS = 512, POOLS = N * (5 * CURRENCIES + 1) };
+
+typedef struct host {
+  mm_book book;
+  mm_ledger ledger;
+  mm_position positions[N], trial[N];
+  mm_lot queues[N][ROOM];
+  mm_lot *lots[N];
+  int64_t capacity[N];
+  mm_i128 pools[POOLS], trial_pools[POOLS];
+  mm_fill history[RECORDS + 1];
+  mm_amendment amended[RECORDS];
+  int64_t slots[SLOTS];
+} host;
+
+static const int16_t currency[N] = {0, 0, 0, 1};
+static mm_contract contracts[N];
+static uint64_t state = 0x2545f4914f6cdd1d;
+
+static uint64_t draw(uint64_t below) { /* xorshift64* */
+  state ^= state >> 12;
+  state ^= state << 25;
+  state ^= state >> 27;
+  return (state * 0x2545f4914f6cdd1du >> 11) % below;
+}
+
+static void start(host *h, int32_t method, int64_t window, int32_t suspends) {
+  memset(h, 0, sizeof *h);
+  memset(h->slots, 0xff, sizeof h->slots);
+  for (int i = 0; i < N; i++) {
+    mm_position_init(&h->positions[i], method, i == 2);
+    h->positions[i].flags |= i == 3 ? MM_INVERSE : 0;
+    h->lots[i] = h->queues[i];
+    h->capacity[i] = ROOM;
+  }
+  h->book.positions = h->positions;
+  h->book.lots = h->lots;
+  h->book.lots_capacity = h->capacity;
+  h->book.pools = h->pools;
+  h->book.currency = currency;
+  h->book.n_instruments = N;
+  h->book.n_currencies = CURRENCIES;
+  h->book.history = h->history;
+  h->book.history_capacity = RECORDS + 1;
+  h->book.slots = h->slots;
+  h->book.n_slots = SLOTS;
+  h->book.ids_window = window;
+  h->ledger.book = &h->book;
+  h->ledger.contracts = contracts;
+  h->ledger.amended = h->amended;
+  h->ledger.amended_capacity = RECORDS;
+  h->ledger.trial = h->trial;
+  h->ledger.trial_pools = h->trial_pools;
+  h->ledger.suspends = suspends;
+}
+
+static mm_fill any(const mm_book *book) {
+  static const int kinds[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 2, 3, 4, 5, 8, 9, 9};
+  mm_fill f;
+  memset(&f, 0, sizeof f);
+  f.kind = (int8_t)kinds[draw(sizeof kinds / sizeof *kinds)];
+  f.instrument = draw(30) ? (int32_t)draw(N) : -1;
+  f.qty = (int64_t)draw(9) - 4;
+  f.price = (int64_t)draw(50) + (draw(20) != 0);
+  f.fee = (int64_t)draw(9) - 4;
+  f.fee_currency = (int16_t)((int)draw(3) - 1);
+  if (draw(2))
+    f.id[0] = (char)(1 + draw(60));
+  if (f.kind >= MM_BUST && f.kind <= MM_RELEASE && f.kind != MM_SUSPEND) {
+    if (draw(3) == 0)
+      f.reference[0] = (char)(1 + draw(60));
+    else if (book->n_history) {
+      f.target = 1 + (int64_t)draw((uint64_t)book->n_history);
+      if (draw(4))
+        f.instrument = book->history[f.target - 1].instrument;
+    }
+    if (f.kind == MM_RELEASE && f.instrument < 0)
+      f.instrument = 0;
+  }
+  if (f.kind == MM_CONVERT) {
+    f.qty = 1 + (int64_t)draw(3);
+    f.price = 1 + (int64_t)draw(3);
+    f.target = (int64_t)draw(N);
+  }
+  return f;
+}
+
+int main(void) {
+  static host h, other;
+  static mm_position saved[N];
+  static mm_i128 saved_pools[POOLS];
+  static mm_amendment amended[RECORDS];
+  static int64_t slots[SLOTS];
+  static uint64_t block[1 << 16];
+  uint64_t sum = MM_CHECKSUM_START;
+  long counts[16] = {0};
+  for (int i = 0; i < N; i++) {
+    contracts[i].unit_num = i == 1 ? 5 : i == 3 ? 1 : 7;
+    contracts[i].unit_den = i == 1 ? 3 : i == 3 ? 1000000000 : 1;
+    contracts[i].scale = mm_i128_scale(mm_i128_of(1000000007), 1000000000);
+    contracts[i].per = 3;
+  }
+  for (int run = 0; run < 120; run++) {
+    start(&h, run & 1, run % 3 == 0 ? 5 : 0, run % 4 == 0);
+    while (h.book.n_history < RECORDS - 8) {
+      const int64_t begun = h.book.n_history, n_amended = h.ledger.n_amended;
+      const int64_t n = 1 + (int64_t)draw(6);
+      mm_fill rows[6];
+      int8_t status[6];
+      for (int i = 0; i < n; i++)
+        rows[i] = any(&h.book);
+      memcpy(saved, h.positions, sizeof saved);
+      memcpy(saved_pools, h.pools, sizeof saved_pools);
+      memcpy(amended, h.amended, sizeof amended);
+      memcpy(slots, h.slots, sizeof slots);
+      const int64_t done = mm_ledger_apply(&h.ledger, rows, n, 1, status);
+      for (int64_t i = 0; i < done; i++)
+        counts[rows[i].kind] += status[i] == MM_OK || status[i] == MM_SUSPENDED;
+      if (done < n) {
+        SAME(status[done] < 0 && status[done] != MM_CAPACITY);
+        mm_ledger_undo(&h.ledger, begun, saved, saved_pools);
+        SAME(h.book.n_history == begun && h.ledger.n_amended == n_amended);
+        SAME(!memcmp(h.positions, saved, sizeof saved) && !memcmp(h.pools, saved_pools, sizeof saved_pools));
+        SAME(!memcmp(h.amended, amended, (size_t)n_amended * sizeof *amended));
+        if (done == 0) { /* and a refusal of one record needs no undoing */
+          mm_ledger_record(&h.ledger, &rows[0]);
+          SAME(!memcmp(h.positions, saved, sizeof saved) && h.ledger.n_amended == n_amended);
+        }
+      }
+      if (!h.book.ids_window)
+        for (int64_t i = 0; i < h.book.n_history; i++) /* every id is found again */
+          if (mm_fill_has_id(&h.history[i]))
+            SAME(mm_fill_same_key(
+                &h.history[h.slots[mm_ids_find(h.slots, SLOTS, h.history, &h.history[i])]], &h.history[i]));
+      for (int i = 0; i < N; i++)
+        mm_position_compact(&h.positions[i], h.queues[i]);
+    }
+    mm_book_block *b = (mm_book_block *)(void *)block;
+    const mm_book_block header = mm_book_header(&h.ledger, 7);
+    SAME(header.bytes < sizeof block);
+    mm_book_save(&h.ledger, 7, b);
+    SAME(mm_book_block_check(b, header.bytes) == MM_OK);
+    start(&other, run & 1, run % 3 == 0 ? 5 : 0, run % 4 == 0);
+    SAME(mm_book_load(b, &other.ledger) == MM_OK);
+    SAME(!memcmp(h.positions, other.positions, sizeof saved) && !memcmp(h.pools, other.pools, sizeof saved_pools));
+    SAME(h.ledger.n_amended == other.ledger.n_amended);
+    SAME(!memcmp(h.amended, other.amended, (size_t)h.ledger.n_amended * sizeof *amended));
+    sum = mm_checksum(sum, block, header.bytes);
+  }
+  for (int kind = 0; kind < MM_KINDS; kind++)
+    SAME(counts[kind] > 20 || kind == MM_BORROW || kind == MM_DIVIDEND);
+  printf("%llx\n", (unsigned long long)sum);
+  return 0;
+}
