@@ -324,6 +324,16 @@ def _books() -> Iterable[bytes]:
             book.fill("S", 1, -5)
             book.mark("X", 999)
             yield book.to_bytes()
+            book.payment("X", "funding", 5)
+            book.split("S", 3, 2)
+            if history == "full":
+                book.suspend("Z", 3, 100, id="z")
+                book.release(5, "X")
+                book.bust("X", "a")
+                book.correct("S", row=2, qty=2, price=-6)
+            book.fill("S", -9, -5)
+            book.convert("S", "X", 2, 3)
+            yield book.to_bytes()
 
 
 @target(_books)
@@ -418,6 +428,7 @@ def _drawn(module: str, name: str) -> Callable[[bytes], object]:
 
 
 _property("test_book_oracle", "BookMachine")
+_property("test_ledger_oracle", "LedgerMachine")
 _property("test_orders_exposure", "test_exposure_never_passes_the_limit")
 _property("test_replay_orders", "test_the_kernel_equals_its_twin")
 _property("test_replay_properties", "test_the_kernel_equals_its_twin")

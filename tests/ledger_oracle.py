@@ -64,7 +64,7 @@ class Account:
 
 
 def part(cost, used, size):
-    return round(Fraction(cost * used, size))
+    return round(Fraction(cost * used, size)) if used else 0
 
 
 class Oracle:
@@ -75,6 +75,7 @@ class Oracle:
         self.known: dict[tuple, int] = {}
         self.accounts = {name: Account() for name in self.instruments}
         self.marks: dict[str, int] = {}
+        self.inverse = {i.name: self.coins(i.name) for i in instruments if i.kind == "inverse"}
 
     # ---- the numbers of one instrument ----
 
@@ -84,12 +85,16 @@ class Oracle:
             return Fraction(i.currency.unit) / SCALE
         return Fraction(i.tick) * Fraction(i.lot) * Fraction(i.multiplier)
 
-    def value(self, name, qty, price):
+    def coins(self, name):
+        """What a lot of an inverse contract is worth at one tick, in units of cash."""
         i = self.instruments[name]
-        if i.kind == "linear":
+        return Fraction(i.lot) * Fraction(i.multiplier) / Fraction(i.tick) / self.cash_unit(name)
+
+    def value(self, name, qty, price):
+        if name not in self.inverse:
             return qty * price
-        dollars = qty * Fraction(i.lot) * Fraction(i.multiplier)
-        return round(-dollars / (price * Fraction(i.tick)) / self.cash_unit(name))
+        coins = self.inverse[name]
+        return round(Fraction(-qty * coins.numerator, price * coins.denominator))
 
     def valid(self, name, content):
         return content.qty != 0 and (content.price > 0 or self.instruments[name].negative_prices)
@@ -387,5 +392,4 @@ class Oracle:
         i = self.instruments[name]
         if i.kind == "linear":
             return Fraction(cost, SCALE * size)
-        dollars = -size * Fraction(i.lot) * Fraction(i.multiplier)
-        return dollars / (cost * self.cash_unit(name) / SCALE * Fraction(i.tick)) if cost else None
+        return -size * self.inverse[name] * SCALE / cost if cost else None

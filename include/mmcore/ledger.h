@@ -416,13 +416,16 @@ static inline int mm_ledger_convert(mm_ledger *l, const mm_fill *f) {
       const int64_t size = book->lots[i][at].qty < 0 ? -book->lots[i][at].qty : book->lots[i][at].qty;
       int64_t whole = lots;
       const int64_t entries = mm_lot_cost(&l->contracts[i], a->flags, book->lots[i], at, &cost);
-      sum = mm_i128_add(sum, mm_i128_sub(cost, mm_lot_part(cost, used, size)));
+      if (mm_i128_add_checked(sum, mm_i128_sub(cost, mm_lot_part(cost, used, size)), &sum))
+        return MM_OVERFLOW;
       held += size - used;
       mm_scaled(held, f->qty, f->price, &whole); /* at most `lots` */
       due = mm_i128_divide(sum, (uint64_t)den, &rest);
-      if (mm_i128_scale_checked(due, num, &due))
-        return MM_OVERFLOW;
-      if (whole > dealt && open > 0) { /* the lot before takes no more cost */
+      if (mm_i128_scale_checked(due, num, &due) || !mm_cost_fits(due))
+        return MM_OVERFLOW; /* with prices of both signs a part of a pool can be larger than the pool */
+      if (whole > dealt && open > 0) { /* the lot before gets no more */
+        if (!mm_cost_fits(pending))
+          return MM_OVERFLOW;
         if (mm_lots_push(&to, book->lots[j], book->lots_capacity[j], sign * open, pending) != MM_OK) {
           l->full = j;
           return MM_CAPACITY;

@@ -1,6 +1,7 @@
 /* A ledger in plain C, without any allocation by the kernel: records of every kind, batches that stop and are
  * undone to the last bit, and the bytes of all of it loaded into another one. Run under the address and
- * undefined-behaviour sanitizers. Prints a checksum of everything: native and portable arithmetic must agree. */
+ * undefined-behaviour sanitizers. Prints a checksum of everything: native and portable arithmetic must agree.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,8 +148,8 @@ int main(void) {
       if (!h.book.ids_window)
         for (int64_t i = 0; i < h.book.n_history; i++) /* every id is found again */
           if (mm_fill_has_id(&h.history[i]))
-            SAME(mm_fill_same_key(
-                &h.history[h.slots[mm_ids_find(h.slots, SLOTS, h.history, &h.history[i])]], &h.history[i]));
+            SAME(mm_fill_same_key(&h.history[h.slots[mm_ids_find(h.slots, SLOTS, h.history, &h.history[i])]],
+                                  &h.history[i]));
       for (int i = 0; i < N; i++)
         mm_position_compact(&h.positions[i], h.queues[i]);
     }
@@ -159,7 +160,8 @@ int main(void) {
     SAME(mm_book_block_check(b, header.bytes) == MM_OK);
     start(&other, run & 1, run % 3 == 0 ? 5 : 0, run % 4 == 0);
     SAME(mm_book_load(b, &other.ledger) == MM_OK);
-    SAME(!memcmp(h.positions, other.positions, sizeof saved) && !memcmp(h.pools, other.pools, sizeof saved_pools));
+    SAME(!memcmp(h.positions, other.positions, sizeof saved) &&
+         !memcmp(h.pools, other.pools, sizeof saved_pools));
     SAME(h.ledger.n_amended == other.ledger.n_amended);
     SAME(!memcmp(h.amended, other.amended, (size_t)h.ledger.n_amended * sizeof *amended));
     sum = mm_checksum(sum, block, header.bytes);
