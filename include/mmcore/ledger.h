@@ -646,10 +646,10 @@ static inline int mm_ledger_resolve(const mm_ledger *l, mm_fill *f, int64_t *row
 static inline int mm_ledger_check(const mm_ledger *l, mm_fill *f) {
   const mm_book *book = l->book;
   const int known = f->instrument >= 0 && f->instrument < book->n_instruments;
-  if (f->kind < MM_NEW || f->kind >= MM_KINDS || f->liquidity < MM_UNSPECIFIED || f->liquidity > MM_TAKER)
-    return MM_INVALID;
   if (!known && f->kind != MM_SUSPEND && f->kind != MM_BUST)
     return MM_UNKNOWN;
+  if (f->kind < MM_NEW || f->kind >= MM_KINDS || f->liquidity < MM_UNSPECIFIED || f->liquidity > MM_TAKER)
+    return MM_INVALID;
   if (known && f->fee_currency == book->currency[f->instrument])
     f->fee_currency = -1;
   if (f->fee_currency < -1 || f->fee_currency >= book->n_currencies ||
