@@ -665,7 +665,7 @@ static inline int mm_fill_plain(const mm_fill *f, int16_t own) {
 /* How many records from the first on, at most a block, are plain fills of one instrument without ids that the
  * history has room for. */
 static inline int64_t mm_book_run(const mm_book *book, const mm_fill *records, int64_t n) {
-  const size_t same = offsetof(mm_fill, reserved) - offsetof(mm_fill, instrument);
+  const size_t same = offsetof(mm_fill, target) - offsetof(mm_fill, instrument);
   const int32_t instrument = records->instrument;
   int64_t i = 0;
   if (instrument < 0 || instrument >= book->n_instruments ||

@@ -289,7 +289,7 @@ static inline int mm_contract_fill(mm_position *p, const mm_contract *c, mm_lot 
     p->lots_used = used;
   }
   p->flags = flags;
-  mm_position_commit(p, &t, cost);
+  mm_position_commit(p, &t, cost, 1);
   return MM_OK;
 }
 

@@ -785,8 +785,8 @@ cdef class _Ledger:
         saved = state[0]
         self.begin()
         with nogil:
-            status = mm_position_fills(state, self.c.lots[index], self.c.lots_capacity[index], n, &q[0], &p[0],
-                                       &f[0], sizeof(int64_t), &booked)
+            status = mm_position_fills(state, self.c.lots[index], self.c.lots_capacity[index], n,
+                                       &q[0], &p[0], &f[0], sizeof(int64_t), &booked)
             if status != MM_OK:
                 state[0] = saved
         self.end()
