@@ -332,7 +332,7 @@ def _books() -> Iterable[bytes]:
                 book.bust("X", "a")
                 book.correct("S", row=2, qty=2, price=-6)
             book.fill("S", -9, -5)
-            book.convert("S", "X", 2, 3)
+            book.convert("S", "S", 2, 3)
             yield book.to_bytes()
 
 

@@ -339,6 +339,8 @@ class Oracle:
         one, other = self.instruments[name], self.instruments[to]
         if new < 1 or old < 1 or one.currency != other.currency or one.kind != other.kind:
             return INVALID
+        if one.negative_prices != other.negative_prices:
+            return INVALID
         if name != to and a.net * b.net < 0 and abs(a.net) * new // old:
             return INVALID
         self.marks.pop(name, None)

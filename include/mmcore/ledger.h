@@ -374,7 +374,7 @@ static inline int mm_ledger_convert(mm_ledger *l, const mm_fill *f) {
   const int same = i == j;
   const int sign = a->net < 0 ? -1 : 1;
   if (f->qty <= 0 || f->price <= 0 || book->currency[i] != book->currency[j] ||
-      ((a->flags ^ b->flags) & MM_INVERSE))
+      ((a->flags ^ b->flags) & (MM_INVERSE | MM_NEGATIVE_PRICES)))
     return MM_INVALID;
   if (mm_scaled(a->net < 0 ? -a->net : a->net, f->qty, f->price, &lots) ||
       (!same && mm_contract_ratio(&l->contracts[i], &l->contracts[j], &num, &den)))
@@ -731,7 +731,7 @@ MM_COLD int mm_ledger_put(mm_ledger *l, const mm_fill *record, int effect) {
  *              conversion does not stand with: that is to be busted first.
  * MM_UNKNOWN: also a target that is no fill of the instrument, or not one of the window of ids.
  * MM_INVALID: also an id that both sides have, a correction of the side, a conversion by 0, into another
- *             currency or kind of contract, or against an open position of the other sign.
+ *             currency, kind of contract or sign of prices, or against an open position of the other sign.
  * MM_UNSUPPORTED: also what needs a history. */
 static inline int mm_ledger_record(mm_ledger *l, const mm_fill *record) {
   const int32_t i = record->instrument;

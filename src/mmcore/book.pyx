@@ -1865,7 +1865,7 @@ cdef class Book:
         Parameters
         ----------
         instrument, to : str
-            Names in the book (:meth:`add` adds one), in the same currency and of the same kind.
+            Names in the book (:meth:`add` adds one) of one currency, kind and sign of prices.
         new, old : int
             ``new`` lots for each ``old`` ones.
 
@@ -1876,7 +1876,7 @@ cdef class Book:
         Raises
         ------
         InvalidArgument
-            Numbers below 1, another currency or kind, or ``to`` is open on the other side.
+            Numbers below 1, an instrument unlike the other, or ``to`` is open on the other side.
         OutOfBounds
             Lots or cost would leave their bounds.
 

@@ -25,6 +25,7 @@ INSTRUMENTS = [
     mm.Instrument("X", tick="0.01", currency=USD),
     mm.Instrument("Y", tick="0.05", lot="10", currency=USD),  # 50 times the cash of X
     mm.Instrument("S", tick="0.003", currency=USD, negative_prices=True),
+    mm.Instrument("T", tick="0.001", currency=USD, negative_prices=True),
     mm.Instrument("P", tick="0.5", currency=XBT, kind="inverse"),
     mm.Instrument("Q", tick="0.1", lot="7", multiplier="3", currency=XBT, kind="inverse"),
 ]
