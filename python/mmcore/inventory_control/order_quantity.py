@@ -153,6 +153,11 @@ def rebalance_band(
     + :math:`\gamma\sigma^2/2`, and a re-balance of Q lots costs :math:`S + cQ^2`. The position drifts one
     way; one that is pushed to and fro is :func:`mmcore.inventory_law`'s business.
 
+    The risk charge is that of one lot, and is taken for each lot that is held: deviations that belong to many
+    positions, whose risks mostly cancel. The risk of one position kept alone, :math:`\gamma\sigma^2q^2/2`,
+    grows with its square: a band of Q lots then costs :math:`DS/Q + \gamma\sigma^2Q^2/6` a second, least at
+    :math:`Q^3 = 3DS/\gamma\sigma^2`, which a charge per lot does not say.
+
     Parameters
     ----------
     turnover : array_like
