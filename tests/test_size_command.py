@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import math
+import os
 import re
 import shlex
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 import mmcore as mm
+from mmcore.errors import ModelWarning
 from mmcore.execution import AlmgrenChriss
 from mmcore.inventory_control import Demand, base_stock_service, eoq, newsvendor, optimal_s_S, rebalance_band
 
@@ -33,6 +36,9 @@ def test_order_quantities():
     assert found["quantity"] == pytest.approx((2 * 1300 * 8 / 0.225) ** 0.5, rel=1e-14)
     late = told("eoq", *given, "--backorder-cost", 0.5)
     assert late["cost"] == eoq(1300, 8, 0.225, backorder_cost=0.5).cost < found["cost"]
+    assert found["lots_cost"] == pytest.approx(1300 * 8 / 304 + 0.225 * 304 / 2, rel=1e-14)
+    few = told("eoq", "--demand", 3, "--order-cost", 8, "--holding-cost", 60, "--production-rate", 12)
+    assert (few["lots"], few["lots_cost"]) == (1, pytest.approx(3 * 8 / 1 + 60 * (1 - 3 / 12) / 2, rel=1e-14))
     assert "304.04678" in size("eoq", *given).output
 
 
@@ -66,7 +72,10 @@ def test_bands():
     expected = rebalance_band(0.05, 3, sigma=2, risk_aversion=1e-4)
     found = told("rebalance-band", *given)
     assert (found["band"], found["lots"], found["cost"]) == (expected.quantity, 39, expected.cost)
-    assert "lots from the target" in size("rebalance-band", *given).output
+    assert found["lots_cost"] == pytest.approx(0.05 * 3 / 39 + 2e-4 * 39 / 2, rel=1e-14)
+    output = size("rebalance-band", *given).output
+    assert "lots from the target" in output
+    assert "tick·lots a second, of the whole number" in output
 
 
 def test_ordering_up_to():
@@ -250,6 +259,15 @@ def test_a_model_that_is_perhaps_not_meant_is_noted():
     assert small["notes"] == []
 
 
+def test_a_spread_that_counting_moves_is_named():
+    """The mean of a normal demand about a whole number stays where it was."""
+    z = 2.0**-0.5 / 0.3
+    spread = (math.erfc(0.5 * z) + 3.0 * math.erfc(1.5 * z)) ** 0.5
+    words = f"which makes its mean 5 and its standard deviation {spread:.6g}: give it in smaller units"
+    with pytest.warns(ModelWarning, match=words):
+        Demand.normal(5, 0.3).table()
+
+
 def test_orders_that_cost_nothing_or_all(tmp_path):
     costs = ("--demand", "poisson:20", "--holding-cost", 1, "--stockout-cost", 9)
     found = told("order-up-to", *costs, "--order-cost", 0)
@@ -270,6 +288,10 @@ def test_a_schedule_without_aversion_has_no_half_life():
     plain = size(*given).output
     assert "inf" not in plain
     assert "no aversion to risk hurries it." in " ".join(plain.split())
+    still = ("execution", "--quantity", 100, "--horizon", 4, "--sigma", 0, "--temporary", 0.1)
+    calm = " ".join(size(*still, "--risk-aversion", 1).output.split())
+    assert "no risk hurries it." in calm
+    assert "no aversion" not in calm
     assert "falls by e in" in " ".join(size(*given, "--risk-aversion", 0.01).output.split())
 
 
@@ -294,7 +316,14 @@ ROWS = ["2020-01-01,0.01,0.02,-0.01\n", "2020-01-02,0.0,0.0,0.02\n", "2020-01-03
         ),
         ("20200101,AAA,BBB\n1,0,0\n", "line 1: '20200101' is a number"),
         ("0.01,0.02\n0.02,0.01\n0,0.03\n", "line 1: '0.01' is a number: the first line names the columns"),
-        ("date;AAA;BBB\n2020;0,01;0,02\n", "line 1: one column, 'date;AAA;BBB'"),
+        (
+            "date;AAA;BBB\n2020;0,01;0,02\n",
+            "line 1: one column, 'date;AAA;BBB', whose names seem to be separated by semicolons: a line",
+        ),
+        (
+            "date\tAAA\n2020\t0.01\n",
+            "line 1: one column, 'date\\tAAA', whose names seem to be separated by tabs",
+        ),
         (HEAD + ROWS[0] + ROWS[1], "line 3: 2 rows of returns: three are needed"),
         (HEAD, "line 1: 0 rows of returns"),
         ("", "line 1: the file is empty"),
@@ -313,17 +342,158 @@ def test_a_file_that_is_no_table_of_returns_is_refused_by_line(tmp_path, text, w
 
 
 @pytest.mark.parametrize("name", ["idx", "t", "#", "Unnamed: 0"])
-@pytest.mark.parametrize("numbers", [range(6), range(10, 0, -2), range(-6, 30, 7)])
+@pytest.mark.parametrize("numbers", [range(6), range(-6, 30, 7)])
 def test_a_first_column_that_counts_is_no_asset(tmp_path, name, numbers):
     rows = ["0.01,0.02,-0.01", "0.02,-0.01,0.03", "-0.02,0.01,0.01", "0.01,0.01,0.02", "0.0,0.02,0.01"]
     path = tmp_path / "returns.csv"
     table = [f"{i},{row}" for i, row in zip(numbers, rows, strict=False)]
     path.write_text("\n".join([f"{name},AAA,BBB,CCC", *table]))
-    assert list(told("mean-variance", path)["weights"]) == ["AAA", "BBB", "CCC"]
+    found = told("mean-variance", path)
+    assert list(found["weights"]) == ["AAA", "BBB", "CCC"]
+    note = f"column '{name}' is taken for an index and passed over"
+    assert found["notes"] == [note]
+    assert f"note  {note}" in size("mean-variance", path).output
     if min(numbers) >= 0:  # one step of another length, and they are returns
         other = table[-1].replace(str(numbers[4]), "0.5", 1)
         path.write_text("\n".join([f"{name},AAA,BBB,CCC", *table[:-1], other]))
         assert name in told("mean-variance", path)["weights"]
+
+
+def test_a_first_column_that_falls_in_equal_steps_is_an_asset(tmp_path):
+    path = tmp_path / "prices.csv"
+    path.write_text("A,B\n104,1\n103,2\n102,1\n101,2\n")
+    found = told("mean-variance", path, "--prices")
+    assert list(found["weights"]) == ["A", "B"]
+    assert found["notes"] == []
+
+
+def _prices(path, name, periods):
+    rows = ["10,20,5", "11,19,5.5", "10.5,21,5.25", "12,20.5,5"]
+    lines = [f"{period},{row}" for period, row in zip(periods, rows, strict=True)]
+    path.write_text("\n".join([f"{name},A,B,C", *lines, ""]))
+    return size("mean-variance", path, "--prices", "--json")
+
+
+DAYS = ["2020-01-30", "2020-01-31", "2020-02-01", "2020-02-02"]
+
+
+@pytest.mark.parametrize(
+    ("name", "periods"),
+    [
+        ("date", DAYS),
+        ("t", [f"{day}T09:30:00Z" for day in DAYS]),
+        ("t", [f"{day} 09:30:00.5+01:00" for day in DAYS]),
+        ("date", [day.replace("-", "") for day in DAYS]),
+        ("Date", ["2020-01", "2020-02", "2020-10", "2021-01"]),
+        ("date", [43860, 43861, 43890, 43891]),  # a spreadsheet's days
+        ("time", [1580342400, 1580428800.5, 1580515200, 1580601600]),
+    ],
+)
+def test_prices_whose_dates_do_not_rise_are_refused(name, periods, tmp_path):
+    path = tmp_path / "prices.csv"
+    assert _prices(path, name, periods).exit_code == 0
+    newest = _prices(path, name, periods[::-1])
+    a, b, c, d = map(str, periods)
+    words = (
+        f"{path}, line 3: {c!r} stands below {d!r}: prices that are newest first make returns that are wrong"
+    )
+    assert newest.exit_code == 2
+    assert f"error: {words}: sort the rows by column {name!r}, oldest first" in newest.stderr
+    mixed = _prices(path, name, [a, c, b, d])
+    assert f"line 4: {b!r} stands below {c!r}: prices that are in no order" in mixed.stderr
+    twice = _prices(path, name, [a, b, b, d])
+    assert f"line 4: {b!r} twice: column {name!r} must name each period once" in twice.stderr
+
+
+def test_periods_that_begin_again_are_in_order(tmp_path):
+    """Months do, and rise; all of them falling do not."""
+    path = tmp_path / "prices.csv"
+    assert _prices(path, "month", [11, 12, 1, 2]).exit_code == 0
+    assert _prices(path, "year", [2020, 2020, 2021, 2021]).exit_code == 0
+    assert "newest first" in _prices(path, "year", [2023, 2022, 2021, 2020]).stderr
+    (note,) = json.loads(_prices(path, "date", ["02/01/20", "01/01/20", "31/12/19", "30/12/19"]).stdout)[
+        "notes"
+    ]
+    assert note == (
+        "column 'date' is taken for an index and passed over, for its texts are no ISO dates: the rows are "
+        "taken for oldest first"
+    )
+
+
+def test_returns_may_stand_in_any_order_but_not_twice(tmp_path):
+    path = tmp_path / "returns.csv"
+    rows = ["0.01,-0.02", "0.02,0.01", "-0.01,0.0", "0.0,0.01"]
+    made = [f"{day},{row}" for day, row in zip(DAYS, rows, strict=True)]
+    path.write_text("\n".join(["date,A,B", *made]))
+    rising = told("mean-variance", path)
+    path.write_text("\n".join(["date,A,B", *made[::-1]]))
+    falling = told("mean-variance", path)
+    assert rising["notes"] == falling["notes"] == []
+    assert falling["expected_return"] == pytest.approx(rising["expected_return"], rel=1e-12)
+    path.write_text("\n".join(["date,A,B", *made, made[1]]))
+    assert told("mean-variance", path)["notes"] == [
+        "column 'date' names '2020-01-31' twice (line 6): both rows count"
+    ]
+
+
+@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="no paths of pipes")
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_pipe_is_read(returns, pack):
+    path, _ = returns
+    source, sink = os.pipe()
+    try:
+        with open(sink, "wb") as file:
+            file.write(pack(path.read_bytes()))
+        assert told("mean-variance", f"/dev/fd/{source}") == told("mean-variance", path)
+    finally:
+        os.close(source)
+
+
+def test_what_is_simulated_is_declared(returns):
+    path, _ = returns
+    (note,) = told("mean-variance")["notes"]
+    assert note == "without a PATH the returns are those of a simulated market of 8 assets"
+    output = size("mean-variance").output
+    assert "a simulated market of 8 assets, returns of 1,000 periods" in output
+    assert "simulated" not in size("mean-variance", path).output
+
+
+def test_limits_that_do_not_bind_are_noted(returns):
+    path, _ = returns
+    plain = told("mean-variance", path, "--risk-aversion", 1)
+    long = "does not bind: where no weight is below 0, none is above 1"
+    for given, note in (
+        (("--upper", 1.5), f"--upper 1.5 {long}"),
+        (("--cap", "C:40"), f"--cap C:40 {long}"),
+    ):
+        found = told("mean-variance", path, "--risk-aversion", 1, *given)
+        assert note in found["notes"]
+        assert found["weights"] == plain["weights"]
+    tight = told("mean-variance", path, "--risk-aversion", 1, "--upper", 0.4, "--cap", "C:1.5")
+    assert tight["weights"]["C"] == 0.4
+    assert "--cap C:1.5 does not bind: --upper is 0.4" in tight["notes"]
+    short = told("mean-variance", path, "--risk-aversion", 1, "--lower", -1, "--cap", "C:1.5")
+    assert short["weights"]["C"] == 1.5
+    assert not any("does not bind" in note for note in short["notes"])
+    slack = told("mean-variance", path, "--target-risk", 1.5)
+    assert (
+        f"--target-risk 1.5 does not bind: the portfolio of the largest return has {slack['risk']:.4g}"
+        in (slack["notes"])
+    )
+    low = told("mean-variance", path, "--target-return", -1)
+    assert "--target-return -1 does not bind: the portfolio of the least risk has" in low["notes"][-1]
+    bound = told("mean-variance", path, "--target-return", 0.001)
+    assert not any("does not bind" in note for note in bound["notes"])
+
+
+def test_rows_of_a_schedule_that_are_left_out_are_counted():
+    given = ("execution", "--quantity", 6000, "--horizon", 4, "--sigma", 1, "--temporary", 0.1)
+    whole = size(*given, "--periods", 60).output
+    assert "rows" not in whole
+    assert len(re.findall(r"^ +[0-9.]+ +[0-9,.]+$", whole, re.M)) == 61
+    cut = size(*given, "--periods", 61).output
+    assert "11 of 62 rows; --json has all." in cut
+    assert len(re.findall(r"^ +[0-9.]+ +[0-9,.]+$", cut, re.M)) == 11
 
 
 def test_bounds_may_be_infinite(tmp_path):
@@ -390,6 +560,10 @@ def test_schedules(tmp_path):
             ("mean-variance", "--lower", 0.05, "--cap", "asset 3:0"),
             "error: --cap asset 3:0: 0 is below --lower, 0.05",
         ),
+        (("mean-variance", "--prices", "--returns"), "--prices or --returns is given 2 times"),
+        (("mean-variance", "--target-risk", "5%"), ">= 0, got '5%': 0.05 for 5 %"),
+        (("mean-variance", "--cap", "asset 1:12.5%"), "ASSET:MOST, got 'asset 1:12.5%': 0.125 for 12.5 %"),
+        (("mean-variance", "--group", "asset 1::50 %"), "got 'asset 1::50 %': 0.5 for 50 %"),
         (("mean-variance", "--prices"), "--prices and --returns say what PATH holds: give a PATH"),
         (
             ("mean-variance", "--group", "asset 1:0.5:0.4"),

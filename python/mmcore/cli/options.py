@@ -22,6 +22,7 @@ __all__ = [
     "model_options",
     "option_name",
     "parameter_options",
+    "percent",
 ]
 
 
@@ -52,7 +53,7 @@ class Value(click.ParamType):  # type: ignore[type-arg]  # generic since click 8
         except InvalidArgument:
             name = param.opts[0] if param is not None else self.parameter.name
             allowed = self.parameter.allowed.removesuffix(", or None")
-            raise click.UsageError(f"{name} must be {allowed}, got {value!r}", ctx) from None
+            raise click.UsageError(f"{name} must be {allowed}, got {value!r}{percent(value)}", ctx) from None
 
     def _read(self, text: str) -> Any:
         kind = self.parameter.type
@@ -91,9 +92,13 @@ class Command(click.Command):
         """Read the arguments; an option that would silently take the place of an earlier one is refused."""
         _, _, order = self.make_parser(ctx).parse_args(list(args))
         for parameter in order:
-            single = isinstance(parameter, Option) and not (parameter.multiple or parameter.is_flag)
+            # a flag says the same again, unless it has an opposite
+            single = isinstance(parameter, Option) and not (
+                parameter.multiple or (parameter.is_flag and not parameter.secondary_opts)
+            )
             if single and order.count(parameter) > 1:
-                raise click.UsageError(f"{parameter.opts[0]} is given {order.count(parameter)} times", ctx)
+                name = " or ".join([parameter.opts[0], *parameter.secondary_opts[:1]])
+                raise click.UsageError(f"{name} is given {order.count(parameter)} times", ctx)
         return super().parse_args(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -124,6 +129,21 @@ class Group(Command, click.Group):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         self.format_commands(ctx, formatter)
         super().format_options(ctx, formatter)
+
+
+def percent(text: str) -> str:
+    """Return how a percentage is written, to be said where its text is refused; "" for other texts.
+
+    Examples
+    --------
+    >>> percent("5%"), percent("five")
+    (': 0.05 for 5 %', '')
+    """
+    share = text.rstrip().removesuffix("%").strip()
+    try:
+        return f": {float(share) / 100.0:.12g} for {share} %" if "%" in text else ""
+    except ValueError:
+        return ""
 
 
 def option_name(parameter: str) -> str:

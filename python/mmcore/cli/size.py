@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..errors import InvalidArgument, Unsupported
 from ..files import unwritable
 from ..parameters import REQUIRED, Parameter
-from .options import Command, Group, Option, json_option, parameter_options
+from .options import Command, Group, Option, json_option, option_name, parameter_options, percent
 
 __all__ = ["command"]
 
@@ -78,6 +78,7 @@ MEAN_VARIANCE = (
 PARTS = f"{__name__}.parts"
 """Where a command keeps how parts of its arguments, such as ``upper[2]``, were typed."""
 
+LONG = "where no weight is below 0, none is above 1"
 LIMITS: dict[str, Any] = {"cls": Option, "group": "Portfolio", "multiple": True}
 EXECUTION = (
     Parameter("quantity", float, low=-1e60, high=1e60, unit="units", doc="to sell; negative to buy"),
@@ -91,6 +92,9 @@ EXECUTION = (
     Parameter("drift", float, 0.0, unit="price/time", doc="expected drift"),
     _positive("most", None, unit="units", doc="largest trade of a period, such as a share of its volume"),
 )
+SHOWN = 60
+"""Periods of a schedule that are all printed."""
+
 DEMANDS = {
     "normal": ("mean", "std"),
     "lognormal": ("mean", "std"),
@@ -154,8 +158,6 @@ def _examples(name: str) -> str:
 
 def _given(parameters: tuple[Parameter, ...], given: dict[str, Any]) -> dict[str, Any]:
     """The options given; those that are needed and missing are named at once."""
-    from .options import option_name
-
     missing = [p for p in parameters if p.required and given.get(p.name) is None]
     if missing:
         listed = "; ".join(f"{option_name(p.name)} ({p.doc})" for p in missing)
@@ -204,9 +206,10 @@ def eoq(plot: str | None, as_json: bool, **given: Any) -> int:
     found = solve(**chosen)
     rows = {
         "quantity": (found.quantity, "units an order"),
-        "lots": (found.lots, "the best whole number"),
         "cycle_time": (found.cycle_time, "between orders"),
         "cost": (found.cost, "per unit of time"),
+        "lots": (found.lots, "the best whole number"),
+        "lots_cost": (_lots_cost(found), "per unit of time, of the whole number"),
     }
     if "backorder_cost" in chosen:
         rows["backorders"] = (found.backorders, "units short before an order comes")
@@ -217,6 +220,12 @@ def eoq(plot: str | None, as_json: bool, **given: Any) -> int:
         _order_picture(plot, found, rate, words, best, x="units per order", y="cost per unit of time")
     _answer(as_json, "Order quantity", "", rows, plot)
     return 0
+
+
+def _lots_cost(found: Any) -> float:
+    """Cost of the whole number: ordering falls with it, holding rises, each half of it at the quantity."""
+    off = found.lots / found.quantity
+    return float(found.cost * 0.5 * (off + 1.0 / off))
 
 
 @command.command(
@@ -248,9 +257,10 @@ def rebalance_band(plot: str | None, as_json: bool, **given: Any) -> int:
     found = solve(**chosen)
     rows = {
         "band": (found.quantity, "lots from the target"),
-        "lots": (found.lots, "the best whole number"),
         "cycle_time": (found.cycle_time, "seconds between re-hedges"),
         "cost": (found.cost, "tick·lots a second"),
+        "lots": (found.lots, "the best whole number"),
+        "lots_cost": (_lots_cost(found), "tick·lots a second, of the whole number"),
     }
     if plot is not None:
         words = "re-hedging", "deviation and impact" if chosen.get("impact") else "deviation"
@@ -373,7 +383,7 @@ def _law(demand: Any) -> str:
     "--cap",
     "caps",
     metavar="ASSET:MOST",
-    help="largest weight of one asset, in place of --upper; may be given again",
+    help="largest weight of one asset; --upper, where given, holds too; may be given again",
     **LIMITS,
 )
 @click.option(
@@ -399,29 +409,37 @@ def mean_variance(
     """Choose a portfolio by mean and variance, within bounds, fully invested.
 
     PATH is a CSV file of returns, 0.01 for 1 %, or of prices: a line of names, then a row for each period
-    with a number for each asset. A first column of dates is passed over, a gap is refused. Numbers that are
-    all above 0 may be either: say which by --returns or --prices. Without a file a market of eight assets is
-    made up.
+    with a number for each asset. A first column of dates is passed over, a gap is refused, and so are prices
+    that are not oldest first. Numbers that are all above 0 may be either: say which by --returns or --prices.
+    Without a file a market of eight assets is simulated.
     """
     from ..portfolio import mean_variance as solve
     from .returns import read_returns
-    from .screen import heading, number, paragraph, print_json, table
+    from .screen import heading, note, number, paragraph, print_json, table
 
     _writable("--plot", plot)
     ctx = click.get_current_context()
     if path is None and prices is not None:
         raise click.UsageError("--prices and --returns say what PATH holds: give a PATH", ctx)
-    names, returns = read_returns(path, prices) if path is not None else _made_up()
+    names, returns, notes = read_returns(path, prices) if path is not None else _made_up()
     covariance, mean = np.cov(returns, rowvar=False), returns.mean(axis=0)
     chosen = _given(MEAN_VARIANCE, given)
+    upper = chosen.pop("upper", None)
     limits: dict[str, Any] = {
         "lower": np.full(len(names), chosen.pop("lower", 0.0)),
-        "upper": np.full(len(names), chosen.pop("upper", 1.0)),
+        "upper": np.full(len(names), 1.0 if upper is None else upper),
     }
+    if upper is not None and 1.0 < upper < math.inf and (limits["lower"] >= 0.0).all():
+        notes.append(f"--upper {upper:g} does not bind: {LONG}")
     if "risk_aversion" in chosen and len(chosen) > 1:
         raise click.UsageError("give a risk aversion or one target", ctx)
     parts = {f"{side}[{i}]": f"--{side} ({name})" for side in limits for i, name in enumerate(names)}
     for text, ((asset,), most) in _limits("--cap", "ASSET:MOST", caps, names).items():
+        if upper is not None and most > upper:
+            notes.append(f"--cap {text} does not bind: --upper is {upper:g}")
+            continue
+        if 1.0 < most < math.inf and (limits["lower"] >= 0.0).all():
+            notes.append(f"--cap {text} does not bind: {LONG}")
         limits["upper"][asset] = most
         parts[f"upper[{asset}]"] = f"--cap {text}"
     sums = _limits("--group", "ASSETS:LEAST:MOST", groups, names)
@@ -442,6 +460,12 @@ def mean_variance(
             ctx,
         )
     found = solve(covariance, mean, **limits, **chosen)
+    if chosen.get("target_risk", 0.0) > found.risk * (1.0 + 1e-6):
+        reached = f"the portfolio of the largest return has {found.risk:.4g}"
+        notes.append(f"--target-risk {chosen['target_risk']:g} does not bind: {reached}")
+    if found.expected_return - chosen.get("target_return", math.inf) > 1e-6 * abs(found.expected_return):
+        reached = f"the portfolio of the least risk has {found.expected_return:.4g}"
+        notes.append(f"--target-return {chosen['target_return']:g} does not bind: {reached}")
     if plot is not None:
         _frontier_picture(plot, _frontier(covariance, mean, limits), found, names)
     told = {
@@ -455,16 +479,28 @@ def mean_variance(
         bound = found.constraint_multipliers
         binding = {text: bound[f"groups[{text!r}]"] for text in sums if f"groups[{text!r}]" in bound}
         groups_told = {"groups": binding} if sums else {}
-        print_json({**told, "weights": weights, "active": found.active.tolist(), **groups_told, "plot": plot})
+        print_json(
+            {
+                **told,
+                "weights": weights,
+                "active": found.active.tolist(),
+                **groups_told,
+                "plot": plot,
+                "notes": notes,
+            }
+        )
         return 0
+    of = f"a simulated market of {len(names)} assets" if path is None else f"{len(names)} assets"
     made = ", made of prices" if prices else ""
-    heading("Portfolio", f"{len(names)} assets, returns of {len(returns):,} periods{made}")
+    heading("Portfolio", f"{of}, returns of {len(returns):,} periods{made}")
     words = {-1: "at its lower bound", 0: "", 1: "at its upper bound"}
     order = np.argsort(-found.weights, kind="stable")
     rows = [
         (names[i], f"{found.weights[i]:.4f}", f"{mean[i]:.3g}", words[int(found.active[i])]) for i in order
     ]
     table(["asset", "weight", "mean return", ""], rows, left=(0, 3))
+    for each in notes:
+        note(each)
     for text, (members, _, _) in sums.items():
         binds = f"groups[{text!r}]" in found.constraint_multipliers
         paragraph(
@@ -492,7 +528,10 @@ def mean_variance(
 )
 @json_option
 def execution(plot: str | None, as_json: bool, **given: Any) -> int:
-    """Trade a quantity in time: the schedule of Almgren and Chriss, its expected cost and its risk."""
+    """Trade a quantity in time: the schedule of Almgren and Chriss, its expected cost and its risk.
+
+    The half_life of --json is the one of their paper: 1/κ, in which what is held falls by e, not by half.
+    """
     from ..execution import AlmgrenChriss
     from .screen import heading, number, paragraph, print_json, table
 
@@ -520,12 +559,18 @@ def execution(plot: str | None, as_json: bool, **given: Any) -> int:
         print_json({**told, "times": found.times, "holdings": found.holdings, "plot": plot})
         return 0
     heading("Schedule", f"{arguments['quantity']:,.15g} units in {arguments['horizon']:g}")
-    rows = np.unique(np.linspace(0, len(found.times) - 1, 11).astype(int))
+    count = len(found.times)
+    rows = np.arange(count)
+    if "periods" not in arguments or arguments["periods"] > SHOWN:
+        rows = np.unique(np.linspace(0, count - 1, 11).astype(int))
     cells = [(f"{found.times[i]:g}", f"{found.holdings[i]:,.1f}") for i in rows]
     table(["time", "held"], cells, left=())
+    if len(rows) < count:
+        paragraph(f"{len(rows)} of {count:,} rows; --json has all.", style="quiet")
     told_cost = f"Expected cost {number(found.expected_cost, 8)}, standard deviation {number(found.std, 8)}"
     if not math.isfinite(found.half_life):
-        told_cost += "; no aversion to risk hurries it"
+        averse = arguments.get("risk_aversion")
+        told_cost += "; no risk hurries it" if averse else "; no aversion to risk hurries it"
     elif not arguments.get("drift") and "most" not in arguments:
         told_cost += f"; what is held falls by e in {number(found.half_life)}"
     paragraph(f"{told_cost}.")
@@ -557,7 +602,8 @@ def _limits(option: str, form: str, texts: tuple[str, ...], names: list[str]) ->
         except ValueError:
             values = []
         if len(values) != sides or any(map(math.isnan, filter(None, values))):
-            raise click.UsageError(f"{option} must be {form}, got '{text}'", ctx)
+            told = next(filter(None, map(percent, ends)), "")
+            raise click.UsageError(f"{option} must be {form}, got '{text}'{told}", ctx)
         assets = _listed(listed, names) if sides > 1 else [listed.strip()]
         if strange := [name for name in assets if name not in names]:
             raise click.UsageError(
@@ -597,13 +643,14 @@ def _frontier(covariance: NDArray[np.float64], mean: NDArray[np.float64], limits
     return efficient_frontier(covariance, mean, targets=np.linspace(least, most, 40), **limits)
 
 
-def _made_up() -> tuple[list[str], NDArray[np.float64]]:
+def _made_up() -> tuple[list[str], NDArray[np.float64], list[str]]:
     """Daily returns of eight assets that share one factor, the same each time."""
     random = np.random.default_rng(0)
     market = 0.0004 + 0.01 * random.standard_normal((1000, 1))
     load = np.linspace(0.5, 1.6, 8)
     own = (0.006 + 0.001 * np.arange(8)) * random.standard_normal((1000, 8))
-    return [f"asset {i + 1}" for i in range(8)], market * load + own
+    notes = ["without a PATH the returns are those of a simulated market of 8 assets"]
+    return [f"asset {i + 1}" for i in range(8)], market * load + own, notes
 
 
 def _figure() -> Any:

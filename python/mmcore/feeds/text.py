@@ -31,6 +31,7 @@ __all__ = [
     "asking",
     "blocks",
     "content",
+    "everything",
     "first_line",
     "first_lines",
     "refuse",
@@ -161,6 +162,30 @@ def blocks(path: Path, progress: Progress | None = None) -> Iterator[tuple[bytes
             ) from error
         if rest:
             yield rest, line
+
+
+def everything(path: Path) -> bytes:
+    """Return all that a file holds, unpacked; it may be a pipe, which is read into memory first.
+
+    Parameters
+    ----------
+    path : Path
+        As for :func:`blocks`.
+
+    Raises
+    ------
+    CorruptError
+        Damaged or cut short in compression.
+    """
+    with open(path, "rb") as raw:
+        file: Any = raw
+        if not raw.seekable():
+            file = io.BytesIO(raw.read())
+            file.name = raw.name
+        try:
+            return _opened(file).read()
+        except _damage() as error:
+            raise CorruptError(f"{path}: damaged or cut short ({error})") from error
 
 
 @contextmanager

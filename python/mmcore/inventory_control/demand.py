@@ -181,10 +181,11 @@ class Demand:
         mean = float(-np.diff(self._shortage(ends) + ends * (1.0 - self._cdf(ends)))[0])
         counted = float(p @ np.arange(p.size))
         if self.std < 1.0 or abs(counted - mean) > MOVED * self.mean:
+            spread = float(np.sqrt(p @ np.square(np.arange(p.size) - counted)))
             warnings.warn(
                 f"{self.name} demand of mean {self.mean:.6g} and standard deviation {self.std:.6g} is "
-                f"counted in whole units, which makes its mean {counted:.6g}: give it in smaller units, and "
-                f"the costs of such a unit",
+                f"counted in whole units, which makes its mean {counted:.6g} and its standard deviation "
+                f"{spread:.6g}: give it in smaller units, and the costs of such a unit",
                 ModelWarning,
                 stacklevel=4,
             )
