@@ -164,9 +164,10 @@ def _in_order(path: Path, name: str, fields: list[str], lines: list[int], prices
     steps = list(pairwise(points))
     falls = [i for i, (a, b) in enumerate(steps, 1) if b < a]
     again = [i for i, (a, b) in enumerate(steps, 1) if b == a]
-    if prices and falls and (stamps or all(b < a for a, b in steps)):
+    newest_first = len(falls) + len(again) == len(steps)
+    if prices and falls and (stamps or newest_first):
         i = falls[0]
-        what = "are newest first" if len(falls) + len(again) == len(steps) else "are in no order"
+        what = "are newest first" if newest_first else "are in no order"
         refuse(
             path,
             lines[i],
