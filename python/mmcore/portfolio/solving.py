@@ -425,11 +425,12 @@ class MeanVariance:
         if np.abs(earning).max() > _RESIDUAL * np.abs(r).max():
             raise earns_without_risk(earning, float(earning @ r))
         every, ones = np.arange(n), spectrum.solve(self._unit)
-        x, multiplier, miss = np.zeros(n), 0.0, 0.0
+        x, multiplier, miss, most = np.zeros(n), 0.0, 0.0, 0.0
         # once, and again for the rounding of an ill-conditioned covariance
         for _ in range(3):
             wrong = r + multiplier - risk_aversion * self.covariance.dot(x)
             step = spectrum.solve(wrong) / risk_aversion
+            most = max(most, float(np.abs(step).sum()))
             if self.budget is not None:
                 miss = self.budget - float(x.sum())
                 more = (miss - float(step.sum())) / float(ones.sum())
@@ -443,7 +444,8 @@ class MeanVariance:
         # what has no risk has no term of its own: the multiplier, read from all, has the largest's digits
         residual = _share(np.abs(g - multiplier), np.maximum(scale, 1e-3 * scale.max()))
         if self.budget is not None:
-            miss = abs(self.budget - float(x.sum()))
+            # holdings near nothing are differences of what the returns ask for, and have its digits
+            miss = abs(self.budget - float(x.sum())) - 4.0 * np.finfo(float).eps * n * most
             residual = max(residual, miss / (abs(self.budget) + float(np.abs(x).sum()) or 1.0))
         if not residual <= _RESIDUAL:
             raise NoConvergence(
