@@ -8,12 +8,12 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 import mmcore as mm
-from mmcore.errors import InvalidArgument, MissingExtra
+from mmcore.errors import InvalidArgument, MissingExtra, NoConvergence
 from mmcore.portfolio import exponentially_weighted, sample_covariance, shrunk_covariance
 
 
@@ -215,6 +215,7 @@ def null_space(rows):
     budget=st.sampled_from([1, -2, 0, None]),
     earning=st.booleans(),
 )
+@example(n=2, count=1, seed=29679, budget=0, earning=False)
 def test_a_singular_covariance_without_bounds_in_rational_arithmetic(n, count, seed, budget, earning):
     """Unique, or not unique and then of the least norm, or without end: by the null space, in fractions."""
     rng = np.random.default_rng(seed)
@@ -890,3 +891,155 @@ def test_complex_numbers_are_refused():
         mm.mean_variance(np.eye(2), constraints=(1j * np.eye(2), 0.0, 1.0))
     with pytest.raises(InvalidArgument, match="expected_returns must be 2 numbers"):
         mm.mean_variance(np.eye(2), np.array([0.1, 0.2j]))
+
+
+SAME = [[2.0, 0.3], [0.3, 1.1]]
+
+
+@pytest.mark.parametrize(
+    ("covariance", "returns", "budget", "most"),
+    [
+        (SAME, [0.3, 0.3], 1.0, 0.3),
+        (SAME, [0.3, 0.1 + 0.2], 1.0, 0.3),
+        (np.diag([1.0, 2.0, 3.0]), [0.3, 0.3, 0.3], 1.0, 0.3),
+        ([[5.455759990457137]], [-1.223681220925582], 2.0, -2.447362441851164),
+        (np.ones((2, 2)), [0.3, 0.3], 1.0, 0.3),
+    ],
+)
+def test_equal_returns_leave_no_choice(covariance, returns, budget, most):
+    """All that budget allows is one return: a higher one is refused, more risk buys nothing."""
+    least = mm.mean_variance(covariance, budget=budget)
+    frontier = mm.efficient_frontier(covariance, returns, budget, lower=None)
+    assert not frontier.ray.any()
+    for ask in (
+        lambda **target: mm.mean_variance(covariance, returns, budget=budget, **target),
+        frontier.at,
+    ):
+        for reached in (most, math.nextafter(most, 9.0), most - 1.0):
+            assert ask(target_return=reached).weights == pytest.approx(least.weights, abs=1e-15)
+        assert ask(target_risk=3.0 * least.risk).weights == pytest.approx(least.weights, abs=1e-15)
+        with pytest.raises(InvalidArgument, match=f"target_return must be at most {most:.9g}, the highest"):
+            ask(target_return=most + 1e-9)
+
+
+@pytest.mark.parametrize("apart", [1e-3, 1e-6, 1e-9, 1e-12, 1e-14])
+def test_nearly_equal_returns_in_rational_arithmetic(apart):
+    """With two assets the budget and the target settle both holdings."""
+    returns = [0.3, 0.3 + apart]
+    second = (Fraction(0.4) - Fraction(returns[0])) / (Fraction(returns[1]) - Fraction(returns[0]))
+    p = mm.mean_variance(SAME, returns, target_return=0.4)
+    assert p.weights == pytest.approx([float(1 - second), float(second)], rel=1e-9)
+    assert abs(sum(map(Fraction, p.weights.tolist())) - 1) <= 2.0**-52 * np.abs(p.weights).max()
+
+
+def test_a_sum_that_is_not_the_budget_is_not_certified():
+    """A step along which every other condition holds."""
+    frontier = mm.efficient_frontier(SAME, [0.1, 0.3], lower=None)
+    step = np.linalg.solve(SAME, np.ones(2))
+    moved = frontier.at(risk_aversion=1.0).weights + 1e-6 / step.sum() * step
+    with pytest.raises(NoConvergence, match=r"residual is 1\.0e-06"):
+        frontier._portfolio(moved, 1.0)
+
+
+def test_a_target_where_turning_points_share_a_return():
+    """Half of each of the last two: no less earns 0.2, and nothing is left to choose until t = 10."""
+    covariance, returns = [[8.0, -2.0, 6.0], [-2.0, 5.0, -5.0], [6.0, -5.0, 9.0]], [0.3, 0.1, 0.3]
+    frontier = mm.efficient_frontier(covariance, returns, upper=0.5)
+    for p in (
+        frontier.at(target_return=0.2),
+        mm.mean_variance(covariance, returns, lower=0.0, upper=0.5, target_return=0.2),
+    ):
+        assert p.weights == pytest.approx([0.0, 0.5, 0.5], abs=1e-15)
+        assert p.variance == pytest.approx(1.0, rel=1e-15)
+
+
+def test_a_frontier_that_rests_at_its_beginning():
+    """By hand: what b pays for its risk beside half of d, 2.5 - 1, is the tolerance at which it is bought."""
+    covariance = [[8.0, 6.0, 0.0, 0.0], [6.0, 5.0, 2.0, 1.0], [0.0, 2.0, 8.0, 4.0], [0.0, 1.0, 4.0, 2.0]]
+    frontier = mm.efficient_frontier(covariance, [0.0, 1.0, 0.0, 0.0], upper=[1.0, 1.0, 1.0, 0.5])
+    assert frontier.risk_tolerance == pytest.approx([0.0, 1.5, 4.0], rel=1e-14)
+    for tolerance, share in ((1.0, 0.5), (1.5, 0.5), (2.0, 0.6), (4.0, 1.0), (5.0, 1.0)):
+        p = frontier.at(risk_aversion=1.0 / tolerance)
+        assert p.weights == pytest.approx([0.0, share, 0.0, 1.0 - share], abs=1e-14)
+
+
+def least_for_a_return(covariance, returns, low, high, goal):
+    """Least variance with the sum 1 and a return of at least ``goal``, over all active sets; None: no answer.
+
+    Each is solved for the holdings of the least norm that meet its conditions, singular or not.
+    """
+    n, best = len(returns), None
+    for state in itertools.product((-1, 0, 1), repeat=n):
+        state = np.array(state)
+        free = np.flatnonzero(state == 0)
+        held = np.where(state < 0, low, np.where(state > 0, high, 0.0))
+        for rows in (np.ones((1, n)), np.array([np.ones(n), returns])):
+            k, m = len(free), len(rows)
+            right = np.array([1.0, goal])[:m] - rows @ held
+            x = held.copy()
+            if k:
+                system = np.zeros((k + m, k + m))
+                system[:k, :k], system[:k, k:] = covariance[np.ix_(free, free)], rows[:, free].T
+                system[k:, :k] = rows[:, free]
+                terms = np.append(-(covariance @ held)[free], right)
+                x[free] = np.linalg.lstsq(system, terms, rcond=1e-10)[0][:k]
+            if abs(x.sum() - 1.0) > 1e-9 or returns @ x < goal - 1e-9:
+                continue
+            if (x < low - 1e-9).any() or (x > high + 1e-9).any():
+                continue
+            value = float(x @ covariance @ x)
+            best = value if best is None else min(best, value)
+    return best
+
+
+@given(
+    n=st.integers(1, 4),
+    count=st.integers(0, 5),
+    seed=st.integers(0, 10**6),
+    goal=st.integers(-2, 3),
+    high=st.sampled_from([0.5, 0.6, 1.0]),
+)
+def test_targets_among_ties_against_every_active_set(n, count, seed, goal, high):
+    rng = np.random.default_rng(seed)
+    observed, returns = rng.integers(-2, 3, (count, n)) * 1.0, rng.integers(-2, 4, n) / 10.0
+    covariance, low = observed.T @ observed, float(rng.choice([0.0, -0.2]))
+    high = max(high, 1.0 / n)
+    wanted = least_for_a_return(covariance, returns, low, high, goal / 10.0)
+    if wanted is None:
+        with pytest.raises(InvalidArgument, match="target_return must be at most"):
+            mm.mean_variance(covariance, returns, lower=low, upper=high, target_return=goal / 10.0)
+        return
+    frontier = mm.efficient_frontier(covariance, returns, lower=low, upper=high)
+    for p in (
+        frontier.at(target_return=goal / 10.0),
+        mm.mean_variance(covariance, returns, lower=low, upper=high, target_return=goal / 10.0),
+    ):
+        assert p.weights.sum() == pytest.approx(1.0, abs=1e-14)
+        assert p.expected_return >= goal / 10.0 - 1e-14
+        assert (p.weights >= low - 1e-14).all()
+        assert (p.weights <= high + 1e-14).all()
+        assert p.variance == pytest.approx(wanted, rel=1e-9, abs=1e-9)
+
+
+@given(
+    n=st.integers(1, 6),
+    count=st.integers(1, 8),
+    seed=st.integers(0, 10**6),
+    high=st.sampled_from([None, 0.6, 1.0]),
+    whole=st.booleans(),
+)
+def test_its_own_return_and_risk_are_within_reach(n, count, seed, high, whole):
+    rng = np.random.default_rng(seed)
+    observed = rng.integers(-2, 3, (count, n)) * 1.0 if whole else rng.normal(size=(count, n))
+    returns = rng.integers(-2, 4, n) / 10.0 if whole else rng.normal(size=n)
+    covariance = observed.T @ observed
+    bounds = {"lower": 0.0, "upper": high if high is None else max(high, 1.0 / n)}
+    frontier = mm.efficient_frontier(covariance, returns, **bounds)
+    for risk_aversion in (0.05, 1.0, 30.0):
+        p = mm.mean_variance(covariance, returns, risk_aversion, **bounds)
+        q = frontier.at(target_return=p.expected_return)
+        assert q.expected_return == pytest.approx(p.expected_return, abs=1e-13)
+        assert q.variance <= p.variance + 1e-9
+    safe = mm.mean_variance(covariance, **bounds)
+    if safe.risk > 0.0:
+        assert frontier.at(target_risk=safe.risk).variance == pytest.approx(safe.variance, abs=1e-12)

@@ -29,6 +29,8 @@ __all__ = ["Frontier", "FrontierPoints", "efficient_frontier"]
 
 Floats = NDArray[np.float64]
 
+_EPS = float(np.finfo(float).eps)
+
 
 class _Drawn:
     """A frontier that can be drawn."""
@@ -81,13 +83,16 @@ class Frontier(_Drawn):
             raise Unsupported("all turning points under general constraints: give targets")
         returns = as_vector("expected_returns", expected_returns, len(problem.covariance))
         self.problem, self.expected_returns = problem, returns
+        self._excess = returns if problem.budget is None else _over_median(returns)
         self.ray: Floats
         if problem.bounded:
             self._follow()
         else:
             least = problem.solve(None)
             self.risk_tolerance, self.weights = np.zeros(1), least.weights[None]
-            self.ray = self._direction(least)
+            self.ray = self._direction()
+        if not self._excess.any():
+            self.ray = np.zeros(len(returns))
 
     def _follow(self) -> None:
         """Walk all turning points: down from the highest return where that is a corner, else up."""
@@ -112,7 +117,7 @@ class Frontier(_Drawn):
             visit(0.0, work.x)
             problem._warm = False
             work.follow(line, 0.0, math.inf, visit)
-            first = self._last_of_least_risk(np.array(points)) if problem.singular else 0
+            first = self._last_of_least_risk(np.array(knots), np.array(points)) if problem.singular else 0
             self.risk_tolerance = np.array([0.0, *knots[first + 1 :]])
             self.weights = problem._without_whims(np.array(points[first:]), returns)
             self.ray = work.ray
@@ -123,26 +128,34 @@ class Frontier(_Drawn):
             self.risk_tolerance, self.weights = np.array(knots[::-1]), np.array(points[::-1])
             self.ray = np.zeros(len(returns))
 
-    def _last_of_least_risk(self, points: Floats) -> int:
+    def _last_of_least_risk(self, knots: Floats, points: Floats) -> int:
         """Return which of these turning points is the last that only rounding parts from risk tolerance 0.
 
-        From one with the least risk to another that earns more it is a step without risk.
+        From one with the least risk to another that earns more it is a step without risk. Where the path
+        rests at the last of them, the one at which it goes on again is none of them.
         """
         steps, most = points - points[0], self.problem.covariance.diagonal().max()
-        length = np.abs(steps).max(axis=1)
+        length, most_earned = np.abs(steps).max(axis=1), np.abs(self.expected_returns).max()
+        same = 1e-13 * np.abs(points[0]).max()
         moved = np.abs(steps @ self.problem.covariance).max(axis=1)
-        few = np.abs(self.expected_returns).max() * length
-        earns = (steps @ self.expected_returns > 1e-12 * few) & (length > 1e-13 * np.abs(points[0]).max())
-        return int(np.flatnonzero(earns & (moved <= 1e-13 * most * length)).max(initial=0))
+        few = most_earned * length
+        earns = (steps @ self.expected_returns > 1e-12 * few) & (length > same)
+        last = int(np.flatnonzero(earns & (moved <= 1e-13 * most * length)).max(initial=0))
+        shared = np.abs(points - points[last]).max(axis=1) <= same
+        return int(np.flatnonzero(shared & (knots * most_earned <= most * same)).max(initial=shared.argmax()))
 
-    def _direction(self, least: Portfolio) -> Floats:
-        problem = self.problem
+    def _direction(self) -> Floats:
+        """Solve for returns alone, with a budget of nothing in place of the budget."""
+        problem, budgeted = self.problem, self.problem.budget is not None
         if problem.singular:
-            return problem.solve(self.expected_returns, 1.0).weights - least.weights
-        ray = problem._against(self.expected_returns)
-        if problem.budget is not None:
+            alone = MeanVariance(problem.covariance, budget=0.0 if budgeted else None)
+            return alone.solve(self._excess, 1.0).weights
+        ray = problem._against(self._excess)
+        if budgeted:
             ones = problem._of_ones()
-            ray = ray - ray.sum() / ones.sum() * ones
+            # once more for the rounding of an ill-conditioned covariance
+            for _ in range(2):
+                ray = ray - ray.sum() / ones.sum() * ones
         return ray
 
     def __len__(self) -> int:
@@ -196,32 +209,42 @@ class Frontier(_Drawn):
         return np.asarray(slope)
 
     def _for_return(self, target: float) -> float:
-        returns = self.returns
-        if target <= returns[0]:
+        returns, sizes = self.returns, np.abs(self.expected_returns)
+        reached = returns >= target - self._rounding((np.abs(self.weights) @ sizes).max())
+        if reached[0]:
             return 0.0
-        k = int(np.searchsorted(returns, target)) - 1
-        gain = float(self._slope(k) @ self.expected_returns)
+        if reached.any():
+            # the first to get there has the least variance; the one before it earns truly less
+            k = int(np.argmax(reached))
+            share = min((target - returns[k - 1]) / (returns[k] - returns[k - 1]), 1.0)
+            before = self.risk_tolerance[k - 1]
+            return float(before + share * (self.risk_tolerance[k] - before))
+        gain = float(self.ray @ self._excess)
         if not gain > 0.0:
-            if target - returns[-1] <= 1e-14 * abs(returns[-1]):
+            if target - returns[-1] <= self._rounding(_rounded(self.weights[-1]) @ sizes):
                 return float(self.risk_tolerance[-1])
             raise InvalidArgument(
                 argument="target_return",
                 value=target,
                 allowed=f"at most {returns[-1]:.9g}, the highest that budget and bounds allow",
             )
-        return float(self.risk_tolerance[k] + (target - returns[k]) / gain)
+        return float(self.risk_tolerance[-1] + (target - returns[-1]) / gain)
 
     def _for_risk(self, target: float) -> float:
-        variances = self.variances
+        variances, held, sizes = self.variances, np.abs(self.weights), np.abs(self.problem.covariance)
         wanted = target * target
-        if wanted < variances[0] * (1.0 - 1e-14):
+        kept = variances <= wanted + self._rounding(((held @ sizes) * held).sum(axis=1))
+        if not kept[0]:
+            most = _rounded(self.weights[0])
+            if variances[0] - wanted <= self._rounding(most @ sizes @ most):
+                return 0.0
             raise InvalidArgument(
                 argument="target_risk",
                 value=target,
                 allowed=f"at least {math.sqrt(variances[0]):.9g}, the least that budget and bounds allow",
             )
         # the last of those that share a risk: it earns the most
-        k = max(int(np.searchsorted(variances, wanted * (1.0 + 1e-14), side="right")) - 1, 0)
+        k = int(np.flatnonzero(kept)[-1])
         slope = self._slope(k)
         gap = max(wanted - float(variances[k]), 0.0)
         if gap == 0.0:
@@ -231,7 +254,12 @@ class Frontier(_Drawn):
         a, p = float(slope @ curve), float(self.weights[k] @ curve)
         if not a > 0.0:
             return float(self.risk_tolerance[-1])
-        return float(self.risk_tolerance[k] + gap / (p + math.sqrt(p * p + a * gap)))
+        t = float(self.risk_tolerance[k] + gap / (p + math.sqrt(p * p + a * gap)))
+        return t if k + 1 == len(self) else min(t, float(self.risk_tolerance[k + 1]))
+
+    def _rounding(self, terms: Any) -> Any:
+        """Return what a return, or a variance, that is the sum of these terms may have lost by rounding."""
+        return (4.0 + len(self.ray)) * _EPS * terms
 
     def _portfolio(self, x: Floats, t: float) -> Portfolio:
         """Certify x for λ = 1/t; for t = 0 by the conditions of minimum variance."""
@@ -245,19 +273,27 @@ class Frontier(_Drawn):
             below, above = x <= problem.lower + room, x >= problem.upper - room
             at[below], at[above] = -1.0, 1.0
             fixed = below & above
+        read = np.flatnonzero(at == 0.0)
         if problem.budget is not None:
-            free = at == 0.0
-            if free.any():
-                nu = problem._level(g[free], free)
+            if len(read):
+                nu = problem._level(g[read], read)
             else:
-                top, bottom = g[(at > 0) & ~fixed], g[(at < 0) & ~fixed]
-                low, high = top.max(initial=g.min()), bottom.min(initial=g.max())
-                nu = 0.5 * float(low + high)
+                top = np.where((at > 0) & ~fixed, g, g.min())
+                bottom = np.where((at < 0) & ~fixed, g, g.max())
+                pair = np.array([top.argmax(), bottom.argmin()])
+                nu = 0.5 * float(top.max() + bottom.min())
+                # an exchange of the two has the digits of the riskier one
+                read = pair[[problem.covariance.diagonal()[pair].argmax()]]
         m = g - nu
         wrong = np.where(at == 0.0, np.abs(m), np.maximum(at * m, 0.0))
         wrong[fixed] = 0.0
-        scale = problem.scale(x, g, nu, returns, risk_aversion, np.flatnonzero(at == 0.0))
+        scale = problem.scale(x, g, nu, returns, risk_aversion, read)
         residual = _share(wrong, scale)
+        if problem.budget is not None:
+            # of the budget, beyond what the sum of such holdings has to lose
+            size = float(np.abs(x).sum())
+            miss = abs(problem.budget - math.fsum(x)) - (4.0 + len(x)) * _EPS * size
+            residual = max(residual, miss / (abs(problem.budget) or size or 1.0))
         if not residual <= _RESIDUAL:
             raise NoConvergence(
                 f"the portfolio's residual is {residual:.1e}: the covariance is too ill-conditioned"
@@ -320,6 +356,21 @@ class FrontierPoints(_Drawn):
             f"FrontierPoints({len(self)} portfolios, returns {r[0]:.6g} to {r[-1]:.6g}, "
             f"risks {s[0]:.6g} to {s[-1]:.6g})"
         )
+
+
+def _rounded(x: Floats) -> Floats:
+    """Holdings, each as large as the largest: in the digits of that one all of them are known."""
+    return np.asarray(np.where(x != 0.0, np.abs(x).max(), 0.0))
+
+
+def _over_median(returns: Floats) -> Floats:
+    """Returns over their median: with a budget these decide, and nothing is left of equal ones but zeros.
+
+    As little is left of those that only rounding parts from it.
+    """
+    excess = returns - np.sort(returns)[len(returns) // 2]
+    excess[np.abs(excess) <= 4.0 * _EPS * np.abs(returns).max()] = 0.0
+    return np.asarray(excess)
 
 
 def _one_of(*given: float | None) -> None:
