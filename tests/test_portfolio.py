@@ -54,7 +54,9 @@ def by_enumeration(covariance, returns, risk_aversion, low, high, budget=1.0):
     return found
 
 
-def assert_optimal(p, covariance, returns, risk_aversion, low, high, budget=1.0, holdings=None, cost=0.0):
+def assert_optimal(
+    p, covariance, returns, risk_aversion, low, high, budget=1.0, holdings=None, cost=0.0, within=1e-11
+):
     """The optimality conditions, written again."""
     x = p.weights
     size = np.abs(x).max()
@@ -77,7 +79,7 @@ def assert_optimal(p, covariance, returns, risk_aversion, low, high, budget=1.0,
         assert down.size == 0 or down.max() <= 1e-9 * scale
     elif up.size and down.size:
         assert down.max() <= up.min() + 1e-9 * scale
-    assert p.residual < 1e-11
+    assert p.residual < within
 
 
 def test_reference_cases(shared):
@@ -330,7 +332,8 @@ def test_a_frontier_with_some_assets_without_bounds(problem):
     frontier = mm.efficient_frontier(covariance, returns, lower=low, upper=high)
     for risk_aversion in (0.2, 3.0):
         p = frontier.at(risk_aversion=risk_aversion)
-        assert_optimal(p, covariance, returns, risk_aversion, low, high)
+        # some of these covariances are all but singular
+        assert_optimal(p, covariance, returns, risk_aversion, low, high, within=1e-10)
     with pytest.raises(InvalidArgument, match="direction without risk"):
         mm.efficient_frontier(np.zeros((3, 3)), [0.1, 0.2, 0.3], lower=[-np.inf, -np.inf, 0.0])
 

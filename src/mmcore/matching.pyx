@@ -112,6 +112,10 @@ class DecisionLog:
     interval : int
         ns between them.
 
+    Notes
+    -----
+    Thread-safety: immutable; may be read from any number of threads.
+
     Examples
     --------
     >>> import numpy as np

@@ -136,7 +136,7 @@ def percent(text: str) -> str:
 
     Examples
     --------
-    >>> percent("5%"), percent("five")
+    >>> percent("5 %"), percent("five")
     (': 0.05 for 5 %', '')
     """
     share = text.rstrip().removesuffix("%").strip()

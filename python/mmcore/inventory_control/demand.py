@@ -164,8 +164,8 @@ class Demand:
 
         Examples
         --------
-        >>> Demand.normal(2, 0.5).table().round(4).tolist()[:5]
-        [0.0013, 0.1573, 0.6827, 0.1573, 0.0013]
+        >>> Demand.normal(4, 1).table().round(4).tolist()[1:8]
+        [0.006, 0.0606, 0.2417, 0.3829, 0.2417, 0.0606, 0.006]
         """
         self._refuse_uncountable()
         self._refuse_negative()
