@@ -536,6 +536,96 @@ def test_targets_are_met_after_costs_on_one_curve(limits):
         problem.solve(returns, target_risk=1e-3)
 
 
+@pytest.mark.parametrize("target", [{"target_return": 0.3}, {"target_risk": 0.3}])
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"leverage": 5.0, "power_cost": 0.1},
+        {"leverage": 5.0, "cost": 0.1},
+        {"turnover": 5.0, "cost": 0.1},
+        {"turnover": 5.0, "power_cost": 0.1},
+        {"leverage": 5.0},
+        {"groups": {"both": ([0, 1], None, 5.0)}},
+        {"cost": 0.1},
+    ],
+)
+def test_a_target_far_from_the_least_risk_is_found_where_that_is_nothing(target, limits):
+    """Without a budget the least risk is that of no holdings, which say nothing of how large others are."""
+    covariance, returns, holdings = np.array([[2.0, 0.3], [0.3, 1.1]]), np.array([0.5, 0.2]), [1.0, 0.0]
+    p = mm.portfolio.mean_variance(covariance, returns, budget=None, holdings=holdings, **target, **limits)
+    prices = {name: limits[name] for name in ("cost", "power_cost") if name in limits}
+
+    def net(x):
+        return -value(x, covariance, returns, 0.0, holdings, **prices)
+
+    def variance(x):
+        return x @ covariance @ x
+
+    # both assets are bought from nothing: no kink is on the way but that of the first one's holding
+    box = [(1e-9, 1.0 - 1e-9), (1e-9, 5.0)]
+    if "target_risk" in target:
+        assert p.risk == pytest.approx(0.3, rel=1e-12)
+        within = {"type": "ineq", "fun": lambda x: 0.09 - variance(x)}
+        other = minimize(
+            lambda x: -net(x), [0.1, 0.1], bounds=box, constraints=within, options={"ftol": 1e-13}
+        )
+        assert p.net_return == pytest.approx(-other.fun, abs=1e-7)
+    else:
+        assert p.net_return == pytest.approx(0.3, rel=1e-12)
+        within = {"type": "ineq", "fun": lambda x: net(x) - 0.3}
+        other = minimize(variance, [0.6, 0.3], bounds=box, constraints=within, options={"ftol": 1e-13})
+        assert p.variance == pytest.approx(other.fun, abs=1e-7)
+
+
+RISKLESS_FACE = {
+    "covariance": [
+        [9.0, 1.0, -1.0, 3.0, 1.0],
+        [1.0, 6.0, 4.0, -2.0, 5.0],
+        [-1.0, 4.0, 3.0, -2.0, 3.0],
+        [3.0, -2.0, -2.0, 2.0, -1.0],
+        [1.0, 5.0, 3.0, -1.0, 9.0],
+    ],
+    "expected_returns": [-0.41819671984899637, 0.03159957844247679, -1.75, 0.9202106220869477, 0.52],
+    "budget": None,
+    "lower": [-1.0, -1.0, 0.0, -0.5, -1.0],
+    "holdings": [1.0, -0.5, 0.5, 1.0, 0.5],
+    "cost": [0.5, 0.0, 0.5, 0.5, 0.0],
+}
+
+
+@pytest.mark.parametrize("general", [{}, {"leverage": 50.0}])
+def test_a_target_between_portfolios_without_risk_is_met_by_one_without_risk(general):
+    data = RISKLESS_FACE | general
+    held, cost, n = np.array(data["holdings"]), np.array(data["cost"]), 5
+    # the highest net return without risk, in holdings and sizes of trades, by a linear program
+    found = linprog(
+        np.concatenate([-np.array(data["expected_returns"]), cost]),
+        A_ub=np.block([[np.eye(n), -np.eye(n)], [-np.eye(n), -np.eye(n)]]),
+        b_ub=np.concatenate([held, -held]),
+        A_eq=np.hstack([data["covariance"], np.zeros((n, n))]),
+        b_eq=np.zeros(n),
+        bounds=[(low, None) for low in data["lower"]] + [(0.0, None)] * n,
+    )
+    for share in (0.2, 0.5, 0.9):
+        target = share * -found.fun
+        p = mm.portfolio.mean_variance(**data, target_return=target)
+        assert p.net_return == pytest.approx(target, rel=1e-9)
+        assert p.risk < 1e-7 and p.residual < 1e-9
+        assert (p.weights >= np.array(data["lower"]) - 1e-12).all()
+    assert mm.portfolio.mean_variance(**data, target_return=1.1 * -found.fun).risk > 1e-3
+
+
+def test_a_target_return_takes_what_it_needs_of_a_direction_that_earns_without_risk():
+    covariance = np.array([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 2.0]])
+    problem = mm.MeanVariance(covariance, groups={"last": ([2], 0.1, 0.5)})
+    p = problem.solve([0.3, 0.1, 0.2], target_return=7.0)
+    assert p.net_return == pytest.approx(7.0, rel=1e-12)
+    assert p.variance == pytest.approx(problem.solve().variance, rel=1e-12)
+    assert p.weights.sum() == pytest.approx(1.0, abs=1e-12)
+    with pytest.raises(InvalidArgument, match="earns a return, 0.1 for each unit"):
+        problem.solve([0.3, 0.1, 0.2], target_risk=2.0)
+
+
 @given(problem=problems(), singular=st.booleans())
 def test_a_target_is_the_risk_aversion_that_it_belongs_to(problem, singular):
     """Net return and risk are functions of λ even where the holdings are not."""

@@ -704,6 +704,8 @@ class Program:
         idle = np.where(
             (state.row != 0) & ~equal, np.abs(value - np.where(state.row < 0, s.low, s.high)) / size, 0.0
         )
+        # nor may a sum push that is short of its limit, as where all that it holds is pinned
+        unspent = np.where(state.sum & (state.mu > 0.0), -longer, 0.0)
         residual = max(
             falls.max(),
             rises.max(),
@@ -712,6 +714,7 @@ class Program:
             under.max(initial=0.0),
             wrong_way.max(initial=0.0),
             idle.max(initial=0.0),
+            float(unspent.max()),
             float(longer.max()),
             float(backward.max()),
         )

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq, linprog
+from scipy.optimize import bisect, brentq, linprog
 
 if TYPE_CHECKING:
     from .constrained import Program, State
@@ -166,7 +166,10 @@ class _Descent:
         if slope(end) > 0.0:
             if slope(0.0) >= 0.0:
                 return False
-            end, asset = float(brentq(slope, 0.0, end, xtol=1e-16 * end, rtol=1e-13)), -1
+            few: Any = {"xtol": 1e-16 * end, "rtol": 1e-13}
+            root, found = brentq(slope, 0.0, end, full_output=True, disp=False, **few)
+            # far below the end, where the slope is that of a root, halving is sure of its rounds
+            end, asset = float(root if found.converged else bisect(slope, 0.0, end, **few)), -1
         self.move(step, end, asset)
         return end > 0.0
 
