@@ -610,7 +610,8 @@ def test_a_target_between_portfolios_without_risk_is_met_by_one_without_risk(gen
         target = share * -found.fun
         p = mm.portfolio.mean_variance(**data, target_return=target)
         assert p.net_return == pytest.approx(target, rel=1e-9)
-        assert p.risk < 1e-7 and p.residual < 1e-9
+        assert p.risk < 1e-7
+        assert p.residual < 1e-9
         assert (p.weights >= np.array(data["lower"]) - 1e-12).all()
     assert mm.portfolio.mean_variance(**data, target_return=1.1 * -found.fun).risk > 1e-3
 
@@ -622,7 +623,7 @@ def test_a_target_return_takes_what_it_needs_of_a_direction_that_earns_without_r
     assert p.net_return == pytest.approx(7.0, rel=1e-12)
     assert p.variance == pytest.approx(problem.solve().variance, rel=1e-12)
     assert p.weights.sum() == pytest.approx(1.0, abs=1e-12)
-    with pytest.raises(InvalidArgument, match="earns a return, 0.1 for each unit"):
+    with pytest.raises(InvalidArgument, match=r"earns a return, 0\.1 for each unit"):
         problem.solve([0.3, 0.1, 0.2], target_risk=2.0)
 
 

@@ -508,7 +508,7 @@ class Program:
             off = np.abs(x - s.centres[which])
             close = (off < np.maximum(force, self.near)) & (self.kinked[which] | state.sum[which])
             # where a bound or another kink is close as well, the closest
-            close &= (state.pin == FREE) | (off < np.abs(x - self._pinned(state)))
+            close &= (state.pin == FREE) | (off < np.abs(x - self.pinned(state)))
             state.pin[close] = (FLAT, HELD)[which]
             at += 2 * n + int(np.isfinite(s.limits[which]))
         return state
@@ -547,7 +547,8 @@ class Program:
             state = exchanged
         return best, float(least)
 
-    def _pinned(self, state: State) -> Floats:
+    def pinned(self, state: State) -> Floats:
+        """Return holdings with those that are pinned where they are pinned."""
         s = self.setting
         x = state.x.copy()
         for pin, value in ((LOWER, s.lower), (UPPER, s.upper), (HELD, s.held)):
@@ -564,7 +565,7 @@ class Program:
         s = self.setting
         state = State(len(start.x), len(start.y))
         state.pin, state.side, state.row, state.sum = start.pin, start.side, start.row, start.sum
-        state.x = self._pinned(start)
+        state.x = self.pinned(start)
         state.z = np.where(start.pin == FREE, start.z, state.x - s.held)
         state.y = np.where(state.row != 0, start.y, 0.0)
         state.mu = np.where(state.sum, start.mu, 0.0)
@@ -705,7 +706,7 @@ class Program:
             (state.row != 0) & ~equal, np.abs(value - np.where(state.row < 0, s.low, s.high)) / size, 0.0
         )
         # nor may a sum push that is short of its limit, as where all that it holds is pinned
-        unspent = np.where(state.sum & (state.mu > 0.0), -longer, 0.0)
+        unspent = np.where(state.sum, np.minimum(state.mu / scale, -longer), 0.0)
         residual = max(
             falls.max(),
             rises.max(),

@@ -95,7 +95,8 @@ class _Descent:
         bent = (low | high) & ~equal
         longer = np.concatenate([np.where(x >= s.centres, 1.0, -1.0), np.where(x > s.centres, -1.0, 1.0)], 1)
         above = np.concatenate([few[bent, None] * np.hstack([s.a, -s.a])[bent], longer[full]])
-        most = np.concatenate([x < s.upper, x > s.lower]).astype(float)
+        # by the trades, which are on their bounds to the last digit: holdings may be off by rounding
+        most = np.concatenate([self.z < self.nodes[-1], self.z > self.nodes[0]]).astype(float)
         found = linprog(
             np.concatenate([right, -left]) / steep,
             A_ub=above if len(above) else None,
@@ -180,6 +181,7 @@ class _Descent:
         off = np.abs(self.nodes - self.z)
         on = off.min(axis=0) == 0.0
         fresh.pin = np.where(on, np.array([-1, 2, 3, 1])[off.argmin(axis=0)], 0).astype(np.int8)
+        fresh.x = self.problem.pinned(fresh)  # to the last digit
         fresh.side = np.sign(np.where(np.abs(x - s.centres) <= self.near, 0.0, x - s.centres))
         low, high, full = self.tight()
         fresh.row = np.where(high, 1, np.where(low, -1, 0)).astype(np.int8)

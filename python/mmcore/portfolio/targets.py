@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 
 from ..arrays import number
 from ..errors import InvalidArgument, NoConvergence
+from .constrained import Constrained
+from .constraints import Rows
 from .covariances import as_vector
 from .frontier import Frontier
 from .holdings import Portfolio
@@ -241,9 +243,21 @@ class _Curve:
 
     def _riskless(self) -> Floats | None:
         """Return a direction without risk and without bounds that earns, where a target return can use it."""
-        general = self.problem._constrained
-        if general is None or not self.problem.singular or self.name == "target_risk":
+        p, n = self.problem, len(self.returns)
+        if not p.singular or self.name == "target_risk":
             return None
+        nothing, wide = np.zeros(n), np.full(n, np.inf)
+        general = p._constrained or Constrained(
+            p.covariance,
+            Rows(n, p.budget),
+            p.lower if p.bounded else -wide,
+            p.upper if p.bounded else wide,
+            nothing if p.holdings is None else p.holdings,
+            nothing if p.cost is None else p.cost,
+            nothing,
+            math.inf,
+            math.inf,
+        )
         return general.endless(self.returns, general.cost, general.power)
 
 
