@@ -220,3 +220,16 @@ def test_absorption_is_told():
 def test_a_discount_is_refused():
     with pytest.raises(InvalidArgument, match=r"discount must be 1 where rewards are averaged, got 0\.9"):
         mm.dp.average_reward(mm.dp.MDP([[1.0]], [[[1.0]]], 0.9))
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-20, 1e-60, 1e40])
+def test_gains_of_several_classes_do_not_depend_on_the_unit(scale):
+    """A cycle of two that earns 3 a round, a state that keeps 1, and one that chooses between them."""
+    rewards = np.array([[1.0, -np.inf], [2.0, -np.inf], [1.0, -np.inf], [0.0, 0.5]])
+    transitions = np.zeros((4, 2, 4))
+    for state, action, there in [(0, 0, 1), (1, 0, 0), (2, 0, 2), (3, 0, 0), (3, 1, 2)]:
+        transitions[state, action, there] = 1.0
+    with pytest.warns(ModelWarning):
+        found = mm.dp.average_reward(mm.dp.MDP(rewards * scale, transitions, 1.0), tol=1e-12 * scale)
+    np.testing.assert_allclose(np.asarray(found.gain) / scale, [1.5, 1.5, 1.0, 1.5], rtol=1e-12)
+    assert np.max(found.upper - found.lower) <= 1e-11 * scale

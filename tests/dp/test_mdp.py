@@ -738,3 +738,39 @@ def test_a_start_far_away(method, start):
         np.testing.assert_allclose(found.value, [420 / 29, 320 / 29], rtol=1e-9)
     assert (found.lower <= [420 / 29, 320 / 29]).all()
     assert (found.upper >= [420 / 29, 320 / 29]).all()
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-24, 1e-26, 1e-41, 1e-45, 1e-60])
+@pytest.mark.parametrize("method", ["policy_iteration", "modified_policy_iteration", "value_iteration"])
+def test_rewards_of_any_size_have_right_bounds(method, scale):
+    """By hand: to and fro, for 3/4 there and -1/2 back, is worth more than either rest."""
+    rewards = np.array([[-0.5, -0.25], [0.0, 0.75]])
+    transitions = [[[0, 1], [1, 0]], [[0, 1], [1, 0]]]
+    solved = mm.dp.MDP(rewards * scale, transitions, 0.9).solve(method, tol=1e-12 * scale)
+    there = (Fraction(3, 4) - Fraction(9, 10) / 2) / (1 - Fraction(81, 100))
+    here = Fraction(-1, 2) + Fraction(9, 10) * there
+    assert solved.policy.tolist() == [0, 1]
+    for state, value in enumerate((here, there)):
+        exact = float(value) * scale
+        assert solved.lower[state] <= exact * (1 + 1e-15) + 1e-75
+        assert solved.upper[state] >= exact * (1 - 1e-15) - 1e-75
+        assert solved.value[state] == pytest.approx(exact, rel=1e-10)
+
+
+@pytest.mark.parametrize(("n", "discount"), [(5, 0.99), (6, 0.97), (10, 0.98), (40, 0.95)])
+def test_gauss_seidel_on_a_cycle_against_its_order(n, discount):
+    """Each state leads to the one before it: a sweep in place brings nothing forward but round the end."""
+    transitions = np.zeros((n, 1, n))
+    transitions[np.arange(n), 0, np.arange(n) - 1] = 1.0
+    rewards = np.zeros((n, 1))
+    rewards[0] = 1.0
+    solved = mm.dp.MDP(rewards, transitions, discount).solve("gauss_seidel")
+    assert solved.stop_reason == "tolerance"
+    np.testing.assert_allclose(solved.value, discount ** np.arange(n) / (1 - discount**n), atol=2e-8)
+
+
+@pytest.mark.parametrize("method", ["value_iteration", "gauss_seidel", "anderson", "policy_iteration"])
+def test_what_is_not_feasible_is_never_alive(method):
+    rewards = [[1.0, -np.inf], [1.0, -np.inf]]
+    solved = mm.dp.MDP(rewards, [[[1, 0], [1, 0]], [[0, 1], [1, 0]]], 0.9).solve(method)
+    assert (solved.alive_actions, solved.policy_unique) == (2, True)

@@ -126,10 +126,13 @@ class Contraction:
         The middle of the bounds, where all states have one discount. Where not, states that remember little
         would be thrown off by it: then no further than all the bounds say.
         """
-        below, above = -self._scaled(-low), self._scaled(high)
         if self.discount_low == self.discount_high:
-            return (below + above) / 2
-        return max(below, 0.0) + min(above, 0.0)
+            return (self._scaled(high) - self._scaled(-low)) / 2
+        return self.certain_shift(low, high)
+
+    def certain_shift(self, low: float, high: float) -> float:
+        """What both bounds say is missing, or too much, in every state: no error grows by it."""
+        return max(-self._scaled(-low), 0.0) + min(self._scaled(high), 0.0)
 
     def expected(self, highest: float) -> float:
         """Return what no row's sum p v exceeds where no v exceeds `highest`."""

@@ -21,6 +21,7 @@ with such as read all that are not proven to lose: those alone bound (:class:`_K
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -52,7 +53,7 @@ EVALUATORS = ("band", "sparse", "bicgstab", "gmres")
 KEYED = ("modified_policy_iteration", "policy_iteration")  # keep a key for each pair
 MEMORY = 5  # differences that Anderson combines
 BAND = 60  # products of below and above, for each successor, up to which elimination pays
-LARGEST_KEYED = 1e36  # rewards and values beyond which no keys are kept, as they are float32
+KEYED_SIZES = 1e-25, 1e36  # of rewards and values for which keys are kept, as they are float32
 LIMIT = 1000  # products with the matrix
 LARGEST_SHARE = 0.5  # of what a pass did, to which policies are valued
 SAMPLE = 100  # states that tell what is likely of all
@@ -132,11 +133,11 @@ def solve(
     size = 0.0 if start is None else max(map(abs, span(v)))
     # What a pair lacks is kept as a float32.
     largest = size + model.extremes["reward"] / (1 - contraction.high)
-    if method in KEYED and isinstance(pairs, Pairs) and largest < LARGEST_KEYED:
+    if method in KEYED and isinstance(pairs, Pairs) and KEYED_SIZES[0] < largest < KEYED_SIZES[1]:
         now.keys = _Known(pairs, contraction, hurry=start is None and n >= HURRIED)
     keys = now.keys
     step = _stepper(method, evaluator, now)
-    proven = math.inf
+    proven = sys.float_info.max  # what is not feasible lacks more
     if keys is not None:
         keys.at(v, span(v)[1])
     best, stalled, iteration = math.inf, 0, 0
@@ -378,7 +379,9 @@ def _shift(now: Iterate) -> int:
 
 
 def _gauss_seidel(now: Iterate) -> int:
-    _shift(now)
+    # Sweeps in place do not keep the constant part of an error constant: the middle of the bounds may be
+    # further off than Tv is, and four sweeps may not make it good.
+    now.tv += now.model.contraction.certain_shift(now.low, now.high)
     for _ in range(IN_PLACE):
         now.pairs.improve(now.tv, now.tv, now.policy)
     return IN_PLACE

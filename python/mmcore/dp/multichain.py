@@ -241,11 +241,12 @@ class _Options:
     def best(self, paid: Floats) -> tuple[Floats, Ints]:
         """Largest value, and options that attain it, by policy iteration."""
         chosen = self.first[1:] - 1
+        size = float(np.abs(paid[np.isfinite(paid)]).max(initial=0.0))
         for _ in range(ROUNDS):
             value = self.worth(chosen, paid)
             gains = paid + self.rows @ value
             top = np.maximum.reduceat(gains, self.first[:-1])
-            better = top > value + 1e-12 * (1 + np.abs(value))
+            better = top > value + 1e-12 * (size + np.abs(value))
             if not better.any():
                 break
             attains = np.flatnonzero(gains == top[self.owner])
@@ -281,7 +282,8 @@ def _relative_values(chains: Chains, policy: Ints, gain: Floats) -> Floats:
     from scipy.sparse.linalg import splu
 
     n = policy.size
-    scale = 1e-9 * (1 + float(np.abs(gain).max()))
+    size = float(np.abs(chains.reward[chains.feasible]).max(initial=0.0))
+    scale = 1e-9 * size
     passing = chains.component < 0
     ahead = chains.matrix @ gain
     tight = np.flatnonzero(chains.feasible & passing[chains.state] & (ahead >= gain[chains.state] - scale))
@@ -298,7 +300,7 @@ def _relative_values(chains: Chains, policy: Ints, gain: Floats) -> Floats:
         gains = chains.reward[tight] - gain[state] + chains.matrix[tight] @ relative
         top = np.full(n, -np.inf)
         np.maximum.at(top, state, gains)
-        better = top > relative + 1e-9 * (1 + np.abs(relative))
+        better = top > relative + 1e-9 * (size + np.abs(relative))
         attains = tight[(gains == top[state]) & better[state]]
         if not attains.size:
             break
