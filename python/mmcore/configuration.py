@@ -517,7 +517,7 @@ def _read(text: str) -> tuple[dict[str, dict[str, Any]], Lines, list[Fault]]:
     try:
         document = tomllib.loads(text, parse_float=Decimal)
     except tomllib.TOMLDecodeError as error:
-        return {}, {}, [syntax_fault(error)]
+        return {}, {}, [syntax_fault(error, text)]
     lines = key_lines(text)
     faults: list[Fault] = []
     values: dict[str, dict[str, Any]] = {}
@@ -666,11 +666,15 @@ def _shown(value: Any) -> str:
     return repr(value)
 
 
-def syntax_fault(error: tomllib.TOMLDecodeError) -> Fault:
+def syntax_fault(error: tomllib.TOMLDecodeError, text: str) -> Fault:
+    """Make the fault of a text that is not TOML, with what was meant where that is plain."""
     message, _, place = str(error).partition(" (at ")
-    found = re.match(r"line (\d+)", place)
-    where = "" if found else ", up to the end of the file"
-    return Fault("", f"not TOML: {message}{where}", int(found[1]) if found else None)
+    found = re.match(r"line (\d+), column (\d+)", place)
+    if not found:
+        return Fault("", f"not TOML: {message}, up to the end of the file")
+    line, column = int(found[1]), int(found[2])
+    bare = re.match(r"([+-]?)(\.\d+)", text.splitlines()[line - 1][column - 1 :])
+    return Fault("", f"not TOML: {message}", line, f"{bare[1]}0{bare[2]}" if bare else None)
 
 
 _KEY = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\\n]|\\.)*"|'[^'\n]*')"""

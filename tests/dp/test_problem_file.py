@@ -108,12 +108,83 @@ def test_every_fault_is_told_with_its_line():
         ("[mdp]\npath = 'x.npz'\nhorizon = 3\naverage = true", "mdp.average must be left out"),
         (EXAMPLE.replace("tol = 1e-8", "tol = '1e-3'"), "solve.tol must be a number, got '1e-3'"),
         (EXAMPLE.replace('name = "one tick wide"', "name = 5"), "regime.0.name must be a text, got 5"),
+        (EXAMPLE + "[mdp]\npath = 'x.npz'\n", "line 30: only one of [problem] and [mdp] may be in a file"),
+        ("[mdp]\npath = 'x.npz'\n[[regime]]\n", "line 3: [[regime]] belongs to a [problem]"),
+        (
+            EXAMPLE.replace("q_max = 10\n", "q_max = 10\nmax_states = 10\n"),
+            "line 7: problem.max_states: 2 regimes and 21 inventories make 42 states; max_states=10",
+        ),
+        (
+            "[problem]\nq_max = 4\ndt = 0.1\nmax_states = 5\n[regime]\nbid = { spread = 1, join = 0.5 }\n",
+            "line 4: problem.max_states: 1 regime and 9 inventories make 9 states",
+        ),
+        (
+            EXAMPLE.replace("dt = 0.1 ", "discount_rate = 0.1\ndt = 0.1 "),
+            "problem.discount_rate must be left out where there is a horizon, got 0.1",
+        ),
+        (
+            EXAMPLE.replace("horizon = 40.0 ", ""),
+            "terminal_penalty or liquidate make the end count, and is left out",
+        ),
+        (EXAMPLE.replace("take = true", "take = 1"), "problem.take must be true or false, got 1"),
+        (EXAMPLE.replace("[[regime]]", "[regime]"), "each of several regimes begins with [[regime]]"),
+        (
+            EXAMPLE.replace("[[regime]]", "[regime]", 1),
+            "line 22: not TOML: Cannot overwrite a value; each of several regimes begins with [[regime]]",
+        ),
+        (EXAMPLE.replace("join = 0.5", "join = .5"), "Invalid value; did you mean 0.5?"),
+        (EXAMPLE.replace("join = 0.5", "join = -.25"), "Invalid value; did you mean -0.25?"),
+        ("[mdp]\npath = 'x.npz'\ndiscount = 1.0", "line 3: mdp.discount must be below 1 in every state"),
+        ("[mdp]\npath = 'x.npz'\ndiscount = [0.5, 1]", "must be below 1 in every state, got 1: else give a"),
     ],
 )
 def test_what_is_wrong_is_said(text, words):
-    with pytest.raises(ConfigurationError, match=None) as caught:
+    with pytest.raises(ConfigurationError) as caught:
         parse_problem(text)
     assert words in str(caught.value)
+    assert "None" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "solving", "words"),
+    [
+        ("discount = 0.9", "method = 'vi'", "line 5: solve.method must be auto or one of value_iteration"),
+        ("average = true", "method = 'vi'", "line 5: solve.method must be auto or one of policy_iteration"),
+        ("horizon = 3", "tol = 0", "line 5: solve.tol must be a finite number > 0, got 0"),
+        (
+            "discount = 0.9",
+            "max_iterations = 0",
+            "line 5: solve.max_iterations must be an integer >= 1, got 0",
+        ),
+    ],
+)
+def test_faults_of_solve_have_file_and_line(machine, kind, solving, words):
+    folder, *_ = machine
+    path = folder / "machine.toml"
+    path.write_text(f"[mdp]\npath = 'machine.npz'\n{kind}\n[solve]\n{solving}\n")
+    with pytest.raises(ConfigurationError) as caught:
+        load_problem(path).solve()
+    assert words in str(caught.value)
+    assert str(caught.value).startswith(f"{path}: 1 fault")
+    assert solve(path).exit_code == 2
+
+
+def test_a_market_makers_tolerance_has_a_line_too():
+    text = EXAMPLE.replace("tol = 1e-8", "tol = 0")
+    with pytest.raises(ConfigurationError, match=r"solve\.tol must be a finite number > 0, got 0") as caught:
+        parse_problem(text).solve()
+    assert text.splitlines()[caught.value.faults[0].line - 1] == "tol = 0"
+
+
+@pytest.mark.parametrize("terminal", [[1.0, 2.0, 3.0], [[1.0, 2.0]], [1.0, np.nan]])
+def test_values_at_the_horizon_are_one_for_each_state(machine, terminal):
+    folder, rewards, transitions = machine
+    np.savez(folder / "ends.npz", rewards=rewards, transitions=transitions, terminal=terminal)
+    (folder / "ends.toml").write_text("[mdp]\npath = 'ends.npz'\nhorizon = 3\n")
+    with pytest.raises(ConfigurationError, match=r"line 2: mdp\.path: terminal"):
+        load_problem(folder / "ends.toml")
+    np.savez(folder / "ends.npz", rewards=rewards, transitions=transitions, terminal=[1.0, 2.0])
+    assert load_problem(folder / "ends.toml").solve().value[-1].tolist() == [1.0, 2.0]
 
 
 def test_a_fault_of_the_second_regime_has_its_line():

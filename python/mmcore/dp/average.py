@@ -217,8 +217,8 @@ def _warn_of_absorption(model: MDP, chains: Chains) -> None:
     if only.size == 1 and model.n_states > 1:
         warnings.warn(
             f"{model._words(int(only[0]), -1)} is absorbing and every policy ends there: the average "
-            f"reward is that of this state, and rewards elsewhere do not count in it. For a total reward use "
-            f"backward_induction or a discount below 1",
+            f"reward is that of this state, and rewards elsewhere do not count in it. A total reward has a "
+            f"horizon (backward_induction) or a discount below 1",
             ModelWarning,
             stacklevel=3,
         )

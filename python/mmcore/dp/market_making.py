@@ -296,10 +296,11 @@ class MarketMakingProblem:
 
     def _check_capacity(self, states: int, flying: str) -> None:
         """Refuse what would not fit, before anything is allocated."""
-        made_of = f"{flying}{len(self.regimes)} regimes and {self.nodes} inventories"
+        count = len(self.regimes)
+        made_of = f"{flying}{count} regime{'s' if count > 1 else ''} and {self.nodes} inventories"
         if states > self.max_states:
             raise CapacityError(
-                f"{made_of} make {states} states; max_states={self.max_states}",
+                f"{made_of} make {states:,} states; max_states={self.max_states:,}",
                 argument="max_states",
                 value=self.max_states,
             )

@@ -255,7 +255,8 @@ class MarketMakingSolution(Model):
             ``inventory`` (lots) and ``time_left`` (seconds, of each decision, the first one first; the last
             is the horizon itself, where nothing is quoted); ``bid_depth``, ``ask_depth`` (ticks, NaN:
             absent), ``bid_size``, ``ask_size`` (lots) and ``take`` (lots to cross the spread with, signed),
-            each of shape (times, states, inventories).
+            each of shape (times, states, inventories). The depths beside a `take` are those for the inventory
+            before it: once it has traded, those of the inventory that it leads to count.
         """
         depth, size, crossed = self._decided()
         left = np.array([math.inf])

@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..arrays import finite
 from ..configuration import ConfigurationError, Fault, key_lines, syntax_fault, text_of, unknown_key
 from ..errors import CapacityError, InvalidArgument
 from ..files import replacing
@@ -101,6 +103,8 @@ class ProblemFile:
         Whether the average reward of an MDP is wanted.
     terminal : ndarray, optional
         Values of an MDP at the horizon.
+    lines : mapping, optional
+        The line of each key, by the names of its tables and its own; faults are told with it.
     """
 
     path: str
@@ -109,6 +113,7 @@ class ProblemFile:
     horizon: int | None = None
     average: bool = False
     terminal: Any = None
+    lines: Mapping[tuple[str, ...], int] = field(default_factory=dict, repr=False, compare=False)
 
     def solve(self, progress: Callable[[int, float, float], object] | None = None) -> Any:
         """Solve it as the file says.
@@ -122,7 +127,22 @@ class ProblemFile:
         -------
         MarketMakingSolution, Solution or AverageSolution
             The first is a model: :class:`~mmcore.Quoter` takes it.
+
+        Raises
+        ------
+        ConfigurationError
+            A key of ``[solve]`` is not what its solver takes.
         """
+        try:
+            return self._solved(progress)
+        except InvalidArgument as error:
+            if error.argument not in self.options:
+                raise
+            key = f"solve.{error.argument}"
+            fault = Fault(key, f"solve.{_in_toml(error)}", self.lines.get(("solve", error.argument)))
+            raise ConfigurationError(self.path, [fault]) from None
+
+    def _solved(self, progress: Callable[[int, float, float], object] | None) -> Any:
         if isinstance(self.problem, MarketMakingProblem):
             return self.problem.solve(**self.options)
         if self.horizon is not None:
@@ -178,18 +198,33 @@ def parse_problem(text: str, name: str = "problem.toml") -> ProblemFile:
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(name, [syntax_fault(error)]) from None
+        fault = syntax_fault(error, text)
+        if len(re.findall(r"(?m)^\s*\[{1,2}\s*regime\s*\]", text)) > 1 and re.search(
+            r"\(.regime.,\) twice|overwrite a value", fault.message
+        ):
+            fault = replace(fault, message=f"{fault.message}; each of several regimes begins with [[regime]]")
+        raise ConfigurationError(name, [fault]) from None
     reader = _Reader(name, key_lines(text))
     known = ("problem", "regime", "mdp", "solve")
     reader.known("", document, known)
     kinds = [kind for kind in ("problem", "mdp") if kind in document]
-    if len(kinds) != 1:
+    if not kinds:
         reader.fault("", "there must be a [problem] with its [[regime]], or an [mdp]")
+    elif len(kinds) > 1:
+        reader.fault("mdp", "only one of [problem] and [mdp] may be in a file: remove the other")
+    elif kinds == ["mdp"] and "regime" in document:
+        reader.fault("regime", "[[regime]] belongs to a [problem]: an [mdp] has none")
     reader.stop()
     made = reader.market_making(document) if kinds == ["problem"] else reader.mdp(document, Path(name).parent)
     reader.stop()
     assert made is not None
     return made
+
+
+def _in_toml(error: InvalidArgument | CapacityError) -> str:
+    """Words of an error in those of a file, where nothing is None."""
+    words = re.sub(r", got None\b", ", and is left out", str(error))
+    return re.sub(r"\bNone\b", "left out", words).replace("True or False", "true or false")
 
 
 class _Reader:
@@ -240,7 +275,9 @@ class _Reader:
             return make(**arguments)
         except (InvalidArgument, CapacityError) as error:
             key = f"{place}.{error.argument}" if error.argument in arguments else place
-            self.fault(key, f"{key}: {error}" if key == place else f"{place}.{error}")
+            words = _in_toml(error)
+            named = key != place and words.startswith(f"{error.argument} ")
+            self.fault(key, f"{place}.{words}" if named else f"{key}: {words}")
         return None
 
     def offers(self, place: str, table: Any) -> Any:
@@ -287,7 +324,7 @@ class _Reader:
         if self.faults:
             return None
         problem = self.made("problem", MarketMakingProblem, {"regimes": regimes, **document["problem"]})
-        return None if problem is None else ProblemFile(self.path, problem, options)
+        return None if problem is None else ProblemFile(self.path, problem, options, lines=self.lines)
 
     def options(self, document: Mapping[str, Any], solve: Callable[..., Any]) -> dict[str, Any]:
         given = document.get("solve", {})
@@ -326,6 +363,15 @@ class _Reader:
             self.fault("mdp.discount", "mdp.discount must be left out where rewards are averaged")
         if not {"discount", "horizon", "average"} & set(table):
             self.fault("mdp", "mdp must have a discount below 1, or a horizon in steps, or average = true")
+        listed = table.get("discount")
+        listed = listed if isinstance(listed, list) else [listed]
+        largest = max((d for d in listed if isinstance(d, (int, float))), default=0.0)
+        if largest >= 1 and not {"horizon", "average"} & set(table):
+            self.fault(
+                "mdp.discount",
+                f"mdp.discount must be below 1 in every state, got {largest}: else give a horizon in steps, "
+                f"or average = true in place of a discount",
+            )
         if isinstance(table.get("horizon"), int) and table["horizon"] < 1:
             self.fault("mdp.horizon", f"mdp.horizon must be an integer >= 1, got {table['horizon']}")
         if self.faults:
@@ -376,7 +422,14 @@ class _Reader:
         model = self.made("mdp", MDP, given)
         if model is None:
             return None
-        return ProblemFile(self.path, model, options, horizon, bool(average), arrays.get("terminal"))
+        terminal = arrays.get("terminal")
+        if terminal is not None:
+            try:
+                finite("terminal", terminal, (model.n_states,))
+            except InvalidArgument as error:
+                self.fault("mdp.path", f"mdp.path: {error}")
+                return None
+        return ProblemFile(self.path, model, options, horizon, bool(average), terminal, self.lines)
 
 
 def save_solution(path: str | os.PathLike[str], found: Any) -> None:
