@@ -673,7 +673,7 @@ def syntax_fault(error: tomllib.TOMLDecodeError, text: str) -> Fault:
     if not found:
         return Fault("", f"not TOML: {message}, up to the end of the file")
     line, column = int(found[1]), int(found[2])
-    bare = re.match(r"([+-]?)(\.\d+)", text.splitlines()[line - 1][column - 1 :])
+    bare = re.match(r"([+-]?)(\.\d+)", text.split("\n")[line - 1][column - 1 :])
     return Fault("", f"not TOML: {message}", line, f"{bare[1]}0{bare[2]}" if bare else None)
 
 

@@ -406,3 +406,132 @@ def test_a_vector_picture_has_no_path_for_each_cell(tmp_path):
     path = tmp_path / "p.svg"
     assert solve("--plot", path).exit_code == 0
     assert path.stat().st_size < 1_000_000
+
+
+def taking(**keys):
+    regime = mm.dp.Regime(mm.dp.Offers.touch(1, join=1.0), spread=1, running_penalty=keys.pop("penalty"))
+    return mm.dp.MarketMakingProblem(regime, dt=0.1, take=True, **keys).solve()
+
+
+@pytest.mark.parametrize("horizon", [0.1, 0.2, 2.0])
+def test_a_cell_is_drawn_where_its_decision_is_in_force(horizon):
+    pytest.importorskip("matplotlib")
+    found = taking(penalty=5, q_max=3, horizon=horizon, terminal_penalty=2)
+    axes = found.draw().axes
+    for side, title in enumerate(("hatched: bought at the market", "hatched: sold at the market")):
+        ax = next(ax for ax in axes if ax.get_title(loc="right") == title)
+        mesh = ax.collections[0]
+        corners, drawn = np.asarray(mesh.get_coordinates()), np.ma.filled(mesh.get_array(), np.nan)
+        assert drawn.shape == (7, round(horizon / 0.1))
+        assert (corners[..., 0].min(), corners[..., 0].max()) == pytest.approx((0, horizon))
+        hatched = ax.collections[1].get_paths()
+        for q, i in np.ndindex(drawn.shape):
+            inside = 0.25 * (corners[q, i] + corners[q + 1, i] + corners[q, i + 1] + corners[q + 1, i + 1])
+            assert inside[1] == pytest.approx(q - 3)
+            for left in corners[q, i : i + 2, 0] @ np.array([[0.01, 0.5, 0.99], [0.99, 0.5, 0.01]]):
+                depth = found.depths(q - 3, left)[side]
+                assert drawn[q, i] == pytest.approx(np.nan if depth is None else depth, nan_ok=True)
+                sent = found.take(q - 3, left) * (1, -1)[side] > 0
+                assert any(path.contains_point((left, q - 3.3)) for path in hatched) == sent
+
+
+def test_one_decision_over_the_whole_horizon_is_drawn():
+    pytest.importorskip("matplotlib")
+    regime = mm.dp.Regime(mm.dp.Offers.touch(1, join=0.5), spread=1)
+    found = mm.dp.MarketMakingProblem(regime, q_max=2, dt=0.1, lag=4, horizon=0.8).solve()
+    short = mm.dp.MarketMakingProblem(regime, q_max=2, dt=0.1, horizon=0.1).solve()
+    for solved, horizon, columns in ((found, 0.8, 2), (short, 0.1, 1)):
+        mesh = solved.draw().axes[0].collections[0]
+        assert mesh.get_array().shape == (5, columns)
+        assert np.isfinite(np.ma.filled(mesh.get_array(), np.nan)).any()
+        times = mesh.get_coordinates()[0, :, 0]
+        assert (times.min(), times.max()) == pytest.approx((0, horizon))
+
+
+def test_one_inventory_with_market_orders_is_shaded():
+    pytest.importorskip("matplotlib")
+    found = taking(penalty=0.006, q_max=6)
+    assert [q for q in range(-6, 7) if found.take(q)] == [-6, 6]
+    for ax, at in zip(found.draw().axes, (-6, 6), strict=False):
+        ends = np.concatenate([path.vertices[:, 0] for path in ax.collections[0].get_paths()])
+        assert (ends.min(), ends.max()) == (at - 0.5, at + 0.5)
+        assert ax.get_xlim() == (-6.5, 6.5)
+
+
+def test_pictures_say_what_the_bounds_are_of(machine):
+    pytest.importorskip("matplotlib")
+    from mmcore.dp.pictures import draw_passes
+
+    _, rewards, transitions = machine
+    one = mm.dp.average_reward(mm.dp.MDP(rewards, transitions, 1.0))
+    (ax,) = draw_passes(one, []).axes
+    off = (one.upper - one.lower) / 2
+    assert ax.get_title(loc="left") == f"Relative values; the gain, 1.33333, is at most {off:.2g} off"
+    found = mm.dp.MDP(rewards, transitions, 0.9).solve()
+    off = max((found.upper - found.value).max(), (found.value - found.lower).max())
+    title = draw_passes(found, []).axes[0].get_title(loc="left")
+    assert title == f"Values; proven to be at most {off:.2g} off"
+    made = taking(penalty=0.006, q_max=6)
+    title = made.draw().axes[-1].get_title(loc="left")
+    assert f"the gain per second, {float(made.solution.lower + made.solution.upper) / 2:.6g}, is" in title
+
+
+def test_the_distance_drawn_is_the_one_told():
+    pytest.importorskip("matplotlib")
+    titles = [ax.get_title(loc="left") for ax in problem_by_hand().solve().draw().axes]
+    (title,) = [title for title in titles if title.startswith("Value")]
+    told = title.partition("proven to be ")[2]
+    assert told.startswith("at most ")
+    assert told in " ".join(solve().output.split())
+
+
+def test_a_gain_that_depends_on_the_start_is_told_for_each_state(tmp_path):
+    pytest.importorskip("matplotlib")
+    stay = np.array([[[1.0, 0], [1, 0]], [[0, 1], [1, 0]]])
+    np.savez(tmp_path / "two.npz", rewards=[[2.0, 2.0], [3.0, 0.0]], transitions=stay)
+    (tmp_path / "two.toml").write_text("[mdp]\npath = 'two.npz'\naverage = true\n")
+    ran = solve(tmp_path / "two.toml")
+    assert ran.exit_code == 0
+    assert "Warning" not in ran.output
+    assert "note  the average reward depends on where one starts" in ran.output
+    rows = [line.split() for line in ran.output.splitlines()]
+    assert ["state", "action", "value", "gain"] in rows
+    assert {row[0]: float(row[-1]) for row in rows if len(row) == 4 and row[0] in "01"} == {"0": 2, "1": 3}
+    told = json.loads(solve(tmp_path / "two.toml", "--json").stdout)
+    assert told["gain"] == pytest.approx([2, 3])
+    assert [note[:18] for note in told["notes"]] == ["the average reward"]
+    assert json.loads(solve("--json").stdout)["notes"] == []
+    from mmcore.dp.pictures import draw_passes
+
+    with pytest.warns(mm.errors.ModelWarning):
+        found = load_problem(tmp_path / "two.toml").solve()
+    values, gains = draw_passes(found, []).axes
+    assert "the gain, 2 to 3 by the start, is at most" in values.get_title(loc="left")
+    assert gains.lines[0].get_ydata() == pytest.approx([2, 3])
+
+
+def test_more_regimes_than_are_shown_are_said_to_be_there(tmp_path):
+    pytest.importorskip("matplotlib")
+    regimes = "".join(
+        f"[[regime]]\nrunning_penalty = 0.0{i}\nbid = {{ spread = 1, join = 0.5 }}\n" for i in range(7)
+    )
+    text = f"[problem]\nq_max = 2\ndt = 0.1\nhorizon = 1.0\nswitching = {[[0.1] * 7] * 7}\n{regimes}"
+    (tmp_path / "seven.toml").write_text(text)
+    ran = solve(tmp_path / "seven.toml")
+    assert "The first 6 of 7 regimes are shown" in ran.output
+    assert parse_problem(text).solve().draw().get_suptitle() == "The first 6 of 7 regimes"
+    assert "are shown" not in solve().output
+
+
+@pytest.mark.parametrize("others", [["--json"], ["--out", "s.npz"], ["--plot", "s.png"], ["p.toml"]])
+def test_an_example_is_written_alone(tmp_path, monkeypatch, others):
+    monkeypatch.chdir(tmp_path)
+    ran = solve("--example", "e.toml", *others)
+    assert ran.exit_code == 2
+    name = "PATH" if others == ["p.toml"] else others[0]
+    assert f"leave {name} out" in " ".join(ran.output.split())
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_help_says_what_to_do_about_rounding():
+    assert "raise tol" in " ".join(solve("--help").output.split())

@@ -26,6 +26,7 @@ mmcore solve problem.toml --plot policy.png --out solution.npz
 mmcore solve problem.toml --json
 """
 
+MOST_REGIMES = 6  # that are shown
 MOST_CELLS = 10_000  # states and inventories that are told in JSON
 
 STOPPED = {
@@ -52,11 +53,13 @@ def command(path: str | None, example: str | None, out: str | None, plot: str | 
 
     PATH is a TOML file with a market maker's problem, or with the arrays of any Markov decision process:
     docs/problem-files.md has the keys. Without one the example is solved. The exit code is 1 when the bounds
-    are wider than asked for.
+    are wider than asked for. Over a long horizon rounding adds up: where that is "as close as floating point
+    can prove", raise tol of [solve].
     """
     from ..dp import MarketMakingSolution
     from ..dp.problem_file import EXAMPLE, load_problem, parse_problem, save_solution
-    from .screen import print_json, program, stages
+    from ..dp.solution import averaged, middle
+    from .screen import kept_warnings, print_json, program, stages
 
     for option, given, ends in (
         ("--example", example, ()),
@@ -73,6 +76,13 @@ def command(path: str | None, example: str | None, out: str | None, plot: str | 
                 f"{option} must be {allowed}, got '{given}'", click.get_current_context(silent=True)
             )
     if example is not None:
+        others = {"PATH": path is not None, "--out": out is not None, "--plot": plot is not None}
+        for name, stands in (others | {"--json": as_json}).items():
+            if stands:
+                raise click.UsageError(
+                    f"--example writes a file and solves nothing: leave {name} out",
+                    click.get_current_context(silent=True),
+                )
         if Path(example).exists():
             raise click.UsageError(
                 f"{example} exists: remove it, or name another file", click.get_current_context(silent=True)
@@ -80,9 +90,9 @@ def command(path: str | None, example: str | None, out: str | None, plot: str | 
         Path(example).write_text(EXAMPLE, encoding="utf-8")
         click.echo(f"{example}: solve it with {' '.join(program('mmcore'))} solve {example}")
         return 0
-    file = load_problem(path) if path is not None else parse_problem(EXAMPLE, "the example")
-    tol = file.options.get("tol", 1e-8)
-    with stages() as progress:
+    with stages() as progress, kept_warnings() as notes:
+        file = load_problem(path) if path is not None else parse_problem(EXAMPLE, "the example")
+        tol = file.options.get("tol", 1e-8)
         passes = _Passes(progress, tol)
         try:
             found = file.solve(passes)
@@ -101,14 +111,15 @@ def command(path: str | None, example: str | None, out: str | None, plot: str | 
                 **{name: getattr(solution, name) for name in words},
                 "policy_unique": solution.policy_unique if _tells_unique(found) else None,
                 "tol": tol,
-                **({"gain": _gain(solution)} if _averaged(solution) else {}),
+                **({"gain": middle(solution)} if averaged(solution) else {}),
                 "first": _first(found, solution),
                 "out": out,
                 "plot": plot,
+                "notes": notes,
             }
         )
     else:
-        _show(file.path, found, tol, [name for name in (out, plot) if name is not None])
+        _show(file.path, found, tol, notes, [name for name in (out, plot) if name is not None])
     return 0 if solution.stop_reason == "tolerance" else 1
 
 
@@ -128,27 +139,20 @@ class _Passes:
             self._advance(round(1000 * min(max(done, 0.0), 1.0)), 1000)
 
 
-def _averaged(solution: Any) -> bool:
-    """Whether what is bounded is the gain."""
-    return not np.ndim(solution.lower) or hasattr(solution, "gain")
-
-
-def _gain(solution: Any) -> Any:
-    """The middle of the bounds, one or one for each state."""
-    return 0.5 * (solution.lower + solution.upper)
-
-
 def _tells_unique(found: Any) -> bool:
     """Whether it was looked at how many policies are optimal; not of averages, nor with market orders."""
+    from ..dp.solution import averaged
+
     taking = hasattr(found, "problem") and (found.problem.take or found.problem.lag > 0)
-    return not taking and not _averaged(getattr(found, "solution", found))
+    return not taking and not averaged(getattr(found, "solution", found))
 
 
 def _first(found: Any, solution: Any) -> Any:
     """What is decided first, state by state, for programs; None where that is much."""
     from ..dp import MarketMakingSolution
+    from ..dp.solution import averaged
 
-    bounds = () if _averaged(solution) else ("lower", "upper")
+    bounds = () if averaged(solution) else ("lower", "upper")
     if not isinstance(found, MarketMakingSolution):
         told = {name: np.atleast_2d(getattr(solution, name))[0] for name in ("value", "policy", *bounds)}
         return told if len(told["value"]) <= MOST_CELLS else None
@@ -169,9 +173,10 @@ def _first(found: Any, solution: Any) -> Any:
     }
 
 
-def _show(path: str, found: Any, tol: float, written: list[str]) -> None:
+def _show(path: str, found: Any, tol: float, notes: list[str], written: list[str]) -> None:
     from ..dp import MarketMakingSolution
-    from .screen import heading, number, paragraph, table
+    from ..dp.solution import averaged, farthest, middle
+    from .screen import heading, note, number, paragraph, table
 
     solution = found.solution if isinstance(found, MarketMakingSolution) else found
     market_making = isinstance(found, MarketMakingSolution)
@@ -184,35 +189,40 @@ def _show(path: str, found: Any, tol: float, written: list[str]) -> None:
         paragraph(f"{states:,} states{steps}.")
     heading("Solution", f"{solution.method.replace('_', ' ')}, {solution.elapsed:.3g} s")
     paragraph(f"{solution.why[:1].upper()}{solution.why[1:]}.")
-    averaged = _averaged(solution)
-    of = "The gain" if averaged else "Every true value"
-    unit = " per second" if market_making and averaged else ""
-    if averaged and np.ndim(solution.lower):
-        gain = _gain(solution)
+    gain = middle(solution) if averaged(solution) else None
+    of = "Every true value" if gain is None else "The gain"
+    unit = " per second" if market_making else ""
+    if gain is not None and gain.ndim:
         paragraph(
             f"The gain depends on where one starts: from {number(gain.min(), 10)} to "
             f"{number(gain.max(), 10)}."
         )
-    elif averaged:
-        paragraph(f"The gain{unit} is {number(float(_gain(solution)), 10)}.")
-    middle = _gain(solution) if averaged else solution.value
-    error = max(float((solution.upper - middle).max()), float((middle - solution.lower).max()))
+    elif gain is not None:
+        paragraph(f"The gain{unit} is {number(float(gain), 10)}.")
     paragraph(
-        f"{of} lies between proven bounds, at most {error:.2g} off: {STOPPED[solution.stop_reason]} "
-        f"(tol {tol:g})."
+        f"{of} lies between proven bounds, at most {farthest(solution):.2g} off: "
+        f"{STOPPED[solution.stop_reason]} (tol {tol:g})."
     )
     only = ""
     if _tells_unique(found):
         only = "; one policy is optimal" if solution.policy_unique else "; other policies may be as good"
     passes = "1 pass" if solution.iterations == 1 else f"{solution.iterations:,} passes"
     paragraph(f"{passes}, residual {solution.residual:.2g}{only}.")
+    for words in notes:
+        note(words)
     if market_making:
         _show_depths(found)
     else:
         value, policy = (np.atleast_2d(a)[0] for a in (solution.value, solution.policy))
         shown = range(min(len(value), 10))
         heading("Policy", "of the first states" if len(value) > 10 else "")
-        table(["state", "action", "value"], [(str(s), str(policy[s]), number(value[s], 8)) for s in shown])
+        columns = {
+            "action": [str(policy[s]) for s in shown],
+            "value": [number(value[s], 8) for s in shown],
+        }
+        if gain is not None and gain.ndim:
+            columns["gain"] = [number(gain[s], 8) for s in shown]
+        table(["state", *columns], list(zip(map(str, shown), *columns.values(), strict=True)))
     for name in written:
         paragraph(name)
 
@@ -240,7 +250,8 @@ def _show_depths(found: MarketMakingSolution) -> None:
 
     arrays = found.arrays()
     left = arrays["time_left"][0]
-    for state, regime in enumerate(found.problem.regimes[:6]):
+    count = len(found.problem.regimes)
+    for state, regime in enumerate(found.problem.regimes[:MOST_REGIMES]):
         told = [regime.name] if regime.name else []
         told += [f"{left:g} s before the horizon"] if math.isfinite(left) else []
         heading("Policy", ", ".join(told))
@@ -257,6 +268,8 @@ def _show_depths(found: MarketMakingSolution) -> None:
             columns.pop(3)
             rows = [(*row[:3], row[4]) for row in rows]
         table(columns, rows, left=())
+    if count > MOST_REGIMES:
+        paragraph(f"The first {MOST_REGIMES} of {count} regimes are shown; --out writes all.")
     paragraph("Depths in ticks from the reference price, values in tick·lots.", style="quiet")
 
 

@@ -365,7 +365,7 @@ class _Reader:
             self.fault("mdp", "mdp must have a discount below 1, or a horizon in steps, or average = true")
         listed = table.get("discount")
         listed = listed if isinstance(listed, list) else [listed]
-        largest = max((d for d in listed if isinstance(d, (int, float))), default=0.0)
+        largest = max((d for d in listed if type(d) in (int, float)), default=0.0)
         if largest >= 1 and not {"horizon", "average"} & set(table):
             self.fault(
                 "mdp.discount",

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Solution"]
+__all__ = ["Solution", "averaged", "farthest", "middle"]
 
 Floats = NDArray[np.float64]
 
@@ -80,3 +80,19 @@ class Solution:
     def policy_unique(self) -> bool:
         """Whether every state has one such action: `policy` is the optimal one, and the only one."""
         return self._alive[1]
+
+
+def averaged(solution: Solution) -> bool:
+    """Whether what is bounded is the gain, not the values."""
+    return not np.ndim(solution.lower) or hasattr(solution, "gain")
+
+
+def middle(solution: Solution) -> Any:
+    """What the bounds are of, as it is told: the value; the middle of the bounds where that is the gain."""
+    return 0.5 * (solution.lower + solution.upper) if averaged(solution) else solution.value
+
+
+def farthest(solution: Solution) -> float:
+    """How far what is told can be off by the bounds, which is what `tol` is compared with."""
+    told = middle(solution)
+    return max(float((solution.upper - told).max()), float((told - solution.lower).max()))
