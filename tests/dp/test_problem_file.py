@@ -135,6 +135,8 @@ def test_every_fault_is_told_with_its_line():
         (EXAMPLE.replace("join = 0.5", "join = .5"), "Invalid value; did you mean 0.5?"),
         (EXAMPLE.replace("join = 0.5", "join = -.25"), "Invalid value; did you mean -0.25?"),
         ("[mdp]\npath = 'x.npz'\ndiscount = 1.0", "line 3: mdp.discount must be below 1 in every state"),
+        ("[mdp]\npath = 'x.npz'\naverage = false", "line 1: mdp must have a discount below 1, or a horizon"),
+        ("[mdp]\npath = 'x.npz'\naverage = false\ndiscount = 1", "line 4: mdp.discount must be below 1"),
         ("[mdp]\npath = 'x.npz'\ndiscount = [0.5, 1]", "must be below 1 in every state, got 1: else give a"),
     ],
 )

@@ -361,12 +361,12 @@ class _Reader:
             self.fault("mdp.average", "mdp.average must be left out where there is a horizon")
         if table.get("average") is True and table.get("discount", 1) != 1:
             self.fault("mdp.discount", "mdp.discount must be left out where rewards are averaged")
-        if not {"discount", "horizon", "average"} & set(table):
+        if not {"discount", "horizon"} & set(table) and not table.get("average"):
             self.fault("mdp", "mdp must have a discount below 1, or a horizon in steps, or average = true")
         listed = table.get("discount")
         listed = listed if isinstance(listed, list) else [listed]
         largest = max((d for d in listed if type(d) in (int, float)), default=0.0)
-        if largest >= 1 and not {"horizon", "average"} & set(table):
+        if largest >= 1 and "horizon" not in table and not table.get("average"):
             self.fault(
                 "mdp.discount",
                 f"mdp.discount must be below 1 in every state, got {largest}: else give a horizon in steps, "
