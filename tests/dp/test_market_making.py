@@ -448,7 +448,7 @@ def test_the_pipeline_by_hand():
 
 
 def test_a_pipeline_that_is_too_large_is_refused_with_its_count():
-    with pytest.raises(CapacityError, match="36864"):
+    with pytest.raises(CapacityError, match="36,864"):
         MarketMakingProblem(regime(1), lag=3, in_flight="all", max_states=10_000, **BOX)
     assert MarketMakingProblem(regime(1), lag=30, max_states=10_000, **BOX).lag == 30
 
