@@ -248,7 +248,9 @@ def _records(fills):
         if fills.dtype.names is None or fills.dtype.newbyteorder("=") != FILL:
             raise InvalidArgument(argument="fills", value=fills.dtype, allowed=allowed)
         fills = fills.astype(FILL)
-    return np.require(fills, requirements=["C", "A"])
+    fills = np.ascontiguousarray(fills)
+    # NumPy takes a record of packed fields for aligned wherever it stands.
+    return fills if fills.ctypes.data % 8 == 0 else fills.copy()
 
 
 cdef const mm_fill *_fills_of(object array) except? NULL:
@@ -1081,7 +1083,7 @@ cdef class Position:
         shape = _length(arrays)
         if shape[0] > 0:
             qty, price, fee = (
-                np.ascontiguousarray(np.broadcast_to(a, shape), np.int64) for a in arrays.values()
+                np.require(np.broadcast_to(a, shape), np.int64, "CA") for a in arrays.values()
             )
             self.ledger.apply_columns(self.index, qty, price, fee, self.names)
 
