@@ -95,7 +95,7 @@ def _integers(name: str, values: ArrayLike, dtype: str, length: int | None) -> N
             raise InvalidArgument(
                 argument=name, index=at, value=int(array[at]), allowed=f"within the range of {wanted}"
             )
-    return _frozen(np.require(array, wanted, "CA"))
+    return _frozen(np.require(array, wanted, ["C", "A"]))
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:

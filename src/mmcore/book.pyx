@@ -1083,7 +1083,7 @@ cdef class Position:
         shape = _length(arrays)
         if shape[0] > 0:
             qty, price, fee = (
-                np.require(np.broadcast_to(a, shape), np.int64, "CA") for a in arrays.values()
+                np.require(np.broadcast_to(a, shape), np.int64, ["C", "A"]) for a in arrays.values()
             )
             self.ledger.apply_columns(self.index, qty, price, fee, self.names)
 

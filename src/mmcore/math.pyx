@@ -33,7 +33,7 @@ cdef object values(Function function, object x):
     cdef double[::1] found
     cdef Py_ssize_t i
     array = np.asarray(x, dtype=np.float64)
-    flat = np.require(array, requirements="CA").reshape(-1)
+    flat = np.require(array, requirements=["C", "A"]).reshape(-1)
     out = np.empty_like(flat)
     given, found = flat, out
     with nogil:

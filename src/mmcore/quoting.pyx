@@ -821,7 +821,7 @@ cdef class Table(Policy):
             if not stationary:
                 raise refusal("time_left", None, "knots where stationary is false")
         else:
-            knots = np.require(time_left, np.float64, "CA")
+            knots = np.require(time_left, np.float64, ["C", "A"])
             if (
                 knots.ndim != 1 or knots.size == 0 or knots[0] != 0.0 or not np.isfinite(knots).all()
                 or not (np.diff(knots) > 0.0).all()

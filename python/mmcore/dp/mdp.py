@@ -125,7 +125,7 @@ class MDP:
             first, self._action, order = _ragged(reward, s_indices, a_indices, transitions)
             n_states, n_actions = first.size - 1, int(self._action.max()) + 1
         row, column, probability = _rows(transitions, reward, n_states)
-        flat = np.require(reward, requirements="CA").reshape(-1)
+        flat = np.require(reward, requirements=["C", "A"]).reshape(-1)
         if order is not None:
             flat, (row, column, probability) = flat[order], _reordered(order, row, column, probability)
         self._n_actions = n_actions
@@ -300,7 +300,7 @@ class MDP:
                 value=table.shape,
                 allowed=f"of shape {' or '.join(map(str, reversed(shapes)))}",
             )
-        reward = np.require(table, requirements="CA").reshape(-1)
+        reward = np.require(table, requirements=["C", "A"]).reshape(-1)
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
         other._adopt(Pairs(first, row, column, probability, reward, discount, self.pairs.sign))
@@ -456,11 +456,11 @@ def _rows(transitions: Any, reward: Floats, n_states: int) -> tuple[NDArray[Any]
         raise InvalidArgument(
             argument="transitions", value=matrix.shape, allowed=f"of shape {(n_pairs, n_states)}"
         )
-    column = np.require(matrix.indices, requirements="CA")
+    column = np.require(matrix.indices, requirements=["C", "A"])
     if column.dtype not in (np.int32, np.int64):
         column = column.astype(np.int64)
-    row = np.require(matrix.indptr, column.dtype, "CA")
-    return row, column, np.require(matrix.data, np.float64, "CA")
+    row = np.require(matrix.indptr, column.dtype, ["C", "A"])
+    return row, column, np.require(matrix.data, np.float64, ["C", "A"])
 
 
 def _reordered(
