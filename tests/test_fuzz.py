@@ -15,7 +15,7 @@ try:
 finally:
     del sys.path[:2]
 
-pytestmark = [pytest.mark.compiled, pytest.mark.filterwarnings("ignore")]
+pytestmark = pytest.mark.compiled
 
 
 @pytest.mark.parametrize("name", TARGETS)

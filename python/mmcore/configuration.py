@@ -39,6 +39,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import InvalidArgument
+from .feeds import FORMATS
 from .files import unwritable
 from .parameters import Parameter, Relation
 
@@ -191,18 +192,7 @@ DATA = (
         "format",
         str,
         default=None,
-        choices=(
-            "lobster",
-            "binance",
-            "binance_files",
-            "bitstamp",
-            "taq",
-            "databento",
-            "nautilus",
-            "hftbacktest",
-            "csv",
-            "events",
-        ),
+        choices=FORMATS,
         doc="format of the data; told from the files when omitted",
     ),
     Parameter("cache", bool, default=True, doc="keep the parsed data, so that the next run starts at once"),

@@ -769,6 +769,13 @@ def test_gauss_seidel_on_a_cycle_against_its_order(n, discount):
     np.testing.assert_allclose(solved.value, discount ** np.arange(n) / (1 - discount**n), atol=2e-8)
 
 
+def test_gauss_seidel_moves_to_the_middle_where_that_helps():
+    """A chain that mixes at once forgets all but the constant: sweeps alone would take 200 to lose it."""
+    rng = np.random.default_rng(3)
+    model = mm.dp.MDP(rng.normal(size=(50, 4)), rng.dirichlet(np.ones(50), size=(50, 4)), 0.95)
+    assert model.solve("gauss_seidel", tol=1e-9).iterations <= 40
+
+
 @pytest.mark.parametrize("method", ["value_iteration", "gauss_seidel", "anderson", "policy_iteration"])
 def test_what_is_not_feasible_is_never_alive(method):
     rewards = [[1.0, -np.inf], [1.0, -np.inf]]

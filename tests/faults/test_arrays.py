@@ -133,14 +133,6 @@ def test_26_arrays_of_another_kind_are_refused(bad):
         assert str(refused.value)
 
 
-def test_26_more_rows_than_int32_counts():
-    """Offsets are 64-bit: one byte a row, mapped to zero pages, 2^31 + 9 of them."""
-    rows = 2**31 + 9
-    one = np.broadcast_to(np.array([100.0]), (rows,))
-    with pytest.raises((Error, MemoryError)):  # 64 GiB and more: refused as a whole, with nothing half done
-        QUOTER.quote_batch(one, np.broadcast_to(np.array([0.0]), (rows + 1,)))
-
-
 PICKLED = {
     "Instrument": STOCK,
     "Currency": mm.Currency("USD"),

@@ -363,7 +363,7 @@ def _stepper(method: str, evaluator: str, now: Iterate) -> Callable[[Iterate], i
     if method == "value_iteration":
         return _shift
     if method == "gauss_seidel":
-        return _gauss_seidel
+        return _InPlace()
     if method == "modified_policy_iteration":
         return _Sweeps(now)
     if method == "anderson":
@@ -378,13 +378,28 @@ def _shift(now: Iterate) -> int:
     return 0
 
 
-def _gauss_seidel(now: Iterate) -> int:
-    # Sweeps in place do not keep the constant part of an error constant: the middle of the bounds may be
-    # further off than Tv is, and four sweeps may not make it good.
-    now.tv += now.model.contraction.certain_shift(now.low, now.high)
-    for _ in range(IN_PLACE):
-        now.pairs.improve(now.tv, now.tv, now.policy)
-    return IN_PLACE
+class _InPlace:
+    """Gauss-Seidel: sweeps in place, from the middle of the bounds for as long as that brings them together.
+
+    Such sweeps do not keep the constant part of an error constant, and may not make good what the middle is
+    off. Once the residual's range has not shrunk by the discount, v moves by what both bounds are sure of,
+    which no error grows by.
+    """
+
+    def __init__(self) -> None:
+        self.range = math.inf
+
+    def __call__(self, now: Iterate) -> int:
+        contraction = now.model.contraction
+        if now.high - now.low <= contraction.high * self.range:
+            self.range = now.high - now.low
+            now.tv += contraction.shift(now.low, now.high)
+        else:
+            self.range = 0.0
+            now.tv += contraction.certain_shift(now.low, now.high)
+        for _ in range(IN_PLACE):
+            now.pairs.improve(now.tv, now.tv, now.policy)
+        return IN_PLACE
 
 
 def _goal(now: Iterate) -> float:
