@@ -113,6 +113,18 @@ def test_nautilus_ticks_by_their_metadata(tmp_path, power, width):
     assert (t.price.tolist(), t.subtick.tolist(), t.side.tolist()) == ([101, 102], [500_000, 0], [-1, 1])
 
 
+@pytest.mark.parametrize(
+    ("prices", "asked"),
+    [(["1.00", "1.25"], 0), (["1.50", "1.25"], 0), (["1.20", "1.30"], 2), (["0", "0"], 0)],
+)
+def test_only_prices_without_their_last_decimals_raise_the_question_of_the_scale(tmp_path, prices, asked):
+    """A tick of 0.25 uses both decimals of its precision."""
+    given = dict.fromkeys(("bid_price", "ask_price"), scaled(prices, 9, 8))
+    table = nautilus(given | dict.fromkeys(("bid_size", "ask_size"), scaled(["1", "1"], 9, 8)))
+    odd = {"prices without the last decimals of their precision": 2 * asked} if asked else {}
+    assert mm.load(write(tmp_path, table)).source["odd"] == odd
+
+
 def test_nautilus_prices_as_int64(tmp_path):
     values = [int(Decimal(text).scaleb(9)) for text in ("1.01", "-1.02")]
     table = nautilus(dict.fromkeys(("bid_price", "ask_price"), values) | {
@@ -131,7 +143,7 @@ def test_nautilus_prices_that_are_a_hundred_times_too_big(shared, name, wrong, r
     path = shared / f"data/fx_quotes/quote_tick_{name}_2019_sim_rust.parquet"
     events = mm.load(path)
     assert float(events.instrument.price(int(events.quotes.bid[0]))) == wrong
-    assert events.source["odd"] == {"prices, all multiples of 100 ticks: is the scale right?": 20_000}
+    assert events.source["odd"] == {"prices without the last decimals of their precision": 20_000}
     events = mm.load(path, scale="0.01")
     assert float(events.instrument.price(int(events.quotes.bid[0]))) == right
     assert events.source["odd"] == {}

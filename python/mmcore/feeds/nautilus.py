@@ -6,7 +6,7 @@ Tick and lot are what ``price_precision`` and ``size_precision`` say, ``instrume
 
 Prices are taken at the scale that the format documents, 10⁻¹⁶ or 10⁻⁹. There are files whose writer used
 another, an EUR/USD of 114.605, and nothing in them says so. What gives them away is that no price uses the
-last decimals of its precision: where all are multiples of ten ticks or more, ``source["odd"]`` says so, and
+last decimals of its precision: where all are multiples of ten ticks, ``source["odd"]`` says so, and
 ``scale="0.01"`` multiplies the prices.
 """
 
@@ -115,7 +115,6 @@ def read(
     prices = [events.quotes.bid, events.quotes.ask, events.trades.price]
     prices = [values[(values != NO_BID) & (values != NO_ASK)] for values in prices]
     step = int(np.gcd.reduce(np.concatenate(prices)))
-    if step >= 10 and not events.trades.subtick.any():
-        words = f"prices, all multiples of {step:,} ticks: is the scale right?"
-        events.source["odd"] |= {words: sum(map(len, prices))}
+    if step and step % 10 == 0 and not events.trades.subtick.any():
+        events.source["odd"] |= {"prices without the last decimals of their precision": sum(map(len, prices))}
     return events
