@@ -607,6 +607,36 @@ def test_csv_seconds_of_a_day(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "pattern"),
+    [("093000.5", "%H%M%S.%f"), ("09:30:00.5 AM", "%I:%M:%S.%f %p"), ("11:30:00.5+0200%", "%H:%M:%S.%f%z%%")],
+)
+def test_csv_times_of_a_day_by_a_pattern(tmp_path, text, pattern):
+    path = csv_file(tmp_path, f"time,bid,ask\n{text},1,2\n")
+    events = mm.load(path, instrument=STOCK, time_format=pattern, date="2024-08-08")
+    assert events.start_time == 1723109400_500_000_000
+    with pytest.raises(InvalidArgument, match=r"line 2: time: .* lies outside the years 1990 to 2200"):
+        mm.load(path, instrument=STOCK, time_format=pattern)
+
+
+@pytest.mark.parametrize(
+    ("text", "time_format"),
+    [
+        ("2024-01-02T09:30:00Z", None),
+        ("2024-01-02T09:30:00Z", "iso"),
+        ("20240102 093000", "%Y%m%d %H%M%S"),
+        ("02 093000", "%d %H%M%S"),
+        ("2024-002 0930", "%Y-%j %H%M"),
+    ],
+)
+def test_csv_stamps_that_say_their_day_take_no_date(tmp_path, text, time_format):
+    """Added to its midnight, a stamp of 2024 would be one of 2078."""
+    path = csv_file(tmp_path, f"time,bid,ask\n{text},1,2\n")
+    with pytest.raises(InvalidArgument, match=r"rows\.csv: time: its stamps say their day") as refused:
+        mm.load(path, instrument=STOCK, time_format=time_format, date="2024-01-02")
+    assert refused.value.argument == "date"
+
+
 def test_csv_without_a_header_and_gz_xz_whatever_the_name(tmp_path):
     text = b"1723118400,1.5,2\n1723118401,1.5,3\n"
     for name, data in (("a.csv", text), ("b.csv", gzip.compress(text)), ("c.dat", lzma.compress(text))):
@@ -696,6 +726,7 @@ def test_csv_sorting_keeps_the_kinds_with_their_rows(tmp_path):
             r"line 2: time: .* too large",
         ),
         (HEAD + "1723118400,1,2\n", {"time_format": "hours"}, InvalidArgument, r"time_format must be"),
+        (HEAD + "1723118400,1,2\n", {"time_format": "digits"}, InvalidArgument, r"time_format must be"),
         (
             "time,bid,ask\n2024-13-01 00:00:00,1,2\n",
             {},
@@ -717,7 +748,7 @@ def test_csv_sorting_keeps_the_kinds_with_their_rows(tmp_path):
         (HEAD + "0001-01-01 00:00:00,1,2\n", {}, BAD, r"line 2: time: .* outside the years 1990 to 2200"),
         (HEAD + "31.12.9999,1,2\n", {"time_format": "%d.%m.%Y"}, BAD, r"line 2: time: .* 1990 to 2200"),
         (HEAD + "1,1,2\n", {"time_format": "%Y%Y"}, BAD, r"line 2: .* not a stamp of the form %Y%Y"),
-        (HEAD + "9999-12-31,1,2\n", {"time_format": "%Y-%m-%d", "date": "2024-08-08"}, BAD, r"1700 to 2200"),
+        (HEAD + "9999-12-31,1,2\n", {"time_format": "%Y-%m-%d"}, BAD, r"1990 to 2200"),
         (HEAD + "4000000000,1,2\n", {"date": "2199-01-01"}, BAD, r"line 2: time: .* outside the years 1700"),
         (
             HEAD + "34200,1,2\n",
@@ -859,6 +890,15 @@ def test_csv_ids_show_what_is_missing_and_out_of_order(tmp_path):
     assert len(events.trades) == 5
     assert events.source["odd"] == {"missing ids": 2, "ids out of order": 1}
     assert events.source["ignored"] == {}
+
+
+def test_csv_in_a_file_of_both_kinds_an_id_of_the_other_is_not_missing(tmp_path):
+    rows = (
+        "time,kind,bid,ask,price,size,id\n1,t,,,1,1,7\n2,q,1,2,,,8\n3,q,1,2,,,9\n4,t,,,1,1,10\n4,t,,,1,1,10\n"
+    )
+    events = mm.load(csv_file(tmp_path, rows), instrument=STOCK, time_format="s", date="2024-08-08")
+    assert (len(events.quotes), len(events.trades)) == (2, 2)
+    assert (events.source["odd"], events.source["ignored"]) == ({}, {"repeated ids": 1})
 
 
 def test_csv_a_repeated_row_is_left_out_and_a_changed_one_refused(tmp_path):
@@ -1060,13 +1100,6 @@ def test_a_zip_of_several_files_or_an_encrypted_one_is_refused(tmp_path):
 # ---- formats and the cache
 
 
-def test_the_configuration_knows_every_format():
-    from mmcore.configuration import DATA
-    from mmcore.feeds import FORMATS
-
-    assert next(parameter for parameter in DATA if parameter.name == "format").choices == FORMATS
-
-
 def test_formats_are_told_apart(tmp_path):
     folder = tmp_path / "day"
     folder.mkdir()
@@ -1201,6 +1234,11 @@ def test_the_cache_knows_what_it_was_made_from(tmp_path, cache):
     assert bid(instrument=mm.Instrument("XYZ", tick="0.5")) == [2]
     assert bid(columns={"time": "time", "bid": "ask", "ask": "bid"}) == [200]
     assert len(list(cache.iterdir())) == 3
+    assert bid(where={1: "1"}) == [100]
+    with pytest.raises(UnknownName):  # a header text, not a place
+        bid(where={"1": "1"})
+    assert bid(where={1: "1", "ask": "2"}) == [100]
+    assert len(list(cache.iterdir())) == 5
     stamp = path.stat()
     path.write_text(HEAD + "1723118400,3,2\n")
     os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns + 1))
@@ -1208,7 +1246,7 @@ def test_the_cache_knows_what_it_was_made_from(tmp_path, cache):
     path.write_text(HEAD + "1723118400,4.0,2\n")
     os.utime(path, ns=(stamp.st_atime_ns, stamp.st_mtime_ns + 1))
     assert bid() == [400]
-    assert clear_cache() == 5
+    assert clear_cache() == 7
     assert list(cache.iterdir()) == []
 
 

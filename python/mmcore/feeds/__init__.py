@@ -63,7 +63,7 @@ FORMATS = (
 """What ``format`` may be."""
 
 # Raised whenever a reader changes what it makes of the same bytes.
-_READERS = 3
+_READERS = 4
 _PAIRS = ("lobster", "taq")  # formats that may be named by a folder
 _CAPTURE = re.compile(rb"\d{19} [\[{]")
 _BITSTAMP = re.compile(rb"\d{13} (order_\w+|trade) \{")
@@ -306,13 +306,25 @@ def _cached(
         files.append([str(path.resolve()), info.st_size, info.st_mtime_ns])
     try:
         key = json.dumps(
-            [_READERS, format, files, instrument.to_dict() if instrument is not None else None, options],
-            sort_keys=True,
+            [
+                _READERS,
+                format,
+                files,
+                instrument.to_dict() if instrument is not None else None,
+                [[name, _spelt(value)] for name, value in sorted(options.items())],
+            ]
         )
     except TypeError:  # an option that the reader will refuse
         return None
     stem = paths[0].name.partition(".")[0][:40]
     return folder / f"{stem}-{hashlib.sha256(key.encode()).hexdigest()[:20]}.events"
+
+
+def _spelt(option: Any) -> Any:
+    """Return an option for JSON, whose own mappings have no keys but texts: 1 and "1" are two columns."""
+    if isinstance(option, Mapping):
+        return {"": [[repr(key), _spelt(value)] for key, value in option.items()]}
+    return option
 
 
 def _open(kept: Path) -> Events | None:

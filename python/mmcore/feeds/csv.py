@@ -12,7 +12,8 @@ Our names of columns and what they hold:
 ``price``, ``size`` of a trade
 ``side``            of a trade: who initiated it; unknown without this column
 ``kind``            quote or trade, in a file of both
-``id``              the feed's own number of a row: gaps, regressions and repeats are counted
+``id``              the feed's own number of a row, of quotes and of trades each: regressions and
+                    repeats are counted, and what is missing in a file of trades alone
 =================== =============================================================================
 
 Several files are read as one that was split, in the order in which they are named: a row that both sides
@@ -76,10 +77,13 @@ KINDS = {
 
 _UNITS = {"s": "0.000000001", "ms": "0.000001", "us": "0.001", "ns": "1"}
 _ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
+_CLOCK = re.compile(r"([^%]|%[%HIMSfpzXZ])*")  # patterns that do not say the day
+_NO_DAY = datetime(1900, 1, 1, tzinfo=UTC)  # what strptime makes of it then
 _DIGITS = {10: "s", 13: "ms", 16: "us", 19: "ns"}
 _TIME_FORMATS = '"s", "ms", "us", "ns", "iso" or a pattern such as "%Y%m%d %H:%M:%S.%f"'
 _DATES = 'a day such as "2012-06-21", in the years 1700 to 2200'
 _EPOCH = Date(1970, 1, 1)
+_EPOCH_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = 86_400 * 10**9
 _EARLIEST = (Date(1990, 1, 1) - _EPOCH).days * _DAY
 _LATEST = (Date(2200, 1, 1) - _EPOCH).days * _DAY
@@ -160,7 +164,7 @@ def read(
         told from the first row; the unit of a whole number is the one in which it lies in the years 1990
         to 2200, row by row.
     date : str, optional
-        Stamps count from midnight (UTC) of this day.
+        Stamps count from midnight (UTC) of this day; they may not say a day themselves.
     sides : mapping of str to int, optional
         Text → +1 (buyer-initiated), -1 or 0; :data:`SIDES` when omitted.
     kinds : mapping of str to str, optional
@@ -189,6 +193,8 @@ def read(
         raise InvalidArgument(argument="delimiter", value=delimiter, allowed="one character")
     expect("header", header, bool, "True or False")
     expect("time_format", time_format, (str, type(None)), _TIME_FORMATS)
+    if not (time_format in (None, "iso", *_UNITS) or "%" in cast(str, time_format)):
+        raise InvalidArgument(argument="time_format", value=time_format, allowed=_TIME_FORMATS)
     expect("date", date, (str, type(None)), _DATES)
     expect("sides", sides, (Mapping, type(None)), "a mapping to +1, -1 or 0")
     expect("kinds", kinds, (Mapping, type(None)), 'a mapping to "quote" or "trade"')
@@ -337,7 +343,9 @@ def table(
         kept = np.ones(len(kind), dtype=bool)
         for which, found in columns.items():
             if found:
-                kept[kind == which] = fresh = _fresh(paths, found, which == TRADE, odd)
+                kept[kind == which] = fresh = _fresh(
+                    paths, found, which == TRADE and "kind" not in places, odd
+                )
                 columns[which] = {name: values[fresh] for name, values in found.items() if name != "id"}
         if repeats := len(kind) - int(np.count_nonzero(kept)):
             ignored["repeated ids"] = repeats
@@ -570,6 +578,10 @@ def _time(
     """Return a column of stamps in ns, and the units that were found in it."""
     midnight, earliest, latest, years = 0, _EARLIEST, _LATEST, "1990 to 2200"
     if date is not None:
+        if time_format == "iso" or ("%" in time_format and not _CLOCK.fullmatch(time_format)):
+            raise asking(
+                block.path, f"{name}: its stamps say their day: no date={date!r}", "date", "leave out date"
+            )
         midnight, earliest, years = _midnight(date), (Date(1700, 1, 1) - _EPOCH).days * _DAY, "1700 to 2200"
     earliest, latest = max(earliest - midnight, -(2**63)), min(latest - midnight, 2**63 - 1)
 
@@ -600,19 +612,17 @@ def _time(
             beyond(cast(int, error.index))
         except InvalidArgument as error:
             no_stamp(cast(int, error.index), str(error.value))
-    elif "%" in time_format:
+    else:
         texts = block.strings(name)
         time = np.empty(len(texts), dtype=np.int64)
         for row, text in enumerate(texts):
             try:
-                stamp = _pattern(text, time_format)
+                stamp = _pattern(text, time_format, _EPOCH_TIME if date is None else _NO_DAY)
             except (ValueError, re.error):
                 no_stamp(row, text)
             if not earliest <= stamp <= latest:
                 beyond(row)
             time[row] = stamp
-    else:
-        raise InvalidArgument(argument="time_format", value=time_format, allowed=_TIME_FORMATS)
     wrong = (time < earliest) | (time > latest)
     if wrong.any():
         beyond(int(np.argmax(wrong)))
@@ -649,11 +659,11 @@ def _midnight(date: str) -> int:
     return (day - _EPOCH).days * _DAY
 
 
-def _pattern(text: str, pattern: str) -> int:
+def _pattern(text: str, pattern: str, since: datetime) -> int:
     stamp = datetime.strptime(text, pattern)
     if stamp.tzinfo is None:
         stamp = stamp.replace(tzinfo=UTC)
-    return (stamp - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000
+    return (stamp - since) // timedelta(microseconds=1) * 1000
 
 
 # ---- numbers
