@@ -99,6 +99,15 @@ def test_what_is_no_such_file(tmp_path):
         path.write_bytes(content)
         with pytest.raises(CorruptError, match=r"day.npz: holds no events of hftbacktest"):
             mm.load(path, instrument=COIN)
+    for shape in ((), (2, 2)):
+        np.savez(path, data=np.zeros(shape, DTYPE))
+        with pytest.raises(CorruptError, match=rf"holds no events .* \(an array of {len(shape)} dimensions"):
+            mm.load(path, instrument=COIN)
+    rows = np.zeros(2, [(name, "V3" if name == "ev" else kind) for name, (kind, _) in DTYPE.fields.items()])
+    for data in (np.zeros(3), rows):  # no fields; bytes that are no number
+        np.savez(path, data=data)
+        with pytest.raises(CorruptError, match=r"day\.npz: holds no events of hftbacktest"):
+            mm.load(path, instrument=COIN)
     np.savez(path, data=np.array([{}], dtype=object))  # what would be unpickled
     with pytest.raises(CorruptError):
         mm.load(path, instrument=COIN)

@@ -149,12 +149,13 @@ def _array(path: Path) -> NDArray[Any]:
         with open(path, "rb") as raw:
             found = np.load(raw, allow_pickle=False)
             data = found if isinstance(found, np.ndarray) else found["data"]
-        columns = [np.asarray(data[name], dtype=_DTYPE[name]) for name in _DTYPE.names or ()]
-    except (KeyError, EOFError, ValueError, IndexError, zlib.error, zipfile.BadZipFile) as error:
+        if data.ndim != 1:
+            raise ValueError(f"an array of {data.ndim} dimensions")
+        made = np.empty(len(data), _DTYPE)
+        for name in _DTYPE.names or ():
+            made[name] = np.asarray(data[name], dtype=_DTYPE[name])
+    except (KeyError, EOFError, TypeError, ValueError, IndexError, zlib.error, zipfile.BadZipFile) as error:
         raise CorruptError(f"{path}: holds no events of hftbacktest ({error})") from error
-    made = np.empty(len(data), _DTYPE)
-    for name, column in zip(_DTYPE.names or (), columns, strict=True):
-        made[name] = column
     return made
 
 
