@@ -152,6 +152,14 @@ def test_taq_of_several_venues_or_symbols_asks_which(tmp_path):
     assert (len(events.quotes), events.source["ignored"]["quotes: SYMBOL = YYY"]) == (1, 2)
 
 
+def test_taq_columns_are_told_by_their_whole_names(tmp_path):
+    """TR_CORR is not CORR, SYMBOL_ROOT not SYMBOL."""
+    trades = TRADES.replace("SYMBOL", "SYMBOL_ROOT").replace("CORR", "TR_CORR")
+    events = mm.load(taq(tmp_path, trades=trades) / "t.csv", venue="N", cache=False)
+    assert events.trades.size.tolist() == [2, 2, 2]
+    assert events.source["ignored"] == {"trades: EX = D": 1}
+
+
 def test_taq_refusals(tmp_path):
     folder = taq(tmp_path)
     with pytest.raises(InvalidArgument, match=r"t.csv: a second file of trades"):

@@ -25,7 +25,7 @@ from ..events import Events
 from ..parameters import expect
 from . import csv
 from .merging import merge
-from .text import Progress, content, first_lines
+from .text import Progress, content, first_line, first_lines
 
 if TYPE_CHECKING:
     from ..instruments import Instrument
@@ -40,11 +40,14 @@ _NO_CORRECTION = ("0", "00")
 
 def looks_like_it(head: bytes) -> bool:
     """Whether the first line of a file is the header of such quotes or trades."""
-    return _holds(head) is not None
+    return _holds(_names(head)) is not None
 
 
-def _holds(head: bytes) -> str | None:
-    names = {name.strip(' "') for name in head.decode("utf-8-sig", "replace").split(",")}
+def _names(head: bytes) -> set[str]:
+    return {name.strip(' "') for name in head.decode("utf-8-sig", "replace").split(",")}
+
+
+def _holds(names: set[str]) -> str | None:
     if "EX" not in names:
         return None
     if set(_QUOTES.values()) <= names:
@@ -52,15 +55,11 @@ def _holds(head: bytes) -> str | None:
     return "trades" if set(_TRADES.values()) <= names else None
 
 
-def _head(path: Path) -> bytes:
-    return next((line for _, line in first_lines(path, 1)), b"")
-
-
 def files(path: Path) -> list[Path]:
     """Return the quote file and the trade file that a folder holds; a file is returned alone."""
     if not path.is_dir():
         return [path]
-    found = [file for file in sorted(path.iterdir()) if file.is_file() and looks_like_it(_head(file))]
+    found = [file for file in sorted(path.iterdir()) if file.is_file() and looks_like_it(first_line(file))]
     if not found:
         raise FileNotFoundError(f"{path}: no quotes or trades in the columns of TAQ; {content(path)}")
     return found
@@ -98,8 +97,8 @@ def read(
 
     expect("venue", venue, (str, type(None)), "a text or None")
     expect("symbol", symbol, (str, type(None)), "a text or None")
-    heads = [_head(path) for path in paths]
-    held = [_holds(head) for head in heads]
+    heads = [_names(first_line(path)) for path in paths]
+    held = [_holds(names) for names in heads]
     for path, what in zip(paths, held, strict=True):
         if what is None:
             raise InvalidArgument(
@@ -118,16 +117,16 @@ def read(
         return None if progress is None else lambda done, _: progress(before + done, sum(sizes))
 
     tables = []
-    for at, (path, head, what) in enumerate(zip(paths, heads, held, strict=True)):
+    for at, (path, names, what) in enumerate(zip(paths, heads, held, strict=True)):
         where: dict[str | int, tuple[str, ...]] = {}
         same: dict[str | int, str] = {}
         for column, kept, argument in (("SYMBOL", symbol, "symbol"), ("EX", venue, "venue")):
-            if column.encode() in head:
+            if column in names:
                 if kept is None:
                     same[column] = argument
                 else:
                     where[column] = (kept,)
-        if what == "trades" and b"CORR" in head:
+        if what == "trades" and "CORR" in names:
             where["CORR"] = _NO_CORRECTION
         layout = csv.Layout(
             _QUOTES if what == "quotes" else _TRADES,
