@@ -997,8 +997,11 @@ def test_binance_files_of_aggregated_trades_across_the_change_to_microseconds(tm
     assert events.source["time_format"] == "ms, us"
     assert events.source["ignored"] == {"column 4 = -1": 1}
     assert events.source["odd"] == {"missing ids": 1}
-    with pytest.raises(InvalidArgument, match=r"tick and lot of COIN \(spot\) are not known"):
-        mm.load(path)
+    for symbol in ("COIN", "BTCUSDT"):  # known of futures, which have another grid
+        path = csv_file(tmp_path, SPOT_AGGREGATED, f"{symbol}-aggTrades-2025-01-01.csv")
+        with pytest.raises(InvalidArgument, match=rf"tick and lot of {symbol} \(spot\) are not") as refused:
+            mm.load(path)
+        assert refused.value.__notes__ == [f"pass instrument=Instrument({symbol!r}, tick=…, lot=…)"]
 
 
 def test_binance_files_of_quotes(tmp_path):
@@ -1158,6 +1161,19 @@ def test_an_unknown_format_is_not_taken_for_csv(tmp_path, name, content):
     assert caught.value.argument == "format"
     assert all(word in str(caught.value) for word in ("lobster", "binance", "csv", "events", "column"))
     assert 'format="csv" and columns=' in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize("end", ["", ".gz", ".xz", ".zip", ".zst", ".GZ"])
+def test_packed_files_are_told_by_their_names(tmp_path, end):
+    """What they hold is looked at whatever the name; the name alone says LOBSTER and CSV."""
+    for kind, rows in (("message", MESSAGES), ("orderbook", BOOKS)):
+        (tmp_path / f"XYZ_2012-06-21_34200000_57600000_{kind}_1.csv{end}").write_text(rows)
+    if end.islower() or not end:  # the other of the pair is looked for in lower case
+        assert mm.load(tmp_path).source["format"] == "lobster"
+    path = tmp_path / f"rows.csv{end}"
+    path.write_text("1723118400,1,2\n")
+    with pytest.raises(UnknownName, match="needs a time"):  # asked for its columns, not for its format
+        mm.load(path, instrument=STOCK)
 
 
 def test_csv_is_told_by_its_name_its_header_or_its_options(tmp_path):

@@ -67,8 +67,8 @@ _READERS = 4
 _PAIRS = ("lobster", "taq")  # formats that may be named by a folder
 _CAPTURE = re.compile(rb"\d{19} [\[{]")
 _BITSTAMP = re.compile(rb"\d{13} (order_\w+|trade) \{")
-_LOBSTER = re.compile(r"(^|_)(message|orderbook)(_\d+)?\.csv(\.gz|\.xz|\.zst)?$", re.IGNORECASE)
-_CSV = re.compile(r"\.csv(\.gz|\.xz|\.zst)?$", re.IGNORECASE)
+_LOBSTER = re.compile(r"(^|_)(message|orderbook)(_\d+)?\.csv$", re.IGNORECASE)
+_CSV = re.compile(r"\.csv$", re.IGNORECASE)
 _CSV_ONLY = frozenset(
     ("columns", "delimiter", "header", "time_format", "sides", "kinds", "rounding", "sort", "where")
 )
@@ -216,14 +216,14 @@ def _guess(path: Path, options: Mapping[str, Any]) -> str:
     from .binance_files import NAME
     from .csv import looks_like_it
     from .databento import MAGIC
-    from .text import asking, first_line
+    from .text import asking, first_line, stem
 
     if not path.exists():
         begins = path.parent.is_dir() and any(f.name.startswith(path.name) for f in path.parent.iterdir())
         if not begins:
             raise FileNotFoundError(f"{path}: no such file or folder")
         return "lobster"  # what the names of a pair share
-    if path.is_dir() or _LOBSTER.search(path.name):
+    if path.is_dir() or _LOBSTER.search(stem(path.name)):
         return "lobster"
     with open(path, "rb") as file:
         start = file.read(8)
@@ -245,7 +245,7 @@ def _guess(path: Path, options: Mapping[str, Any]) -> str:
             return "binance_files"
         if taq.looks_like_it(head):
             return "taq"
-    if _CSV.search(path.name) or not _CSV_ONLY.isdisjoint(options) or looks_like_it(head):
+    if _CSV.search(stem(path.name)) or not _CSV_ONLY.isdisjoint(options) or looks_like_it(head):
         return "csv"
     if not head:
         raise InvalidArgument(f"{path}: is empty", argument="path", value=str(path))

@@ -233,14 +233,15 @@ def read(
     )
 
 
-def known_instrument(path: Path, symbol: str) -> Instrument:
-    """Return the instrument of a symbol whose grid is known, or refuse the file."""
+def known_instrument(path: Path, symbol: str, market: str = "futures") -> Instrument:
+    """Return the instrument of a symbol whose grid is known, or refuse the file; spot has another grid."""
     from ..instruments import Currency, Instrument
 
-    if symbol not in GRIDS:
+    if symbol not in GRIDS or market != "futures":
+        of = symbol if market == "futures" else f"{symbol} ({market})"
         raise asking(
             path,
-            f"the tick and lot of {symbol} are not known here: it needs an instrument",
+            f"the tick and lot of {of} are not known here: it needs an instrument",
             "instrument",
             f"pass instrument=Instrument({symbol!r}, tick=…, lot=…)",
         )

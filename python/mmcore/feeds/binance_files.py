@@ -87,8 +87,7 @@ def read(
     name = NAME.match(paths[0].name)
     symbol = name["symbol"] if name else paths[0].name.partition(".")[0]
     if instrument is None:
-        # Spot has another tick and lot.
-        instrument = known_instrument(paths[0], symbol if market == "futures" else f"{symbol} ({market})")
+        instrument = known_instrument(paths[0], symbol, market)
     layout = csv.Layout(
         columns,
         header=header,

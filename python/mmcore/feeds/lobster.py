@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from ..errors import InvalidArgument, Unsupported
 from ..events import HIDDEN, NO_ASK, NO_BID, QUOTE, SUBTICKS, TRADE, Events, Quotes, Trades
 from ..parameters import expect
-from .text import Progress, content, first_line, refuse, refuse_prices, rows
+from .text import PACKED, Progress, content, first_line, refuse, refuse_prices, rows, stem
 
 if TYPE_CHECKING:
     from ..instruments import Instrument
@@ -79,8 +79,8 @@ def files(path: Path) -> list[Path]:
             sides = []
             for kind in ("message", "orderbook"):
                 # The two files may be packed differently.
-                stem = match["before"] + kind + re.sub(r"(\.(gz|xz))$", "", match["after"])
-                choice = [file.with_name(stem + end) for end in ("", ".gz", ".xz")]
+                name = match["before"] + kind + stem(match["after"])
+                choice = [file.with_name(name + end) for end in ("", *PACKED)]
                 sides += [other for other in choice if other.is_file()][:1]
             if len(sides) == 2:
                 pairs[sides[0]] = sides

@@ -25,6 +25,7 @@ from .arrow import ARROW, PARQUET, Damaged, as_text
 
 __all__ = [
     "MISSING",
+    "PACKED",
     "Progress",
     "Rounding",
     "Rows",
@@ -37,6 +38,7 @@ __all__ = [
     "refuse",
     "refuse_prices",
     "rows",
+    "stem",
     "unpacked",
 ]
 
@@ -46,6 +48,9 @@ Rounding = Literal["exact", "floor", "ceil", "nearest"]
 
 MISSING = -(2**63)
 """What :meth:`Rows.integers` makes of a field that says that there is no number."""
+
+PACKED = (".gz", ".xz", ".zip", ".zst")
+"""How the names of packed files end."""
 
 _BLOCK = 1 << 20  # what is cut and parsed stays in the cache
 _SHOWN = 5  # files of a folder that are named
@@ -66,6 +71,17 @@ def _opened(raw: BinaryIO) -> BinaryIO:
     if start[:4] == PARQUET or start == ARROW:
         return as_text(raw, start != ARROW)
     return raw
+
+
+def stem(name: str) -> str:
+    """Return a file's name without the ending of what packed it.
+
+    Examples
+    --------
+    >>> stem("rows.csv.zst"), stem("rows.csv")
+    ('rows.csv', 'rows.csv')
+    """
+    return next((name[: -len(end)] for end in PACKED if name.lower().endswith(end)), name)
 
 
 def _zstd(name: str) -> Any:
