@@ -75,13 +75,14 @@ def test_22_at_the_bound_only_the_reducing_side_is_quoted(cls):
 
 
 def test_22_gamma_to_zero_is_its_limit():
-    """ln(1 + γ/k)/γ → 1/k: no cancellation on the way."""
+    """ln(1 + γ/k)/γ + γσ²τ/2 → 1/k: no cancellation on the way."""
     good = {**GOOD[mm.AvellanedaStoikov]}
     exact = mm.AvellanedaStoikov(**{**good, "gamma": 0.0}).depths(0, 10.0)
     assert exact == pytest.approx((1 / 0.3, 1 / 0.3), rel=1e-15)
     for gamma in 10.0 ** np.arange(-18.0, -5.0):
         near = mm.AvellanedaStoikov(**{**good, "gamma": gamma}).depths(0, 10.0)
-        assert near == pytest.approx(exact, rel=max(1e-15, 1e3 * gamma))
+        depth = math.log1p(gamma / good["k"]) / gamma + gamma * good["sigma"] ** 2 * 10.0 / 2
+        assert near == pytest.approx((depth, depth), rel=1e-15)
 
 
 @pytest.mark.parametrize("sigma", [1e-6, 1e8])
@@ -111,11 +112,7 @@ def _events(n, depth):
     stamps = np.arange(1, n + 1) * 10**9
     quotes = mm.Quotes(stamps, np.full(n, 1000), np.full(n, 1002))
     if depth is None:
-        return (
-            mm.Events.merge(stock, quotes)
-            if hasattr(mm.Events, "merge")
-            else mm.Events(stock, np.ones(n, "u1"), quotes, None)
-        )
+        return mm.Events(stock, None, quotes, None)
     trades = mm.Trades(stamps + 5, np.where(np.arange(n) % 2, 1001 + depth, 1001 - depth), np.ones(n, int))
     kind = np.tile([1, 2], n).astype("u1")
     return mm.Events(stock, kind, quotes, trades)
