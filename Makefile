@@ -36,6 +36,10 @@ $(VENV)/.lint: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[lint]'
 	@touch $@
 
+$(VENV)/.fuzz: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	@touch $@
+
 run: $(VENV)/.run  ## make a market on simulated data and write report.html
 	$(BIN)/mmcore replay
 
@@ -107,10 +111,9 @@ ubsan: $(VENV)/.test  ## the compiled modules' tests under UndefinedBehaviorSani
 
 # The compiled code with its branches told to libFuzzer, in a copy of the tree; the corpus outlives it.
 FUZZ_SECONDS ?= 60
-fuzz: $(VENV)/.test  ## fuzz every parser and every stream of operations, FUZZ_SECONDS (60) each
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=3.0'
-	mkdir -p build/fuzz/tree
-	cp -ru include src python fuzz tests setup.py pyproject.toml README.md LICENSE build/fuzz/tree/
+fuzz: $(VENV)/.fuzz  ## fuzz every parser and every stream of operations, FUZZ_SECONDS (60) each
+	rm -rf build/fuzz/tree && mkdir -p build/fuzz/tree
+	cp -r include src python setup.py pyproject.toml README.md LICENSE build/fuzz/tree/
 	rm -f build/fuzz/tree/python/mmcore/*.so build/fuzz/tree/python/mmcore/*.pxd
 	cd build/fuzz/tree && MMCORE_DEBUG=1 MMCORE_COVERAGE=1 MMCORE_SANITIZE=address \
 	  $(abspath $(BIN))/python setup.py -q build_ext --inplace

@@ -11,6 +11,7 @@ import argparse
 import ctypes
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--again", metavar="FILE", type=Path, help="run the target on this input alone")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     given, options = parser.parse_known_args(arguments)
+    if options and not given.child:
+        parser.error(f"unknown: {' '.join(options)}")
+    if given.again and not given.target:
+        parser.error("--again needs the target that the file is for")
     if given.child:
         return _child(given.target[0], options)
     from .targets import TARGETS
@@ -87,11 +92,13 @@ def _fuzz(name: str, seconds: int, keep: bool) -> int:
         print(ran.stderr[-30000:], file=sys.stderr)
         return 1
     if keep:
-        with tempfile.TemporaryDirectory() as merged:
+        with tempfile.TemporaryDirectory(dir=WORK) as merged:
             subprocess.run([*command, "-merge=1", merged, *folders], capture_output=True, check=True)
             kept.mkdir(parents=True, exist_ok=True)
             for file in kept.iterdir():
                 file.unlink()
+            if not any(Path(merged).iterdir()):
+                raise RuntimeError("a merge that keeps nothing")
             for file in sorted(Path(merged).iterdir()):
                 file.rename(kept / file.name[:16])
     return 0
@@ -112,7 +119,9 @@ def _child(name: str, options: list[str]) -> int:
         _compiled_coverage(compiled, atheris)
     with atheris.instrument_imports(include=["mmcore", "tomllib", "json"]):
         from .targets import TARGETS
-    atheris.Setup([sys.argv[0], *options], TARGETS[name].run)
+    # For a merge libFuzzer starts itself again, by a shell.
+    itself = shlex.join([sys.executable, "-m", "fuzz", "--child", name])
+    atheris.Setup([itself, *options], TARGETS[name].run)
     atheris.Fuzz()
     return 0
 

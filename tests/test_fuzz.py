@@ -1,5 +1,6 @@
 """What is fuzzed runs on its seeds, the kept inputs, and cuts and changes of them: no fuzzer needed."""
 
+import inspect
 import random
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ if not (ROOT / "fuzz").is_dir():  # the tests of an installed package
     pytest.skip("needs the folder fuzz of the sources", allow_module_level=True)
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "property")]
 try:
+    from fuzz.__main__ import main
     from fuzz.targets import TARGETS
 finally:
     del sys.path[:2]
@@ -27,7 +29,25 @@ def test_kept_inputs(name, monkeypatch):
         target.run(data)
 
 
-@pytest.mark.parametrize("name", [name for name in TARGETS if name.startswith("read_")])
+PARSERS = [name for name in TARGETS if name.startswith("read_")]
+
+
+@pytest.mark.parametrize("name", PARSERS)
+def test_a_seed_is_not_refused(name):
+    """What is refused at its first line shows the fuzzer nothing of what lies behind."""
+    for seed in TARGETS[name].seeds():
+        inspect.unwrap(TARGETS[name].run)(seed)
+
+
+@pytest.mark.parametrize("arguments", [["--again", "file"], ["--second", "1", "--what"], ["read_nothing"]])
+def test_the_command_line_refuses_what_it_does_not_know(arguments, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    assert left.value.code == 2
+    assert "error: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", PARSERS)
 def test_cut_and_changed(name):
     """Every cut of a short seed, and changed, doubled and lost bytes."""
     target, draw = TARGETS[name], random.Random(name)
