@@ -188,6 +188,15 @@ def test_every_truncation_is_refused(tmp_path, name):
         mm.load(path, instrument=STOCK)
 
 
+@pytest.mark.parametrize("name", ["rows.parquet", "rows.arrow"])
+@pytest.mark.parametrize("format", ["csv", "nautilus", None])
+def test_a_name_that_is_no_text_is_damage(tmp_path, name, format):
+    path = write(tmp_path, pa.table({"time": [START], "bid": [1.0], "ask": [3.0]}), name)
+    path.write_bytes(path.read_bytes().replace(b"bid", b"b\xe9d"))
+    with pytest.raises(CorruptError, match=f"{name}: damaged or cut short"):
+        mm.load(path, format, instrument=STOCK)
+
+
 @given(st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 7)), min_size=1, max_size=3))
 def test_flipped_bits_are_refused_or_a_table(tmp_path_factory, flips):
     table = pa.table({"time": [START, START + 1], "bid": [1.0, 2.0], "ask": [3.0, 4.0]})

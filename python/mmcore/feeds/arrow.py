@@ -1,7 +1,7 @@
 """Parquet and Arrow files (extra ``parquet``) as rows of text, so that one reader of columns serves them all.
 
 Numbers keep every digit: integers, decimals and text as they are, floats as the shortest text that means
-them, stamps as ISO 8601. What is null is an empty field. Batches are written a few thousand rows at a time.
+them, stamps as ISO 8601. What is null is an empty field. Batches are written 16,384 rows at a time.
 
 Nautilus' files say ``price_precision`` in their metadata and hold prices and sizes as 128-bit integers in
 10⁻¹⁶, or 64-bit ones in 10⁻⁹: they are read as the decimals that they stand for.
@@ -47,21 +47,27 @@ def _batches(raw: BinaryIO, parquet: bool) -> Iterator[Any]:
     try:
         if parquet:
             file = pa.parquet.ParquetFile(raw, page_checksum_verification=True)
-            yield file.schema_arrow
+            yield _legible(file.schema_arrow)
             yield from file.iter_batches(_ROWS)
         else:
             reader = pa.ipc.open_file(raw)
-            yield reader.schema
+            yield _legible(reader.schema)
             for at in range(reader.num_record_batches):
                 batch = reader.get_batch(at)
                 batch.validate(full=True)
                 yield from (batch.slice(start, _ROWS) for start in range(0, batch.num_rows, _ROWS))
-    except pa.ArrowException as error:
+    except (pa.ArrowException, UnicodeDecodeError) as error:  # of names that are no text
         raise Damaged(str(error)) from error
     except OSError as error:
         if error.errno is not None:
             raise
         raise Damaged(str(error)) from error  # its own, for what cannot be unpacked
+
+
+def _legible(schema: Any) -> Any:
+    """Return a schema whose names were read: pyarrow looks at them no earlier."""
+    _ = schema.names
+    return schema
 
 
 def metadata(raw: BinaryIO, parquet: bool) -> dict[bytes, bytes]:
