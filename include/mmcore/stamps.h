@@ -2,6 +2,7 @@
 #ifndef MMCORE_STAMPS_H
 #define MMCORE_STAMPS_H
 
+#include <mmcore/decimals.h>
 #include <mmcore/types.h>
 
 #ifdef __cplusplus
@@ -15,18 +16,18 @@ static inline int64_t mm_read_digits(const char **text, const char *end, int cou
     return -1;
   for (int i = 0; i < count; ++i) {
     const char c = *(*text)++;
-    if (c < '0' || c > '9')
+    if (!mm_is_digit(c))
       return -1;
     value = value * 10 + (c - '0');
   }
   return value;
 }
 
-/* Days from 1970-01-01 to a day of the Gregorian calendar; -1 in *valid: there is no such day. */
+/* Days from 1970-01-01 to a day of the Gregorian calendar; 0 in *valid: there is no such day. */
 static inline int64_t mm_days_from_date(int64_t year, int64_t month, int64_t day, int *valid) {
   const int leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
   const int64_t long_month = month == 2 ? 28 + leap : 30 + ((month + month / 8) % 2);
-  *valid = month >= 1 && month <= 12 && day >= 1 && day <= long_month ? 1 : -1;
+  *valid = month >= 1 && month <= 12 && day >= 1 && day <= long_month;
   /* Years begin in March here, so that the leap day is the last of one: month lengths from March on follow
    * (153 m + 2) / 5. */
   const int64_t y = month > 2 ? year : year - 1;
@@ -52,7 +53,7 @@ static inline int mm_iso_stamp(const char *text, const char *end, int64_t *ns) {
     return MM_INVALID;
   ++at;
   const int64_t days = mm_days_from_date(year, month, day, &valid);
-  if (year < 1 || valid < 0)
+  if (year < 1 || !valid)
     return MM_INVALID;
   const int64_t hour = mm_read_digits(&at, end, 2);
   if (hour < 0 || hour > 23 || at == end || *at++ != ':')
@@ -70,7 +71,7 @@ static inline int mm_iso_stamp(const char *text, const char *end, int64_t *ns) {
     if (at < end && (*at == '.' || *at == ',')) {
       ++at;
       int places = 0;
-      for (; at < end && *at >= '0' && *at <= '9'; ++at, ++places) {
+      for (; at < end && mm_is_digit(*at); ++at, ++places) {
         if (places == 9)
           return MM_INVALID;
         fraction = fraction * 10 + (*at - '0');

@@ -604,9 +604,11 @@ class Events:
     def summary(self) -> dict[str, Any]:
         """Return counts, span and spread; JSON-able.
 
-        ``spread`` is in ticks: smallest, mean over the quotes, weighted by time, largest; over the
-        quotes that have both sides. ``low`` and ``high`` of the trades, ``lowest_bid`` and ``highest_ask``
-        are ticks, rounded down, ``volume`` lots, ``vwap`` a decimal text in currency, rounded to 10 decimals.
+        ``start`` and ``end`` are local stamps as text, UTC; ``seconds`` is the time between them and
+        ``longest_silence`` that between two rows, in s. ``spread`` is in ticks: smallest, mean over the
+        quotes, weighted by time, largest; over the quotes that have both sides. ``low`` and ``high`` of the
+        trades, ``lowest_bid`` and ``highest_ask`` are ticks, rounded down, ``volume`` lots, ``vwap`` a
+        decimal text in currency, rounded to 10 decimals.
         ``repeated_quotes`` have the top of the quote before, ``duplicate_…`` its stamps too.
         ``late_exchange_stamps`` stand after a later one.
         """

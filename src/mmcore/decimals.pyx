@@ -346,7 +346,7 @@ cdef class Fields:
         InvalidArgument
             A text of another form, or no such day or hour; ``.index`` is the row.
         OutOfBounds
-            Outside the years 1678 to 2261.
+            Before 1677-09-21 or after 2262-04-11, which int64 ns do not hold.
 
         Examples
         --------
@@ -369,7 +369,7 @@ cdef class Fields:
             text = self._field(row, column).decode("utf-8", "backslashreplace")
             if status == MM_OVERFLOW:
                 raise OutOfBounds(
-                    f"row {row}: {text!r} is outside the years 1678 to 2261",
+                    f"row {row}: {text!r} is outside 1677-09-21 to 2262-04-11",
                     argument="values", value=text, index=row)
             raise InvalidArgument(
                 f"row {row}: {text!r} is not an ISO 8601 stamp",

@@ -33,8 +33,9 @@ def read_returns(path: str, prices: bool | None = None) -> tuple[list[str], NDAr
     Parameters
     ----------
     path : str
-        Plain, gzip or xz. The first column may name the periods: by its own name (:data:`PERIODS`), by texts,
-        or by whole numbers that rise in equal steps. All other fields are numbers.
+        Plain, gzip, xz, zip or zstd. The first column may name the periods: by its own name
+        (:data:`PERIODS`), by texts, or by whole numbers that rise in equal steps. All other fields are
+        numbers.
     prices : bool, optional
         Whether they are prices, of which returns are made, period on period before. None: returns, unless
         none of them is 0 or negative, which is refused, for prices never are.

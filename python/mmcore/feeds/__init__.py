@@ -90,8 +90,8 @@ def load(
     ----------
     path : path-like, or a sequence of them
         The file; for LOBSTER either file of the pair, their folder, or the part of the names they
-        share. Several files of a format that comes split (binance_files, csv) are read as one, in this
-        order.
+        share. Several files of a format that comes split (binance_files, taq, nautilus, csv) are read as
+        one, in this order.
     format : str, optional
         One of those in the table of :mod:`mmcore.feeds`.
         Told from the name and the first line when omitted. "csv" is what is called so, has our
@@ -104,8 +104,8 @@ def load(
     progress : callable, optional
         Called with (bytes read, bytes in all) while a feed is parsed.
     **options
-        The keyword arguments of the format's reader: :func:`mmcore.feeds.lobster.read`,
-        :func:`mmcore.feeds.binance.read`, :func:`mmcore.feeds.csv.read`.
+        The keyword arguments of the ``read`` of the format's module, such as
+        :func:`mmcore.feeds.csv.read`.
 
     Returns
     -------

@@ -72,7 +72,7 @@ def read(
     Parameters
     ----------
     paths : sequence of Path
-        One file: plain, gzip or xz.
+        One file: plain, gzip, xz, zip or zstd.
     instrument : Instrument, optional
         Known for the symbols in :data:`GRIDS`.
     progress : callable, optional
@@ -220,7 +220,7 @@ def read(
         note = f"local - exchange stamps: median {median} ({low} to {high})"
         if delays["min"] < 0:
             behind = f"{-delays['median'] / 1e9:.3f} s" if delays["median"] < 0 else "at times"
-            note += f"; the local clock runs {behind} behind the exchange's: never merge the two"
+            note += f"; the local clock runs {behind} behind the exchange's: merge by clock='exchange'"
     order = np.frombuffer(bytes(kind), dtype=np.uint8)
     return Events(
         instrument,

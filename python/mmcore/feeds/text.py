@@ -415,7 +415,7 @@ def rows(
     skip: int = 0,
     progress: Progress | None = None,
 ) -> Iterator[Rows]:
-    """Yield the rows of a delimited file, a few million bytes at a time.
+    """Yield the rows of a delimited file, a MiB of text at a time.
 
     Parameters
     ----------
