@@ -123,6 +123,14 @@ def test_actions_and_undefined_prices(tmp_path):
     assert (events.source["clock"], events.source["schema"]) == ("local", "mbp-1")
 
 
+def test_negative_prices_of_an_instrument_that_has_them(tmp_path):
+    spread = mm.Instrument("X", tick="0.25", negative_prices=True)
+    data = records(MBP1, book(-500_000_000, 0), book(0, 0, action=b"T", price=-250_000_000, size=1))
+    events = mm.load(write(tmp_path, data), instrument=spread)
+    assert (events.quotes.bid.tolist(), events.quotes.ask.tolist()) == ([-2], [0])
+    assert events.trades.price.tolist() == [-1]
+
+
 def test_records_of_other_kinds_are_counted_whatever_their_length(tmp_path, monkeypatch):
     import mmcore.feeds.databento
 
@@ -142,13 +150,12 @@ def test_records_of_other_kinds_are_counted_whatever_their_length(tmp_path, monk
     [
         ([book(1, 5)], {}, "record 1: bid price: 1 is off the grid"),
         ([book(250_000_000, 250_000_001)], {}, "record 1: ask price: 250000001 is off the grid"),
-        ([{"action": b"T", "price": UNDEFINED, "size": 1}], {}, "record 1: an execution at no price"),
-        ([{"action": b"T", "price": 250_000_000}], {}, "record 1: an execution of nothing"),
-        (
-            [{"action": b"T", "price": 1, "size": 1, "side": b"X"}],
-            {},
-            "record 1: a side that is not A, B or N",
-        ),
+        ([{"action": b"T", "price": UNDEFINED, "size": 1}], {}, "record 1: price: is undefined"),
+        ([{"action": b"T", "price": 250_000_000}], {}, "record 1: size: is not above 0"),
+        ([{"action": b"T", "price": -250_000_000, "size": 1}], {}, "record 1: price: is not above 0"),
+        ([{}, book(-250_000_000, 250_000_000)], {}, "record 2: bid: is not above 0"),
+        ([{}, book(250_000_000, 0)], {}, "record 2: ask: is not above 0"),
+        ([{"action": b"T", "price": 1, "size": 1, "side": b"X"}], {}, "record 1: side: is not A, B or N"),
         ([{}, {"ts_recv": START - 1}], {}, "record 2: ts_recv: earlier than the record before"),
         ([{"ts_recv": 2**64 - 1}], {}, "record 1: a stamp that is undefined"),
         ([{}, {"instrument_id": 7}], {}, "instrument_id 5482 and 7: name one"),

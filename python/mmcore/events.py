@@ -629,7 +629,7 @@ class Events:
             "repeated_quotes": int(np.count_nonzero(same)),
             "duplicate_quotes": int(np.count_nonzero(same & stamped)),
             "duplicate_trades": int(np.count_nonzero(again)),
-            "late_exchange_stamps": _late(quotes.exchange_time) + _late(trades.exchange_time),
+            "late_exchange_stamps": count_late(quotes.exchange_time) + count_late(trades.exchange_time),
             "equal_stamps": int(np.count_nonzero(steps == 0)),
             "longest_silence": int(steps.max()) / 1e9 if len(steps) else 0.0,
         }
@@ -803,8 +803,8 @@ def _repeats(rows: _Columns, names: tuple[str, ...]) -> NDArray[np.bool_]:
     return same
 
 
-def _late(stamps: Int64Array) -> int:
-    """Count the rows that stand after a later stamp."""
+def count_late(stamps: Int64Array) -> int:
+    """Count the stamps that stand after a later one."""
     return int(np.count_nonzero(stamps < np.maximum.accumulate(stamps))) if len(stamps) else 0
 
 

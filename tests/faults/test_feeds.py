@@ -45,7 +45,7 @@ def refused(folder, text, what, instrument=STOCK, **options):
 def test_fault_02_sizes_of_nothing_and_below(tmp_path):
     refused(tmp_path, TRADED + "1723118400,1,5,buy\n1723118401,1,0,buy\n", "line 3: size: is not above 0")
     refused(tmp_path, TRADED + "1723118400,1,-5,sell\n", "line 2: size: is not above 0")
-    refused(tmp_path, QUOTED + "1723118400,1,2,-1,1\n", "line 2: bid_size: is negative")
+    refused(tmp_path, QUOTED + "1723118400,1,2,-1,1\n", "line 2: bid size: is negative")
     q = mm.load(write(tmp_path, QUOTED + "1723118400,1,2,0,1\n"), instrument=STOCK).quotes
     assert (q.bid.tolist(), q.ask.tolist()) == ([NO_BID], [200])  # no size: no side
 

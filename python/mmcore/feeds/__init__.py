@@ -27,6 +27,7 @@ user's cache folder. A cache that cannot be read or written is passed over: it n
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import logging
 import os
@@ -43,12 +44,11 @@ from .merging import consolidate, merge
 
 if TYPE_CHECKING:
     from ..instruments import Instrument
-
-    Progress = Callable[[int, int], object]
+    from .text import Progress
 
 __all__ = ["cache_folder", "clear_cache", "consolidate", "load", "merge"]
 
-FORMATS = (
+FORMATS = (  # and modules here, but for the last
     "lobster",
     "binance",
     "binance_files",
@@ -134,7 +134,6 @@ def load(
     import inspect
 
     from ..instruments import Instrument
-    from . import binance, binance_files, bitstamp, csv, databento, hftbacktest, lobster, nautilus, taq
 
     several = path if isinstance(path, (list, tuple)) else (path,)
     if not several:
@@ -175,22 +174,10 @@ def load(
             )
         return Events.load(source)
 
-    if format == "lobster":
-        paths = lobster.files(source)
-    if format == "taq" and len(paths) == 1:
-        paths = taq.files(source)
-    readers: dict[str, Callable[..., Events]] = {
-        "lobster": lobster.read,
-        "binance": binance.read,
-        "binance_files": binance_files.read,
-        "bitstamp": bitstamp.read,
-        "taq": taq.read,
-        "databento": databento.read,
-        "nautilus": nautilus.read,
-        "hftbacktest": hftbacktest.read,
-        "csv": csv.read,
-    }
-    read = readers[format]
+    reader = importlib.import_module(f".{format}", __name__)
+    if format in _PAIRS and len(paths) == 1:
+        paths = reader.files(source)
+    read: Callable[..., Events] = reader.read
     known = [p.name for p in inspect.signature(read).parameters.values() if p.kind is p.KEYWORD_ONLY]
     for name in options:
         if name not in known:

@@ -31,14 +31,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..decimals import parse, parse_floor
 from ..errors import InvalidArgument, OutOfBounds, Unsupported
-from ..events import NO_ASK, NO_BID, QUOTE, TRADE, Events, Quotes, Trades
+from ..events import QUOTE, TRADE, Events, Quotes, Trades
 from ..parameters import expect
+from .columns import Columns, joined, none_of, possible_prices, quoted_side, traded
 from .order_book import OrderBook
-from .text import Progress, asking, blocks, refuse, refuse_prices
+from .text import Progress, asking, blocks, refuse, refusing
 
 if TYPE_CHECKING:
     from ..instruments import Instrument
@@ -104,8 +104,8 @@ def read(
     quote_rows: list[tuple[Any, ...]] = []
     trade_rows: list[tuple[Any, ...]] = []
     depth_rows: list[tuple[Any, ...]] = []
-    quote_parts: list[dict[str, NDArray[Any]]] = []
-    trade_parts: list[dict[str, NDArray[Any]]] = []
+    quote_parts: list[Columns] = []
+    trade_parts: list[Columns] = []
     last = 0
     for text, start in blocks(path, progress):
         for line, record in enumerate(text.split(b"\n"), start):
@@ -225,8 +225,8 @@ def read(
     return Events(
         instrument,
         order[order != 0],
-        Quotes(**_joined(quote_parts)) if quote_parts else None,
-        Trades(**_joined(trade_parts)) if trade_parts else None,
+        Quotes(**joined(quote_parts)) if quote_parts else None,
+        Trades(**joined(trade_parts)) if trade_parts else None,
         name=instrument.name,
         clock_note=note,
         source=source,
@@ -262,31 +262,26 @@ def _column(
         refuse(path, rows[error.index][2], f"{name}: {error.value!r} {what}", type(error))
 
 
-def _stamps(rows: list[tuple[Any, ...]]) -> dict[str, NDArray[Any]]:
+def _stamps(rows: list[tuple[Any, ...]]) -> Columns:
     return {
         "local_time": np.array([row[0] for row in rows], dtype=np.int64),
         "exchange_time": np.array([row[1] for row in rows], dtype=np.int64),
     }
 
 
-def _quotes(path: Path, rows: list[tuple[Any, ...]], instrument: Instrument) -> dict[str, NDArray[Any]]:
+def _quotes(path: Path, rows: list[tuple[Any, ...]], instrument: Instrument) -> Columns:
     part = _stamps(rows)
-    for name, place, absent in (("bid", 3, NO_BID), ("ask", 5, NO_ASK)):
-        price = _column(path, rows, place, name, instrument.tick)
-        size = _column(path, rows, place + 1, f"{name} size", instrument.lot)
-        lines = [row[2] for row in rows]
-        refuse_prices(path, lines, name, price)
-        if (price < 0).any() or (size < 0).any():
-            refuse(path, lines[int(np.argmax((price < 0) | (size < 0)))], f"{name}: is negative")
-        missing = (size == 0) | (price == 0)
-        part[name] = np.where(missing, absent, price)
-        part[f"{name}_size"] = np.where(missing, 0, size)
+    wrong = refusing(path, [row[2] for row in rows])
+    for side, place in (("bid", 3), ("ask", 5)):
+        price = _column(path, rows, place, side, instrument.tick)
+        size = _column(path, rows, place + 1, f"{side} size", instrument.lot)
+        part |= quoted_side(side, price, size, price == 0, instrument, wrong)
     return part
 
 
 def _depth(
     path: Path, rows: list[tuple[Any, ...]], instrument: Instrument, book: OrderBook, kind: bytearray
-) -> dict[str, NDArray[Any]]:
+) -> Columns:
     """Lead the book through the messages of a block; return its top where that changed.
 
     The place of each message in `kind` stays a quote's where it made one and becomes 0 where not.
@@ -305,10 +300,9 @@ def _depth(
             refuse(path, line, "is no message about depth: its levels are not pairs of price and size")
     price = _column(path, [(text, 0, line) for text, _, line in levels], 0, "price", instrument.tick)
     size = _column(path, [(text, 0, line) for _, text, line in levels], 0, "size", instrument.lot)
-    lines = [line for _, _, line in levels]
-    refuse_prices(path, lines, "price", price)
-    if (wrong := (price <= 0) | (size < 0)).any():
-        refuse(path, lines[int(np.argmax(wrong))], "a level without a price, or of a negative size")
+    wrong = refusing(path, [line for _, _, line in levels])
+    possible_prices("price", price, instrument, wrong)
+    none_of(size < 0, "size: is negative", wrong)
     pairs = list(zip(price.tolist(), size.tolist(), strict=True))
     made = []
     start, top = 0, book.top
@@ -340,22 +334,11 @@ def _number(message: Any, key: str) -> int:
     return value
 
 
-def _trades(path: Path, rows: list[tuple[Any, ...]], instrument: Instrument) -> dict[str, NDArray[Any]]:
+def _trades(path: Path, rows: list[tuple[Any, ...]], instrument: Instrument) -> Columns:
     price, subtick = _column(path, rows, 3, "price", instrument.tick, floor=True)
     size = _column(path, rows, 4, "size", instrument.lot)
-    refuse_prices(path, [row[2] for row in rows], "price", price)
-    for wrong, what in (
-        ((price < 0) | ((price == 0) & (subtick == 0)), "price: an execution at no price"),
-        (size <= 0, "size: an execution of nothing"),
-    ):
-        if wrong.any():
-            refuse(path, rows[int(np.argmax(wrong))][2], what)
-    side = np.array([row[5] for row in rows], dtype=np.int8)
-    return _stamps(rows) | {"price": price, "subtick": subtick, "size": size, "side": side}
-
-
-def _joined(parts: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    part = traded(price, subtick, size, instrument, refusing(path, [row[2] for row in rows]))
+    return _stamps(rows) | part | {"side": np.array([row[5] for row in rows], dtype=np.int8)}
 
 
 def _name(head: bytes, path: Path, line: int) -> str:

@@ -28,8 +28,9 @@ from numpy.typing import NDArray
 
 from ..decimals import parse, parse_floor
 from ..errors import InvalidArgument, OutOfBounds
-from ..events import NO_ASK, NO_BID, QUOTE, SUBTICKS, TRADE, Events, Quotes, Trades
-from .text import Progress, blocks, refuse, refuse_prices
+from ..events import QUOTE, SUBTICKS, TRADE, Events, Quotes, Trades
+from .columns import Columns, joined, quoted_side, traded
+from .text import Progress, blocks, refuse, refusing
 
 if TYPE_CHECKING:
     from ..instruments import Instrument
@@ -70,8 +71,8 @@ def read(
     counts: Counter[str] = Counter()
     noise = 0
     kind = bytearray()
-    quote_parts: list[dict[str, NDArray[Any]]] = []
-    trade_parts: list[dict[str, NDArray[Any]]] = []
+    quote_parts: list[Columns] = []
+    trade_parts: list[Columns] = []
     last = _EARLIEST
     for text, start in blocks(path, progress):
         quotes: list[Row] = []  # line, stamp, bid, its size, ask, its size
@@ -114,8 +115,8 @@ def read(
     return Events(
         instrument,
         np.frombuffer(bytes(kind), dtype=np.uint8),
-        Quotes(**_joined(quote_parts)) if quote_parts else None,
-        Trades(**_joined(trade_parts)) if trade_parts else None,
+        Quotes(**joined(quote_parts)) if quote_parts else None,
+        Trades(**joined(trade_parts)) if trade_parts else None,
         clock_note="one clock: ours",
         source={
             "format": "bitstamp",
@@ -172,34 +173,23 @@ def _numbers(
     return np.where(noisy & up, above, below), int(np.count_nonzero(noisy))
 
 
-def _quotes(path: Path, rows: Sequence[Row], instrument: Instrument) -> tuple[dict[str, NDArray[Any]], int]:
+def _quotes(path: Path, rows: Sequence[Row], instrument: Instrument) -> tuple[Columns, int]:
     stamps = np.array([row[1] for row in rows], dtype=np.int64) * 10**6
-    part: dict[str, NDArray[Any]] = {"local_time": stamps}
+    part: Columns = {"local_time": stamps}
     noise = 0
-    lines = [row[0] for row in rows]
-    for side, place, none in (("bid", 2, NO_BID), ("ask", 4, NO_ASK)):
+    wrong = refusing(path, [row[0] for row in rows])
+    for side, place in (("bid", 2), ("ask", 4)):
         price, off_tick = _numbers(path, rows, place, side, instrument.tick)
         size, off_lot = _numbers(path, rows, place + 1, f"{side} size", instrument.lot)
         noise += off_tick + off_lot
-        refuse_prices(path, lines, side, price)
-        if (wrong := (price < 0) | (size < 0)).any():
-            refuse(path, lines[int(np.argmax(wrong))], f"{side}: is negative")
-        absent = (price == 0) | (size == 0)
-        part[side], part[f"{side}_size"] = np.where(absent, none, price), np.where(absent, 0, size)
+        part |= quoted_side(side, price, size, price == 0, instrument, wrong)
     return part, noise
 
 
-def _trades(path: Path, rows: Sequence[Row], instrument: Instrument) -> tuple[dict[str, NDArray[Any]], int]:
+def _trades(path: Path, rows: Sequence[Row], instrument: Instrument) -> tuple[Columns, int]:
     stamps = np.array([row[1] for row in rows], dtype=np.int64) * 10**6
     price, off_tick = _numbers(path, rows, 2, "price", instrument.tick)
     size, off_lot = _numbers(path, rows, 3, "amount", instrument.lot)
-    lines = [row[0] for row in rows]
-    refuse_prices(path, lines, "price", price)
-    for wrong, what in ((price <= 0, "price: is not above 0"), (size <= 0, "amount: is not above 0")):
-        if wrong.any():
-            refuse(path, lines[int(np.argmax(wrong))], what)
-    return {"local_time": stamps, "price": price, "size": size}, off_tick + off_lot
-
-
-def _joined(parts: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    whole = np.zeros(len(rows), dtype=np.int32)
+    part = traded(price, whole, size, instrument, refusing(path, [row[0] for row in rows]))
+    return {"local_time": stamps} | part, off_tick + off_lot

@@ -39,9 +39,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConflictError, InvalidArgument, OutOfBounds, UnknownName
-from ..events import NO_ASK, NO_BID, QUOTE, TRADE, Events, Quotes, Trades
+from ..events import QUOTE, TRADE, Events, Quotes, Trades, count_late
 from ..parameters import expect
-from .text import MISSING, Progress, Rounding, Rows, asking, first_lines, refuse, refuse_prices, rows
+from .columns import Columns, joined, quoted_side, traded
+from .text import MISSING, Progress, Rounding, Rows, asking, first_lines, refuse, rows, shares
 
 if TYPE_CHECKING:
     from ..instruments import Instrument
@@ -254,18 +255,14 @@ def table(
     ignored: Counter[str] = Counter()
     odd: Counter[str] = Counter()
     units: dict[str, None] = {}
-    parts: dict[int, list[dict[str, NDArray[Any]]]] = {QUOTE: [], TRADE: []}
+    parts: dict[int, list[Columns]] = {QUOTE: [], TRADE: []}
     kind_parts: list[NDArray[np.uint8]] = []
     stamps: list[NDArray[np.int64]] = []
     origins: list[tuple[Path, NDArray[np.int64]]] = []
-    sizes = [path.stat().st_size for path in paths]
     places: dict[str, int] = {}
     firsts: dict[str | int, str] = {}
 
-    def advance(before: int) -> Progress | None:
-        return None if progress is None else lambda done, _: progress(before + done, sum(sizes))
-
-    for path, before in zip(paths, np.cumsum([0, *sizes]).tolist(), strict=False):
+    for path, share in zip(paths, shares(paths, progress), strict=True):
         top = first_lines(path, 1)
         if not top:
             raise InvalidArgument(f"{path}: is empty", argument="path", value=str(path))
@@ -287,7 +284,7 @@ def table(
         ]
         time_format = layout.time_format
         skip = line + 1 if layout.header else 0
-        reading = rows(path, width, places, delimiter=layout.delimiter, skip=skip, progress=advance(before))
+        reading = rows(path, width, places, delimiter=layout.delimiter, skip=skip, progress=share)
         for block in reading:
             for label, place, texts, keep in filters:
                 named = block.fields.codes(place, dict.fromkeys(texts, 1), other=0) == 1
@@ -338,7 +335,7 @@ def table(
 
     kind = np.concatenate(kind_parts)
     local = np.concatenate(stamps)
-    columns = {which: _joined(found) for which, found in parts.items()}
+    columns = {which: joined(found) for which, found in parts.items()}
     if "id" in places:
         kept = np.ones(len(kind), dtype=bool)
         for which, found in columns.items():
@@ -363,7 +360,7 @@ def table(
                 argument="sort",
                 advice="pass sort=True to put the rows in order",
             )
-        odd["rows out of order"] = int(np.count_nonzero(local < np.maximum.accumulate(local)))
+        odd["rows out of order"] = count_late(local)
         kind = kind[np.argsort(local, kind="stable")]
         for which, found in columns.items():
             if found:
@@ -436,7 +433,7 @@ def _fresh(
                 )
         fresh[order[1:][again]] = False
         ids = ids[fresh]
-        if late := int(np.count_nonzero(ids < np.maximum.accumulate(ids))):
+        if late := count_late(ids):
             odd["ids out of order"] += late
     if consecutive and (missing := int(ids.max()) - int(ids.min()) + 1 - len(ids)):
         odd["missing ids"] += missing
@@ -669,52 +666,33 @@ def _pattern(text: str, pattern: str, since: datetime) -> int:
 # ---- numbers
 
 
-def _quotes(block: Rows, instrument: Instrument, layout: Layout) -> dict[str, NDArray[Any]]:
-    part: dict[str, NDArray[Any]] = {}
+def _quotes(block: Rows, instrument: Instrument, layout: Layout) -> Columns:
+    part: Columns = {}
     sizing: Rounding = "nearest" if layout.rounding == "nearest" else "exact"
     tick = instrument.tick / layout.price_scale
     lot = instrument.lot if layout.quote_lot is None else layout.quote_lot
-    for side, none in (("bid", NO_BID), ("ask", NO_ASK)):
+    for side in ("bid", "ask"):
         price = block.integers(side, f"{tick:f}", layout.rounding, missing=True)
         absent = price == MISSING if instrument.negative_prices else price <= 0
         if f"{side}_size" in block.columns:
             size = block.integers(f"{side}_size", f"{lot:f}", sizing, missing=True)
-            absent |= (size == 0) | (size == MISSING)
-            if (wrong := (size < 0) & (size != MISSING)).any():
-                refuse(block.path, int(block.lines[np.argmax(wrong)]), f"{side}_size: is negative")
+            size[size == MISSING] = 0
         else:
             size = np.ones(len(block), dtype=np.int64)
-        refuse_prices(block.path, block.lines, side, np.where(absent, 0, price))
-        part[side] = np.where(absent, none, price)
-        part[f"{side}_size"] = np.where(absent, 0, size)
+        part |= quoted_side(side, price, size, absent, instrument, block.refuse)
     return part
 
 
-def _trades(block: Rows, instrument: Instrument, layout: Layout) -> dict[str, NDArray[Any]]:
+def _trades(block: Rows, instrument: Instrument, layout: Layout) -> Columns:
     rounding = layout.rounding
     sizing: Rounding = "nearest" if rounding == "nearest" else "exact"
     tick = f"{instrument.tick / layout.price_scale:f}"
-    part: dict[str, NDArray[Any]] = {}
     if rounding in ("exact", "floor"):
-        part["price"], part["subtick"] = block.integers_floor("price", tick)
+        price, subtick = block.integers_floor("price", tick)
     else:
-        part["price"] = block.integers("price", tick, rounding)
-        part["subtick"] = np.zeros(len(block), dtype=np.int32)
-    part["size"] = block.integers("size", f"{instrument.lot:f}", sizing)
-    price, subtick, size = part["price"], part["subtick"], part["size"]
-    refuse_prices(block.path, block.lines, "price", price)
-    wrong = [(size <= 0, "size: is not above 0")]
-    if not instrument.negative_prices:
-        wrong.append(((price < 0) | ((price == 0) & (subtick == 0)), "price: is not above 0"))
-    for bad, what in wrong:
-        if bad.any():
-            refuse(block.path, int(block.lines[np.argmax(bad)]), what)
+        price, subtick = block.integers("price", tick, rounding), np.zeros(len(block), dtype=np.int32)
+    size = block.integers("size", f"{instrument.lot:f}", sizing)
+    part = traded(price, subtick, size, instrument, block.refuse)
     if "side" in block.columns:
         part["side"] = block.codes("side", layout.sides).astype(np.int8)
     return part
-
-
-def _joined(parts: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
-    if not parts:
-        return {}
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

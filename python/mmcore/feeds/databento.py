@@ -32,8 +32,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CorruptError, InvalidArgument, MissingExtra, Unsupported
-from ..events import NO_ASK, NO_BID, PRICE_LIMIT, QUOTE, SUBTICKS, TRADE, Events, Quotes, Trades
+from ..events import QUOTE, TRADE, Events, Quotes, Trades
 from ..parameters import expect
+from .columns import Columns, Refuse, joined, none_of, quoted_side, subticks, traded
 from .text import Progress, asking, unpacked
 
 if TYPE_CHECKING:
@@ -102,11 +103,9 @@ def read(
             "instrument",
             "pass instrument=Instrument(name, tick=…, lot=…)",
         )
-    units = [Decimal(instrument.tick) * _UNIT, Decimal(instrument.lot)]
-    if any(unit % 1 or not 0 < unit < 2**62 for unit in units):
+    if any(unit % 1 or not 0 < unit < 2**62 for unit in _units(instrument)):
         allowed = "with a tick that is a multiple of 1e-9 and a lot that is whole"
         raise InvalidArgument(argument="instrument", value=instrument.name, allowed=allowed)
-    tick, lot = map(int, units)
     layouts: dict[str, tuple[Any, int]] = {
         "trades": (dbn.TradeMsg, 0),
         "tbbo": (dbn.MBP1Msg, 1),
@@ -115,7 +114,7 @@ def read(
     }
     ignored: Counter[str] = Counter()
     odd: Counter[str] = Counter()
-    parts: dict[int, list[dict[str, NDArray[Any]]]] = {QUOTE: [], TRADE: []}
+    parts: dict[int, list[Columns]] = {QUOTE: [], TRADE: []}
     kinds: list[NDArray[np.uint8]] = []
     seen: dict[str, int] = {}
     last = -(2**63)
@@ -152,17 +151,14 @@ def read(
                 if chosen.any():
                     found = {"local_time": local[chosen], "exchange_time": exchange[chosen]}
                     if which == QUOTE:
-                        found |= _quotes(path, records[chosen], places[chosen], tick, lot, odd)
+                        found |= _quotes(path, records[chosen], places[chosen], instrument, odd)
                     else:
-                        found |= _trades(path, records[chosen], places[chosen], tick, lot)
+                        found |= _trades(path, records[chosen], places[chosen], instrument)
                     parts[which].append(found)
             # At most a quote and then a trade for each record.
             kind = np.stack([np.where(quoted, QUOTE, 0), np.where(traded, TRADE, 0)], axis=1).ravel()
             kinds.append(kind[kind != 0].astype(np.uint8))
-    columns = {
-        which: {name: np.concatenate([part[name] for part in found]) for name in found[0]} if found else {}
-        for which, found in parts.items()
-    }
+    columns = {which: joined(found) for which, found in parts.items()}
     return Events(
         instrument,
         np.concatenate(kinds) if kinds else None,
@@ -179,11 +175,21 @@ def read(
     )
 
 
+def _units(instrument: Instrument) -> tuple[Decimal, Decimal]:
+    """Return tick and lot in what the records count."""
+    return Decimal(instrument.tick) * _UNIT, Decimal(instrument.lot)
+
+
 def _refuse(path: Path, record: Any, what: str) -> NoReturn:
     """Raise an error about a record, counted from 0 here and from 1 for people."""
     raise InvalidArgument(
         f"{path}, record {record + 1}: {what}", argument="path", value=str(path), index=int(record)
     )
+
+
+def _refusing(path: Path, places: NDArray[np.int64]) -> Refuse:
+    """Return :func:`_refuse` for some records."""
+    return lambda row, what: _refuse(path, places[row], what)
 
 
 def _metadata(path: Path, stream: Stream, dbn: Any, symbol: str | None) -> tuple[str, set[int] | None]:
@@ -288,42 +294,35 @@ def _stamps(path: Path, stamps: NDArray[np.uint64], places: NDArray[np.int64]) -
 
 
 def _quotes(
-    path: Path, part: NDArray[Any], places: NDArray[np.int64], tick: int, lot: int, odd: Counter[str]
-) -> dict[str, NDArray[Any]]:
+    path: Path, part: NDArray[Any], places: NDArray[np.int64], instrument: Instrument, odd: Counter[str]
+) -> Columns:
+    tick, lot = map(int, _units(instrument))
     bad = (part["flags"] & _MAYBE_BAD_BOOK) != 0
     if bad.any():
         odd["maybe bad book"] += int(np.count_nonzero(bad))
-    columns: dict[str, NDArray[Any]] = {}
-    for side, none in (("bid", NO_BID), ("ask", NO_ASK)):
+    wrong = _refusing(path, places)
+    columns: Columns = {}
+    for side in ("bid", "ask"):
         price = part[f"{side}_px_00"].astype(np.int64)
         size = part[f"{side}_sz_00"].astype(np.int64)
         absent = (price == _NO_PRICE) | (size == 0) | bad | (part["action"] == b"R")
         for values, unit, what in ((price, tick, f"{side} price"), (size, lot, f"{side} size")):
             if (off := ~absent & (values % unit != 0)).any():
                 at = int(np.argmax(off))
-                _refuse(path, places[at], f"{what}: {int(values[at])} is off the grid of the instrument")
-        columns[side] = np.where(absent, none, price // tick)
-        columns[f"{side}_size"] = np.where(absent, 0, size // lot)
+                wrong(at, f"{what}: {int(values[at])} is off the grid of the instrument")
+        columns |= quoted_side(side, price // tick, size // lot, absent, instrument, wrong)
     return columns
 
 
-def _trades(
-    path: Path, part: NDArray[Any], places: NDArray[np.int64], tick: int, lot: int
-) -> dict[str, NDArray[Any]]:
+def _trades(path: Path, part: NDArray[Any], places: NDArray[np.int64], instrument: Instrument) -> Columns:
+    tick, lot = map(int, _units(instrument))
     price, size = part["price"].astype(np.int64), part["size"].astype(np.int64)
     side = np.zeros(len(part), dtype=np.int8)
     for code, sign in _SIDES.items():
         side[part["side"] == code] = sign
-    for wrong, what in (
-        ((price == _NO_PRICE) | (abs(price // tick) > PRICE_LIMIT), "an execution at no price"),
-        (size == 0, "an execution of nothing"),
-        (size % lot != 0, "a size off the grid of the instrument"),
-        (~np.isin(part["side"], list(_SIDES)), "a side that is not A, B or N"),
-    ):
-        if wrong.any():
-            _refuse(path, places[np.argmax(wrong)], what)
-    # 10⁻⁹ of a price may be finer than a millionth of a tick: rounded down, as decimal text is.
-    rest = (
-        (price % tick).astype(object) * SUBTICKS // tick if tick > 2**43 else price % tick * SUBTICKS // tick
-    )
-    return {"price": price // tick, "subtick": rest.astype(np.int32), "size": size // lot, "side": side}
+    wrong = _refusing(path, places)
+    none_of(price == _NO_PRICE, "price: is undefined", wrong)
+    none_of(size % lot != 0, "size: is off the grid of the instrument", wrong)
+    none_of(~np.isin(part["side"], list(_SIDES)), "side: is not A, B or N", wrong)
+    rest = subticks(price % tick, tick)
+    return traded(price // tick, rest, size // lot, instrument, wrong) | {"side": side}

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from ..errors import CorruptError, InvalidArgument, Unsupported
 from ..events import QUOTE, TRADE, Events, Quotes, Trades
+from .columns import Refuse, none_of, possible_prices, traded
 from .order_book import OrderBook
 from .text import Progress, asking
 
@@ -103,19 +104,20 @@ def read(
     side = ((rows["ev"] & _BUY) != 0).astype(np.int8) - ((rows["ev"] & _SELL) != 0)
     price = _grid(path, rows["px"], instrument.tick, "px", local, known & (kinds != _CLEAR))
     lots = _grid(path, rows["qty"], instrument.lot, "qty", local, known & (kinds != _CLEAR))
-    traded = kinds == _TRADE
-    for wrong, what in (
-        (traded & (lots <= 0), "an execution of nothing"),
-        (traded & (price <= 0) & (not instrument.negative_prices), "an execution at no price"),
-        (known & ~traded & (lots < 0), "a negative size"),
-        (known & (kinds != _CLEAR) & ~traded & (side == 0), "a level of neither side"),
-    ):
-        if wrong.any():
-            _refuse(path, local[np.argmax(wrong)], what)
+
+    def refusing(places: NDArray[np.int64]) -> Refuse:
+        return lambda row, what: _refuse(path, local[places[row]], what)
+
+    trades = np.flatnonzero(kinds == _TRADE)
+    whole = np.zeros(len(trades), dtype=np.int32)
+    executions = traded(price[trades], whole, lots[trades], instrument, refusing(trades))
+    levels = np.flatnonzero(known & (kinds != _CLEAR) & (kinds != _TRADE))
+    possible_prices("price", price[levels], instrument, refusing(levels))
+    none_of(lots[levels] < 0, "size: is negative", refusing(levels))
+    none_of(side[levels] == 0, "a level of neither side", refusing(levels))
     # A clearing without a price takes all of its side.
     limits = _grid(path, np.nan_to_num(rows["px"]), instrument.tick, "px", local, kinds == _CLEAR)
     quotes, kind = _walk(rows, kinds, side, price, lots, limits, known)
-    trades = np.flatnonzero(traded)
     names = ("local_time", "exchange_time", "bid", "bid_size", "ask", "ask_size")
     columns = np.array(quotes, dtype=np.int64).reshape(len(quotes), len(names)).T.copy()
     return Events(
@@ -124,10 +126,9 @@ def read(
         Quotes(**dict(zip(names, columns, strict=True))) if quotes else None,
         Trades(
             rows["local_ts"][trades],
-            price[trades],
-            lots[trades],
-            side[trades],
+            side=side[trades],
             exchange_time=rows["exch_ts"][trades],
+            **executions,
         ),
         source={
             "format": "hftbacktest",

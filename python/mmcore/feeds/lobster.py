@@ -30,9 +30,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InvalidArgument, Unsupported
-from ..events import HIDDEN, NO_ASK, NO_BID, QUOTE, SUBTICKS, TRADE, Events, Quotes, Trades
+from ..events import HIDDEN, NO_ASK, NO_BID, QUOTE, TRADE, Events, Quotes, Trades
 from ..parameters import expect
-from .text import PACKED, Progress, content, first_line, refuse, refuse_prices, rows, stem
+from .columns import Columns, joined, none_of, quoted_side, subticks, traded
+from .text import PACKED, Progress, content, first_line, refuse, rows, shares, stem
 
 if TYPE_CHECKING:
     from ..instruments import Instrument
@@ -152,59 +153,50 @@ def read(
     lot = f"{instrument.lot:f}"
     midnight = 0 if date is None else _midnight(date)
 
-    sizes = [path.stat().st_size for path in paths]
-
-    def advance(before: int) -> Progress | None:
-        return None if progress is None else lambda done, _: progress(before + done, sum(sizes))
-
-    parts: list[dict[str, NDArray[np.int64]]] = []
+    message_progress, book_progress = shares(paths, progress)
+    parts: list[Columns] = []
+    executed: list[Columns] = []
     last = -1
-    for block in rows(message_path, len(_MESSAGE), _MESSAGE, progress=advance(0)):
+    for block in rows(message_path, len(_MESSAGE), _MESSAGE, progress=message_progress):
         part = {name: block.integers(name) for name in ("type", "price", "direction")}
         part["time"] = block.integers("time", "0.000000001")
         part["line"] = block.lines
-        traded = (part["type"] == 4) | (part["type"] == 5)
-        where = np.flatnonzero(traded)
-        part["size"] = np.zeros(len(block), dtype=np.int64)
-        part["size"][where] = block.take(where).integers("size", lot)
+        executions = (part["type"] == 4) | (part["type"] == 5)
         stamps = np.concatenate([[last], part["time"]])
         for wrong, what in (
             (stamps[1:] < stamps[:-1], "time: earlier than the row before it"),
             (part["time"] >= 2 * _DAY, "time: more than two days after midnight"),
             ((part["type"] < 1) | (part["type"] > 7), "type: not one of 1 to 7"),
-            (traded & (abs(part["direction"]) != 1), "direction: not 1 or -1"),
-            (traded & (part["size"] <= 0), "size: an execution of nothing"),
-            (traded & (part["price"] <= 0), "price: an execution at no price"),
+            (executions & (abs(part["direction"]) != 1), "direction: not 1 or -1"),
         ):
-            if wrong.any():
-                refuse(message_path, int(block.lines[np.argmax(wrong)]), what)
-        refuse_prices(message_path, block.lines, "price", np.where(traded, part["price"] // tick, 0))
+            none_of(wrong, what, block.refuse)
+        those, price = block.take(executions), part["price"][executions]
+        size = those.integers("size", lot)
+        rest = subticks(price % tick, tick)
+        executed.append(traded(price // tick, rest, size, instrument, those.refuse))
         last = int(stamps[-1])
         parts.append(part)
     if not parts:
         raise InvalidArgument(f"{message_path}: is empty", argument="path", value=str(message_path))
-    message = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    message = joined(parts)
 
     width = first_line(book_path).count(b",") + 1
     if width % 4:
         refuse(book_path, 0, f"has {width} fields; an order book has four for each level")
     parts = []
-    for block in rows(book_path, width, _BOOK, progress=advance(sizes[0])):
+    for block in rows(book_path, width, _BOOK, progress=book_progress):
         part = {name: block.integers(name) for name in ("ask", "bid")}
         part |= {name: block.integers(name, lot) for name in ("ask_size", "bid_size")}
         for side in ("bid", "ask"):
-            absent = (abs(part[side]) == _EMPTY) | (part[f"{side}_size"] == 0)
-            off = ~absent & (part[side] % tick != 0)
+            price, size = part[side], part[f"{side}_size"]
+            absent = abs(price) == _EMPTY
+            off = ~absent & (size != 0) & (price % tick != 0)
             if off.any():
                 at = int(np.argmax(off))
-                refuse(
-                    book_path,
-                    int(block.lines[at]),
-                    f"{side}: {part[side][at]} (USD/10000) is not a multiple of the tick {instrument.tick:f}",
+                block.refuse(
+                    at, f"{side}: {price[at]} (USD/10000) is not a multiple of the tick {instrument.tick:f}"
                 )
-            refuse_prices(book_path, block.lines, side, np.where(absent, 0, part[side] // tick))
-            part[side] = np.where(absent, NO_BID if side == "bid" else NO_ASK, part[side] // tick)
-            part[f"{side}_size"][absent] = 0
+            part |= quoted_side(side, price // tick, size, absent, instrument, block.refuse)
         parts.append(part)
     n = len(message["time"])
     n_book = sum(len(part["bid"]) for part in parts)
@@ -214,20 +206,17 @@ def read(
             argument="path",
             value=str(book_path),
         )
-    book = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    book = joined(parts)
 
     halts = _halt(message["type"], message["price"], book)
     time = message["time"] + midnight
     trade = np.flatnonzero((message["type"] == 4) | (message["type"] == 5))
-    price = message["price"][trade]
     quotes = Quotes(time, book["bid"], book["ask"], book["bid_size"], book["ask_size"])
     trades = Trades(
         time[trade],
-        price=price // tick,
-        subtick=price % tick * SUBTICKS // tick,
-        size=message["size"][trade],
         side=-message["direction"][trade],
         flags=np.where(message["type"][trade] == 5, HIDDEN, 0),
+        **joined(executed),
     )
     # Row i of the table is the trade of message i, if it is one, and then its quote.
     kind = np.full(n + len(trade), QUOTE, dtype=np.uint8)
@@ -247,7 +236,7 @@ def read(
     return Events(instrument, kind, quotes, trades, name=name, clock_note=note, source=source)
 
 
-def _halt(types: NDArray[np.int64], prices: NDArray[np.int64], book: dict[str, NDArray[np.int64]]) -> int:
+def _halt(types: NDArray[np.int64], prices: NDArray[np.int64], book: Columns) -> int:
     """Empty both sides from each halt to the resumption of quoting; return the number of halts."""
     changes = np.flatnonzero(types == 7)
     halts = 0
@@ -266,7 +255,7 @@ def _halt(types: NDArray[np.int64], prices: NDArray[np.int64], book: dict[str, N
     return halts
 
 
-def _absent(book: dict[str, NDArray[np.int64]], start: int, end: int) -> None:
+def _absent(book: Columns, start: int, end: int) -> None:
     for name, value in (("bid", NO_BID), ("ask", NO_ASK), ("bid_size", 0), ("ask_size", 0)):
         book[name][start:end] = value
 

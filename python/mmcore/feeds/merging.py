@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InvalidArgument
-from ..events import NO_ASK, NO_BID, Events, Quotes, Trades
+from ..events import NO_ASK, NO_BID, Events, Quotes, Trades, count_late
 from ..parameters import expect
 
 __all__ = ["CLOCKS", "consolidate", "merge"]
@@ -85,7 +85,7 @@ order is meant
         parts = [getattr(table, name).columns() for table in tables]
         columns = {column: np.concatenate([part[column] for part in parts]) for column in parts[0]}
         columns["local_time"] = columns[stamp]
-        moved += sum(_late(part[stamp]) for part in parts)
+        moved += sum(count_late(part[stamp]) for part in parts)
         order = np.argsort(columns["local_time"], kind="stable")
         merged[name] = kind(**{column: values[order] for column, values in columns.items()})
     source: dict[str, Any] = {"format": "merged", "clock": clock, "parts": [table.source for table in tables]}
@@ -180,8 +180,3 @@ def _common(tables: tuple[Events, ...]) -> str:
             argument="clock",
         )
     return clock or "local"
-
-
-def _late(stamps: NDArray[np.int64]) -> int:
-    """Count the rows that stand after a later stamp."""
-    return int(np.count_nonzero(stamps < np.maximum.accumulate(stamps))) if len(stamps) else 0

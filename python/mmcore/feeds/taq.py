@@ -25,7 +25,7 @@ from ..events import Events
 from ..parameters import expect
 from . import csv
 from .merging import merge
-from .text import Progress, content, first_line, first_lines
+from .text import Progress, content, first_line, first_lines, shares
 
 if TYPE_CHECKING:
     from ..instruments import Instrument
@@ -111,13 +111,8 @@ def read(
             raise InvalidArgument(f"{path}: a second file of {what}", argument="path", value=str(path))
     if instrument is None:
         instrument = Instrument(symbol or _symbol(paths[0]), tick="0.01")
-    sizes = [path.stat().st_size for path in paths]
-
-    def advance(before: int) -> Progress | None:
-        return None if progress is None else lambda done, _: progress(before + done, sum(sizes))
-
     tables = []
-    for at, (path, names, what) in enumerate(zip(paths, heads, held, strict=True)):
+    for path, names, what, share in zip(paths, heads, held, shares(paths, progress), strict=True):
         where: dict[str | int, tuple[str, ...]] = {}
         same: dict[str | int, str] = {}
         for column, kept, argument in (("SYMBOL", symbol, "symbol"), ("EX", venue, "venue")):
@@ -135,7 +130,7 @@ def read(
             same=same,
             quote_lot=instrument.lot / Decimal(_ROUND_LOT),
         )
-        table = csv.table([path], instrument, layout, advance(sum(sizes[:at])))
+        table = csv.table([path], instrument, layout, share)
         table.source |= {"clock": "exchange", "holds": what}
         tables.append(table)
     events = merge(*tables)

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from ..decimals import Fields
 from ..errors import CorruptError, Error, InvalidArgument, MissingExtra, OutOfBounds
-from ..events import PRICE_LIMIT
 from .arrow import ARROW, PARQUET, Damaged, as_text
+from .columns import Refuse
 
 __all__ = [
     "MISSING",
@@ -36,8 +36,9 @@ __all__ = [
     "first_line",
     "first_lines",
     "refuse",
-    "refuse_prices",
+    "refusing",
     "rows",
+    "shares",
     "stem",
     "unpacked",
 ]
@@ -310,12 +311,34 @@ def asking(path: Path, what: str, argument: str, advice: str, error: type[Error]
     return refused
 
 
-def refuse_prices(path: Path, lines: Sequence[int] | NDArray[np.int64], name: str, ticks: Any) -> None:
-    """Refuse the first price that no table of events holds; `lines` are those of the prices, from 0."""
-    beyond = (ticks > PRICE_LIMIT) | (ticks < -PRICE_LIMIT)
-    if np.any(beyond):
-        at = int(np.argmax(beyond))
-        refuse(path, int(lines[at]), f"{name}: {int(ticks[at])} ticks is beyond ±2**60: is the tick right?")
+def refusing(path: Path, lines: Sequence[int] | NDArray[np.int64]) -> Refuse:
+    """Return :func:`refuse` for rows whose lines, from 0, are these."""
+    return lambda row, what: refuse(path, int(lines[row]), what)
+
+
+def shares(paths: Sequence[Path], progress: Progress | None) -> list[Progress | None]:
+    """Return for each of some files, read one after the other, how its progress is that of all.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     paths = [Path(folder, name) for name in "ab"]
+    ...     sizes = [path.write_bytes(bytes(n)) for path, n in zip(paths, (10, 5))]
+    ...     first, second = shares(paths, print)
+    >>> first(10, 10)
+    10 15
+    >>> second(2, 5)
+    12 15
+    """
+    if progress is None:
+        return [None] * len(paths)
+    sizes = [path.stat().st_size for path in paths]
+
+    def share(before: int) -> Progress:
+        return lambda done, _: progress(before + done, sum(sizes))
+
+    return [share(sum(sizes[:at])) for at in range(len(sizes))]
 
 
 class Rows:
@@ -366,6 +389,10 @@ class Rows:
                 allowed=error.allowed,
                 index=line,
             ) from None
+
+    def refuse(self, row: int, what: str) -> NoReturn:
+        """Raise an error about a row, counted from 0 among these."""
+        refuse(self.path, int(self.lines[row]), what)
 
     def take(self, rows: NDArray[Any]) -> Rows:
         """Return some of the rows: their places, or a mask."""
