@@ -90,7 +90,7 @@ def plain(result):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("door", DOORS)
-def test_26_the_layout_of_an_array_changes_nothing(door, layout):
+def test_row_26_the_layout_of_an_array_changes_nothing(door, layout):
     call, *arrays = DOORS[door]
     expected = plain(call(*arrays))
     given = [LAYOUTS[layout](a) for a in arrays]
@@ -101,7 +101,7 @@ def test_26_the_layout_of_an_array_changes_nothing(door, layout):
 
 
 @pytest.mark.parametrize("layout", [name for name in LAYOUTS if name not in ("field of records", "list")])
-def test_26_records_of_fills(layout):
+def test_row_26_records_of_fills(layout):
     book = mm.Book([STOCK], history="full")
     fills = book.records(qty=[3, -5, 4], price=[100, 101, 99], id=["a", "b", "c"])
     other = mm.Book([STOCK], history="full")
@@ -110,7 +110,7 @@ def test_26_records_of_fills(layout):
     assert other.snapshot() == book.snapshot()
 
 
-def test_26_no_rows_at_all():
+def test_row_26_no_rows_at_all():
     empty = np.zeros(0)
     assert len(QUOTER.quote_batch(empty, empty)) == 0
     assert QUOTER.price_batch(empty, empty).shape == (2, 0)
@@ -126,7 +126,7 @@ def test_26_no_rows_at_all():
 
 
 @pytest.mark.parametrize("bad", [np.array(["a", "b"]), np.array([None, 1.0]), np.array([1j, 2.0]), object()])
-def test_26_arrays_of_another_kind_are_refused(bad):
+def test_row_26_arrays_of_another_kind_are_refused(bad):
     for batch in (QUOTER.quote_batch, QUOTER.price_batch):
         with pytest.raises(TypeError, match=r"^reference must be numbers, got an array of "):
             batch(bad, 0.0)
@@ -152,7 +152,7 @@ PICKLED = {
 
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
 @pytest.mark.parametrize("name", PICKLED)
-def test_26_pickles_of_every_protocol(name, protocol):
+def test_row_26_pickles_of_every_protocol(name, protocol):
     thing = PICKLED[name]
     again = pickle.loads(pickle.dumps(thing, protocol))
     assert type(again) is type(thing)
@@ -160,7 +160,7 @@ def test_26_pickles_of_every_protocol(name, protocol):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_26_a_fork_goes_on_by_itself():
+def test_row_26_a_fork_goes_on_by_itself():
     """After a fork parent and child have books of their own."""
     code = (
         "import os, mmcore as mm\n"
@@ -182,7 +182,7 @@ def _quoted(seed):
     return mm.Quoter(POLICY).quote_batch(rows, np.zeros(1000)).tobytes()
 
 
-def test_26_threads_and_processes_give_the_same_bits():
+def test_row_26_threads_and_processes_give_the_same_bits():
     expected = [_quoted(seed) for seed in range(4)]
     found = [b""] * 4
 

@@ -318,7 +318,7 @@ def test_row_12_a_correction_in_another_currency_moves_the_fee(book):
     assert (book["X"].fees, book["X"].other_fees) == (0, {})
 
 
-def test_rows_11_and_12_need_a_history(cost):
+def test_row_11_and_12_need_a_history(cost):
     book = mm.Book(instruments(), cost, history="none")
     book["X"].fill(3, 1000)
     refused(Unsupported, book, book.bust, "X", "a")

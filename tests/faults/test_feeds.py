@@ -42,7 +42,7 @@ def refused(folder, text, what, instrument=STOCK, **options):
         mm.load(write(folder, text), instrument=instrument, **options)
 
 
-def test_fault_02_sizes_of_nothing_and_below(tmp_path):
+def test_row_2_sizes_of_nothing_and_below(tmp_path):
     refused(tmp_path, TRADED + "1723118400,1,5,buy\n1723118401,1,0,buy\n", "line 3: size: is not above 0")
     refused(tmp_path, TRADED + "1723118400,1,-5,sell\n", "line 2: size: is not above 0")
     refused(tmp_path, QUOTED + "1723118400,1,2,-1,1\n", "line 2: bid size: is negative")
@@ -50,7 +50,7 @@ def test_fault_02_sizes_of_nothing_and_below(tmp_path):
     assert (q.bid.tolist(), q.ask.tolist()) == ([NO_BID], [200])  # no size: no side
 
 
-def test_fault_03_negative_prices_only_where_the_instrument_has_them(tmp_path):
+def test_row_3_negative_prices_only_where_the_instrument_has_them(tmp_path):
     trade = TRADED + "1587398400,-37.63,1,sell\n"  # crude oil on 20 April 2020
     refused(tmp_path, trade, "line 2: price: is not above 0")
     oil = mm.Instrument("CL", tick="0.01", negative_prices=True)
@@ -61,7 +61,7 @@ def test_fault_03_negative_prices_only_where_the_instrument_has_them(tmp_path):
     assert (q.bid.tolist(), q.ask.tolist()) == ([-3765], [-3760])
 
 
-def test_fault_04_a_price_of_zero(tmp_path):
+def test_row_4_a_price_of_zero(tmp_path):
     refused(tmp_path, TRADED + "1723118400,0,5,buy\n", "line 2: price: is not above 0")
     events = mm.load(
         write(tmp_path, QUOTED + "1723118400,0,2,7,1\n1723118401,1,0.00,1,7\n"), instrument=STOCK
@@ -72,7 +72,7 @@ def test_fault_04_a_price_of_zero(tmp_path):
     assert events.summary()["one_sided_quotes"] == 2
 
 
-def test_fault_05_crossed_and_locked_quotes_are_kept_counted_and_not_quoted_into(tmp_path):
+def test_row_5_crossed_and_locked_quotes_are_kept_counted_and_not_quoted_into(tmp_path):
     text = QUOTED + "1723118400,1,3,1,1\n1723118401,2,1,1,1\n1723118402,2,2,1,1\n1723118403,1,3,1,1\n"
     events = mm.load(write(tmp_path, text), instrument=STOCK)
     said = events.summary()
@@ -85,7 +85,7 @@ def test_fault_05_crossed_and_locked_quotes_are_kept_counted_and_not_quoted_into
     assert locked.bid < locked.ask
 
 
-def test_fault_06_the_sentinels_of_feeds_are_absent_sides(tmp_path):
+def test_row_6_the_sentinels_of_feeds_are_absent_sides(tmp_path):
     write(tmp_path, "34200.1,1,1,5,10000,1\n34200.2,3,1,5,10000,1\n", "XYZ_2012-06-21_1_2_message_1.csv")
     write(
         tmp_path, "9999999999,0,10000,5\n9999999999,0,-9999999999,0\n", "XYZ_2012-06-21_1_2_orderbook_1.csv"
@@ -97,7 +97,7 @@ def test_fault_06_the_sentinels_of_feeds_are_absent_sides(tmp_path):
     assert tuple(quoter.quote(float("nan"), 0)) == (None, None)
 
 
-def test_fault_07_trades_off_the_tick_keep_the_rest_and_quotes_need_a_policy(tmp_path):
+def test_row_7_trades_off_the_tick_keep_the_rest_and_quotes_need_a_policy(tmp_path):
     t = mm.load(write(tmp_path, TRADED + "1723118400,223.825,1,buy\n"), instrument=STOCK).trades
     assert (t.price.tolist(), t.subtick.tolist()) == ([22382], [500_000])
     quote = QUOTED + "1723118400,1.005,2.00,1,1\n"
@@ -108,7 +108,7 @@ def test_fault_07_trades_off_the_tick_keep_the_rest_and_quotes_need_a_policy(tmp
 
 
 @pytest.mark.parametrize("stamp", ["0", "-1723118400", "172311840", "17231184000", "9300000000000000000"])
-def test_fault_14_a_stamp_that_is_none_of_its_units(tmp_path, stamp):
+def test_row_14_a_stamp_that_is_none_of_its_units(tmp_path, stamp):
     what = r"line 3: time: .*(lies outside the years 1990 to 2200|is too large)"
     refused(tmp_path, QUOTED + f"1723118400,1,2,1,1\n{stamp},1,2,1,1\n", what)
 
@@ -116,13 +116,13 @@ def test_fault_14_a_stamp_that_is_none_of_its_units(tmp_path, stamp):
 @pytest.mark.parametrize(
     ("unit", "text"), [("ms", "1723118400"), ("s", "1723118400000"), ("ns", "1723118400000")]
 )
-def test_fault_14_a_unit_that_is_wrong(tmp_path, unit, text):
+def test_row_14_a_unit_that_is_wrong(tmp_path, unit, text):
     refused(
         tmp_path, QUOTED + f"{text},1,2,1,1\n", r"line 2: time: .*(years 1990|too large)", time_format=unit
     )
 
 
-def test_fault_14_the_year_2262(tmp_path):
+def test_row_14_the_year_2262(tmp_path):
     refused(
         tmp_path, QUOTED + "2262-04-11T23:47:16.854775807Z,1,2,1,1\n", "line 2: time: .* years 1990 to 2200"
     )
@@ -130,7 +130,7 @@ def test_fault_14_the_year_2262(tmp_path):
     refused(tmp_path, capture, "line 1: local stamp .* beyond the year 2262", COIN, format="binance")
 
 
-def test_fault_14_binance_changed_from_ms_to_us_within_a_file(tmp_path):
+def test_row_14_binance_changed_from_ms_to_us_within_a_file(tmp_path):
     rows = [
         f"{i},100.0,1,100.0,{stamp},true,True" for i, stamp in enumerate((1735689599999, 1735689600000001))
     ]
@@ -140,7 +140,7 @@ def test_fault_14_binance_changed_from_ms_to_us_within_a_file(tmp_path):
     assert events.source["time_format"] == "ms, us"
 
 
-def test_fault_15_a_local_clock_behind_the_exchange(tmp_path):
+def test_row_15_a_local_clock_behind_the_exchange(tmp_path):
     """Told, not corrected; and trades by exchange stamps are not merged with it unless it is said how."""
 
     def line(local, stamp):
@@ -180,7 +180,7 @@ def depth_capture(*messages):
     return "\n".join(lines) + "\n"
 
 
-def test_fault_16_a_gap_in_the_depth_empties_the_book_until_a_snapshot(tmp_path):
+def test_row_16_a_gap_in_the_depth_empties_the_book_until_a_snapshot(tmp_path):
     text = depth_capture(
         (None, 5, [["9.9", "1.000"]]),
         (5, 6, [["9.9", "2.000"]]),
@@ -196,7 +196,7 @@ def test_fault_16_a_gap_in_the_depth_empties_the_book_until_a_snapshot(tmp_path)
     assert events.source["odd"] == {"gaps": 1, "older snapshots": 1, "regressions": 1}
 
 
-def test_fault_16_nothing_is_quoted_while_the_book_is_stale(tmp_path):
+def test_row_16_nothing_is_quoted_while_the_book_is_stale(tmp_path):
     text = depth_capture((None, 5, [["9.9", "1.000"]]), (7, 8, []), (None, 8, [["9.9", "1.000"]]), (8, 9, []))
     text += depth_capture((9, 10, [["9.9", "2.000"]])).replace("1723161255000000000", "1723161255000000004")
     events = mm.load(write(tmp_path, text), instrument=COIN, format="binance", quotes="depth")
@@ -205,7 +205,7 @@ def test_fault_16_nothing_is_quoted_while_the_book_is_stale(tmp_path):
     assert sizes.tolist() == [2, 0, 2, 2]  # one decision a nanosecond, the book is stale in the second
 
 
-def test_fault_27_no_event_is_lost_or_repeated_where_a_file_is_split(tmp_path):
+def test_row_27_no_event_is_lost_or_repeated_where_a_file_is_split(tmp_path):
     midnight = 1723161600000
     rows = [f"{700 + i},10.{i % 10},0.001,0,{midnight - 50 + i},true" for i in range(100)]
     whole = mm.load(write(tmp_path, "\n".join(rows) + "\n", "COIN-trades-2024-08.csv"), instrument=COIN)
@@ -223,7 +223,7 @@ def test_fault_27_no_event_is_lost_or_repeated_where_a_file_is_split(tmp_path):
     assert mm.load([one, two], instrument=COIN).source["odd"] == {"missing ids": 3}
 
 
-def test_fault_27_a_clock_that_steps_back(tmp_path):
+def test_row_27_a_clock_that_steps_back(tmp_path):
     text = QUOTED + "1723118402,1,2,1,1\n1723118401,1,3,1,1\n1723118401,1,4,1,1\n"
     refused(tmp_path, text, "line 3: time: earlier than the row before it")
     events = mm.load(write(tmp_path, text), instrument=STOCK, sort=True)
@@ -231,7 +231,7 @@ def test_fault_27_a_clock_that_steps_back(tmp_path):
     assert events.source["odd"] == {"rows out of order": 2}
 
 
-def test_fault_27_a_leap_second_and_a_change_of_the_clock(tmp_path):
+def test_row_27_a_leap_second_and_a_change_of_the_clock(tmp_path):
     text = (
         QUOTED
         + "2016-12-31T23:59:59.9Z,1,2,1,1\n2016-12-31T23:59:60Z,1,2,1,1\n2017-01-01T00:00:00Z,1,2,1,1\n"

@@ -15,7 +15,7 @@ POLICY = mm.AvellanedaStoikov(sigma=2.0, k=0.3, gamma=0.1, horizon=60.0).policy(
 
 @pytest.mark.parametrize("value", NOT_FINITE)
 @pytest.mark.parametrize("door", ["ticks", "lots", "price", "quantity", "fill", "mark"])
-def test_01_a_price_or_size_that_is_no_number(door, value):
+def test_row_1_a_price_or_size_that_is_no_number(door, value):
     book = mm.Book([INSTRUMENT])
     before = book.snapshot()
     doors = {
@@ -43,7 +43,7 @@ ROWS = [
 
 
 @pytest.mark.parametrize(("argument", "value"), ROWS)
-def test_01_one_row_of_many_is_not_quoted_and_says_why(argument, value):
+def test_row_1_one_row_of_many_is_not_quoted_and_says_why(argument, value):
     """What a market or a signal says is no argument to refuse: that row has no quote and a reason."""
     quoter = mm.Quoter(POLICY, feed_age=mm.FeedAge(halt_after=5.0))
     good = {"reference": 100.0, "inventory": 0.0, "shift": 0.0, "target": 0.0, "time_left": 9.0, "age": 0.0}
@@ -68,7 +68,7 @@ NUMBERS = [
 
 
 @pytest.mark.parametrize(("door", "value"), NUMBERS)
-def test_01_one_number_of_an_array_is_named(door, value):
+def test_row_1_one_number_of_an_array_is_named(door, value):
     """In what is computed from, one that is no number is refused with its place."""
     given = {
         "rewards": np.ones((3, 2)),
@@ -95,7 +95,7 @@ LARGEST = 2**63 - 1
 @pytest.mark.parametrize("price", [1, 2**32, LARGEST - 1, LARGEST])
 @pytest.mark.parametrize("qty", [1, -1, 2**32, -(2**32), LARGEST, -LARGEST, LARGEST - 1, -(2**63)])
 @pytest.mark.parametrize("cost", ["average", "fifo"])
-def test_08_products_are_exact_or_refused(qty, price, cost):
+def test_row_8_products_are_exact_or_refused(qty, price, cost):
     book = mm.Book([INSTRUMENT], cost=cost)
     before = book.snapshot()
     if qty == -(2**63) or abs(qty * price) >= 2**96:
@@ -114,7 +114,7 @@ def test_08_products_are_exact_or_refused(qty, price, cost):
     assert (book["X"].net, book["X"].cash, book["X"].cost) == (0, 0, 0)
 
 
-def test_08_a_sum_of_cash_stops_at_its_bound():
+def test_row_8_a_sum_of_cash_stops_at_its_bound():
     """2^95 twice is 2^96, which is beyond; what was booked before stays."""
     book = mm.Book([INSTRUMENT])
     book.fill("X", 2**40, 2**55)
@@ -127,7 +127,7 @@ def test_08_a_sum_of_cash_stops_at_its_bound():
 
 
 @pytest.mark.parametrize("value", ["92233720368547758.08", "1e30", 2**70, -(2**63)])
-def test_08_numbers_beyond_int64_ticks(value):
+def test_row_8_numbers_beyond_int64_ticks(value):
     with pytest.raises(Error) as refused:
         INSTRUMENT.ticks(value)
     assert isinstance(refused.value, InvalidArgument | OutOfBounds)

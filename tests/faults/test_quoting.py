@@ -38,7 +38,7 @@ CASES = [(cls, name, value) for cls, good in GOOD.items() for name in good for v
 
 
 @pytest.mark.parametrize(("cls", "name", "value"), CASES)
-def test_22_a_bad_parameter_is_refused_by_name(cls, name, value):
+def test_row_22_a_bad_parameter_is_refused_by_name(cls, name, value):
     with pytest.raises(InvalidArgument) as refused:
         cls(**{**GOOD[cls], name: value})
     assert refused.value.argument == name
@@ -48,7 +48,7 @@ def test_22_a_bad_parameter_is_refused_by_name(cls, name, value):
 @pytest.mark.parametrize(
     ("cls", "name", "value"), [case for case in CASES if case[1] in ("sigma", "k", "gamma")]
 )
-def test_22_a_bad_parameter_at_set_leaves_the_old_policy_in_force(cls, name, value):
+def test_row_22_a_bad_parameter_at_set_leaves_the_old_policy_in_force(cls, name, value):
     quoter = mm.Quoter(cls(**GOOD[cls]))
     before, version = quoter.quote(100.0, 2, time_left=10.0), quoter.version
     with pytest.raises(Error):
@@ -57,14 +57,14 @@ def test_22_a_bad_parameter_at_set_leaves_the_old_policy_in_force(cls, name, val
 
 
 @pytest.mark.parametrize("cls", GOOD)
-def test_22_no_time_left_is_a_quote(cls):
+def test_row_22_no_time_left_is_a_quote(cls):
     quoter = mm.Quoter(cls(**GOOD[cls]))
     bid, ask = quoter.quote(100.0, 0, time_left=0.0)
     assert bid < 100 < ask
 
 
 @pytest.mark.parametrize("cls", [mm.GueantLehalleFernandezTapia, mm.CarteaJaimungal])
-def test_22_at_the_bound_only_the_reducing_side_is_quoted(cls):
+def test_row_22_at_the_bound_only_the_reducing_side_is_quoted(cls):
     quoter = mm.Quoter(cls(**GOOD[cls]))
     for inventory, absent, present in ((5, "bid", "ask"), (-5, "ask", "bid")):
         quote = quoter.quote(100.0, inventory, time_left=30.0)
@@ -74,7 +74,7 @@ def test_22_at_the_bound_only_the_reducing_side_is_quoted(cls):
         assert quote.why
 
 
-def test_22_gamma_to_zero_is_its_limit():
+def test_row_22_gamma_to_zero_is_its_limit():
     """ln(1 + γ/k)/γ + γσ²τ/2 → 1/k: no cancellation on the way."""
     good = {**GOOD[mm.AvellanedaStoikov]}
     exact = mm.AvellanedaStoikov(**{**good, "gamma": 0.0}).depths(0, 10.0)
@@ -88,7 +88,7 @@ def test_22_gamma_to_zero_is_its_limit():
 @pytest.mark.parametrize("sigma", [1e-6, 1e8])
 @pytest.mark.parametrize("k", [1e-6, 1e3])
 @pytest.mark.parametrize("gamma", [0.0, 1e-12, 1e6])
-def test_22_nothing_that_is_no_number_leaves_at_the_extremes(sigma, k, gamma):
+def test_row_22_nothing_that_is_no_number_leaves_at_the_extremes(sigma, k, gamma):
     """Either the parameters are refused, or every depth is a number, NaN only where a side is absent."""
     for cls, order in itertools.product(GOOD, (1, 2)):
         good = {**GOOD[cls], "sigma": sigma, "k": k}
@@ -120,7 +120,7 @@ def _events(n, depth):
 
 @pytest.mark.parametrize("method", ["poisson", "reach", "window"])
 @pytest.mark.parametrize("depth", [None, 3])
-def test_23_nothing_to_identify_is_said_and_is_no_number(method, depth):
+def test_row_23_nothing_to_identify_is_said_and_is_no_number(method, depth):
     """No trades, trades at one depth only, a mid that never moves."""
     calibration = mm.calibrate(_events(200, depth), method)
     assert not calibration.identified
