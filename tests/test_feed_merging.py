@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import mmcore as mm
 from mmcore.errors import InvalidArgument
-from mmcore.events import QUOTE, TRADE
+from mmcore.events import NO_ASK, NO_BID, QUOTE, TRADE
 from mmcore.feeds import merge
 
 STOCK = mm.Instrument("XYZ", tick="0.01")
@@ -83,3 +83,23 @@ def test_merging_is_a_stable_sort_that_loses_nothing(one, other, clock):
     assert events.local_time.tolist() == [key for key, _ in sorted(keys)]
     assert events.kind.tolist() == [QUOTE if kind else TRADE for _, kind in sorted(keys)]
     assert sorted(events.trades.size.tolist()) == list(range(1, len(other) + 1))
+
+
+def test_consolidating_venues():
+    def venue(times, bids, asks, sizes):
+        return mm.Events(
+            STOCK, None, mm.Quotes(times, bids, asks, sizes, sizes), source={"clock": "exchange"}
+        )
+
+    one = venue([10, 30, 50], [99, 98, NO_BID], [101, 103, NO_ASK], [1, 2, 0])
+    two = venue([20, 30], [99, 103], [100, 104], [5, 6])
+    trades = mm.Events(STOCK, None, None, mm.Trades([30], [100], [7]), source={"clock": "exchange"})
+    events = mm.feeds.consolidate(one, trades, two)
+    q = events.quotes
+    assert q.local_time.tolist() == [10, 20, 30, 30, 50]
+    assert q.bid.tolist() == [99, 99, 99, 103, 103]
+    assert q.bid_size.tolist() == [1, 6, 5, 6, 6]
+    assert q.ask.tolist() == [101, 100, 100, 103, 104]
+    assert q.ask_size.tolist() == [1, 5, 5, 2, 6]
+    assert (q.crossed.tolist(), q.locked.tolist()) == ([False] * 5, [False] * 3 + [True, False])
+    assert events.kind.tolist() == [QUOTE, QUOTE, TRADE, QUOTE, QUOTE, QUOTE]
