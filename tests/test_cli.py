@@ -109,6 +109,18 @@ class TestHelp:
     def test_version(self, call):
         assert call("--version") == (0, f"mmcore {mmcore.__version__}\n", "")
 
+    @pytest.mark.parametrize("group", ["feed", "size"])
+    def test_a_group_alone_shows_its_help_and_its_commands_their_examples(self, call, group):
+        code, out, err = call(group)
+        assert (code, err) == (0, "")
+        assert out == call(group, "--help")[1]
+        examples = out.partition("Examples:\n")[2].split("\n")
+        commands = {line.split()[2] for line in examples if line}
+        assert len(commands) > 1
+        for command in commands:
+            mine = [line for line in examples if line.split()[2:3] == [command]]
+            assert call(group, command, "--help")[1].partition("Examples:\n")[2].split("\n") == [*mine, ""]
+
     def test_no_arguments_show_the_help(self, call):
         code, out, err = call()
         assert (code, err) == (0, "")
@@ -126,7 +138,7 @@ class TestFeed:
         code, out, err = call("feed", "inspect", "t.csv", "--tick", "0.01")
         assert (code, err) == (0, "")
         for words in (
-            "1.00 to 2.00, on average 1.3366666667",
+            "1.00 to 2.00, on average 1.3367",
             "volume",
             "off grid trades",
             "missing ids",

@@ -20,31 +20,20 @@ mmcore feed convert --duration 600 --out market.events
 """
 
 
-def _examples(name: str) -> str:
-    return "\n".join(line for line in EXAMPLES.splitlines() if line.startswith(f"mmcore feed {name}"))
-
-
 @click.group(
     "feed",
     cls=Group,
     examples=EXAMPLES,
     short_help="Inspect market data, and convert them.",
-    invoke_without_command=True,
 )
-@click.pass_context
-def command(ctx: click.Context) -> int:
+def command() -> None:
     """Inspect market data, and convert them.
 
     Formats, their options and what is refused: docs/feeds.md.
     """
-    if ctx.invoked_subcommand is None:
-        print(ctx.get_help())
-    return 0
 
 
-@command.command(
-    "inspect", cls=Command, examples=_examples("inspect"), short_help="What a file holds, and what is odd."
-)
+@command.command("inspect", cls=Command, short_help="What a file holds, and what is odd.")
 @data_options
 @config_options
 @json_option
@@ -68,9 +57,7 @@ def inspect(config: str | None, changes: tuple[str, ...], as_json: bool, **given
     return 0
 
 
-@command.command(
-    "convert", cls=Command, examples=_examples("convert"), short_help="Write an event file, to be mapped."
-)
+@command.command("convert", cls=Command, short_help="Write an event file, to be mapped.")
 @data_options
 @click.option(
     "--out",

@@ -124,7 +124,21 @@ class Command(click.Command):
 
 
 class Group(Command, click.Group):
-    """Commands of their own below one command, each with examples."""
+    """Commands of their own below one command, each with those of its examples that call it."""
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Take a command in."""
+        super().add_command(cmd, name)
+        if isinstance(cmd, Command):
+            call = f" {name or cmd.name} "
+            cmd.examples = "\n".join(line for line in self.examples.splitlines() if call in f"{line} ")
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments; where there are none, show the help."""
+        if not args and not ctx.resilient_parsing:
+            click.echo(ctx.get_help())
+            ctx.exit()
+        return super().parse_args(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         self.format_commands(ctx, formatter)

@@ -113,18 +113,13 @@ PLOT: dict[str, Any] = {"cls": Option, "group": "Output", "metavar": "FILE"}
     cls=Group,
     examples=EXAMPLES,
     short_help="Size an order, a portfolio, an execution.",
-    invoke_without_command=True,
 )
-@click.pass_context
-def command(ctx: click.Context) -> int:
+def command() -> None:
     """Size an order, a portfolio, an execution.
 
     How much to hold, when to re-balance, and how to get out: each command has options, examples and --json of
     its own.
     """
-    if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
-    return 0
 
 
 class _Sizing(Command):
@@ -150,10 +145,6 @@ class _Demands(_Sizing):
         with formatter.section("Demand"):
             formatter.write_text(FORMS)
         super().format_epilog(ctx, formatter)
-
-
-def _examples(name: str) -> str:
-    return "\n".join(line for line in EXAMPLES.splitlines() if f" {name} " in line)
 
 
 def _given(parameters: tuple[Parameter, ...], given: dict[str, Any]) -> dict[str, Any]:
@@ -191,9 +182,7 @@ def _answer(
         paragraph(plot)
 
 
-@command.command(
-    "eoq", cls=_Sizing, examples=_examples("eoq"), short_help="Economic order quantity, √(2DS/H)."
-)
+@command.command("eoq", cls=_Sizing, short_help="Economic order quantity, √(2DS/H).")
 @parameter_options(EOQ, "Costs")
 @click.option("--plot", help="draw the cost of each quantity (.png, .pdf, .svg)", **PLOT)
 @json_option
@@ -231,7 +220,6 @@ def _lots_cost(found: Any) -> float:
 @command.command(
     "rebalance-band",
     cls=_Sizing,
-    examples=_examples("rebalance-band"),
     short_help="How far a position may drift before it is hedged.",
 )
 @parameter_options(BAND, "Position and costs")
@@ -274,7 +262,6 @@ def rebalance_band(plot: str | None, as_json: bool, **given: Any) -> int:
 @command.command(
     "newsvendor",
     cls=_Demands,
-    examples=_examples("newsvendor"),
     short_help="Quantity for one period's demand; base stock.",
 )
 @parameter_options(NEWSVENDOR, "Demand and costs")
@@ -311,7 +298,6 @@ def newsvendor(plot: str | None, as_json: bool, **given: Any) -> int:
 @command.command(
     "order-up-to",
     cls=_Demands,
-    examples=_examples("order-up-to"),
     short_help="(s, S): when to order, and up to what.",
 )
 @parameter_options(ORDER_UP_TO, "Demand and costs")
@@ -366,7 +352,6 @@ def _law(demand: Any) -> str:
 @command.command(
     "mean-variance",
     cls=_Sizing,
-    examples=_examples("mean-variance"),
     short_help="Portfolio, with a certificate.",
 )
 @click.argument("path", required=False, type=click.Path(exists=True, dir_okay=False))
@@ -519,9 +504,7 @@ def mean_variance(
     return 0
 
 
-@command.command(
-    "execution", cls=_Sizing, examples=_examples("execution"), short_help="Schedule of Almgren and Chriss."
-)
+@command.command("execution", cls=_Sizing, short_help="Schedule of Almgren and Chriss.")
 @parameter_options(EXECUTION, "Execution")
 @click.option(
     "--plot", cls=Option, group="Output", metavar="FILE", help="draw the schedule (.png, .pdf, .svg)"

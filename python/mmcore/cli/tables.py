@@ -61,7 +61,9 @@ def show_feed(events: Events) -> None:
             ("trades", f"{s['buys']:,} bought, {s['sells']:,} sold, {s['sideless_trades']:,} unknown")
         )
         rows.append(("volume", f"{events.instrument.quantity(s['volume']):f}"))
-        rows.append(("traded at", f"{price(s['low']):f} to {price(s['high']):f}, on average {s['vwap']}"))
+        places = money_places(events.instrument.tick) + 2  # what a mean of many prices can say
+        mean = f"{Decimal(s['vwap']):.{places}f}"
+        rows.append(("traded at", f"{price(s['low']):f} to {price(s['high']):f}, on average {mean}"))
     ends = [s["lowest_bid"], s["highest_ask"]]
     if any(end is not None for end in ends):
         shown = ["–" if end is None else f"{price(end):f}" for end in ends]
