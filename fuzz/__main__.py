@@ -1,14 +1,15 @@
 """Fuzz every target, or those named: ``python -m fuzz [--seconds N] [--keep] [TARGET ...]``.
 
 What was found stands in ``build/fuzz/found`` (one file a failure; ``python -m fuzz --again FILE TARGET`` runs
-it once more); the growing corpus in ``build/fuzz/corpus``, of which ``--keep`` takes what reaches new places,
-in few and small inputs, into ``fuzz/corpus``.
+it once more); the growing corpus in ``build/fuzz/corpus``, of which ``--keep`` takes the few inputs that
+reach the most into ``fuzz/corpus``.
 """
 
 from __future__ import annotations
 
 import argparse
 import ctypes
+import hashlib
 import os
 import re
 import shlex
@@ -19,6 +20,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 WORK = HERE.parent / "build" / "fuzz"
+KEPT, FILES = 8_000, 10
+"""Bytes and files kept in ``fuzz/corpus`` of each target, at most."""
 
 
 def main(arguments: list[str]) -> int:
@@ -26,7 +29,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m fuzz", description=__doc__.splitlines()[0])
     parser.add_argument("target", nargs="*", help="names of targets; all when omitted")
     parser.add_argument("--seconds", type=int, default=60, help="for each target (default 60)")
-    parser.add_argument("--keep", action="store_true", help="keep what reaches new places in fuzz/corpus")
+    parser.add_argument("--keep", action="store_true", help="keep what reaches the most in fuzz/corpus")
     parser.add_argument("--again", metavar="FILE", type=Path, help="run the target on this input alone")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     given, options = parser.parse_known_args(arguments)
@@ -92,16 +95,46 @@ def _fuzz(name: str, seconds: int, keep: bool) -> int:
         print(ran.stderr[-30000:], file=sys.stderr)
         return 1
     if keep:
+        control = WORK / f"{name}.merge"
+        control.unlink(missing_ok=True)
         with tempfile.TemporaryDirectory(dir=WORK) as merged:
-            subprocess.run([*command, "-merge=1", merged, *folders], capture_output=True, check=True)
-            kept.mkdir(parents=True, exist_ok=True)
-            for file in kept.iterdir():
-                file.unlink()
-            if not any(Path(merged).iterdir()):
-                raise RuntimeError("a merge that keeps nothing")
-            for file in sorted(Path(merged).iterdir()):
-                file.rename(kept / file.name[:16])
+            merge = ["-set_cover_merge=1", f"-merge_control_file={control}", merged, *folders]
+            subprocess.run([*command, *merge], capture_output=True, check=True)
+        chosen = {file: file.read_bytes() for file in _chosen(control.read_text())}
+        kept.mkdir(parents=True, exist_ok=True)
+        for file in kept.iterdir():
+            file.unlink()
+        for data in chosen.values():
+            (kept / hashlib.sha1(data, usedforsecurity=False).hexdigest()[:16]).write_bytes(data)
     return 0
+
+
+def _chosen(control: str) -> list[Path]:
+    """Return the inputs that reach the most, within :data:`KEPT` and :data:`FILES`, by what a merge saw.
+
+    Its control file has the number of inputs, that of those kept already, their paths, and then, of each that
+    ran, its number and its size behind ``STARTED``, and the places that it reached behind ``FT``.
+    """
+    lines = control.splitlines()
+    paths = [Path(line) for line in lines[2 : 2 + int(lines[0])]]
+    sizes: dict[int, int] = {}
+    places: dict[int, set[str]] = {}
+    for what, number, *rest in map(str.split, lines[2 + len(paths) :]):
+        if what == "STARTED":
+            sizes[int(number)] = int(rest[0])
+        elif what == "FT":
+            places[int(number)] = set(rest)
+    chosen: list[Path] = []
+    seen: set[str] = set()
+    left = KEPT
+    while len(chosen) < FILES and (fits := [at for at in places if sizes[at] <= left and places[at] - seen]):
+        best = max(fits, key=lambda at: (len(places[at] - seen), -sizes[at]))
+        chosen.append(paths[best])
+        seen |= places[best]
+        left -= sizes[best]
+    if not chosen:
+        raise RuntimeError("a merge that keeps nothing")
+    return chosen
 
 
 def _escaped(word: str) -> str:

@@ -12,7 +12,7 @@ if not (ROOT / "fuzz").is_dir():  # the tests of an installed package
     pytest.skip("needs the folder fuzz of the sources", allow_module_level=True)
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "property")]
 try:
-    from fuzz.__main__ import main
+    from fuzz.__main__ import FILES, KEPT, _chosen, main
     from fuzz.targets import TARGETS
 finally:
     del sys.path[:2]
@@ -20,13 +20,30 @@ finally:
 pytestmark = pytest.mark.compiled
 
 
+CORPUS = ROOT / "fuzz" / "corpus"
+
+
 @pytest.mark.parametrize("name", TARGETS)
 def test_kept_inputs(name, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "tests" / "property")  # where the properties are
     target = TARGETS[name]
-    kept = sorted((ROOT / "fuzz" / "corpus" / name).glob("*"))
-    for data in [*target.seeds(), *(path.read_bytes() for path in kept)]:
+    kept = [path.read_bytes() for path in sorted((CORPUS / name).iterdir())]
+    assert 0 < sum(map(len, kept)) <= KEPT
+    assert len(kept) <= FILES
+    for data in [*target.seeds(), *kept]:
         target.run(data)
+
+
+def test_what_is_kept_is_of_targets():
+    assert {folder.name for folder in CORPUS.iterdir()} == set(TARGETS)
+
+
+def test_what_reaches_the_most_is_kept():
+    control = "4\n0\na\nb\nc\nd\nSTARTED 0 3\nFT 0 1 2\nCOV 0 9\nSTARTED 1 8001\nFT 1 1 2 3 4 5\n"
+    control += "STARTED 2 2\nFT 2 2 3 4\nSTARTED 3 1\nFT 3 1 2\n"
+    assert _chosen(control) == [Path("c"), Path("d")]  # b is too large, and d smaller than a
+    with pytest.raises(RuntimeError, match="keeps nothing"):
+        _chosen("1\n0\na\nSTARTED 0 8001\nFT 0 1\n")
 
 
 PARSERS = [name for name in TARGETS if name.startswith("read_")]
