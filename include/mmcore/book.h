@@ -95,29 +95,41 @@ static inline int mm_cost_fits(mm_i128 a) {
          (a.hi >= -bound && a.hi < bound && !(a.hi == -bound && a.lo == 0));
 }
 
+static inline mm_i128 mm_cost_at(int64_t net, int64_t price) {
+  return mm_i128_scale(mm_i128_mul(net, price), MM_COST_SCALE);
+}
+
 /* What a fill makes of everything but the cost. */
 typedef struct mm_totals {
   int64_t net, bought, sold;
   mm_i128 value, cash, fees;
 } mm_totals;
 
+/* The totals but for what depends on the price; whether they fit. */
+static inline int mm_totals_lots(const mm_position *p, int64_t qty, int64_t fee, mm_totals *t) {
+  if (MM_UNLIKELY(qty == INT64_MIN || mm_add_i64(p->net, qty, &t->net) || t->net == INT64_MIN))
+    return 0;
+  t->bought = p->bought;
+  t->sold = p->sold;
+  if (MM_UNLIKELY(qty > 0 ? mm_add_i64(p->bought, qty, &t->bought) : mm_add_i64(p->sold, -qty, &t->sold)))
+    return 0;
+  return !MM_UNLIKELY(mm_i128_add_checked(p->fees, mm_i128_of(fee), &t->fees));
+}
+
+/* The cash after lots that are worth `value`; whether both fit. */
+static inline int mm_totals_cash(const mm_position *p, mm_i128 value, mm_totals *t) {
+  t->value = value;
+  t->cash = mm_i128_sub(p->cash, value); /* exact where the value fits */
+  return mm_value_fits(value) && mm_value_fits(t->cash);
+}
+
 static inline int mm_position_totals(const mm_position *p, int64_t qty, int64_t price, int64_t fee,
                                      mm_totals *t) {
   if (MM_UNLIKELY(qty == 0 || (price <= 0 && !(p->flags & MM_NEGATIVE_PRICES))))
     return MM_INVALID;
-  if (MM_UNLIKELY(qty == INT64_MIN || price == INT64_MIN))
+  if (MM_UNLIKELY(price == INT64_MIN || !mm_totals_lots(p, qty, fee, t)))
     return MM_OVERFLOW;
-  if (MM_UNLIKELY(mm_add_i64(p->net, qty, &t->net) || t->net == INT64_MIN))
-    return MM_OVERFLOW;
-  t->bought = p->bought;
-  t->sold = p->sold;
-  if (MM_UNLIKELY(qty > 0 ? mm_add_i64(p->bought, qty, &t->bought) : mm_add_i64(p->sold, -qty, &t->sold)))
-    return MM_OVERFLOW;
-  t->value = mm_i128_mul(qty, price);
-  t->cash = mm_i128_sub(p->cash, t->value); /* |value| <= 2^126, |cash| < 2^96 */
-  if (MM_UNLIKELY(!mm_value_fits(t->value) || !mm_value_fits(t->cash)))
-    return MM_OVERFLOW;
-  if (MM_UNLIKELY(mm_i128_add_checked(p->fees, mm_i128_of(fee), &t->fees)))
+  if (MM_UNLIKELY(!mm_totals_cash(p, mm_i128_mul(qty, price), t)))
     return MM_OVERFLOW;
   if ((p->flags & MM_HAS_MARK) && MM_UNLIKELY(!mm_value_fits(mm_i128_mul(t->net, p->mark))))
     return MM_OVERFLOW;
@@ -166,7 +178,7 @@ static inline int mm_position_fill_fifo(mm_position *p, const mm_totals *t, mm_l
     cost = mm_i128_add(p->cost, mm_i128_scale(t->value, MM_COST_SCALE)); /* both below 2^126 */
   } else if (t->net == 0 || (old ^ t->net) < 0) {
     opened = t->net;
-    cost = mm_i128_scale(mm_i128_mul(opened, price), MM_COST_SCALE);
+    cost = mm_cost_at(opened, price);
     head = tail;
     used = 0;
   } else {
@@ -222,7 +234,7 @@ static inline int mm_position_fill(mm_position *p, mm_lot *lots, int64_t capacit
       return MM_OVERFLOW;
     cost = mm_i128_sub(p->cost, released);
   } else { /* flips: everything is closed, the rest opens at this price and is worth less than the fill */
-    cost = mm_i128_scale(mm_i128_mul(t.net, price), MM_COST_SCALE);
+    cost = mm_cost_at(t.net, price);
   }
   mm_position_commit(p, &t, cost, 1);
   return MM_OK;
@@ -247,7 +259,7 @@ static inline int mm_position_fill(mm_position *p, mm_lot *lots, int64_t capacit
 
 enum { MM_FILLS_BLOCK = 128, MM_FILLS_FEW = 6 }; /* below, a block costs more than it saves */
 
-/* A block of fills: one field of each every `stride` bytes, `fee_stride` for fees. */
+/* A block of fills: one field of each every `stride` bytes. */
 typedef struct mm_fills {
   const int64_t *qty, *price, *fee;
   ptrdiff_t stride;
@@ -302,10 +314,6 @@ MM_INLINE int64_t mm_kept(int64_t old, int64_t net) {
   const int64_t low = old < net ? old : net, high = old < net ? net : old;
   const int64_t below = high < 0 ? high : 0;
   return low > below ? low : below;
-}
-
-static inline mm_i128 mm_cost_at(int64_t net, int64_t price) {
-  return mm_i128_scale(mm_i128_mul(net, price), MM_COST_SCALE);
 }
 
 /* pool * kept / old by division; |pool| < 2^58. */
@@ -414,8 +422,8 @@ static inline int mm_fills_block(mm_position *p, mm_lot *lots, int64_t capacity,
   return 1;
 }
 
-/* Book n fills in order, their fields `stride` bytes apart (8 in columns, 96 in records); `fee` may be NULL:
- * none. Ends at the first that is refused and returns its status; *booked is how many were booked, that is n
+/* Book n fills in order, their fields `stride` bytes apart (8 in columns, 96 in records).
+ * Ends at the first that is refused and returns its status; *booked is how many were booked, that is n
  * or its index. To the bit what mm_position_fill makes of them one by one. */
 static inline int mm_position_fills(mm_position *p, mm_lot *lots, int64_t capacity, int64_t n,
                                     const int64_t *qty, const int64_t *price, const int64_t *fee,

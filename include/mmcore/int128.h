@@ -291,6 +291,17 @@ static inline int mm_i128_muldiv(mm_i128 a, int64_t b, int64_t d, mm_i128 *out) 
   return mm_i128_signed(negative, q1, q0, out);
 }
 
+/* Trunc(a / d) and the magnitude of what is left. */
+static inline mm_i128 mm_i128_divide(mm_i128 a, uint64_t d, uint64_t *remainder) {
+  uint64_t hi, lo, r;
+  mm_i128 q;
+  mm_i128_magnitude(a, &hi, &lo);
+  q.hi = (int64_t)(hi / d);
+  q.lo = mm_div_u128(hi % d, lo, d, &r);
+  *remainder = r;
+  return mm_i128_negative(a) ? mm_i128_neg(q) : q;
+}
+
 /* The value as an int64; 1 where it does not fit. */
 static inline int mm_i128_to_i64(mm_i128 a, int64_t *out) {
   const int64_t low = (int64_t)a.lo;

@@ -11,20 +11,23 @@
  * So the state is always that of a new book to which the records in force are booked in order, bit for bit,
  * and a bust or a correction is that replay.
  *
- * Fields that are read beside those of a fill (`instrument` and `id` go without saying):
- *
- *   MM_BUST, MM_CORRECT   the fill is record number `target` of the history, from 1; or for target = 0 the
- * one whose id is `reference`, on the side of qty (0: on either). A correction has the content that the fill
- * has from now on. By number, payments and conversions are busted too. MM_SUSPEND            qty, price, fee
- * as a fill; `reference` names an instrument that is unknown MM_RELEASE            target: the number of the
- * suspended record; instrument: where it belongs MM_FUNDING .. MM_IN_LIEU   fee: what is paid, > 0, or
- * received, < 0; fee_currency MM_CONVERT            qty new lots of instrument `target` for each price old
- * ones of `instrument`
- *
  * Inverse contracts: a fill of n lots at p ticks is worth -n * scale / (per * p) units of cash, rounded once,
  * half to even; from there on all is exact, and the same as for linear ones. A unit of cash is 1e-9 of the
  * currency's unit.
  */
+/* clang-format off */
+/* Fields that are read beside those of a fill (`instrument` and `id` go without saying):
+ *
+ *   MM_BUST, MM_CORRECT        the fill is record number `target` of the history, from 1; or for target = 0
+ *                              the one whose id is `reference`, on the side of qty (0: on either). A
+ *                              correction has the content that the fill has from now on. By number,
+ *                              payments and conversions are busted too
+ *   MM_SUSPEND                 qty, price, fee as a fill; `reference` names an instrument that is unknown
+ *   MM_RELEASE                 target: the number of the suspended record; instrument: where it belongs
+ *   MM_FUNDING .. MM_IN_LIEU   fee: what is paid, > 0, or received, < 0; fee_currency
+ *   MM_CONVERT                 qty new lots of instrument `target` for each price old ones of `instrument`
+ */
+/* clang-format on */
 #ifndef MMCORE_LEDGER_H
 #define MMCORE_LEDGER_H
 
@@ -45,7 +48,7 @@ enum {
 #define MM_PLANES 5           /* pools for each pair of instrument and currency: fees, and payments by kind */
 
 typedef struct mm_contract {
-  mm_i128 scale; /* inverse: cash of a lot at `per` ticks to the minus one: see above; linear: not read */
+  mm_i128 scale; /* inverse: a lot at p ticks is worth -scale / (per * p) of cash; linear: neither is read */
   int64_t per;
   int64_t unit_num, unit_den; /* currency units in one unit of cash, in lowest terms */
   int64_t reserved;
@@ -134,6 +137,10 @@ static inline int mm_contract_unrealised(const mm_position *p, const mm_contract
   return MM_OK;
 }
 
+static inline int mm_price_sound(const mm_position *p, int64_t price) {
+  return price != INT64_MIN && (price > 0 || (p->flags & MM_NEGATIVE_PRICES));
+}
+
 /* ---- lots whose price is not all there is to them ---- */
 
 /* The cost of the lot at `at`, 1e-9 of cash, signed; returns how many entries the lot takes. */
@@ -180,17 +187,6 @@ static inline int mm_lots_release_cost(const mm_contract *c, int32_t flags, cons
   return mm_cost_fits(*released) ? MM_OK : MM_OVERFLOW;
 }
 
-/* Trunc(a / d) and the magnitude of what is left. */
-static inline mm_i128 mm_i128_divide(mm_i128 a, uint64_t d, uint64_t *remainder) {
-  uint64_t hi, lo, r;
-  mm_i128 q;
-  mm_i128_magnitude(a, &hi, &lo);
-  q.hi = (int64_t)(hi / d);
-  q.lo = mm_div_u128(hi % d, lo, d, &r);
-  *remainder = r;
-  return mm_i128_negative(a) ? mm_i128_neg(q) : q;
-}
-
 /* Append a lot: at a price where its cost is one, else with the cost. */
 static inline int mm_lots_push(mm_position *p, mm_lot *lots, int64_t capacity, int64_t qty, mm_i128 cost) {
   uint64_t scale_rest, rest = 0;
@@ -201,7 +197,7 @@ static inline int mm_lots_push(mm_position *p, mm_lot *lots, int64_t capacity, i
     return MM_CAPACITY;
   lots[p->lots_tail].qty = qty;
   if (!(p->flags & MM_INVERSE) && scale_rest == 0 && rest == 0 && !mm_i128_to_i64(each, &price) &&
-      price != MM_NO_PRICE && (price > 0 || (p->flags & MM_NEGATIVE_PRICES))) {
+      mm_price_sound(p, price)) {
     lots[p->lots_tail++].price = price;
     return MM_OK;
   }
@@ -215,27 +211,19 @@ static inline int mm_lots_push(mm_position *p, mm_lot *lots, int64_t capacity, i
 
 static inline int mm_contract_totals(const mm_position *p, const mm_contract *c, int64_t qty, int64_t price,
                                      int64_t fee, mm_totals *t) {
+  mm_i128 value;
   int status;
   if (!(p->flags & MM_INVERSE))
     return mm_position_totals(p, qty, price, fee, t);
   if (qty == 0 || price <= 0)
     return MM_INVALID;
-  if (qty == INT64_MIN || mm_add_i64(p->net, qty, &t->net) || t->net == INT64_MIN)
-    return MM_OVERFLOW;
-  t->bought = p->bought;
-  t->sold = p->sold;
-  if (qty > 0 ? mm_add_i64(p->bought, qty, &t->bought) : mm_add_i64(p->sold, -qty, &t->sold))
-    return MM_OVERFLOW;
-  status = mm_contract_value(c, p->flags, qty, price, &t->value);
+  status = mm_contract_value(c, p->flags, qty, price, &value);
   if (status != MM_OK)
     return status;
-  if (!mm_value_fits(t->value))
-    return MM_OVERFLOW;
-  t->cash = mm_i128_sub(p->cash, t->value);
-  if (!mm_value_fits(t->cash) || mm_i128_add_checked(p->fees, mm_i128_of(fee), &t->fees) ||
-      ((p->flags & MM_HAS_MARK) && !mm_contract_mark_fits(c, p->flags, t->net, p->mark)))
-    return MM_OVERFLOW;
-  return MM_OK;
+  return mm_totals_lots(p, qty, fee, t) && mm_totals_cash(p, value, t) &&
+                 (!(p->flags & MM_HAS_MARK) || mm_contract_mark_fits(c, p->flags, t->net, p->mark))
+             ? MM_OK
+             : MM_OVERFLOW;
 }
 
 /* mm_position_fill for any position: inverse contracts, queues of lots with costs. */
@@ -861,10 +849,6 @@ static inline void mm_book_save(const mm_ledger *l, uint64_t names, mm_book_bloc
   if (book->history)
     mm_put(at, book->history, book->n_history, sizeof *book->history);
   block->checksum = mm_book_checksum(block);
-}
-
-static inline int mm_price_sound(const mm_position *p, int64_t price) {
-  return price != INT64_MIN && (price > 0 || (p->flags & MM_NEGATIVE_PRICES));
 }
 
 /* Do the lots of a FIFO queue add up to the position and its cost? */

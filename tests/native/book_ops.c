@@ -59,6 +59,10 @@ EXPORT int NAME(muldiv)(const mm_i128 *a, int64_t b, int64_t d, mm_i128 *out) {
   return mm_i128_muldiv(*a, b, d, out);
 }
 
+EXPORT void NAME(divide)(const mm_i128 *a, uint64_t d, uint64_t *remainder, mm_i128 *out) {
+  *out = mm_i128_divide(*a, d, remainder);
+}
+
 EXPORT int NAME(to_i64)(const mm_i128 *a, int64_t *out) {
   return mm_i128_to_i64(*a, out);
 }

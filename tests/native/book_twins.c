@@ -17,6 +17,7 @@
   void P##scale(const mm_i128 *, int64_t, mm_i128 *);                                                        \
   int P##scale_checked(const mm_i128 *, int64_t, mm_i128 *);                                                 \
   int P##muldiv(const mm_i128 *, int64_t, int64_t, mm_i128 *);                                               \
+  void P##divide(const mm_i128 *, uint64_t, uint64_t *, mm_i128 *);                                          \
   int P##to_i64(const mm_i128 *, int64_t *);                                                                 \
   double P##to_double(const mm_i128 *);                                                                      \
   int P##from_double(double, mm_i128 *);                                                                     \
@@ -124,6 +125,8 @@ static void arithmetic(mm_i128 a, mm_i128 b, int64_t m, int64_t n) {
     q = native_div_u128(high, a.lo, (uint64_t)n, &r),
     quotient = portable_div_u128(high, a.lo, (uint64_t)n, &rest);
     SAME(q == quotient && r == rest);
+    native_divide(&a, (uint64_t)n, &r, &x), portable_divide(&a, (uint64_t)n, &rest, &y);
+    SAME(eq(x, y) && r == rest);
   }
   i = j = 0;
   s = native_to_i64(&a, &i), t = portable_to_i64(&a, &j);

@@ -189,6 +189,18 @@ def test_long_division(ops, hi, lo, d):
     assert (q, rest.value) == divmod(hi << 64 | lo, d)
 
 
+@given(a=wides, d=st.integers(1, 2**64 - 1))
+@example(a=-(2**127), d=1)
+@example(a=-(2**127), d=2**64 - 1)
+@example(a=-1, d=2)
+def test_division_goes_towards_zero(ops, a, d):
+    out, rest = I128.of(77), ctypes.c_uint64()
+    divide = getattr(ops.library, ops.prefix + "divide")
+    divide(ctypes.byref(I128.of(a)), ctypes.c_uint64(d), ctypes.byref(rest), ctypes.byref(out))
+    q, r = divmod(abs(a), d)
+    assert (int(out), rest.value) == (-q if a < 0 else q, r)
+
+
 @given(a=wides)
 @example(a=2**53 + 1)
 @example(a=(2**53 + 1) << 40)
