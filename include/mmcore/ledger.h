@@ -494,12 +494,17 @@ static inline void mm_ledger_amend(mm_ledger *l, int64_t target, int64_t by) {
   l->amended[at].by = by;
 }
 
-/* Find all amendments anew: after records were taken back. */
+/* Does a record of this kind say what became of another? */
+static inline int mm_kind_amends(int kind) {
+  return kind == MM_BUST || kind == MM_CORRECT || kind == MM_RELEASE;
+}
+
+/* Find all amendments anew: after some were taken back. */
 static inline void mm_ledger_find_amended(mm_ledger *l) {
   l->n_amended = 0;
   for (int64_t i = 0; i < l->book->n_history; ++i) {
     const mm_fill *f = &l->book->history[i];
-    if (f->kind == MM_BUST || f->kind == MM_CORRECT || f->kind == MM_RELEASE)
+    if (mm_kind_amends(f->kind))
       mm_ledger_amend(l, f->target - 1, i);
   }
 }
@@ -630,15 +635,16 @@ static inline int mm_ledger_resolve(const mm_ledger *l, mm_fill *f, int64_t *row
              : MM_OK;
 }
 
-/* The fields that can be judged alone. */
-static inline int mm_ledger_check(const mm_ledger *l, mm_fill *f) {
+/* The fields that can be judged alone. Without `effect` the record has passed once; a suspended fill may
+ * since belong to an instrument that was unknown then, and stays as it is. */
+static inline int mm_ledger_check(const mm_ledger *l, mm_fill *f, int effect) {
   const mm_book *book = l->book;
   const int known = f->instrument >= 0 && f->instrument < book->n_instruments;
   if (!known && f->kind != MM_SUSPEND && f->kind != MM_BUST)
     return MM_UNKNOWN;
   if (f->kind < MM_NEW || f->kind >= MM_KINDS || f->liquidity < MM_UNSPECIFIED || f->liquidity > MM_TAKER)
     return MM_INVALID;
-  if (known && f->fee_currency == book->currency[f->instrument])
+  if (known && f->fee_currency == book->currency[f->instrument] && (effect || f->kind != MM_SUSPEND))
     f->fee_currency = -1;
   if (f->fee_currency < -1 || f->fee_currency >= book->n_currencies ||
       (f->kind == MM_CONVERT && (f->target < 0 || f->target >= book->n_instruments)))
@@ -657,8 +663,8 @@ MM_COLD int mm_ledger_put(mm_ledger *l, const mm_fill *record, int effect) {
   l->full = -1;
   if (f.kind == MM_NEW && l->suspends && (f.instrument < 0 || f.instrument >= book->n_instruments))
     f.kind = MM_SUSPEND;
-  status = mm_ledger_check(l, &f);
-  if (status == MM_OK && (f.kind == MM_BUST || f.kind == MM_CORRECT || f.kind == MM_RELEASE)) {
+  status = mm_ledger_check(l, &f, effect);
+  if (status == MM_OK && mm_kind_amends(f.kind)) {
     status = mm_ledger_resolve(l, &f, &row);
     if (status == MM_OK && l->n_amended >= l->amended_capacity)
       status = MM_CAPACITY;

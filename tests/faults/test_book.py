@@ -555,6 +555,23 @@ def test_row_21_release_and_dismissal_are_records(book):
     assert book["X"].net == 1
 
 
+@pytest.mark.parametrize("settled", ["kept", "released", "dismissed"])
+def test_row_21_a_fill_in_suspense_is_saved_when_its_index_is_an_instrument_later(cost, settled):
+    """Its fee was in the instrument's own currency before anybody knew which that is."""
+    book = mm.Book(instruments()[:2], cost, unknown="suspend")
+    rows = book.records(qty=2, price=1000, fee=3, instrument=2, fee_currency=0, id=["a"])
+    assert book.apply(rows).tolist() == [SUSPENDED]
+    book.add(mm.Instrument("Z", tick="0.01"))
+    if settled == "released":
+        assert book.release(0, "Z") is OK
+    elif settled == "dismissed":
+        assert book.dismiss(0) is OK
+    again = mm.Book.from_bytes(book.to_bytes(), book.instruments, book.currencies)
+    assert again.snapshot() == book.snapshot()
+    assert again.suspense == book.suspense
+    assert book["Z"].fees == (3 if settled == "released" else 0)
+
+
 def test_row_21_a_fill_that_its_instrument_cannot_have_stays_in_suspense(book):
     book.suspend("Z", 1, -5, id="a")
     assert "price" in str(refused(InvalidArgument, book, book.release, 0, "X"))
