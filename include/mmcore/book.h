@@ -648,7 +648,7 @@ static inline void mm_book_undo(mm_book *book, int64_t n, const mm_position *pos
   int filled =
       book->ids_window == 0; /* slots that were empty: not with ids forgotten, or known from before */
   for (int64_t i = n; i < book->n_history; i++)
-    filled &= book->history[i].kind == MM_NEW;
+    filled &= book->history[i].kind != MM_RELEASE;
   while (filled && book->n_history > n) {
     const mm_fill *f = &book->history[book->n_history - 1];
     if (mm_fill_has_id(f))
@@ -690,36 +690,39 @@ static inline int64_t mm_book_run(const mm_book *book, const mm_fill *records, i
   return i;
 }
 
+/* Book the first run of records, or if there is none the first record, in order, a status for each. Returns
+ * how many were read; only the last of them may be refused. */
+static inline int64_t mm_book_advance(mm_book *book, const mm_fill *f, int64_t n, int8_t *status) {
+  const int64_t run = mm_book_run(book, f, n);
+  int64_t booked;
+  int last;
+  if (run == 0) {
+    *status = (int8_t)mm_book_fill(book, f);
+    return 1;
+  }
+  last = mm_position_fills(&book->positions[f->instrument], book->lots[f->instrument],
+                           book->lots_capacity[f->instrument], run, &f->qty, &f->price, &f->fee, sizeof *f,
+                           &booked);
+  memset(status, MM_OK, (size_t)booked);
+  if (book->history)
+    for (int64_t k = 0; k < booked; ++k) {
+      book->history[book->n_history] = f[k];
+      book->history[book->n_history++].fee_currency = -1;
+    }
+  if (booked == run)
+    return run;
+  status[booked] = (int8_t)last;
+  return booked + 1;
+}
+
 /* Book records in order, a status for each. With `stop`, ends at the first that is refused; returns how many
  * were read, that is n, or the index of the refused one. */
 static inline int64_t mm_book_apply(mm_book *book, const mm_fill *records, int64_t n, int stop,
                                     int8_t *status) {
-  int64_t i = 0;
-  while (i < n) {
-    const mm_fill *f = &records[i];
-    const int64_t run = mm_book_run(book, f, n - i);
-    int64_t booked = 0;
-    int last;
-    if (run == 0) {
-      last = mm_book_fill(book, f);
-    } else {
-      last = mm_position_fills(&book->positions[f->instrument], book->lots[f->instrument],
-                               book->lots_capacity[f->instrument], run, &f->qty, &f->price, &f->fee,
-                               sizeof *f, &booked);
-      memset(&status[i], MM_OK, (size_t)booked);
-      if (book->history)
-        for (int64_t k = 0; k < booked; ++k) {
-          book->history[book->n_history] = f[k];
-          book->history[book->n_history++].fee_currency = -1;
-        }
-      i += booked;
-      if (booked == run)
-        continue;
-    }
-    status[i] = (int8_t)last;
-    if (stop && last < 0)
+  for (int64_t i = 0; i < n; i++) {
+    i += mm_book_advance(book, &records[i], n - i, &status[i]) - 1;
+    if (stop && status[i] < 0)
       return i;
-    ++i;
   }
   return n;
 }

@@ -718,6 +718,12 @@ MM_COLD int mm_ledger_put(mm_ledger *l, const mm_fill *record, int effect) {
   return f.kind == MM_SUSPEND ? MM_SUSPENDED : MM_OK;
 }
 
+/* A new fill of a known instrument that mm_position_fill may be given. */
+static inline int mm_ledger_plain(const mm_ledger *l, const mm_fill *f) {
+  return f->kind == MM_NEW && f->instrument >= 0 && f->instrument < l->book->n_instruments &&
+         !(l->book->positions[f->instrument].flags & MM_SPECIAL);
+}
+
 /* Book one record of any kind. The statuses of mm_book_fill, and MM_SUSPENDED.
  *
  * MM_DUPLICATE: also a bust of what is busted, the correction that is in force, the same release again.
@@ -728,18 +734,21 @@ MM_COLD int mm_ledger_put(mm_ledger *l, const mm_fill *record, int effect) {
  *             currency, kind of contract or sign of prices, or against an open position of the other sign.
  * MM_UNSUPPORTED: also what needs a history. */
 static inline int mm_ledger_record(mm_ledger *l, const mm_fill *record) {
-  const int32_t i = record->instrument;
-  if (MM_LIKELY(record->kind == MM_NEW && i >= 0 && i < l->book->n_instruments &&
-                !(l->book->positions[i].flags & MM_SPECIAL)))
-    return mm_book_fill(l->book, record);
-  return mm_ledger_put(l, record, 1);
+  int status = MM_CAPACITY;
+  if (MM_LIKELY(mm_ledger_plain(l, record)))
+    status = mm_book_fill(l->book, record);
+  return status == MM_CAPACITY ? mm_ledger_put(l, record, 1) : status; /* which says of what */
 }
 
-/* mm_book_apply for records of any kind; ends at MM_CAPACITY too. */
+/* mm_book_apply for records of any kind; ends at MM_CAPACITY too, and may go on from there. */
 static inline int64_t mm_ledger_apply(mm_ledger *l, const mm_fill *records, int64_t n, int stop,
                                       int8_t *status) {
   for (int64_t i = 0; i < n; i++) {
-    status[i] = (int8_t)mm_ledger_record(l, &records[i]);
+    status[i] = MM_CAPACITY;
+    if (mm_ledger_plain(l, &records[i]))
+      i += mm_book_advance(l->book, &records[i], n - i, &status[i]) - 1;
+    if (status[i] == MM_CAPACITY)
+      status[i] = (int8_t)mm_ledger_put(l, &records[i], 1);
     if (status[i] < 0 && (stop || status[i] == MM_CAPACITY))
       return i;
   }
@@ -751,13 +760,13 @@ static inline int64_t mm_ledger_apply(mm_ledger *l, const mm_fill *records, int6
 static inline void mm_ledger_undo(mm_ledger *l, int64_t n, const mm_position *positions,
                                   const mm_i128 *pools) {
   mm_book *book = l->book;
-  if (book->history)
-    mm_book_undo(book, n, positions, pools);
-  else
-    memcpy(book->positions, positions, (size_t)book->n_instruments * sizeof *positions);
+  int amended = 0;
+  for (int64_t i = n; i < book->n_history; i++)
+    amended |= mm_kind_amends(book->history[i].kind);
+  mm_book_undo(book, n, positions, pools);
   memcpy(book->pools, pools,
          (size_t)mm_ledger_pools(book->n_instruments, book->n_currencies) * sizeof *pools);
-  if (book->history)
+  if (amended)
     mm_ledger_find_amended(l);
 }
 

@@ -583,11 +583,8 @@ cdef class _Ledger:
 
     cdef bint grow_lots(self, int32_t i) noexcept nogil:
         """Double the room of the FIFO queue of instrument i, whose entries stay where they are."""
-        cdef int64_t capacity
+        cdef int64_t capacity = max(2 * self.c.lots_capacity[i], 16)
         cdef mm_lot *lots
-        if self.method == MM_AVERAGE or i < 0:
-            return False
-        capacity = max(2 * self.c.lots_capacity[i], 16)
         lots = <mm_lot *>realloc(self.c.lots[i], <size_t>capacity * sizeof(mm_lot))
         if lots == NULL:
             return False
@@ -595,44 +592,20 @@ cdef class _Ledger:
         self.c.lots_capacity[i] = capacity
         return True
 
-    cdef bint plain(self) noexcept nogil:
-        """Is everything that a new fill needs in ``mm_book_fill``?"""
-        cdef int32_t i
-        if self.l.suspends:
-            return False
-        for i in range(self.c.n_instruments):
-            if self.c.positions[i].flags & MM_SPECIAL:
-                return False
-        return True
-
-    cdef int record(self, const mm_fill *f) noexcept nogil:
-        """Book one record of any kind; MM_CAPACITY when there is no more memory."""
-        cdef int status
-        if f.kind != MM_NEW and not self.reserve_amended(1):
-            return MM_CAPACITY
-        status = mm_ledger_record(&self.l, f)
-        while status == MM_CAPACITY and self.grow_lots(f.instrument if f.kind == MM_NEW else self.l.full):
-            status = mm_ledger_record(&self.l, f)
-        return status
+    cdef bint grow(self) noexcept nogil:
+        """Make the room that MM_CAPACITY asked for: in a queue of lots, or for an amendment."""
+        if self.l.full >= 0:
+            return self.grow_lots(self.l.full)
+        return self.l.n_amended == self.l.amended_capacity and self.reserve_amended(1)
 
     cdef int64_t run(self, const mm_fill *rows, int64_t n, bint stop, int8_t *status) noexcept nogil:
-        """Book records of any kind in order: ``mm_book_apply`` as long as it can."""
-        cdef int64_t done = 0
-        cdef bint plain = self.plain()
-        while done < n:
-            if plain:
-                done += mm_book_apply(&self.c, rows + done, n - done, 1, status + done)
-                if done == n:
-                    break
-            if not plain or rows[done].kind != MM_NEW:
-                status[done] = <int8_t>self.record(&rows[done])
-                plain = plain and self.plain()
-            if status[done] == MM_CAPACITY or (stop and status[done] < 0):
-                break
-            done += 1
+        """``mm_ledger_apply`` with memory: MM_CAPACITY when there is no more."""
+        cdef int64_t done = mm_ledger_apply(&self.l, rows, n, stop, status)
+        while done < n and status[done] == MM_CAPACITY and self.grow():
+            done += mm_ledger_apply(&self.l, rows + done, n - done, stop, status + done)
         return done
 
-    cdef _Ledger copy(self, int32_t first, int32_t n):
+    cdef _Ledger copy(self, int32_t first, int32_t n, bint lots=True):
         """Return the state of n instruments at one moment, without ids, in a ledger that nobody books to.
 
         Making Python objects can let another thread in, which books and moves the queues: what is read of a
@@ -696,6 +669,7 @@ cdef class _Ledger:
     cdef int fill(self, mm_fill *f) except? -100:
         """Book one record: the status. Memory comes first, so that a failure to get it changes nothing."""
         cdef int32_t i
+        cdef int8_t status
         self.settle()
         if self.keeps_history:
             self.reserve_history(1)
@@ -704,7 +678,8 @@ cdef class _Ledger:
             return mm_ledger_record(&self.l, f)
         for i in range(self.c.n_instruments):
             mm_position_compact(&self.c.positions[i], self.c.lots[i])
-        return self.record(f)
+        self.run(f, 1, True, &status)
+        return status
 
     cdef inline void begin(self) noexcept:
         """Let nobody else at the structs: what follows books without the GIL."""

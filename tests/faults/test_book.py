@@ -274,6 +274,22 @@ def test_row_11_what_a_later_conversion_does_not_stand_with_is_named(book):
     assert [book.bust("X", row=3), book.bust("X", "x"), book["X"].net, book["Y"].net] == [OK, OK, -2, 5]
 
 
+@pytest.mark.parametrize("on_error", ["none", "skip"])
+@pytest.mark.parametrize("first", [{"kind": 1, "target": 3}, {"kind": 2, "target": 3, "qty": 5, "price": 999},
+                                   {"kind": 9, "target": 0, "qty": 3, "price": 2}])  # fmt: skip
+def test_row_11_fills_after_a_replay_find_room_in_the_same_array(cost, first, on_error):
+    """What is replayed takes the room of the queue that was made for them."""
+    for new in range(40):
+        book, other = (booked(cost, [(k + 1, 1000 + k, f"{k}") for k in range(10)]) for _ in range(2))
+        rows = book.records(qty=np.arange(1, new + 2), price=900)
+        for field, value in {"qty": 0, "price": 0, **first}.items():
+            rows[field][0] = value
+        assert book.apply(rows, on_error).tolist() == [OK] * (new + 1)
+        for i in range(len(rows)):
+            other.apply(rows[i : i + 1])
+        assert book.snapshot() == other.snapshot()
+
+
 def test_row_11_a_payment_is_busted_by_its_row(book):
     book.payment("X", "funding", 12)
     assert (book["X"].payments, book.bust("X", row=0), book["X"].payments) == (

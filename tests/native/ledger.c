@@ -16,7 +16,15 @@
     }                                                                                                        \
   } while (0)
 
-enum { N = 4, CURRENCIES = 2, RECORDS = 160, ROOM = 1 << 16, SLOTS = 512, POOLS = N * (5 * CURRENCIES + 1) };
+enum {
+  N = 4,
+  CURRENCIES = 2,
+  RECORDS = 160,
+  ROOM = 1 << 16,
+  LITTLE = 4,
+  SLOTS = 512,
+  POOLS = N * (5 * CURRENCIES + 1)
+};
 
 typedef struct host {
   mm_book book;
@@ -42,14 +50,14 @@ static uint64_t draw(uint64_t below) { /* xorshift64* */
   return (state * 0x2545f4914f6cdd1du >> 11) % below;
 }
 
-static void start(host *h, int32_t method, int64_t window, int32_t suspends) {
+static void start(host *h, int32_t method, int64_t window, int32_t suspends, int64_t room) {
   memset(h, 0, sizeof *h);
   memset(h->slots, 0xff, sizeof h->slots);
   for (int i = 0; i < N; i++) {
     mm_position_init(&h->positions[i], method, i == 2);
     h->positions[i].flags |= i == 3 ? MM_INVERSE : 0;
     h->lots[i] = h->queues[i];
-    h->capacity[i] = ROOM;
+    h->capacity[i] = room;
   }
   h->book.positions = h->positions;
   h->book.lots = h->lots;
@@ -66,7 +74,7 @@ static void start(host *h, int32_t method, int64_t window, int32_t suspends) {
   h->ledger.book = &h->book;
   h->ledger.contracts = contracts;
   h->ledger.amended = h->amended;
-  h->ledger.amended_capacity = RECORDS;
+  h->ledger.amended_capacity = room < RECORDS ? room : RECORDS;
   h->ledger.trial = h->trial;
   h->ledger.trial_pools = h->trial_pools;
   h->ledger.suspends = suspends;
@@ -111,7 +119,7 @@ int main(void) {
   static int64_t slots[SLOTS];
   static uint64_t block[1 << 16];
   uint64_t sum = MM_CHECKSUM_START;
-  long counts[16] = {0};
+  long counts[16] = {0}, full_queues = 0, full_amendments = 0;
   for (int i = 0; i < N; i++) {
     contracts[i].unit_num = i == 1 ? 5 : i == 3 ? 1 : 7;
     contracts[i].unit_den = i == 1 ? 3 : i == 3 ? 1000000000 : 1;
@@ -119,7 +127,7 @@ int main(void) {
     contracts[i].per = 3;
   }
   for (int run = 0; run < 120; run++) {
-    start(&h, run & 1, run % 3 == 0 ? 5 : 0, run % 4 == 0);
+    start(&h, run & 1, run % 3 == 0 ? 5 : 0, run % 4 == 0, run % 5 < 2 ? LITTLE : ROOM);
     while (h.book.n_history < RECORDS - 8) {
       const int64_t begun = h.book.n_history, n_amended = h.ledger.n_amended;
       const int64_t n = 1 + (int64_t)draw(6);
@@ -131,7 +139,31 @@ int main(void) {
       memcpy(saved_pools, h.pools, sizeof saved_pools);
       memcpy(amended, h.amended, sizeof amended);
       memcpy(slots, h.slots, sizeof slots);
-      const int64_t done = mm_ledger_apply(&h.ledger, rows, n, 1, status);
+      int64_t done = mm_ledger_apply(&h.ledger, rows, n, 1, status);
+      while (done < n && status[done] == MM_CAPACITY) { /* what is refused for want of room leaves no trace */
+        static mm_position before[N];
+        static mm_i128 before_pools[POOLS];
+        static mm_amendment before_amended[RECORDS];
+        const int64_t records = h.book.n_history, amendments = h.ledger.n_amended;
+        memcpy(before, h.positions, sizeof before);
+        memcpy(before_pools, h.pools, sizeof before_pools);
+        memcpy(before_amended, h.amended, sizeof before_amended);
+        SAME(mm_ledger_record(&h.ledger, &rows[done]) == MM_CAPACITY);
+        SAME(h.book.n_history == records && h.ledger.n_amended == amendments);
+        SAME(!memcmp(h.positions, before, sizeof before) &&
+             !memcmp(h.pools, before_pools, sizeof before_pools));
+        SAME(!memcmp(h.amended, before_amended, (size_t)amendments * sizeof *before_amended));
+        if (h.ledger.full >= 0) {
+          full_queues++;
+          h.capacity[h.ledger.full] *= 2;
+          SAME(h.capacity[h.ledger.full] <= ROOM);
+        } else {
+          full_amendments++;
+          SAME(amendments == h.ledger.amended_capacity && amendments < RECORDS);
+          h.ledger.amended_capacity++;
+        }
+        done += mm_ledger_apply(&h.ledger, rows + done, n - done, 1, status + done);
+      }
       for (int64_t i = 0; i < done; i++)
         counts[rows[i].kind] += status[i] == MM_OK || status[i] == MM_SUSPENDED;
       if (done < n) {
@@ -143,6 +175,7 @@ int main(void) {
         if (done == 0) { /* and a refusal of one record needs no undoing */
           mm_ledger_record(&h.ledger, &rows[0]);
           SAME(!memcmp(h.positions, saved, sizeof saved) && h.ledger.n_amended == n_amended);
+          SAME(!memcmp(h.pools, saved_pools, sizeof saved_pools) && h.book.n_history == begun);
         }
       }
       if (!h.book.ids_window)
@@ -158,7 +191,7 @@ int main(void) {
     SAME(header.bytes < sizeof block);
     mm_book_save(&h.ledger, 7, b);
     SAME(mm_book_block_check(b, header.bytes) == MM_OK);
-    start(&other, run & 1, run % 3 == 0 ? 5 : 0, run % 4 == 0);
+    start(&other, run & 1, run % 3 == 0 ? 5 : 0, run % 4 == 0, ROOM);
     SAME(mm_book_load(b, &other.ledger) == MM_OK);
     SAME(!memcmp(h.positions, other.positions, sizeof saved) &&
          !memcmp(h.pools, other.pools, sizeof saved_pools));
@@ -168,6 +201,7 @@ int main(void) {
   }
   for (int kind = 0; kind < MM_KINDS; kind++)
     SAME(counts[kind] > 20 || kind == MM_BORROW || kind == MM_DIVIDEND);
+  SAME(full_queues > 20 && full_amendments > 20);
   printf("%llx\n", (unsigned long long)sum);
   return 0;
 }
