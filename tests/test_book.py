@@ -319,6 +319,18 @@ def test_every_id_of_a_long_history_is_found_again(cost):
     assert (book.history == fills).all()
 
 
+@pytest.mark.parametrize("window", [2**63 - 1, 2**62 + 1, 2**62, 200])
+def test_a_window_of_any_length_knows_its_ids(cost, window):
+    book = mm.Book([instrument()], cost, ids_window=window)
+    for id in range(200):
+        assert book["X"].fill(1, 1000, id=id) is mm.Status.OK
+    for id in range(200):
+        assert book["X"].fill(1, 1000, id=id) is mm.Status.DUPLICATE
+    more = book.records(qty=np.ones(500, int), price=1000, id=np.arange(200, 700))
+    assert (book.apply(more) == mm.Status.OK).all()
+    assert book["X"].fill(1, 1000, id=699) is mm.Status.DUPLICATE
+
+
 def test_kinds_that_do_not_exist_are_refused(book):
     refused(InvalidArgument, book, book.fill, "X", 1, 1000, kind="trade")
     for kind in (10, -1):
@@ -1014,6 +1026,72 @@ def test_threads_may_share_a_book(cost):
     assert book["X"].fills == 2 * rounds * n + n == len(book.history)
     assert book["X"].cash == -1000 * book["X"].net
     assert not torn
+
+
+def together(*calls):
+    errors = []
+
+    def guarded(call):
+        try:
+            call()
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(call,)) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+
+
+def test_instruments_may_be_added_while_others_book(cost):
+    """A new one moves all positions: nobody keeps a pointer over the wait for a batch."""
+    book, rounds, n = mm.Book([instrument()], cost=cost, history="none"), 60, 2000
+    fills, columns = book.records(qty=np.resize([2, -1], n), price=1000), np.resize([1, 1, -1], 300)
+
+    def batches():
+        for _ in range(rounds):
+            book.apply(fills)
+
+    def fill_batches():
+        for _ in range(rounds):
+            book["X"].fill_batch(columns, 1000)
+
+    def adds(prefix):
+        for k in range(rounds):
+            book.add(instrument(f"{prefix}{k}"))
+
+    together(batches, fill_batches, fill_batches, lambda: adds("A"), lambda: adds("B"))
+    assert len(book) == 2 * rounds + 1
+    assert book["X"].fills == rounds * (n + 600)
+    assert book["X"].net == rounds * (n // 2 + 200)
+    for name in list(book)[1:]:
+        assert book[name].fill(1, 1000) is mm.Status.OK
+        assert book[name].net == 1
+
+
+def test_what_is_in_force_may_be_asked_while_batches_amend(cost):
+    book, n, rounds = mm.Book([instrument()], cost=cost), 200, 8
+    in_force, suspense = set(), set()
+
+    def batches():
+        for k in range(rounds):
+            rows = book.records(qty=np.ones(2 * n, int), price=1000)
+            rows["kind"] = np.repeat([0, 3], n)
+            busts = book.records(qty=np.zeros(n, int), price=0, kind=1)
+            busts["target"] = 3 * n * k + n // 2 + np.arange(n) + 1  # half of either
+            book.apply(np.concatenate([rows, busts]))
+
+    def reader():
+        for _ in range(300):
+            in_force.add(len(book.in_force))
+            suspense.add(len(book.suspense))
+
+    together(batches, reader, reader)
+    half = n // 2
+    assert in_force | suspense <= {half * k for k in range(rounds + 1)}
+    assert (len(book.in_force), len(book.suspense)) == (half * rounds, half * rounds)
 
 
 def test_the_examples_of_the_docs_run():

@@ -553,8 +553,8 @@ cdef class _Ledger:
             self.history_array = array
         if 2 * (n - self.c.ids_from + extra) > self.c.n_slots:
             known = self.c.history_capacity
-            if self.c.ids_window:  # twice, so that the slots are filled anew once in a window
-                known = min(known, 2 * self.c.ids_window + extra)
+            if self.c.ids_window and self.c.ids_window < (known - extra) // 2:
+                known = 2 * self.c.ids_window + extra  # twice: the slots are filled anew once in a window
             n_slots = 64
             while n_slots < 2 * known:
                 n_slots *= 2
@@ -653,13 +653,22 @@ cdef class _Ledger:
         result.flags.writeable = False
         return result
 
+    cdef object amended_by(self, object rows):
+        """Return for each row of the history the one that says what became of it, all at one moment."""
+        result = np.array(rows, np.int64)
+        cdef int64_t[::1] by = result
+        cdef Py_ssize_t i
+        self.settle()
+        # From here on nothing lets another thread in, which would move the amendments.
+        for i in range(by.shape[0]):
+            by[i] = mm_ledger_in_force(&self.l, by[i])
+        return result
+
     cdef object in_force(self):
         """Return the fills that count: see :attr:`Book.in_force`."""
-        cdef int64_t i
         history = self.history()
         rows = np.flatnonzero(np.isin(history["kind"], (MM_NEW, MM_RELEASE)))
-        self.settle()
-        by = np.array([mm_ledger_in_force(&self.l, i) for i in rows], np.int64)
+        by = self.amended_by(rows)
         history = self.history()  # an amendment may be newer than the first look
         result = history[by]
         result["id"], result["reference"] = history["id"][rows], history["reference"][rows]
@@ -753,6 +762,7 @@ cdef class _Ledger:
         cdef int64_t n = q.shape[0], booked
         cdef int status
         self.settle()
+        state = &self.c.positions[index]  # not before: a new instrument moves it
         if state.flags & MM_SPECIAL:
             records = _table({"qty": qty, "price": price, "fee": fee})
             records["instrument"] = index
@@ -1749,11 +1759,8 @@ cdef class Book:
     @property
     def suspense(self):
         """Rows of the history that hold suspended fills, neither released nor dismissed: a tuple of int."""
-        cdef int64_t i
-        history = self.ledger.history()
-        rows = np.flatnonzero(history["kind"] == MM_SUSPEND).tolist()
-        self.ledger.settle()
-        return tuple([i for i in rows if mm_ledger_in_force(&self.ledger.l, i) == i])
+        rows = np.flatnonzero(self.ledger.history()["kind"] == MM_SUSPEND)
+        return tuple(rows[self.ledger.amended_by(rows) == rows].tolist())
 
     def release(self, row, instrument, *, receive_time=0):
         """Book the suspended fill of a row to an instrument: a fill like any other, from here on.
@@ -1975,25 +1982,31 @@ cdef class Book:
         cdef Position position
         if not hasattr(instrument, "negative_prices"):
             raise InvalidArgument(argument="instrument", value=instrument, allowed="an Instrument")
-        if instrument.name in self.by_name:
-            raise InvalidArgument(argument="instrument", value=instrument.name, allowed="a new name")
-        currency = instrument.currency
+        name, currency = instrument.name, instrument.currency
+        if name in self.by_name:
+            raise InvalidArgument(argument="instrument", value=name, allowed="a new name")
         if currency not in self.currencies:
             listed = ", ".join(map(repr, self.currencies))
             raise UnknownName(argument="currency", value=currency, allowed=f"one of {listed}")
         contract = _contract(instrument)
-        positions = tuple(self.by_name.values())
         self.ledger.settle()
+        if name in self.by_name:  # another thread was faster
+            raise InvalidArgument(argument="instrument", value=name, allowed="a new name")
         self.ledger.extend(1)
-        for position in positions:  # at once: making objects can let another thread in
+        for position in self.by_name.values():  # at once: making objects can let another thread in
             position.place()
-        self.names += (instrument.name,)
+        self.names += (name,)
         self.instruments += (instrument,)
         self.declare(<int32_t>(len(self.names) - 1), instrument, contract)
-        for position in positions:
+        for position in self.by_name.values():
             position.names = self.names
 
     # ---- what happened ----
+
+    @property
+    def keeps_history(self):
+        """Whether the book keeps every record (``history="full"``)."""
+        return self.ledger.keeps_history
 
     @property
     def in_force(self):
