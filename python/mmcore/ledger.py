@@ -47,15 +47,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .book import FILL, Book
+from .book import _KINDS, Book, _records
 from .errors import InvalidArgument, Unsupported
 from .instruments import Instrument
 
 __all__ = ["Adjustment", "Difference", "Entry", "adjustments", "entries", "reconcile", "regressions"]
 
 COST_SCALE = 10**9
-CONVERT = 9
-ABOUT = {1: "bust", 2: "correct", 4: "release"}
+ABOUT = {_KINDS[name]: name for name in ("bust", "correct", "release")}
 
 _State = dict[str, Any]
 
@@ -121,12 +120,11 @@ class _Step:
 
 
 def _history(book: Book, wanted: str) -> npt.NDArray[np.void]:
-    history = book.history
-    if not len(history) and any(book[name].fills for name in book):
+    if not book.keeps_history:
         raise Unsupported(
             f"{wanted} of a book with history='none': it keeps no records", argument="book", allowed="'full'"
         )
-    return history
+    return book.history
 
 
 def _steps(book: Book, wanted: str) -> Iterator[_Step]:
@@ -134,18 +132,18 @@ def _steps(book: Book, wanted: str) -> Iterator[_Step]:
     history = _history(book, wanted)
     twin = Book(book.instruments, book.cost, currencies=book.currencies, ids_window=book.ids_window)  # type: ignore[arg-type]
     names = list(twin)
-    states = {name: twin[name].state_dict() for name in names}
+    states = {name: twin[name]._totals for name in names}
     for row in range(len(history)):
         record = history[row]
         twin.apply(history[row : row + 1])
         kind = int(record["kind"])
         touched = names  # a bust can change what came of a conversion
-        if kind not in (1, 2):
+        if kind not in (_KINDS["bust"], _KINDS["correct"]):
             touched = [names[record["instrument"]]] if 0 <= record["instrument"] < len(names) else []
-            if kind == CONVERT and record["target"] != record["instrument"]:
+            if kind == _KINDS["convert"] and record["target"] != record["instrument"]:
                 touched.append(names[record["target"]])
         for name in touched:
-            before, after = states[name], twin[name].state_dict()
+            before, after = states[name], twin[name]._totals
             if before != after:
                 states[name] = after
                 yield _Step(row, record, twin[name].instrument, before, after)
@@ -240,7 +238,7 @@ def adjustments(book: Book) -> list[Adjustment]:
     ]
 
 
-def regressions(book: Book, tolerance: int = 0) -> npt.NDArray[np.int64]:
+def regressions(book: Book, tolerance: int | np.integer[Any] = 0) -> npt.NDArray[np.int64]:
     """Return the rows of a history whose time is before that of an earlier row.
 
     Parameters
@@ -268,11 +266,11 @@ def regressions(book: Book, tolerance: int = 0) -> npt.NDArray[np.int64]:
     >>> regressions(book).tolist(), regressions(book, tolerance=10).tolist()
     ([2], [])
     """
-    if isinstance(tolerance, bool) or not isinstance(tolerance, int) or tolerance < 0:
+    if isinstance(tolerance, bool) or not isinstance(tolerance, (int, np.integer)) or tolerance < 0:
         raise InvalidArgument(argument="tolerance", value=tolerance, allowed="an integer >= 0, ns")
-    times = _history(book, "regressions")["time"].astype(object)  # of any size: a difference may not fit
-    latest = np.maximum.accumulate(times) if len(times) else times
-    return np.flatnonzero(np.array(latest - times > tolerance, bool))
+    times = _history(book, "regressions")["time"]
+    behind = (np.maximum.accumulate(times) - times).view(np.uint64)  # which it fits, modulo 2**64
+    return np.flatnonzero(behind > np.uint64(min(int(tolerance), 2**64 - 1)))
 
 
 def reconcile(book: Book, statement: Any) -> list[Difference]:
@@ -331,23 +329,25 @@ _CONTENT = ("qty", "price", "fee", "fee_currency")
 
 
 def _fills_compared(book: Book, theirs: npt.NDArray[np.void]) -> list[Difference]:
-    if theirs.dtype != FILL or theirs.ndim != 1:
-        raise InvalidArgument(
-            argument="statement", value=theirs.dtype, allowed="an array of dtype mmcore.FILL"
-        )
+    theirs = _records(theirs, "statement")
     bare = np.flatnonzero(theirs["id"] == b"")
     if len(bare):
         raise InvalidArgument(argument="statement", value=b"", allowed="fills with ids", index=int(bare[0]))
     _history(book, "fills")
     names = list(book)
+    currencies = [currency.name for currency in book.currencies]
+    own = [currencies.index(instrument.currency.name) for instrument in book.instruments]
 
     def by_id(fills: npt.NDArray[np.void]) -> dict[tuple[str, str, bytes], tuple[int, ...]]:
         result = {}
         for fill in fills[fills["id"] != b""]:
-            index = int(fill["instrument"])
-            name = names[index] if 0 <= index < len(names) else f"instrument {index}"
+            at = int(fill["instrument"])
+            name = names[at] if 0 <= at < len(names) else f"instrument {at}"
             side = "sold" if fill["qty"] < 0 else "bought"
-            result[name, side, bytes(fill["id"])] = tuple(int(fill[field]) for field in _CONTENT)
+            content = {field: int(fill[field]) for field in _CONTENT}
+            if 0 <= at < len(names) and content["fee_currency"] == own[at]:
+                content["fee_currency"] = -1
+            result[name, side, bytes(fill["id"])] = tuple(content.values())
         return result
 
     ours, told = by_id(book.in_force), by_id(theirs)

@@ -12,6 +12,10 @@ to even, with the residue left in the pool (an average need not terminate: buy 2
 that closing the rest returns everything; under **FIFO** the price of the oldest lots, where nothing is ever
 rounded. A fill that crosses zero closes everything and opens the remainder at its own price.
 
+Of an inverse contract cash counts 10⁻⁹ units of the currency, and n lots at p ticks are worth −n·s/p of them
+for its constant s, rounded once: that stands for n·p above. A conversion takes the cost of the open lots
+along to another instrument: what it took away less what it brought is **carried**, and a part of realised.
+
 All state is integer: lots, ticks, 128-bit cash, cost and fees. |cash| and |m·net| stay below 2⁹⁶ tick·lot; a
 fill that would leave the bounds is refused before anything changes. Money appears on request, as Decimals,
 through the instrument.
@@ -236,17 +240,17 @@ cdef object _text(const char *raw):
     return (<bytes>raw[:16]).rstrip(b"\0")
 
 
-def _records(fills):
+def _records(fills, argument="fills"):
     """Return a contiguous native FILL array of one dimension: the argument itself where it is one."""
     allowed = "an array of dtype mmcore.FILL (see Book.records)"
     if not isinstance(fills, np.ndarray):
-        raise InvalidArgument(argument="fills", value=type(fills).__name__, allowed=allowed)
+        raise InvalidArgument(argument=argument, value=type(fills).__name__, allowed=allowed)
     if fills.ndim != 1:
-        raise InvalidArgument(argument="fills", value=fills.shape, allowed="an array of one dimension")
+        raise InvalidArgument(argument=argument, value=fills.shape, allowed="an array of one dimension")
     if fills.dtype != FILL:
         # Structured casts match fields by position: only a change of byte order is let through.
         if fills.dtype.names is None or fills.dtype.newbyteorder("=") != FILL:
-            raise InvalidArgument(argument="fills", value=fills.dtype, allowed=allowed)
+            raise InvalidArgument(argument=argument, value=fills.dtype, allowed=allowed)
         fills = fills.astype(FILL)
     fills = np.ascontiguousarray(fills)
     # NumPy takes a record of packed fields for aligned wherever it stands.
@@ -633,7 +637,7 @@ cdef class _Ledger:
         copy.keeps_history = self.keeps_history
         for i in range(n):
             p = &copy.c.positions[i]
-            live = p.lots_tail - p.lots_head
+            live = p.lots_tail - p.lots_head if lots else 0
             if live > 0:
                 copy.c.lots[i] = <mm_lot *>malloc(<size_t>live * sizeof(mm_lot))
                 if copy.c.lots[i] == NULL:
@@ -756,7 +760,7 @@ cdef class _Ledger:
     cdef int apply_columns(self, int32_t index, object qty, object price, object fee, tuple names) except -1:
         """Book columns of int64 of one length to a position without history, all or none."""
         cdef const int64_t[::1] q = qty, p = price, f = fee
-        cdef mm_position *state = &self.c.positions[index]
+        cdef mm_position *state
         cdef mm_position saved
         cdef mm_fill record
         cdef int64_t n = q.shape[0], booked
@@ -825,7 +829,7 @@ cdef tuple _lots(_Ledger ledger, int32_t index):
     return tuple(result)
 
 
-cdef dict _state(_Ledger ledger, int32_t index, tuple currencies):
+cdef dict _totals(_Ledger ledger, int32_t index, tuple currencies):
     """Read a ledger that nobody books to."""
     cdef mm_position *p = &ledger.c.positions[index]
     return {
@@ -834,8 +838,13 @@ cdef dict _state(_Ledger ledger, int32_t index, tuple currencies):
         "payments": _payments(ledger, index, currencies),
         "carried": _int(mm_ledger_carried(&ledger.c, index)[0]),
         "mark": p.mark if p.flags & MM_HAS_MARK else None, "bought": p.bought, "sold": p.sold,
-        "fills": p.fills, "lots": _lots(ledger, index),
+        "fills": p.fills,
     }
+
+
+cdef dict _state(_Ledger ledger, int32_t index, tuple currencies):
+    """Read a ledger that nobody books to."""
+    return {**_totals(ledger, index, currencies), "lots": _lots(ledger, index)}
 
 
 cdef object _refusal(_Ledger ledger, int status, const mm_fill *f, tuple names, object index):
@@ -1080,7 +1089,7 @@ cdef class Position:
         InvalidArgument
             Not an integer, or <= 0 where the instrument has no such prices.
         OutOfBounds
-            The value would reach 2⁹⁶ tick·lot.
+            The value would reach 2⁹⁶ units of :attr:`cash`.
         """
         cdef int64_t mark = _i64(ticks, "mark", "ticks")
         self.ledger.settle()
@@ -1092,8 +1101,8 @@ cdef class Position:
             )
         if status != MM_OK:
             raise OutOfBounds(
-                f"mark={ticks} values {self.state.net} lots at 2**96 tick·lot or more",
-                argument="mark", value=ticks, allowed="a value below 2**96 tick·lot",
+                f"mark={ticks} values {self.state.net} lots at 2**96 units of cash or more",
+                argument="mark", value=ticks, allowed="a value below 2**96 units of cash",
             )
 
     @property
@@ -1119,7 +1128,7 @@ cdef class Position:
 
     @property
     def realised(self):
-        """Profit of what was closed, without fees, in 10⁻⁹ tick·lot."""
+        """Profit of what was closed, without fees, in 10⁻⁹ of :attr:`cash`."""
         self.ledger.settle()
         cdef mm_i128 own = mm_position_realised(self.state)
         cdef mm_i128 carried = mm_ledger_carried(&self.ledger.c, self.index)[0]
@@ -1127,7 +1136,7 @@ cdef class Position:
 
     @property
     def unrealised(self):
-        """Profit of what is open at the mark, in 10⁻⁹ tick·lot; None while an open position has no mark."""
+        """Profit of what is open at the mark, in 10⁻⁹ of :attr:`cash`; None for an open one without mark."""
         cdef mm_i128 value
         self.ledger.settle()
         if mm_contract_unrealised(self.state, &self.ledger.contracts[self.index], &value) != MM_OK:
@@ -1143,7 +1152,7 @@ cdef class Position:
     @property
     def other_fees(self):
         """Fees paid in other currencies: a dict from name to units, never added across currencies."""
-        return _other_fees(self.ledger.copy(self.index, 1), 0, self.currencies)
+        return _other_fees(self.ledger.copy(self.index, 1, False), 0, self.currencies)
 
     @property
     def payments(self):
@@ -1151,7 +1160,7 @@ cdef class Position:
 
         The kinds are ``"funding"``, ``"borrow"``, ``"dividend"`` and ``"in_lieu"``; a pool of 0 is left out.
         """
-        return _payments(self.ledger.copy(self.index, 1), 0, self.currencies)
+        return _payments(self.ledger.copy(self.index, 1, False), 0, self.currencies)
 
     @property
     def carried(self):
@@ -1288,6 +1297,11 @@ cdef class Position:
         from mmcore.plots import plot_position
 
         return plot_position(self, ax)
+
+    @property
+    def _totals(self):
+        """The state without the lots, which take as long as there are many."""
+        return _totals(self.ledger.copy(self.index, 1, False), 0, self.currencies)
 
     @property
     def _history(self):
@@ -1525,12 +1539,13 @@ cdef class Book:
         if currency is None:
             return -1
         name = getattr(currency, "name", currency)
-        for i, known in enumerate(self.currencies):
-            if isinstance(name, str) and known.name == name:
-                # Fees are integers of the unit: those of another unit would be booked by a power of ten off.
-                if name is not currency and known != currency:
-                    raise InvalidArgument(argument="fee_currency", value=currency, allowed=f"{known!r} here")
-                return i
+        if isinstance(name, str) and name in self.order:
+            i = self.order[name]
+            known = self.currencies[i]
+            # Fees are integers of the unit: those of another unit would be booked by a power of ten off.
+            if name is not currency and known != currency:
+                raise InvalidArgument(argument="fee_currency", value=currency, allowed=f"{known!r} here")
+            return i
         listed = ", ".join(c.name for c in self.currencies)
         raise UnknownName(argument="fee_currency", value=currency, allowed=f"None or one of {listed}")
 
@@ -1620,11 +1635,13 @@ cdef class Book:
         record.fee_currency = -1
         if row is not None:
             record.target = _i64(row, "row", "a row of the history") + 1
-            if not 0 < record.target <= self.ledger.c.n_history:
-                raise UnknownName(argument="row", value=row, allowed="a row of the history")
-        if instrument is None:  # of a suspended fill
             self.ledger.settle()
-            record.instrument = self.ledger.c.history[record.target - 1].instrument
+            if self.ledger.keeps_history and not 0 < record.target <= self.ledger.c.n_history:
+                raise UnknownName(argument="row", value=row, allowed="a row of the history")
+        if instrument is None:  # of a suspended fill; without history any is refused
+            record.instrument = -1
+            if self.ledger.keeps_history:
+                record.instrument = self.ledger.c.history[record.target - 1].instrument
         else:
             record.instrument = self.position(instrument).index
         _set_text(record.reference, id, "id")
@@ -1795,8 +1812,9 @@ cdef class Book:
             It was released: bust that.
         """
         history = self.ledger.history()
-        if not 0 <= _i64(row, "row", "a row of the history") < len(history) or (
-            history["kind"][row] != MM_SUSPEND
+        at = _i64(row, "row", "a row of the history")
+        if self.ledger.keeps_history and not (
+            0 <= at < len(history) and history["kind"][at] == MM_SUSPEND
         ):
             raise UnknownName(argument="row", value=row, allowed="the row of a suspended fill")
         return self.about(MM_BUST, None, None, row, {"time": time, "receive_time": receive_time})
@@ -1914,14 +1932,11 @@ cdef class Book:
         lots, per = _i64(new, "new", "lots"), _i64(old, "old", "lots")
         if per > 0 and position.net * lots % per == 0:
             raise InvalidArgument(argument="in_lieu", value=in_lieu, allowed="None: no fraction is left")
-        rows = np.zeros(2, FILL)
-        rows["instrument"], rows["time"], rows["receive_time"] = position.index, time, receive_time
-        rows["fee_currency"] = -1
-        rows["id"], rows["reference"] = _texts("id", [id]), _texts("reference", [reference])
-        rows["kind"] = [MM_CONVERT, MM_IN_LIEU]
-        rows["qty"], rows["price"] = [lots, 0], [per, 0]
-        rows["target"] = [position.index, 0]
-        rows["fee"] = [0, -_i64(in_lieu, "in_lieu", "currency units")]
+        rows = self.records(
+            instrument=position.index, kind=[MM_CONVERT, MM_IN_LIEU], qty=[lots, 0], price=[per, 0],
+            target=[position.index, 0], fee=[0, -_i64(in_lieu, "in_lieu", "currency units")], time=time,
+            receive_time=receive_time, id=[id, id], reference=[reference, reference],
+        )
         return Status(int(self.apply(rows).min()))
 
     def roll(self, instrument, to, *, close, open, qty=None, fee=0, time=0, receive_time=0, id=None):
@@ -2091,6 +2106,11 @@ cdef class Book:
         ------
         InvalidArgument, OutOfBounds, ConflictError, Unsupported, UnknownName
             Of the first refused row, ``index`` in the error, when ``on_error="none"``; the book is as it was.
+
+        Notes
+        -----
+        Every bust and correction replays the history up to it: k of them in one array take as long as k
+        calls.
         """
         if not isinstance(on_error, str) or on_error not in ("none", "skip"):
             raise InvalidArgument(argument="on_error", value=on_error, allowed="'none' or 'skip'")
@@ -2106,7 +2126,7 @@ cdef class Book:
         InvalidArgument
             Not an integer, or <= 0 where the instrument has no such prices.
         OutOfBounds
-            The value would reach 2⁹⁶ tick·lot.
+            The value would reach 2⁹⁶ units of :attr:`Position.cash`.
         """
         self.position(instrument).set_mark(ticks)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import mmcore as mm
+from mmcore.book import _KINDS
 from mmcore.errors import (
     ConflictError,
     CorruptError,
@@ -334,14 +335,26 @@ def test_row_12_a_correction_in_another_currency_moves_the_fee(book):
     assert (book["X"].fees, book["X"].other_fees) == (0, {})
 
 
-def test_row_11_and_12_need_a_history(cost):
+@pytest.mark.parametrize("empty", [True, False])
+def test_row_11_and_12_need_a_history(cost, empty):
     book = mm.Book(instruments(), cost, history="none")
-    book["X"].fill(3, 1000)
+    book.payment("X", "funding", 5)
+    if not empty:
+        book["X"].fill(3, 1000)
+    assert not book.keeps_history
+    assert mm.Book(instruments(), cost).keeps_history
     refused(Unsupported, book, book.bust, "X", "a")
+    refused(Unsupported, book, book.bust, "X", row=0)
     refused(Unsupported, book, book.correct, "X", "a", qty=1, price=1)
+    refused(Unsupported, book, book.correct, "X", row=0, qty=1, price=1)
     refused(Unsupported, book, book.suspend, "X", 1, 1)
+    refused(Unsupported, book, book.release, 0, "X")
+    refused(Unsupported, book, book.dismiss, 0)
+    for call in (book.entries, book.adjustments, lambda: regressions(book)):
+        with pytest.raises(Unsupported):
+            call()
     with pytest.raises(Unsupported):
-        book.entries()
+        book.reconcile(book.records(qty=1, price=1, id=["a"]))
     for option in ({"ids_window": 5}, {"unknown": "suspend"}):
         with pytest.raises(Unsupported):
             mm.Book(instruments(), history="none", **option)
@@ -361,8 +374,14 @@ def test_row_13_fills_count_in_the_order_in_which_they_come(book):
     book.fill("X", 1, 1000, time=-(2**63))
     book.fill("X", 1, 1000, time=2**63 - 1)
     assert regressions(book, tolerance=20).tolist() == [3]
-    with pytest.raises(InvalidArgument):
-        regressions(book, tolerance=-1)
+    assert regressions(book, tolerance=2**63 + 19).tolist() == [3]
+    assert regressions(book, tolerance=2**63 + 30).tolist() == []
+    assert regressions(book, tolerance=2**70).tolist() == []
+    assert regressions(book, tolerance=np.int32(10)).tolist() == [1, 3]
+    assert regressions(mm.Book(instruments())).tolist() == []
+    for wrong in (-1, np.int64(-1), True, 1.5, "1", None, np.array([1])):
+        with pytest.raises(InvalidArgument, match="tolerance"):
+            regressions(book, tolerance=wrong)
 
 
 # ---- 17: splits, dividends, new symbols, ticks and lots, rolls ----
@@ -401,6 +420,14 @@ def test_row_17_the_odd_lot_is_paid_in_lieu_by_a_record_of_its_own():
     )
     book.mark("X", 666)
     assert book["X"].pnl()["net"] == Decimal("-0.04")  # 7 at 6.66 and 3.34 for 50.00
+
+
+@pytest.mark.parametrize("field", ["time", "receive_time"])
+@pytest.mark.parametrize("value", [1.7, "x", None, 2**70, float("nan")])
+def test_row_17_a_split_takes_integers_with_a_payment_too(book, field, value):
+    book.fill("X", 5, 1000)
+    caught = refused(Error, book, book.split, "X", 3, 2, in_lieu=1, **{field: value})
+    assert caught.argument == field
 
 
 def test_row_17_less_than_one_new_lot_is_worth_what_is_paid_for_it(book):
@@ -615,11 +642,17 @@ def test_a_statement_is_compared_and_nothing_adjusted(book):
     theirs = book.records(
         instrument=[0, 1, 1], qty=[5, 2, -1], price=[1001, 1000, 9], fee=[3, 1, 0], id=["a", "b", "c"]
     )
-    theirs["fee_currency"][1] = book.history["fee_currency"][1]
-    assert book.reconcile(theirs) == [
+    usd, eur = ([c.name for c in book.currencies].index(name) for name in ("USD", "EUR"))
+    theirs["fee_currency"] = [-1, eur, usd]
+    differences = [
         Difference("X", "fill, bought, a", (5, 1000, 3, -1), (5, 1001, 3, -1)),
         Difference("Y", "fill, sold, c", None, (-1, 9, 0, -1)),
     ]
+    assert book.reconcile(theirs) == differences
+    assert book.reconcile(theirs.astype(theirs.dtype.newbyteorder())) == differences
+    theirs["price"][0], theirs["fee_currency"][0] = 1000, usd
+    assert book.apply(theirs[:2]).tolist() == [DUPLICATE] * 2
+    assert book.reconcile(theirs[:2]) == []
     for wrong in (None, [1], {"X": {"profit": 1}}, book.records(qty=1, price=1), np.zeros(3)):
         with pytest.raises(InvalidArgument):
             book.reconcile(wrong)
@@ -717,8 +750,19 @@ REFUSALS = [
 ]
 
 
-@pytest.mark.parametrize(("error", "change"), REFUSALS)
-@pytest.mark.parametrize("door", ["fill", "apply", "apply after others"])
+# Book.fill has names for the others.
+BY_FILL = [
+    (error, change)
+    for error, change in REFUSALS
+    if not {"instrument", "fee_currency", "liquidity"} & set(change) and change.get("kind") != 10
+]
+
+
+@pytest.mark.parametrize(
+    ("door", "error", "change"),
+    [("fill", *refusal) for refusal in BY_FILL]
+    + [(door, *refusal) for door in ("apply", "apply after others") for refusal in REFUSALS],
+)
 def test_every_refusal_is_coded_and_leaves_the_book_as_it_was(book, error, change, door):
     book.fill("X", 7, 1000, id="a")
     book.fill("X", 7, 1000, id="both")
@@ -729,23 +773,8 @@ def test_every_refusal_is_coded_and_leaves_the_book_as_it_was(book, error, chang
     book.release(4, "X")
     row = book.records(**{**GOOD, **{k: [v] if isinstance(v, str) else v for k, v in change.items()}})
     if door == "fill":
-        named = {n: v for n, v in change.items() if n not in ("instrument", "fee_currency", "liquidity")}
-        if len(named) < len(change) or change.get("kind") == 10:
-            return  # they have names there
-        kinds = [
-            "new",
-            "bust",
-            "correct",
-            "suspend",
-            "release",
-            "funding",
-            "borrow",
-            "dividend",
-            "in_lieu",
-            "convert",
-        ]
-        named["kind"] = kinds[change.get("kind", 0)]
-        caught = refused(error, book, book.fill, **{"instrument": "X", **GOOD, **named})
+        kind = list(_KINDS)[change.get("kind", 0)]
+        caught = refused(error, book, book.fill, **{"instrument": "X", **GOOD, **change, "kind": kind})
     elif door == "apply":
         caught = refused(error, book, book.apply, row)
         assert caught.index == 0
