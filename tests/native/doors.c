@@ -2,6 +2,7 @@
  * called by its address; where it is NULL, the one of the headers is inlined. */
 #include <stdlib.h>
 
+#include "mmcore/ledger.h"
 #include "mmcore/matching.h"
 #include "mmcore/prices.h"
 
@@ -122,6 +123,16 @@ EXPORT void book_episode(fill_kernel fill, mark_kernel mark, int bare, mm_book *
                                 : mm_position_fill(p, lots, room, r->qty, r->price, r->fee));
     }
   }
+}
+
+/* Records of any kind after the marks, if any, of each instrument; `block` has room for the saved book. */
+EXPORT void ledger_episode(mm_ledger *l, const int64_t *marks, int64_t n, const mm_fill *records,
+                           int8_t *status, uint64_t names, mm_book_block *block) {
+  for (int32_t i = 0; i < l->book->n_instruments; ++i)
+    if (marks[i] != 0)
+      mm_contract_mark(&l->book->positions[i], &l->contracts[i], marks[i]);
+  mm_ledger_apply(l, records, n, 0, status);
+  mm_book_save(l, names, block);
 }
 
 /* ---- replaying ---- */

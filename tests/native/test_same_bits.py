@@ -1,9 +1,8 @@
-"""Quoting, booking and replaying give the same bits through every door.
+"""Quoting, booking, keeping a ledger and replaying give the same bits through every door.
 
-One generator for each of the three, and one list of doors: functions that take what was generated and return
-what came of it. ``MMCORE_DOORS`` is the number of rows of each, and where it is set, headers are compiled in
-more ways; ``make doors`` sets ten million. The inputs of a block depend on its number alone, which a failure
-names.
+One generator for each, and one list of doors: functions that take what was generated and return what came of
+it. ``MMCORE_DOORS`` is the number of rows of each, and where it is set, headers are compiled in more ways;
+``make doors`` sets ten million. The inputs of a block depend on its number alone, which a failure names.
 """
 
 import ctypes
@@ -20,7 +19,7 @@ import pytest
 
 import mmcore as mm
 from mmcore import cpu
-from mmcore.book import FILL
+from mmcore.book import FILL, _contract
 from mmcore.errors import Error
 from mmcore.matching import DECISION, FILL_CONTEXT, MESSAGE, STANDING, Matching
 from mmcore.quoting import QUOTE, QuoteBuffer, Why
@@ -844,6 +843,161 @@ def test_books(booking_doors):
     assert seen == {(m, s) for m in ("average", "fifo") for s in (-5, -3, -2, -1, 0, 1)} | {
         ("mark", s) for s in (-2, -1, 0)
     }
+
+
+# -- records of every kind ---------------------------------------------------------------------
+
+XBT = mm.Currency("XBT", unit="1e-8")
+LISTED = [
+    mm.Instrument("P", tick="0.01", currency=USD),
+    mm.Instrument("Q", tick="0.003", currency=USD),
+    mm.Instrument("N", tick="0.01", currency=EUR, negative_prices=True),
+    mm.Instrument("I", tick="0.5", lot="100", currency=XBT, kind="inverse"),
+]
+CURRENCIES = [USD, EUR, XBT]
+CONTRACT = np.dtype([("scale", "u8", 2), ("per", "i8"), ("unit", "i8", 2), ("reserved", "i8")])
+LEDGER = np.dtype(
+    [(name, "u8") for name in ("book", "contracts", "amended")]
+    + [("n_amended", "i8"), ("amended_capacity", "i8"), ("trial", "u8"), ("trial_pools", "u8")]
+    + [("suspends", "i4"), ("full", "i4")]
+)
+INVERSE = 4
+
+
+class Chronicle(NamedTuple):
+    """Records of any kind, the marks (or 0) that instruments had before, and the options of the book."""
+
+    options: dict
+    records: np.ndarray
+    marks: list
+
+
+def chronicle_of(rng, n):
+    records = np.zeros(n, FILL)
+    often = rng.choice([0, 0, 0.005, 0.05])
+    records["kind"] = rng.choice(11, n, p=[0.6, 0.05, 0.05, 0.08, 0.04, 0.03, 0.03, 0.03, 0.03, 0.05, 0.01])
+    records["instrument"] = sprinkle(rng, rng.integers(0, 4, n), max(often, 0.02), np.array([-1, 4]))
+    records["qty"] = sprinkle(rng, rng.integers(-5, 6, n), often, EDGES)
+    records["price"] = sprinkle(rng, rng.integers(1, 60, n), often, EDGES)
+    records["fee"] = sprinkle(rng, rng.integers(-4, 9, n), often, EDGES)
+    records["fee_currency"] = rng.choice([-1, 0, 1, 2, 3], n, p=[0.6, 0.13, 0.13, 0.13, 0.01])
+    records["time"] = rng.integers(0, 3, n)
+    ids, named = rng.integers(0, n + 1, n).astype("S16"), rng.random(n) < 0.5
+    records["id"][named] = ids[named]
+    amends = np.isin(records["kind"], (1, 2, 4))
+    targets = rng.integers(-1, np.arange(n) + 2)
+    records["target"][amends] = targets[amends]
+    # Mostly a record that such an amendment can be about.
+    for i in np.flatnonzero(amends & (targets > 0) & (rng.random(n) < 0.9)):
+        told = np.flatnonzero((records["kind"][:i] == 3) == (records["kind"][i] == 4))
+        if len(told):
+            target = rng.choice(told)
+            records["target"][i] = target + 1
+            if records["kind"][i] != 4:
+                records["instrument"][i] = records["instrument"][target]
+    records["reference"][amends] = ids[rng.integers(0, n, n)][amends]
+    converts = records["kind"] == 9
+    records["target"][converts] = np.where(rng.random(n) < 0.5, records["instrument"], rng.integers(0, 4, n))[
+        converts
+    ]
+    records["qty"][converts], records["price"][converts] = rng.integers(0, 4, (2, converts.sum()))
+    again = np.flatnonzero(rng.random(n) < 0.05)
+    records[again] = records[rng.integers(0, np.maximum(again, 1))]
+    options = {
+        "cost": str(rng.choice(["average", "fifo"])),
+        "unknown": str(rng.choice(["refuse", "suspend"])),
+        "ids_window": [None, None, 7, 100][rng.integers(4)],
+    }
+    return Chronicle(options, records, (rng.integers(0, 2, 4) * rng.integers(1, 60, 4)).tolist())
+
+
+def ledger_python(step, restored=False):
+    """Door to a Book: `step` rows at a time, and saved and restored between them."""
+
+    def run(c):
+        book = mm.Book(LISTED, currencies=CURRENCIES, **c.options)
+        for name, ticks in zip(book, c.marks, strict=True):
+            if ticks:
+                book.mark(name, ticks)
+        status = []
+        for begin in range(0, len(c.records), step or len(c.records)):
+            status += apply(book, c.records[begin : begin + step] if step else c.records)
+            if restored:
+                book = mm.Book.from_bytes(book.to_bytes(), LISTED, CURRENCIES)
+        return status, book.to_bytes()
+
+    return run
+
+
+def ledger_c(library):
+    function = library.ledger_episode
+    function.restype = None
+
+    def run(c):
+        n, m = len(c.records), len(LISTED)
+        amended = np.zeros((n, 2), np.int64)
+        # A queue takes two entries for a lot, once for each time that a history is replayed.
+        room = 2 * (n + 1) * (2 + int(np.isin(c.records["kind"], (1, 2)).sum()))
+        lots, rooms = np.empty((m, room, 2), np.int64), np.full(m, room, np.int64)
+        queues = np.array([queue.ctypes.data for queue in lots], np.uint64)
+        positions, trial = np.zeros((2, m), POSITION)
+        pools, trial_pools = np.zeros((2, m * (5 * len(CURRENCIES) + 1), 2), np.int64)
+        history, slots = np.zeros(n, FILL), np.full(1 << (2 * n + 2).bit_length(), -1, np.int64)
+        currency = np.array([CURRENCIES.index(i.currency) for i in LISTED], np.int16)
+        contracts, book, ledger = np.zeros(m, CONTRACT), np.zeros(1, BOOK), np.zeros(1, LEDGER)
+        for contract, position, instrument in zip(contracts, positions, LISTED, strict=True):
+            scale, per, *unit = _contract(instrument)
+            contract["scale"], contract["per"], contract["unit"] = (scale % 2**64, scale >> 64), per, unit
+            position["method"] = c.options["cost"] == "fifo"
+            position["flags"] = INVERSE * (instrument.kind == "inverse") + 2 * instrument.negative_prices
+        for name, array in (
+            ("positions", positions), ("lots", queues), ("lots_capacity", rooms), ("pools", pools),
+            ("currency", currency), ("history", history), ("slots", slots),
+        ):  # fmt: skip
+            book[name] = array.ctypes.data
+        book["n_instruments"], book["n_currencies"], book["history_capacity"] = m, len(CURRENCIES), n
+        book["n_slots"], book["ids_window"] = len(slots), c.options["ids_window"] or 0
+        for name, array in (
+            ("book", book), ("contracts", contracts), ("amended", amended), ("trial", trial),
+            ("trial_pools", trial_pools),
+        ):  # fmt: skip
+            ledger[name] = array.ctypes.data
+        ledger["amended_capacity"], ledger["suspends"] = n, c.options["unknown"] == "suspend"
+        empty = mm.Book(LISTED, currencies=CURRENCIES).to_bytes()
+        block = np.zeros(len(empty) // 8 + 12 * n + 4 * m * n, np.uint64)
+        status, marks = np.full(n, 99, np.int8), np.array(c.marks, np.int64)
+        function(
+            at(ledger), at(marks), ctypes.c_int64(n), at(c.records), at(status),
+            ctypes.c_uint64(int.from_bytes(empty[24:32], sys.byteorder)), at(block),
+        )  # fmt: skip
+        return status.tolist(), block.tobytes()[: int(block[1])]
+
+    return run
+
+
+def test_ledgers(libraries):
+    doors = {
+        "Book.apply, row by row": ledger_python(1),
+        "Book.apply, saved and restored": ledger_python(97, restored=True),
+    }
+    doors |= {f"{name}: mm_ledger_apply": ledger_c(library) for name, library in libraries.items()}
+    seen, kinds = set(), set()
+    for i, rng, n in blocks(4):
+        c = chronicle_of(rng, n)
+        want = ledger_python(0)(c)
+        seen |= {(c.options["cost"], status) for status in want[0]}
+        taken = np.isin(want[0], (mm.Status.OK, mm.Status.SUSPENDED))
+        kinds |= {(c.options["cost"], kind) for kind in c.records["kind"][taken].tolist()}
+        for name, door in doors.items():
+            status, block = door(c)
+            wrong = [k for k, (x, y) in enumerate(zip(status, want[0], strict=True)) if x != y]
+            assert not wrong, (
+                f"{name}, block {i}: status {wrong[0]}: {status[wrong[0]]}, not {want[0][wrong[0]]}"
+            )
+            assert block == want[1], f"{name}, block {i}: saved books differ"
+    methods = ("average", "fifo")
+    assert seen == {(method, status) for method in methods for status in (-5, -3, -2, -1, 0, 1, 2)}
+    assert kinds == {(method, kind) for method in methods for kind in range(10)}
 
 
 # -- replaying ---------------------------------------------------------------------------------
