@@ -467,6 +467,48 @@ def test_pairs_that_keys_say_lose_do_lose(seed, n, wide, packed):
         v = new
 
 
+def alike(rng, size):
+    """Return a model slow to mix whose rewards, of this size, differ in the eighth digit."""
+    r, p = garnet(rng, 12, 6, 3)
+    return mm.dp.MDP(size * (1.0 + 1e-8 * rng.standard_normal(r.shape)), p, 1.0 - 1e-13)
+
+
+@pytest.mark.parametrize(("size", "misses"), [(1e-37, True), (1.01 * discounted.KEYED_SIZES[0], False)])
+def test_noise_pays_for_the_rounding_of_keys(size, misses):
+    """Driven as by `solve`: where rewards are smaller than it allows, keys are float32 denormals and miss."""
+    rng, missed = np.random.default_rng(5), 0
+    for _ in range(60):
+        model = alike(rng, size)
+        pairs, contraction = model.pairs, model.contraction
+        known = discounted._Known(pairs, contraction, hurry=False)
+        rows, v, policy = Rows(12), np.zeros(12), np.full(12, -1)
+        pairs.improve(None, v, policy, rows=rows, keys=known.keys)
+        for _ in range(10):
+            known.at(v, v.max())
+            noise = contraction.rounding(np.abs(v).max())
+            whole, out = np.empty(12), np.empty(12)
+            pairs.improve(v, whole, policy.copy())
+            pairs.improve(v, out, policy, rows=rows, keys=known.keys)
+            missed += bool((whole - out > noise).any())
+            known.keys.drift += contraction.closing((out - v).min(), (out - v).max()) + 3 * noise
+            v = out
+    assert (missed > 0) == misses
+
+
+@pytest.mark.parametrize(("size", "kept"), [(1e-37, False), (1e-24, True), (1e22, True), (1e23, False)])
+def test_keys_are_kept_where_a_float32_holds_them(size, kept, monkeypatch):
+    improve, seen = discounted._Passes.improve, []
+
+    def spied(self, v, out, policy, proven, rows, keys):
+        seen.append(keys is not None)
+        return improve(self, v, out, policy, proven, rows, keys)
+
+    monkeypatch.setattr(discounted._Passes, "improve", spied)
+    alike(np.random.default_rng(5), size).solve("policy_iteration", evaluator="bicgstab", max_iterations=3)
+    assert seen
+    assert set(seen) == {kept}
+
+
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(1, 60), packed=st.booleans(), hurried=st.integers(1, 4))
 def test_passes_on_guesses_leave_keys_that_prove(seed, n, packed, hurried):
     rng = np.random.default_rng(seed)
@@ -527,8 +569,8 @@ def test_a_sample_tells_of_the_states_it_looks_at(seed, n, wide):
 
 
 @contextmanager
-def hurry():
-    """However small the model, passes are hurried where they may be; yields which were."""
+def hurry(sample=1):
+    """However small the model, passes are hurried where they may be, by so many states; yields which were."""
     seen = []
     improve = discounted._Passes.improve
 
@@ -538,7 +580,7 @@ def hurry():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(discounted, "HURRIED", 1)
-        patch.setattr(discounted, "SAMPLE", 1)
+        patch.setattr(discounted, "SAMPLE", sample)
         patch.setattr(discounted._Passes, "improve", spied)
         yield seen
 
@@ -596,8 +638,7 @@ def test_what_no_sample_shows_is_found_nevertheless(method, layout):
     r[ways, 2], column[ways, 2] = -900.0, treasure
     rows = sparse.csr_matrix((weight.ravel(), column.ravel(), np.arange(0, n * m * 5 + 1, 5)), (n * m, n))
     model = mm.dp.MDP(r, rows, discount)
-    with hurry() as hurried:
-        discounted.SAMPLE = len(seen)
+    with hurry(len(seen)) as hurried:
         found = model.solve(method, 1e-8, layout=layout)
     assert any(hurried)
     assert found.stop_reason == "tolerance"

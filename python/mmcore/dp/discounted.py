@@ -53,7 +53,7 @@ EVALUATORS = ("band", "sparse", "bicgstab", "gmres")
 KEYED = ("modified_policy_iteration", "policy_iteration")  # keep a key for each pair
 MEMORY = 5  # differences that Anderson combines
 BAND = 60  # products of below and above, for each successor, up to which elimination pays
-KEYED_SIZES = 1e-25, 1e36  # of rewards and values for which keys are kept, as they are float32
+KEYED_SIZES = 1e-25, 1e36  # of the largest reward, and of values, for which float32 keys are kept
 LIMIT = 1000  # products with the matrix
 LARGEST_SHARE = 0.5  # of what a pass did, to which policies are valued
 SAMPLE = 100  # states that tell what is likely of all
@@ -131,9 +131,11 @@ def solve(
     if model.stored and method in KEYED:
         now.rows = Rows(n, model.extremes["successors"] if layout == "packed" else 0)
     size = 0.0 if start is None else max(map(abs, span(v)))
-    # What a pair lacks is kept as a float32.
-    largest = size + model.extremes["reward"] / (1 - contraction.high)
-    if method in KEYED and isinstance(pairs, Pairs) and KEYED_SIZES[0] < largest < KEYED_SIZES[1]:
+    # What a pair lacks is kept as a float32, and what that rounds away paid for by the largest reward's noise.
+    reward = model.extremes["reward"]
+    highest = size + reward / (1 - contraction.high)
+    fits = KEYED_SIZES[0] < reward and highest < KEYED_SIZES[1]
+    if method in KEYED and isinstance(pairs, Pairs) and fits:
         now.keys = _Known(pairs, contraction, hurry=start is None and n >= HURRIED)
     keys = now.keys
     step = _stepper(method, evaluator, now)
