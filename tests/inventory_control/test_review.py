@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mmcore.errors import CapacityError, InvalidArgument, ModelWarning
-from mmcore.inventory_control import Demand, newsvendor, optimal_s_S, periodic_review
+from mmcore.inventory_control import Demand, newsvendor, optimal_s_S, periodic_review, review
 
 pytestmark = pytest.mark.compiled
 
@@ -335,6 +335,26 @@ def test_what_does_not_fit_is_refused_before_it_is_made(changed):
 def test_a_backlog_that_grows_without_end_has_no_cost(largest_order, supply, least):
     with pytest.raises(InvalidArgument, match=f"largest_order must be more than {least}: what is owed grows"):
         periodic_review(1, 4, Demand.poisson(2), lost_sales=False, largest_order=largest_order, **supply)
+
+
+@pytest.mark.parametrize("tol", [1.0, 0.2, 0.02])
+@pytest.mark.parametrize("supply", [{}, {"good": 0.8}, {"disruption": 0.1, "recovery": 0.5}])
+def test_bounds_are_within_the_tolerance_of_the_cost(supply, tol, monkeypatch):
+    """From a lowest level that is too high, lowered until what is forgotten is little enough."""
+    limits = review._Review.limits
+    monkeypatch.setattr(review._Review, "limits", lambda self: (-2, *limits(self)[1:]))
+    found = periodic_review(1, 9, Demand.poisson(2), lost_sales=False, tol=tol, **supply)
+    assert found.cut > 0.0
+    assert found.upper - tol <= found.cost <= found.lower + tol
+
+
+def test_what_proves_the_bound_is_not_counted_among_the_states():
+    problem = {"lead_time": 2, "lost_sales": False}
+    found = periodic_review(1, 9, Demand.poisson(1), **problem)
+    same = periodic_review(1, 9, Demand.poisson(1), max_states=found.orders.size, **problem)
+    assert (same.cost, same.lower, same.upper) == (found.cost, found.lower, found.upper)
+    with pytest.raises(CapacityError, match="max_states"):
+        periodic_review(1, 9, Demand.poisson(1), max_states=found.orders.size - 1, **problem)
 
 
 def test_orders_that_only_just_keep_up():

@@ -131,7 +131,7 @@ def solve(
     if model.stored and method in KEYED:
         now.rows = Rows(n, model.extremes["successors"] if layout == "packed" else 0)
     size = 0.0 if start is None else max(map(abs, span(v)))
-    # What a pair lacks is kept as a float32, and what that rounds away paid for by the largest reward's noise.
+    # What a pair lacks is kept as a float32: the noise, which counts with rewards, pays for its rounding.
     reward = model.extremes["reward"]
     highest = size + reward / (1 - contraction.high)
     fits = KEYED_SIZES[0] < reward and highest < KEYED_SIZES[1]

@@ -44,7 +44,7 @@ Examples
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -249,7 +249,8 @@ def periodic_review(
     tol = number("tol", tol)
     while True:
         model = review.model(bottom, highest, order)
-        solution = review.solve(model, tol / 2.0)
+        # with backlogs what is forgotten may take the other half
+        solution = review.solve(model, tol if lost_sales else tol / 2.0)
         shape = review.shape(highest - bottom + 1, order + 1)
         empty = np.ravel_multi_index(
             (-bottom, *((1,) if review.fails else ()), *(0,) * review.under_way), shape
@@ -273,7 +274,7 @@ def periodic_review(
         cut = float(share[stock == bottom].sum())
         below, forgotten = review.beyond(bottom, highest, order, solution, seen, share)
         more = forgotten * review.owed_apart(bottom, most) if forgotten > 0.0 else 0.0
-        if least is not None or max(lower - below, more) <= tol:
+        if least is not None or max(lower - below, more) <= tol / 2.0:
             lower, upper = min(lower, below), upper + more
             break
         bottom = math.floor(1.5 * bottom)
@@ -423,12 +424,15 @@ class _Review:
     ) -> tuple[float, float]:
         """What is forgotten below the lowest level: a lower bound of the cost in spite of it, units a period.
 
-        The deeper model goes as far down as a period's demand comes, and an order comes up again.
+        The deeper model goes as far down as a period's demand comes, and an order comes up again. It is
+        allowed as many states a level as the other.
         """
         from ..dp.average import gain_bounds
 
         more = max(order, self.demand.size - 1)
-        deeper = self.model(bottom - more, highest, order)
+        levels = highest - bottom + 1
+        allowed = math.ceil(self.max_states * (levels + more) / levels)
+        deeper = replace(self, max_states=allowed).model(bottom - more, highest, order)
         per_level = math.prod(self.shape(1, order + 1))
 
         def extended(values: NDArray[Any]) -> NDArray[Any]:
