@@ -131,7 +131,7 @@ def finite_horizon(
     if ceiling - floor > LARGEST:
         raise CapacityError(f"{ceiling - floor} levels, more than {LARGEST}: count in larger units")
     pmf = d.probabilities(high)
-    d._warn_of_counting(pmf)
+    d._warn_of_counting(pmf, depth=1)
     pmf[:low] = 0.0
     share = float(pmf.sum())
     if not share > 0.0:

@@ -53,7 +53,7 @@ def _demands(demand: Any, lead_time: int) -> tuple[Floats, Demand]:
     """Probabilities of a period's demand, and the demand of lead time and period."""
     d = Demand.of(demand)
     delay = Parameter("lead_time", int, low=0, high=LARGEST).check(lead_time)
-    pmf = d.table()
+    pmf = d._table(depth=3)  # of the function that asks for it
     if len(pmf) == 1:
         raise InvalidArgument(argument="demand", value=d, allowed="not always 0")
     if not d.discrete:

@@ -230,7 +230,7 @@ def periodic_review(
         fixed=number("order_cost", order_cost, open_low=False),
         price=number("purchase_cost", purchase_cost, open_low=False),
         pays_all=paid == "ordered",
-        demand=_shortened(law.table()),
+        demand=_shortened(law._table(depth=2)),
         delay=int(Parameter("lead_time", int, low=0, high=64).check(lead_time)),
         good=number("good", good, high=1.0),
         fails=number("disruption", disruption, high=math.nextafter(1.0, 0.0), open_low=False),

@@ -154,17 +154,18 @@ def base_stock(
     return _least(whole, lambda s: _fill(s, d, before, whole), fill, spread=0.0)
 
 
-def _one(demand: Any) -> Demand:
+def _one(demand: Any, depth: int = 2) -> Demand:
+    """The demand; `depth`: functions between the caller's line and the warning of returns."""
     d = Demand.of(demand)
     if np.ndim(d.mean) or not d.mean > 0.0:
         raise InvalidArgument(argument="demand", value=d, allowed="one distribution, of a mean > 0")
-    d._warn_of_returns()
+    d._warn_of_returns(depth)
     return d
 
 
 def _lead(demand: Any, lead_time: int) -> tuple[Demand, Demand | None, Demand]:
     """Demand of a period, of the lead time (None: there is none), and of both."""
-    d = _one(demand)
+    d = _one(demand, depth=3)
     delay = Parameter("lead_time", int, low=0, high=1_000_000).check(lead_time)
     return d, d.over(delay) if delay else None, d.over(delay + 1) if delay else d
 

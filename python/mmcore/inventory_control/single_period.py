@@ -91,7 +91,7 @@ def newsvendor(
     d = Demand.of(demand)
     if not np.all(np.asarray(d.mean) >= 0.0):
         raise InvalidArgument(argument="demand", value=d, allowed="of a mean >= 0")
-    d._warn_of_returns()
+    d._warn_of_returns(depth=1)
     given = None if quantity is None else np.asarray(numbers("quantity", quantity, -np.inf))
     together(holding_cost=h, stockout_cost=p, demand=d.mean, quantity=given)
     q = d.quantile(fractile(h, p)) if given is None else given

@@ -202,7 +202,7 @@ def newsvendor_with_yield(
     h, p = number("holding_cost", holding_cost), number("stockout_cost", stockout_cost)
     _known(kind)
     law = Demand.of(demand)
-    law._warn_of_returns()
+    law._warn_of_returns(depth=1)
     problem = _Yield(h, p, law, Demand.of(supply), kind == "proportional")
     if quantity is not None:
         q = number("quantity", quantity, -math.inf)
