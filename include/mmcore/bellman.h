@@ -527,7 +527,8 @@ MM_INLINE void mm_bellman_improve_keyed_as(const mm_mdp *p, int64_t begin, int64
 }
 
 /* The same, without the pairs that the keys prove to lose. v and out are different arrays, rows those of
- * policy. expected, pairs: MM_BELLMAN_KEYED_ROOM of the largest number of pairs of a state, pairs twice. */
+ * policy. room: MM_BELLMAN_KEYED_ROOM of the largest number of pairs of a state, which expected has; pairs
+ * has twice that. */
 static inline void mm_bellman_improve_keyed(const mm_mdp *p, int64_t begin, int64_t end, const double *v,
                                             double *out, int64_t *policy, const mm_policy_rows *rows,
                                             const mm_keys *keys, double *expected, int64_t *pairs,

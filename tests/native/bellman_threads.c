@@ -52,7 +52,7 @@ static void *work(void *argument) {
 static int solve(const mm_mdp *model, state *of, int threads) {
   const mm_policy_rows rows = {of->reward, of->start,       of->length, WIDTH,
                                of->column, of->probability, of->single};
-  mm_keys keys = {of->key, of->least, 0, 0, INFINITY, 1};
+  mm_keys keys = {.pair = of->key, .state = of->least, .gain = INFINITY, .top = 1};
   memset(of, 0, sizeof *of);
   mm_keys_begin(model, &keys);
   for (int s = 0; s < STATES; ++s)
