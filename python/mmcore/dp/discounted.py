@@ -5,7 +5,8 @@ are within the tolerance. What differs is where the next pass starts:
 
 - **value iteration** from Tv, moved to the middle of the bounds (MacQueen's shift): the constant part of the
   error, which fades like discount^n, is gone at once, and what remains fades as fast as the chain mixes;
-- **Gauss-Seidel** from Tv after some sweeps in place, which use new values at once;
+- **Gauss-Seidel** from Tv after some sweeps in place, which use new values at once: moved to the middle of
+  the bounds before them while that brings the bounds together, then by what both bounds are sure of;
 - **modified policy iteration** from Tv after some sweeps with the policy just found (Puterman and Shin 1978),
   where its rows are copied in single precision and over the correction of v;
 - **policy iteration** from the value of that policy: exactly, by elimination in a band or by sparse LU, or
@@ -81,7 +82,7 @@ class Iterate:
     changed: int = 0
     target: float = 0.0  # residual that the tolerance asks for
     rows: Rows | None = None  # of the policy
-    keys: _Known | None = None  # of the pairs
+    known: _Known | None = None  # of the pairs
 
 
 def solve(
@@ -136,15 +137,15 @@ def solve(
     highest = size + reward / (1 - contraction.high)
     fits = KEYED_SIZES[0] < reward and highest < KEYED_SIZES[1]
     if method in KEYED and isinstance(pairs, Pairs) and fits:
-        now.keys = _Known(pairs, contraction, hurry=start is None and n >= HURRIED)
-    keys = now.keys
+        now.known = _Known(pairs, contraction, hurry=start is None and n >= HURRIED)
+    known = now.known
     step = _stepper(method, evaluator, now)
     proven = sys.float_info.max  # what is not feasible lacks more
-    if keys is not None:
-        keys.at(v, span(v)[1])
+    if known is not None:
+        known.at(v, span(v)[1])
     best, stalled, iteration = math.inf, 0, 0
     while True:
-        hurried = keys is not None and keys.hurried
+        hurried = known is not None and known.hurried
         zero = iteration == 0 and start is None
         now.low, now.high, now.changed, living, _ = passes.improve(
             None if zero else now.v,
@@ -152,7 +153,7 @@ def solve(
             now.policy,
             proven,
             now.rows,
-            keys.keys if keys is not None else None,
+            known.keys if known is not None else None,
         )
         iteration += 1
         now.below, now.above, rounding = contraction.bounds(now.low, now.high, size)
@@ -183,20 +184,20 @@ def solve(
                 break
         iteration += step(now)  # now.tv is the next now.v
         low, high = span(now.tv, now.v)
-        if keys is None:
+        if known is None:
             proven = contraction.closing(now.below + now.low - high, now.above + now.high - low) + noise
         else:
-            keys.moved(now, contraction.closing(low, high) + noise, iteration + 1 >= max_iterations)
+            known.moved(now, contraction.closing(low, high) + noise, iteration + 1 >= max_iterations)
         now.v, now.tv = now.tv, now.v
         low, high = span(now.v)
         size = max(abs(low), abs(high))
-        if keys is not None:
-            keys.at(now.v, high)
+        if known is not None:
+            known.at(now.v, high)
     value = now.tv
-    if keys is not None:
+    if known is not None:
         wide = contraction.closing(now.below + now.low, now.above + now.high)
-        living = keys.keys.alive(value, now.policy, wide + noise)
-    del step, now.v, now.tv, now.rows, now.keys, keys  # room for the bounds
+        living = known.keys.alive(value, now.policy, wide + noise)
+    del step, now.v, now.tv, now.rows, now.known, known  # room for the bounds
     middle = (now.below + now.above) / 2
     lower, upper = value + now.below, value + now.above
     value += middle
@@ -240,7 +241,11 @@ class _Known:
         self.changed = math.inf
 
     def moved(self, now: Iterate, closing: float, last: bool) -> None:
-        """Take note of a pass and of the step to ``now.tv``; `last`: the next is the last, which bounds."""
+        """Take note of a pass and of the step to ``now.tv``; `last`: the next is the last, which bounds.
+
+        A hurried pass has to pay by the policy's settling: once one leaves few states that change, or has not
+        halved how many do, guesses are likely to go on missing pairs, and proof takes over for good.
+        """
         settled = now.changed <= SETTLED * now.v.size or now.changed > self.changed / 2
         self.hurried = self.hurry and not settled and not last
         if self.hurry and not self.hurried:
@@ -528,8 +533,8 @@ class _Krylov:
         _, _, residual = improved(now.rows, goal / 2, LIMIT, now.tv, self.work)
         if not residual <= max(self.share * LARGEST_SHARE * width, goal):
             # what the breakdown spoilt
-            known = now.keys.keys if now.keys is not None else None
-            now.pairs.improve(now.v, now.tv, now.policy, rows=now.rows, keys=known)
+            keys = now.known.keys if now.known is not None else None
+            now.pairs.improve(now.v, now.tv, now.policy, rows=now.rows, keys=keys)
             _Sweeps(now)(now)
         return 0
 

@@ -350,7 +350,8 @@ class MDP:
         threads : int
             Threads that share the passes over the model; the result is the same for any number.
         progress : callable, optional
-            Called after each pass with its number, the residual and the gap of the bounds.
+            Called after each pass with its number, the residual and the gap of the bounds; after one that
+            proves nothing, as the first may, with those last proven.
 
         Returns
         -------
