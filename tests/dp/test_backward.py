@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 import mmcore as mm
-from mmcore.errors import InvalidArgument
+from mmcore.errors import CapacityError, InvalidArgument
 
 sys.path.insert(0, str(Path(__file__).parent))
 from exact import garnet, rational
@@ -156,3 +156,10 @@ def test_arrays_that_do_not_fit_are_refused_and_left_alone(out, words):
 def test_values_that_leave_all_numbers_are_refused():
     with pytest.raises(mm.errors.NoConvergence, match="too large"):
         mm.dp.backward_induction([[1.0]], [[[1.0]]], horizon=3000, discount=1.5)
+
+
+@pytest.mark.parametrize("horizon", [10**13, 10**18, 10**30])
+def test_a_horizon_beyond_all_memory_is_refused_by_name(horizon):
+    model = mm.dp.MDP([[1.0, 2.0]], [[[1.0], [1.0]]], 0.5)
+    with pytest.raises(CapacityError, match=f"horizon: {horizon:,} steps of 1 states are .* bytes"):
+        mm.dp.backward_induction(model, horizon=horizon)

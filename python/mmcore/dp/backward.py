@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..arrays import finite, real, whole
-from ..errors import InvalidArgument, NoConvergence
+from ..errors import CapacityError, InvalidArgument, NoConvergence
 from .certificate import margins
 from .checks import tolerance
 from .matrix_free import MatrixFree
@@ -77,6 +77,8 @@ def backward_induction(
     ------
     InvalidArgument
         As for :class:`mmcore.dp.MDP`.
+    CapacityError
+        There is no memory for values and decisions of so many steps.
 
     Examples
     --------
@@ -150,7 +152,13 @@ def backward_induction(
 def _room(out: Any, horizon: int, n: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Arrays for values and policy: the caller's, or new ones."""
     if out is None:
-        return np.empty((horizon + 1, n)), np.empty((horizon, n), dtype=np.int64)
+        try:
+            return np.empty((horizon + 1, n)), np.empty((horizon, n), dtype=np.int64)
+        except (MemoryError, ValueError):  # the latter: of more bytes than there are addresses
+            raise CapacityError(
+                f"horizon: {horizon:,} steps of {n:,} states are {16 * horizon * n:.2g} bytes of values and "
+                f"decisions, which are not to be had"
+            ) from None
     if not isinstance(out, (tuple, list)) or len(out) != 2:
         raise InvalidArgument(argument="out", value=out, allowed="a pair of arrays, for value and policy")
     for i, (array, rows, kind) in enumerate(
