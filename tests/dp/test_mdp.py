@@ -266,6 +266,14 @@ def changed(where, value):
         ((np.ones(2), np.eye(2), 0.9, [0, 0], [0, 1]), "state 1 without a feasible action"),
         ((np.ones(2), np.eye(2), 0.9, [0, 1], None), "go together"),
         ((np.ones(2), np.eye(2), 0.9, [0, 1], [0, -1]), re.escape("a_indices[1] must be >= 0, got -1")),
+        (
+            (np.ones(2), np.eye(2), 0.9, [0, 1], [0, 2**62]),
+            re.escape(f"a_indices[1] must be at most {2**62 - 2}, for 2 states, got {2**62}"),
+        ),
+        (
+            (np.ones(2), np.eye(2), 0.9, [0, 1], np.array([2**64 - 1, 0], dtype=np.uint64)),
+            re.escape(f"a_indices[0] must be at most {2**62 - 2}, for 2 states, got {2**64 - 1}"),
+        ),
     ],
 )
 def test_wrong_models_are_refused_by_state_and_action(arguments, words):

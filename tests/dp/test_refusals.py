@@ -159,6 +159,7 @@ def test_models(make, words):
     [
         ({"threads": 1.5}, "threads must be an integer >= 1, got 1.5"),
         ({"threads": True}, "threads must be an integer >= 1, got True"),
+        ({"threads": 257}, "threads must be at most 256, got 257"),
         ({"progress": 3}, "progress must be a function of (pass, residual, gap), or None, got 3"),
         ({"tol": "a"}, "tol must be a finite number > 0, got 'a'"),
         ({"tol": np.nan}, "tol must be a finite number > 0, got nan"),

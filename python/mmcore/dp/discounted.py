@@ -56,6 +56,7 @@ MEMORY = 5  # differences that Anderson combines
 BAND = 60  # products of below and above, for each successor, up to which elimination pays
 KEYED_SIZES = 1e-25, 1e36  # of the largest reward, and of values, for which float32 keys are kept
 LIMIT = 1000  # products with the matrix
+THREADS = 256  # most that share a pass
 LARGEST_SHARE = 0.5  # of what a pass did, to which policies are valued
 SAMPLE = 100  # states that tell what is likely of all
 HURRIED = 20 * SAMPLE  # states from which it pays to ask them
@@ -268,7 +269,8 @@ class _Passes:
     """Passes over the model, shared by threads; each state is computed the same way whoever does it."""
 
     def __init__(self, pairs: Any, threads: int) -> None:
-        whole("threads", threads, 1)
+        if whole("threads", threads, 1) > THREADS:
+            raise InvalidArgument(argument="threads", value=threads, allowed=f"at most {THREADS}")
         self.pairs = pairs
         n, parts = pairs.n_states, min(threads, pairs.n_states)
         self.ranges = [(n * i // parts, n * (i + 1) // parts) for i in range(parts)]

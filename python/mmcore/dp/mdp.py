@@ -348,7 +348,7 @@ class MDP:
             ``"packed"`` copies the rows of the policy, which lie far apart in the model, next to each other:
             sweeps with a policy are quicker, for S x (longest row) x 16 bytes.
         threads : int
-            Threads that share the passes over the model; the result is the same for any number.
+            Threads that share the passes over the model, at most 256; the result is the same for any number.
         progress : callable, optional
             Called after each pass with its number, the residual and the gap of the bounds; after one that
             proves nothing, as the first may, with those last proven.
@@ -421,6 +421,15 @@ def _ragged(
             value=int(s[at]),
             index=at,
             allowed=f"below the number of states, {n_states}",
+        )
+    most = np.iinfo(np.int64).max // n_states - 1  # a pair is known by state * actions + action
+    if a.max() > most:
+        at = int(a.argmax())
+        raise InvalidArgument(
+            argument="a_indices",
+            value=int(a[at]),
+            index=at,
+            allowed=f"at most {most}, for {n_states} states",
         )
     s, a = s.astype(np.int64, copy=False), a.astype(np.int64, copy=False)
     code = s * (int(a.max()) + 1) + a
