@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
@@ -256,6 +256,49 @@ def test_a_singular_covariance_without_bounds_in_rational_arithmetic(n, count, s
     assert p.residual < 1e-12
 
 
+@given(
+    n=st.integers(2, 6),
+    count=st.integers(1, 5),
+    seed=st.integers(0, 10**6),
+    budget=st.sampled_from([1, -2, 0, None]),
+    goal=st.integers(-3, 40),
+)
+@example(n=2, count=1, seed=0, budget=1, goal=40)
+def test_a_target_return_where_a_direction_without_risk_earns_in_rational_arithmetic(
+    n, count, seed, budget, goal
+):
+    """The least variance stays as it is; what earns the target is the shortest step without risk."""
+    rng = np.random.default_rng(seed)
+    observed = rng.integers(-2, 3, (count, n))
+    exact, chosen = observed.T @ observed, rng.integers(-3, 4, n)
+    ones = [] if budget is None else [[1] * n]
+    free = null_space(exact.tolist() + ones)
+    gains = [sum(a * int(b) for a, b in zip(line, chosen, strict=True)) for line in free]
+    assume(any(gains))
+    k = len(free)
+    inner = [[sum(a * b for a, b in zip(u, v, strict=True)) for v in free] for u in free]
+    share, _ = row_reduced([[*row, gain] for row, gain in zip(inner, gains, strict=True)])
+    along = [sum(share[i][k] * free[i][j] for i in range(k)) for j in range(n)]
+    system = [[*row.tolist(), -1, 0] for row in exact]
+    system += [[*[1] * n, 0, budget]] if ones else [[*[0] * n, 1, 0]]
+    system += [[*line, 0, 0] for line in free]
+    reduced, _ = row_reduced(system)
+    least = [row[n + 1] for row in reduced[:n]]
+    earned = [sum(a * int(b) for a, b in zip(line, chosen, strict=True)) for line in (least, along)]
+    far = max((goal - earned[0]) / earned[1], 0)
+    wanted = [float(a + far * b) for a, b in zip(least, along, strict=True)]
+    p = mm.mean_variance(exact.astype(float), chosen.astype(float), budget=budget, target_return=float(goal))
+    size = max(1.0, *np.abs(wanted))
+    assert p.weights == pytest.approx(wanted, abs=1e-11 * size)
+    assert p.risk_aversion == math.inf
+    assert p.residual < 1e-11
+    # the most return with some risk has no end, and so there is no frontier
+    with pytest.raises(InvalidArgument, match="direction without risk that earns a return"):
+        mm.mean_variance(exact.astype(float), chosen.astype(float), budget=budget, target_risk=1e3)
+    with pytest.raises(InvalidArgument, match="direction without risk that earns a return"):
+        mm.efficient_frontier(exact.astype(float), chosen.astype(float), budget, lower=None)
+
+
 @pytest.mark.parametrize("seed", range(60))
 def test_as_many_observations_as_assets_are_enough_for_a_budget(seed):
     """One direction without risk, which the budget settles: in thirty digits."""
@@ -322,6 +365,20 @@ def test_an_optimum_is_found_or_there_is_none(problem):
     else:
         p = mm.mean_variance(covariance, returns, 2.0, budget, lower=low, upper=high)
         assert_optimal(p, covariance, returns, 2.0, low, high, budget)
+
+
+@given(problem=partly_bounded(), goal=st.sampled_from([-0.1, 0.0, 0.1, 3.0]))
+def test_any_target_return_is_met_by_the_least_risk_where_earning_more_takes_none(problem, goal):
+    observed, low, high, budget, rng = problem
+    covariance, returns = observed.T @ observed / 10.0, np.round(rng.normal(size=observed.shape[1]), 1)
+    if not earns_without_risk(observed, returns, low, high, budget):
+        return
+    least = mm.mean_variance(covariance, budget=budget, lower=low, upper=high)
+    p = mm.mean_variance(covariance, returns, budget=budget, lower=low, upper=high, target_return=goal)
+    size = np.abs(p.weights).max()
+    assert p.expected_return >= goal - 1e-12 * size
+    assert p.risk == pytest.approx(least.risk, abs=1e-7 * size)
+    assert_optimal(p, covariance, 0.0 * returns, 1.0, low, high, budget)
 
 
 @given(problem=partly_bounded())
@@ -428,6 +485,32 @@ def test_targets_are_met(bounds):
         assert r.weights == pytest.approx(p.weights, abs=1e-14)
         direct = mm.mean_variance(covariance, returns, p.risk_aversion, **bounds)
         assert direct.weights == pytest.approx(p.weights, abs=1e-12)
+
+
+def test_a_frontier_from_nothing_keeps_its_digits_near_it():
+    """Without a budget nothing is held at the least risk, and little near it: both to their own digits."""
+    covariance = np.array([[6.0, 2.0, 4.0], [2.0, 7.0, -5.0], [4.0, -5.0, 9.0]])  # r = 0 is (1, -1, -1)
+    returns = np.array([1.0725857637335474, 0.357231154717764, 0.8153546090157834])
+    frontier = mm.efficient_frontier(covariance, returns, None, lower=[0.0, -1.0, -1.0])
+    assert not frontier.weights[0].any()
+    assert frontier.at(target_return=-0.3).residual == 0.0
+    step = np.linalg.solve(covariance[1:, 1:], returns[1:])
+    assert frontier.at(risk_aversion=1e12).weights == pytest.approx([0.0, *(step / 1e12)], rel=1e-12)
+
+
+def test_the_least_target_there_is():
+    """A risk tolerance that small has no risk aversion: it is the portfolio of least risk."""
+    p = mm.mean_variance([[5.0]], [0.1], budget=None, target_return=5e-324)
+    assert (p.weights, p.risk_aversion) == (0.0, math.inf)
+
+
+def test_its_least_risk_as_a_target_where_rounding_leaves_some():
+    covariance = [[0.0, 0.0, 0.0], [0.0, 8.0, 2.0], [0.0, 2.0, 5.0]]
+    returns = [0.0045788319147004606, 0.5929142852395968, 0.2721900513849475]
+    least = mm.mean_variance(covariance)
+    assert 0.0 < least.risk < 1e-40
+    p = mm.mean_variance(covariance, returns, target_risk=least.risk)
+    assert p.weights == pytest.approx([1.0, 0.0, 0.0], abs=1e-40)
 
 
 def test_a_textbook_frontier_by_hand():
@@ -622,6 +705,16 @@ def test_a_riskless_gain_is_unbounded_and_said_so():
     assert mm.mean_variance(flat, [0.1, 0.1]).weights == pytest.approx([0.5, 0.5])
     assert mm.mean_variance(flat, [0.1, 0.2], lower=0.0).weights == pytest.approx([0.0, 1.0])
     assert mm.mean_variance(flat, [0.1, 0.2], lower=-1.0, upper=2.0).weights == pytest.approx([-1.0, 2.0])
+    # what it earns is that of a unit, whatever the risk aversion and the way there
+    for limits in ({}, {"upper": [1.0, np.inf]}, {"lower": [-np.inf, 0.0]}):
+        with pytest.raises(InvalidArgument, match=r"earns a return, 0\.05 for each unit traded"):
+            mm.mean_variance(flat, [0.1, 0.2], 7.0, **limits)
+    with pytest.raises(InvalidArgument, match=r"earns a return, 0\.03 for each unit traded"):
+        mm.mean_variance(flat, [0.1, 0.2], 7.0, holdings=[1.0, 0.0], cost=0.02)
+    # in money and large units too: a return of a thousandth beside a variance of ten millions
+    large = 1e7 * np.array([[4.0, -2.0], [-2.0, 1.0]])
+    with pytest.raises(InvalidArgument, match="without risk that earns a return"):
+        mm.efficient_frontier(large, [2e-3, -1.3e-3], None, lower=None, upper=[5e5, 1e6])
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,8 @@ from numpy.typing import NDArray
 from scipy.linalg.blas import daxpy, ddot
 from scipy.linalg.lapack import dposv, dpotrf
 
-from ..errors import InvalidArgument, NoConvergence
+from ..errors import NoConvergence
+from .covariances import earns_without_risk
 
 __all__ = ["ActiveSet"]
 
@@ -467,14 +468,13 @@ class ActiveSet:
             )
         first = int(np.argmin(length))
         if not np.isfinite(length[first]):
-            gains = c[1] * (ahead if np.isfinite(ahead) else 1.0)
-            rounding = _STILL * float(self.covariance.diagonal().max()) * float(np.abs(self.x).max())
-            terms = _NOTHING * (np.abs(gains) + np.abs(c[0])) + rounding
-            if direction @ gains > np.abs(direction) @ terms:
-                raise InvalidArgument(
-                    "the covariance has a direction without risk and nothing bounds the holdings along it",
-                    argument="covariance",
-                )
+            gains, terms = c[1], _NOTHING * np.abs(c[1])
+            if np.isfinite(ahead):  # the terms that are left behind, too, and what is drawn have lost digits
+                gains, drawn = gains * ahead, float(self.covariance.diagonal().max() * np.abs(self.x).max())
+                terms = terms * ahead + _NOTHING * np.abs(c[0]) + _STILL * drawn
+            earned = float(direction @ gains)
+            if earned > np.abs(direction) @ terms:
+                raise earns_without_risk(direction, earned)
             self.at[j] = node
             self._resting.append(j)
             self._solve()

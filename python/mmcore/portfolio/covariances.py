@@ -16,6 +16,7 @@ from ..errors import InvalidArgument, MissingExtra
 __all__ = [
     "ESTIMATORS",
     "REPAIRS",
+    "EarnsWithoutRisk",
     "as_matrix",
     "as_vector",
     "earns_without_risk",
@@ -134,14 +135,31 @@ def refuse(matrix: Floats, advice: str = _CLIP) -> bool:
     return bool(low <= 10.0 * len(matrix) * np.finfo(float).eps * high)
 
 
-def earns_without_risk(direction: Floats, earned: float) -> InvalidArgument:
-    """Return what to raise where nothing bounds the holdings along a direction without risk that earns."""
+class EarnsWithoutRisk(InvalidArgument):
+    """Nothing bounds the holdings along a direction without risk that earns.
+
+    Attributes
+    ----------
+    direction : ndarray
+        The way in which it earns.
+    earned : float
+        What it earns.
+    """
+
+    direction: Floats
+    earned: float
+
+
+def earns_without_risk(direction: Floats, earned: float) -> EarnsWithoutRisk:
+    """Return what to raise where this direction earns so much, one way or the other, and has no end."""
     gain = abs(earned) / float(np.abs(direction).sum())
-    return InvalidArgument(
+    error = EarnsWithoutRisk(
         f"the covariance has a direction without risk that earns a return, {gain:.6g} for each unit traded: "
         "bound the holdings",
         argument="covariance",
     )
+    error.direction, error.earned = math.copysign(1.0, earned) * direction, abs(earned)
+    return error
 
 
 class Spectrum:

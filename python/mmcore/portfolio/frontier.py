@@ -30,6 +30,8 @@ __all__ = ["Frontier", "FrontierPoints", "efficient_frontier"]
 Floats = NDArray[np.float64]
 
 _EPS = float(np.finfo(float).eps)
+_LEAST = 1.0 / float(np.finfo(float).max)
+"""A smaller risk tolerance has no double for its risk aversion."""
 
 
 class _Drawn:
@@ -120,6 +122,9 @@ class Frontier(_Drawn):
             first = self._last_of_least_risk(np.array(knots), np.array(points)) if problem.singular else 0
             self.risk_tolerance = np.array([0.0, *knots[first + 1 :]])
             self.weights = problem._without_whims(np.array(points[first:]), returns)
+            if np.abs(self.weights[0]).max() <= 1e-13 * np.abs(points[: first + 1]).max():
+                # nothing, but for the rounding of what was held on the way there without risk
+                self.weights[0] = np.clip(0.0, problem.lower, problem.upper)
             self.ray = work.ray
         else:
             line[1] = -returns
@@ -197,6 +202,8 @@ class Frontier(_Drawn):
             t = self._for_return(number("target_return", target_return, -math.inf))
         else:
             t = self._for_risk(number("target_risk", target_risk))
+        if t < _LEAST:
+            t = 0.0
         k = max(int(np.searchsorted(self.risk_tolerance, t, side="right")) - 1, 0)
         x = self.weights[k] + (t - self.risk_tolerance[k]) * self._slope(k)
         return self._portfolio(x, t)
@@ -251,7 +258,7 @@ class Frontier(_Drawn):
             return float(self.risk_tolerance[k])
         # variance along the line: v + 2 p s + a s^2, s the step in t; the root without cancellation
         curve = self.problem.covariance @ slope
-        a, p = float(slope @ curve), float(self.weights[k] @ curve)
+        a, p = float(slope @ curve), max(float(self.weights[k] @ curve), 0.0)
         if not a > 0.0:
             return float(self.risk_tolerance[-1])
         t = float(self.risk_tolerance[k] + gap / (p + math.sqrt(p * p + a * gap)))

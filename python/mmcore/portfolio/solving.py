@@ -41,6 +41,7 @@ from .constraints import Rows
 from .covariances import (
     LARGEST,
     SMALLEST,
+    EarnsWithoutRisk,
     Spectrum,
     as_matrix,
     as_vector,
@@ -494,14 +495,21 @@ class MeanVariance:
     def _refuse_earnings(self, returns: Floats) -> None:
         """Refuse returns of which a direction without risk, and without bounds, earns any."""
         if len(self._idle):
-            earned = np.abs(self._riskless @ returns)
-            more = earned - _RESIDUAL * (np.abs(self._riskless) @ np.abs(returns))
+            earned = self._riskless @ returns
+            more = np.abs(earned) - _RESIDUAL * (np.abs(self._riskless) @ np.abs(returns))
             if (more > 0.0).any():
                 raise earns_without_risk(self._riskless[more.argmax()], float(earned[more.argmax()]))
 
     def _active(self, returns: Floats | None, risk_aversion: float, start: Portfolio | None) -> Portfolio:
-        n = len(self.covariance)
-        c = np.zeros(n) if returns is None else returns / risk_aversion
+        c = np.zeros(len(self.covariance)) if returns is None else returns / risk_aversion
+        try:
+            work = self._settled(c, risk_aversion, start)
+        except EarnsWithoutRisk as error:  # in units of λ
+            raise earns_without_risk(error.direction, risk_aversion * error.earned) from None
+        return self._certified(work, returns, risk_aversion)
+
+    def _settled(self, c: Floats, risk_aversion: float, start: Portfolio | None) -> ActiveSet:
+        """Return the active set at the optimum of the linear term c, costs in units of λ."""
         warm = self._warm and not self._priced
         # dear costs would take the digits of all else on the way: enough is a cost that nothing reaches
         for most in (_DEAR, _DEAR**2, math.inf):
@@ -518,7 +526,7 @@ class MeanVariance:
             self._warm = True
             if work.slopes is self._slopes or self._wrong(work, c, 1.0)[0] <= _RESIDUAL:
                 break
-        return self._certified(work, returns, risk_aversion)
+        return work
 
     def _active_set(
         self, risk_aversion: float = 1.0, c: Floats | None = None, most: float = math.inf

@@ -14,15 +14,14 @@ it is where a direction without risk earns without end: of it, a target return t
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import number
 from ..errors import InvalidArgument, NoConvergence
-from .constrained import Constrained
-from .constraints import Rows
-from .covariances import as_vector
+from .covariances import EarnsWithoutRisk, as_vector
 from .frontier import Frontier
 from .holdings import Portfolio
 from .solving import MeanVariance
@@ -44,7 +43,8 @@ def meet(
     if target_return is not None and target_risk is not None:
         raise InvalidArgument("give target_return or target_risk, not both", argument="target_risk")
     if not problem._priced and problem._constrained is None:
-        return Frontier(problem, returns).at(target_return=target_return, target_risk=target_risk)
+        with suppress(EarnsWithoutRisk, NoConvergence):  # no frontier, or one that has lost too many digits
+            return Frontier(problem, returns).at(target_return=target_return, target_risk=target_risk)
     if returns is None:
         raise InvalidArgument("a target needs expected returns", argument="expected_returns")
     returns = as_vector("expected_returns", returns, len(problem.covariance))
@@ -115,11 +115,10 @@ class _Curve:
             return found if better else least
         try:
             found = self._between()
-        except InvalidArgument:
-            direction = self._riskless()
-            if direction is None:
+        except EarnsWithoutRisk as error:
+            if self.name == "target_risk":
                 raise
-            found = self._mixed(direction)
+            found = self._mixed(error.direction)
         if not self._meets(found):
             raise NoConvergence(
                 f"{self.name} {self.target:.9g} is missed, {self.reached(found):.9g} is met: "
@@ -241,32 +240,13 @@ class _Curve:
             return mixture(end)
         return mixture(float(brentq(short, 0.0, end, xtol=1e-300, rtol=1e-15, maxiter=500, disp=False)))
 
-    def _riskless(self) -> Floats | None:
-        """Return a direction without risk and without bounds that earns, where a target return can use it."""
-        p, n = self.problem, len(self.returns)
-        if not p.singular or self.name == "target_risk":
-            return None
-        nothing, wide = np.zeros(n), np.full(n, np.inf)
-        general = p._constrained or Constrained(
-            p.covariance,
-            Rows(n, p.budget),
-            p.lower if p.bounded else -wide,
-            p.upper if p.bounded else wide,
-            nothing if p.holdings is None else p.holdings,
-            nothing if p.cost is None else p.cost,
-            nothing,
-            math.inf,
-            math.inf,
-        )
-        return general.endless(self.returns, general.cost, general.power)
-
 
 def _for_tolerance(problem: MeanVariance, returns: Floats, tolerance: float) -> Portfolio:
     """Solution for a risk tolerance; at 0 the least variance, for which no cost is too high."""
     if problem._constrained is not None:
         return problem._limited(returns, tolerance)
     if tolerance:
-        return problem._active(returns, 1.0 / tolerance, None)
+        return problem.solve(returns, 1.0 / tolerance)
     lower, upper = (problem.lower, problem.upper) if problem.bounded else (None, None)
     found = MeanVariance(problem.covariance, budget=problem.budget, lower=lower, upper=upper).solve()
     return Portfolio(problem, found.weights, returns, math.inf, found.budget_multiplier, found.residual)
