@@ -627,6 +627,74 @@ def test_a_target_return_takes_what_it_needs_of_a_direction_that_earns_without_r
         problem.solve([0.3, 0.1, 0.2], target_risk=2.0)
 
 
+def test_the_highest_risk_worth_taking_is_that_of_the_highest_return():
+    """More is refused, or not taken, where nothing earns more: ties leave no choice to rounding."""
+    # equal returns: one portfolio is the whole curve
+    covariance, held = np.diag([5.0, 6.0]), [2.5e7, 5e7]
+    limits = {"budget": 2e8, "holdings": held, "cost": 1e-6}
+    least = mm.mean_variance(covariance, budget=2e8)
+    p = mm.mean_variance(covariance, [-1e-5, -1e-5], target_risk=1.1 * least.risk, **limits)
+    assert p.weights == pytest.approx(least.weights, rel=1e-14)
+    # what the first earns when sold is what selling it and buying another costs
+    observed = np.array([[1.5, 0.25, -0.1], [-0.15, 0.2, 2.0], [0.0, 0.002, 0.001]])
+    covariance = observed.T @ observed
+    limits = {"budget": 0.0, "lower": [-0.5, 0.0, -1.0], "upper": [0.0, 2.0, 2.0], "cost": 0.5}
+    limits["holdings"] = np.zeros(3)
+    p = mm.mean_variance(covariance, [-1.0, 0.0, 0.0], target_risk=0.01, **limits)
+    assert p.net_return == pytest.approx(0.0, abs=1e-12)
+    assert p.risk <= 0.01
+    with pytest.raises(InvalidArgument, match="at most 0, the highest"):
+        mm.mean_variance(covariance, [-1.0, 0.0, 0.0], target_return=1e-6, **limits)
+
+
+def test_a_target_is_met_where_the_covariance_is_all_but_singular():
+    """Solutions jump between neighbouring tolerances: the target is met by a mixture of two."""
+    covariance = 1e-7 * np.array(
+        [[0.7986249213618428, -0.586121516584504], [-0.586121516584504, 0.43016356715328413]]
+    )
+    p = mm.mean_variance(
+        covariance,
+        [-1e5, 2e5],
+        budget=1e4,
+        upper=[1e4, np.inf],
+        holdings=[-5e3, 1e4],
+        cost=1e5,
+        target_return=0.0,
+    )
+    # -0.1 x + 0.2 (1 - x) = 0.1 (0.5 + x) + 0.1 x, in ten thousands
+    assert p.weights == pytest.approx([3e3, 7e3], rel=1e-12)
+    assert abs(p.net_return) < 1e-3
+
+
+def test_no_target_risk_where_a_group_leaves_a_direction_that_earns_without_risk():
+    limits = {"budget": -1.0, "groups": {"both": ([0, 1], None, 2.0)}}
+    for risk in (1.0, 2.0):
+        with pytest.raises(InvalidArgument, match=r"earns a return, 0\.1 for each unit"):
+            mm.mean_variance(np.ones((2, 2)), [-0.1, 0.1], target_risk=risk, **limits)
+    with pytest.raises(InvalidArgument, match="target_risk must be at least 1"):
+        mm.mean_variance(np.ones((2, 2)), [-0.1, 0.1], target_risk=0.99, **limits)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_a_target_between_portfolios_without_risk_with_costs_alone(share):
+    """Two riskless assets, one of them held: the least risk, and the linear program's highest return."""
+    covariance = np.array([[12.0, 0.0, 0.0, 8.0], [0.0] * 4, [0.0] * 4, [8.0, 0.0, 0.0, 12.0]])
+    returns = np.array([1.4255587229541882, -0.9955424783041403, -0.43120278934884415, -1.6100399003911905])
+    limits = {
+        "lower": [-1.0, -1.0, -1.0, -2.0],
+        "upper": [1.0, 0.0, 1.0, 0.0],
+        "holdings": np.array([0.25, -0.5, 1.0, 0.25]),
+        "cost": np.array([0.5, 0.0, 0.5, 0.0]),
+    }
+    # the riskless ones go to -1 and 1, the others to nothing
+    most = returns @ [0.0, -1.0, 1.0, 0.0] - 0.5 * 0.25
+    goal = share * most
+    p = mm.mean_variance(covariance, returns, budget=None, target_return=goal, **limits)
+    assert p.net_return == pytest.approx(goal, abs=1e-14)
+    assert p.risk == pytest.approx(0.0, abs=1e-14)
+    assert p.residual < 1e-12
+
+
 @given(problem=problems(), singular=st.booleans())
 def test_a_target_is_the_risk_aversion_that_it_belongs_to(problem, singular):
     """Net return and risk are functions of λ even where the holdings are not."""

@@ -350,6 +350,31 @@ class Constrained:
         )
         return None if found.x is None else np.asarray(found.x[:n], dtype=np.float64)
 
+    def highest(self, gain: Floats, price: Floats, at: Floats | None = None) -> Floats | None:
+        """Return what earns most after linear costs within the limits; None where that has no end.
+
+        With ``at``, of those only that have its covariances with all assets, and so no risk beside it.
+        """
+        from scipy.optimize import linprog
+
+        n = len(gain)
+        matrix, right, _, bounds = self._inequalities(priced=True)
+        rest = matrix.shape[1] - n
+        unit = max(float(np.abs(gain).max()), float(price.max())) or 1.0
+        lines = np.zeros((0, n)) if at is None else self.q
+        size = np.abs(lines).max(axis=1, initial=0.0)
+        lines = lines[size > 0.0] / size[size > 0.0, None]
+        found = linprog(
+            np.concatenate([-gain, np.zeros(rest - n), price]) / unit,
+            A_ub=matrix,
+            b_ub=right,
+            A_eq=np.hstack([lines, np.zeros((len(lines), rest))]) if len(lines) else None,
+            b_eq=lines @ at / self.size if at is not None and len(lines) else None,
+            bounds=bounds.tolist(),
+            options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
+        )
+        return None if found.x is None else np.asarray(found.x[:n] * self.size, dtype=np.float64)
+
     def endless(self, gain: Floats, price: Floats, power: Floats) -> Floats | None:
         """Return a direction without risk that earns more than it costs, and that nothing ever bounds."""
         from scipy.optimize import linprog

@@ -1,35 +1,39 @@
 r"""Portfolios with a target return or a target risk, in place of a risk aversion.
 
 With costs C(x) a target return is one of :math:`r^T x - C(x)`. Both this net return and the risk rise with
-the risk tolerance t = 1/λ along the same curve of solutions; a target is a root on it. Its far end is known
-from how far the answer for t can be from the highest net return, over all portfolios y within the limits:
+the risk tolerance t = 1/λ along the same curve of solutions; a target is a root on it. Its far end is the
+answer of a linear program, the highest net return within the limits; with costs of the power 3/2 the tangent
+at x takes the place of the net return, above which, that being concave, no portfolio y is:
 
-.. math:: t\,(\text{net}(y) - \text{net}(x)) \le x^T\Sigma(y - x) \le \tfrac14\sigma_y^2 .
+.. math:: \text{net}(y) \le \text{net}(x) + \nabla\text{net}(x)^T(y - x) .
 
 A singular covariance may have several portfolios of the least risk, between which no t chooses: t = 0 finds
-one of them, a small t the one that earns most, and what earns a target in between is a mixture of the two. So
-it is where a direction without risk earns without end: of it, a target return takes what it needs.
+one of them, another linear program the one that earns most, and what earns a target in between is a mixture
+of the two. So it is where a direction without risk earns without end: of it, a target return takes what it
+needs. Where rounding is all that parts two solutions the target is met by a mixture of these, too.
 """
 
 from __future__ import annotations
 
 import math
 from contextlib import suppress
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import number
 from ..errors import InvalidArgument, NoConvergence
-from .covariances import EarnsWithoutRisk, as_vector
+from .constrained import Constrained
+from .constraints import Rows
+from .covariances import EarnsWithoutRisk, as_vector, earns_without_risk
 from .frontier import Frontier
 from .holdings import Portfolio
-from .solving import MeanVariance
+from .solving import _RESIDUAL, MeanVariance
 
 Floats = NDArray[np.float64]
 
-_END = 1e-13
-"""Share of the returns within which the far end of the curve is the highest."""
 _FACE = 1e-11
 """Share of a gradient's terms within which two portfolios have the same, and both the least risk."""
 _MET = 1e-9
@@ -98,27 +102,22 @@ class _Curve:
     def met(self) -> Portfolio:
         """Return the solution that meets the target."""
         least = self.least
-        if self.reached(least) >= self.target - self.near:
-            if self.name == "target_return":
-                return least
-            if least.risk > self.target + self.near:
-                raise InvalidArgument(
-                    argument=self.name,
-                    value=self.target,
-                    allowed=f"at least {least.risk:.9g}, the least that the constraints allow",
-                )
-            if not self.problem.singular:
-                return least
-            # Several may share the least risk: a small tolerance for risk finds the one that earns most.
-            found = _for_tolerance(self.problem, self.returns, 1e-7 * self.first)
-            better = found.risk <= self.target + self.near and found.net_return > least.net_return
-            return found if better else least
+        reached = self.reached(least) >= self.target - self.near
+        if self.name == "target_risk" and least.risk > self.target + self.near:
+            raise InvalidArgument(
+                argument=self.name,
+                value=self.target,
+                allowed=f"at least {least.risk:.9g}, the least that the constraints allow",
+            )
+        if reached and (self.name == "target_return" or not self.problem.singular):
+            return least
         try:
-            found = self._between()
+            start = self._safest(reached)
+            found = start if reached else self._between(start)
         except EarnsWithoutRisk as error:
             if self.name == "target_risk":
                 raise
-            found = self._mixed(error.direction)
+            found = self._mixed(least, self._beyond(error.direction))
         if not self._meets(found):
             raise NoConvergence(
                 f"{self.name} {self.target:.9g} is missed, {self.reached(found):.9g} is met: "
@@ -127,21 +126,17 @@ class _Curve:
         return found
 
     def _meets(self, p: Portfolio) -> bool:
-        """Say whether a portfolio meets the target, or has the highest return with less risk."""
+        """Say whether a portfolio meets the target, or earns as much as any with less risk."""
         off = self.reached(p) - self.target
         if self.name == "target_return":
-            size = float(np.abs(self.returns) @ np.abs(p.weights)) + p.cost
-            return abs(off) <= _MET * abs(self.target) + 1e-12 * size + self.near
+            return abs(off) <= _MET * abs(self.target) + 1e-12 * self._terms(p) + self.near
         # a variance is rounded like its terms
         rounding = 1e-13 * float(self.deviation @ np.abs(p.weights)) ** 2
-        met = abs(p.variance - self.target**2) <= _MET * self.target**2 + rounding
-        return met or (off < 0.0 and 1.0 / p.risk_aversion >= 0.1 * self._end(p))
+        return off <= 0.0 or abs(p.variance - self.target**2) <= _MET * self.target**2 + rounding
 
-    def _end(self, p: Portfolio) -> float:
-        """Return the tolerance from which on a solution has the highest return, to rounding."""
-        size = max(self._size(), float(np.abs(p.weights).max()))
-        widest = float(self.deviation.sum()) * size
-        return widest**2 / (4.0 * _END * self.gain * size)
+    def _terms(self, p: Portfolio) -> float:
+        """Size of what a net return is the sum of."""
+        return float(np.abs(self.returns) @ np.abs(p.weights)) + p.cost
 
     def _beside(self, t: float) -> float:
         """Return a tolerance near this one that has a solution: the search needs no certain one."""
@@ -155,34 +150,34 @@ class _Curve:
                 return share * t
         raise AssertionError
 
-    def _between(self) -> Portfolio:
-        """Find the target between the ends of the curve."""
-        low, high, level, still = 0.0, self._beside(self.first), math.nan, 0
-        while self.short(high) < 0.0:
+    def _between(self, start: Portfolio) -> Portfolio:
+        """Find the target between the ends of the curve, the first of which is known."""
+        if self.reached(start) >= self.target:
+            return self._mixed(self.least, start)
+        self.seen[0.0] = start
+        low, high, top, level = 0.0, self._beside(self.first), math.nan, math.nan
+        while self.short(high) < -self.near:
             found = self.seen[high]
-            value = self.reached(found)
-            end = self._end(found)
-            if high >= 0.1 * end:
-                if value >= self.target - 1e-12 * abs(self.target) or self.name == "target_risk":
+            value, few = found.net_return, 1e-13 * self._terms(found)
+            if math.isnan(top) or self.general.power.any():
+                top = self._top(found)
+            # what is not to rounding the highest is it where more tolerance earns no more
+            if value >= top - few or (abs(value - level) <= few and value >= top - _MET * self._terms(found)):
+                if self.name == "target_risk" or value >= self.target - few:
                     return found
                 raise InvalidArgument(
                     argument=self.name,
                     value=self.target,
                     allowed=f"at most {value:.9g}, the highest that the constraints allow",
                 )
-            still = still + 1 if abs(value - level) <= 1e-12 * abs(value) else 0
-            # a vertex of the limits may be the solution for a long while, or for ever: the end tells
-            low, high, level = high, self._beside(end if still == 3 else 16.0 * high), value
-        if low == 0.0:
-            found = self.seen[high]
-            while not (self._least_too(found) or high < 1e-20 * self.first):
-                low = self._beside(high / 8.0)
-                if self.short(low) < 0.0:
-                    break
-                high, low, found = low, 0.0, self.seen[low]
-            if low == 0.0:
-                return self._mixed(found.weights - self.least.weights, 1.0)
-        while high > 20.0 * low:
+            low, high, level = high, self._beside(16.0 * high), value
+        while low == 0.0 and high > 1e-20 * self.first:
+            middle = self._beside(high / 8.0)
+            if self.short(middle) < 0.0:
+                low = middle
+            elif self._least_too(self.seen[high := middle]):
+                break
+        while high > 20.0 * low > 0.0:
             middle = self._beside(math.sqrt(low * high))
             if self.short(middle) < 0.0:
                 low = middle
@@ -190,55 +185,167 @@ class _Curve:
                 high = middle
         return self._root(low, high)
 
+    def _top(self, p: Portfolio) -> float:
+        """Return what no portfolio within the limits earns more than: the most of the tangent at p."""
+        general, x = self.general, p.weights
+        trade = x - general.held * general.size
+        gain = self.returns - 1.5 * general.power * np.copysign(np.sqrt(np.abs(trade)), trade)
+        best = general.highest(gain, general.cost)
+        if best is None:
+            return math.inf
+        sizes = np.abs(best - general.held * general.size) - np.abs(trade)
+        return p.net_return + float(gain @ (best - x) - general.cost @ sizes)
+
     def _root(self, low: float, high: float) -> Portfolio:
+        """Find the target on a piece of the curve: what rounding leaves of it, by its neighbours."""
         from scipy.optimize import brentq
 
-        if self.short(low) >= 0.0:
-            return self.seen[low]
-        root = float(brentq(self.short, low, high, xtol=1e-300, rtol=1e-15, maxiter=500, disp=False))
-        if root in self.seen:
-            return self.seen[root]
-        return min(self.seen.values(), key=lambda p: abs(self.reached(p) - self.target))
+        if abs(self.short(high)) <= self.near:
+            return self.seen[high]
+        if low > 0.0:
+            brentq(self.short, low, high, xtol=1e-300, rtol=1e-15, maxiter=500, disp=False)
+        below = [t for t in self.seen if self.short(t) < 0.0]
+        above = [t for t in self.seen if self.short(t) >= 0.0]
+        lower, upper = (self.seen[min(part, key=lambda t: abs(self.short(t)))] for part in (below, above))
+        if self.reached(upper) <= self.target + self.near:
+            return upper
+        # of two with the least risk each has its own multipliers, and those of the other will do
+        return self._mixed(lower, self._without_risk(upper.weights) if self._least_too(upper) else upper)
 
-    # -- portfolios of the least risk --------------------------------------------------------------------
+    @cached_property
+    def general(self) -> Constrained:
+        """The limits and costs as those of a general problem."""
+        p, n = self.problem, len(self.returns)
+        nothing, wide = np.zeros(n), np.full(n, np.inf)
+        return p._constrained or Constrained(
+            p.covariance,
+            Rows(n, p.budget),
+            p.lower if p.bounded else -wide,
+            p.upper if p.bounded else wide,
+            nothing if p.holdings is None else p.holdings,
+            nothing if p.cost is None else p.cost,
+            nothing,
+            math.inf,
+            math.inf,
+        )
+
+    # -- portfolios of the least risk, and between two -------------------------------------------------------
+
+    def _safest(self, wanted: bool) -> Portfolio:
+        """Return the portfolio that earns most of those with the least risk.
+
+        With costs of the power 3/2 that is no linear program: it is looked for only where it is the answer.
+        """
+        least, general = self.least, self.general
+        if not self.problem.singular:
+            return least
+        if self.problem._constrained is None:
+            self._beside(self.first)  # raises where earning has no end, which the interior point may not see
+        elif (direction := general.endless(self.returns, general.cost, general.power)) is not None:
+            earned = self.returns @ direction - general.cost @ np.abs(direction)
+            raise earns_without_risk(direction, float(earned))
+        if general.power.any():
+            if not wanted:
+                return least
+            # a small tolerance for risk finds it
+            found = _for_tolerance(self.problem, self.returns, 1e-7 * self.first)
+        else:
+            best = general.highest(self.returns, general.cost, least.weights)
+            found = least if best is None else self._without_risk(best)
+        better = found.risk <= least.risk + self.near and found.net_return > least.net_return
+        return found if better else least
+
+    def _without_risk(self, x: Floats) -> Portfolio:
+        """Return a portfolio with the risk, and the multipliers, of the least risky one."""
+        least = self.least
+        residual = max(least.residual, self._off(x - least.weights, least.weights))
+        rows, forces = least._rows, least.constraint_multipliers
+        nu = least.budget_multiplier
+        return Portfolio(self.problem, x, self.returns, math.inf, nu, residual, rows, forces)
+
+    def _beyond(self, direction: Floats) -> Portfolio:
+        """Return a portfolio so far along a direction without risk that it earns the target."""
+        length = float(np.abs(self.least.weights).max()) or 1.0
+        while True:
+            found = self._without_risk(self.least.weights + length * direction)
+            if self.reached(found) >= self.target or length > 1e200:
+                return found
+            length *= 8.0
 
     def _off(self, step: Floats, x: Floats) -> float:
         """Return by how much a step from x changes the gradient of the variance, relative to its terms.
 
         Where riskless assets are held it has none: then a thousandth of what they could be.
         """
-        covariance, held = self.problem.covariance, np.abs(x) + np.abs(step)
-        most = float(np.abs(covariance).max()) * float(held.max())
-        terms = max(float((np.abs(covariance) @ held).max()), 1e-3 * most) or 1.0
-        return float(np.abs(covariance @ step).max()) / terms
+        return float(np.abs(self.problem.covariance @ step).max()) / self._size_of_slopes(
+            np.abs(x) + np.abs(step)
+        )
+
+    def _size_of_slopes(self, held: Floats) -> float:
+        """Size of the terms of the gradient of the variance."""
+        covariance = np.abs(self.problem.covariance)
+        return (
+            max(float((covariance @ held).max()), 1e-3 * float(covariance.max()) * float(held.max())) or 1.0
+        )
 
     def _least_too(self, p: Portfolio) -> bool:
         """Say whether a portfolio has the least risk too."""
         step = p.weights - self.least.weights
         return self.problem.singular and self._off(step, self.least.weights) <= _FACE
 
-    def _mixed(self, step: Floats, most: float = math.inf) -> Portfolio:
-        """Return the least risky portfolio, and so much of a step without risk that it meets the target."""
+    def _mixed(self, lower: Portfolio, upper: Portfolio) -> Portfolio:
+        """Return what meets the target between two portfolios, of which one falls short of it.
+
+        Between two on one piece of the curve all conditions are as well met as at its ends; elsewhere they
+        are missed by what the multipliers of the two differ by.
+        """
         from scipy.optimize import brentq
 
-        least = self.least
+        ends = [p if math.isfinite(p.risk_aversion) else None for p in (lower, upper)]
+        t0, t1 = (0.0 if p is None else 1.0 / p.risk_aversion for p in ends)
+        per0, per1 = t0 or 1.0, t1 or 1.0
+        apart = float(np.abs(per1 * upper.multipliers - per0 * lower.multipliers).max())
+        held = np.abs(lower.weights) + np.abs(upper.weights)
+        apart /= self._size_of_slopes(held) + max(t0, t1) * self.gain
+        residual = max(lower.residual, upper.residual, apart)
+        ones = np.ones(len(held))
+        names = {**lower.constraint_multipliers, **upper.constraint_multipliers}
 
         def mixture(share: float) -> Portfolio:
-            x = least.weights + share * step
-            residual = max(least.residual, self._off(share * step, least.weights))
-            rows, forces = least._rows, least.constraint_multipliers
-            nu = least.budget_multiplier
-            return Portfolio(self.problem, x, self.returns, math.inf, nu, residual, rows, forces)
+            def mixed(one: Any, other: Any) -> Any:
+                return one + share * (other - one)
+
+            t = mixed(t0, t1)
+            per = t or 1.0
+            nu = mixed(per0 * lower.budget_multiplier, per1 * upper.budget_multiplier) / per
+            rows = None
+            if lower._rows is not None or upper._rows is not None:
+                parts = (p.budget_multiplier * ones if p._rows is None else p._rows for p in (lower, upper))
+                first, second = parts
+                rows = mixed(per0 * first, per1 * second) / per
+            forces = {
+                name: mixed(
+                    per0 * lower.constraint_multipliers.get(name, 0.0),
+                    per1 * upper.constraint_multipliers.get(name, 0.0),
+                )
+                / per
+                for name in names
+            }
+            x = mixed(lower.weights, upper.weights)
+            return Portfolio(
+                self.problem, x, self.returns, 1.0 / t if t else math.inf, nu, residual, rows, forces
+            )
 
         def short(share: float) -> float:
             return self.reached(mixture(share)) - self.target
 
-        end = min(most, 1.0)
-        while math.isinf(most) and short(end) < 0.0 and end < 1e30:
-            end *= 8.0
-        if short(end) <= 0.0:
-            return mixture(end)
-        return mixture(float(brentq(short, 0.0, end, xtol=1e-300, rtol=1e-15, maxiter=500, disp=False)))
+        if not residual <= _RESIDUAL:
+            raise NoConvergence(
+                f"the answer's residual is {residual:.1e}: the covariance is too ill-conditioned"
+            )
+        if short(1.0) <= 0.0:
+            return mixture(1.0)
+        return mixture(float(brentq(short, 0.0, 1.0, xtol=1e-300, rtol=1e-15, maxiter=500, disp=False)))
 
 
 def _for_tolerance(problem: MeanVariance, returns: Floats, tolerance: float) -> Portfolio:
