@@ -513,6 +513,18 @@ def test_its_least_risk_as_a_target_where_rounding_leaves_some():
     assert p.weights == pytest.approx([1.0, 0.0, 0.0], abs=1e-40)
 
 
+def test_a_target_before_a_turning_point_that_rounding_puts_far_away():
+    """By hand: the second alone, since what it draws on the first is as much as that one earns."""
+    covariance = [[9.0, 8.0, -2.0], [8.0, 8.0, -2.0], [-2.0, -2.0, 5.0]]
+    returns, bounds = [-2.0, -2.0, 0.0], {"lower": [-1.0, -np.inf, 0.0], "upper": [2.0, 1.0, 2.0]}
+    for p in (
+        mm.mean_variance(covariance, returns, budget=None, target_return=1.5, **bounds),
+        mm.efficient_frontier(covariance, returns, None, **bounds).at(target_return=1.5),
+    ):
+        assert p.weights == pytest.approx([0.0, -0.75, 0.0], abs=1e-15)
+        assert p.variance == pytest.approx(4.5, rel=1e-15)
+
+
 def test_a_textbook_frontier_by_hand():
     """Two uncorrelated assets, variances 1 and 4: x1 falls from 4/5 to 0 as t grows by 8."""
     f = mm.efficient_frontier(np.diag([1.0, 4.0]), [0.1, 0.2])
@@ -715,6 +727,14 @@ def test_a_riskless_gain_is_unbounded_and_said_so():
     large = 1e7 * np.array([[4.0, -2.0], [-2.0, 1.0]])
     with pytest.raises(InvalidArgument, match="without risk that earns a return"):
         mm.efficient_frontier(large, [2e-3, -1.3e-3], None, lower=None, upper=[5e5, 1e6])
+
+
+def test_equal_returns_without_any_risk_have_no_direction_that_earns():
+    """In money: what rounds a hundred million is more than what a unit earns."""
+    upper = 1e8 * np.array([1.0, 1.0, 1.0, 0.5, 0.5, np.inf, np.inf])
+    p = mm.mean_variance(np.zeros((7, 7)), np.full(7, -2e-9), budget=2e8, upper=upper)
+    assert p.weights.sum() == pytest.approx(2e8, rel=1e-15)
+    assert (p.weights <= upper).all()
 
 
 @pytest.mark.parametrize(

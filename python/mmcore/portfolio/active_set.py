@@ -470,7 +470,8 @@ class ActiveSet:
         if not np.isfinite(length[first]):
             gains, terms = c[1], _NOTHING * np.abs(c[1])
             if np.isfinite(ahead):  # the terms that are left behind, too, and what is drawn have lost digits
-                gains, drawn = gains * ahead, float(self.covariance.diagonal().max() * np.abs(self.x).max())
+                most = float(self.covariance.diagonal().max()) + self.shift
+                gains, drawn = gains * ahead, most * float(np.abs(self.x).max())
                 terms = terms * ahead + _NOTHING * np.abs(c[0]) + _STILL * drawn
             earned = float(direction @ gains)
             if earned > np.abs(direction) @ terms:

@@ -217,7 +217,9 @@ class Frontier(_Drawn):
 
     def _for_return(self, target: float) -> float:
         returns, sizes = self.returns, np.abs(self.expected_returns)
-        reached = returns >= target - self._rounding((np.abs(self.weights) @ sizes).max())
+        # by what is held on the way there: far beyond it may be as large as rounding makes it
+        terms = np.maximum.accumulate(np.abs(self.weights) @ sizes)
+        reached = returns >= target - self._rounding(terms)
         if reached[0]:
             return 0.0
         if reached.any():
