@@ -60,7 +60,7 @@ def test_wrong_arguments_are_refused_by_name():
     other = mm.Events(mm.Instrument("ABC", tick="0.1"), None)
     with pytest.raises(InvalidArgument, match="tables of XYZ and ABC count in different units"):
         merge(quotes([1]), other)
-    with pytest.raises(InvalidArgument, match='clock must be "local", "exchange" or None'):
+    with pytest.raises(InvalidArgument, match='clock must be "local", "exchange", "corrected" or None'):
         merge(quotes([1]), clock="ours")
     with pytest.raises(InvalidArgument, match="tables must be one or more Events"):
         merge()

@@ -3,7 +3,8 @@
 Each table's stamps are of a clock: ours, or the exchange's, as its reader found them
 (``events.source["clock"]``). The two differ by more than a delay: in a capture whose machine ran 1.27 s
 behind, trades by exchange stamps among quotes by local stamps would be known 1.27 s before they happened. So
-tables of different clocks, or of clocks that nobody named, are only merged when the caller says how.
+tables of different clocks, or of clocks that nobody named, are only merged when the caller says how: by the
+exchange's stamps, by the local ones as they stand, or by local ones that :mod:`mmcore.clocks` corrects.
 """
 
 from __future__ import annotations
@@ -13,14 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..clocks import correct
 from ..errors import InvalidArgument
 from ..events import NO_ASK, NO_BID, Events, Quotes, Trades, count_late
 from ..parameters import expect
 
 __all__ = ["CLOCKS", "consolidate", "merge"]
 
-CLOCKS = ("local", "exchange")
+CLOCKS = ("local", "exchange", "corrected")
 """What ``clock`` may be."""
+
+_STAMPS = {"local": "local_time", "exchange": "exchange_time", "corrected": "local_time"}
 
 
 def merge(*tables: Events, clock: str | None = None) -> Events:
@@ -33,10 +37,12 @@ def merge(*tables: Events, clock: str | None = None) -> Events:
     ----------
     *tables : Events
         Quotes, trades, or both.
-    clock : {"local", "exchange"}, optional
+    clock : {"local", "exchange", "corrected"}, optional
         Whose stamps order the rows, and become the clock of a replay. "local" takes ``local_time`` of every
         table as it stands. "exchange" takes ``exchange_time`` for both stamps: no table looks ahead of
-        another, and no delay is left. Omitted: the clock that all tables were read with.
+        another, and no delay is left. "corrected" puts the local stamps of each table that has both on the
+        exchange's clock (:func:`mmcore.clocks.correct`), so that its delays stay, beyond the least one; a
+        table of the exchange's stamps stands as it is. Omitted: the clock that all tables were read with.
 
     Returns
     -------
@@ -47,6 +53,8 @@ def merge(*tables: Events, clock: str | None = None) -> Events:
     ------
     InvalidArgument
         Tables of two instruments, or of different or unknown clocks without a `clock`.
+    NotIdentified
+        A table of local stamps alone, where they are to be corrected.
 
     Examples
     --------
@@ -61,24 +69,12 @@ def merge(*tables: Events, clock: str | None = None) -> Events:
 order is meant
     >>> merge(ours, theirs, clock="exchange").local_time.tolist()
     [15, 20, 35]
+    >>> merge(ours, theirs, clock="corrected").local_time.tolist()
+    [15, 20, 35]
     """
-    for table in tables:
-        expect("tables", table, Events, "Events")
-    if not tables:
-        raise InvalidArgument(argument="tables", value=tables, allowed="one or more Events")
-    if clock is not None and (not isinstance(clock, str) or clock not in CLOCKS):
-        raise InvalidArgument(argument="clock", value=clock, allowed='"local", "exchange" or None')
+    tables, clock = _on_one_clock(tables, clock)
     first = tables[0]
-    for table in tables[1:]:
-        if table.instrument != first.instrument:
-            raise InvalidArgument(
-                f"tables of {first.instrument.name} and {table.instrument.name} count in different units: "
-                "merge those of one instrument",
-                argument="tables",
-            )
-    if clock is None:
-        clock = _common(tables)
-    stamp = "local_time" if clock == "local" else "exchange_time"
+    stamp = _STAMPS[clock]
     moved = 0
     merged: dict[str, Any] = {}
     for name, kind in (("quotes", Quotes), ("trades", Trades)):
@@ -91,14 +87,18 @@ order is meant
     source: dict[str, Any] = {"format": "merged", "clock": clock, "parts": [table.source for table in tables]}
     if moved:
         source["odd"] = {"rows out of order": moved}
-    note = "one clock: ours" if clock == "local" else "one clock: the exchange's stamps stand for ours too"
+    notes = {
+        "local": "one clock: ours",
+        "exchange": "one clock: the exchange's stamps stand for ours too",
+        "corrected": "one clock: the exchange's, on which local stamps are put",
+    }
     return Events(
         first.instrument,
         None,
         merged["quotes"],
         merged["trades"],
         name=first.name,
-        clock_note=note,
+        clock_note=notes[clock],
         source=source,
     )
 
@@ -114,7 +114,7 @@ def consolidate(*tables: Events, clock: str | None = None) -> Events:
     ----------
     *tables : Events
         One a venue. At equal stamps rows come in the order of the tables.
-    clock : {"local", "exchange"}, optional
+    clock : {"local", "exchange", "corrected"}, optional
         As for :func:`merge`.
 
     Examples
@@ -127,8 +127,9 @@ def consolidate(*tables: Events, clock: str | None = None) -> Events:
     >>> q.bid.tolist(), q.bid_size.tolist(), q.ask.tolist()
     ([99, 99, 99], [1, 2, 1], [101, 100, 100])
     """
+    tables, clock = _on_one_clock(tables, clock)
     merged = merge(*tables, clock=clock)
-    stamp = "local_time" if merged.source["clock"] == "local" else "exchange_time"
+    stamp = _STAMPS[clock]
     stamps = np.concatenate([getattr(table.quotes, stamp) for table in tables])
     origin = np.repeat(np.arange(len(tables)), [len(table.quotes) for table in tables])
     order = np.argsort(stamps, kind="stable")
@@ -160,6 +161,36 @@ def consolidate(*tables: Events, clock: str | None = None) -> Events:
         clock_note=merged.clock_note,
         source=merged.source | {"format": "consolidated"},
     )
+
+
+def _on_one_clock(tables: tuple[Events, ...], clock: str | None) -> tuple[tuple[Events, ...], str]:
+    """Return the tables, corrected where that was asked for, and the clock that orders their rows."""
+    for table in tables:
+        expect("tables", table, Events, "Events")
+    if not tables:
+        raise InvalidArgument(argument="tables", value=tables, allowed="one or more Events")
+    if clock is not None and (not isinstance(clock, str) or clock not in CLOCKS):
+        raise InvalidArgument(
+            argument="clock", value=clock, allowed='"local", "exchange", "corrected" or None'
+        )
+    first = tables[0]
+    for table in tables[1:]:
+        if table.instrument != first.instrument:
+            raise InvalidArgument(
+                f"tables of {first.instrument.name} and {table.instrument.name} count in different units: "
+                "merge those of one instrument",
+                argument="tables",
+            )
+    if clock is None:
+        clock = _common(tables)
+    return (tuple(map(_corrected, tables)) if clock == "corrected" else tables), clock
+
+
+def _corrected(table: Events) -> Events:
+    """Return a table with its local stamps on the exchange's clock."""
+    if not len(table) or table.source.get("clock") in ("exchange", "corrected"):
+        return table
+    return correct(table)[0]
 
 
 def _common(tables: tuple[Events, ...]) -> str:
