@@ -312,7 +312,7 @@ class TestWriting:
     def test_the_examples_belong_together(self, model, tmp_path):
         """A file with every comment taken away runs on the data that it describes, and on the simulated."""
         alone = {
-            "data": {"symbol", "quotes", "venue", "scale"},
+            "data": {"symbol", "quotes", "venue", "scale", "sessions", "correct_clock"},
             "model": {"horizon"} if model == "as" else set(),
         }
         text = uncommented(template(model), alone)

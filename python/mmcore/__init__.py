@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from .risk_limits import kelly, volatility_limit
     from .rolling import Estimate, Recalibrate
     from .saving import restore, save
+    from .sessions import Phase, Sessions
     from .simulation import SimulatedMarket, simulate
 
 __all__ = [
@@ -89,6 +90,7 @@ __all__ = [
     "Obligations",
     "OpenOrder",
     "Orders",
+    "Phase",
     "Policy",
     "Portfolio",
     "Position",
@@ -104,6 +106,7 @@ __all__ = [
     "RiskAversion",
     "Schedule",
     "Sensitivity",
+    "Sessions",
     "SimulatedMarket",
     "Snapshot",
     "Status",
@@ -164,6 +167,7 @@ _HOMES = {
     "risk_limits": "kelly volatility_limit",
     "rolling": "Estimate Recalibrate",
     "saving": "restore save",
+    "sessions": "Phase Sessions",
     "assumptions": "Sensitivity sensitivity",
     "simulation": "SimulatedMarket simulate",
 }

@@ -53,7 +53,7 @@ from .errors import InvalidArgument, NotIdentified, OutOfBounds
 from .events import QUOTE, TRADE, Events, Quotes, Trades, _integers, _total
 from .parameters import Parameter, expect
 
-__all__ = ["CLOCK_PARAMETERS", "Clock", "Correction", "Segment", "correct", "estimate"]
+__all__ = ["CLOCK_PARAMETERS", "Clock", "Correction", "Segment", "clock_of", "correct", "estimate"]
 
 CLOCK_PARAMETERS = (
     Parameter(
@@ -302,7 +302,7 @@ def estimate(
     if (span := int(time.max()) - int(earliest)) >= _SPAN:
         raise OutOfBounds(
             f"local_time: {span} ns from first to last, while a clock is estimated over "
-            " at most 104 days (2**53 ns): estimate shorter spans",
+            "at most 104 days (2**53 ns): estimate shorter spans",
             argument="local_time",
         )
     ahead, far = _difference(time, theirs)
@@ -348,6 +348,27 @@ def estimate(
     )
 
 
+def clock_of(events: Events, *, max_skew: float = 500.0, step: int = 128_000_000) -> Clock:
+    """Estimate the local clock of a table against the exchange's: :func:`estimate` of its rows.
+
+    Parameters
+    ----------
+    events : Events
+        A table with both stamps.
+    max_skew, step
+        As for :func:`estimate`, which also says what is refused.
+
+    Examples
+    --------
+    >>> import mmcore as mm
+    >>> q = mm.Quotes([10, 30, 50], [99, 99, 99], [101, 101, 101], exchange_time=[110, 128, 150])
+    >>> clock_of(mm.Events(mm.Instrument("XYZ", tick="0.01"), None, q)).segments[0].offset
+    -100
+    """
+    expect("events", events, Events, "Events")
+    return estimate(_exchange_time(events), events.local_time, max_skew=max_skew, step=step)
+
+
 def correct(
     events: Events, *, minimum_delay: int = 0, max_skew: float = 500.0, step: int = 128_000_000
 ) -> tuple[Events, Correction]:
@@ -391,10 +412,7 @@ def correct(
         raise InvalidArgument(
             f"{events.name}: its local stamps are corrected already", argument="events", value=events.name
         )
-    local, exchange = events.local_time, np.empty(len(events), dtype=np.int64)
-    places = {QUOTE: events.kind == QUOTE, TRADE: events.kind == TRADE}
-    exchange[places[QUOTE]] = events.quotes.exchange_time
-    exchange[places[TRADE]] = events.trades.exchange_time
+    local, exchange = events.local_time, _exchange_time(events)
     own = local != exchange
     clock = estimate(exchange, local, max_skew=max_skew, step=step)
     moved = clock.correct(local, delay)
@@ -411,6 +429,7 @@ def correct(
     )
     exchange = np.where(own, exchange, kept)
     parts: dict[int, Any] = {}
+    places = {QUOTE: events.kind == QUOTE, TRADE: events.kind == TRADE}
     for which, made, rows in ((QUOTE, Quotes, events.quotes), (TRADE, Trades, events.trades)):
         stamps = {"local_time": kept[places[which]], "exchange_time": exchange[places[which]]}
         parts[which] = made(**(rows.columns() | stamps))
@@ -426,6 +445,14 @@ def correct(
         source=source,
     )
     return corrected, report
+
+
+def _exchange_time(events: Events) -> Int64Array:
+    """Return ``exchange_time`` of every row of the table."""
+    time = np.empty(len(events), dtype=np.int64)
+    time[events.kind == QUOTE] = events.quotes.exchange_time
+    time[events.kind == TRADE] = events.trades.exchange_time
+    return time
 
 
 # ---- the line below

@@ -231,6 +231,15 @@ DATA = (
         doc="what becomes of prices off the tick (csv)",
     ),
     Parameter("sort", bool, default=False, doc="put rows in the order of their stamps (csv)"),
+    Parameter(
+        "correct_clock", bool, default=False, doc="put local stamps on the exchange's clock, by both stamps"
+    ),
+    Parameter(
+        "sessions",
+        str,
+        default=None,
+        doc="TOML file of trading hours; the market is absent outside continuous trading",
+    ),
 )
 
 
@@ -278,7 +287,7 @@ CHOSEN = {
 }
 """Parameters of a model that a run chooses when they are not given, and how."""
 
-PATHS = (("data", "path"), ("report", "path"))
+PATHS = (("data", "path"), ("data", "sessions"), ("report", "path"))
 """Keys that hold a path: a relative one counts from the folder of the file."""
 
 SAMPLES: dict[str, dict[str, Any]] = {
@@ -295,6 +304,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "delimiter": ";",
         "time_format": "s",
         "rounding": "nearest",
+        "sessions": "hours.toml",
     },
     "instrument": {"name": "EURUSD", "tick": "0.00001", "lot": "1000", "multiplier": "1", "currency": "USD"},
     "calibration": {"min_depth": 1.0, "max_depth": 10.0},

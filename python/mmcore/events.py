@@ -48,6 +48,7 @@ from .parameters import expect
 
 if TYPE_CHECKING:
     from .instruments import Instrument
+    from .sessions import Sessions
 
 __all__ = ["HIDDEN", "NO_ASK", "NO_BID", "QUOTE", "SUBTICKS", "TRADE", "Events", "Quotes", "Trades"]
 
@@ -598,6 +599,36 @@ class Events:
         start, end = self.start_time, self.end_time
         cut = start + int(exact * (end - start))
         return self.between(None, cut), self.between(cut, None)
+
+    def during(self, sessions: Sessions, phases: Any = "continuous") -> Events:
+        """Return the market as it is for somebody who is there in some phases only, by default in continuous
+        trading.
+
+        A row is in a phase when both of its stamps are. Other trades are left out. Other quotes, among them
+        the crossed ones before an auction, become absent on both sides, and so does the quote that stands
+        when the phase ends: nothing is quoted then, and no trade fills what rests, until the first quote of
+        the next such phase. ``source["ignored"]`` counts what is left out.
+
+        Parameters
+        ----------
+        sessions : Sessions
+            When the market trades.
+        phases : Phase or str, or several
+            Which.
+
+        Examples
+        --------
+        >>> import mmcore as mm
+        >>> s = 1_000_000_000
+        >>> day = mm.Sessions("UTC", [("00:00", "pre_open"), ("00:01", "continuous"), ("00:02", "closed")])
+        >>> q = Quotes(local_time=[0, 60 * s, 90 * s, 130 * s], bid=[103, 99, 98, 97], ask=[101] * 4)
+        >>> found = Events(mm.Instrument("XYZ", tick="0.01"), None, q).during(day).quotes
+        >>> (found.local_time // s).tolist(), found.two_sided.tolist()
+        ([60, 90, 120], [True, True, False])
+        """
+        from .sessions import during
+
+        return during(self, sessions, phases)
 
     # ---- what people look at
 

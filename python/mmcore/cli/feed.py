@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ..errors import InvalidArgument
+from ..errors import Error, InvalidArgument
 from ..files import unwritable
 from .options import Command, Group, Option, config_options, data_options, json_option
 
@@ -40,20 +40,31 @@ def command() -> None:
 def inspect(config: str | None, changes: tuple[str, ...], as_json: bool, **given: Any) -> int:
     """Say what a file holds, its statistics, and everything odd in it.
 
-    PATH is a file or folder of market data; without one the simulated market is inspected.
+    PATH is a file or folder of market data; without one the simulated market is inspected. Where rows have a
+    stamp of the exchange's and one of ours, the clocks are compared; with --sessions rows are counted by
+    phase of trading.
     """
+    from ..clocks import clock_of
+    from ..sessions import Sessions
     from .market import open_market, settings_of
     from .screen import kept_warnings, print_json, stages
 
     settings = settings_of(config, changes, given)
+    hours = settings.get("data", {}).get("sessions")
     with stages() as progress, kept_warnings():
-        events = open_market(settings, progress)
+        events = open_market(settings, progress, all_phases=True)
+        try:
+            clock = clock_of(events)
+        except Error:  # one stamp a row, or stamps that are no pair of clocks
+            clock = None
+        phases = None if hours is None else Sessions.load(hours).count(events)
     if as_json:
-        print_json({**events.summary(), "source": events.source})
+        told = {"clock": clock and clock.to_dict(), "phases": phases, "source": events.source}
+        print_json({**events.summary(), **told})
     else:
         from .tables import show_feed
 
-        show_feed(events)
+        show_feed(events, clock, phases)
     return 0
 
 

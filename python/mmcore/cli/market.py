@@ -148,8 +148,18 @@ def _change(text: str, model: str) -> Configuration:
     )
 
 
-def open_market(settings: Settings, progress: Stages) -> Events:
-    """Load the data that the settings name, or make the simulated market."""
+def open_market(settings: Settings, progress: Stages, *, all_phases: bool = False) -> Events:
+    """Load the data that the settings name, or make the simulated market.
+
+    Parameters
+    ----------
+    settings : mapping
+        What was given.
+    progress : Stages
+        Told what is done.
+    all_phases : bool
+        Keep what lies outside continuous trading, too.
+    """
     data = dict(settings.get("data", {}))
     path = data.pop("path", None)
     if path is None:
@@ -163,18 +173,25 @@ def open_market(settings: Settings, progress: Stages) -> Events:
 
         progress.start("simulate")
         return SimulatedMarket(**settings.get("simulation", {}), instrument=_instrument(settings)).events()
-    from .. import feeds
+    from .. import clocks, feeds
+    from ..sessions import Sessions
 
     if "columns" in data:
         data["columns"] = column_map(data["columns"])
     if data.get("delimiter") == "\\t":
         data["delimiter"] = "\t"
+    hours = data.pop("sessions", None)
+    corrected = data.pop("correct_clock", False)
+    sessions = None if hours is None else Sessions.load(hours)
     try:
-        return feeds.load(path, instrument=_instrument(settings), progress=progress.start("load"), **data)
+        events = feeds.load(path, instrument=_instrument(settings), progress=progress.start("load"), **data)
     except FileNotFoundError as error:
         if not os.path.exists(path):
             error.add_note("PATH is a file or folder of market data; without one a simulated market is made")
         raise
+    if corrected:
+        events = clocks.correct(events)[0]
+    return events if sessions is None or all_phases else events.during(sessions)
 
 
 def _instrument(settings: Settings) -> Any:

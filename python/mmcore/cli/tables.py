@@ -15,6 +15,7 @@ from .screen import answer, heading, note, number, paragraph, table
 
 if TYPE_CHECKING:
     from ..calibration import Calibration
+    from ..clocks import Clock
     from ..events import Events
     from ..results import Result
 
@@ -28,6 +29,12 @@ __all__ = [
     "show_replay",
     "shown_inventories",
 ]
+
+_CLOCKS = {
+    "local": "ours",
+    "exchange": "the exchange's",
+    "corrected": "the exchange's; local stamps were put on it",
+}
 
 
 def show_market(events: Events) -> None:
@@ -44,8 +51,10 @@ def show_market(events: Events) -> None:
         note(s["clock_note"])
 
 
-def show_feed(events: Events) -> None:
-    """Say what a feed holds, its statistics, and everything odd in it."""
+def show_feed(
+    events: Events, clock: Clock | None = None, phases: Mapping[str, Mapping[str, int]] | None = None
+) -> None:
+    """Say what a feed holds, its statistics, its clocks and phases, and everything odd in it."""
     show_market(events)
     s, source = events.summary(), events.source
     price = events.instrument.price
@@ -53,9 +62,7 @@ def show_feed(events: Events) -> None:
     if source.get("files"):
         rows.append(("files", ", ".join(source["files"])))
     rows.append(("tick, lot", f"{events.instrument.tick:f}, {events.instrument.lot:f}"))
-    rows.append(
-        ("clock", {"local": "ours", "exchange": "the exchange's"}.get(source.get("clock", ""), "not known"))
-    )
+    rows.append(("clock", _CLOCKS.get(source.get("clock", ""), "not known")))
     if s["trades"]:
         rows.append(
             ("trades", f"{s['buys']:,} bought, {s['sells']:,} sold, {s['sideless_trades']:,} unknown")
@@ -76,12 +83,35 @@ def show_feed(events: Events) -> None:
     if len(events):
         rows.append(("longest silence", span(round(s["longest_silence"] * 1e9))))
     table(["", "statistics"], rows, left=(0, 1))
+    if clock is not None:
+        _show_clock(clock)
+    if phases is not None:
+        heading("Phases", "by the exchange's stamps")
+        names = ("quotes", "trades", "crossed", "locked")
+        counted = [(name.replace("_", " "), *(f"{of[n]:,}" for n in names)) for name, of in phases.items()]
+        table(["phase", *names], counted, left=(0,))
     odd = [(f"{count:,}", what, "kept") for what, count in oddities(s)]
     odd += [(f"{count:,}", what, "kept") for what, count in source.get("odd", {}).items()]
     odd += [(f"{count:,}", what, "left out") for what, count in source.get("ignored", {}).items()]
     heading("Odd", "" if odd else "nothing")
     if odd:
         table(["count", "what", ""], odd, left=(1, 2))
+
+
+def _show_clock(clock: Clock) -> None:
+    """Show what our clock was against the exchange's."""
+    heading("Clock", "local − exchange, the least delay included")
+    rows = [
+        (
+            f"{segment.start:,} to {segment.stop - 1:,}",
+            f"{segment.offset / 1e6:+,.3f} ms",
+            f"{segment.skew:+.3f} ppm",
+            f"{segment.step / 1e6:+,.3f} ms" if segment.step else "",
+            f"{segment.stepped} clock set back" if segment.stepped else "",
+        )
+        for segment in clock.segments
+    ]
+    table(["rows", "offset", "skew", "step", ""], rows, left=(0, 4))
 
 
 def show_calibration(calibration: Calibration, remark: str = "") -> None:
