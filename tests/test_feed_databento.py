@@ -15,7 +15,9 @@ dbn = pytest.importorskip("databento_dbn")
 FUTURE = mm.Instrument("ESH1", tick="0.25")
 START = 1609160400000000000
 UNDEFINED = 2**63 - 1
-MBP1, TRADES = np.dtype(dbn.MBP1Msg._dtypes), np.dtype(dbn.TradeMsg._dtypes)
+MBP1, TRADES, MBO = (np.dtype(kind._dtypes) for kind in (dbn.MBP1Msg, dbn.TradeMsg, dbn.MBOMsg))
+TICK = 250_000_000  # units of 1e-9
+LAST, SNAPSHOT, BAD_STAMP = 128, 32, 8
 
 
 @pytest.fixture(autouse=True)
@@ -53,15 +55,22 @@ def test_samples_agree_with_the_decoder_of_databento(shared, schema):
 
 
 @pytest.mark.realdata
-def test_orders_by_order_are_refused_by_name(shared):
-    with pytest.raises(Unsupported, match="the schema mbo; read are trades, tbbo, mbp-1, mbp-10"):
-        mm.load(shared / "data/dbn_format_samples/test_data.mbo.v3.dbn.zst", instrument=FUTURE)
+def test_orders_of_a_book_that_is_not_known_make_no_quotes(shared):
+    """The sample begins within a day: two cancels of orders that it does not hold."""
+    events = mm.load(shared / "data/dbn_format_samples/test_data.mbo.v3.dbn.zst", instrument=FUTURE)
+    assert len(events) == 0
+    assert events.source["odd"] == {"orders before the first clear": 2}
+
+
+def test_other_schemas_are_refused_by_name(tmp_path):
+    with pytest.raises(Unsupported, match="the schema ohlcv-1s; read are trades, tbbo, mbp-1, mbp-10, mbo"):
+        mm.load(write(tmp_path, b"", "ohlcv-1s"), instrument=FUTURE)
 
 
 def records(dtype, *rows):
     made = np.zeros(len(rows), dtype)
     made["length"] = dtype.itemsize // 4
-    made["rtype"] = 1 if dtype == MBP1 else 0
+    made["rtype"] = {MBP1: 1, MBO: 160}.get(dtype, 0)
     made["instrument_id"], made["publisher_id"], made["side"], made["action"] = 5482, 1, b"N", b"A"
     for at, row in enumerate(rows):
         made["ts_recv"][at] = made["ts_event"][at] = START + at
@@ -215,3 +224,155 @@ def test_flipped_bits_are_refused_or_a_table(tmp_path_factory, flips):
     except Error:
         return
     assert (np.diff(events.local_time) >= 0).all()
+
+
+# ---- single orders
+
+
+def order(action, number=0, side="N", price=UNDEFINED, size=0, flags=LAST, **rest):
+    """Return a record of mbo; the price in ticks."""
+    return {
+        "action": action.encode(),
+        "order_id": number,
+        "side": side.encode(),
+        "price": price if price == UNDEFINED else price * TICK,
+        "size": size,
+        "flags": flags,
+        **rest,
+    }
+
+
+def by_order(folder, *rows, **options):
+    return mm.load(write(folder, records(MBO, *rows), "mbo"), instrument=FUTURE, **options)
+
+
+def test_a_day_of_orders(tmp_path):
+    """Snapshot, a trade with its fill and cancel as one event, a change, a gap that could not be mended."""
+    events = by_order(
+        tmp_path,
+        order("C", 7, "B", 4, 1),  # before anything is known
+        order("R", flags=SNAPSHOT | BAD_STAMP),
+        order("A", 1, "B", 10, 5, flags=SNAPSHOT | BAD_STAMP),
+        order("A", 2, "B", 10, 3, flags=SNAPSHOT | BAD_STAMP),
+        order("A", 3, "A", 12, 4, flags=SNAPSHOT | BAD_STAMP | LAST),  # 10 x 8, 12 x 4
+        order("A", 4, "A", 14, 1),  # the top is as before
+        order("T", 0, "B", 12, 3, flags=0),
+        order("F", 3, "A", 12, 3, flags=0),
+        order("C", 3, "A", 12, 3),  # 12 x 1
+        order("M", 1, "B", 11, 2),  # 11 x 2
+        order("M", 9, "A", 11, 7),  # not known: added; locks the market
+        order("N"),
+        order("C", 9, "A", 11, 7, flags=LAST | 4),  # maybe bad: nothing is to be quoted
+        order("A", 5, "A", 15, 1),  # 11 x 2, 12 x 1 again
+        order("R"),
+    )
+    q, t = events.quotes, events.trades
+    assert events.kind.tolist() == [QUOTE, TRADE, QUOTE, QUOTE, QUOTE, QUOTE, QUOTE, QUOTE]
+    assert (q.local_time - START).tolist() == [4, 8, 9, 10, 12, 13, 14]
+    assert q.bid.tolist() == [10, 10, 11, 11, NO_BID, 11, NO_BID]
+    assert q.bid_size.tolist() == [8, 8, 2, 2, 0, 2, 0]
+    assert q.ask.tolist() == [12, 12, 12, 11, NO_ASK, 12, NO_ASK]
+    assert q.ask_size.tolist() == [4, 1, 1, 7, 0, 1, 0]
+    assert (t.price.tolist(), t.size.tolist(), t.side.tolist()) == ([12], [3], [1])
+    assert events.source["ignored"] == {"fills": 1, "no action": 1}
+    assert events.source["odd"] == {
+        "bad receive stamps": 1,
+        "maybe bad book": 1,
+        "orders before the first clear": 1,
+    }
+
+
+def test_a_trade_that_ends_its_event_stands_before_the_quote(tmp_path):
+    events = by_order(
+        tmp_path,
+        order("R"),
+        order("A", 1, "B", 10, 5),
+        order("C", 1, "B", 10, 5, flags=0),
+        order("T", 0, "A", 10, 5),
+    )
+    assert events.kind.tolist() == [QUOTE, TRADE, QUOTE]
+    assert events.quotes.two_sided.tolist() == [False, False]
+    assert (events.quotes.local_time - START).tolist() == [1, 3]
+
+
+def test_orders_that_do_not_fit_the_book_are_counted(tmp_path):
+    events = by_order(
+        tmp_path,
+        order("R"),
+        order("A", 1, "B", 10, 5),
+        order("A", 1, "B", 9, 4),  # added twice: the later one counts
+        order("C", 1, "B", 9, 6),  # more than it has
+        order("C", 1, "B", 9, 1),  # gone already
+    )
+    assert events.quotes.bid.tolist() == [10, 9, NO_BID]
+    assert events.source["odd"] == {"cancelled too much": 1, "orders added twice": 1, "unknown orders": 1}
+
+
+@pytest.mark.parametrize(
+    ("row", "what"),
+    [
+        (order("X"), "action: is not A, C, M, R, T, F or N"),
+        (order("A", 1, "N", 10, 1), "side: is not A or B"),
+        (order("M", 1, "B", UNDEFINED, 1), "price: is undefined"),
+        (order("A", 1, "B", 10, 1) | {"price": TICK + 1}, "price: is off the grid"),
+        (order("A", 1, "B", 10, 1, flags=16), "flags: a price level, or a top, in the place of an order"),
+        (order("A", 1, "B", 10, 1, flags=64 | LAST), "flags: a price level, or a top"),
+        (order("A", 1, "B", -3, 1), "bid: is not above 0"),
+    ],
+)
+def test_what_is_no_order_is_refused_with_its_record(tmp_path, row, what):
+    with pytest.raises(InvalidArgument, match=f"record 2: {what}"):
+        by_order(tmp_path, order("R"), row)
+
+
+def test_a_size_off_the_lot_is_refused(tmp_path):
+    path = write(tmp_path, records(MBO, order("R"), order("C", 1, "B", 10, 15)), "mbo")
+    with pytest.raises(InvalidArgument, match="record 2: size: is off the grid"):
+        mm.load(path, instrument=mm.Instrument("ESH1", tick="0.25", lot="10"))
+
+
+def best(orders):
+    """Return the top of a dict of orders: brute force."""
+    sides = []
+    for side, choose, none in (("B", max, NO_BID), ("A", min, NO_ASK)):
+        price = choose((p for s, p, _ in orders.values() if s == side), default=none)
+        sides += [price, sum(n for s, p, n in orders.values() if s == side and p == price)]
+    return tuple(sides)
+
+
+steps = st.tuples(
+    st.sampled_from("AAACCMMTR"),
+    st.integers(1, 6),
+    st.sampled_from("AB"),
+    st.integers(1, 8),
+    st.integers(1, 5),
+    st.booleans(),
+)
+
+
+@given(st.lists(steps, max_size=40), st.sampled_from([1, 3, 1 << 15]))
+def test_the_top_is_that_of_all_orders_at_the_end_of_every_event(tmp_path_factory, found, block):
+    """Random orders on eight prices, against a dict that is searched whole."""
+    import mmcore.feeds.databento
+
+    rows, orders, expected, told = [order("R")], {}, [], (NO_BID, 0, NO_ASK, 0)
+    for at, (action, number, side, price, size, last) in enumerate(found, 1):
+        rows.append(order(action, number, side, price, size, flags=LAST * last))
+        if action == "R":
+            orders.clear()
+        elif action in "AM":
+            orders[number] = (side, price, size)
+        elif action == "C" and number in orders:
+            s, p, n = orders.pop(number)
+            if n > size:
+                orders[number] = (s, p, n - size)
+        if last and best(orders) != told:
+            told = best(orders)
+            expected.append((at, *told))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mmcore.feeds.databento, "_RECORDS", block)
+        events = by_order(tmp_path_factory.mktemp("mbo"), *rows, cache=False)
+    q = events.quotes
+    columns = (q.local_time - START, q.bid, q.bid_size, q.ask, q.ask_size)
+    assert list(zip(*(column.tolist() for column in columns), strict=True)) == expected
+    assert len(events.trades) == sum(row[0] == "T" for row in found)

@@ -7,12 +7,18 @@ trades     a trade each
 tbbo       a trade each, after the quote that stood just before it
 mbp-1,     a trade where the action is T, else the quote that the record leaves behind
 mbp-10
+mbo        a trade where the action is T; a quote where the exchange's event ends (the flag "last") and the
+           top of the book of its orders is another than before
 ========== ===========================================================================================
 
 - Prices are int64 in 10⁻⁹; INT64_MAX, as a size of 0, is an absent side.
 - Side B is a buyer-initiated trade, A a seller-initiated one, N unknown.
 - Records with the actions F (fill) and N (none) do not change the book: left out, as are records of other
   kinds (symbol mappings, statuses, …); both are counted in ``source["ignored"]``.
+- The book of mbo is made of A (add), C (cancel, in whole or in part), M (modify) and R (clear), snapshots
+  among them. It is not known, and has no sides, before the first R: a file that begins within a day without a
+  snapshot has trades only. ``source["odd"]`` counts what does not fit it. Records of price levels or of a
+  top alone in the place of orders (flags "MBP", "TOB") are refused.
 - ``ts_recv`` is the local stamp and ``ts_event`` the exchange's.
 - A record that is flagged "maybe bad book", after a gap that could not be mended, has no sides: nothing is to
   be quoted then. ``source["odd"]`` counts these and bad receive stamps.
@@ -35,6 +41,8 @@ from ..errors import CorruptError, InvalidArgument, MissingExtra, Unsupported
 from ..events import QUOTE, TRADE, Events, Quotes, Trades
 from ..parameters import expect
 from .columns import Columns, Refuse, joined, none_of, quoted_side, subticks, traded
+from .market_by_order import MarketByOrder
+from .order_book import ABSENT, Top
 from .text import Progress, asking, unpacked
 
 if TYPE_CHECKING:
@@ -48,7 +56,9 @@ MAGIC = b"DBN"
 """How such a file begins, once it is unpacked."""
 
 _NO_PRICE = 2**63 - 1
-_MAYBE_BAD_BOOK, _BAD_RECEIVED = 4, 8  # flags
+_MAYBE_BAD_BOOK, _BAD_RECEIVED, _PRICE_LEVEL, _TOP_ALONE, _LAST = 4, 8, 16, 64, 128  # flags
+_CHANGES = (b"A", b"C", b"M", b"R")  # of the book
+_ACTIONS = (*_CHANGES, b"T", b"F", b"N")
 _SIDES = {b"B": 1, b"A": -1, b"N": 0}
 _UNIT = 10**9
 _RECORDS = 1 << 15
@@ -111,12 +121,14 @@ def read(
         "tbbo": (dbn.MBP1Msg, 1),
         "mbp-1": (dbn.MBP1Msg, 1),
         "mbp-10": (dbn.MBP10Msg, 10),
+        "mbo": (dbn.MBOMsg, 160),
     }
     ignored: Counter[str] = Counter()
     odd: Counter[str] = Counter()
     parts: dict[int, list[Columns]] = {QUOTE: [], TRADE: []}
     kinds: list[NDArray[np.uint8]] = []
     seen: dict[str, int] = {}
+    orders = _Orders(path, instrument, odd)
     last = -(2**63)
     with unpacked(path, progress) as stream:
         schema, wanted = _metadata(path, stream, dbn, symbol)
@@ -135,6 +147,8 @@ def read(
             quoted = mine & ~traded & (action != b"F") & (action != b"N") & (schema != "trades")
             if schema == "tbbo":
                 quoted = traded
+            elif schema == "mbo":
+                quoted, tops = orders.follow(block, mine, first)
             places = np.flatnonzero(traded | quoted)
             if not len(places):
                 continue
@@ -150,15 +164,20 @@ def read(
             for which, chosen in ((QUOTE, quoted), (TRADE, traded)):
                 if chosen.any():
                     found = {"local_time": local[chosen], "exchange_time": exchange[chosen]}
-                    if which == QUOTE:
+                    if which == QUOTE and schema == "mbo":
+                        found |= tops
+                    elif which == QUOTE:
                         found |= _quotes(path, records[chosen], places[chosen], instrument, odd)
                     else:
                         found |= _trades(path, records[chosen], places[chosen], instrument)
                     parts[which].append(found)
-            # At most a quote and then a trade for each record.
-            kind = np.stack([np.where(quoted, QUOTE, 0), np.where(traded, TRADE, 0)], axis=1).ravel()
+            # At most a quote and a trade for each record: that of tbbo stood before the trade, that of mbo
+            # follows it.
+            both = [np.where(quoted, QUOTE, 0), np.where(traded, TRADE, 0)]
+            kind = np.stack(both[::-1] if schema == "mbo" else both, axis=1).ravel()
             kinds.append(kind[kind != 0].astype(np.uint8))
     columns = {which: joined(found) for which, found in parts.items()}
+    odd += orders.book.odd
     return Events(
         instrument,
         np.concatenate(kinds) if kinds else None,
@@ -312,6 +331,86 @@ def _quotes(
                 wrong(at, f"{what}: {int(values[at])} is off the grid of the instrument")
         columns |= quoted_side(side, price // tick, size // lot, absent, instrument, wrong)
     return columns
+
+
+class _Orders:
+    """Makes quotes of single orders, over the blocks of a file."""
+
+    def __init__(self, path: Path, instrument: Instrument, odd: Counter[str]) -> None:
+        self.path, self.instrument, self.odd = path, instrument, odd
+        self.tick, self.lot = map(int, _units(instrument))
+        self.book = MarketByOrder()
+        self.known = False  # since the first clear
+        self.bad = False  # within the event that has not ended
+        self.told: Top = ABSENT
+
+    def follow(
+        self, records: NDArray[Any], mine: NDArray[np.bool_], first: int
+    ) -> tuple[NDArray[np.bool_], Columns]:
+        """Return which records end an event that changed the top, and the tops then."""
+        self._check(records, mine, first)
+        # What neither changes the book nor ends an event is passed over.
+        flags = records["flags"]
+        places = np.flatnonzero(mine & (np.isin(records["action"], _CHANGES) | ((flags & _LAST) != 0)))
+        part = records[places]
+        book = self.book
+        ends: list[int] = []
+        tops: list[Top] = []
+        for place, action, order, bid, price, size, flag in zip(
+            places.tolist(),
+            part["action"].tolist(),
+            part["order_id"].tolist(),
+            (part["side"] == b"B").tolist(),
+            (part["price"] // self.tick).tolist(),
+            (part["size"] // self.lot).tolist(),
+            part["flags"].tolist(),
+            strict=True,
+        ):
+            if action == b"R":
+                book.clear()
+                self.known = True
+            elif action in _CHANGES:
+                if not self.known:
+                    self.odd["orders before the first clear"] += 1
+                elif action == b"A":
+                    book.add(order, bid, price, size)
+                elif action == b"M":
+                    book.modify(order, bid, price, size)
+                else:
+                    book.cancel(order, size)
+            self.bad |= bool(flag & _MAYBE_BAD_BOOK)
+            if flag & _LAST:
+                if self.bad:
+                    self.odd["maybe bad book"] += 1
+                top = ABSENT if self.bad else book.top
+                self.bad = False
+                if top != self.told:
+                    self.told = top
+                    ends.append(place)
+                    tops.append(top)
+        ended = np.zeros(len(records), dtype=bool)
+        ended[ends] = True
+        columns = np.array(tops, dtype=np.int64).reshape(-1, 4).T
+        bid, bid_size, ask, ask_size = columns
+        wrong = _refusing(self.path, first + np.array(ends, dtype=np.int64))
+        return ended, {
+            **quoted_side("bid", bid, bid_size, bid_size == 0, self.instrument, wrong),
+            **quoted_side("ask", ask, ask_size, ask_size == 0, self.instrument, wrong),
+        }
+
+    def _check(self, records: NDArray[Any], mine: NDArray[np.bool_], first: int) -> None:
+        """Refuse what is no order, before the book is changed."""
+        action, price, flags = records["action"], records["price"], records["flags"]
+        placed = mine & ((action == b"A") | (action == b"M"))
+        sized = placed | (mine & (action == b"C"))
+        wrong = _refusing(self.path, first + np.arange(len(records)))
+        none_of(mine & ~np.isin(action, _ACTIONS), "action: is not A, C, M, R, T, F or N", wrong)
+        alone = (flags & (_PRICE_LEVEL | _TOP_ALONE)) != 0
+        none_of(placed & alone, "flags: a price level, or a top, in the place of an order", wrong)
+        none_of(placed & ~np.isin(records["side"], [b"A", b"B"]), "side: is not A or B", wrong)
+        none_of(placed & (price == _NO_PRICE), "price: is undefined", wrong)
+        none_of(placed & (price % self.tick != 0), "price: is off the grid of the instrument", wrong)
+        none_of(sized & (records["size"] % self.lot != 0), "size: is off the grid of the instrument", wrong)
 
 
 def _trades(path: Path, part: NDArray[Any], places: NDArray[np.int64], instrument: Instrument) -> Columns:

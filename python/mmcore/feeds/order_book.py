@@ -19,12 +19,14 @@ from collections.abc import Iterable
 
 from ..events import NO_ASK, NO_BID
 
-__all__ = ["OrderBook", "Top"]
+__all__ = ["ABSENT", "OrderBook", "Top"]
 
 Top = tuple[int, int, int, int]
 """Bid, its size, ask, its size: ticks and lots, an absent side as in :class:`~mmcore.events.Quotes`."""
 
-_ABSENT: Top = (NO_BID, 0, NO_ASK, 0)
+ABSENT: Top = (NO_BID, 0, NO_ASK, 0)
+"""Neither side."""
+
 _WAITING = 10_000  # differences that are kept until a snapshot comes
 
 Levels = Iterable[tuple[int, int]]
@@ -76,7 +78,7 @@ class OrderBook:
     def top(self) -> Top:
         """The best price and size of each side."""
         if not self.valid:
-            return _ABSENT
+            return ABSENT
         if self._best is None:
             self._best = max(self._bids, default=None), min(self._asks, default=None)
         bid, ask = self._best
