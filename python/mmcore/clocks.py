@@ -41,7 +41,7 @@ Examples
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
@@ -104,6 +104,8 @@ class Segment:
         Local − exchange at `start_time`, ns, the least delay included.
     skew : float
         How much faster the local clock runs, in millionths (ppm).
+    line : tuple of int
+        (t, y, rise, run): the offset at a local stamp x is y + rise·(x − t)/run, exactly.
     step : int
         ns by which the offset changed against the segment before, at `start_time`; 0 for the first.
     stepped : {"local", "exchange"}, optional
@@ -117,9 +119,9 @@ class Segment:
     compared: int
     offset: int
     skew: float
+    line: tuple[int, int, int, int]
     step: int = 0
     stepped: str | None = None
-    _line: tuple[int, int, int, int] = field(default=(0, 0, 0, 1), repr=False)
 
     def offsets(self, local_time: ArrayLike) -> Int64Array:
         """Return the offset at local stamps, ns, rounded down.
@@ -130,7 +132,7 @@ class Segment:
             ns, within 104 days of the segment.
         """
         time = _integers("local_time", local_time, "<i8", None)
-        x, y, rise, run = self._line
+        x, y, rise, run = self.line
         since, far = _difference(time, np.int64(x))
         if far.any():
             at = int(np.argmax(far))
@@ -141,7 +143,7 @@ class Segment:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what it holds, JSON-able."""
-        return {name: value for name, value in vars(self).items() if name != "_line"}
+        return vars(self) | {"line": list(self.line)}
 
 
 @dataclass(frozen=True)
@@ -335,14 +337,14 @@ def estimate(
             b - a,
             0,
             float(Fraction(rise, run) * 10**6),
-            _line=(int(x[at]), int(y[at]), rise, run),
+            (int(x[at]), int(y[at]), rise, run),
         )
         offset = int(found.offsets(np.array([first]))[0])
         change, who = 0, None
         if segments:
             change = offset - int(segments[-1].offsets(np.array([first]))[0])
             who = _set_back(change, int(time[a] - time[a - 1]), int(theirs[a] - theirs[a - 1]))
-        segments.append(Segment(**(vars(found) | {"offset": offset, "step": change, "stepped": who})))
+        segments.append(replace(found, offset=offset, step=change, stepped=who))
     return Clock(
         tuple(segments), len(local), len(place), int(np.count_nonzero(ahead < 0)), out_of_order=out_of_order
     )

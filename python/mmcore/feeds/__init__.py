@@ -8,7 +8,7 @@ binance       websocket capture: bookTicker or depth, and trade          :mod:`.
 binance_files public files: trades, aggTrades, bookTicker                :mod:`.binance_files`
 bitstamp      log of Bitstamp's order events                             :mod:`.bitstamp`
 taq           quotes and trades in the columns of TAQ                    :mod:`.taq`
-databento     DBN of trades, tbbo, mbp-1 or mbp-10 (extra ``databento``) :mod:`.databento`
+databento     DBN of trades, tbbo, mbp-… or mbo (extra ``databento``)    :mod:`.databento`
 nautilus      quote or trade ticks of Nautilus (extra ``parquet``)       :mod:`.nautilus`
 hftbacktest   npz of its events                                          :mod:`.hftbacktest`
 csv           delimited text, Parquet or Arrow with a column map         :mod:`.csv`
