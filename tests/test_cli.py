@@ -175,6 +175,54 @@ class TestFeed:
             assert (code, out) == (2, "")
             assert "--out" in err
 
+    @pytest.fixture
+    def two_clocks(self, place):
+        """Quotes of two clocks, ours behind by 2 s, one of them before the open, and hours in New York."""
+        (place / "q.csv").write_text(
+            "local_time,exchange_time,bid,ask\n"
+            "2024-11-04T14:00:00Z,2024-11-04T14:00:02Z,3,2\n"
+            "2024-11-04T15:00:00Z,2024-11-04T15:00:02Z,1,2\n"
+            "2024-11-04T15:00:01Z,2024-11-04T15:00:03Z,1,2\n"
+        )
+        (place / "hours.toml").write_text(
+            'zone = "America/New_York"\n'
+            'regular = [["08:00", "pre_open"], ["09:30", "continuous"], ["16:00", "closed"]]\n'
+        )
+        return "q.csv", "--tick", "0.01"
+
+    def test_inspect_compares_the_clocks_and_counts_by_phase(self, call, two_clocks):
+        code, out, err = call("feed", "inspect", *two_clocks, "--sessions", "hours.toml")
+        assert (code, err) == (0, "")
+        for words in ("-2,000.000 ms", "+0.000 ppm", "negative latencies"):
+            assert words in out
+        assert re.search(r"pre open +1 +0 +1 +0\n +continuous +2 +0 +0 +0\n", out)
+        found = json.loads(call("feed", "inspect", *two_clocks, "--sessions", "hours.toml", "--json")[1])
+        assert found["phases"]["pre_open"] == {"quotes": 1, "trades": 0, "crossed": 1, "locked": 0}
+        assert found["clock"]["segments"][0]["offset"] == -2_000_000_000
+        assert found["negative_latencies"] == 3
+        found = json.loads(call("feed", "inspect", "--duration", "60", "--json")[1])
+        assert (found["clock"], found["phases"]) == (None, None)  # one stamp a row; no hours
+
+    def test_data_are_read_on_the_exchanges_clock_and_in_continuous_trading(self, call, two_clocks, place):
+        options = ("--correct-clock", "true", "--sessions", "hours.toml", "--out", "q.events", "--json")
+        code, out, err = call("feed", "convert", *two_clocks, *options)
+        assert (code, err, json.loads(out)["quotes"]) == (0, "", 2)
+        events = mmcore.load(place / "q.events")
+        assert (events.quotes.local_time == events.quotes.exchange_time).all()
+        assert events.source["clock_correction"]["negative_before"] == 3
+        assert events.source["ignored"] == {"quotes outside continuous": 1}
+
+    @pytest.mark.parametrize(
+        ("text", "what"),
+        [(None, "none.toml"), ("zone = 3", "none.toml: has no regular"), ("=", "not a TOML")],
+    )
+    def test_hours_that_cannot_be_read_are_told(self, call, two_clocks, place, text, what):
+        if text is not None:
+            (place / "none.toml").write_text(text)
+        code, out, err = call("feed", "inspect", *two_clocks, "--sessions", "none.toml")
+        assert (code, out) == (2, "")
+        assert what in err
+
     def test_the_group_alone_shows_its_help(self, call):
         code, out, err = call("feed")
         assert (code, err) == (0, "")

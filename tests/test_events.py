@@ -111,6 +111,7 @@ def test_the_counts_of_the_summary_are_those_of_a_loop(events):
     for rows in (q, t):
         late += sum(row[0] < max(before[0] for before in rows[: at + 1]) for at, row in enumerate(rows))
     assert said["late_exchange_stamps"] == late
+    assert said["negative_latencies"] == sum(row[1] < row[0] for row in (*q, *t))
     stamps = events.local_time.tolist()
     assert said["equal_stamps"] == sum(a == b for a, b in pairwise(stamps))
     assert said["longest_silence"] == max((b - a for a, b in pairwise(stamps)), default=0) / 1e9

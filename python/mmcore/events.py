@@ -641,7 +641,8 @@ class Events:
         trades, ``lowest_bid`` and ``highest_ask`` are ticks, rounded down, ``volume`` lots, ``vwap`` a
         decimal text in currency, rounded to 10 decimals.
         ``repeated_quotes`` have the top of the quote before, ``duplicate_…`` its stamps too.
-        ``late_exchange_stamps`` stand after a later one.
+        ``late_exchange_stamps`` stand after a later one, ``negative_latencies`` have a local stamp before the
+        exchange's.
         """
         quotes, trades = self.quotes, self.trades
         same = _repeats(quotes, ("bid", "ask", "bid_size", "ask_size"))
@@ -661,6 +662,9 @@ class Events:
             "duplicate_quotes": int(np.count_nonzero(same & stamped)),
             "duplicate_trades": int(np.count_nonzero(again)),
             "late_exchange_stamps": count_late(quotes.exchange_time) + count_late(trades.exchange_time),
+            "negative_latencies": sum(
+                int(np.count_nonzero(rows.local_time < rows.exchange_time)) for rows in (quotes, trades)
+            ),
             "equal_stamps": int(np.count_nonzero(steps == 0)),
             "longest_silence": int(steps.max()) / 1e9 if len(steps) else 0.0,
         }
@@ -859,7 +863,14 @@ _UNUSUAL = (
     "crossed_quotes",
     "locked_quotes",
 )
-_ODD = (*_UNUSUAL, "duplicate_quotes", "duplicate_trades", "repeated_quotes", "late_exchange_stamps")
+_ODD = (
+    *_UNUSUAL,
+    "duplicate_quotes",
+    "duplicate_trades",
+    "repeated_quotes",
+    "late_exchange_stamps",
+    "negative_latencies",
+)
 
 
 def oddities(summary: Mapping[str, Any], names: tuple[str, ...] = _ODD) -> list[tuple[str, int]]:
