@@ -376,3 +376,19 @@ def test_the_top_is_that_of_all_orders_at_the_end_of_every_event(tmp_path_factor
     columns = (q.local_time - START, q.bid, q.bid_size, q.ask, q.ask_size)
     assert list(zip(*(column.tolist() for column in columns), strict=True)) == expected
     assert len(events.trades) == sum(row[0] == "T" for row in found)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 7)), min_size=1, max_size=5))
+def test_flipped_bits_of_orders_are_refused_or_a_table(tmp_path_factory, flips):
+    rows = [order("R"), order("A", 1, "B", 10, 5), order("M", 1, "B", 11, 5), order("T", 0, "A", 11, 5)]
+    rows.append(order("C", 1, "B", 11, 5))
+    path = write(tmp_path_factory.mktemp("mbo"), records(MBO, *rows), "mbo")
+    changed = bytearray(path.read_bytes())
+    for place, bit in flips:
+        changed[int(place * len(changed))] ^= 1 << bit
+    path.write_bytes(changed)
+    try:
+        events = mm.load(path, format="databento", instrument=FUTURE, cache=False)
+    except Error:
+        return
+    assert (np.diff(events.local_time) >= 0).all()

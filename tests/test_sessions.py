@@ -1,5 +1,6 @@
 """Phases by the wall clock, and tables of some phases, each against a walk through time or rows."""
 
+import pickle
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -133,6 +134,23 @@ def test_intervals_are_whole_and_those_that_touch_are_one():
     assert always.phases([start, ns("2024-11-02T00:00"), ns("2024-11-02T00:00") - 1]).tolist() == [3, 3, 3]
     assert sessions.intervals(ns("2024-11-02T00:00"), ns("2024-11-03T00:00")).tolist() == []
     assert sessions.phases([]).tolist() == []
+
+
+def test_any_array_of_integers_and_other_processes_will_do():
+    sessions = mm.Sessions("Europe/London", AUCTIONS)
+    stamps = np.arange(ns("2024-11-04T00:00"), ns("2024-11-06T00:00"), QUARTER)
+    phases = sessions.phases(stamps).tolist()
+    swapped = stamps.astype(">i8")
+    swapped.flags.writeable = False
+    assert sessions.phases(swapped).tolist() == phases
+    assert sessions.phases(np.repeat(stamps, 2)[::2]).tolist() == phases
+    assert sessions.phases(stamps[::-1]).tolist() == phases[::-1]
+    again = pickle.loads(pickle.dumps(sessions))
+    assert again == sessions
+    assert again.phases(stamps).tolist() == phases
+    # 21 September 1677, a Tuesday, at 0:12 UTC; noon on a Friday; 11 April 2262, a Friday, at 23:47 UTC.
+    ends = sessions.phases([-(2**63), ns("2024-11-01T11:00"), 2**63 - 1])
+    assert ends.tolist() == [mm.Phase.CLOSED, mm.Phase.CONTINUOUS, mm.Phase.CLOSED]
 
 
 def test_the_numbers_of_fix():

@@ -61,6 +61,7 @@ Moments = tuple[tuple[str, str], ...]
 
 _SECOND = 1_000_000_000
 _DAY = 86_400 * _SECOND
+_KEPT = 10_000  # sessions whose moments are kept
 _EPOCH = date(1970, 1, 1).toordinal()
 _TIME = re.compile(r"(-1d )?(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?", re.ASCII)
 
@@ -172,7 +173,10 @@ class Sessions:
         stamps = _integers("time", time, "<i8", None)
         if not len(stamps):
             return np.empty(0, dtype=np.uint8)
-        starts, codes = self._between(int(stamps.min()), int(stamps.max()))
+        first, last = int(stamps.min()) // _DAY, int(stamps.max()) // _DAY
+        # Stamps that are years apart are few days, or not of one market: only their own days are looked at.
+        days = range(first, last + 1) if last - first < _KEPT // 10 else np.unique(stamps // _DAY).tolist()
+        starts, codes = self._around(days)
         found: NDArray[np.uint8] = codes[np.searchsorted(starts, stamps, "right")]
         return found
 
@@ -201,7 +205,7 @@ class Sessions:
         [[9, 12]]
         """
         wanted = _phases(phases)
-        starts, codes = self._between(start, end)
+        starts, codes = self._around(range(start // _DAY, end // _DAY + 1))
         inside = np.concatenate([[False], np.isin(codes[1:], wanted), [False]])
         edges = np.flatnonzero(inside[1:] != inside[:-1])
         pairs = starts[edges].reshape(-1, 2)
@@ -312,11 +316,16 @@ class Sessions:
     def _holidays(self) -> tuple[date, ...]:
         return self.holidays  # type: ignore[return-value]
 
-    def _between(self, first: int, last: int) -> tuple[Int64Array, NDArray[np.uint8]]:
-        """Return the moments around a span, and the phase before the first and after each of them."""
+    def _around(self, days: Iterable[int]) -> tuple[Int64Array, NDArray[np.uint8]]:
+        """Return the moments around UTC days, and the phase before the first and after each of them."""
         # A session reaches from the day before its own to midnight after it, and a zone 14 hours further.
-        days = range(first // _DAY - 2, last // _DAY + 3)
-        found = [moment for day in days for moment in self._session(day)]
+        near = sorted({day + step for day in days for step in range(-2, 3)})
+        found = [
+            (max(start, -(2**63)), code)
+            for day in near
+            for start, code in self._session(day)
+            if start < 2**63
+        ]
         starts = np.array([start for start, _ in found], dtype=np.int64)
         if (early := starts[1:] < starts[:-1]).any():
             at = str(np.datetime64(int(starts[int(np.argmax(early)) + 1]), "ns"))
@@ -341,6 +350,8 @@ class Sessions:
                 (self._instant(day * _DAY + _since_midnight(text)), Phase[name.upper()])
                 for text, name in moments
             ]
+            if len(self._days) == _KEPT:
+                self._days.clear()
             self._days[day] = known
         return known
 
