@@ -801,6 +801,16 @@ def test_costs_out_of_proportion_are_refused_and_not_rounded_to_nothing():
         GueantLehalleFernandezTapia(**FIGURE, fee=-1e5)
 
 
+@pytest.mark.parametrize("gamma", [0.0, 0.01])
+@pytest.mark.parametrize("k", [0.156, 0.3, 0.9])
+def test_a_fee_of_any_size_beyond_proportion_is_refused(k, gamma):
+    """From 1e22 on what k fee loses when it is rounded is beyond all exponents itself."""
+    for fee in [*10.0 ** np.arange(4, 308, 0.125), 1.79e30, 1.79e308]:
+        for sign in (1, -1):
+            with pytest.raises(InvalidArgument, match="out of proportion"):
+                GueantLehalleFernandezTapia(sigma=0.3, A=1, k=k, gamma=gamma, q_max=2, fee=sign * fee)
+
+
 @by_name
 def test_a_model_draws_itself(model):
     matplotlib = pytest.importorskip("matplotlib")
