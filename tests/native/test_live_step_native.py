@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .test_recalibration_native import STRICT, build, compiler, include
+from .building import STRICT, C, build, compiler, include
 
 SOURCE = Path(__file__).resolve().parents[2] / "bench" / "live_step.c"
 MAIN = """
@@ -40,7 +40,7 @@ def test_a_live_step_allocates_nothing(tmp_path):
     (tmp_path / "main.c").write_text(SOURCE.read_text() + MAIN)
     wrap = [f"-Wl,--wrap={name}" for name in ("malloc", "calloc", "realloc")]
     build(
-        compiler("CC", "cc", "gcc", "clang"), "-std=c11", "-O2", *STRICT, include(), tmp_path / "main.c",
+        compiler(*C), "-std=c11", "-O2", *STRICT, include(), tmp_path / "main.c",
         *wrap, "-o", tmp_path / "main", "-lm",
     )  # fmt: skip
     done = subprocess.run([tmp_path / "main"], capture_output=True, text=True, check=True)

@@ -1,14 +1,11 @@
 """The market-making kernels in C: the same bits in each thread and build, and sanitizers find nothing."""
 
-import shlex
-import shutil
 import subprocess
-import sysconfig
 from pathlib import Path
 
 import pytest
 
-import mmcore as mm
+from .building import CHECKED, C, compiler, include
 
 SOURCE = Path(__file__).parent / "market_making.c"
 STRICT = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-ffp-contract=off"]
@@ -16,22 +13,14 @@ BUILDS = {
     "plain": ["-O3"],
     "one level": ["-O3", "-DMMCORE_ONE_LEVEL"],
     "not optimised": ["-O0"],
-    "address and undefined": ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
+    "address and undefined": ["-O1", "-g", *CHECKED],
     "thread": ["-O1", "-g", "-fsanitize=thread"],
 }
 
 
-def compiler():
-    configured = shlex.split(sysconfig.get_config_var("CC") or "")[:1]
-    for name in [*configured, "cc", "gcc", "clang"]:
-        if found := shutil.which(name):
-            return found
-    return pytest.skip("needs a C compiler")
-
-
 def run(flags, folder):
     """Return what the program prints, or None where this compiler cannot link or start it so."""
-    command = [compiler(), *STRICT, *flags, f"-I{mm.get_include()}", str(SOURCE), "-o", str(folder / "solve")]
+    command = [compiler(*C), *STRICT, *flags, include(), str(SOURCE), "-o", str(folder / "solve")]
     built = subprocess.run([*command, "-lm", "-lpthread"], capture_output=True, text=True)
     if built.returncode:
         assert "-fsanitize" in " ".join(flags), built.stderr

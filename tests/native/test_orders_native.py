@@ -1,23 +1,16 @@
 """The orders kernel as C: every interleaving to a depth, under sanitizers; the header in C++."""
 
-import shlex
 import shutil
 import subprocess
-import sysconfig
 from pathlib import Path
 
 import pytest
 
 import mmcore as mm
 
+from .building import CHECKED, CPP, STRICT, C, build, compiler, include, starts
+
 MODEL = Path(__file__).parent / "orders_model.c"
-STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", f"-I{mm.get_include()}"]
-
-
-def compiler(variable, *names):
-    configured = shlex.split(sysconfig.get_config_var(variable) or "")[:1]
-    found = next(filter(None, map(shutil.which, [*configured, *names])), None)
-    return found or pytest.skip(f"needs a compiler ({', '.join(names)})")
 
 
 def run(*command):
@@ -26,8 +19,7 @@ def run(*command):
 
 def model(tmp_path, *flags):
     program = tmp_path / "model"
-    made = run(compiler("CC", "cc", "gcc", "clang"), "-std=c11", *STRICT, *flags, MODEL, "-o", program)
-    assert made.returncode == 0, made.stderr
+    build(compiler(*C), "-std=c11", *STRICT, *flags, include(), MODEL, "-o", program)
     return program
 
 
@@ -38,11 +30,8 @@ def test_no_interleaving_to_a_depth_of_seven_passes_the_limit(tmp_path):
 
 
 def test_the_model_runs_clean_under_sanitizers(tmp_path):
-    empty = tmp_path / "empty.c"
-    empty.write_text("int main(void) { return 0; }\n")
-    flags = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    cc = compiler("CC", "cc", "gcc", "clang")
-    if run(cc, *flags, empty, "-o", tmp_path / "empty").returncode or run(tmp_path / "empty").returncode:
+    flags = ["-O1", "-g", *CHECKED]
+    if not starts(compiler(*C), flags, tmp_path):
         pytest.skip("this compiler has no sanitizers")
     done = run(model(tmp_path, *flags), 5)
     assert done.returncode == 0, done.stderr
@@ -66,15 +55,13 @@ BROKEN = {
 @pytest.mark.parametrize("fault", BROKEN, ids=lambda name: name.replace(" ", "-"))
 def test_the_model_finds_planted_faults(tmp_path, fault):
     right, wrong = BROKEN[fault]
-    include = tmp_path / "mmcore"
-    shutil.copytree(Path(mm.get_include()) / "mmcore", include)
-    text = (include / "orders.h").read_text()
+    header = tmp_path / "mmcore" / "orders.h"
+    shutil.copytree(Path(mm.get_include()) / "mmcore", header.parent)
+    text = header.read_text()
     assert text.count(right) == 1
-    (include / "orders.h").write_text(text.replace(right, wrong))
+    header.write_text(text.replace(right, wrong))
     program = tmp_path / "broken"
-    cc = compiler("CC", "cc", "gcc", "clang")
-    made = run(cc, "-std=c11", "-O2", "-w", f"-I{tmp_path}", MODEL, "-o", program)
-    assert made.returncode == 0, made.stderr
+    build(compiler(*C), "-std=c11", "-O2", "-w", f"-I{tmp_path}", MODEL, "-o", program)
     done = run(program, 6)
     assert done.returncode == 1, "not found"
 
@@ -82,7 +69,4 @@ def test_the_model_finds_planted_faults(tmp_path, fault):
 def test_the_header_is_valid_cplusplus(tmp_path):
     source = tmp_path / "orders.cpp"
     source.write_text('#include <mmcore/orders.h>\nstatic_assert(sizeof(mm_action) == 40, "the record");\n')
-    made = run(
-        compiler("CXX", "c++", "g++", "clang++"), "-std=c++17", *STRICT, "-c", source, "-o", tmp_path / "o"
-    )
-    assert made.returncode == 0, made.stderr
+    build(compiler(*CPP), "-std=c++17", *STRICT, include(), "-c", source, "-o", tmp_path / "o")

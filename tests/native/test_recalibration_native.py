@@ -2,10 +2,7 @@
 
 import ctypes
 import re
-import shlex
-import shutil
 import subprocess
-import sysconfig
 import threading
 from pathlib import Path
 
@@ -16,35 +13,9 @@ from hypothesis import strategies as st
 
 import mmcore as mm
 
+from .building import CPP, STRICT, C, build, compiler, include, sanitizers
+
 HERE = Path(__file__).parent
-STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-ffp-contract=off"]
-
-
-def compiler(variable, *names):
-    """Return the command of the C or C++ compiler, or skip: one that takes the flags of gcc and clang."""
-    configured = shlex.split(sysconfig.get_config_var(variable) or "")[:1]
-    for name in [*configured, *names]:
-        if found := shutil.which(name):
-            return found
-    return pytest.skip(f"needs a C compiler ({', '.join(names)})")
-
-
-def build(command, *arguments):
-    done = subprocess.run([command, *map(str, arguments)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
-def sanitizers(cc, folder):
-    """Return the flags of the sanitizers that this compiler can link."""
-    (folder / "empty.c").write_text("int main(void) { return 0; }\n")
-    flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    tried = subprocess.run([cc, *flags, folder / "empty.c", "-o", folder / "empty"], capture_output=True)
-    return flags if tried.returncode == 0 and subprocess.run([folder / "empty"]).returncode == 0 else []
-
-
-def include():
-    return f"-I{mm.get_include()}"
-
 
 PAIR = ctypes.c_double * 2
 EXACT, CARTEA_JAIMUNGAL, CLOSED_FORM, AVELLANEDA_STOIKOV = 1, 2, 3, 4
@@ -114,7 +85,7 @@ class Live:
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
-    cc, out = compiler("CC", "cc", "gcc", "clang"), tmp_path_factory.mktemp("c") / "recalibration.so"
+    cc, out = compiler(*C), tmp_path_factory.mktemp("c") / "recalibration.so"
     flags = ["-std=c11", "-O3", *STRICT, "-shared", "-fPIC"]
     build(cc, *flags, include(), HERE / "recalibration.c", "-o", out, "-lm")
     c = ctypes.CDLL(str(out))
@@ -251,7 +222,7 @@ def test_a_reader_sees_one_policy_or_the_other(library):
 
 
 def test_under_sanitizers_and_as_cpp(tmp_path):
-    cc, cxx = compiler("CC", "cc", "gcc", "clang"), compiler("CXX", "c++", "g++", "clang++")
+    cc, cxx = compiler(*C), compiler(*CPP)
     source = (HERE / "recalibration.c").read_text()
     (tmp_path / "as.cpp").write_text(source)
     build(cxx, "-std=c++17", "-O1", *STRICT, include(), "-c", tmp_path / "as.cpp", "-o", tmp_path / "as.o")

@@ -12,6 +12,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -24,15 +25,15 @@ from mmcore.errors import Error
 from mmcore.matching import DECISION, FILL_CONTEXT, MESSAGE, STANDING, Matching
 from mmcore.quoting import QUOTE, QuoteBuffer, Why
 
-from .test_recalibration_native import HERE, STRICT, build, compiler, include
+from .building import CPP, STRICT, C, build, compiler, include
 
+HERE = Path(__file__).parent
 ROWS = int(os.environ.get("MMCORE_DOORS", "30000"))
 THOROUGH = "MMCORE_DOORS" in os.environ
 NO_BID, NO_ASK = -(2**63), 2**63 - 1
 STATUS = {"invalid": -1, "overflow": -2, "conflict": -3, "unsupported": -4, "unknown": -5}
 CAPACITY = -6
 
-C, CPP = ("CC", "cc", "gcc", "clang"), ("CXX", "c++", "g++", "clang++")
 NATIVE = ["-O3", "-march=native"] if platform.machine() in ("x86_64", "AMD64") else ["-O3", "-mcpu=native"]
 BUILDS = {
     "C -O0": (C, ["-std=c11", "-O0"]),

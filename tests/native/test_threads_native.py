@@ -8,24 +8,22 @@ import pytest
 
 import mmcore as mm
 
-from .test_recalibration_native import HERE, STRICT, compiler, include
+from .building import STRICT, C, build, compiler, include, starts
 
+HERE = Path(__file__).parent
 SANITIZER = ["-O1", "-g", "-fsanitize=thread"]
 
 
 def run(folder, *flags, where=None):
     """Build and run ``threads.c``; skip where the sanitizer does not exist or does not run."""
-    cc = compiler("CC", "cc", "gcc", "clang")
-    (folder / "empty.c").write_text("int main(void) { return 0; }\n")
-    empty = [cc, *flags, str(folder / "empty.c"), "-o", str(folder / "empty")]
-    if subprocess.run(empty, capture_output=True).returncode or subprocess.run([folder / "empty"]).returncode:
+    cc = compiler(*C)
+    if not starts(cc, flags, folder):
         pytest.skip("this compiler, or this kernel, has no thread sanitizer")
     # GCC warns that the sanitizer does not see fences: nothing here relies on them to order plain words
     quiet = ["-Wno-unknown-warning-option", "-Wno-tsan"] if "-fsanitize=thread" in flags else []
     place = include() if where is None else f"-I{where}"
-    command = [cc, "-std=c11", *STRICT, *flags, *quiet, place, HERE / "threads.c", "-o", folder / "threads"]
-    built = subprocess.run([*map(str, command), "-pthread", "-lm"], capture_output=True, text=True)
-    assert built.returncode == 0, built.stderr
+    flags = ["-std=c11", *STRICT, *flags, *quiet, place]
+    build(cc, *flags, HERE / "threads.c", "-o", folder / "threads", "-pthread", "-lm")
     return subprocess.run([folder / "threads"], capture_output=True, text=True, timeout=300)
 
 
@@ -42,8 +40,8 @@ def test_writers_and_readers_at_once(tmp_path, flags):
 PLAIN = {
     "quotes from the block that is written": (
         "recalibration.h",
-        "state, age, out, NULL, 1);",
-        "state, age, out, NULL, 0);",
+        "state, age, out, 1);",
+        "state, age, out, 0);",
     ),
     "the block is written": (
         "recalibration.h",
