@@ -84,14 +84,14 @@ lint: $(VENV)/.lint  ## ruff, mypy --strict, stubtest, cython-lint, clang-format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	PATH="$(abspath $(BIN)):$$PATH" cython-lint src
-	$(CLANG_FORMAT) --dry-run --Werror include/mmcore/*.h $(wildcard tests/native/*.[ch] examples/c/*)
+	$(CLANG_FORMAT) --dry-run --Werror include/mmcore/*.h $(wildcard bench/*.c tests/native/*.[ch] examples/c/*)
 	$(BIN)/mypy
 	$(BIN)/python -m mypy.stubtest $(COMPILED) --mypy-config-file pyproject.toml
 
 format: $(VENV)/.lint  ## put the sources into the house format
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format --quiet .
-	$(CLANG_FORMAT) -i include/mmcore/*.h $(wildcard tests/native/*.[ch] examples/c/*)
+	$(CLANG_FORMAT) -i include/mmcore/*.h $(wildcard bench/*.c tests/native/*.[ch] examples/c/*)
 
 # A sanitized copy of the tree, so that the ordinary build stays as it is.
 define sanitized

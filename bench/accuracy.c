@@ -2,7 +2,11 @@
 #include "mmcore/quoting.h"
 #include "mmcore/recalibration.h"
 
+#if defined(_WIN32)
+#define DOOR __declspec(dllexport)
+#else
 #define DOOR __attribute__((visibility("default")))
+#endif
 #define QUANTITY(name, width, value)                                                                         \
   DOOR void name(int64_t n, const double *rows, double *out) {                                               \
     for (int64_t i = 0; i < n; ++i) {                                                                        \
@@ -12,9 +16,11 @@
   }
 
 static double factor(const double *x) { /* curvature, k, A, cost */
-  double depth, rate;
-  mm_side_of(x[0], x[1], x[2], x[3], &depth, &rate);
-  return rate / x[1];
+  const mm_pair decay = {x[1], 0};
+  double depth;
+  mm_pair rate;
+  mm_side_pair(x[0], x[1], x[2], x[3], &depth, &rate);
+  return mm_quotient(rate, decay).hi;
 }
 
 static mm_policy affine(int32_t model, const double *x) { /* gamma, sigma, k, A, k and A of the ask, drift */
@@ -51,7 +57,8 @@ static double closed(const double *x) { /* as of affine, then q: the bid's depth
   return mm_affine_at(&policy, x[7], INFINITY, 0).depth[MM_BID];
 }
 
-static double price(const double *x) { /* reference, shift, depth, scale, widen, age: the bid before rounding */
+static double
+price(const double *x) { /* reference, shift, depth, scale, widen, age: the bid before rounding */
   mm_policy policy;
   mm_rules rules = {1e6, x[3], 0, 0, 0, 0, 0, 1e-300, x[4]};
   mm_quote quote;
@@ -61,7 +68,8 @@ static double price(const double *x) { /* reference, shift, depth, scale, widen,
   policy.q_max = policy.horizon = INFINITY, policy.order_size = 1;
   policy.base[0] = policy.base[1] = x[2];
   memset(&trace, 0xff, sizeof trace);
-  mm_quote_explain(&policy, &rules, x[0], 0, MM_NO_BID, MM_NO_ASK, x[1], 0, INFINITY, 0, x[5], &quote, &trace);
+  mm_quote_explain(&policy, &rules, x[0], 0, MM_NO_BID, MM_NO_ASK, x[1], 0, INFINITY, 0, x[5], &quote,
+                   &trace);
   return trace.target[MM_AT_AGE][MM_BID];
 }
 

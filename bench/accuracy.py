@@ -189,27 +189,29 @@ QUANTITIES = (
         "static half-spread log1p(γ/k)/γ",
         (ANY, POSITIVE),
         lambda c, k: (_share(c / k) / k,),
-        4,
+        0.6,
     ),
     Quantity(
-        "fill_constant", "C = (1 + γ/k)^-(1 + k/γ)", (ANY, POSITIVE), lambda c, k: (_constant(c, k),), 4
+        "fill_constant", "C = (1 + γ/k)^-(1 + k/γ)", (ANY, POSITIVE), lambda c, k: (_constant(c, k),), 0.6
     ),
     Quantity(
         "fill_value",
         "A C e^(-k s) / k",
         (ANY, POSITIVE, RATE, Range(TINY, HUGE, zero=True, signed=True)),
         lambda c, k, a, s: (a * _constant(c, k) * mpmath.exp(-k * s) / k,) if abs(k * s) < 600 else (mpf(0),),
-        4,
+        0.7,
     ),
-    Quantity("skew_per_lot", "γ σ² τ", (POSITIVE, POSITIVE, POSITIVE), lambda g, s, t: (g * s**2 * t,), 4),
+    Quantity("skew_per_lot", "γ σ² τ", (POSITIVE, POSITIVE, POSITIVE), lambda g, s, t: (g * s**2 * t,), 1.6),
     Quantity(
         "closed_slope",
         "slope of the closed form",
         (POSITIVE, POSITIVE, POSITIVE, RATE),
         lambda g, s, k, a: (mpmath.sqrt(g * s**2 / (2 * a * _constant(g, k) * k)),),
-        4,
+        1.3,
     ),
-    Quantity("widening", "widening w √age", (POSITIVE, POSITIVE), lambda w, age: (w * mpmath.sqrt(age),), 4),
+    Quantity(
+        "widening", "widening w √age", (POSITIVE, POSITIVE), lambda w, age: (w * mpmath.sqrt(age),), 1.6
+    ),
     Quantity(
         "stoikov_depth",
         "depth, Avellaneda-Stoikov",

@@ -19,7 +19,7 @@ import numpy as np
 import mmcore as mm
 from mmcore.decimals import Fields
 
-from .harness import SMALL, Row, beside, compare, give
+from .harness import SMALL, Row, beside, compare, give, repeated
 
 ROWS = 2_000 if SMALL else 200_000
 INSTRUMENT = mm.Instrument("BTCUSDT", tick="0.1", lot="0.001")
@@ -46,13 +46,6 @@ def here() -> dict[str, list[Row]]:
         path = Path(folder, "BTCUSDT-trades-2024-08-08.csv")
         path.write_bytes(text)
 
-        def repeated(work: Callable[[], object]) -> Callable[[int], None]:
-            def case(times: int) -> None:
-                for _ in range(times):
-                    work()
-
-            return case
-
         def columns() -> None:
             fields = Fields(text, 6)
             fields.integers(0)
@@ -70,7 +63,7 @@ def here() -> dict[str, list[Row]]:
         }
         cases |= {name: repeated(work) for name, work in peers(path).items()}
         floor = "newlines counted"
-        found = compare(cases, floor=floor, operations=1, rounds=15, per=len(text))  # type: ignore[arg-type]
+        found = compare(cases, floor=floor, operations=1, rounds=15, per=len(text))
     title = f"{ROWS:,} trades as CSV, {len(text) / 1e6:.1f} MB, ns of CPU time per byte (5 is 200 MB/s)"
     return {title: found}
 

@@ -17,17 +17,16 @@ from .harness import Row, compare
 def recalibration() -> list[Row]:
     """`set` in C, at several sizes of the lattice, and from Python."""
     library = kernels("live_step")
-    goals = {50: 2.0, 500: 20.0, 5000: 200.0}  # µs
-    rows = []
-    for q_max, goal in goals.items():
+    limits = {50: 2e3, 500: 20e3, 5000: 200e3}  # ns
+    rows: list[Row] = []
+    for q_max, limit in limits.items():
         assert library.desk_begin(ctypes.c_double(q_max)) == 0
         cases = {
             f"set in C, Q = {q_max}": lambda n: library.loop_set(ctypes.c_int64(n), 0),
             f"set in C, Q = {q_max}, own k for each side": lambda n: library.loop_set(ctypes.c_int64(n), 1),
         }
-        for row in compare(cases, operations=200_000 // q_max, rounds=15):
-            row.note = f"goal {goal:g} µs"
-            rows.append(row)
+        wanted = dict.fromkeys(cases, limit)
+        rows += compare(cases, operations=200_000 // q_max, rounds=15, limits=wanted)
     quoter = mm.Quoter(mm.GueantLehalleFernandezTapia(sigma=0.3, A=0.9, k=0.3, gamma=0.01, q_max=50))
 
     def from_python(n: int) -> None:
@@ -44,7 +43,7 @@ def recalibration() -> list[Row]:
 def step_in_c() -> list[Row]:
     """The mean of many steps, and quantiles of single ones less the clock's median."""
     library = kernels("live_step")
-    rows = []
+    rows: list[Row] = []
     for calibrating in (1, 0):
         library.calibrate(calibrating)
         assert library.desk_begin(ctypes.c_double(50)) == 0
@@ -57,7 +56,7 @@ def _steps(library: Any, which: str) -> list[Row]:
     def loop(name: str) -> Callable[[int], object]:
         function = getattr(library, name)
         function.argtypes, function.restype = [ctypes.c_int64], ctypes.c_int64
-        return function  # type: ignore[no-any-return]
+        return function
 
     rows = compare({f"mean{which}": loop("loop_step")}, empty=loop("loop_bare"), operations=200_000)
     n = 400_000
@@ -65,9 +64,9 @@ def _steps(library: Any, which: str) -> list[Row]:
     pointer = ctypes.POINTER(ctypes.c_int64)
     library.latencies(ctypes.c_int64(n), steps.ctypes.data_as(pointer), clock.ctypes.data_as(pointer))
     floor = float(np.median(clock))
-    for share, goal in ((0.5, 60), (0.99, 150), (0.999, None)):
+    for share, limit in ((0.5, 60.0), (0.99, 150.0), (0.999, None)):
         row = Row(f"{100 * share:g} % of the steps{which}", float(np.quantile(steps, share)) - floor)
-        row.note = f"the clock's median, {floor:.0f} ns, taken off" + (f"; goal {goal} ns" if goal else "")
+        row.limit, row.note = limit, f"the clock's median, {floor:.0f} ns, taken off"
         rows.append(row)
     return rows
 
@@ -111,9 +110,7 @@ def step_from_python() -> list[Row]:
         "event that sends nothing": desk([100.5, 100.51]),
         "event that amends both sides, answered": desk([100.5, 102.5]),
     }
-    rows = compare(cases, empty=bare)
-    rows[0].note = "goal 250 ns"
-    return rows
+    return compare(cases, empty=bare, limits={"event that sends nothing": 250.0})
 
 
 def rows() -> dict[str, list[Row]]:

@@ -213,7 +213,7 @@ def policies() -> list[Row]:
         5,
         {},
     )
-    rows[0].note = f"goal 50 ms; worst residual {ours()[3].max():.1e}"
+    rows[0].limit, rows[0].note = 50e6, f"worst residual {ours()[3].max():.1e}"
     return rows
 
 

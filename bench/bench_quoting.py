@@ -33,7 +33,7 @@ def calls(function: Callable[..., Any], *arguments: Any, **named: Any) -> Callab
     given = ", ".join([f"a{i}" for i in range(len(arguments))] + [f"{name}={name}" for name in named])
     source = f"def loop(n, {bound}):\n    for _ in repeat(None, n):\n        f({given})"
     exec(source, names)
-    return names["loop"]  # type: ignore[no-any-return]
+    return names["loop"]
 
 
 def bare(n: int) -> None:

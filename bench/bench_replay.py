@@ -54,7 +54,7 @@ def rows() -> dict[str, list[Row]]:
     def case(quoter: object, **settings: object) -> object:
         def work(times: int) -> None:
             for _ in range(times):
-                mm.replay(events, quoter, **settings)  # type: ignore[arg-type]
+                mm.replay(events, quoter, **settings)
 
         return work
 

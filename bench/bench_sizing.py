@@ -20,9 +20,8 @@ from scipy.linalg.lapack import dpotrf, dpotrs
 from mmcore.inventory_control import Demand, eoq, finite_horizon, optimal_s_S, wagner_whitin
 from mmcore.portfolio import MeanVariance, efficient_frontier, mean_variance
 
-from .harness import SMALL, Row, beside, compare, give
+from .harness import SMALL, Row, beside, compare, give, repeated
 
-Work = Callable[[int], object]
 SHARED = Path(os.environ.get("MMCORE_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 
 STOCKPYL = Path("build/peers/stockpyl/bin/python")
@@ -56,16 +55,6 @@ for name, case in cases.items():
     times[name] = time.process_time_ns() - start
 print(json.dumps(times))
 """
-
-
-def repeated(once: Callable[[], object]) -> Work:
-    """Turn a case into a loop over it."""
-
-    def work(times: int) -> None:
-        for _ in range(times):
-            once()
-
-    return work
 
 
 def market(n: int) -> tuple[Any, Any]:

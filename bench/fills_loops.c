@@ -1,11 +1,15 @@
 /* Loops over many fills for bench_book.py, timed by calls from ctypes. */
 #include "mmcore/book.h"
 
-#define EXPORT __attribute__((visibility("default")))
+#if defined(_WIN32)
+#define DOOR __declspec(dllexport)
+#else
+#define DOOR __attribute__((visibility("default")))
+#endif
 
 /* The profit of fills at average cost in doubles, as one would write it: what exact booking is measured by.
  */
-EXPORT double loop_floats(int64_t n, const int64_t *qty, const int64_t *price) {
+DOOR double loop_floats(int64_t n, const int64_t *qty, const int64_t *price) {
   double net = 0, average = 0, realised = 0;
   for (int64_t i = 0; i < n; ++i) {
     const double q = (double)qty[i], p = (double)price[i], left = net + q;
@@ -22,8 +26,8 @@ EXPORT double loop_floats(int64_t n, const int64_t *qty, const int64_t *price) {
   return realised;
 }
 
-EXPORT int loop_fill(int32_t method, int64_t n, const int64_t *qty, const int64_t *price, const int64_t *fee,
-                     mm_lot *lots) {
+DOOR int loop_fill(int32_t method, int64_t n, const int64_t *qty, const int64_t *price, const int64_t *fee,
+                   mm_lot *lots) {
   mm_position p;
   int status = MM_OK;
   mm_position_init(&p, method, 0);
@@ -32,8 +36,8 @@ EXPORT int loop_fill(int32_t method, int64_t n, const int64_t *qty, const int64_
   return status;
 }
 
-EXPORT int loop_fills(int32_t method, int64_t n, const int64_t *qty, const int64_t *price, const int64_t *fee,
-                      mm_lot *lots) {
+DOOR int loop_fills(int32_t method, int64_t n, const int64_t *qty, const int64_t *price, const int64_t *fee,
+                    mm_lot *lots) {
   mm_position p;
   int64_t booked;
   mm_position_init(&p, method, 0);

@@ -5,8 +5,9 @@ rounds of the time for one operation, the loop's own cost subtracted; its ratio 
 median of the per-round ratios, with the quartiles beside it.
 
 The floor runs twice in every round, so that each table measures its own noise: how far the ratio of the floor
-to itself strays from 1. A row with a goal is a win or a loss where its ratio differs from the goal by
-more than that, else a tie. Losses come first. A row whose results differ from the floor's has no time.
+to itself strays from 1. A row with a goal is a win or a loss where its ratio, or its time, differs from the
+goal by more than that, else a tie. The floor comes first, then losses, ties, wins, and rows without a goal.
+A row whose results differ from the floor's is a loss and has no time.
 """
 
 from __future__ import annotations
@@ -25,20 +26,21 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["SMALL", "Row", "beside", "compare", "give", "page", "save", "show", "triad"]
+__all__ = ["SMALL", "Row", "beside", "compare", "give", "page", "repeated", "save", "show", "triad"]
 
 SMALL = os.environ.get("MMCORE_BENCH") == "small"
 """Whether every case runs just to show that it does: its times mean nothing then."""
 
 DIFFERENT = "no time: other results than the floor's"
-ORDER = ("", "loss", "tie", "win")
+ORDER = ("loss", "tie", "win", "")
 PREFACE = (
     "Made by `python -m bench --page`. Times are nanoseconds of CPU time unless a title says otherwise, "
-    "interleaved in one run; a ratio is the median of those of each round to the floor, the first row of a "
-    "table. A table measures its own noise, the floor against itself. A row with a goal is a loss, tie "
-    "or win against it beyond that noise; losses come first, and a row whose results differ "
-    "from the floor's has no time. Times depend on the machine and on what else it does; the instruction "
-    "counts that the tests compare (`bench/instructions.json`) do not."
+    "interleaved in one run; a ratio is the median of those of each round to the floor, the first row of "
+    "a table that has one. A table measures its own noise, the floor against itself. A row with a goal, a "
+    "ratio or a time (≤), is a loss, tie or win against it beyond that noise; losses come first below the "
+    "floor, rows without a goal last, and a row whose results differ from the floor's is a loss without a "
+    "time. Times depend on the machine and on what else it does; the instruction counts that the tests "
+    "compare (`bench/instructions.json`) do not."
 )
 
 
@@ -51,7 +53,8 @@ class Row:
     ratio: float | None = None
     ratio_low: float | None = None
     ratio_high: float | None = None
-    goal: float | None = None
+    goal: float | None = None  # of the ratio
+    limit: float | None = None  # a goal of the time, ns
     note: str = ""
     noise: float | None = None
     faster: bool = False  # the ratio says how many times as fast: more is better
@@ -61,11 +64,19 @@ class Row:
         """``"loss"``, ``"tie"`` or ``"win"`` against the goal, within the noise; empty without a goal."""
         if self.note == DIFFERENT:
             return "loss"
-        if self.ratio is None or self.goal is None:
+        noise = self.noise or 0.0
+        if self.limit is not None:
+            ratio = self.ns / self.limit
+        elif self.ratio is None or self.goal is None:
             return ""
-        ratio, noise = self.ratio / self.goal, self.noise or 0.0
-        ratio = 1 / ratio if self.faster else ratio
+        else:
+            ratio = self.goal / self.ratio if self.faster else self.ratio / self.goal
         return "loss" if ratio > 1 + noise else "tie" if ratio > 1 - noise else "win"
+
+    @property
+    def is_floor(self) -> bool:
+        """Whether the table's ratios refer to this row: its own are 1 in every round."""
+        return self.ratio_low == self.ratio_high == 1.0
 
 
 def compare(
@@ -77,6 +88,7 @@ def compare(
     per: int = 1,
     empty: Callable[[int], object] | None = None,
     goals: dict[str, float] | None = None,
+    limits: dict[str, float] | None = None,
     wrong: Collection[str] = (),
 ) -> list[Row]:
     """Time ``cases``, each called as ``case(operations)``, interleaved.
@@ -93,6 +105,8 @@ def compare(
         The bare loop; its time is subtracted from every case.
     goals : dict, optional
         The ratio wanted of a case.
+    limits : dict, optional
+        The time wanted of a case, ns.
     wrong : collection of str
         Cases whose results were found to differ from the floor's: they get no time.
     """
@@ -118,7 +132,7 @@ def compare(
             times[name].append((clock() - start - base) / (operations * per))
     rows = []
     for name, seen in times.items():
-        row = Row(name, statistics.median(seen), goal=(goals or {}).get(name))
+        row = Row(name, statistics.median(seen), goal=(goals or {}).get(name), limit=(limits or {}).get(name))
         if floor is not None:
             ratios = sorted(t / f for t, f in zip(seen, times[floor], strict=True) if f > 0)
             if ratios:
@@ -132,6 +146,16 @@ def compare(
         for row in rows:
             row.noise = max((abs(end - 1) for end in ends), default=None)
     return rows + [Row(name, math.nan, note=DIFFERENT) for name in wrong]
+
+
+def repeated(once: Callable[[], object]) -> Callable[[int], None]:
+    """Turn a case into a loop over it."""
+
+    def work(times: int) -> None:
+        for _ in range(times):
+            once()
+
+    return work
 
 
 def beside(peers: str, module: str) -> dict[str, list[Row]] | None:
@@ -175,17 +199,17 @@ def triad(threads: int = 1, clock: Callable[[], float] = time.process_time) -> f
 
 
 def show(title: str, rows: list[Row]) -> None:
-    """Print a table, losses first."""
+    """Print a table, in the order of :func:`ordered`."""
     noise = max((row.noise for row in rows if row.noise is not None), default=None)
     print(f"\n{title}" + ("" if noise is None else f"   (noise {100 * noise:.1f} %)"))
-    print(f"  {'case':46s} {'ns':>10s} {'x floor':>9s} {'quartiles':>15s} {'goal':>7s}")
+    print(f"  {'case':46s} {'ns':>10s} {'x floor':>9s} {'quartiles':>15s} {'goal':>11s}")
     for row in ordered(rows):
-        print(f"  {row.name:46s} " + "{:>10s} {:>9s} {:>15s} {:>7s}  {:4s} {}".format(*cells(row)).rstrip())
+        print(f"  {row.name:46s} " + "{:>10s} {:>9s} {:>15s} {:>11s}  {:4s} {}".format(*cells(row)).rstrip())
 
 
 def ordered(rows: list[Row]) -> list[Row]:
-    """Return the floor, then losses, ties and wins."""
-    return sorted(rows, key=lambda row: ORDER.index(row.verdict))
+    """Return the floor, then losses, ties, wins and rows without a goal."""
+    return sorted(rows, key=lambda row: (not row.is_floor, ORDER.index(row.verdict)))
 
 
 def cells(row: Row) -> tuple[str, str, str, str, str, str]:
@@ -194,7 +218,7 @@ def cells(row: Row) -> tuple[str, str, str, str, str, str]:
         "" if math.isnan(row.ns) else f"{row.ns:.2f}",
         "" if row.ratio is None else f"{row.ratio:.3f}",
         "" if row.ratio_low is None else f"{row.ratio_low:.3f}..{row.ratio_high:.3f}",
-        "" if row.goal is None else f"{row.goal:g}",
+        f"≤ {row.limit:,.0f} ns" if row.limit is not None else "" if row.goal is None else f"{row.goal:g}",
         row.verdict,
         row.note,
     )
@@ -234,7 +258,7 @@ def save(name: str, tables: dict[str, list[Row]]) -> Path:
 
 
 def page(names: list[str]) -> str:
-    """Return the results page: the tables kept in ``build/bench``, losing rows first in each."""
+    """Return the results page: the tables kept in ``build/bench``."""
     records = [json.loads(Path(f"build/bench/{name}.json").read_text()) for name in names]
     lines = ["# Benchmarks", "", PREFACE, ""]
     for name, record in zip(names, records, strict=True):

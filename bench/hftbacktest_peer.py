@@ -1,6 +1,6 @@
 """One strategy of hftbacktest three times: with the formula in its loop, and with our two numba forms.
 
-    PYTHONPATH=python build/peers/hftbacktest/bin/python bench/hftbacktest_peer.py
+    PYTHONPATH=python build/peers/hftbacktest/bin/python -m bench.hftbacktest_peer
 
 (``make peers`` makes the environment.) The strategy re-quotes both sides around the mid every 10 ms, with
 depths that are affine in inventory. The formula's prices are rounded as ours are, so that all three send the
@@ -37,6 +37,8 @@ import mmcore as mm
 import mmcore.numba as by_symbol
 from mmcore.numba import pure
 
+from .quote_loops import HAND, SYMBOL, TWIN, called, formula, twin
+
 TICK, BASE, SLOPE, Q_MAX = 0.5, 1.25, 0.125, 20.0
 STEP = 10_000_000  # ns
 
@@ -72,34 +74,11 @@ def market(seconds: int, seed: int) -> np.ndarray[Any, Any]:
     return np.array(events, dtype=event_dtype)
 
 
-@njit(inline="always")
-def inlined(policy, rules, mid, inventory, best_bid, best_ask):  # type: ignore[no-untyped-def]
-    """The quote as one would write it by hand."""
-    bid = math.floor(np.rint((mid - (BASE + SLOPE * inventory)) * 1048576.0) / 1048576.0)
-    ask = math.ceil(np.rint((mid + (BASE - SLOPE * inventory)) * 1048576.0) / 1048576.0)
-    size_bid, size_ask = 1 if inventory + 1 <= Q_MAX else 0, 1 if inventory - 1 >= -Q_MAX else 0
-    return min(bid, best_ask - 1), max(ask, best_bid + 1), size_bid, size_ask
-
-
-@njit(inline="always")
-def called(policy, rules, mid, inventory, best_bid, best_ask):  # type: ignore[no-untyped-def]
-    """The kernel, by its symbol."""
-    q = by_symbol.quote(policy, rules, mid, inventory, best_bid, best_ask)
-    return q.price[0], q.price[1], q.size[0], q.size[1]
-
-
-@njit(inline="always")
-def twin(policy, rules, mid, inventory, best_bid, best_ask):  # type: ignore[no-untyped-def]
-    """The kernel written for numba."""
-    q = pure.quote(policy, rules, mid, inventory, best_bid, best_ask)
-    return q.price[0], q.price[1], q.size[0], q.size[1]
-
-
 def strategy(quote: Callable[..., Any]) -> Callable[..., Any]:
     """The loop around one way to quote."""
 
     @njit
-    def run(hbt, policy, rules, record):  # type: ignore[no-untyped-def]
+    def run(hbt, policy, rules, record):
         turn = 0
         while hbt.elapse(STEP) == 0:
             depth = hbt.depth(0)
@@ -107,7 +86,7 @@ def strategy(quote: Callable[..., Any]) -> Callable[..., Any]:
             if best_bid <= 0 or best_ask <= best_bid:
                 continue
             inventory = hbt.position(0)
-            bid, ask, bid_size, ask_size = quote(
+            (bid, ask), (bid_size, ask_size) = quote(
                 policy, rules, 0.5 * (best_bid + best_ask), inventory, best_bid, best_ask
             )
             hbt.clear_inactive_orders(0)
@@ -133,7 +112,7 @@ def strategy(quote: Callable[..., Any]) -> Callable[..., Any]:
             turn += 1
         return turn
 
-    return run  # type: ignore[no-any-return]
+    return run
 
 
 def main(seconds: int, rounds: int) -> None:
@@ -142,9 +121,9 @@ def main(seconds: int, rounds: int) -> None:
     policy = mm.Affine(base=BASE, slope=SLOPE, q_max=Q_MAX)
     quoter = mm.Quoter(policy)
     ways = {
-        "inlined": (inlined, 0, 0),
-        "mmcore.numba": (called, by_symbol.policy_block(policy), by_symbol.rules_of(quoter)),
-        "mmcore.numba.pure": (twin, pure.policy_of(policy), pure.rules_of(quoter)),
+        HAND: (formula, (BASE, SLOPE, Q_MAX), 0),
+        SYMBOL: (called, by_symbol.policy_block(policy), by_symbol.rules_of(quoter)),
+        TWIN: (twin, pure.policy_of(policy), pure.rules_of(quoter)),
     }
     loops = {name: strategy(way[0]) for name, way in ways.items()}
     best = dict.fromkeys(ways, math.inf)
@@ -173,7 +152,7 @@ def main(seconds: int, rounds: int) -> None:
             hbt.close()
             if turn:
                 best[name] = min(best[name], spent / turns * 1e9)
-    first, account = records["inlined"]
+    first, account = records[HAND]
     same = all(np.array_equal(first, r) and account == a for r, a in records.values())
     print(json.dumps({"same": same, "account": [float(x) for x in account], "steps": len(first), "ns": best}))
 

@@ -13,7 +13,6 @@ which is looked at before anything is timed.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -25,7 +24,8 @@ from numpy.typing import NDArray
 
 import mmcore as mm
 
-from .harness import Row, compare, give
+from .harness import Row, compare, give, repeated
+from .quote_loops import formula
 
 GOALS = {0.1: 1 / 4, 0.01: 1 / 6, 0.001: 1 / 10}
 """Of our time to that of its usual strategy, by the seconds between decisions."""
@@ -78,18 +78,17 @@ def feed_of(events: mm.Events) -> tuple[NDArray[Any], NDArray[Any]]:
     return book, feed
 
 
-@njit  # type: ignore[untyped-decorator]
-def quoted(depth, position):  # type: ignore[no-untyped-def]
+@njit
+def quoted(depth, position):
     """The policy's prices, rounded as ours are, and whether each side may be quoted."""
     best_bid, best_ask = depth.best_bid_tick, depth.best_ask_tick
-    mid = 0.5 * (best_bid + best_ask)
-    bid = math.floor(np.rint((mid - (BASE + SLOPE * position)) * 1048576.0) / 1048576.0)
-    ask = math.ceil(np.rint((mid + (BASE - SLOPE * position)) * 1048576.0) / 1048576.0)
-    return min(bid, best_ask - 1), max(ask, best_bid + 1), position + 1 <= Q_MAX, position - 1 >= -Q_MAX
+    policy, mid = (BASE, SLOPE, Q_MAX), 0.5 * (best_bid + best_ask)
+    price, size = formula(policy, 0, mid, position, best_bid, best_ask)
+    return price[0], price[1], size[0] > 0, size[1] > 0
 
 
-@njit  # type: ignore[untyped-decorator]
-def record(market, fills, n):  # type: ignore[no-untyped-def]
+@njit
+def record(market, fills, n):
     """Note the orders that were filled: moment, side, price; then drop those that are gone."""
     values = market.orders(0).values()
     while values.has_next():
@@ -101,8 +100,8 @@ def record(market, fills, n):  # type: ignore[no-untyped-def]
     return n
 
 
-@njit  # type: ignore[untyped-decorator]
-def usual(market, step, turns, fills):  # type: ignore[no-untyped-def]
+@njit
+def usual(market, step, turns, fills):
     """As its examples have it: look at all orders, cancel those not wanted, submit those that are missing."""
     market.elapse(0)
     n, number = 0, 1
@@ -127,8 +126,8 @@ def usual(market, step, turns, fills):  # type: ignore[no-untyped-def]
     return n
 
 
-@njit  # type: ignore[untyped-decorator]
-def lean(market, step, turns, fills):  # type: ignore[no-untyped-def]
+@njit
+def lean(market, step, turns, fills):
     """Ask for no more than it takes: what stands is remembered, orders are looked at after fills alone."""
     market.elapse(0)
     n, number, trades, dropped = 0, 1, 0, 0
@@ -212,13 +211,6 @@ def here(seconds: float = 12_000.0) -> dict[str, list[Row]]:
         found = cases(events, interval)
         fills = {name: case() for name, case in found.items()}
         wrong = [name for name in found if not np.array_equal(fills[name], fills[OURS])]
-
-        def repeated(case: Callable[[], object]) -> Callable[[int], None]:
-            def work(times: int) -> None:
-                for _ in range(times):
-                    case()
-
-            return work
 
         rows = compare(
             {name: repeated(case) for name, case in found.items()},

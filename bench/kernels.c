@@ -103,8 +103,9 @@ static void prices(mm_cpu cpu, int64_t n) { /* of rows */
   static const double zero = 0, ever = INFINITY;
   const mm_live_policy live = live_of(MM_MODEL_CLOSED_FORM, 50);
   const mm_rules rules = {30, 1, 0, 0, 0, 0, 0, 0, 0};
-  const mm_column columns[MM_QUOTE_COLUMNS] = {{reference, 8}, {inventory, 8}, {&none[0], 0}, {&none[1], 0}, {&zero, 0},
-                                               {&zero, 0},     {&ever, 0},     {&state, 0},   {&zero, 0}};
+  const mm_column columns[MM_QUOTE_COLUMNS] = {{reference, 8}, {inventory, 8}, {&none[0], 0},
+                                               {&none[1], 0},  {&zero, 0},     {&zero, 0},
+                                               {&ever, 0},     {&state, 0},    {&zero, 0}};
   for (int i = 0; i < 1000; ++i)
     reference[i] = 20000.5 + i % 7, inventory[i] = i % 59 - 29;
   for (int64_t i = 0; i < n / 1000; ++i) {
@@ -215,7 +216,8 @@ static void rolling(int64_t n) {
   free(words);
 }
 
-static void replay(int64_t n) { /* of rows: 9 quotes to a trade, 1 in 30 of them moves the touch; a decision each */
+static void
+replay(int64_t n) { /* of rows: 9 quotes to a trade, 1 in 30 of them moves the touch; a decision each */
   enum { ROWS = 1000, QUOTES = 900 };
   static uint8_t kind[ROWS], flags[ROWS];
   static int64_t stamp[2][ROWS], bid[ROWS], ask[ROWS], price[ROWS], size[ROWS], numbers[ROWS];
@@ -237,7 +239,8 @@ static void replay(int64_t n) { /* of rows: 9 quotes to a trade, 1 in 30 of them
     if (kind[i] == MM_EVENT_TRADE)
       price[trades] = 20000 + (trades % 2 ? 6 : -6), stamp[1][trades++] = i * 1000 + 500;
     else
-      bid[quotes] = 19999 + quotes / 30 % 3, ask[quotes] = bid[quotes] + 2, stamp[0][quotes++] = i * 1000 + 500;
+      bid[quotes] = 19999 + quotes / 30 % 3, ask[quotes] = bid[quotes] + 2,
+      stamp[0][quotes++] = i * 1000 + 500;
   }
   for (int64_t i = 0; i < n / ROWS; ++i) {
     mm_replay_init(&r, &setup, mm_live_block(&live), &rules, 0);

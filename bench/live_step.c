@@ -57,7 +57,8 @@ DOOR int desk_begin(double q_max) {
   memset(&d, 0, sizeof d);
   memory += (64 - (uintptr_t)memory % 64) % 64;
   for (int i = 0; i < 2; ++i)
-    mm_recalibration_begin(&p, d.live.block[i] = d.live.memory[i] = (mm_policy *)(void *)(memory + i * rounded),
+    mm_recalibration_begin(&p,
+                           d.live.block[i] = d.live.memory[i] = (mm_policy *)(void *)(memory + i * rounded),
                            bytes, &d.live.state);
   d.live.work = (double *)malloc(sizeof(double) * (size_t)MM_RECALIBRATION_WORK(mm_nodes_of(&p)));
   d.rules.max_position = q_max, d.rules.volatility_scale = 1, d.rules.halt_after = 2;
@@ -118,7 +119,9 @@ static void step(void) {
   mm_position_mark(&d.position, bid);
 }
 
-DOOR void calibrate(int on) { calibrating = on; }
+DOOR void calibrate(int on) {
+  calibrating = on;
+}
 
 DOOR int64_t loop_step(int64_t n) {
   for (int64_t i = 0; i < n; ++i)

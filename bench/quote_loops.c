@@ -24,7 +24,8 @@ DOOR void quote_market(const double *r, const double *q, const int64_t *bid, con
   memcpy(touch_ask, ask, sizeof touch_ask);
 }
 
-/* What a market maker would write: prices quantised, rounded, and kept from crossing; sides within the limits. */
+/* What a market maker would write: prices quantised, rounded, and kept from crossing; sides within the
+ * limits. */
 MM_INLINE void formula(const mm_policy *p, const mm_rules *rules, double r, double q, int64_t below,
                        int64_t above, mm_quote *out) {
   const double limit = rules->max_position < p->q_max ? rules->max_position : p->q_max;

@@ -17,8 +17,8 @@ Loop = Callable[[int], int]
 HAND, SYMBOL, TWIN = "the formula inlined", "mmcore.numba", "mmcore.numba.pure"
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
-def formula(policy, rules, reference, inventory, touch_bid, touch_ask):  # type: ignore[no-untyped-def]
+@njit(inline="always")
+def formula(policy, rules, reference, inventory, touch_bid, touch_ask):
     """Prices quantised, rounded, and kept from crossing; sides within the limit."""
     base, slope, limit = policy
     bid = math.floor(np.rint((reference - (base + slope * inventory)) * 1048576.0) / 1048576.0)
@@ -29,15 +29,15 @@ def formula(policy, rules, reference, inventory, touch_bid, touch_ask):  # type:
     return (bid, ask), (np.int64(buys), np.int64(sells))
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
-def called(policy, rules, reference, inventory, touch_bid, touch_ask):  # type: ignore[no-untyped-def]
+@njit(inline="always")
+def called(policy, rules, reference, inventory, touch_bid, touch_ask):
     """The kernel, by its symbol."""
     q = by_symbol.quote(policy, rules, reference, inventory, touch_bid, touch_ask)
     return q.price, q.size
 
 
-@njit(inline="always")  # type: ignore[untyped-decorator]
-def twin(policy, rules, reference, inventory, touch_bid, touch_ask):  # type: ignore[no-untyped-def]
+@njit(inline="always")
+def twin(policy, rules, reference, inventory, touch_bid, touch_ask):
     """The kernel written for numba."""
     q = pure.quote(policy, rules, reference, inventory, touch_bid, touch_ask)
     return q.price, q.size
@@ -47,7 +47,7 @@ def loop_of(quote: Callable[..., Any]) -> Callable[..., Any]:
     """Return a loop over rows of a market, again and again; it sums what is quoted."""
 
     @njit
-    def run(policy, rules, reference, inventory, touch_bid, touch_ask, n):  # type: ignore[no-untyped-def]
+    def run(policy, rules, reference, inventory, touch_bid, touch_ask, n):
         total, last = 0, reference.size - 1
         for turn in range(n):
             i = turn & last
@@ -55,7 +55,7 @@ def loop_of(quote: Callable[..., Any]) -> Callable[..., Any]:
             total += price[0] + price[1] + size[0] - size[1]
         return total
 
-    return run  # type: ignore[no-any-return]
+    return run
 
 
 def loops(quoter: mm.Quoter, policy: mm.Affine, limit: float, *rows: Any) -> dict[str, Loop]:
@@ -68,6 +68,6 @@ def loops(quoter: mm.Quoter, policy: mm.Affine, limit: float, *rows: Any) -> dic
 
     def bound(quote: Callable[..., Any], block: Any, rules: Any) -> Loop:
         run = loop_of(quote)
-        return lambda n: run(block, rules, *rows, n)  # type: ignore[no-any-return]
+        return lambda n: run(block, rules, *rows, n)
 
     return {name: bound(*way) for name, way in given.items()}
