@@ -13,7 +13,7 @@ import pytest
 import mmcore as mm
 from mmcore.errors import InvalidArgument
 from mmcore.events import NO_ASK, Events, Quotes, Trades
-from mmcore.matching import DECISION, FILL_CONTEXT
+from mmcore.matching import DECISION, FILL_CONTEXT, DecisionLog
 from mmcore.results import FEW, HORIZONS, Attribution, Presence, Result, Totals
 
 S = 1_000_000_000
@@ -53,6 +53,20 @@ def made(events, fills, *, end, first=0):
 def quotes_of(times, mid2):
     mid2 = np.asarray(mid2)
     return Events(STOCK, None, Quotes(np.asarray(times), mid2 // 2 - 1, mid2 - mid2 // 2 + 1))
+
+
+# ---- memory
+
+
+def test_decisions_are_counted_without_being_spelt_out_and_then_kept_once():
+    events = quotes_of([0, 9 * S], [200, 202])
+    result = mm.replay(events, mm.Affine(base=1.5, q_max=5), interval=0.001)
+    log = result._decided
+    assert isinstance(log, DecisionLog)
+    assert len(log) > 8000 > 100 * len(log.records)
+    assert result.summary()["decisions"] == len(log)
+    assert len(result.decisions) == len(log)
+    assert result.decisions is result._decided  # the log is let go
 
 
 # ---- money

@@ -227,12 +227,17 @@ static inline void mm_replay_follow(mm_replay *r, int64_t time) {
   done->version = r->policy->version;
 }
 
-#define MM_REPLAY_CUTS                                                                                       \
-  3 /* more records than one that a step may add where they stand for several decisions */
+/* More records than one that a step may add where they stand for several decisions. */
+#define MM_REPLAY_CUTS 3
+
+/* Is there no room for the records of a step? */
+static inline int mm_replay_log_is_full(const mm_replay *r) {
+  return r->n_records + (r->numbers ? MM_REPLAY_CUTS : 0) >= r->decision_capacity;
+}
 
 /* Is there no room for what a decision logs? */
 static inline int mm_replay_full(const mm_replay *r) {
-  return r->n_records + (r->numbers ? MM_REPLAY_CUTS : 0) >= r->decision_capacity ||
+  return mm_replay_log_is_full(r) ||
          (r->venue && r->venue->n_messages > r->venue->message_capacity - MM_ORDERS_ACTIONS);
 }
 

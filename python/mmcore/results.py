@@ -515,11 +515,13 @@ class Result:
 
     # ---- what it was
 
-    @cached_property
+    @property
     def decisions(self) -> NDArray[np.void]:
         """One record per decision; made from the log of those that knew something new, on first use."""
         decided = self._decided
-        return decided if isinstance(decided, np.ndarray) else decided.array()
+        if not isinstance(decided, np.ndarray):
+            self._decided = decided = decided.array()  # the log, and its memory, are let go
+        return decided
 
     @cached_property
     def optimistic(self) -> Result | None:
@@ -732,7 +734,7 @@ class Result:
             return Decimal(0)
         t = self.totals
         earned2, fees = t.spread2 + t.revaluation2, t.fees
-        if point <= len(self.decisions):
+        if point <= len(self._decided):
             row = self.decisions[point - 1]
             earned2, fees = int(row["spread2"]) + int(row["revaluation2"]), int(row["fees"])
         return self.instrument.money(Fraction(earned2, 2)) - self.instrument.currency.amount(fees)
@@ -1076,7 +1078,7 @@ class Result:
             "seconds": self.duration,
             "quotes": len(self.events.quotes),
             "trades": len(self.events.trades),
-            "decisions": len(self.decisions),
+            "decisions": len(self._decided),
             "messages": self.messages,
             "orders": None,
             "fills": len(self.fills),
@@ -1167,7 +1169,7 @@ class Result:
             ("sample", self.sample),
             (
                 "span",
-                f"{self.duration:,.3f} s, {len(self.decisions):,} decisions, {self.messages:,} messages",
+                f"{self.duration:,.3f} s, {len(self._decided):,} decisions, {self.messages:,} messages",
             ),
             *([] if self.orders is None else [("messages", str(self.message_counts))]),
             *([] if self.orders is None else [("order life", str(self.order_life))]),

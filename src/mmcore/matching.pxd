@@ -154,6 +154,7 @@ cdef extern from "mmcore/matching.h" nogil:
         mm_venue *venue
         uint16_t *held
 
+    int mm_replay_log_is_full(const mm_replay *r) noexcept
     int64_t mm_replay_fills_of_a_trade(const mm_replay *r) noexcept
     void mm_replay_init(mm_replay *r, const mm_replay_setup *setup, const mm_policy *policy,
                         const mm_rules *rules, int negative_prices) noexcept

@@ -313,14 +313,10 @@ cdef class Matching:
             view = self._decisions.view(np.uint8)
             r.decisions, r.decision_capacity = <mm_decision *>&view[0], decisions
             if r.venue == NULL and r.setup.interval:  # on a grid, of which a record may stand for a stretch
-                array = np.empty(decisions, dtype=np.int64)
-                array[:r.n_records] = self._numbers[:r.n_records] if r.n_records else 0
-                self._numbers = numbers = array
+                self._numbers = numbers = _moved(self._numbers, r.n_records, decisions, np.int64)
                 r.numbers = &numbers[0]
             if r.venue != NULL:
-                array = np.empty((decisions, 2), dtype=np.uint16)
-                array[:r.n_decisions] = self._held[:r.n_decisions] if r.n_decisions else 0
-                self._held = held = array
+                self._held = held = _moved(self._held, r.n_decisions, decisions, (np.uint16, 2))
                 r.held = &held[0, 0]
         if fills > r.fill_capacity:
             self._fills = _moved(self._fills, r.n_fills, fills, FILL)
@@ -349,8 +345,7 @@ cdef class Matching:
         cdef mm_replay *r = &self.c_replay
         cdef mm_venue *v = &self.c_venue
         cdef int64_t fills = mm_replay_fills_of_a_trade(r)
-        self._room(2 * r.decision_capacity + MM_REPLAY_CUTS
-                   if r.n_records + MM_REPLAY_CUTS >= r.decision_capacity else 0,
+        self._room(2 * r.decision_capacity + MM_REPLAY_CUTS if mm_replay_log_is_full(r) else 0,
                    2 * r.fill_capacity + fills if r.n_fills > r.fill_capacity - fills else 0)
         if r.venue != NULL:
             self._room_of_orders(
