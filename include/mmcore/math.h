@@ -226,22 +226,23 @@ MM_INLINE mm_pair mm_log_of(double x, double more) {
   return mm_settled(sum.hi, sum.lo + f.lo * ((1 - f.hi) + f.hi * f.hi)); /* nearly f.lo / (1 + f.hi) */
 }
 
-/* e^x of a number in two doubles, as two doubles. Beyond the range of exp the low part is not looked at: it
- * may be as large as all numbers are there. */
-MM_INLINE mm_pair mm_exp_pair(mm_pair x) {
-  double k;
-  const int within = (x.hi > -746) & (x.hi < 710);
-  const mm_pair part = mm_exp_parts(mm_clamped(x.hi, -746, 710), within ? x.lo : 0, &k);
-  const double top = 1 + part.hi, low = part.hi - (top - 1);
-  mm_pair e = mm_settled(top, low + part.lo);
-  e.hi = mm_times_power(e.hi, k) + (x.hi == x.hi ? -0.0 : MM_NAN), e.lo = mm_times_power(e.lo, k);
-  return e;
-}
-
 /* e^(x + more), where `more` is what x lost when it was rounded. */
 MM_INLINE double mm_exp_of(double x, double more) {
-  const mm_pair sum = {x, more};
-  return mm_exp_pair(sum).hi;
+  double k;
+  const int within = (x > -746) & (x < 710);
+  const mm_pair part = mm_exp_parts(mm_clamped(x, -746, 710), within ? more : 0, &k);
+  const double top = 1 + part.hi, low = part.hi - (top - 1);
+  return mm_times_power(top + (low + part.lo), k) + (x == x ? -0.0 : MM_NAN);
+}
+
+/* The same as two doubles, for sums within +-700. */
+MM_INLINE mm_pair mm_exp_pair(mm_pair x) {
+  double k;
+  const mm_pair part = mm_exp_parts(mm_clamped(x.hi, -746, 710), x.lo, &k);
+  const double top = 1 + part.hi, low = part.hi - (top - 1);
+  mm_pair e = mm_settled(top, low + part.lo);
+  e.hi = mm_times_power(e.hi, k), e.lo = mm_times_power(e.lo, k);
+  return e;
 }
 
 MM_INLINE double mm_exp(double x) {

@@ -111,7 +111,10 @@ static inline void mm_side_pair(double curvature, double k, double a, double cos
   const mm_aversion of = mm_aversion_of(curvature, k);
   const mm_pair power = mm_sum(of.power, mm_product(k, cost)), decay = {k, 0}, more = {cost, 0}, per = {a, 0};
   *depth = mm_sum(mm_quotient(of.share, decay), more).hi;
-  *rate = mm_times(mm_exp_pair(mm_minus(power)), per);
+  if (MM_LIKELY(fabs(power.hi) < 700))
+    *rate = mm_times(mm_exp_pair(mm_minus(power)), per);
+  else /* a single double, or none: what was lost may itself be beyond all exponents */
+    rate->hi = mm_exp(-power.hi) * a, rate->lo = 0;
 }
 
 static inline void mm_side_of(double curvature, double k, double a, double cost, double *depth,
