@@ -345,7 +345,8 @@ static inline double mm_lattice_along(const mm_lattice_mending *m, int side, int
   const double per = m->units->per[side].hi, k = side ? -p->k_ask : p->k_bid;
   const double bend = mm_lattice_bend(m->units, side);
   const int keep = to - from <= MM_LATTICE_KEPT;
-  double fall = 0, lack = 0, rise = 0, worst = 0, least = 1;
+  double fall = 0, lack = 0, rise = 0, worst = 0;
+  double least = 1;
   mm_pair came = {0, 0};
   for (int64_t done = 0, n; done < to - from; done += n) {
     n = to - from - done < MM_LATTICE_STRIP ? to - from - done : MM_LATTICE_STRIP;

@@ -37,17 +37,17 @@ MM_INLINE double mm_price_read_at(double at, double q_max) {
 
 /* Do bid and ask stay apart in every row whose prices are below 2^31 ticks? Where both depths lean alike
  * their sum is one number; rounding takes less than 2^-16 of it. */
-static inline int mm_price_is_wide(const mm_price_block *b) {
-  const double most = 2147483648.0, lean = b->inventory ? fabs(b->line.slope[MM_BID]) * b->q_max : 0;
+static inline int mm_price_is_wide(const mm_price_block *b, int varied) {
+  const double most = 2147483648.0, lean = varied ? fabs(b->line.slope[MM_BID]) * b->q_max : 0;
   double reach = lean, sum = 0;
   for (int side = 0; side < 2; ++side) {
-    const double depth = b->inventory
+    const double depth = varied
                              ? b->line.base[side]
                              : mm_line_depth(&b->line, side, mm_price_read_at(b->held - b->target, b->q_max));
     reach += fabs(depth);
     sum += depth;
   }
-  return (!b->inventory || b->line.slope[MM_BID] == b->line.slope[MM_ASK]) && b->scale * reach < most &&
+  return (!varied || b->line.slope[MM_BID] == b->line.slope[MM_ASK]) && b->scale * reach < most &&
          b->scale * sum > 0x1p-16;
 }
 
@@ -89,10 +89,12 @@ MM_INLINE void mm_price_straight(const mm_price_block *b, ptrdiff_t n, int varie
     bids[i] = bid;
     asks[i] = ask;
   }
-  for (ptrdiff_t i = 0; i < n && !varied && !(held <= most); ++i)
-    bids[i] = MM_NO_BID;
-  for (ptrdiff_t i = 0; i < n && !varied && !(held >= least); ++i)
-    asks[i] = MM_NO_ASK;
+  if (!varied && !(held <= most))
+    for (ptrdiff_t i = 0; i < n; ++i)
+      bids[i] = MM_NO_BID;
+  if (!varied && !(held >= least))
+    for (ptrdiff_t i = 0; i < n; ++i)
+      asks[i] = MM_NO_ASK;
   *odd = outside >> MM_QUANTA_BITS | (uint64_t)(apart >= 0) | crossed;
 }
 
@@ -246,6 +248,7 @@ static inline void mm_price_rows(mm_cpu cpu, const mm_policy *policy, const mm_r
     b.most = mm_price_bound(policy, rules, MM_BID, b.target);
     b.least = mm_price_bound(policy, rules, MM_ASK, b.target);
   }
+  const int wide = mm_price_is_wide(&b, !held);
   for (ptrdiff_t begin = 0; begin < n; begin += MM_PRICE_BLOCK) {
     const ptrdiff_t count = n - begin < MM_PRICE_BLOCK ? n - begin : MM_PRICE_BLOCK;
     uint64_t odd = 0;
@@ -257,7 +260,7 @@ static inline void mm_price_rows(mm_cpu cpu, const mm_policy *policy, const mm_r
       b.touch_ask = (const int64_t *)mm_column_rows(&touch[1], begin, count, above);
     }
     b.bid = bid + begin, b.ask = ask + begin;
-    MM_CPU_CALL(cpu, mm_price_fast, (&b, count, mm_price_is_wide(&b), &odd));
+    MM_CPU_CALL(cpu, mm_price_fast, (&b, count, wide, &odd));
     if (MM_UNLIKELY(odd))
       mm_price_each(policy, rules, begin, count, columns, bid, ask);
   }

@@ -216,8 +216,8 @@ MM_INLINE int mm_quote_is_plain(const mm_policy *policy, const mm_rules *rules, 
 }
 
 /* The quote of a stationary affine policy under plain rules where nothing is unusual, and 1; else 0. Both
- * sides have room, so that no size shrinks and the policy is read within its bounds; what is not finite fails
- * a comparison. */
+ * sides have room, so that no size shrinks (mm_fitted) and the policy is read where it is asked for
+ * (mm_cell_at), two tests that round apart; what is not finite fails a comparison. */
 MM_INLINE int mm_quote_straight(const mm_policy *policy, const mm_rules *rules, double inventory, double at,
                                 double centre, int64_t touch_bid, int64_t touch_ask, mm_quote *q, int live) {
   const mm_line line = {
@@ -363,16 +363,21 @@ MM_NOINLINE void mm_quote_general(const mm_policy *policy, const mm_rules *rules
                   age, out, NULL, 0);
 }
 
-/* The quote of `policy` under `rules`. reference and shift in ticks; inventory and target in lots;
- * the touch in ticks, MM_NO_BID and MM_NO_ASK where absent; time_left, and the age of the market data,
- * in seconds. In a loop the compiler asks once whether all is plain, and keeps the policy in registers. */
-MM_INLINE void mm_quote_make(const mm_policy *policy, const mm_rules *rules, double reference,
-                             double inventory, int64_t touch_bid, int64_t touch_ask, double shift,
-                             double target, double time_left, int64_t state, double age, mm_quote *out) {
+/* mm_quote_make, also from a block that is written to meanwhile (`live`): what a quote reads of that are
+ * atomic words, which mm_quote_general is not compiled for. */
+MM_INLINE void mm_quote_either(const mm_policy *policy, const mm_rules *rules, double reference,
+                               double inventory, int64_t touch_bid, int64_t touch_ask, double shift,
+                               double target, double time_left, int64_t state, double age, mm_quote *out,
+                               int live) {
   if (MM_LIKELY(mm_quote_is_plain(policy, rules, time_left, state, age)) &&
       MM_LIKELY(mm_quote_straight(policy, rules, inventory, inventory - target, reference + shift, touch_bid,
-                                  touch_ask, out, 0)))
+                                  touch_ask, out, live)))
     return;
+  if (live) {
+    mm_quote_traced(policy, rules, reference, inventory, touch_bid, touch_ask, shift, target, time_left,
+                    state, age, out, NULL, 1);
+    return;
+  }
   mm_quote whole; /* of its own, so that a caller's may stay in registers */
   if (policy->kind == MM_AFFINE && policy->flags & MM_STATIONARY)
     mm_quote_general(policy, rules, reference, inventory, touch_bid, touch_ask, shift, target, time_left,
@@ -381,6 +386,16 @@ MM_INLINE void mm_quote_make(const mm_policy *policy, const mm_rules *rules, dou
     mm_quote_traced(policy, rules, reference, inventory, touch_bid, touch_ask, shift, target, time_left,
                     state, age, &whole, NULL, 0);
   *out = whole;
+}
+
+/* The quote of `policy` under `rules`. reference and shift in ticks; inventory and target in lots;
+ * the touch in ticks, MM_NO_BID and MM_NO_ASK where absent; time_left, and the age of the market data,
+ * in seconds. In a loop the compiler asks once whether all is plain, and keeps the policy in registers. */
+MM_INLINE void mm_quote_make(const mm_policy *policy, const mm_rules *rules, double reference,
+                             double inventory, int64_t touch_bid, int64_t touch_ask, double shift,
+                             double target, double time_left, int64_t state, double age, mm_quote *out) {
+  mm_quote_either(policy, rules, reference, inventory, touch_bid, touch_ask, shift, target, time_left, state,
+                  age, out, 0);
 }
 
 /* mm_quote_make that also leaves a trace. A trace that begins as all bits 1 (targets NaN, sizes -1)

@@ -655,11 +655,8 @@ static inline void mm_live_quote(const mm_live_policy *live, const mm_rules *rul
   uint64_t ticket;
   do {
     const mm_policy *policy = mm_live_read(live, &ticket);
-    if (!mm_quote_is_plain(policy, rules, time_left, state, age) ||
-        !mm_quote_straight(policy, rules, inventory, inventory - target, reference + shift, touch_bid,
-                           touch_ask, out, 1))
-      mm_quote_traced(policy, rules, reference, inventory, touch_bid, touch_ask, shift, target, time_left,
-                      state, age, out, NULL, 1);
+    mm_quote_either(policy, rules, reference, inventory, touch_bid, touch_ask, shift, target, time_left,
+                    state, age, out, 1);
   } while (MM_UNLIKELY(!mm_live_whole(live, ticket)));
 }
 

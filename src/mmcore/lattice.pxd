@@ -21,6 +21,8 @@ cdef extern from "mmcore/lattice.h" nogil:
 
     int64_t MM_LATTICE_WORK(int64_t n)
     int mm_lattice_stationary(const mm_lattice *p, double *x, double *gain, double *residual) noexcept
+    int mm_lattice_stationary_from(const mm_lattice *p, mm_lattice_start *start, double *x, double *gain,
+                                   double *residual) noexcept
     int mm_lattice_advance(const mm_lattice *p, double span, double tolerance, double *done, double *x,
                            double *value, double *step, double *work) noexcept
 

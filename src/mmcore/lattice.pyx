@@ -20,14 +20,17 @@ from libc.stdint cimport int64_t
 
 from mmcore.errors import InvalidArgument, NoConvergence
 
-cdef extern from "mmcore/types.h" nogil:
-    enum:
-        MM_OK
-        MM_INVALID
-
-cdef extern from "mmcore/lattice.h" nogil:
-    int mm_lattice_stationary_from(const mm_lattice *p, mm_lattice_start *start, double *x, double *gain,
-                                   double *residual) noexcept
+from mmcore.quoting cimport (
+    MM_INVALID,
+    MM_MODEL_EXACT,
+    MM_OK,
+    c_parameters_of,
+    mm_nodes_of,
+    mm_parameters,
+    mm_parameters_check,
+    mm_parameters_init,
+    mm_recalibration,
+)
 
 cdef extern from "mmcore/uniformisation.h" nogil:
     int64_t MM_UNIFORMISATION_WORK(int64_t n)
@@ -35,28 +38,6 @@ cdef extern from "mmcore/uniformisation.h" nogil:
     int mm_uniformise(const mm_lattice *p, double span, double *x, double *value, double *work) noexcept
 
 cdef extern from "mmcore/recalibration.h" nogil:
-    enum:
-        MM_MODEL_EXACT
-        MM_MODEL_CARTEA_JAIMUNGAL
-        MM_MODEL_CLOSED_FORM
-        MM_MODEL_AVELLANEDA_STOIKOV
-        MM_EXPONENTIAL
-        MM_MEAN_VARIANCE
-
-    ctypedef struct mm_parameters:
-        int objective
-        double sigma
-        double A[2]
-        double k[2]
-        double gamma
-        double q_max
-        double order_size
-        double fee[2]
-        double drift
-        double impact
-        double running_penalty
-        double adverse_selection[2]
-
     ctypedef struct mm_affine_form:
         double base[2]
         double base_rate[2]
@@ -66,17 +47,10 @@ cdef extern from "mmcore/recalibration.h" nogil:
     ctypedef struct mm_sides:
         double depth[2]
 
-    ctypedef struct mm_recalibration:
-        double excess
-        double guess
-
     double mm_static_half_spread(double curvature, double k) noexcept
     double mm_fill_constant(double curvature, double k) noexcept
     void mm_side_of(double curvature, double k, double a, double cost, double *depth, double *rate) noexcept
     int mm_affine_of(const mm_parameters *p, mm_affine_form *out, const char **wrong) noexcept
-    void mm_parameters_init(mm_parameters *p, int model) noexcept
-    int mm_parameters_check(const mm_parameters *p, const char **wrong) noexcept
-    int64_t mm_nodes_of(const mm_parameters *p) noexcept
     int mm_problem_of(const mm_parameters *p, double *rate, double *rate_lo, mm_lattice *lattice,
                       mm_lattice_start *start, mm_sides *sides, const char **wrong) noexcept
     int mm_stationary_depths(const mm_parameters *p, mm_recalibration *state, double *bid, double *ask,
@@ -168,17 +142,7 @@ def affine_of(model):
     cdef mm_parameters p
     cdef mm_affine_form form
     cdef const char *wrong = NULL
-    cdef int side
-    cdef bint closed = model._kernel == "closed_form"
-    mm_parameters_init(&p, MM_MODEL_CLOSED_FORM if closed else MM_MODEL_AVELLANEDA_STOIKOV)
-    p.sigma, p.gamma, p.order_size = model.sigma, model.gamma, model.order_size
-    for side in range(2):
-        p.k[side] = model.k[side]
-        if closed:
-            p.A[side], p.fee[side] = model.A[side], model.fee[side]
-    if closed:
-        p.drift, p.impact = model.drift, model.impact
-        p.objective = MM_EXPONENTIAL if model.objective == "exponential" else MM_MEAN_VARIANCE
+    c_parameters_of(&p, model)
     if mm_affine_of(&p, &form, &wrong) != MM_OK:
         name = wrong.decode()
         raise InvalidArgument(argument=name, value=getattr(model, name),
@@ -517,27 +481,18 @@ def lattice_of(model):
     cdef mm_parameters p
     cdef mm_sides sides
     cdef const char *wrong = NULL
-    cdef int side
-    cdef bint jumps = model._kernel == "cartea_jaimungal"
     cdef Lattice made = Lattice.__new__(Lattice)
-    mm_parameters_init(&p, MM_MODEL_CARTEA_JAIMUNGAL if jumps else MM_MODEL_EXACT)
-    p.q_max, p.order_size, p.drift = model.q_max, model.order_size, model.drift
-    for side in range(2):
-        p.A[side], p.k[side], p.fee[side] = model.A[side], model.k[side], model.fee[side]
-        if jumps:
-            p.adverse_selection[side] = model.adverse_selection[side]
-    if jumps:
-        p.running_penalty = model.running_penalty
-    else:
-        p.sigma, p.gamma, p.impact = model.sigma, model.gamma, model.impact
-        p.objective = MM_EXPONENTIAL if model.objective == "exponential" else MM_MEAN_VARIANCE
+    c_parameters_of(&p, model)
     rate, rate_lo = np.empty(mm_nodes_of(&p)), np.empty(mm_nodes_of(&p))
     cdef double[::1] r = rate, lo = rate_lo
     if mm_problem_of(&p, &r[0], &lo[0], &made.c_lattice, &made.c_start, &sides, &wrong) != MM_OK:
         name = wrong.decode()
-        raise InvalidArgument(argument=name, value=getattr(model, name),
-                              allowed="in proportion to the other parameters: a number leaves the range of "
-                                      "floating point")
+        value = getattr(model, name)
+        raise InvalidArgument(
+            f"{name}={value!r} is out of proportion to the other parameters: fill intensities, or the running "
+            "reward at q_max, leave the range of floating point",
+            argument=name, value=value, allowed="in proportion to the other parameters",
+        )
     rate.flags.writeable = False
     made._rate, made._rate_lo = rate, rate_lo
     return made, (sides.depth[0], sides.depth[1])

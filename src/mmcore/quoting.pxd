@@ -216,6 +216,9 @@ cdef void c_quote_make(const mm_policy *policy, const mm_rules *rules, double re
                        double time_left, int64_t state, double age, mm_quote *out) noexcept nogil
 cdef int c_policy_check(const mm_policy *policy, uint64_t nbytes) noexcept nogil
 
+# All parameters of a model, as its kernel takes them.
+cdef int c_parameters_of(mm_parameters *p, object model) except -1
+
 
 cdef class Policy:
     # c_policy never changes after construction and lives as long as the object.
@@ -276,8 +279,7 @@ cdef class Quoter:
     cdef dict _changes           # of the model's parameters, since _model was made
     cdef Policy in_force(self)
     cdef Quoter follower(self)
-    cdef int read_parameters(self, mm_parameters *p, int kernel) except -1
     cdef int begin(self, const mm_parameters *p) except -1
-    cdef int recalibrate(self, int kernel, dict changes, object time_left) except -1
+    cdef int recalibrate(self, dict changes, object time_left) except -1
     cdef int make(self, mm_quote *out, object reference, object inventory, object bid, object ask,
                   object shift, object target, object time_left, object state, object age) except -1

@@ -1725,6 +1725,17 @@ cdef int put(mm_parameters *p, object model, str name, object value) except -1:
     return 0
 
 
+cdef int c_parameters_of(mm_parameters *p, object model) except -1:
+    mm_parameters_init(p, _KERNELS[model._kernel])
+    for parameter in model.PARAMETERS:
+        value = getattr(model, parameter.name)
+        if value is not None:
+            put(p, model, parameter.name, value)
+        elif parameter.name == "q_max":
+            p.q_max = INFINITY
+    return 0
+
+
 @cython.final
 cdef class Quoter:
     """Quotes from a policy, under the market's rules.
@@ -1865,7 +1876,7 @@ cdef class Quoter:
                 f"{self._model!r}", argument="time_left", value=time_left,
             )
         if kernel is not None and (time_left is not None or not finite):
-            self.recalibrate(_KERNELS[kernel], changes, time_left)
+            self.recalibrate(changes, time_left)
             return
         model = self.model
         if not hasattr(model, "replace"):
@@ -1884,12 +1895,12 @@ cdef class Quoter:
         self._before, self._policy, self._model = self._policy, made, model
         mm_live_publish(&self.live, <mm_policy *>made.c_policy)
 
-    cdef int recalibrate(self, int kernel, dict changes, object time_left) except -1:
+    cdef int recalibrate(self, dict changes, object time_left) except -1:
         cdef mm_parameters p
         cdef const char *wrong = NULL
         cdef int status
         if self.memory == NULL:  # the shape is that of the model in force, and so are the parameters
-            self.read_parameters(&p, kernel)
+            c_parameters_of(&p, self._model)
             self.begin(&p)
         p = self.live.parameters
         for name, value in changes.items():
@@ -1930,21 +1941,10 @@ cdef class Quoter:
             )
         cdef Quoter copy = _restore_quoter(*self.__reduce__()[1])
         cdef mm_parameters p
-        copy.read_parameters(&p, _KERNELS[kernel])
+        c_parameters_of(&p, copy._model)
         if copy.memory == NULL:
             copy.begin(&p)
         return copy
-
-    cdef int read_parameters(self, mm_parameters *p, int kernel) except -1:
-        """All of the model's parameters."""
-        mm_parameters_init(p, kernel)
-        for parameter in self._model.PARAMETERS:
-            value = getattr(self._model, parameter.name)
-            if value is not None:
-                put(p, self._model, parameter.name, value)
-            elif parameter.name == "q_max":
-                p.q_max = INFINITY
-        return 0
 
     cdef int begin(self, const mm_parameters *p) except -1:
         """Take the memory of all recalibrations to come."""
@@ -2272,7 +2272,7 @@ def _restore_quoter(policy, instrument, limits, obligations, halted, volatility_
     quoter._model = model
     if memory is not None:
         excess, guess, horizon = memory
-        quoter.read_parameters(&p, _KERNELS[model._kernel])
+        c_parameters_of(&p, model)
         p.horizon = _time(horizon, "horizon")
         quoter.begin(&p)
         quoter.live.state.excess = excess

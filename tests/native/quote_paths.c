@@ -1,5 +1,5 @@
-/* The straight lines of mm_quote_make and its whole pipeline: the same bytes for any policy, rules and
- * market.
+/* The straight lines of mm_quote_make and its whole pipeline: the same bytes for any affine policy, rules and
+ * market. Tables have no straight lines.
  *
  * usage: quote_paths N; prints how many of N random quotes went straight. */
 #include <stdio.h>

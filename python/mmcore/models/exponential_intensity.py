@@ -32,7 +32,7 @@ from numpy.typing import ArrayLike
 
 from ..depths import Depths
 from ..errors import CapacityError, InvalidArgument
-from ..lattice import Lattice, evaluate, lattice_of, side_of
+from ..lattice import Lattice, evaluate, lattice_of
 from .model import Floats, Model
 
 if TYPE_CHECKING:
@@ -63,32 +63,7 @@ class ExponentialIntensity(Model):
                 argument="q_max",
                 value=self.q_max,
             )
-        curvature = self._curvature * self.order_size
-        cost, k = self._cost, self.k
-        for side, name in enumerate(("bid", "ask")):
-            u = side_of(curvature, k[side], self.A[side], cost[side])[1] / k[side]
-            if not (math.isfinite(u) and u > 1e-290):
-                if abs(k[side] * cost[side]) < 100.0:
-                    raise InvalidArgument(
-                        f"A={self.A[side]:g}, k={k[side]:g} and a risk aversion of {curvature:g} an order "
-                        f"are out of proportion on the {name} side: the intensity leaves all numbers",
-                        argument="gamma" if curvature > 1e100 else "A",
-                        value=curvature / self.order_size if curvature > 1e100 else self.A[side],
-                    )
-                raise InvalidArgument(
-                    f"the cost of a fill on the {name} side, {cost[side]:g} ticks a lot, is out of "
-                    f"proportion to 1/k = {1 / k[side]:g} ticks: A exp(-k cost) leaves the range of numbers",
-                    argument="k",
-                    value=k[side],
-                )
-        try:
-            self.__dict__["_lattice"], self.__dict__["_static"] = lattice_of(self)
-        except InvalidArgument:
-            raise InvalidArgument(
-                "the running reward at q_max leaves the range of numbers: reduce q_max or the penalties",
-                argument="q_max",
-                value=self.q_max,
-            ) from None
+        self.__dict__["_lattice"], self.__dict__["_static"] = lattice_of(self)
         self.__dict__["_solved"] = {}
 
     # -- what a model says of itself -------------------------------------------------------------

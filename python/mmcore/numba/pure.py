@@ -1,8 +1,8 @@
 """The kernels of :mod:`mmcore.numba` written for numba, to the same bits: nothing outside is called.
 
 A policy and rules are tuples of numbers and arrays here, read out of the compiled ones: numba keeps their
-members in registers, so that a loop quotes as fast as with the formula written in it. They stay as they were
-when :meth:`mmcore.Quoter.set` is called: read them anew.
+members in registers, so that a loop quotes in half the time of a call by symbol, twice that of the formula
+written in it. They stay as they were when :meth:`mmcore.Quoter.set` is called: read them anew.
 
 Examples
 --------
@@ -378,7 +378,11 @@ def _obliged_prices(rules, at, touch_bid, touch_ask, bid, ask):  # type: ignore[
 
 @njit(error_model="numpy", inline="always")
 def _plain(p, rules, tau, state, age):  # type: ignore[no-untyped-def]
-    """Whether the straight lines of :func:`quote` may be tried; a loop asks it once."""
+    """Whether the straight lines of :func:`quote` may be tried; a loop asks it once.
+
+    Not where orders shrink, unlike the kernel, which asks each quote whether one would: without that a single
+    test of the room is left in the loop.
+    """
     shape = p.affine & p.stationary
     rare = rules.shrink | rules.halted | (rules.max_spread != 0) | (rules.min_size != 0)
     now = (state == 0) & (tau == np.inf) & (age == 0.0)
