@@ -489,8 +489,8 @@ def lattice_of(model):
         name = wrong.decode()
         value = getattr(model, name)
         raise InvalidArgument(
-            f"{name}={value!r} is out of proportion to the other parameters: fill intensities, or the running "
-            "reward at q_max, leave the range of floating point",
+            f"{name}={value!r} is out of proportion to the other parameters: fill intensities, or the "
+            "running reward at q_max, leave the range of floating point",
             argument=name, value=value, allowed="in proportion to the other parameters",
         )
     rate.flags.writeable = False
