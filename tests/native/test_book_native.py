@@ -1,11 +1,8 @@
 """The kernels as C: native against portable arithmetic, Python's integers, sanitizers, C++."""
 
 import ctypes
-import shlex
-import shutil
 import struct
 import subprocess
-import sysconfig
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,39 +12,14 @@ from hypothesis import strategies as st
 
 import mmcore as mm
 
+from .building import CPP, STRICT, C, build, compiler, include, sanitizers
+
 HERE = Path(__file__).parent
-STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-ffp-contract=off"]
-
-
-def compiler(variable, *names):
-    """Return the command of the C or C++ compiler, or skip: one that takes the flags of gcc and clang."""
-    configured = shlex.split(sysconfig.get_config_var(variable) or "")[:1]
-    for name in [*configured, *names]:
-        if found := shutil.which(name):
-            return found
-    return pytest.skip(f"needs a C compiler ({', '.join(names)})")
-
-
-def build(command, *arguments):
-    done = subprocess.run([command, *map(str, arguments)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
-def sanitizers(cc, folder):
-    """Return the flags of the sanitizers that this compiler can link."""
-    (folder / "empty.c").write_text("int main(void) { return 0; }\n")
-    flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    tried = subprocess.run([cc, *flags, folder / "empty.c", "-o", folder / "empty"], capture_output=True)
-    return flags if tried.returncode == 0 and subprocess.run([folder / "empty"]).returncode == 0 else []
-
-
-def include():
-    return f"-I{mm.get_include()}"
 
 
 @pytest.mark.parametrize("optimise", ["-O1", "-O3"])
 def test_native_and_portable_paths_give_the_same_bits(tmp_path, optimise):
-    cc = compiler("CC", "cc", "gcc", "clang")
+    cc = compiler(*C)
     flags = ["-std=c11", optimise, "-g", *STRICT, *(sanitizers(cc, tmp_path) if optimise == "-O1" else [])]
     for prefix, extra in [("native_", []), ("portable_", ["-DMM_NO_INT128"])]:
         out = tmp_path / f"{prefix}.o"
@@ -62,7 +34,7 @@ def test_native_and_portable_paths_give_the_same_bits(tmp_path, optimise):
 
 def test_a_ledger_in_plain_c(tmp_path):
     """Batches undone, books loaded, the same bits with and without the compiler's 128-bit integers."""
-    cc, sums = compiler("CC", "cc", "gcc", "clang"), set()
+    cc, sums = compiler(*C), set()
     for name, extra in [("native", sanitizers(cc, tmp_path)), ("portable", ["-DMM_NO_INT128", "-O2"])]:
         program = tmp_path / name
         build(cc, "-std=c11", "-g", *STRICT, *extra, include(), HERE / "ledger.c", "-o", program)
@@ -74,7 +46,7 @@ def test_a_ledger_in_plain_c(tmp_path):
 
 @pytest.mark.parametrize("extra", [[], ["-DMM_NO_INT128"]], ids=["native", "portable"])
 def test_headers_are_valid_cplusplus(tmp_path, extra):
-    cxx = compiler("CXX", "c++", "g++", "clang++")
+    cxx = compiler(*CPP)
     source = tmp_path / "book.cpp"
     source.write_text('#include <mmcore/ledger.h>\nstatic_assert(sizeof(mm_fill) == 96, "the record");\n')
     build(cxx, "-std=c++17", *STRICT, *extra, include(), "-c", source, "-o", tmp_path / "book.o")
@@ -97,7 +69,7 @@ class I128(ctypes.Structure):
 @pytest.fixture(scope="module", params=["native", "portable"])
 def ops(request, tmp_path_factory):
     """Return the kernels as a callable: ``ops("muldiv", I128, ...)``."""
-    cc = compiler("CC", "cc", "gcc", "clang")
+    cc = compiler(*C)
     prefix, library = f"{request.param}_", tmp_path_factory.mktemp("native") / f"{request.param}.so"
     extra = ["-DMM_NO_INT128"] if request.param == "portable" else []
     flags = ["-std=c11", "-O2", *STRICT, *extra, f"-DPREFIX={prefix}", "-shared", "-fPIC"]
