@@ -102,8 +102,8 @@ def inner() -> dict[str, list[Row]]:
     library, rules = kernels("quote_loops"), rules_of(quoter)
     library.quote_market(*(ctypes.c_void_p(column.ctypes.data) for column in market))
 
-    def loop(name: str) -> Callable[[int], Any]:
-        function = getattr(library, f"loop_{name}")
+    def loop(name: str, kind: str = "loop") -> Callable[[int], Any]:
+        function = getattr(library, f"{kind}_{name}")
         function.argtypes, function.restype = (
             [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int64],
             ctypes.c_int64,
@@ -117,14 +117,24 @@ def inner() -> dict[str, list[Row]]:
 
     cases = {"the formula inlined": loop("by_hand"), "mm_quote_make": loop("kernel")}
     tables = {"one quote in a C loop, ns": table({"mm_quote_make": 1.15}, cases)}
+    cases = {"the formula inlined": loop("by_hand", "chain"), "mm_quote_make": loop("kernel", "chain")}
+    tables["one quote in a C loop, of an inventory that follows from the last, ns"] = table(
+        {"mm_quote_make": 1.15}, cases
+    )
     cases = {"empty": loop("called_nothing"), "the formula": loop("called_by_hand")}
     cases["mm_quote_make"] = loop("called_kernel")
     tables["one quote in a C loop, through a pointer, ns"] = table({"mm_quote_make": 1.1}, cases)
     if find_spec("numba"):
-        from .quote_loops import SYMBOL, TWIN, loops
+        from .quote_loops import SYMBOL, TWIN, chain_of, loops
 
+        cases = dict(loops(quoter, policy, 40.0, *market, of=chain_of))
+        tables["one quote in a numba loop, of an inventory that follows from the last, ns"] = table(
+            {SYMBOL: 1.15, TWIN: 1.15}, cases
+        )
         cases = dict(loops(quoter, policy, 40.0, *market))
-        tables["one quote in a numba loop, ns"] = table({SYMBOL: 1.15, TWIN: 1.15}, cases)
+        tables["quotes that do not depend on each other in a numba loop (the formula by eights), ns"] = table(
+            {SYMBOL: 1.15, TWIN: 1.15}, cases
+        )
     return tables
 
 

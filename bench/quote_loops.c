@@ -74,6 +74,21 @@ static void kernel(const mm_policy *policy, const mm_rules *rules, double r, dou
     }                                                                                                        \
     return sum;                                                                                              \
   }
+/* The same for a maker whose inventory follows from its quotes: one at the touch is filled. */
+#define CHAIN(name, quote)                                                                                   \
+  DOOR int64_t chain_##name(const mm_policy *policy, const mm_rules *rules, int64_t n) {                     \
+    int64_t sum = 0;                                                                                         \
+    double held = 0;                                                                                         \
+    mm_quote out = {{0, 0}, {0, 0}, 0, 0, 0, 0};                                                             \
+    for (int64_t turn = 0; turn < n; ++turn) {                                                               \
+      const int64_t i = turn & (MARKET - 1);                                                                 \
+      quote;                                                                                                 \
+      held += (double)((out.price[MM_BID] >= touch_bid[i]) - (out.price[MM_ASK] <= touch_ask[i]));           \
+      sum += out.price[MM_BID] + out.price[MM_ASK];                                                          \
+    }                                                                                                        \
+    return sum;                                                                                              \
+  }
+#define HELD(i) reference[i], held, touch_bid[i], touch_ask[i]
 #define CALLED(name) LOOP(called_##name, called_##name(policy, rules, ROW(i), 0, 0, INFINITY, 0, 0, &out))
 
 static quoter *volatile called_nothing = nothing, *volatile called_by_hand = by_hand,
@@ -81,6 +96,8 @@ static quoter *volatile called_nothing = nothing, *volatile called_by_hand = by_
 
 LOOP(by_hand, formula(policy, rules, ROW(i), &out))
 LOOP(kernel, mm_quote_make(policy, rules, ROW(i), 0, 0, INFINITY, 0, 0, &out))
+CHAIN(by_hand, formula(policy, rules, HELD(i), &out))
+CHAIN(kernel, mm_quote_make(policy, rules, HELD(i), 0, 0, INFINITY, 0, 0, &out))
 CALLED(nothing)
 CALLED(by_hand)
 CALLED(kernel)

@@ -58,7 +58,25 @@ def loop_of(quote: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def loops(quoter: mm.Quoter, policy: mm.Affine, limit: float, *rows: Any) -> dict[str, Loop]:
+def chain_of(quote: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the same for a maker whose inventory follows from its quotes: one at the touch is filled."""
+
+    @njit
+    def run(policy, rules, reference, inventory, touch_bid, touch_ask, n):
+        total, last, held = 0, reference.size - 1, 0.0
+        for turn in range(n):
+            i = turn & last
+            price, _ = quote(policy, rules, reference[i], held, touch_bid[i], touch_ask[i])
+            held += np.float64(price[0] >= touch_bid[i]) - np.float64(price[1] <= touch_ask[i])
+            total += price[0] + price[1]
+        return total
+
+    return run
+
+
+def loops(
+    quoter: mm.Quoter, policy: mm.Affine, limit: float, *rows: Any, of: Callable[..., Any] = loop_of
+) -> dict[str, Loop]:
     """Return each loop as a function of how many quotes to make; the rows are a power of two."""
     given: dict[str, tuple[Any, Any, Any]] = {
         HAND: (formula, (policy.base[0], policy.slope[0], limit), 0),
@@ -67,7 +85,7 @@ def loops(quoter: mm.Quoter, policy: mm.Affine, limit: float, *rows: Any) -> dic
     }
 
     def bound(quote: Callable[..., Any], block: Any, rules: Any) -> Loop:
-        run = loop_of(quote)
+        run = of(quote)
         return lambda n: run(block, rules, *rows, n)
 
     return {name: bound(*way) for name, way in given.items()}

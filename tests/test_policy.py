@@ -418,6 +418,8 @@ OFFSETS = {
         (AFFINE, "order_size", "d", 2.5),
         (AFFINE, "order_size", "d", 2.0**31),
         (AFFINE, "order_size", "d", nan),
+        (AFFINE, "q_max", "d", 9.5),
+        (AFFINE, "q_max", "d", 2.0**53),
         (AFFINE, "horizon", "d", -1.0),
         (AFFINE, "error", "d", nan),
         (AFFINE, "base", "d", inf),

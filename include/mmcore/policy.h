@@ -67,7 +67,7 @@ typedef struct mm_policy {
   uint64_t bytes, checksum, version; /* whole block; of all but the checksum; caller's version */
   int32_t kind;                      /* MM_AFFINE, MM_TABLE */
   int32_t flags;                     /* MM_STATIONARY */
-  double q_max, order_size;          /* lots; q_max may be +inf for affine */
+  double q_max, order_size;          /* whole lots; q_max may be +inf for affine */
   double horizon;                    /* largest finite time_left covered; +inf when all are */
   double error;                      /* largest interpolation error measured, ticks */
   double base[2], base_rate[2], slope[2], slope_rate[2]; /* affine */
@@ -130,6 +130,8 @@ static inline int mm_policy_sound(const mm_policy *p) {
   if (p->flags & ~MM_STATIONARY)
     return 0;
   if (p->kind == MM_AFFINE) {
+    if (p->q_max <= MM_LARGEST && !(p->q_max <= MM_POLICY_LIMIT && p->q_max == (double)(int64_t)p->q_max))
+      return 0;
     for (int side = 0; side < 2; ++side) {
       if (!MM_FINITE(p->base[side]) || !MM_FINITE(p->base_rate[side]) || !MM_FINITE(p->slope[side]) ||
           !MM_FINITE(p->slope_rate[side]))

@@ -217,14 +217,15 @@ MM_INLINE int mm_quote_is_plain(const mm_policy *policy, const mm_rules *rules, 
 
 /* The quote of a stationary affine policy under plain rules where nothing is unusual, and 1; else 0. Both
  * sides have room, so that no size shrinks (mm_fitted) and the policy is read where it is asked for
- * (mm_cell_at), two tests that round apart; what is not finite fails a comparison. */
+ * (mm_cell_at): as bounds are whole, one comparison tells it exactly. What is not finite fails a comparison.
+ */
 MM_INLINE int mm_quote_straight(const mm_policy *policy, const mm_rules *rules, double inventory, double at,
                                 double centre, int64_t touch_bid, int64_t touch_ask, mm_quote *q, int live) {
   const mm_line line = {
       {mm_policy_number(&policy->base[MM_BID], live), mm_policy_number(&policy->base[MM_ASK], live)},
       {mm_policy_number(&policy->slope[MM_BID], live), mm_policy_number(&policy->slope[MM_ASK], live)}};
   const double size = policy->order_size;
-  if (MM_UNLIKELY(!(policy->q_max - fabs(at) >= size)) || MM_UNLIKELY(fabs(at) > policy->q_max - size) ||
+  if (MM_UNLIKELY(!(fabs(at) <= policy->q_max - size)) ||
       MM_UNLIKELY(!(rules->max_position - fabs(inventory) >= size)) || MM_UNLIKELY(touch_bid > touch_ask))
     return 0;
   const uint64_t low = mm_quanta_bits(centre - mm_line_depth(&line, MM_BID, at));

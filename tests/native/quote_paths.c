@@ -30,9 +30,26 @@ static const double references[] = {0,
                                     NAN,
                                     -0.0,
                                     1e300};
-static const double inventories[] = {0, 1, -1, 2, 3, -3, 4.5, 8.1, 9, -9, 10, -10, 11, NAN, INFINITY, -0.0};
+static const double inventories[] = {0,
+                                     1,
+                                     -1,
+                                     2,
+                                     3,
+                                     -3,
+                                     4.5,
+                                     8.1,
+                                     9,
+                                     -9,
+                                     10,
+                                     -10,
+                                     11,
+                                     NAN,
+                                     INFINITY,
+                                     -0.0,
+                                     9.000000000000002,
+                                     -8.000000000000002};
 static const double depths[] = {0, 1.5, -1, 0.3, 2.25, 100, -2e9, 1e300};
-static const double bounds[] = {10, 10, 3, 9.1, INFINITY};
+static const double bounds[] = {10, 10, 3, MM_POLICY_LIMIT, INFINITY}, limits[] = {10, 10, 3, 9.1, INFINITY};
 static const double shifts[] = {0, 0, 0, 0, 0.25, -1, NAN, 1e10};
 static const double targets[] = {0, 0, 0, 0, 1, -2.5, NAN};
 static const double times[] = {INFINITY, INFINITY, INFINITY, 0, 5, -1, NAN};
@@ -63,7 +80,7 @@ int main(int argc, char **argv) {
       policy.slope[side] = 0.125 * (double)draw(5);
       policy.base_rate[side] = policy.flags ? 0 : 0.5;
     }
-    rules.max_position = PICK(bounds);
+    rules.max_position = PICK(limits);
     rules.volatility_scale = wild && draw(4) == 0 ? 1.5 : 1;
     rules.max_spread = wild && draw(4) == 0 ? 3 : 0;
     rules.min_size = wild && draw(4) == 0 ? 2 : 0;
