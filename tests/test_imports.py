@@ -47,3 +47,13 @@ def test_no_public_name_loads_what_is_heavy():
 )
 def test_sizing_never_loads_what_is_heavy(use):
     assert heavy(loaded(f"import mmcore as mm\n{use}")) == set()
+
+
+def test_portfolios_load_what_optimises_where_they_have_use_for_it():
+    modules = loaded(
+        "import mmcore as mm\n"
+        "mm.mean_variance([[2.0, 0.0], [0.0, 1.0]], [1.0, 2.0])\n"
+        "mm.efficient_frontier([[2.0, 0.0], [0.0, 1.0]], [1.0, 2.0])"
+    )
+    assert "mmcore.portfolio.descent" in modules
+    assert "scipy.optimize" not in modules

@@ -645,16 +645,20 @@ def test_every_estimate_is_a_covariance(method):
             lambda: sample_covariance([[1.0, math.nan], [0.0, 1.0]]),
             r"returns\[0, 1\] must be finite, got nan",
         ),
-        (lambda: sample_covariance([1.0, 2.0]), r"returns must be numbers, one row .* got 'shape \(2,\)'"),
+        (lambda: sample_covariance([1.0, 2.0]), r"returns must be real numbers, .* got 'shape \(2,\)'"),
         (lambda: sample_covariance([["a"], ["b"]]), "returns must be real numbers"),
-        (lambda: sample_covariance(np.empty((0, 3))), "returns must be numbers"),
+        (lambda: sample_covariance(np.empty((0, 3))), "returns must be real numbers"),
         (lambda: sample_covariance([[1.0, 2.0]]), "returns must be at least 2 of them"),
         (
             lambda: sample_covariance(np.eye(3), mean=[1.0, math.inf, 0.0]),
             r"mean\[1\] must be finite numbers",
         ),
-        (lambda: exponentially_weighted(np.eye(2), 0.0), "half_life must be a number > 0 .*, got 0.0"),
-        (lambda: exponentially_weighted(np.eye(2), "long"), "half_life must be a number > 0 .*, got 'long'"),
+        (lambda: exponentially_weighted(np.eye(2), 0.0), "half_life must be a finite number > 0, got 0.0"),
+        (
+            lambda: exponentially_weighted(np.eye(2), "long"),
+            "half_life must be a finite number > 0, got 'long'",
+        ),
+        (lambda: exponentially_weighted(np.eye(2), True), "half_life must be a finite number > 0, got True"),
         (lambda: exponentially_weighted([[math.inf]], 3.0), r"returns\[0, 0\] must be finite, got inf"),
         (lambda: shrunk_covariance(np.eye(3), "wish"), "method must be 'ledoit_wolf' or .*, got 'wish'"),
         (lambda: shrunk_covariance(np.eye(3), "oas", shrinkage=0.1), "scikit-learn refuses 'oas'"),
@@ -1007,6 +1011,39 @@ def test_complex_numbers_are_refused():
         mm.mean_variance(np.eye(2), constraints=(1j * np.eye(2), 0.0, 1.0))
     with pytest.raises(InvalidArgument, match="expected_returns must be 2 numbers"):
         mm.mean_variance(np.eye(2), np.array([0.1, 0.2j]))
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: mm.mean_variance([["1", "0"], ["0", "1"]]), "covariance must be a square matrix of real"),
+        (lambda: mm.mean_variance(np.eye(2), ["0.1", "0.2"]), "expected_returns must be 2 numbers"),
+        (lambda: mm.mean_variance(np.eye(2), lower="0"), "lower must be 2 numbers, or one for all, got '0'"),
+        (lambda: mm.mean_variance(np.eye(2), lower=b"0"), "lower must be 2 numbers, or one for all, got b"),
+        (lambda: sample_covariance([["1"], ["2"]]), "returns must be real numbers, one row per observation"),
+        (
+            lambda: mm.mean_variance(np.eye(2), constraints=([["1", "1"]], 0.0, 1.0)),
+            "constraints must be rows of real numbers, low and high sides",
+        ),
+        (
+            lambda: mm.mean_variance(np.eye(2), constraints=([[1.0, 1.0]], "0", 1.0)),
+            "constraints must be 1 numbers, or one for all, got '0'",
+        ),
+    ],
+)
+def test_text_is_no_number(call, words):
+    with pytest.raises(InvalidArgument, match=words):
+        call()
+
+
+def test_observations_without_a_half_life_weigh_the_same():
+    x = np.random.default_rng(1).normal(size=(7, 3))
+    equal = np.cov(x, rowvar=False, bias=True)
+    assert exponentially_weighted(x, math.inf) == pytest.approx(equal, rel=1e-12)
+    # the newest at half a life from the one before: 4 to 2 to 1
+    shares = np.array([1.0, 2.0, 4.0])
+    found = exponentially_weighted(x[:3], np.float32(1.0))
+    assert found == pytest.approx(np.cov(x[:3], rowvar=False, bias=True, aweights=shares), rel=1e-12)
 
 
 SAME = [[2.0, 0.3], [0.3, 1.1]]

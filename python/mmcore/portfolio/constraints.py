@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import real
 from ..errors import InvalidArgument
-from .covariances import as_vector, real
+from .covariances import as_vector
 
 __all__ = ["Rows"]
 
@@ -88,12 +89,7 @@ class Rows:
             raise InvalidArgument(
                 argument="constraints", value=given, allowed="a LinearConstraint, (A, low, high) or a list"
             )
-        try:
-            a = np.atleast_2d(real(given[0]))
-        except (TypeError, ValueError):
-            raise InvalidArgument(
-                argument="constraints", value=given[0], allowed="rows of real numbers, low and high sides"
-            ) from None
+        a = np.atleast_2d(real("constraints", given[0], "rows of real numbers, low and high sides"))
         if a.ndim != 2 or a.shape[1] != n:
             raise InvalidArgument(
                 argument="constraints", value=f"rows of shape {a.shape}", allowed=f"rows of {n} numbers"

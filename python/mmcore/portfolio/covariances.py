@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import number, real
 from ..errors import InvalidArgument, MissingExtra
 
 __all__ = [
@@ -21,7 +22,6 @@ __all__ = [
     "as_vector",
     "earns_without_risk",
     "exponentially_weighted",
-    "real",
     "refuse",
     "repaired",
     "sample_covariance",
@@ -38,29 +38,13 @@ LARGEST, SMALLEST = 1e150, 1e-150
 """Variances beyond, or all below, have no squares: they want another unit."""
 
 
-def real(values: Any) -> Floats:
-    """Return values as doubles; complex ones are refused, of which NumPy would drop the imaginary parts."""
-    array = np.asarray(values)
-    if array.dtype != np.float64:
-        if array.dtype.kind == "c":
-            raise TypeError("complex")
-        array = array.astype(np.float64)
-    return array
-
-
 def as_matrix(covariance: Any) -> Floats:
     """Return the covariance as a square float matrix; its values are checked by who uses them."""
-    try:
-        matrix = real(covariance)
-    except (TypeError, ValueError):
-        raise InvalidArgument(
-            argument="covariance", value=covariance, allowed="a square matrix of real numbers"
-        ) from None
+    allowed = "a square matrix of real numbers"
+    matrix = real("covariance", covariance, allowed)
     shape = matrix.shape
     if len(shape) != 2 or shape[0] != shape[1] or not shape[0]:
-        raise InvalidArgument(
-            argument="covariance", value=f"shape {shape}", allowed="a square matrix of numbers"
-        )
+        raise InvalidArgument(argument="covariance", value=f"shape {shape}", allowed=allowed)
     return matrix
 
 
@@ -69,15 +53,11 @@ def as_vector(name: str, value: Any, n: int, infinite: bool = False) -> Floats:
 
     A scalar is repeated.
     """
-    try:
-        vector = real(value).copy()
-    except (TypeError, ValueError):
-        raise InvalidArgument(argument=name, value=value, allowed=f"{n} numbers, or one for all") from None
+    allowed = f"{n} numbers, or one for all"
+    vector = real(name, value, allowed).copy()
     if vector.shape != (n,):
         if vector.shape:
-            raise InvalidArgument(
-                argument=name, value=f"shape {vector.shape}", allowed=f"{n} numbers, or one for all"
-            )
+            raise InvalidArgument(argument=name, value=f"shape {vector.shape}", allowed=allowed)
         vector = np.full(n, vector)
     wrong = np.isnan(vector) if infinite else ~np.isfinite(vector)
     if wrong.any():
@@ -222,16 +202,10 @@ ESTIMATORS = {
 
 
 def _observations(returns: Any) -> Floats:
-    try:
-        x = real(returns)
-    except (TypeError, ValueError):
-        raise InvalidArgument(
-            argument="returns", value=returns, allowed="real numbers, one row per observation"
-        ) from None
+    allowed = "real numbers, one row per observation"
+    x = real("returns", returns, allowed)
     if x.ndim != 2 or not x.size:
-        raise InvalidArgument(
-            argument="returns", value=f"shape {x.shape}", allowed="numbers, one row per observation"
-        )
+        raise InvalidArgument(argument="returns", value=f"shape {x.shape}", allowed=allowed)
     wrong = ~np.isfinite(x)
     if wrong.any():
         i, j = (int(at) for at in np.argwhere(wrong)[0])
@@ -363,10 +337,9 @@ def exponentially_weighted(returns: Any, half_life: float, mean: Any = None) -> 
     """
     x = _observations(returns)
     _several(x, mean is not None)
-    if not isinstance(half_life, (int, float)) or not half_life > 0.0:
-        raise InvalidArgument(argument="half_life", value=half_life, allowed="a number > 0 (observations)")
-    weight = np.exp2((np.arange(len(x)) - (len(x) - 1.0)) / half_life) if math.isfinite(half_life) else 1.0
-    weight = weight * np.ones(len(x))
+    if half_life != math.inf:
+        half_life = number("half_life", half_life)
+    weight = np.exp2((np.arange(len(x)) - (len(x) - 1.0)) / half_life)
     weight /= weight.sum()
     centre = weight @ x if mean is None else as_vector("mean", mean, x.shape[1])
     half = (x - centre) * np.sqrt(weight)[:, None]

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import bisect, brentq, linprog
 
 if TYPE_CHECKING:
     from .constrained import Program, State
@@ -86,6 +85,8 @@ class _Descent:
 
     def way(self) -> tuple[Floats, float, Floats, Floats]:
         """Return the steepest way down, how steep it is, and the multipliers of rows and sums."""
+        from scipy.optimize import linprog
+
         s, x = self.problem.setting, self.x
         n = len(x)
         right, left = self.slopes()
@@ -167,6 +168,8 @@ class _Descent:
         if slope(end) > 0.0:
             if slope(0.0) >= 0.0:
                 return False
+            from scipy.optimize import bisect, brentq
+
             few: Any = {"xtol": 1e-16 * end, "rtol": 1e-13}
             root, found = brentq(slope, 0.0, end, full_output=True, disp=False, **few)
             # far below the end, where the slope is that of a root, halving is sure of its rounds
