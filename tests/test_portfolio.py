@@ -852,7 +852,7 @@ def test_what_the_caller_does_to_his_arrays_later_changes_nothing():
     covariance, returns = np.diag([1.0, 2.0, 4.0]), np.array([0.1, 0.2, 0.3])
     holdings, cost = np.array([0.2, 0.3, 0.5]), np.full(3, 0.01)
     for limits in ({}, {"lower": 0.0}, {"lower": 0.0, "holdings": holdings, "cost": cost}):
-        problem = mm.portfolio.MeanVariance(covariance, **limits)
+        problem = mm.MeanVariance(covariance, **limits)
         found = problem.solve(returns)
         frontier = mm.efficient_frontier(covariance, returns)
         before = found.variance, found.expected_return, found.cost, frontier.risks.tolist()
@@ -864,6 +864,40 @@ def test_what_the_caller_does_to_his_arrays_later_changes_nothing():
         assert problem.solve(kept[1]).weights.tolist() == found.weights.tolist()
         for array, values in zip(arrays, kept, strict=True):
             array[:] = values
+
+
+@pytest.mark.parametrize("singular", [False, True])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"repair": "clip"},
+        {"lower": 0.0},
+        {"lower": 0.0, "target_return": 0.2},
+        {"holdings": np.array([0.2, 0.3, 0.5]), "cost": np.full(3, 0.01)},
+        {"leverage": 1.2},
+    ],
+)
+def test_nor_does_what_he_does_to_those_of_a_single_solve(given, singular):
+    covariance = np.array([[1.0, 0.3, 0.1], [0.3, 2.0, 0.2], [0.1, 0.2, 4.0]])
+    returns = np.array([0.1, 0.2, 0.3])
+    if singular:
+        covariance[:2, :2], covariance[:2, 2], covariance[2, :2], returns[:2] = 1.0, 0.1, 0.1, 0.1
+    if "leverage" in given:
+        pytest.importorskip("piqp")
+    usd = mm.Currency("USD")
+    instruments = [mm.Instrument(name, tick="0.01", lot="1", currency=usd) for name in "ABC"]
+    copies = [a.copy() for a in (covariance, returns)]
+    found, other = (mm.mean_variance(a, r, 2.0, **given) for a, r in ((covariance, returns), copies))
+    covariance *= 3.0
+    returns *= 3.0
+    x = found.weights
+    assert (x == other.weights).all()
+    assert found.variance == pytest.approx(x @ copies[0] @ x, rel=1e-15)
+    assert found.objective == other.objective
+    assert (found.multipliers == other.multipliers).all()
+    shares, rounded = found.lots(instruments, 0.01), other.lots(instruments, 0.01)
+    assert shares.rounding_risk == rounded.rounding_risk > 0.0
 
 
 @pytest.mark.parametrize(

@@ -626,10 +626,28 @@ def _price(name: str, value: ArrayLike, n: int) -> Floats:
 
 
 class _Once(MeanVariance):
-    """A problem for one solve, over the caller's covariance: to copy it could take longer than to solve."""
+    """A problem for one solve, over the caller's covariance: to copy it could take longer than to solve.
+
+    Afterwards it lets go of it. The factor holds all that it takes to make it again: factoring leaves the
+    triangle above the diagonal as it was.
+    """
+
+    _variances: Floats
 
     def _own(self, matrix: Floats) -> Floats:
         return matrix
+
+    def let_go(self) -> None:
+        """Keep the diagonal, and nothing that the caller can write to."""
+        self._variances = self.covariance.diagonal().copy()
+        del self.covariance
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "covariance":
+            raise AttributeError(name)
+        half = np.triu(self._factor, 1)
+        self.covariance = half + half.T + np.diag(self._variances)
+        return self.covariance
 
 
 def mean_variance(
@@ -657,8 +675,7 @@ def mean_variance(
     Parameters
     ----------
     covariance : array_like, shape (n, n)
-        Σ, symmetric and positive semidefinite. It is not copied (:class:`MeanVariance` copies it): the
-        variance of what is returned reads it again.
+        Σ, symmetric and positive semidefinite.
     expected_returns : array_like, optional
         r; None for the minimum-variance portfolio.
     risk_aversion : float
@@ -720,9 +737,11 @@ def mean_variance(
         turnover=turnover,
         repair=repair,
     )
-    return problem.solve(
+    found = problem.solve(
         expected_returns, risk_aversion, target_return=target_return, target_risk=target_risk, start=start
     )
+    problem.let_go()
+    return found
 
 
 def target_inventories(
