@@ -450,7 +450,23 @@ def test_the_pipeline_by_hand():
 def test_a_pipeline_that_is_too_large_is_refused_with_its_count():
     with pytest.raises(CapacityError, match="36,864"):
         MarketMakingProblem(regime(1), lag=3, in_flight="all", max_states=10_000, **BOX)
+    with pytest.raises(CapacityError, match=r"16 pairs of offers, 1000000000 .* make over 1e\+78 states"):
+        MarketMakingProblem(regime(1), lag=10**9, in_flight="all", **BOX)
     assert MarketMakingProblem(regime(1), lag=30, max_states=10_000, **BOX).lag == 30
+
+
+def test_a_lag_of_more_steps_than_a_decision_can_look_ahead_is_refused_by_name():
+    small = {"regimes": regime(1, offers=1), **BOX}
+    with pytest.raises(CapacityError, match=r"lag must be at most 500,000 steps .* got 1,000,000") as told:
+        MarketMakingProblem(**small, lag=10**6)
+    assert told.value.argument == "lag"
+    assert MarketMakingProblem(**small, lag=500_000).lag == 500_000
+    # 1001 inventories, 4 pairs in flight, 4 to send
+    with pytest.raises(CapacityError, match=r"4 pairs of offers and 4,004 states"):
+        MarketMakingProblem(**small | {"q_max": 500}, lag=125_000)
+    # no decision looks beyond the horizon
+    model = MarketMakingProblem(**small, lag=10**6, horizon=0.5).solve()
+    assert model.solution.policy.shape[0] == 1
 
 
 def test_the_quoter_reads_the_table():

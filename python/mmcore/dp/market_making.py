@@ -25,7 +25,7 @@ import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -40,14 +40,14 @@ from .market_making_solution import MarketMakingSolution
 from .offers import Offers, Regime
 from .solution import Solution
 
-if TYPE_CHECKING:
-    pass
-
 __all__ = ["MarketMakingProblem", "MarketMakingSolution", "Offers", "Regime"]
 
 _MOST_DISCOUNT = 1 - 2.0**-44  # of a step: nearer to one, rounding leaves nothing to certify
 _MOST_CROSSED = 2**15 - 1  # inventories between which market orders count in 16 bits
 _SOLVED_BYTES = 48  # of a state and decision: value, bounds and offers, and what makes them
+_MOST_AHEAD = 2 * 10**9  # values that one decision with a lag looks at: half a minute
+_LEAST_STEP = 1000  # values that take as long as a step of fewer
+_COUNTED = 64  # quotes in flight, of which no memory holds the states
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +97,8 @@ class MarketMakingProblem:
     InvalidArgument
         An argument is not allowed.
     CapacityError
-        There are more states than `max_states`, or the solution would take more than `max_bytes`.
+        There are more states than `max_states`, the solution would take more than `max_bytes`, or a `lag` is
+        of so many steps that one decision would take minutes.
 
     Examples
     --------
@@ -292,15 +293,26 @@ class MarketMakingProblem:
         ((bids, asks),) = offers
         actions = (bids + 1) * (asks + 1)
         flying = self.lag if self.in_flight == "all" else 1
-        return actions**flying * states, f"{actions} pairs of offers, {flying} of them in flight, "
+        states *= actions ** min(flying, _COUNTED)
+        ahead = self.steps_of_decision if self.steps is None else min(self.steps_of_decision, self.steps)
+        most = max(1, _MOST_AHEAD // (actions * max(states, _LEAST_STEP)))
+        if states <= self.max_states and ahead > most:
+            raise CapacityError(
+                f"lag must be at most {most:,} steps for {actions} pairs of offers and {states:,} states, of "
+                f"which each decision looks all steps ahead, got {self.lag:,}: a longer dt makes it fewer",
+                argument="lag",
+                value=self.lag,
+            )
+        return states, f"{actions} pairs of offers, {flying} of them in flight, "
 
     def _check_capacity(self, states: int, flying: str) -> None:
         """Refuse what would not fit, before anything is allocated."""
         count = len(self.regimes)
         made_of = f"{flying}{count} regime{'s' if count > 1 else ''} and {self.nodes} inventories"
         if states > self.max_states:
+            told = f"{states:,}" if self.in_flight == "one" or self.lag <= _COUNTED else f"over {states:.0e}"
             raise CapacityError(
-                f"{made_of} make {states:,} states; max_states={self.max_states:,}",
+                f"{made_of} make {told} states; max_states={self.max_states:,}",
                 argument="max_states",
                 value=self.max_states,
             )
