@@ -411,7 +411,7 @@ class Case:
         assert (self.rows @ x >= self.low - room).all()
         assert (self.rows @ x <= self.high + room).all()
         assert self.budget is None or abs(x.sum() - self.budget) <= room
-        assert self.share_gained(x) < 1e-12
+        assert self.share_gained(x) < 1e-10
         assert p.residual < 1e-9
 
     def share_gained(self, x):
@@ -464,7 +464,7 @@ def test_a_cost_that_nobody_pays_hides_no_gain(off):
         "high": np.zeros(0),
     }
     case.judge()
-    assert case.share_gained(np.array([0.2, 0.4 + off, 0.4 - off])) > 1e-12
+    assert case.share_gained(np.array([0.2, 0.4 + off, 0.4 - off])) > 1e-10
 
 
 @pytest.mark.parametrize(
