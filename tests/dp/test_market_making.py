@@ -469,6 +469,16 @@ def test_a_lag_of_more_steps_than_a_decision_can_look_ahead_is_refused_by_name()
     assert model.solution.policy.shape[0] == 1
 
 
+@pytest.mark.parametrize("read", ["depths", "value", "take", "in_flight"])
+@pytest.mark.parametrize("state", [-1, 2, 1.0, True, "1"])
+def test_a_state_that_is_none_is_refused_by_all_that_read_one(read, state):
+    model = MarketMakingProblem(
+        [regime(1), regime(2)], switching=[[0, 1.0], [0.5, 0]], horizon=3.0, **BOX
+    ).solve()
+    with pytest.raises(InvalidArgument, match="state must be"):
+        model.in_flight(state) if read == "in_flight" else getattr(model, read)(0, 1.0, state=state)
+
+
 def test_the_quoter_reads_the_table():
     model = MarketMakingProblem(
         [regime(1), regime(2)], switching=[[0, 1.0], [0.5, 0]], horizon=3.0, **BOX

@@ -224,7 +224,7 @@ def test_a_sum_is_the_rougher_the_rougher_the_density(shape, everywhere, beyond_
 
 
 def test_two_uniform_demands_are_a_triangle():
-    """By hand, in steps of h: (h/w)²/8 off at the ends of a step, and a chord lies as far above a parabola."""
+    """By hand, in steps of h: (h/w)²/8 off at the ends of a step, a chord lies as far above a parabola."""
     law, exact = Demand.of(stats.uniform(0, 0.3)), stats.triang(0.5, 0, 0.6)
     x = np.linspace(-0.1, 0.7, 100_001)
     off = np.abs(law.over(2).cdf(x) - exact.cdf(x))

@@ -28,6 +28,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..arrays import real, whole
 from ..errors import CapacityError, InvalidArgument
 from ..parameters import expect
+from .checks import SUM_TOLERANCE
 from .mdp import MDP
 from .solution import Solution
 
@@ -38,7 +39,6 @@ Ints = NDArray[np.int64]
 
 CHUNK = 1 << 20  # transitions looked at in one go
 MAX_STATES = 10_000_000
-SUM_TOLERANCE = 1e-9  # of probabilities, as of the rows of an MDP
 
 
 @dataclass(frozen=True, eq=False)
@@ -407,9 +407,7 @@ class Functions:
             )
         assert weight is not None
         reward = _call("reward", self.reward, (x, a, w), "x, a, w", shape)
-        rewards = _expected(
-            _broadcast("reward", "x, a, w", shape, reward), weight, shape, self.maximize, words
-        )
+        rewards = _expected(_broadcast("reward", "x, a, w", shape, reward), weight, self.maximize, words)
         if self.function is not None:
             off = np.abs(weight.sum(axis=2) - 1) > SUM_TOLERANCE
             wrong = np.argwhere((off | ~(weight >= 0).all(axis=2)) & np.isfinite(rewards))
@@ -491,9 +489,7 @@ def _shaped(elements: Any, shape: tuple[int, ...]) -> Any:
     return elements.reshape(shape)
 
 
-def _expected(
-    value: Floats, weight: Floats, shape: tuple[int, ...], maximize: bool, words: Callable[[int], str]
-) -> Floats:
+def _expected(value: Floats, weight: Floats, maximize: bool, words: Callable[[int], str]) -> Floats:
     """Mean over the shocks; infinite where an infinite reward has a chance."""
     wrong = np.flatnonzero((np.isnan(value) | (value == (np.inf if maximize else -np.inf))).ravel())
     if wrong.size:

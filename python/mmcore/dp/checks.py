@@ -13,8 +13,9 @@ from ..arrays import number, real
 from ..bellman import Pairs
 from ..errors import InvalidArgument, ModelWarning
 
-__all__ = ["called_back", "checked", "discounts", "tolerance"]
+__all__ = ["SUM_TOLERANCE", "called_back", "checked", "discounts", "tolerance"]
 
+SUM_TOLERANCE = 1e-9  # of probabilities, whose sum is to be one
 OFF = 1e-12  # of a row's sum from one, up to which nobody is told
 
 Floats = NDArray[np.float64]
@@ -75,9 +76,9 @@ def _warn_of_sums(pairs: Pairs, found: dict[str, Any], words: Callable[[int, int
     )
 
 
-def checked(pairs: Pairs, sum_tolerance: float, words: Callable[[int, int], str]) -> dict[str, Any]:
+def checked(pairs: Pairs, words: Callable[[int, int], str]) -> dict[str, Any]:
     """Return the extremes of a model; or raise an error that says in which state and action it is wrong."""
-    fault, found = pairs.check(sum_tolerance)
+    fault, found = pairs.check(SUM_TOLERANCE)
     if not fault:
         _warn_of_sums(pairs, found, words)
         return found
@@ -113,7 +114,7 @@ def checked(pairs: Pairs, sum_tolerance: float, words: Callable[[int, int], str]
         )
     if fault == SUM:
         raise InvalidArgument(
-            f"transitions of {where} sum to {value!r}; allowed is 1 within {sum_tolerance:g}. Rows of "
+            f"transitions of {where} sum to {value!r}; allowed is 1 within {SUM_TOLERANCE:g}. Rows of "
             f"actions that are not feasible need no transitions, but a reward of {worse}",
             argument="transitions",
             value=value,

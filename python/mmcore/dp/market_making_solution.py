@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import operator
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import whole
 from ..errors import CapacityError, InvalidArgument
 from ..models.model import Floats, Model
 from .solution import Solution
@@ -99,8 +99,7 @@ class MarketMakingSolution(Model):
         >>> m.states, m.in_flight(0), m.in_flight(8)
         (9, [(None, None)], [(1.0, 1.0)])
         """
-        if not 0 <= operator.index(state) < self.states:
-            raise InvalidArgument(argument="state", value=state, allowed=f"0 to {self.states - 1}")
+        self._check_state(state)
         if not self.problem.lag:
             return []
         from .delayed_quotes import in_flight
@@ -194,14 +193,7 @@ class MarketMakingSolution(Model):
         InvalidArgument
             An argument is not readable.
         """
-        if (
-            isinstance(state, bool)
-            or not isinstance(state, (int, np.integer))
-            or not 0 <= state < self.states
-        ):
-            raise InvalidArgument(
-                argument="state", value=state, allowed=f"an integer from 0 to {self.states - 1}"
-            )
+        self._check_state(state)
         scalar = np.ndim(inventory) == 0 and np.ndim(time_left) == 0
         q, tau = self._check_place(inventory, time_left)
         rows, at = np.unique(self._rows(tau), return_inverse=True)
@@ -209,6 +201,11 @@ class MarketMakingSolution(Model):
         if scalar:
             return tuple(None if math.isnan(x) else float(x) for x in depth.ravel())  # type: ignore[return-value]
         return depth[..., 0], depth[..., 1]
+
+    def _check_state(self, state: int) -> None:
+        """Refuse what is no index of a state: a negative one would count from the end."""
+        if whole("state", state, 0) >= self.states:
+            raise InvalidArgument(argument="state", value=state, allowed=f"at most {self.states - 1}")
 
     def _nodes(self, q: Floats) -> NDArray[np.int64]:
         at = np.rint((np.clip(q, -self.q_max, self.q_max) + self.q_max) / self.order_size)
@@ -228,6 +225,7 @@ class MarketMakingSolution(Model):
         InvalidArgument
             An argument is not readable.
         """
+        self._check_state(state)
         scalar = np.ndim(inventory) == 0 and np.ndim(time_left) == 0
         q, tau = self._check_place(inventory, time_left)
         values = self.solution.value
@@ -243,6 +241,7 @@ class MarketMakingSolution(Model):
         InvalidArgument
             An argument is not readable.
         """
+        self._check_state(state)
         q, tau = self._check_place(inventory, time_left)
         return int(self._decided(self._rows(tau))[2][0, state, self._nodes(q)[0]])
 
@@ -312,8 +311,8 @@ class MarketMakingSolution(Model):
             ends = np.append(0.0, np.round(problem.dt * ((problem.steps or 0) - gone), 9))
             starts = np.append(0.0, ends[:-1] + min(1e-9, 1e-3 * problem.dt))
             depth, size, crossed = depth[::-1], size[::-1], crossed[::-1]
-            whole = np.concatenate([np.nan_to_num(depth, nan=-1e300), size, crossed[..., None]], axis=-1)
-            change = (whole[1:] != whole[:-1]).reshape(rows - 1, -1).any(axis=1)
+            cells = np.concatenate([np.nan_to_num(depth, nan=-1e300), size, crossed[..., None]], axis=-1)
+            change = (cells[1:] != cells[:-1]).reshape(rows - 1, -1).any(axis=1)
             first, last = np.flatnonzero(np.append(True, change)), np.flatnonzero(np.append(change, True))
             knots = np.stack([starts[first], ends[last]], axis=-1).ravel()
             rows_of = np.repeat(first, 2)

@@ -18,7 +18,6 @@ from ..bellman import Pairs, Rows
 from .callables import Functions
 from .certificate import Contraction
 from .checks import checked, discounts
-from .mdp import SUM_TOLERANCE
 from .solution import Solution
 
 __all__ = ["MatrixFree"]
@@ -156,7 +155,7 @@ class Computed:
                 action = "" if pair < 0 else f", action {self.functions.actions[pair % self.m]!r}"
                 return f"state {self.functions.states[begin + state]!r}{action}"
 
-            found = checked(self._chunk(begin, end), SUM_TOLERANCE, words)
+            found = checked(self._chunk(begin, end), words)
             for name in ("sum_high", "reward", "successors"):
                 seen[name] = max(seen.get(name, found[name]), found[name])
             seen["sum_low"] = min(seen.get("sum_low", found["sum_low"]), found["sum_low"])

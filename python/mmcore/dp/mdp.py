@@ -32,8 +32,6 @@ __all__ = ["MDP"]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-SUM_TOLERANCE = 1e-9
-
 
 class MDP:
     """A Markov decision process with finitely many states and actions.
@@ -143,7 +141,7 @@ class MDP:
     def _adopt(self, pairs: Pairs) -> None:
         """Keep the pairs, once they have been looked at."""
         self.pairs = pairs
-        found = checked(pairs, SUM_TOLERANCE, self._words)
+        found = checked(pairs, self._words)
         self.extremes = found
         self.contraction = Contraction.of(
             (found["sum_low"], found["sum_high"]),

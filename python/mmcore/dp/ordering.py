@@ -28,15 +28,13 @@ from ..arrays import finite
 from ..errors import InvalidArgument, NoConvergence
 from ..parameters import Parameter
 from .certificate import Contraction, margins
-from .checks import tolerance
+from .checks import SUM_TOLERANCE, tolerance
 from .solution import Solution
 
 __all__ = ["replenishment"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-
-SUM_TOLERANCE = 1e-9
 
 
 def replenishment(
