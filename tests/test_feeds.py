@@ -1135,7 +1135,7 @@ def test_formats_are_told_apart(tmp_path):
 )
 def test_the_line_after_which_a_file_was_cut_is_told(tmp_path, pack, unpack):
     rng = random.Random(1)
-    rows = [f"1723118400.{rng.randrange(10**9):09d},{rng.randrange(1, 9)},99\n" for _ in range(200_000)]
+    rows = [f"{1723118400 + n}.{rng.randrange(10**9):09d},{n % 8 + 1},99\n" for n in range(200_000)]
     whole = pack.compress((HEAD + "".join(rows)).encode())
     cut = whole[: len(whole) * 2 // 3]
     path = tmp_path / "rows.csv"

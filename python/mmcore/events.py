@@ -96,10 +96,11 @@ def _integers(name: str, values: ArrayLike, dtype: str, length: int | None) -> N
             raise InvalidArgument(
                 argument=name, index=at, value=int(array[at]), allowed=f"within the range of {wanted}"
             )
-    return _frozen(np.require(array, wanted, ["C", "A"]))
+    return frozen(np.require(array, wanted, ["C", "A"]))
 
 
-def _frozen(array: NDArray[Any]) -> NDArray[Any]:
+def frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """Return a view that cannot be written."""
     view = array.view()
     view.flags.writeable = False
     return view
@@ -222,7 +223,7 @@ class Quotes(_Columns):
                 "within ±2**60 ticks, or the value of an absent side",
             )
             if size is None:
-                column = _frozen((~missing).astype("<i8"))
+                column = frozen((~missing).astype("<i8"))
             else:
                 column = _integers(f"{side}_size", size, "<i8", n)
                 _refuse(
@@ -247,7 +248,7 @@ class Quotes(_Columns):
         both = self.two_sided
         total = np.full(len(self), NO_BID, dtype=np.int64)
         np.add(self.bid, self.ask, out=total, where=both)
-        return _frozen(total)
+        return frozen(total)
 
     @cached_property
     def crossed(self) -> NDArray[np.bool_]:
@@ -429,20 +430,14 @@ class Events:
         for what, rows in (("quotes", quotes), ("trades", trades)):
             time = rows.local_time
             _refuse(f"{what}.local_time", time[1:], time[1:] < time[:-1], "no earlier than the row before it")
-        ends = [int(rows.local_time[at]) for rows in (quotes, trades) if len(rows) for at in (0, -1)]
-        if ends and max(ends) - min(ends) >= 2**63:
-            raise InvalidArgument(
-                argument="local_time",
-                value=max(ends),
-                allowed=f"less than 2**63 ns (292 years) after the first stamp, {min(ends)}",
-            )
+        refuse_span(quotes, trades)
         if not instrument.negative_prices:
             _refuse("quotes.bid", quotes.bid, (quotes.bid <= 0) & (quotes.bid != NO_BID), "> 0 ticks")
             _refuse("quotes.ask", quotes.ask, quotes.ask <= 0, "> 0 ticks")
             price = trades.price
             _refuse("trades.price", price, (price < 0) | ((price == 0) & (trades.subtick == 0)), "> 0 ticks")
         if kind is None:
-            order = _merged(quotes.local_time, trades.local_time)
+            order = merged_kinds(quotes.local_time, trades.local_time)
         else:
             order = _integers("kind", kind, "|u1", None)
             _refuse("kind", order, (order != QUOTE) & (order != TRADE), "1 (quote) or 2 (trade)")
@@ -478,6 +473,13 @@ class Events:
         self.clock_note = clock_note
         self.source = source
 
+    @classmethod
+    def _of(cls, *adopted: Any) -> Events:
+        """Adopt what was checked before."""
+        new = cls.__new__(cls)
+        new._adopt(*adopted)
+        return new
+
     # ---- what it holds
 
     def __len__(self) -> int:
@@ -489,7 +491,7 @@ class Events:
         time = np.empty(len(self.kind), dtype=np.int64)
         time[self.kind == QUOTE] = self.quotes.local_time
         time[self.kind == TRADE] = self.trades.local_time
-        return _frozen(time)
+        return frozen(time)
 
     @property
     def start_time(self) -> int:
@@ -559,10 +561,9 @@ class Events:
             last = len(rows) if end is None else int(np.searchsorted(rows.local_time, end, "left"))
             cuts.append((first, max(first, last)))
         (q0, q1), (t0, t1) = cuts
-        new = Events.__new__(Events)
         # local_time never falls along the table, so the rows before a stamp are the quotes before
         # it and the trades before it: their number is where `kind` is cut.
-        new._adopt(
+        return Events._of(
             self.kind[q0 + t0 : q1 + t1],
             self.instrument,
             self.quotes[q0:q1],
@@ -571,7 +572,6 @@ class Events:
             self.clock_note,
             self.source,
         )
-        return new
 
     def split(self, fraction: float) -> tuple[Events, Events]:
         """Cut by time: the first `fraction` of the duration, and the rest.
@@ -804,14 +804,12 @@ class Events:
         lengths = [{len(column) for column in rows.columns().values()} for rows in (quotes, trades)]
         if any(len(found) != 1 for found in lengths) or len(kind) != len(quotes) + len(trades):
             raise CorruptError(f"{path}: the columns have lengths that do not fit together")
-        events = cls.__new__(cls)
         try:
             instrument = Instrument.from_dict(described["instrument"])
             note, source = described["clock_note"], described["source"]
-            events._adopt(kind, instrument, quotes, trades, described["name"], note, source)
+            return cls._of(kind, instrument, quotes, trades, described["name"], note, source)
         except (KeyError, TypeError, ValueError) as error:
             raise CorruptError(f"{path}: the header is not what an event file holds ({error!r})") from error
-        return events
 
 
 _DTYPES = {
@@ -821,12 +819,23 @@ _DTYPES = {
 }
 
 
-def _merged(quote_time: Int64Array, trade_time: Int64Array) -> NDArray[np.uint8]:
+def refuse_span(quotes: Quotes, trades: Trades) -> None:
+    """Refuse stamps between which int64 does not hold the time."""
+    ends = [int(rows.local_time[at]) for rows in (quotes, trades) if len(rows) for at in (0, -1)]
+    if ends and max(ends) - min(ends) >= 2**63:
+        raise InvalidArgument(
+            argument="local_time",
+            value=max(ends),
+            allowed=f"less than 2**63 ns (292 years) after the first stamp, {min(ends)}",
+        )
+
+
+def merged_kinds(quote_time: Int64Array, trade_time: Int64Array) -> NDArray[np.uint8]:
     """Return `kind` for two ascending sets of stamps: trades first where they are equal."""
     kind = np.full(len(quote_time) + len(trade_time), QUOTE, dtype=np.uint8)
     before = np.searchsorted(quote_time, trade_time, "left")
     kind[before + np.arange(len(trade_time))] = TRADE
-    return _frozen(kind)
+    return frozen(kind)
 
 
 def _repeats(rows: _Columns, names: tuple[str, ...]) -> NDArray[np.bool_]:

@@ -83,9 +83,11 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
-    except BaseException:
+    except BaseException as error:
         with suppress(FileNotFoundError):
             os.unlink(temporary)
+        if isinstance(error, OSError) and error.filename is None:  # as a full disk has none
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from None
         raise
     if os.name != "nt":  # where a folder is no file
         _sync_folder(folder)

@@ -96,6 +96,7 @@ def convert(config: str | None, changes: tuple[str, ...], out: str, as_json: boo
     settings.setdefault("data", {})
     if settings["data"].get("path") is not None:
         settings["data"]["cache"] = False  # the event file is what the cache would hold
+        settings["data"]["spool"] = Path(out).resolve().parent
     with stages() as progress, kept_warnings():
         events = open_market(settings, progress)
         progress.start("write")

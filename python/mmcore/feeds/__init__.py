@@ -41,6 +41,7 @@ from ..errors import CorruptError, InvalidArgument, UnknownName
 from ..events import Events
 from ..parameters import expect
 from .merging import consolidate, merge
+from .table import Table
 
 if TYPE_CHECKING:
     from ..instruments import Instrument
@@ -73,6 +74,7 @@ _CSV_ONLY = frozenset(
     ("columns", "delimiter", "header", "time_format", "sides", "kinds", "rounding", "sort", "where")
 )
 _SPLIT = ("binance_files", "nautilus", "csv", "taq")  # formats of which several files may be read as one
+_WHOLE = ("lobster", "hftbacktest")  # formats that are read as a whole
 _log = logging.getLogger(__name__)
 
 
@@ -82,6 +84,7 @@ def load(
     instrument: Instrument | None = None,
     cache: bool = True,
     progress: Progress | None = None,
+    spool: str | os.PathLike[str] | None = None,
     **options: Any,
 ) -> Events:
     r"""Open a feed of any known format.
@@ -103,6 +106,9 @@ def load(
         Keep the parsed table in the cache folder, and use the one kept there.
     progress : callable, optional
         Called with (bytes read, bytes in all) while a feed is parsed.
+    spool : path-like, optional
+        A folder on whose disk the columns are gathered, in files without a name that are mapped, rather than
+        in memory; they vanish with the table. LOBSTER and hftbacktest need all of a file in memory.
     **options
         The keyword arguments of the ``read`` of the format's module, such as
         :func:`mmcore.feeds.csv.read`.
@@ -120,6 +126,8 @@ def load(
         What is wrong with the file or the arguments, with file and line.
     CorruptError
         A damaged or truncated file.
+    OSError
+        A file that cannot be read; a `spool` whose disk is full.
 
     Examples
     --------
@@ -142,6 +150,9 @@ def load(
         expect("path", one, (str, os.PathLike), "a path")
     expect("instrument", instrument, (Instrument, type(None)), "an Instrument or None")
     expect("cache", cache, bool, "True or False")
+    expect("spool", spool, (str, os.PathLike, type(None)), "a folder or None")
+    if spool is not None and (not os.fspath(spool) or not os.path.isdir(spool)):
+        raise InvalidArgument(argument="spool", value=os.fspath(spool), allowed="a folder that exists")
     expect("progress", progress, (Callable, type(None)), "a function of (bytes read, bytes in all), or None")
     if not all(map(os.fspath, several)):
         raise InvalidArgument(argument="path", value=path, allowed="a file or a folder")
@@ -187,7 +198,11 @@ def load(
     kept = _cached(paths, format, instrument, options) if cache else None
     events = _open(kept) if kept is not None else None
     if events is None:
-        events = read(paths, instrument, progress, **options)
+        if format in _WHOLE:
+            events = read(paths, instrument, progress, **options)
+        else:
+            with Table(spool) as table:
+                events = read(paths, instrument, progress, table, **options)
         if kept is not None:
             _keep(events, kept)
     delays = events.source.get("latency")

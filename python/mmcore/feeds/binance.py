@@ -25,19 +25,21 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..decimals import parse, parse_floor
 from ..errors import InvalidArgument, OutOfBounds, Unsupported
 from ..events import QUOTE, TRADE, Events, Quotes, Trades
 from ..parameters import expect
-from .columns import Columns, joined, none_of, possible_prices, quoted_side, traded
+from .columns import Columns, none_of, possible_prices, quoted_side, traded
 from .order_book import OrderBook
+from .table import Table, pieces
 from .text import Progress, asking, blocks, refuse, refusing
 
 if TYPE_CHECKING:
@@ -57,12 +59,14 @@ _WANTED = {
 }
 _LOOK = 120
 _MS = 10**6
+_BINS = 1 << 16
 
 
 def read(
     paths: Sequence[Path],
     instrument: Instrument | None = None,
     progress: Progress | None = None,
+    into: Table | None = None,
     *,
     symbol: str | None = None,
     quotes: str = "bookTicker",
@@ -77,6 +81,8 @@ def read(
         Known for the symbols in :data:`GRIDS`.
     progress : callable, optional
         Called with (bytes read, bytes in all).
+    into : Table, optional
+        What the rows are added to: one in memory when omitted.
     symbol : str, optional
         Which one, in a capture of several.
     quotes : {"bookTicker", "depth"}
@@ -98,14 +104,14 @@ def read(
     ignored: Counter[str] = Counter()
     symbols: set[str] = set()
     others = False
+    messages = 0
     kind = bytearray()
     # local, exchange, line; bid, bid size, ask, ask size / price, size, side. Text becomes integers
     # a block at a time: a day's capture does not fit into memory as Python objects.
     quote_rows: list[tuple[Any, ...]] = []
     trade_rows: list[tuple[Any, ...]] = []
     depth_rows: list[tuple[Any, ...]] = []
-    quote_parts: list[Columns] = []
-    trade_parts: list[Columns] = []
+    table = Table() if into is None else into
     last = 0
     for text, start in blocks(path, progress):
         for line, record in enumerate(text.split(b"\n"), start):
@@ -128,7 +134,7 @@ def read(
             try:
                 message = json.loads(record[20:].decode())
                 data = message.get("data", message)
-                if "lastUpdateId" in message:
+                if quotes == "depth" and "lastUpdateId" in message:
                     stamp = message.get("T")
                     exchange = local if stamp is None else _exchange(stamp)
                     depth_rows.append((local, exchange, line, len(kind), message))
@@ -168,16 +174,21 @@ def read(
                 refuse(path, line, what, argument="symbol", advice=f"pass symbol={found!r}")
         if symbols and instrument is None:
             instrument = known_instrument(path, *symbols)
-        if quote_rows and instrument is not None:
-            quote_parts.append(_quotes(path, quote_rows, instrument))
-            quote_rows.clear()
-        if depth_rows and instrument is not None:
-            quote_parts.append(_depth(path, depth_rows, instrument, book, kind))
-            depth_rows.clear()
-        if trade_rows and instrument is not None:
-            trade_parts.append(_trades(path, trade_rows, instrument))
-            trade_rows.clear()
-    if not kind or not symbols or instrument is None:
+        if instrument is None or not kind:
+            continue
+        part: dict[str, Any] = {}
+        if quote_rows:
+            part["quotes"] = Quotes(**_quotes(path, quote_rows, instrument))
+        if depth_rows:
+            part["quotes"] = Quotes(**_depth(path, depth_rows, instrument, book, kind))
+        if trade_rows:
+            part["trades"] = Trades(**_trades(path, trade_rows, instrument))
+        order = np.frombuffer(bytes(kind), dtype=np.uint8)
+        table.add(Events(instrument, order[order != 0], **part))
+        messages += len(kind)
+        for rows in (quote_rows, depth_rows, trade_rows, kind):
+            rows.clear()
+    if not messages or not symbols or instrument is None:
         where = f" of {wanted}" if wanted else ""
         held = ", ".join(f"{count:,} of {name}" for name, count in sorted(ignored.items())) or "nothing"
         raise InvalidArgument(
@@ -186,7 +197,7 @@ def read(
             value=str(path),
         )
     (found,) = symbols
-    if quotes == "depth" and not any(len(part["bid"]) for part in quote_parts):
+    if quotes == "depth" and not len(table.quotes):
         raise InvalidArgument(
             f"{path}: no snapshot that its depthUpdate messages join: its book is never known",
             argument="quotes",
@@ -206,31 +217,46 @@ def read(
         "odd": dict(sorted(book.odd.items())),
     }
     note = "the exchange's stamps are missing: ours stand for them"
-    latency = np.concatenate([p["local_time"] - p["exchange_time"] for p in quote_parts + trade_parts])
-    latency = latency[latency != 0]  # no stamp of the exchange
-    if len(latency):
-        middle = len(latency) // 2
-        delays = {
-            "min": int(latency.min()),
-            "median": int(np.partition(latency, middle)[middle]),
-            "max": int(latency.max()),
-        }
+    delays = _delays(table.quotes, table.trades)
+    if delays is not None:
         source["latency"] = delays
         low, median, high = (f"{delays[which] / 1e9:+.3f} s" for which in ("min", "median", "max"))
         note = f"local - exchange stamps: median {median} ({low} to {high})"
         if delays["min"] < 0:
             behind = f"{-delays['median'] / 1e9:.3f} s" if delays["median"] < 0 else "at times"
             note += f"; the local clock runs {behind} behind the exchange's: merge by clock='exchange'"
-    order = np.frombuffer(bytes(kind), dtype=np.uint8)
-    return Events(
-        instrument,
-        order[order != 0],
-        Quotes(**joined(quote_parts)) if quote_parts else None,
-        Trades(**joined(trade_parts)) if trade_parts else None,
-        name=instrument.name,
-        clock_note=note,
-        source=source,
-    )
+    return table.events(instrument, clock_note=note, source=source)
+
+
+def _delays(*tables: Quotes | Trades) -> dict[str, int] | None:
+    """Return the least, the median and the largest of local - exchange stamps, where they differ; or None.
+
+    The median is looked for in ever narrower bins of a histogram, so that nothing has to be sorted.
+    """
+
+    def found() -> Iterator[NDArray[np.int64]]:
+        for table in tables:
+            for rows in pieces(len(table)):
+                delays = table.local_time[rows] - table.exchange_time[rows]
+                if len(delays := delays[delays != 0]):  # which is no stamp of the exchange
+                    yield delays
+
+    count = sum(map(len, found()))
+    if not count:
+        return None
+    least, most = min(int(part.min()) for part in found()), max(int(part.max()) for part in found())
+    low, high, below = least, most, 0
+    while low < high:
+        width = -(-(high - low + 1) // _BINS)
+        bins = np.zeros(_BINS, dtype=np.int64)
+        for part in found():
+            inside = part[(part >= low) & (part <= high)]
+            bins += np.bincount((inside - low) // width, minlength=_BINS)
+        ends = below + np.cumsum(bins)
+        at = int(np.searchsorted(ends, count // 2, "right"))
+        below = int(ends[at - 1]) if at else below
+        low, high = low + at * width, min(low + (at + 1) * width - 1, high)
+    return {"min": least, "median": low, "max": most}
 
 
 def known_instrument(path: Path, symbol: str, market: str = "futures") -> Instrument:

@@ -30,6 +30,7 @@ from ..errors import InvalidArgument
 from ..events import Events
 from . import csv
 from .binance import known_instrument
+from .table import Table
 from .text import Progress, first_lines
 
 if TYPE_CHECKING:
@@ -55,7 +56,10 @@ _MAKER = {"true": -1, "false": 1, "True": -1, "False": 1, "TRUE": -1, "FALSE": 1
 
 
 def read(
-    paths: Sequence[Path], instrument: Instrument | None = None, progress: Progress | None = None
+    paths: Sequence[Path],
+    instrument: Instrument | None = None,
+    progress: Progress | None = None,
+    into: Table | None = None,
 ) -> Events:
     """Read a file, or several of one kind that follow each other.
 
@@ -67,6 +71,8 @@ def read(
         Known for USD-M futures of the symbols in :data:`mmcore.feeds.binance.GRIDS`.
     progress : callable, optional
         Called with (bytes read, bytes in all).
+    into : Table, optional
+        What the rows are added to: one in memory when omitted.
 
     Raises
     ------
@@ -95,7 +101,7 @@ def read(
         time_format="digits",
         unless={4: ("-1",)} if holds == "aggTrades" else {},
     )
-    events = csv.table(paths, instrument, layout, progress)
+    events = csv.table(paths, instrument, layout, progress, into)
     events.source |= {"format": "binance_files", "holds": holds, "market": market, "clock": "exchange"}
     return events
 

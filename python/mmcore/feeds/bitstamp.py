@@ -29,7 +29,8 @@ from numpy.typing import NDArray
 from ..decimals import parse, parse_floor
 from ..errors import InvalidArgument, OutOfBounds
 from ..events import QUOTE, SUBTICKS, TRADE, Events, Quotes, Trades
-from .columns import Columns, joined, quoted_side, traded
+from .columns import Columns, quoted_side, traded
+from .table import Table
 from .text import Progress, blocks, refuse, refusing
 
 if TYPE_CHECKING:
@@ -44,7 +45,10 @@ Row = tuple[Any, ...]
 
 
 def read(
-    paths: Sequence[Path], instrument: Instrument | None = None, progress: Progress | None = None
+    paths: Sequence[Path],
+    instrument: Instrument | None = None,
+    progress: Progress | None = None,
+    into: Table | None = None,
 ) -> Events:
     """Read a log.
 
@@ -56,6 +60,8 @@ def read(
         BTCUSD with a tick of 0.01 and a lot of 1e-8 when omitted.
     progress : callable, optional
         Called with (bytes read, bytes in all).
+    into : Table, optional
+        What the rows are added to: one in memory when omitted.
 
     Raises
     ------
@@ -66,15 +72,14 @@ def read(
     from ..instruments import Instrument
 
     (path,) = paths
+    table = Table() if into is None else into
     if instrument is None:
         instrument = Instrument("BTCUSD", tick="0.01", lot="0.00000001")
     counts: Counter[str] = Counter()
     noise = 0
-    kind = bytearray()
-    quote_parts: list[Columns] = []
-    trade_parts: list[Columns] = []
     last = _EARLIEST
     for text, start in blocks(path, progress):
+        kind = bytearray()
         quotes: list[Row] = []  # line, stamp, bid, its size, ask, its size
         trades: list[Row] = []  # line, stamp, price, size
         for line, record in enumerate(text.split(b"\n"), start):
@@ -99,24 +104,23 @@ def read(
                     kind.append(QUOTE)
             except (ValueError, KeyError, TypeError, RecursionError):
                 refuse(path, line, f"is no {name} message")
+        part: dict[str, Any] = {}
         if quotes:
-            part, off = _quotes(path, quotes, instrument)
-            quote_parts.append(part)
+            found, off = _quotes(path, quotes, instrument)
+            part["quotes"] = Quotes(**found)
             noise += off
         if trades:
-            part, off = _trades(path, trades, instrument)
-            trade_parts.append(part)
+            found, off = _trades(path, trades, instrument)
+            part["trades"] = Trades(**found)
             noise += off
-    if not kind:
+        table.add(Events(instrument, np.frombuffer(bytes(kind), dtype=np.uint8), **part))
+    if not len(table):
         held = ", ".join(f"{count:,} of {name}" for name, count in sorted(counts.items())) or "nothing"
         raise InvalidArgument(
             f"{path}: no order_book or trade; its messages: {held}", argument="path", value=str(path)
         )
-    return Events(
+    return table.events(
         instrument,
-        np.frombuffer(bytes(kind), dtype=np.uint8),
-        Quotes(**joined(quote_parts)) if quote_parts else None,
-        Trades(**joined(trade_parts)) if trade_parts else None,
         clock_note="one clock: ours",
         source={
             "format": "bitstamp",

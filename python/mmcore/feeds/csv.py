@@ -39,15 +39,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConflictError, InvalidArgument, OutOfBounds, UnknownName
-from ..events import QUOTE, TRADE, Events, Quotes, Trades, count_late
+from ..events import QUOTE, TRADE, Events, Quotes, Trades
 from ..parameters import expect
-from .columns import Columns, joined, quoted_side, traded
+from .columns import Columns, quoted_side, traded
+from .table import Table
 from .text import MISSING, Progress, Rounding, Rows, asking, first_lines, refuse, rows, shares
 
 if TYPE_CHECKING:
     from ..instruments import Instrument
 
-__all__ = ["COLUMNS", "KINDS", "SIDES", "Layout", "read", "table"]
+__all__ = ["COLUMNS", "KINDS", "SIDES", "Layout", "add", "read", "table"]
 
 COLUMNS = (
     "time",
@@ -130,6 +131,7 @@ def read(
     paths: Sequence[Path],
     instrument: Instrument | None = None,
     progress: Progress | None = None,
+    into: Table | None = None,
     *,
     columns: Mapping[str, str | int] | None = None,
     delimiter: str = ",",
@@ -152,6 +154,8 @@ def read(
         Whose ticks and lots the numbers are counted in.
     progress : callable, optional
         Called with (bytes read, bytes in all).
+    into : Table, optional
+        What the rows are added to: one in memory when omitted.
     columns : mapping, optional
         Our name → the file's: its header text, or its place counted from 0. What is left out is
         taken from the columns that carry our names.
@@ -227,13 +231,26 @@ def read(
     layout = Layout(
         columns or {}, delimiter, header, time_format, date, side_codes, kind_codes, rounding, sort, kept
     )
-    return table(paths, instrument, layout, progress)
+    return table(paths, instrument, layout, progress, into)
 
 
 def table(
-    paths: Sequence[Path], instrument: Instrument, layout: Layout, progress: Progress | None = None
+    paths: Sequence[Path],
+    instrument: Instrument,
+    layout: Layout,
+    progress: Progress | None = None,
+    into: Table | None = None,
 ) -> Events:
-    """Read files of one layout, one after the other.
+    """Read files of one layout, one after the other; arguments as for :func:`add`."""
+    rows_of = Table() if into is None else into
+    source, note = add(paths, instrument, layout, progress, rows_of)
+    return rows_of.events(instrument, clock_note=note, source=source)
+
+
+def add(
+    paths: Sequence[Path], instrument: Instrument, layout: Layout, progress: Progress | None, into: Table
+) -> tuple[dict[str, Any], str]:
+    """Add the rows of files of one layout, one after the other, to a table.
 
     Parameters
     ----------
@@ -245,20 +262,21 @@ def table(
         How they are to be read.
     progress : callable, optional
         Called with (bytes read, bytes in all).
+    into : Table
+        What they are added to.
 
     Returns
     -------
-    Events
-        ``source["ignored"]`` counts the rows that were left out, by the reason; ``source["odd"]`` what was
-        odd and kept.
+    tuple of dict and str
+        Where they came from: ``"ignored"`` counts the rows that were left out, by the reason; ``"odd"`` what
+        was odd and kept; and what is to be known about the stamps.
     """
     ignored: Counter[str] = Counter()
     odd: Counter[str] = Counter()
     units: dict[str, None] = {}
-    parts: dict[int, list[Columns]] = {QUOTE: [], TRADE: []}
-    kind_parts: list[NDArray[np.uint8]] = []
-    stamps: list[NDArray[np.int64]] = []
-    origins: list[tuple[Path, NDArray[np.int64]]] = []
+    sequences: dict[int, _Sequence] = {}
+    latest = -(2**63)
+    empty = True
     places: dict[str, int] = {}
     firsts: dict[str | int, str] = {}
 
@@ -307,13 +325,13 @@ def table(
             exchange = times.get("exchange_time", times.get("time", local))
             assert local is not None
             assert exchange is not None
-            stamps.append(local)
-            origins.append((path, block.lines))
+            empty = False
             if "kind" in places:
                 kind = block.codes("kind", layout.kinds).astype(np.uint8)
             else:
                 kind = np.full(len(block), QUOTE if "bid" in places else TRADE, dtype=np.uint8)
-            kind_parts.append(kind)
+            kept = np.ones(len(block), dtype=bool)
+            columns: dict[int, Columns] = {}
             for which in (QUOTE, TRADE):
                 chosen_rows = kind == which
                 if not chosen_rows.any():
@@ -327,45 +345,52 @@ def table(
                 else:
                     found |= _trades(part, instrument, layout)
                 if "id" in places:
-                    found["id"] = part.integers("id")
-                parts[which].append(found)
-    if not kind_parts:
+                    if which not in sequences:
+                        sequences[which] = _Sequence(paths, into, which, layout.sort)
+                    kept[at] = fresh = sequences[which].fresh(part.integers("id"), found)
+                    if not fresh.all():
+                        found = {name: values[fresh] for name, values in found.items()}
+                columns[which] = found
+            if repeats := len(kept) - int(np.count_nonzero(kept)):
+                ignored["repeated ids"] += repeats
+                kind, local = kind[kept], local[kept]
+            highest = np.maximum.accumulate(np.concatenate([[latest], local]))
+            latest = int(highest[-1])
+            if (late := local < highest[:-1]).any():
+                if not layout.sort:
+                    refuse(
+                        path,
+                        int(block.lines[kept][np.argmax(late)]),
+                        "time: earlier than the row before it",
+                        argument="sort",
+                        advice="pass sort=True to put the rows in order",
+                    )
+                odd["rows out of order"] += int(np.count_nonzero(late))
+            if layout.sort:
+                kind = kind[np.argsort(local, kind="stable")]
+                for which, found in columns.items():
+                    order = np.argsort(found["local_time"], kind="stable")
+                    columns[which] = {name: values[order] for name, values in found.items()}
+                    if which in sequences:
+                        sequences[which].moved(order)
+            into.add(
+                Events(
+                    instrument,
+                    kind,
+                    Quotes(**columns[QUOTE]) if QUOTE in columns else None,
+                    Trades(**columns[TRADE]) if TRADE in columns else None,
+                )
+            )
+    if empty:
         left = f", other than those left out: {sum(ignored.values()):,}" if ignored else ""
         raise InvalidArgument(f"{paths[0]}: has no rows{left}", argument="path", value=str(paths[0]))
-
-    kind = np.concatenate(kind_parts)
-    local = np.concatenate(stamps)
-    columns = {which: joined(found) for which, found in parts.items()}
-    if "id" in places:
-        kept = np.ones(len(kind), dtype=bool)
-        for which, found in columns.items():
-            if found:
-                kept[kind == which] = fresh = _fresh(
-                    paths, found, which == TRADE and "kind" not in places, odd
-                )
-                columns[which] = {name: values[fresh] for name, values in found.items() if name != "id"}
-        if repeats := len(kind) - int(np.count_nonzero(kept)):
-            ignored["repeated ids"] = repeats
-            kind, local = kind[kept], local[kept]
-    else:
-        kept = None
-    if (late := local[1:] < local[:-1]).any():
-        if not layout.sort:
-            at = int(np.argmax(late)) + 1
-            path, line = _origin(origins, at if kept is None else int(np.flatnonzero(kept)[at]))
-            refuse(
-                path,
-                line,
-                "time: earlier than the row before it",
-                argument="sort",
-                advice="pass sort=True to put the rows in order",
-            )
-        odd["rows out of order"] = count_late(local)
-        kind = kind[np.argsort(local, kind="stable")]
-        for which, found in columns.items():
-            if found:
-                order = np.argsort(found["local_time"], kind="stable")
-                columns[which] = {name: values[order] for name, values in found.items()}
+    if layout.sort:
+        into.sort()
+    for which, sequence in sequences.items():
+        if sequence.late:
+            odd["ids out of order"] += len(sequence.late)
+        if which == TRADE and "kind" not in places and (missing := sequence.missing):
+            odd["missing ids"] = missing
     both = "local_time" in places and "exchange_time" in places
     source: dict[str, Any] = {
         "format": "csv",
@@ -376,23 +401,7 @@ def table(
     }
     if "local_time" in places or "exchange_time" in places:
         source["clock"] = "local" if "local_time" in places else "exchange"
-    return Events(
-        instrument,
-        kind,
-        Quotes(**columns[QUOTE]) if columns[QUOTE] else None,
-        Trades(**columns[TRADE]) if columns[TRADE] else None,
-        clock_note="" if both else "one clock: one stamp stands for the exchange's and ours",
-        source=source,
-    )
-
-
-def _origin(origins: Sequence[tuple[Path, NDArray[np.int64]]], row: int) -> tuple[Path, int]:
-    """Return the file of a row and its line there, from 0."""
-    for path, lines in origins:
-        if row < len(lines):
-            return path, int(lines[row])
-        row -= len(lines)
-    raise AssertionError("unreachable")
+    return source, "" if both else "one clock: one stamp stands for the exchange's and ours"
 
 
 def _refuse_others(
@@ -413,31 +422,71 @@ def _refuse_others(
         )
 
 
-def _fresh(
-    paths: Sequence[Path], columns: Mapping[str, NDArray[Any]], consecutive: bool, odd: Counter[str]
-) -> NDArray[np.bool_]:
-    """Return where an id comes for the first time; count what is odd in their sequence."""
-    ids = columns["id"]
-    fresh = np.ones(len(ids), dtype=bool)
-    if not (ids[1:] > ids[:-1]).all():
-        order = np.argsort(ids, kind="stable")
-        again = ids[order[1:]] == ids[order[:-1]]
-        for name, values in columns.items():
-            differs = again & (values[order[1:]] != values[order[:-1]])
-            if differs.any():
-                number = int(ids[order[1:]][np.argmax(differs)])
-                raise ConflictError(
-                    f"{', '.join(map(str, paths))}: id {number} came again with another {name}",
-                    argument="id",
-                    value=number,
-                )
-        fresh[order[1:][again]] = False
-        ids = ids[fresh]
-        if late := count_late(ids):
-            odd["ids out of order"] += late
-    if consecutive and (missing := int(ids.max()) - int(ids.min()) + 1 - len(ids)):
-        odd["missing ids"] += missing
-    return fresh
+class _Sequence:
+    """The ids of the quotes, or of the trades, of a table: which come again, and what is odd in their order.
+
+    An id is mostly above all before it. Of those that were, the highest so far stands in a column beside the
+    table's, row by row, so that the row of one that comes again is found in it; the others are remembered.
+    """
+
+    def __init__(self, paths: Sequence[Path], into: Table, which: int, moves: bool) -> None:
+        self.late: dict[int, Columns] = {}
+        self._paths, self._into, self._which = paths, into, which
+        self._highest = into.column("<i8")
+        self._places = into.column("<i8") if moves else None  # where the rows stand, if not in this order
+        self._lowest, self._last = 2**63, -(2**63)
+
+    @property
+    def missing(self) -> int:
+        """How many ids between the lowest and the highest never came."""
+        return self._last - self._lowest + 1 - len(self._highest)
+
+    def fresh(self, ids: NDArray[np.int64], columns: Columns) -> NDArray[np.bool_]:
+        """Return where an id comes for the first time; refuse one that comes again with other content."""
+        fresh = np.ones(len(ids), dtype=bool)
+        highest = np.maximum.accumulate(np.concatenate([[self._last], ids]))
+        rising = ids > highest[:-1]
+        if not rising.all():
+            risen, rows = ids[rising], np.flatnonzero(rising)
+            for row in np.flatnonzero(~rising).tolist():
+                number = int(ids[row])
+                its = {name: values[row] for name, values in columns.items()}
+                before = self.late.get(number)
+                at = int(np.searchsorted(risen, number))
+                if before is None and at < len(risen) and risen[at] == number:
+                    before = {name: values[rows[at]] for name, values in columns.items()}
+                before = self._before(number) if before is None else before
+                if before is None:
+                    self.late[number] = its
+                    continue
+                for name, value in its.items():
+                    if value != before[name]:
+                        raise ConflictError(
+                            f"{', '.join(map(str, self._paths))}: id {number} came again with another {name}",
+                            argument="id",
+                            value=number,
+                        )
+                fresh[row] = False
+        self._highest.append(highest[1:][fresh])
+        self._lowest, self._last = min(self._lowest, int(ids.min())), int(highest[-1])
+        return fresh
+
+    def moved(self, order: NDArray[np.int64]) -> None:
+        """Take note of the order in which the fresh rows of a part come into the table."""
+        assert self._places is not None
+        places = np.empty(len(order), dtype=np.int64)
+        places[order] = np.arange(len(self._places), len(self._places) + len(order))
+        self._places.append(places)
+
+    def _before(self, number: int) -> Columns | None:
+        """Return the row of the table whose id this is, if that was above all before it."""
+        highest = self._highest.values()
+        at = int(np.searchsorted(highest, number))
+        if at == len(highest) or highest[at] != number:
+            return None
+        row = at if self._places is None else self._places.values()[at]
+        rows = self._into.quotes if self._which == QUOTE else self._into.trades
+        return {name: values[row] for name, values in rows.columns().items()}
 
 
 # ---- which columns

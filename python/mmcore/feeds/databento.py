@@ -40,9 +40,10 @@ from numpy.typing import NDArray
 from ..errors import CorruptError, InvalidArgument, MissingExtra, Unsupported
 from ..events import QUOTE, TRADE, Events, Quotes, Trades
 from ..parameters import expect
-from .columns import Columns, Refuse, joined, none_of, quoted_side, subticks, traded
+from .columns import Columns, Refuse, none_of, quoted_side, subticks, traded
 from .market_by_order import MarketByOrder
 from .order_book import ABSENT, Top
+from .table import Table
 from .text import Progress, asking, unpacked
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def read(
     paths: Sequence[Path],
     instrument: Instrument | None = None,
     progress: Progress | None = None,
+    into: Table | None = None,
     *,
     symbol: str | None = None,
     venue: str | None = None,
@@ -82,6 +84,8 @@ def read(
         Whose ticks and lots the numbers are counted in.
     progress : callable, optional
         Called with (bytes read, bytes in all).
+    into : Table, optional
+        What the rows are added to: one in memory when omitted.
     symbol : str, optional
         Which one, in a file of several.
     venue : str, optional
@@ -125,8 +129,7 @@ def read(
     }
     ignored: Counter[str] = Counter()
     odd: Counter[str] = Counter()
-    parts: dict[int, list[Columns]] = {QUOTE: [], TRADE: []}
-    kinds: list[NDArray[np.uint8]] = []
+    table = Table() if into is None else into
     seen: dict[str, int] = {}
     orders = _Orders(path, instrument, odd)
     last = -(2**63)
@@ -161,6 +164,7 @@ def read(
             last = int(local[-1])
             if bad := int(np.count_nonzero(records["flags"] & _BAD_RECEIVED)):
                 odd["bad receive stamps"] += bad
+            columns: dict[int, Columns] = {}
             for which, chosen in ((QUOTE, quoted), (TRADE, traded)):
                 if chosen.any():
                     found = {"local_time": local[chosen], "exchange_time": exchange[chosen]}
@@ -170,19 +174,22 @@ def read(
                         found |= _quotes(path, records[chosen], places[chosen], instrument, odd)
                     else:
                         found |= _trades(path, records[chosen], places[chosen], instrument)
-                    parts[which].append(found)
+                    columns[which] = found
             # At most a quote and a trade for each record: that of tbbo stood before the trade, that of mbo
             # follows it.
             both = [np.where(quoted, QUOTE, 0), np.where(traded, TRADE, 0)]
             kind = np.stack(both[::-1] if schema == "mbo" else both, axis=1).ravel()
-            kinds.append(kind[kind != 0].astype(np.uint8))
-    columns = {which: joined(found) for which, found in parts.items()}
+            table.add(
+                Events(
+                    instrument,
+                    kind[kind != 0].astype(np.uint8),
+                    Quotes(**columns[QUOTE]) if QUOTE in columns else None,
+                    Trades(**columns[TRADE]) if TRADE in columns else None,
+                )
+            )
     odd += orders.book.odd
-    return Events(
+    return table.events(
         instrument,
-        np.concatenate(kinds) if kinds else None,
-        Quotes(**columns[QUOTE]) if columns[QUOTE] else None,
-        Trades(**columns[TRADE]) if columns[TRADE] else None,
         source={
             "format": "databento",
             "files": [path.name],

@@ -12,6 +12,7 @@ last decimals of its precision: where all are multiples of ten ticks, ``source["
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
@@ -25,6 +26,7 @@ from ..events import NO_ASK, NO_BID, Events
 from ..parameters import expect
 from . import csv
 from .arrow import PARQUET, Damaged, metadata
+from .table import Table, pieces
 from .text import Progress, first_lines
 
 if TYPE_CHECKING:
@@ -57,6 +59,7 @@ def read(
     paths: Sequence[Path],
     instrument: Instrument | None = None,
     progress: Progress | None = None,
+    into: Table | None = None,
     *,
     scale: str | None = None,
 ) -> Events:
@@ -70,6 +73,8 @@ def read(
         Made from the metadata when omitted.
     progress : callable, optional
         Called with (bytes read, bytes in all).
+    into : Table, optional
+        What the rows are added to: one in memory when omitted.
     scale : str, optional
         What the prices are to be multiplied with, a power of ten such as "0.01".
 
@@ -110,11 +115,14 @@ def read(
         if not power:
             raise InvalidArgument(argument="scale", value=scale, allowed='a power of ten such as "0.01"')
         layout = replace(layout, price_scale=factor)
-    events = csv.table(paths, instrument, layout, progress)
+    events = csv.table(paths, instrument, layout, progress, into)
     events.source |= {"format": "nautilus", "scale": scale or "1"}
-    prices = [events.quotes.bid, events.quotes.ask, events.trades.price]
-    prices = [values[(values != NO_BID) & (values != NO_ASK)] for values in prices]
-    step = int(np.gcd.reduce(np.concatenate(prices)))
+    step = count = 0
+    for values in (events.quotes.bid, events.quotes.ask, events.trades.price):
+        for rows in pieces(len(values)):
+            prices = values[rows]
+            prices = prices[(prices != NO_BID) & (prices != NO_ASK)]
+            step, count = math.gcd(step, int(np.gcd.reduce(prices))), count + len(prices)
     if step and step % 10 == 0 and not events.trades.subtick.any():
-        events.source["odd"] |= {"prices without the last decimals of their precision": sum(map(len, prices))}
+        events.source["odd"] |= {"prices without the last decimals of their precision": count}
     return events

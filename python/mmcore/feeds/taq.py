@@ -24,7 +24,7 @@ from ..errors import InvalidArgument
 from ..events import Events
 from ..parameters import expect
 from . import csv
-from .merging import merge
+from .table import Table
 from .text import Progress, content, first_line, first_lines, shares
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def read(
     paths: Sequence[Path],
     instrument: Instrument | None = None,
     progress: Progress | None = None,
+    into: Table | None = None,
     *,
     venue: str | None = None,
     symbol: str | None = None,
@@ -83,6 +84,8 @@ def read(
         Tick 0.01 USD, lot 1 share, named as the symbol, when omitted.
     progress : callable, optional
         Called with (bytes read, bytes in all).
+    into : Table, optional
+        What the rows are added to: one in memory when omitted.
     venue : str, optional
         Which EX is kept; needed where there are several.
     symbol : str, optional
@@ -111,7 +114,8 @@ def read(
             raise InvalidArgument(f"{path}: a second file of {what}", argument="path", value=str(path))
     if instrument is None:
         instrument = Instrument(symbol or _symbol(paths[0]), tick="0.01")
-    tables = []
+    table = Table() if into is None else into
+    counts: dict[str, dict[str, int]] = {"ignored": {}, "odd": {}}
     for path, names, what, share in zip(paths, heads, held, shares(paths, progress), strict=True):
         where: dict[str | int, tuple[str, ...]] = {}
         same: dict[str | int, str] = {}
@@ -130,20 +134,21 @@ def read(
             same=same,
             quote_lot=instrument.lot / Decimal(_ROUND_LOT),
         )
-        table = csv.table([path], instrument, layout, share)
-        table.source |= {"clock": "exchange", "holds": what}
-        tables.append(table)
-    events = merge(*tables)
-    events.source |= {"format": "taq", "files": [path.name for path in paths], "venue": venue}
-    for name in ("ignored", "odd"):
-        found = {
-            f"{table.source['holds']}: {reason}": count
-            for table in tables
-            for reason, count in table.source[name].items()
-        }
-        events.source[name] = events.source.get(name, {}) | found
-    del events.source["parts"]
-    return events
+        found, _ = csv.add([path], instrument, layout, share, table)
+        for name, reasons in counts.items():
+            reasons |= {f"{what}: {reason}": count for reason, count in found[name].items()}
+    table.merge()
+    return table.events(
+        instrument,
+        clock_note="one clock: the exchange's stamps stand for ours too",
+        source={
+            "format": "taq",
+            "clock": "exchange",
+            "files": [path.name for path in paths],
+            "venue": venue,
+            **counts,
+        },
+    )
 
 
 def _symbol(path: Path) -> str:
