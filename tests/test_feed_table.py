@@ -176,11 +176,10 @@ def taq(folder):
 
 
 def parquet(folder):
-    pa = pytest.importorskip("pyarrow")
-
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     bids = pa.array([100.25 + n % 4 for n in range(ROWS)])
     found = pa.table({"time": pa.array([START + n for n in range(ROWS)]), "bid": bids, "ask": bids})
-    pa.parquet.write_table(found, folder / "rows.parquet")
+    pq.write_table(found, folder / "rows.parquet")
     return folder / "rows.parquet", {"instrument": STOCK}
 
 
@@ -229,7 +228,8 @@ def test_a_table_gathered_on_the_disk_in_small_parts_is_the_table_in_memory(tmp_
     monkeypatch.setattr(Table, "add", lambda self, part: (parts.append(len(part)), add(self, part))[1])
     monkeypatch.setattr(text, "_BLOCK", 512)
     monkeypatch.setattr(databento, "_RECORDS", 7)
-    monkeypatch.setattr(table, "ROWS", 11)
+    monkeypatch.setattr(table, "_AHEAD", 11)
+    monkeypatch.setattr("mmcore.events._ROWS", 13)
     spool = tmp_path / "spool"
     spool.mkdir()
     streamed = mm.load(path, spool=spool, **options)
@@ -316,7 +316,8 @@ def test_sorting_and_merging_are_those_of_python(tmp_path_factory, times, size, 
         rows += [(int(time), int(kind)) for time, kind in zip(part.local_time, part.kind, strict=True)]
         parts.append(part)
     with pytest.MonkeyPatch.context() as patched, Table(folder) as sorting, Table(folder) as merging:
-        patched.setattr(table, "ROWS", size)
+        patched.setattr(table, "_AHEAD", size)
+        patched.setattr("mmcore.events._ROWS", size)
         for part in parts:
             sorting.add(part)
         sorting.sort()

@@ -34,6 +34,7 @@ Examples
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from functools import cached_property
@@ -644,73 +645,126 @@ class Events:
         ``late_exchange_stamps`` stand after a later one, ``negative_latencies`` have a local stamp before the
         exchange's.
         """
-        quotes, trades = self.quotes, self.trades
-        same = _repeats(quotes, ("bid", "ask", "bid_size", "ask_size"))
-        stamped = _repeats(quotes, ("local_time", "exchange_time"))
-        again = _repeats(trades, tuple(trades.DTYPES))
-        steps = np.diff(self.local_time)
-        bids, asks = quotes.bid[quotes.bid != NO_BID], quotes.ask[quotes.ask != NO_ASK]
+        n: Counter[str] = Counter()
+        low: list[int] = []
+        high: list[int] = []
+        bids: list[int] = []
+        asks: list[int] = []
+        for quotes in _parts(self.quotes):
+            same = _repeats(quotes, ("bid", "ask", "bid_size", "ask_size"))
+            stamped = _repeats(quotes, ("local_time", "exchange_time"))
+            n["repeated"] += int(np.count_nonzero(same))
+            n["duplicates"] += int(np.count_nonzero(same & stamped))
+            bids += [int(found.min()) for found in [quotes.bid[quotes.bid != NO_BID]] if len(found)]
+            asks += [int(found.max()) for found in [quotes.ask[quotes.ask != NO_ASK]] if len(found)]
+        for trades in _parts(self.trades):
+            n["again"] += int(np.count_nonzero(_repeats(trades, tuple(trades.DTYPES))))
+            low.append(int(trades.price.min()))
+            high.append(int(trades.price.max()))
+        for rows in pieces(len(self.trades)):
+            n["volume"] += _total(self.trades.size[rows])
+            n["sideless"] += int(np.count_nonzero(self.trades.side[rows] == 0))
+        for table in (self.quotes, self.trades):
+            for rows in pieces(len(table)):
+                n["negative"] += int(np.count_nonzero(table.local_time[rows] < table.exchange_time[rows]))
+        silence = 0
+        for steps in self._steps():
+            n["equal"] += int(np.count_nonzero(steps == 0))
+            silence = max(silence, int(steps.max()))
         return self._counts() | {
-            "sideless_trades": int(np.count_nonzero(trades.side == 0)),
-            "volume": _total(trades.size),
-            "low": int(trades.price.min()) if len(trades) else None,
-            "high": int(trades.price.max()) if len(trades) else None,
-            "vwap": self._vwap() if len(trades) else None,
-            "lowest_bid": int(bids.min()) if len(bids) else None,
-            "highest_ask": int(asks.max()) if len(asks) else None,
-            "repeated_quotes": int(np.count_nonzero(same)),
-            "duplicate_quotes": int(np.count_nonzero(same & stamped)),
-            "duplicate_trades": int(np.count_nonzero(again)),
-            "late_exchange_stamps": count_late(quotes.exchange_time) + count_late(trades.exchange_time),
-            "negative_latencies": sum(
-                int(np.count_nonzero(rows.local_time < rows.exchange_time)) for rows in (quotes, trades)
-            ),
-            "equal_stamps": int(np.count_nonzero(steps == 0)),
-            "longest_silence": int(steps.max()) / 1e9 if len(steps) else 0.0,
+            "sideless_trades": n["sideless"],
+            "volume": n["volume"],
+            "low": min(low, default=None),
+            "high": max(high, default=None),
+            "vwap": self._vwap(n["volume"]) if low else None,
+            "lowest_bid": min(bids, default=None),
+            "highest_ask": max(asks, default=None),
+            "repeated_quotes": n["repeated"],
+            "duplicate_quotes": n["duplicates"],
+            "duplicate_trades": n["again"],
+            "late_exchange_stamps": count_late(self.quotes.exchange_time)
+            + count_late(self.trades.exchange_time),
+            "negative_latencies": n["negative"],
+            "equal_stamps": n["equal"],
+            "longest_silence": silence / 1e9,
         }
+
+    def _steps(self) -> Iterator[Int64Array]:
+        """Yield the times between each row and the next, piece by piece."""
+        q = t = 0
+        last: list[int] = []
+        for rows in pieces(len(self)):
+            kind = self.kind[rows]
+            quoted = kind == QUOTE
+            time = np.empty(len(kind), dtype=np.int64)
+            n = int(np.count_nonzero(quoted))
+            time[quoted] = self.quotes.local_time[q : q + n]
+            time[~quoted] = self.trades.local_time[t : t + len(kind) - n]
+            q, t = q + n, t + len(kind) - n
+            if len(steps := np.diff(time, prepend=np.array(last, dtype=np.int64))):
+                yield steps
+            last = [int(time[-1])]
 
     def _counts(self) -> dict[str, Any]:
         """Return the part of the summary that the table is shown by."""
         quotes, trades = self.quotes, self.trades
-        both = quotes.two_sided
-        out: dict[str, Any] = {
+        n: Counter[str] = Counter()
+        least: list[int] = []
+        widest: list[int] = []
+        for rows in pieces(len(trades)):
+            sides = trades.side[rows]
+            n["hidden"] += int(np.count_nonzero(trades.flags[rows] & HIDDEN))
+            n["off_grid"] += int(np.count_nonzero(trades.subtick[rows]))
+            n["buys"] += int(np.count_nonzero(sides > 0))
+            n["sells"] += int(np.count_nonzero(sides < 0))
+        for rows in pieces(len(quotes)):
+            part = quotes[rows]
+            both = part.two_sided
+            n["two_sided"] += len(spread := part.ask[both] - part.bid[both])
+            n["crossed"] += int(np.count_nonzero(spread < 0))
+            n["locked"] += int(np.count_nonzero(spread == 0))
+            if len(spread):
+                least.append(int(spread.min()))
+                widest.append(int(spread.max()))
+                n["spread"] += _total(spread)
+                until = quotes.local_time[rows.start + 1 : rows.stop + 1]  # the last quote stands for no time
+                held = until[both[: len(until)]] - part.local_time[: len(until)][both[: len(until)]]
+                n["held"] += _total(held)
+                n["weighed"] += _total_product(spread[: len(held)], held)
+        return {
             "name": self.name,
             "instrument": self.instrument.name,
             "quotes": len(quotes),
             "trades": len(trades),
-            "hidden_trades": int(np.count_nonzero(~trades.visible)),
-            "off_grid_trades": int(np.count_nonzero(trades.subtick)),
-            "buys": int(np.count_nonzero(trades.side > 0)),
-            "sells": int(np.count_nonzero(trades.side < 0)),
-            "one_sided_quotes": int(len(quotes) - np.count_nonzero(both)),
-            "crossed_quotes": int(np.count_nonzero(quotes.crossed)),
-            "locked_quotes": int(np.count_nonzero(quotes.locked)),
+            "hidden_trades": n["hidden"],
+            "off_grid_trades": n["off_grid"],
+            "buys": n["buys"],
+            "sells": n["sells"],
+            "one_sided_quotes": len(quotes) - n["two_sided"],
+            "crossed_quotes": n["crossed"],
+            "locked_quotes": n["locked"],
             "start": _utc(self.start_time) if len(self) else None,
             "end": _utc(self.end_time) if len(self) else None,
             "seconds": self.duration,
-            "spread": None,
+            "spread": {
+                "min": min(least),
+                "mean": n["spread"] / n["two_sided"],
+                "time_weighted": n["weighed"] / n["held"] if n["held"] else None,
+                "max": max(widest),
+            }
+            if least
+            else None,
             "clock_note": self.clock_note,
         }
-        if both.any():
-            spread = quotes.ask[both] - quotes.bid[both]
-            held = np.diff(quotes.local_time)[both[:-1]].astype(np.float64)
-            weighed = (quotes.ask[:-1] - quotes.bid[:-1])[both[:-1]].astype(np.float64)
-            total = float(held.sum())
-            out["spread"] = {
-                "min": int(spread.min()),
-                "mean": float(spread.mean()),
-                "time_weighted": float((held * weighed).sum() / total) if total else None,
-                "max": int(spread.max()),
-            }
-        return out
 
-    def _vwap(self) -> str:
+    def _vwap(self, volume: int) -> str:
         """Return the mean price by size, in currency, exact to the last of 10 decimals."""
         trades, tick = self.trades, Fraction(self.instrument.tick)
-        volume = _total(trades.size)
-        # In parts whose products keep within int64, or else in Python's integers.
-        whole = _total_product(trades.price, trades.size) * SUBTICKS
-        whole += _total_product(trades.subtick.astype(np.int64), trades.size)
+        whole = 0
+        for rows in pieces(len(trades)):
+            # In parts whose products keep within int64, or else in Python's integers.
+            whole += _total_product(trades.price[rows], trades.size[rows]) * SUBTICKS
+            whole += _total_product(trades.subtick[rows].astype(np.int64), trades.size[rows])
         scaled = round(Fraction(whole, volume * SUBTICKS) * tick * 10**10)
         sign, scaled = "-" * (scaled < 0), abs(scaled)
         return f"{sign}{scaled // 10**10}.{scaled % 10**10:010d}"
@@ -838,6 +892,12 @@ def merged_kinds(quote_time: Int64Array, trade_time: Int64Array) -> NDArray[np.u
     return frozen(kind)
 
 
+def _parts(rows: Any) -> Iterator[Any]:
+    """Yield pieces of columns, each but the first with the last row of the one before it."""
+    for piece in pieces(len(rows)):
+        yield rows[max(piece.start - 1, 0) : piece.stop]
+
+
 def _repeats(rows: _Columns, names: tuple[str, ...]) -> NDArray[np.bool_]:
     """Return where each row but the first has these columns of the row before it."""
     same = np.ones(max(len(rows) - 1, 0), dtype=bool)
@@ -847,9 +907,29 @@ def _repeats(rows: _Columns, names: tuple[str, ...]) -> NDArray[np.bool_]:
     return same
 
 
+_ROWS = 1 << 17  # a piece
+
+
+def pieces(length: int) -> Iterator[slice]:
+    """Yield so many rows piece by piece, so that what is computed of them never is as long as a table.
+
+    Examples
+    --------
+    >>> list(pieces(_ROWS + 1)) == [slice(0, _ROWS), slice(_ROWS, _ROWS + 1)]
+    True
+    """
+    for start in range(0, length, _ROWS):
+        yield slice(start, min(start + _ROWS, length))
+
+
 def count_late(stamps: Int64Array) -> int:
     """Count the stamps that stand after a later one."""
-    return int(np.count_nonzero(stamps < np.maximum.accumulate(stamps))) if len(stamps) else 0
+    late, latest = 0, -(2**63)
+    for rows in pieces(len(stamps)):
+        highest = np.maximum(np.maximum.accumulate(stamps[rows]), latest)
+        late += int(np.count_nonzero(stamps[rows] < highest))
+        latest = int(highest[-1])
+    return late
 
 
 def _total(values: Int64Array) -> int:
@@ -859,6 +939,8 @@ def _total(values: Int64Array) -> int:
 
 def _total_product(prices: Int64Array, sizes: Int64Array) -> int:
     """Return the exact sum of products."""
+    if not len(prices):
+        return 0
     most = int(abs(prices).max()) * int(sizes.max())
     if most < 2**62:
         return _total(prices * sizes)

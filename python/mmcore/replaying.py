@@ -177,13 +177,19 @@ def _ns(name: str, seconds: float) -> int:
 
 
 def _span(events: Events, interval: int) -> _Span:
+    from .events import pieces
+
     quotes = events.quotes
-    good = quotes.two_sided & ~quotes.crossed
-    if not good.any():
+    for rows in pieces(len(quotes)):
+        good = quotes[rows].two_sided & ~quotes[rows].crossed
+        if good.any():
+            first = int(quotes.local_time[rows.start + int(np.argmax(good))])
+            break
+    else:
         raise InvalidArgument(
             f"{events.name}: no quote with both sides, so nothing to decide on", argument="events"
         )
-    first, last_quote = int(quotes.local_time[int(np.argmax(good))]), int(quotes.local_time[-1])
+    last_quote = int(quotes.local_time[-1])
     if interval == 0:
         if first == last_quote:
             raise InvalidArgument(f"{events.name}: all quotes have one stamp", argument="events")

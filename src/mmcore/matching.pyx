@@ -15,6 +15,7 @@ from mmcore.rolling cimport Recalibrate
 
 from mmcore.book import FILL
 from mmcore.errors import InvalidArgument, OutOfBounds, Unsupported
+from mmcore.events import pieces
 from mmcore.rolling import ESTIMATE
 
 cdef extern from "mmcore/types.h" nogil:
@@ -226,7 +227,9 @@ cdef class Matching:
         e.side = &side[0] if e.trades else NULL
         e.subtick = &subtick[0] if e.trades else NULL
         e.flags = &flags[0] if e.trades else NULL
-        cdef int64_t n_quotes = int(np.count_nonzero(np.asarray(kind) == 1))
+        cdef int64_t n_quotes = 0
+        for rows in pieces(e.rows):
+            n_quotes += np.count_nonzero(events.kind[rows] == 1)
         if n_quotes != e.quotes or e.rows - n_quotes != e.trades:
             raise InvalidArgument(argument="events.kind", value=(n_quotes, e.rows - n_quotes),
                                   allowed=f"{e.quotes} quotes (1) and {e.trades} trades (2)")

@@ -35,11 +35,11 @@ from numpy.typing import NDArray
 
 from ..decimals import parse, parse_floor
 from ..errors import InvalidArgument, OutOfBounds, Unsupported
-from ..events import QUOTE, TRADE, Events, Quotes, Trades
+from ..events import QUOTE, TRADE, Events, Quotes, Trades, pieces
 from ..parameters import expect
 from .columns import Columns, none_of, possible_prices, quoted_side, traded
 from .order_book import OrderBook
-from .table import Table, pieces
+from .table import Table
 from .text import Progress, asking, blocks, refuse, refusing
 
 if TYPE_CHECKING:

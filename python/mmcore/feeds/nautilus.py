@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import CorruptError, InvalidArgument
-from ..events import NO_ASK, NO_BID, Events
+from ..events import NO_ASK, NO_BID, Events, pieces
 from ..parameters import expect
 from . import csv
 from .arrow import PARQUET, Damaged, metadata
-from .table import Table, pieces
+from .table import Table
 from .text import Progress, first_lines
 
 if TYPE_CHECKING:

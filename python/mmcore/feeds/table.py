@@ -17,15 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InvalidArgument
-from ..events import QUOTE, TRADE, Events, Quotes, Trades, frozen, merged_kinds, refuse_span
+from ..events import QUOTE, TRADE, Events, Quotes, Trades, frozen, merged_kinds, pieces, refuse_span
 
 if TYPE_CHECKING:
     from ..instruments import Instrument
 
-__all__ = ["Column", "Table", "pieces"]
+__all__ = ["Column", "Table"]
 
-ROWS = 1 << 17
-"""Of what is walked piece by piece."""
+_AHEAD = 1 << 17  # rows that are merged at a time
 
 
 class Column:
@@ -206,7 +205,7 @@ class Table:
         while q < len(quotes) or t < len(trades):
             # Up to a stamp, all of it, that is about a piece away.
             ahead = [
-                int(s[min(at + ROWS, len(s)) - 1]) for s, at in ((quotes, q), (trades, t)) if at < len(s)
+                int(s[min(at + _AHEAD, len(s)) - 1]) for s, at in ((quotes, q), (trades, t)) if at < len(s)
             ]
             before = q, t
             q, t = (int(np.searchsorted(stamps, min(ahead), "right")) for stamps in (quotes, trades))
@@ -243,15 +242,3 @@ class Table:
             clock_note,
             dict(source),
         )
-
-
-def pieces(length: int) -> Iterator[slice]:
-    """Yield so many rows piece by piece.
-
-    Examples
-    --------
-    >>> list(pieces(ROWS + 1)) == [slice(0, ROWS), slice(ROWS, ROWS + 1)]
-    True
-    """
-    for start in range(0, length, ROWS):
-        yield slice(start, min(start + ROWS, length))
