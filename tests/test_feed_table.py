@@ -9,6 +9,7 @@ import os
 import random
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -448,3 +449,33 @@ def test_layouts_are_added_one_after_the_other(tmp_path):
         source, note = csv.add([path], STOCK, csv.Layout(), None, parts)
     assert source["files"] == ["both.csv"]
     assert "one clock" in note
+
+
+def test_the_memory_of_a_conversion_and_of_a_replay_does_not_grow_with_the_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr(text, "_BLOCK", 1 << 15)
+    monkeypatch.setattr("mmcore.events._ROWS", 1 << 10)
+    policy = mm.Quoter(mm.Affine(base=1.0, q_max=10), STOCK)
+    peaks = {"convert": [], "show": [], "replay": []}
+    for rows in (30_000, 120_000):
+        path, out = tmp_path / "rows.csv", tmp_path / f"{rows}.events"
+        lines = (f"{START + n * 10**5},{n % 3 + 99},{n % 3 + 101},{n}" for n in range(rows))
+        path.write_text("time,bid,ask,id\n" + "\n".join(lines))
+
+        def peak_of(job):
+            tracemalloc.start()
+            try:
+                return job(), tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+
+        def converted(path=path, out=out):
+            mm.load(path, instrument=STOCK, spool=tmp_path).save(out)
+            return Events.load(out)
+
+        events, peak = peak_of(converted)
+        peaks["convert"].append(peak)
+        peaks["show"].append(peak_of(events.summary)[1])
+        peaks["replay"].append(peak_of(lambda events=events: mm.replay(events, policy, interval=2.0))[1])
+        assert len(events) == rows
+    for small, large in peaks.values():
+        assert large < small + 100_000  # of the 4.4 MB that there are more

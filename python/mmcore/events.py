@@ -922,6 +922,22 @@ def pieces(length: int) -> Iterator[slice]:
         yield slice(start, min(start + _ROWS, length))
 
 
+def quotes_in_force(quotes: Quotes, times: Int64Array) -> Int64Array:
+    """Return the row of the last quote that is not crossed at each time; -1 before the first.
+
+    Examples
+    --------
+    >>> quotes_in_force(Quotes([1, 2, 3], [9, 9, 9], [10, 8, 8]), np.array([0, 1, 3]))
+    array([-1,  0,  0])
+    """
+    row = np.searchsorted(quotes.local_time, times, "right") - 1
+    left = np.flatnonzero(row >= 0)
+    while len(left := left[quotes.bid[row[left]] > quotes.ask[row[left]]]):  # as no absent side is
+        row[left] -= 1
+        left = left[row[left] >= 0]
+    return row
+
+
 def count_late(stamps: Int64Array) -> int:
     """Count the stamps that stand after a later one."""
     late, latest = 0, -(2**63)

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .errors import InvalidArgument
+from .events import NO_ASK, NO_BID, quotes_in_force
 
 if TYPE_CHECKING:
     from .quoting import Explanation, Quoter
@@ -189,7 +190,8 @@ def time_left(result: Result, times: ArrayLike) -> NDArray[np.float64]:
 
 def _age(result: Result, times: NDArray[np.int64]) -> NDArray[np.float64]:
     """Seconds since the quote that each decision was made from; 0 where that had no mid."""
-    quoted, _, two_sided = result._mids
-    row = np.searchsorted(quoted, times, "right") - 1
-    there = (row >= 0) & two_sided[np.maximum(row, 0)]
-    return np.where(there, (times - quoted[np.maximum(row, 0)]) / 1e9, 0.0)
+    quotes = result.events.quotes
+    row = quotes_in_force(quotes, times)
+    at = np.maximum(row, 0)
+    there = (row >= 0) & (quotes.bid[at] != NO_BID) & (quotes.ask[at] != NO_ASK)
+    return np.where(there, (times - quotes.local_time[at]) / 1e9, 0.0)

@@ -41,6 +41,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import ApproximationWarning, InvalidArgument, UnknownName, Unsupported
+from .events import NO_ASK, NO_BID, quotes_in_force
 from .instruments import money_text, trimmed
 from .parameters import expect
 
@@ -741,20 +742,13 @@ class Result:
 
     # ---- the market that was replayed
 
-    @cached_property
-    def _mids(self) -> tuple[Int64Array, Int64Array, NDArray[np.bool_]]:
-        """Return time, mid2 and "has a mid" of the quotes in force: crossed rows are left out."""
-        quotes = self.events.quotes
-        good = ~quotes.crossed
-        return quotes.local_time[good], quotes.mid2[good], quotes.two_sided[good]
-
     def _mid2_at(self, times: Int64Array) -> tuple[Int64Array, NDArray[np.bool_]]:
         """Return mid2 of the last quote known at each time, and whether there was a mid."""
-        time, mid2, known = self._mids
-        row = np.searchsorted(time, times, "right") - 1
-        found = (row >= 0) & (times <= self.totals.last_time)
-        row = np.maximum(row, 0)
-        return mid2[row], found & known[row]
+        quotes = self.events.quotes
+        row = quotes_in_force(quotes, times)
+        bid, ask = quotes.bid[np.maximum(row, 0)], quotes.ask[np.maximum(row, 0)]
+        known = (row >= 0) & (bid != NO_BID) & (ask != NO_ASK)
+        return np.where(known, bid + ask, NO_BID), known & (times <= self.totals.last_time)
 
     @cached_property
     def sigma_realised(self) -> float | None:
