@@ -1,4 +1,4 @@
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from enum import IntEnum
 from fractions import Fraction
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .instruments import Currency, Instrument
-from .ledger import Adjustment, Difference, Entry
+from .ledger import Adjustment, Breach, Difference, Entry
 
 __all__ = ["FILL", "Book", "Position", "Snapshot", "Status"]
 
@@ -242,6 +242,12 @@ class Book:
     def in_force(self) -> _FillArray: ...
     def entries(self) -> list[Entry]: ...
     def adjustments(self) -> list[Adjustment]: ...
+    def watch(self, limits: Mapping[str, Mapping[str, Any]], notice: Callable[[Breach], object]) -> None: ...
+    @property
+    def limits(self) -> dict[str, dict[str, int | Decimal]]: ...
+    @property
+    def breached(self) -> tuple[str, ...]: ...
+    def breaches(self, limits: Mapping[str, Mapping[str, Any]] | None = None) -> list[Breach]: ...
     def reconcile(self, statement: Any) -> list[Difference]: ...
     def records(
         self,

@@ -38,8 +38,8 @@ Examples
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -49,9 +49,19 @@ import numpy.typing as npt
 
 from .book import _KINDS, Book, _records
 from .errors import InvalidArgument, Unsupported
-from .instruments import Instrument
+from .instruments import Instrument, _decimal
 
-__all__ = ["Adjustment", "Difference", "Entry", "adjustments", "entries", "reconcile", "regressions"]
+__all__ = [
+    "Adjustment",
+    "Breach",
+    "Difference",
+    "Entry",
+    "adjustments",
+    "breaches",
+    "entries",
+    "reconcile",
+    "regressions",
+]
 
 COST_SCALE = 10**9
 ABOUT = {_KINDS[name]: name for name in ("bust", "correct", "release")}
@@ -92,6 +102,25 @@ class Adjustment:
     """Change of the realised profit, in the instrument's currency."""
     fees: Decimal
     """Change of the fees in the instrument's currency."""
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """A record that left a limit exceeded, and by more than before it."""
+
+    row: int | None
+    """Of the record in ``book.history``, or of the last one where a watch begins; None without history."""
+    time: int
+    """Of the record, ns."""
+    instrument: str
+    limit: str
+    """``"position"`` or ``"notional"``."""
+    most: int | Decimal
+    """What the limit allows: lots, or money in the instrument's currency."""
+    value: int | Decimal
+    """What there was after the record, in the same unit."""
+    ended: int | None = None
+    """The row of the record that brought it back within the limit; None: it is exceeded still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +265,120 @@ def adjustments(book: Book) -> list[Adjustment]:
         for step in _steps(book, "adjustments")
         if int(step.record["kind"]) in ABOUT
     ]
+
+
+# ---- limits ----
+
+_Limits = dict[str, dict[str, int | Decimal]]
+
+
+def _limits(book: Book, limits: Any) -> _Limits:
+    """Read limits as they are given: by instrument, position in lots and notional in money."""
+    if not isinstance(limits, Mapping):
+        allowed = "a mapping from instruments to {'position': lots, 'notional': money}"
+        raise InvalidArgument(argument="limits", value=limits, allowed=allowed)
+    result: _Limits = {}
+    for name, given in limits.items():
+        book[name]  # raises where there is none
+        at = f"limits[{name!r}]"
+        if not isinstance(given, Mapping) or not given or set(given) - {"position", "notional"}:
+            raise InvalidArgument(argument=at, value=given, allowed="'position', 'notional' or both")
+        result[name] = {}
+        for limit, most in given.items():
+            number = _decimal(f"{at}[{limit!r}]", most)
+            if number < 0 or (limit == "position" and number != int(number)):
+                allowed = "a whole number of lots >= 0" if limit == "position" else "an amount >= 0"
+                raise InvalidArgument(argument=f"{at}[{limit!r}]", value=most, allowed=allowed)
+            result[name][limit] = int(number) if limit == "position" else number
+    return result
+
+
+def _exposure(instrument: Instrument, limit: str, net: int, cost: int) -> int | Decimal:
+    return abs(net) if limit == "position" else instrument.worth(Fraction(abs(cost), COST_SCALE))
+
+
+class _Watch:
+    """What tells a book's owner of breaches as they come: see :meth:`mmcore.Book.watch`."""
+
+    def __init__(self, book: Book, limits: _Limits, notice: Callable[[Breach], object] | None) -> None:
+        self.limits, self.notice = limits, notice
+        self.watched = {
+            index: (instrument, limits[instrument.name])
+            for index, instrument in enumerate(book.instruments)
+            if instrument.name in limits
+        }
+
+    def __call__(
+        self, index: int, before: tuple[int, int], after: tuple[int, int], row: int | None, time: int
+    ) -> list[Breach]:
+        """Return, and tell of, the breaches that a change of (net, cost) makes."""
+        if index not in self.watched:
+            return []
+        result = []
+        instrument, limits = self.watched[index]
+        for limit, most in limits.items():
+            value = _exposure(instrument, limit, *after)
+            if value > most and value > _exposure(instrument, limit, *before):
+                result.append(Breach(row, time, instrument.name, limit, most, value))
+        for breach in result if self.notice else ():
+            self.notice(breach)  # type: ignore[misc]
+        return result
+
+
+def breaches(book: Book, limits: Mapping[str, Mapping[str, Any]] | None = None) -> list[Breach]:
+    """Return the records of a history that left a limit exceeded, and by more than before.
+
+    Parameters
+    ----------
+    book : Book
+        With a history.
+    limits : mapping, optional
+        As for :meth:`mmcore.Book.watch`; those that the book watches when omitted.
+
+    Returns
+    -------
+    list of Breach
+        In the order of the history. A fill that was busted later did exceed the limit: its breach ended with
+        the bust, unless it had ended before.
+
+    Raises
+    ------
+    Unsupported
+        The book keeps no history.
+    InvalidArgument, UnknownName
+        As in :meth:`mmcore.Book.watch`.
+
+    Notes
+    -----
+    The history is booked anew, and a bust or correction in it takes as long as all before it.
+
+    Examples
+    --------
+    >>> import mmcore as mm
+    >>> book = mm.Book([mm.Instrument("X", tick="0.01")])
+    >>> [book["X"].fill(qty, 1000).name for qty in (8, 4, 1, -2, -3)]
+    ['OK', 'OK', 'OK', 'OK', 'OK']
+    >>> for breach in breaches(book, {"X": {"position": 10, "notional": "125.00"}}):
+    ...     print(breach.row, breach.limit, breach.value, "ended", breach.ended)
+    1 position 12 ended 4
+    2 position 13 ended 4
+    2 notional 130.00 ended 3
+    """
+    watch = _Watch(book, book.limits if limits is None else _limits(book, limits), None)
+    order = {name: index for index, name in enumerate(book)}
+    result: list[Breach] = []
+    open_ones: dict[tuple[str, str], list[int]] = {}  # where in the result
+    for step in _steps(book, "breaches"):
+        name = step.instrument.name
+        before, after = [(state["net"], state["cost"]) for state in (step.before, step.after)]
+        for limit, most in watch.limits.get(name, {}).items():
+            if _exposure(step.instrument, limit, *after) <= most:
+                for at in open_ones.pop((name, limit), ()):
+                    result[at] = replace(result[at], ended=step.row)
+        for breach in watch(order[name], before, after, step.row, int(step.record["time"])):
+            open_ones.setdefault((name, breach.limit), []).append(len(result))
+            result.append(breach)
+    return result
 
 
 def regressions(book: Book, tolerance: int | np.integer[Any] = 0) -> npt.NDArray[np.int64]:

@@ -69,7 +69,7 @@ from cpython.pythread cimport (
     WAIT_LOCK,
 )
 from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
 from mmcore.arguments cimport read_int
 
@@ -402,6 +402,7 @@ cdef class _Ledger:
     cdef mm_position *saved
     cdef mm_i128 *saved_pools
     cdef object history_array   # where c.history points; earlier arrays live on in views of them
+    cdef object watch           # told how positions change; None: nobody is
     cdef int32_t method
     cdef bint keeps_history
     cdef bint busy              # a batch is running without the GIL
@@ -686,13 +687,38 @@ cdef class _Ledger:
         self.settle()
         if self.keeps_history:
             self.reserve_history(1)
+        before = None if self.watch is None else self.positions()
         if f.kind == MM_NEW and 0 <= f.instrument < self.c.n_instruments:
             self.reserve_lots(f.instrument, 1)
-            return mm_ledger_record(&self.l, f)
-        for i in range(self.c.n_instruments):
-            mm_position_compact(&self.c.positions[i], self.c.lots[i])
-        self.run(f, 1, True, &status)
+            status = mm_ledger_record(&self.l, f)
+        else:
+            for i in range(self.c.n_instruments):
+                mm_position_compact(&self.c.positions[i], self.c.lots[i])
+            self.run(f, 1, True, &status)
+        if before is not None and status >= 0:
+            self.tell(before, f.time)
         return status
+
+    cdef bytes positions(self):
+        return PyBytes_FromStringAndSize(
+            <const char *>self.c.positions, self.c.n_instruments * <Py_ssize_t>sizeof(mm_position)
+        )
+
+    cdef int tell(self, bytes before, int64_t time) except -1:
+        """Tell who watches how the last records changed the positions, which were as in ``before``."""
+        cdef bytes after = self.positions()
+        cdef const mm_position *was = <const mm_position *>PyBytes_AS_STRING(before)
+        cdef const mm_position *now = <const mm_position *>PyBytes_AS_STRING(after)
+        cdef int64_t row = self.c.n_history - 1
+        cdef Py_ssize_t i
+        if self.keeps_history:
+            time = self.c.history[row].time
+        # What is read from here on is ours, so another thread may book.
+        for i in range(PyBytes_GET_SIZE(before) // <Py_ssize_t>sizeof(mm_position)):
+            if memcmp(&was[i], &now[i], sizeof(mm_position)) != 0:
+                self.watch(i, (was[i].net, _int(was[i].cost)), (now[i].net, _int(now[i].cost)),
+                           row if self.keeps_history else None, time)
+        return 0
 
     cdef inline void begin(self) noexcept:
         """Let nobody else at the structs: what follows books without the GIL."""
@@ -738,6 +764,7 @@ cdef class _Ledger:
             finally:
                 free(counts)
         before = c.n_history
+        known = None if self.watch is None else self.positions()
         memcpy(self.saved, c.positions, <size_t>c.n_instruments * sizeof(mm_position))
         memcpy(self.saved_pools, c.pools,
                <size_t>mm_ledger_pools(c.n_instruments, c.n_currencies) * sizeof(mm_i128))
@@ -755,6 +782,8 @@ cdef class _Ledger:
             self.end()
         if refused is not None:
             raise refused
+        if known is not None:
+            self.tell(known, rows[n - 1].time)
         return result
 
     cdef int apply_columns(self, int32_t index, object qty, object price, object fee, tuple names) except -1:
@@ -767,7 +796,7 @@ cdef class _Ledger:
         cdef int status
         self.settle()
         state = &self.c.positions[index]  # not before: a new instrument moves it
-        if state.flags & MM_SPECIAL:
+        if state.flags & MM_SPECIAL or self.watch is not None:
             records = _table({"qty": qty, "price": price, "fee": fee})
             records["instrument"] = index
             self.apply(records, True, names)
@@ -1018,7 +1047,7 @@ cdef class Position:
         cdef mm_fill record
         cdef int status = MM_OK
         cdef _Ledger ledger = self.ledger
-        cdef bint recorded = id is not None or ledger.keeps_history
+        cdef bint recorded = id is not None or ledger.keeps_history or ledger.watch is not None
         if not recorded:
             ledger.settle()
             recorded = self.state.flags & MM_SPECIAL
@@ -2043,6 +2072,89 @@ cdef class Book:
         from mmcore.ledger import adjustments
 
         return adjustments(self)
+
+    # ---- limits ----
+
+    def watch(self, limits, notice):
+        """Be told at once when a record leaves a limit exceeded, and by more than before it.
+
+        The fill is booked all the same: it happened. What would lead there is refused before it is sent, by
+        the :class:`Limits` of a quoter.
+
+        Parameters
+        ----------
+        limits : mapping
+            By instrument ``{"position": lots, "notional": money}``, or one of the two: the most of |net|, and
+            of what the open lots cost, in the instrument's currency (text, int or Decimal). They take the
+            place of those before; an empty mapping ends the watch.
+        notice : callable
+            Called with each :class:`mmcore.ledger.Breach`, after the record is booked and before the call
+            that booked it returns; and from here for what is exceeded already. An array that :meth:`apply`
+            books is one step. What it raises reaches the caller, and takes nothing back.
+
+        Raises
+        ------
+        InvalidArgument
+            Anything else.
+        UnknownName
+            An instrument that the book does not have.
+
+        Notes
+        -----
+        Limits are the owner's, like the instruments: a saved book does not hold them, and the one that is
+        restored is given them again. :meth:`breaches` lists all that ever were, from the history.
+
+        Examples
+        --------
+        >>> import mmcore as mm
+        >>> book = mm.Book([mm.Instrument("X", tick="0.01")])
+        >>> book.watch({"X": {"position": 10, "notional": "500"}}, lambda breach: print(breach.value, "lots"))
+        >>> book.fill("X", 8, 1000), book.breached
+        (<Status.OK: 0>, ())
+        >>> book.fill("X", 4, 1000), book.breached
+        12 lots
+        (<Status.OK: 0>, ('X',))
+        """
+        from mmcore.ledger import _limits, _Watch
+
+        if not callable(notice):
+            raise InvalidArgument(argument="notice", value=notice, allowed="something to call")
+        watch = _Watch(self, _limits(self, limits), notice)
+        self.ledger.watch = watch if watch.limits else None
+        self.told(watch)
+
+    cdef object told(self, object watch):
+        """Return what ``watch`` makes of the state as it is."""
+        cdef Position position
+        cdef _Ledger now = self.ledger.copy(0, len(self.names), False)
+        cdef int64_t last = now.c.n_history - 1
+        cdef mm_position *p
+        row, time = (last, now.c.history[last].time) if last >= 0 else (None, 0)
+        result = []
+        for name in watch.limits:
+            position = self.by_name[name]
+            p = &now.c.positions[position.index]
+            result += watch(position.index, (0, 0), (p.net, _int(p.cost)), row, time)
+        return result
+
+    @property
+    def limits(self):
+        """The limits of :meth:`watch`: ``{instrument: {"position": int, "notional": Decimal}}``."""
+        return {} if self.ledger.watch is None else {k: dict(v) for k, v in self.ledger.watch.limits.items()}
+
+    @property
+    def breached(self):
+        """Names of the instruments that exceed one of :attr:`limits` now: a tuple."""
+        from mmcore.ledger import _Watch
+
+        exceeded = self.told(_Watch(self, self.limits, None))
+        return tuple(dict.fromkeys([breach.instrument for breach in exceeded]))
+
+    def breaches(self, limits=None):
+        """Return the records that exceeded limits: see :func:`mmcore.ledger.breaches`."""
+        from mmcore.ledger import breaches
+
+        return breaches(self, limits)
 
     def reconcile(self, statement):
         """Compare with somebody else's statement: see :func:`mmcore.ledger.reconcile`."""

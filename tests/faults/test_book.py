@@ -1,6 +1,7 @@
 """What a book must survive, row by row of the table of faults."""
 
 import itertools
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -18,7 +19,7 @@ from mmcore.errors import (
     UnknownName,
     Unsupported,
 )
-from mmcore.ledger import Adjustment, Difference, regressions
+from mmcore.ledger import Adjustment, Breach, Difference, regressions
 
 pytestmark = pytest.mark.compiled
 
@@ -537,14 +538,122 @@ def test_row_19_fees_and_payments_are_never_added_across_currencies(book):
     assert position.pnl()["net"] == -USD.amount(-50 + 3 + 2**63 - 1)
 
 
-def test_row_20_a_fill_beyond_the_limit_is_booked_and_the_quote_stops(book):
+def test_row_20_a_fill_beyond_the_limit_is_booked_and_told_and_the_quote_stops(book):
     policy = mm.GueantLehalleFernandezTapia(sigma=1.0, A=1.0, k=0.3, gamma=0.01, q_max=20)
     quoter = mm.Quoter(policy, book.instruments[0], limits=mm.Limits(max_position=10))
-    assert book.fill("X", 15, 1000) is OK
+    told = []
+    book.watch({"X": {"position": 10, "notional": "145.00"}, "Y": {"notional": 7}}, told.append)
+    assert book.fill("X", 8, 1000, time=5) is OK
+    assert (told, book.breached) == ([], ())
+    assert book.fill("X", 7, 1000, time=6) is OK
+    assert told == [
+        Breach(1, 6, "X", "position", 10, 15),
+        Breach(1, 6, "X", "notional", Decimal("145.00"), Decimal("150.00")),
+    ]
+    assert (book["X"].net, book.breached) == (15, ("X",))
     quote = quoter.quote(1000.5, book["X"].net, bid=1000, ask=1001)
     assert quote.bid_size == 0
     assert quote.ask_size > 0
-    assert quote.why
+    assert mm.Why.LIMIT_BID in quote.why
+    # less than before is no news; more of it is
+    book.fill("X", -2, 1000, time=7)
+    assert (len(told), book.breached) == (2, ("X",))
+    book.fill("X", 1, 1000, time=8)
+    assert told[2:] == [Breach(3, 8, "X", "position", 10, 14)]
+    book.fill("X", -4, 1000, time=9)
+    assert (len(told), book.breached) == (3, ())
+    assert [(b.row, b.limit, b.ended) for b in book.breaches()] == [
+        (1, "position", 4),
+        (1, "notional", 2),
+        (3, "position", 4),
+    ]
+    assert [replace(b, ended=None) for b in book.breaches()] == told
+    assert mm.Why.LIMIT_BID in quoter.quote(1000.5, book["X"].net, bid=1000, ask=1001).why  # at it, no more
+
+
+def test_row_20_short_positions_and_all_that_moves_one_are_watched(book):
+    told = []
+    book.watch({"X": {"position": 10}, "Y": {"position": 10}}, told.append)
+    book.fill("X", -11, 1000, id="a", time=1)
+    book.bust("X", "a", time=2)
+    book.fill("X", 9, 1000, id="b", time=3)
+    book.correct("X", "b", qty=12, price=1000, time=4, receive_time=4)
+    book.fill("X", -6, 1000, time=5)
+    book.split("X", 2, time=6)
+    book.convert("X", "Y", time=7)
+    book.suspend("Z", -30, 1000, time=8)
+    book.release(7, "Y")
+    values = [(b.row, b.instrument, b.value, b.ended) for b in book.breaches()]
+    assert values == [
+        (0, "X", 11, 1),
+        (3, "X", 12, 4),
+        (5, "X", 12, 6),
+        (6, "Y", 12, None),
+        (8, "Y", 18, None),
+    ]
+    assert told == [replace(b, ended=None) for b in book.breaches()]
+    assert book.breached == ("Y",)
+    assert book.breaches({"E": {"position": 0}}) == []
+
+
+@pytest.mark.parametrize("history", ["full", "none"])
+def test_row_20_every_door_tells(cost, history):
+    book, told = mm.Book(instruments(), cost, history), []
+    book.watch({"X": {"position": 10}}, lambda breach: told.append((breach.row, breach.value)))
+    row = (lambda n: n) if history == "full" else (lambda n: None)
+    book["X"].fill(11, 1000)
+    book.fill("X", 1, 1000)
+    book["X"].fill_batch([3, -1, 2], 1000)
+    book.apply(book.records(qty=[1, 5, -5], price=1000))  # one step, whatever it goes through
+    assert told == [(row(0), 11), (row(1), 12), (row(4), 16), (row(7), 17)]
+    with pytest.raises(InvalidArgument):
+        book.apply(book.records(qty=[9, 0], price=1000))
+    assert len(told) == 4
+    book.add(mm.Instrument("N", tick="0.01"))
+    assert book.fill("N", 99, 1) is OK  # nobody asked
+    assert book.watch({"X": {"position": 16}}, lambda breach: told.append(breach.most)) is None
+    assert told[4:] == [16]  # what is exceeded already
+    if history == "none":
+        with pytest.raises(Unsupported):
+            book.breaches()
+    book.watch({}, print)
+    assert (book.limits, book.breached, book.fill("X", 99, 1)) == ({}, (), OK)
+
+
+def test_row_20_what_a_notice_raises_takes_nothing_back_and_bad_limits_change_nothing(book):
+    def stop(breach):
+        raise KeyboardInterrupt(breach.instrument)
+
+    book.watch({"X": {"position": 3, "notional": "1e3"}}, stop)
+    with pytest.raises(KeyboardInterrupt):
+        book.fill("X", 4, 1000, id="a")
+    assert (book["X"].net, len(book.history), book.fill("X", 4, 1000, id="a")) == (4, 1, DUPLICATE)
+    limits = book.limits
+    assert limits == {"X": {"position": 3, "notional": Decimal(1000)}}
+    for bad in (
+        None,
+        {"X": 3},
+        {"X": {}},
+        {"X": {"lots": 3}},
+        {"X": {"position": -1}},
+        {"X": {"position": "2.5"}},
+        {"X": {"position": 2.0}},
+        {"X": {"notional": float("nan")}},
+        {"X": {"notional": "-1"}},
+    ):
+        assert refused(InvalidArgument, book, book.watch, bad, print).argument.startswith("limits")
+    refused(UnknownName, book, book.watch, {"Q": {"position": 1}}, print)
+    assert refused(InvalidArgument, book, book.watch, limits, None).argument == "notice"
+    assert book.limits == limits
+
+
+def test_row_20_the_notional_of_an_inverse_contract_is_in_coin(cost):
+    book, told = mm.Book([mm.Instrument("P", tick="0.5", currency=XBT, kind="inverse")], cost), []
+    book.watch({"P": {"notional": "0.01"}}, told.append)
+    book.fill("P", 99, 20000)
+    assert told == []
+    book.fill("P", 2, 20000)
+    assert [b.value for b in told] == [Decimal("0.0101")]
 
 
 # ---- 21: suspense ----
