@@ -329,7 +329,7 @@ _INSTRUMENTS = (mm.Instrument("X", tick="0.01"), mm.Instrument("S", tick="0.01",
 
 
 def _books() -> Iterable[bytes]:
-    for cost in ("average", "fifo"):
+    for cost in ("average", "fifo", "lifo"):
         for history in ("full", "none"):
             book = mm.Book(_INSTRUMENTS, cost=cost, history=history)
             book.fill("X", 5, 1000, id="a" if history == "full" else None)

@@ -70,7 +70,7 @@ def part(cost, used, size):
 class Oracle:
     def __init__(self, instruments, cost="average", unknown="refuse", ids_window=None):
         self.instruments = {i.name: i for i in instruments}
-        self.fifo, self.suspends, self.window = cost == "fifo", unknown == "suspend", ids_window
+        self.cost, self.suspends, self.window = cost, unknown == "suspend", ids_window
         self.records: list[Record] = []
         self.known: dict[tuple, int] = {}
         self.accounts = {name: Account() for name in self.instruments}
@@ -123,7 +123,7 @@ class Oracle:
             a.realised += bought - SCALE * value - released
         if opening:
             a.pool += bought
-            if self.fifo:
+            if self.cost != "average":
                 a.lots.append([opening, bought, 0, c.price])
         a.net += c.qty
         a.cash -= value
@@ -136,17 +136,18 @@ class Oracle:
             a.paid[key] = a.paid.get(key, 0) + c.fee
 
     def release(self, a, closing):
-        if not self.fifo:
+        if self.cost == "average":
             return part(a.pool, closing, abs(a.net))
         released = 0
         while closing:
-            size, cost, used, _ = a.lots[0]
+            at = -1 if self.cost == "lifo" else 0
+            size, cost, used, _ = a.lots[at]
             take = min(abs(size) - used, closing)
             released += part(cost, used + take, abs(size)) - part(cost, used, abs(size))
             closing -= take
-            a.lots[0][2] += take
+            a.lots[at][2] += take
             if used + take == abs(size):
-                a.lots.pop(0)
+                a.lots.pop(at)
         return released
 
     def pay(self, name, kind, c, accounts):

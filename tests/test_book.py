@@ -37,7 +37,7 @@ def instrument(name="X", tick="0.01", **kw):
     return mm.Instrument(name, tick=tick, **kw)
 
 
-@pytest.fixture(params=["average", "fifo"])
+@pytest.fixture(params=["average", "fifo", "lifo"])
 def cost(request):
     return request.param
 
@@ -84,6 +84,18 @@ def test_fifo_takes_the_oldest_lots_first():
     position.fill(-2, 1005)
     assert position.realised == (5 + 5 + 3) * SCALE
     assert position.lots == ()
+
+
+def test_lifo_takes_the_newest_lots_first():
+    position = mm.Book([instrument()], cost="lifo")["X"]
+    for qty, price in [(2, 1000), (3, 1002), (-1, 1005), (4, 1001), (-5, 1005)]:
+        position.fill(qty, price)
+    assert position.lots == ((2, 1000), (1, 1002))  # 4 at 1001 and 2 at 1002 are gone
+    assert position.realised == (3 + 4 * 4 + 3) * SCALE
+    position.fill(-2, 1005)
+    assert (position.lots, position.realised) == (((1, 1000),), (3 + 16 + 3 + 3 + 5) * SCALE)
+    position.fill(-3, 1006)
+    assert (position.lots, position.cost) == (((-2, 1006),), -2012 * SCALE)
 
 
 def test_a_fill_through_zero_closes_everything_and_opens_the_rest(book):  # fault 18
@@ -560,9 +572,10 @@ def test_without_history_ids_are_refused_rather_than_forgotten(cost):
     assert len(book.history) == 0
 
 
-def test_a_long_fifo_queue_stays_small():
+@pytest.mark.parametrize("cost", ["fifo", "lifo"])
+def test_a_long_queue_stays_small(cost):
     """The queue is compacted: a million fills of a market maker must not keep a million closed lots."""
-    position = mm.Book([instrument()], cost="fifo", history="none")["X"]
+    position = mm.Book([instrument()], cost=cost, history="none")["X"]
     for i in range(5000):
         position.fill(2, 1000 + i % 7)
         position.fill(-1 if i % 2 else -3, 1001)
@@ -595,7 +608,7 @@ def test_names(book):
         ({"instruments": [instrument(), instrument()]}, "instruments"),
         ({"instruments": None}, "instruments"),
         ({"instruments": np.array(3)}, "instruments"),
-        ({"instruments": [instrument()], "cost": "lifo"}, "cost"),
+        ({"instruments": [instrument()], "cost": "hifo"}, "cost"),
         ({"instruments": [instrument()], "cost": np.array([1, 2])}, "cost"),
         ({"instruments": [instrument()], "history": True}, "history"),
         ({"instruments": [instrument()], "history": np.array([])}, "history"),
@@ -748,7 +761,7 @@ def busy(cost, history):
     return book
 
 
-BUSY = [(cost, history) for cost in ("average", "fifo") for history in ("full", "none")]
+BUSY = [(cost, history) for cost in ("average", "fifo", "lifo") for history in ("full", "none")]
 
 
 @pytest.mark.parametrize(("cost", "history"), BUSY)
@@ -772,7 +785,7 @@ def test_a_saved_book_is_the_book(cost, history):
     assert others[0]["X"] is not others[1]["X"]
 
 
-@pytest.mark.parametrize("cost", ["average", "fifo"])
+@pytest.mark.parametrize("cost", ["average", "fifo", "lifo"])
 def test_a_saved_book_knows_its_ids(cost):
     book = busy(cost, "full")
     other = mm.Book.from_bytes(book.to_bytes(), book.instruments, book.currencies)
@@ -839,7 +852,7 @@ def test_what_is_no_saved_book_or_another_is_named():
         (36, "i", 0),
         (36, "i", 32768),
         (36, "i", -1),
-        (40, "i", 2),
+        (40, "i", 3),
         (44, "i", 2),
         (48, "q", -1),
         (48, "q", 2**62),
@@ -858,7 +871,7 @@ def test_what_is_no_saved_book_or_another_is_named():
         (BOOK_HEADER + 80, "q", -1),
         (BOOK_HEADER + 80, "q", 2**63 - 1),
         (BOOK_HEADER + 80, "q", 100),
-        (BOOK_HEADER + 88, "q", 1),
+        (BOOK_HEADER + 88, "q", 99),
         (BOOK_HEADER + 96, "q", -1),
         (BOOK_HEADER + 96, "q", 2**40),
         (BOOK_HEADER + 104, "q", 1),
@@ -908,7 +921,34 @@ def test_wrong_lots_are_refused_under_a_right_checksum():
             mm.Book.from_bytes(resealed(block, where, layout, value), book.instruments)
 
 
-@pytest.mark.parametrize("cost", ["average", "fifo"])
+def test_a_wrong_stack_of_lots_is_refused_under_a_right_checksum():
+    book = mm.Book([instrument()], cost="lifo", history="none")
+    for qty in (5, -2, 4, -1, 2):
+        book["X"].fill(qty, 1000)
+    block, at = book.to_bytes(), BOOK_HEADER + 120 + 16 * 6
+    # before each lot what is below it, and how much of that is used
+    assert struct.unpack_from("<12q", block, at) == (-1, 0, 5, 1000, 1, 2, 4, 1000, 3, 1, 2, 1000)
+    assert mm.Book.from_bytes(block, book.instruments)["X"].lots == ((3, 1000), (3, 1000), (2, 1000))
+    for where, value in [
+        *[(at, v) for v in (0, 1, 5, -2, 2**63 - 1)],
+        *[(at + 8, v) for v in (1, -1)],
+        *[(at + 16, v) for v in (-5, 2, 6, -(2**63))],
+        *[(at + 24, v) for v in (0, 999, -(2**63))],
+        *[(at + 32, v) for v in (-1, 0, 2, 3, 5)],
+        *[(at + 40, v) for v in (-1, 0, 1, 3, 5, 2**63 - 1)],
+        *[(at + 64, v) for v in (-1, 1, 5)],
+        *[(at + 72, v) for v in (0, 2, 4)],
+        *[(at + 88, v) for v in (0, -(2**63))],
+        *[(BOOK_HEADER + 88, v) for v in (0, 1, 3, 4, 6, -1, 2**63 - 1)],
+        *[(BOOK_HEADER + 104, v) for v in (-1, 1, 2)],
+        (BOOK_HEADER + 112, 16 << 32 | 1),  # FIFO, by the flags a stack
+        (BOOK_HEADER + 112, 2),  # LIFO, by the flags none
+    ]:
+        with pytest.raises(CorruptError):
+            mm.Book.from_bytes(resealed(block, where, "q", value), book.instruments)
+
+
+@pytest.mark.parametrize("cost", ["average", "fifo", "lifo"])
 def test_a_history_that_leads_elsewhere_is_refused(cost):
     """Every field of every record counts, but for when and as what it reached us."""
     book = busy(cost, "full")
@@ -1009,7 +1049,7 @@ def test_threads_may_share_a_book(cost):
         for _ in range(300):
             now = book.snapshot()
             state = now["X"]
-            open_lots = sum(qty for qty, _ in state["lots"]) if cost == "fifo" else state["net"]
+            open_lots = sum(qty for qty, _ in state["lots"]) if cost != "average" else state["net"]
             if not (
                 state["bought"] - state["sold"] == state["net"] == open_lots
                 and state["cash"] == -1000 * state["net"]

@@ -8,7 +8,7 @@
  * so their sum is 1e9 * (cash + mark * net) exactly, whatever the cost basis. Under average cost a partial
  * close releases cost * closed / net, rounded once, half to even; the residue stays in the pool and comes
  * back when the rest is closed. Under FIFO the pool is the sum over the open lots and nothing is ever
- * rounded.
+ * rounded; LIFO (ledger.h) is the same from the other end.
  *
  * Every function validates before it changes anything: a status below 0 means that the structs are as they
  * were.
@@ -24,9 +24,9 @@
 extern "C" {
 #endif
 
-enum { MM_AVERAGE = 0, MM_FIFO = 1 };             /* mm_position.method */
-enum { MM_HAS_MARK = 1, MM_NEGATIVE_PRICES = 2 }; /* mm_position.flags; more in ledger.h */
-enum {                                            /* mm_fill.kind; all but the first: ledger.h */
+enum { MM_AVERAGE = 0, MM_FIFO = 1, MM_LIFO = 2 };               /* mm_position.method; LIFO: by ledger.h */
+enum { MM_HAS_MARK = 1, MM_NEGATIVE_PRICES = 2, MM_STACK = 16 }; /* mm_position.flags; more in ledger.h */
+enum { /* mm_fill.kind; all but the first: ledger.h */
        MM_NEW = 0,
        MM_BUST = 1,    /* a fill never was */
        MM_CORRECT = 2, /* a fill was another */
@@ -42,6 +42,7 @@ enum {                                            /* mm_fill.kind; all but the f
 enum { MM_UNSPECIFIED = 0, MM_MAKER = 1, MM_TAKER = 2 }; /* mm_fill.liquidity */
 
 #define MM_COST_SCALE 1000000000 /* cost pool units in one tick*lot */
+#define MM_NO_PRICE INT64_MIN /* mm_lot.price: the next entry is the lot's cost, an mm_i128; see ledger.h */
 
 typedef struct mm_position {
   int64_t net;          /* lots, signed; never INT64_MIN */
@@ -51,7 +52,7 @@ typedef struct mm_position {
   int64_t mark;         /* ticks */
   int64_t bought, sold; /* lots */
   int64_t fills;
-  int64_t lots_head, lots_tail, lots_used; /* FIFO queue: entries never change once pushed */
+  int64_t lots_head, lots_tail, lots_used; /* queue of lots: entries never change once pushed */
   int32_t method;
   int32_t flags;
 } mm_position;
@@ -78,7 +79,7 @@ typedef struct mm_fill {      /* 96 bytes; mmcore.FILL in NumPy */
 static inline void mm_position_init(mm_position *p, int32_t method, int negative_prices) {
   memset(p, 0, sizeof *p);
   p->method = method;
-  p->flags = negative_prices ? MM_NEGATIVE_PRICES : 0;
+  p->flags = (negative_prices ? MM_NEGATIVE_PRICES : 0) | (method == MM_LIFO ? MM_STACK : 0);
 }
 
 /* |cash| and |mark * net| stay below 2^96 tick*lot: then realised, unrealised and their sum fit 128 bits. The
@@ -464,9 +465,47 @@ static inline int mm_position_mark(mm_position *p, int64_t mark) {
   return MM_OK;
 }
 
+/* How many entries of a queue a lot takes. */
+static inline int64_t mm_lot_entries(const mm_lot *lots, int64_t at) {
+  return lots[at].price == MM_NO_PRICE ? 2 : 1;
+}
+
+/* mm_position_compact under LIFO, of what is not empty. */
+MM_COLD void mm_stack_compact(mm_position *p, mm_lot *lots) {
+  int64_t at = p->lots_head, above = -1, used = p->lots_used, below = -1, below_used = 0, to = 0;
+  for (;;) { /* down: from now on each entry before a lot says what is above, and how much of the lot is used
+              */
+    const mm_lot link = lots[at - 1];
+    lots[at - 1].qty = above;
+    lots[at - 1].price = used;
+    if (link.qty < 0)
+      break;
+    above = at;
+    at = link.qty;
+    used = link.price;
+  }
+  while (at >= 0) { /* up, each lot to its place */
+    const mm_lot link = lots[at - 1];
+    const int64_t entries = mm_lot_entries(lots, at);
+    lots[to].qty = below;
+    lots[to].price = below_used;
+    memmove(&lots[to + 1], &lots[at], (size_t)entries * sizeof *lots);
+    below = to + 1;
+    below_used = link.price;
+    to = below + entries;
+    at = link.qty;
+  }
+  p->lots_head = below;
+  p->lots_tail = to;
+}
+
 /* Move the open lots to the front of the queue. Copies of the struct made before no longer undo. */
 static inline void mm_position_compact(mm_position *p, mm_lot *lots) {
   const int64_t n = p->lots_tail - p->lots_head;
+  if (n > 0 && (p->flags & MM_STACK)) {
+    mm_stack_compact(p, lots);
+    return;
+  }
   if (n > 0)
     memmove(lots, lots + p->lots_head, (size_t)n * sizeof *lots);
   p->lots_head = 0;

@@ -41,11 +41,10 @@ extern "C" {
 enum {
   MM_INVERSE = 4,
   MM_COSTED = 8, /* a lot of the queue has its cost in the entry after it */
-  MM_SPECIAL = MM_INVERSE | MM_COSTED
+  MM_SPECIAL = MM_INVERSE | MM_COSTED | MM_STACK
 };
 
-#define MM_NO_PRICE INT64_MIN /* mm_lot.price: the next entry of the queue is the lot's cost, an mm_i128 */
-#define MM_PLANES 5           /* pools for each pair of instrument and currency: fees, and payments by kind */
+#define MM_PLANES 5 /* pools for each pair of instrument and currency: fees, and payments by kind */
 
 typedef struct mm_contract {
   mm_i128 scale; /* inverse: a lot at p ticks is worth -scale / (per * p) of cash; linear: neither is read */
@@ -164,7 +163,54 @@ static inline mm_i128 mm_lot_part(mm_i128 cost, int64_t used, int64_t size) {
   return part;
 }
 
-/* mm_lots_release for any queue, in 1e-9 of cash. */
+/* Under LIFO the queue is a stack. Its entries do not change either, so that a copy of the cursors undoes:
+ * each lot stands behind an entry with the cursors as they were before it, .qty the lot that is below it, or
+ * -1, and .price how much of that one was used. lots_head is the lot at the top, lots_used what of it is
+ * used; lots_head == lots_tail: none. What lies between is garbage until the queue is compacted. */
+static inline void mm_stack_link(mm_lot *lots, int64_t *head, int64_t *tail, int64_t *used) {
+  lots[*tail].qty = *head < *tail ? *head : -1;
+  lots[*tail].price = *used;
+  *head = ++*tail;
+  *used = 0;
+}
+
+/* Write the entries of the open lots, oldest first, as mm_position_compact would leave them, and move the
+ * cursors; where `out` is NULL only the cursors: lots_tail is how many there are. */
+static inline void mm_lots_flatten(mm_position *p, const mm_lot *lots, mm_lot *out) {
+  const int64_t head = p->lots_head, n = p->lots_tail - head;
+  int64_t end = 0;
+  if (n == 0 || !(p->flags & MM_STACK)) {
+    if (out && n > 0)
+      memcpy(out, lots + head, (size_t)n * sizeof *out);
+    p->lots_head = 0;
+    p->lots_tail = n;
+    return;
+  }
+  for (int64_t at = head; at >= 0; at = lots[at - 1].qty)
+    end += 1 + mm_lot_entries(lots, at);
+  p->lots_head = end - mm_lot_entries(lots, head);
+  p->lots_tail = end;
+  for (int64_t at = head; out && at >= 0; at = lots[at - 1].qty) {
+    const int64_t entries = mm_lot_entries(lots, at);
+    const mm_lot link = lots[at - 1];
+    end -= entries;
+    memcpy(&out[end], &lots[at], (size_t)entries * sizeof *out);
+    end--;
+    out[end].qty = link.qty < 0 ? -1 : end - mm_lot_entries(lots, link.qty);
+    out[end].price = link.price;
+  }
+}
+
+/* How much of the lot at `at` is used, in a queue whose open lots follow each other, oldest first: a FIFO
+ * queue, or a stack made flat. The lots of a stack are one entry apart. */
+static inline int64_t mm_lot_used(const mm_position *p, const mm_lot *lots, int64_t at) {
+  const int64_t next = at + mm_lot_entries(lots, at);
+  if (p->flags & MM_STACK)
+    return next < p->lots_tail ? lots[next].price : p->lots_used;
+  return at == p->lots_head ? p->lots_used : 0;
+}
+
+/* mm_lots_release for any queue or stack, in 1e-9 of cash. */
 static inline int mm_lots_release_cost(const mm_contract *c, int32_t flags, const mm_lot *lots,
                                        int64_t closed, int64_t *head, int64_t *used, mm_i128 *released) {
   *released = mm_i128_of(0);
@@ -180,8 +226,8 @@ static inline int mm_lots_release_cost(const mm_contract *c, int32_t flags, cons
     closed -= take;
     *used += take;
     if (take == left) {
-      *head += entries;
-      *used = 0;
+      *used = flags & MM_STACK ? lots[*head - 1].price : 0;
+      *head = flags & MM_STACK ? lots[*head - 1].qty : *head + entries;
     }
   }
   return mm_cost_fits(*released) ? MM_OK : MM_OVERFLOW;
@@ -189,12 +235,15 @@ static inline int mm_lots_release_cost(const mm_contract *c, int32_t flags, cons
 
 /* Append a lot: at a price where its cost is one, else with the cost. */
 static inline int mm_lots_push(mm_position *p, mm_lot *lots, int64_t capacity, int64_t qty, mm_i128 cost) {
+  const int stacked = (p->flags & MM_STACK) != 0;
   uint64_t scale_rest, rest = 0;
   int64_t price;
   mm_i128 each = mm_i128_divide(cost, MM_COST_SCALE, &scale_rest);
   each = mm_i128_divide(qty < 0 ? mm_i128_neg(each) : each, mm_abs_i64(qty), &rest);
-  if (p->lots_tail + 1 >= capacity)
+  if (p->lots_tail + 1 + stacked >= capacity)
     return MM_CAPACITY;
+  if (stacked)
+    mm_stack_link(lots, &p->lots_head, &p->lots_tail, &p->lots_used);
   lots[p->lots_tail].qty = qty;
   if (!(p->flags & MM_INVERSE) && scale_rest == 0 && rest == 0 && !mm_i128_to_i64(each, &price) &&
       mm_price_sound(p, price)) {
@@ -266,8 +315,11 @@ static inline int mm_contract_fill(mm_position *p, const mm_contract *c, mm_lot 
     return MM_OVERFLOW;
   if (p->method != MM_AVERAGE) {
     if (opened != 0) {
-      if (tail >= capacity)
+      const int stacked = (flags & MM_STACK) != 0;
+      if (tail + stacked >= capacity)
         return MM_CAPACITY;
+      if (stacked)
+        mm_stack_link(lots, &head, &tail, &used);
       lots[tail].qty = opened;
       lots[tail].price = price;
       tail++;
@@ -377,6 +429,20 @@ static inline int mm_ledger_convert(mm_ledger *l, const mm_fill *f) {
     if (mm_i128_scale_checked(brought, num, &brought))
       return MM_OVERFLOW;
   }
+  const int stacked = (a->flags & MM_STACK) != 0;
+  mm_position flat = *a;
+  const mm_lot *queue = book->lots[i];
+  if (stacked && lots) { /* a copy behind the stack: nothing that a copy of the cursors needs may change */
+    mm_lots_flatten(&flat, queue, NULL);
+    if (from.lots_tail + flat.lots_tail > book->lots_capacity[i]) {
+      l->full = i;
+      return MM_CAPACITY;
+    }
+    flat = *a;
+    mm_lots_flatten(&flat, queue, book->lots[i] + from.lots_tail);
+    queue += from.lots_tail;
+    from.lots_tail += flat.lots_tail;
+  }
   from.cost = mm_i128_of(0);
   from.lots_head = from.lots_tail;
   from.lots_used = 0;
@@ -399,11 +465,12 @@ static inline int mm_ledger_convert(mm_ledger *l, const mm_fill *f) {
     return MM_OVERFLOW;
   if (a->method != MM_AVERAGE && lots) {
     mm_i128 sum = mm_i128_of(0), given = mm_i128_of(0), due, pending = mm_i128_of(0), cost;
-    int64_t held = 0, dealt = 0, open = 0, used = a->lots_used;
-    for (int64_t at = a->lots_head; at < a->lots_tail;) {
-      const int64_t size = book->lots[i][at].qty < 0 ? -book->lots[i][at].qty : book->lots[i][at].qty;
+    int64_t held = 0, dealt = 0, open = 0;
+    for (int64_t at = stacked ? 1 : flat.lots_head; at < flat.lots_tail;) {
+      const int64_t size = queue[at].qty < 0 ? -queue[at].qty : queue[at].qty;
+      const int64_t used = mm_lot_used(&flat, queue, at);
       int64_t whole = lots;
-      const int64_t entries = mm_lot_cost(&l->contracts[i], a->flags, book->lots[i], at, &cost);
+      const int64_t entries = mm_lot_cost(&l->contracts[i], a->flags, queue, at, &cost);
       if (mm_i128_add_checked(sum, mm_i128_sub(cost, mm_lot_part(cost, used, size)), &sum))
         return MM_OVERFLOW;
       held += size - used;
@@ -425,8 +492,7 @@ static inline int mm_ledger_convert(mm_ledger *l, const mm_fill *f) {
       open += whole - dealt;
       given = due;
       dealt = whole;
-      at += entries;
-      used = 0;
+      at += entries + stacked;
     }
     if (!mm_cost_fits(pending))
       return MM_OVERFLOW;
@@ -775,7 +841,7 @@ static inline void mm_ledger_undo(mm_ledger *l, int64_t n, const mm_position *po
 #define MM_BOOK_MAGIC 0x42434d4du /* "MMCB" as little-endian bytes */
 #define MM_BOOK_VERSION 2
 
-/* A saved book: this header, then the positions, the mm_ledger_pools, the open lots of each FIFO queue in
+/* A saved book: this header, then the positions, the mm_ledger_pools, the open lots of each queue in
  * turn, and the history. */
 typedef struct mm_book_block {
   uint32_t magic, version;
@@ -831,8 +897,11 @@ static inline mm_book_block mm_book_header(const mm_ledger *l, uint64_t names) {
   b.n_history = book->history ? book->n_history : 0;
   b.ids_window = book->ids_window;
   b.suspends = l->suspends;
-  for (int32_t i = 0; i < b.n_instruments; ++i)
-    b.n_lots += book->positions[i].lots_tail - book->positions[i].lots_head;
+  for (int32_t i = 0; i < b.n_instruments; ++i) {
+    mm_position p = book->positions[i];
+    mm_lots_flatten(&p, book->lots[i], NULL);
+    b.n_lots += p.lots_tail;
+  }
   b.bytes = mm_book_block_bytes(&b);
   return b;
 }
@@ -851,52 +920,60 @@ static inline void mm_book_save(const mm_ledger *l, uint64_t names, mm_book_bloc
   *block = mm_book_header(l, names);
   for (int32_t i = 0; i < n; ++i) {
     mm_position p = book->positions[i];
-    p.lots_tail -= p.lots_head;
-    p.lots_head = 0;
+    mm_lots_flatten(&p, book->lots[i], NULL);
     at = mm_put(at, &p, 1, sizeof p);
   }
   at = mm_put(at, book->pools, mm_ledger_pools(n, book->n_currencies), sizeof *book->pools);
   for (int32_t i = 0; i < n; ++i) {
-    const mm_position *p = &book->positions[i];
-    if (p->lots_tail > p->lots_head)
-      at = mm_put(at, book->lots[i] + p->lots_head, p->lots_tail - p->lots_head, sizeof(mm_lot));
+    mm_position p = book->positions[i];
+    mm_lots_flatten(&p, book->lots[i], (mm_lot *)(void *)at);
+    at += (size_t)p.lots_tail * sizeof(mm_lot);
   }
   if (book->history)
     mm_put(at, book->history, book->n_history, sizeof *book->history);
   block->checksum = mm_book_checksum(block);
 }
 
-/* Do the lots of a FIFO queue add up to the position and its cost? */
+/* Is it a queue or a stack as mm_position_compact leaves it, whose lots add up to the position and its cost?
+ */
 static inline int mm_lots_sound(const mm_position *p, const mm_contract *c, const mm_lot *lots) {
-  const int64_t sign = p->net < 0 ? -1 : 1;
+  const int64_t sign = p->net < 0 ? -1 : 1, stacked = (p->flags & MM_STACK) != 0;
   mm_i128 sum = mm_i128_of(0), cost;
-  int64_t net = 0, used = p->lots_used;
-  if (p->lots_head != 0 || used < 0 || (used > 0 && p->lots_tail == 0))
+  int64_t net = 0, used = 0, below = -1, i = stacked;
+  if (!stacked && p->lots_head != 0)
     return 0;
-  for (int64_t i = 0; i < p->lots_tail;) {
+  while (i < p->lots_tail) {
     const mm_lot lot = lots[i];
-    if (lot.qty == INT64_MIN || lot.qty * sign <= used)
+    if (i + mm_lot_entries(lots, i) > p->lots_tail ||
+        (stacked && (lots[i - 1].qty != below || lots[i - 1].price != used)))
+      return 0;
+    used = mm_lot_used(p, lots, i);
+    if (used < 0 || lot.qty == INT64_MIN || lot.qty * sign <= used)
       return 0;
     if (lot.price == MM_NO_PRICE) {
-      if (!(p->flags & MM_COSTED) || i + 1 >= p->lots_tail)
+      if (!(p->flags & MM_COSTED))
         return 0;
     } else if (!mm_price_sound(p, lot.price) || !mm_contract_mark_fits(c, p->flags, lot.qty, lot.price)) {
       return 0;
     }
-    i += mm_lot_cost(c, p->flags, lots, i, &cost);
+    below = i;
+    i += mm_lot_cost(c, p->flags, lots, i, &cost) + stacked;
     if (!mm_cost_fits(cost))
       return 0;
     cost = mm_i128_sub(cost, mm_lot_part(cost, used, lot.qty * sign));
     if (mm_add_i64(net, lot.qty - sign * used, &net) || mm_i128_add_checked(sum, cost, &sum))
       return 0;
-    used = 0;
   }
+  if (i != p->lots_tail + stacked || (below < 0 && (p->lots_head != 0 || p->lots_used != 0)) ||
+      (stacked && below >= 0 && p->lots_head != below))
+    return 0;
   return net == p->net && mm_i128_cmp(sum, p->cost) == 0;
 }
 
 /* Is it a state that records can lead to, as far as it can be told without them? */
 static inline int mm_position_sound(const mm_position *p, const mm_contract *c, const mm_lot *lots) {
-  if ((p->flags & ~(MM_HAS_MARK | MM_NEGATIVE_PRICES | MM_SPECIAL)) || p->bought < 0 || p->sold < 0 ||
+  if ((p->flags & ~(MM_HAS_MARK | MM_NEGATIVE_PRICES | MM_SPECIAL)) ||
+      (p->method == MM_LIFO) != ((p->flags & MM_STACK) != 0) || p->bought < 0 || p->sold < 0 ||
       p->net != p->bought - p->sold || p->fills < 0 ||
       (uint64_t)p->fills > (uint64_t)p->bought + (uint64_t)p->sold || p->fills > INT64_MAX / 2 ||
       !mm_value_fits(p->cash) || !mm_cost_fits(p->cost))
@@ -924,7 +1001,7 @@ static inline int mm_book_block_check(const mm_book_block *b, uint64_t bytes) {
     return MM_CORRUPT;
   if (b->n_instruments < 1 || b->n_currencies < 1 || b->n_currencies > INT16_MAX || b->n_lots < 0 ||
       (uint64_t)b->n_instruments > bytes || (uint64_t)b->n_lots > bytes || b->n_history < 0 ||
-      (uint64_t)b->n_history > bytes || (b->method != MM_AVERAGE && b->method != MM_FIFO) ||
+      (uint64_t)b->n_history > bytes || b->method < MM_AVERAGE || b->method > MM_LIFO ||
       (b->keeps_history != 0 && b->keeps_history != 1) || (b->suspends != 0 && b->suspends != 1) ||
       b->ids_window < 0 || b->reserved != 0 ||
       ((b->n_history > 0 || b->suspends || b->ids_window) && !b->keeps_history) ||

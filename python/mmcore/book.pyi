@@ -113,7 +113,7 @@ class Book:
     def __new__(
         cls,
         instruments: Iterable[Instrument],
-        cost: Literal["average", "fifo"] = "average",
+        cost: Literal["average", "fifo", "lifo"] = "average",
         history: Literal["full", "none"] = "full",
         currencies: Iterable[Currency] = (),
         unknown: Literal["refuse", "suspend"] = "refuse",

@@ -29,8 +29,11 @@ cdef extern from "mmcore/types.h" nogil:
 cdef extern from "mmcore/book.h" nogil:
     int MM_AVERAGE
     int MM_FIFO
+    int MM_LIFO
     int MM_HAS_MARK
     int MM_NEGATIVE_PRICES
+    int MM_STACK
+    int64_t MM_NO_PRICE
     int MM_NEW
     int MM_BUST
     int MM_CORRECT
@@ -123,7 +126,6 @@ cdef extern from "mmcore/ledger.h" nogil:
     int MM_COSTED
     int MM_SPECIAL
     int MM_PLANES
-    int64_t MM_NO_PRICE
     uint32_t MM_BOOK_MAGIC
     uint32_t MM_BOOK_VERSION
 
@@ -177,6 +179,8 @@ cdef extern from "mmcore/ledger.h" nogil:
     int mm_contract_mark(mm_position *p, const mm_contract *c, int64_t mark)
     int mm_contract_unrealised(const mm_position *p, const mm_contract *c, mm_i128 *out)
     int64_t mm_lot_cost(const mm_contract *c, int32_t flags, const mm_lot *lots, int64_t at, mm_i128 *cost)
+    void mm_lots_flatten(mm_position *p, const mm_lot *lots, mm_lot *out)
+    int64_t mm_lot_used(const mm_position *p, const mm_lot *lots, int64_t at)
     mm_i128 mm_lot_part(mm_i128 cost, int64_t used, int64_t size)
     int64_t mm_ledger_in_force(const mm_ledger *ledger, int64_t row)
     int mm_ledger_record(mm_ledger *ledger, const mm_fill *record)

@@ -9,8 +9,9 @@ cost pool C holds what the open lots cost, in 10⁻⁹ tick·lot and signed like
 so realised + unrealised = 10⁹·(cash + m·net) at every step, to the last digit, by construction. The cost
 basis only says what a close takes out of the pool: under **average cost** C·closed/net, rounded once, half
 to even, with the residue left in the pool (an average need not terminate: buy 2 at 1000 and 1 at 1002), so
-that closing the rest returns everything; under **FIFO** the price of the oldest lots, where nothing is ever
-rounded. A fill that crosses zero closes everything and opens the remainder at its own price.
+that closing the rest returns everything; under **FIFO** the price of the oldest lots, under **LIFO** that of
+the newest, where nothing is ever rounded. A fill that crosses zero closes everything and opens the remainder
+at its own price.
 
 Of an inverse contract cash counts 10⁻⁹ units of the currency, and n lots at p ticks are worth −n·s/p of them
 for its constant s, rounded once: that stands for n·p above. A conversion takes the cost of the open lots
@@ -114,6 +115,7 @@ _KINDS = {
     )
 }
 _KIND_NAMES = list(_KINDS)
+_METHODS = {"average": MM_AVERAGE, "fifo": MM_FIFO, "lifo": MM_LIFO}
 _PAYMENTS = ("funding", "borrow", "dividend", "in_lieu")
 _SIDES = {None: 0, "bought": 1, "sold": -1}
 _NO_NEGATIVE = "no negative prices (negative_prices=False)"
@@ -522,21 +524,22 @@ cdef class _Ledger:
                 PyThread_release_lock(self.lock)
 
     cdef int reserve_lots(self, int32_t i, int64_t extra) except -1:
-        """Make room for `extra` entries in the FIFO queue of instrument i."""
+        """Make room for the entries of `extra` fills in the queue of lots of instrument i."""
         cdef mm_position *p = &self.c.positions[i]
         cdef int64_t capacity = self.c.lots_capacity[i]
-        cdef int64_t live = p.lots_tail - p.lots_head
         cdef mm_lot *lots
-        if p.method != MM_FIFO or p.lots_tail + extra <= capacity:
+        if p.method == MM_LIFO:
+            extra *= 2
+        if p.method == MM_AVERAGE or p.lots_tail + extra <= capacity:
             return 0
-        if live + extra > capacity // 2:  # else half is free, and the fills pay for moving the live entries
-            capacity = max(2 * capacity, live + extra, 16)
+        mm_position_compact(p, self.c.lots[i])
+        if p.lots_tail + extra > capacity // 2:  # else half is free, and the fills pay for moving the rest
+            capacity = max(2 * capacity, p.lots_tail + extra, 16)
             lots = <mm_lot *>realloc(self.c.lots[i], <size_t>capacity * sizeof(mm_lot))
             if lots == NULL:
-                raise CapacityError(f"no memory for a FIFO queue of {capacity} lots")
+                raise CapacityError(f"no memory for a queue of {capacity} lots")
             self.c.lots[i] = lots
             self.c.lots_capacity[i] = capacity
-        mm_position_compact(p, self.c.lots[i])
         return 0
 
     cdef int reserve_history(self, int64_t extra) except -1:
@@ -587,7 +590,7 @@ cdef class _Ledger:
         return True
 
     cdef bint grow_lots(self, int32_t i) noexcept nogil:
-        """Double the room of the FIFO queue of instrument i, whose entries stay where they are."""
+        """Double the room of the queue of lots of instrument i, whose entries stay where they are."""
         cdef int64_t capacity = max(2 * self.c.lots_capacity[i], 16)
         cdef mm_lot *lots
         lots = <mm_lot *>realloc(self.c.lots[i], <size_t>capacity * sizeof(mm_lot))
@@ -618,8 +621,8 @@ cdef class _Ledger:
         """
         cdef _Ledger copy = _Ledger(self.c.n_currencies, self.method, False)
         cdef mm_position *p
+        cdef mm_position flat
         cdef int32_t i, plane
-        cdef int64_t live
         copy.extend(n)
         self.settle()
         # From here on nothing lets another thread in.
@@ -638,14 +641,16 @@ cdef class _Ledger:
         copy.keeps_history = self.keeps_history
         for i in range(n):
             p = &copy.c.positions[i]
-            live = p.lots_tail - p.lots_head if lots else 0
-            if live > 0:
-                copy.c.lots[i] = <mm_lot *>malloc(<size_t>live * sizeof(mm_lot))
+            if not lots:
+                p.lots_head = p.lots_tail = 0
+                continue
+            flat = p[0]
+            mm_lots_flatten(&flat, self.c.lots[first + i], NULL)
+            if flat.lots_tail > 0:
+                copy.c.lots[i] = <mm_lot *>malloc(<size_t>flat.lots_tail * sizeof(mm_lot))
                 if copy.c.lots[i] == NULL:
-                    raise CapacityError(f"no memory for a copy of {live} open lots")
-                memcpy(copy.c.lots[i], self.c.lots[first + i] + p.lots_head, <size_t>live * sizeof(mm_lot))
-            p.lots_head = 0
-            p.lots_tail = live
+                    raise CapacityError(f"no memory for a copy of {flat.lots_tail} open lots")
+            mm_lots_flatten(p, self.c.lots[first + i], copy.c.lots[i])
         return copy
 
     cdef object history(self):
@@ -748,7 +753,7 @@ cdef class _Ledger:
         # run a garbage collection, and with it another thread that books.
         if self.keeps_history:
             self.reserve_history(n)
-        if c.positions[0].method == MM_FIFO:
+        if c.positions[0].method != MM_AVERAGE:
             counts = <int64_t *>calloc(c.n_instruments, sizeof(int64_t))
             if counts == NULL:
                 raise MemoryError
@@ -847,14 +852,14 @@ cdef tuple _lots(_Ledger ledger, int32_t index):
     cdef mm_lot *lots = ledger.c.lots[index]
     cdef mm_contract *contract = &ledger.contracts[index]
     cdef mm_i128 cost
-    cdef int64_t i = p.lots_head, used = p.lots_used, entries
+    cdef int64_t between = 1 if p.flags & MM_STACK else 0, i = between, used, entries
     result = []
     while i < p.lots_tail:
+        used = mm_lot_used(p, lots, i)
         entries = mm_lot_cost(contract, p.flags, lots, i, &cost)
         price = lots[i].price if entries == 1 else _unit_price(contract, p.flags, lots[i].qty, _int(cost))
         result.append((lots[i].qty + (used if lots[i].qty < 0 else -used), price))
-        i += entries
-        used = 0
+        i += entries + between
     return tuple(result)
 
 
@@ -1238,7 +1243,7 @@ cdef class Position:
 
     @property
     def lots(self):
-        """Open lots of a FIFO book, oldest first: (signed lots, ticks) each; empty under average cost.
+        """Open lots, oldest first: (signed lots, ticks) each; empty under average cost.
 
         After a conversion the price may be a Fraction.
         """
@@ -1383,7 +1388,7 @@ cdef class Snapshot:
     """
 
     cdef readonly str cost
-    """``"average"`` or ``"fifo"``."""
+    """``"average"``, ``"fifo"`` or ``"lifo"``."""
     cdef readonly object history
     """The fills booked so far: a read-only FILL array."""
     cdef dict states
@@ -1432,8 +1437,8 @@ cdef class Book:
     ----------
     instruments : iterable of Instrument
         With distinct names, linear or inverse.
-    cost : {"average", "fifo"}
-        What a close takes out of the cost pool.
+    cost : {"average", "fifo", "lifo"}
+        What a close takes out of the cost pool: the average, or the cost of the oldest or the newest lots.
     history : {"full", "none"}
         ``"full"`` keeps every record, so that a fill that comes twice is recognised by its id, and can be
         busted and corrected; ``"none"`` keeps totals only, and refuses ids and all that needs a history.
@@ -1482,15 +1487,14 @@ cdef class Book:
     cdef readonly tuple currencies
     """The currencies, in the order of their indices."""
     cdef readonly str cost
-    """``"average"`` or ``"fifo"``."""
+    """``"average"``, ``"fifo"`` or ``"lifo"``."""
     cdef readonly object ids_window
     """How many records back an id is known; None: always."""
 
     def __cinit__(
         self, instruments, cost="average", history="full", currencies=(), unknown="refuse", ids_window=None
     ):
-        if not isinstance(cost, str) or cost not in ("average", "fifo"):
-            raise InvalidArgument(argument="cost", value=cost, allowed="'average' or 'fifo'")
+        method = _code(_METHODS, cost, "cost", "'average', 'fifo' or 'lifo'")
         if not isinstance(history, str) or history not in ("full", "none"):
             raise InvalidArgument(argument="history", value=history, allowed="'full' or 'none'")
         if not isinstance(unknown, str) or unknown not in ("refuse", "suspend"):
@@ -1531,7 +1535,7 @@ cdef class Book:
         self.order = {name: i for i, name in enumerate(known)}
         self.cost = cost
         contracts = [_contract(i) for i in self.instruments]
-        self.ledger = _Ledger(len(known), MM_FIFO if cost == "fifo" else MM_AVERAGE, history == "full")
+        self.ledger = _Ledger(len(known), method, history == "full")
         self.ledger.l.suspends = unknown == "suspend"
         self.ledger.c.ids_window = window
         self.ids_window = window or None
@@ -2331,7 +2335,7 @@ cdef class Book:
                 raise CorruptError(f"a book of version {copy.version}; this build reads {MM_BOOK_VERSION}")
             if mm_book_block_check(copy, nbytes) != MM_OK:
                 raise CorruptError("the saved book is cut or changed: size, checksum or content is wrong")
-            book = Book(instruments, "fifo" if copy.method == MM_FIFO else "average",
+            book = Book(instruments, list(_METHODS)[copy.method],
                         "full" if copy.keeps_history else "none", currencies,
                         "suspend" if copy.suspends else "refuse", copy.ids_window or None)
             if copy.names != book.names_checksum():
@@ -2379,7 +2383,7 @@ cdef class Book:
 
     def _title(self):
         n = sum(self.position(name).fills for name in self.names)
-        basis = "average cost" if self.cost == "average" else "FIFO"
+        basis = "average cost" if self.cost == "average" else self.cost.upper()
         return f"Book, {basis}, {n} fill{'' if n == 1 else 's'}"
 
     def __repr__(self):

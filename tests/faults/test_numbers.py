@@ -94,7 +94,7 @@ LARGEST = 2**63 - 1
 
 @pytest.mark.parametrize("price", [1, 2**32, LARGEST - 1, LARGEST])
 @pytest.mark.parametrize("qty", [1, -1, 2**32, -(2**32), LARGEST, -LARGEST, LARGEST - 1, -(2**63)])
-@pytest.mark.parametrize("cost", ["average", "fifo"])
+@pytest.mark.parametrize("cost", ["average", "fifo", "lifo"])
 def test_row_8_products_are_exact_or_refused(qty, price, cost):
     book = mm.Book([INSTRUMENT], cost=cost)
     before = book.snapshot()

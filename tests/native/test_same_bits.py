@@ -862,7 +862,8 @@ LEDGER = np.dtype(
     + [("n_amended", "i8"), ("amended_capacity", "i8"), ("trial", "u8"), ("trial_pools", "u8")]
     + [("suspends", "i4"), ("full", "i4")]
 )
-INVERSE = 4
+INVERSE, STACK = 4, 16
+METHODS = ("average", "fifo", "lifo")
 
 
 class Chronicle(NamedTuple):
@@ -905,7 +906,7 @@ def chronicle_of(rng, n):
     again = np.flatnonzero(rng.random(n) < 0.05)
     records[again] = records[rng.integers(0, np.maximum(again, 1))]
     options = {
-        "cost": str(rng.choice(["average", "fifo"])),
+        "cost": str(rng.choice(METHODS)),
         "unknown": str(rng.choice(["refuse", "suspend"])),
         "ids_window": [None, None, 7, 100][rng.integers(4)],
     }
@@ -937,8 +938,11 @@ def ledger_c(library):
     def run(c):
         n, m = len(c.records), len(LISTED)
         amended = np.zeros((n, 2), np.int64)
-        # A queue takes two entries for a lot, once for each time that a history is replayed.
+        # A queue takes two entries for a lot, once for each time that a history is replayed; a stack three,
+        # and a copy of those that are open for each conversion, which are few.
         room = 2 * (n + 1) * (2 + int(np.isin(c.records["kind"], (1, 2)).sum()))
+        if c.options["cost"] == "lifo":
+            room *= 8
         lots, rooms = np.empty((m, room, 2), np.int64), np.full(m, room, np.int64)
         queues = np.array([queue.ctypes.data for queue in lots], np.uint64)
         positions, trial = np.zeros((2, m), POSITION)
@@ -949,8 +953,9 @@ def ledger_c(library):
         for contract, position, instrument in zip(contracts, positions, LISTED, strict=True):
             scale, per, *unit = _contract(instrument)
             contract["scale"], contract["per"], contract["unit"] = (scale % 2**64, scale >> 64), per, unit
-            position["method"] = c.options["cost"] == "fifo"
+            position["method"] = METHODS.index(c.options["cost"])
             position["flags"] = INVERSE * (instrument.kind == "inverse") + 2 * instrument.negative_prices
+            position["flags"] |= STACK * (c.options["cost"] == "lifo")
         for name, array in (
             ("positions", positions), ("lots", queues), ("lots_capacity", rooms), ("pools", pools),
             ("currency", currency), ("history", history), ("slots", slots),
@@ -996,9 +1001,8 @@ def test_ledgers(libraries):
                 f"{name}, block {i}: status {wrong[0]}: {status[wrong[0]]}, not {want[0][wrong[0]]}"
             )
             assert block == want[1], f"{name}, block {i}: saved books differ"
-    methods = ("average", "fifo")
-    assert seen == {(method, status) for method in methods for status in (-5, -3, -2, -1, 0, 1, 2)}
-    assert kinds == {(method, kind) for method in methods for kind in range(10)}
+    assert seen == {(method, status) for method in METHODS for status in (-5, -3, -2, -1, 0, 1, 2)}
+    assert kinds == {(method, kind) for method in METHODS for kind in range(10)}
 
 
 # -- replaying ---------------------------------------------------------------------------------

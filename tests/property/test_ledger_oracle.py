@@ -242,7 +242,7 @@ def test_random_operations_equal_the_oracle():
     while sum(done.values()) < total:
         r = random.Random(seed)
         pair = Pair(
-            r.choice(["average", "fifo"]),
+            r.choice(["average", "fifo", "lifo"]),
             r.choice(["refuse", "suspend"]),
             r.choice([None, None, 1, 7, 60]),
             r.choice([INSTRUMENTS, INSTRUMENTS[:4]]),
@@ -259,7 +259,7 @@ def test_a_history_may_be_booked_at_once():
     for seed in range(60):
         r = random.Random(seed)
         instruments = r.choice([INSTRUMENTS, INSTRUMENTS[:4], INSTRUMENTS[:1]])
-        pair = Pair(r.choice(["average", "fifo"]), "suspend", r.choice([None, 7]), instruments)
+        pair = Pair(r.choice(["average", "fifo", "lifo"]), "suspend", r.choice([None, 7]), instruments)
         operate(pair, r, r.choice([80, 240]))  # more than the room that queues have to spare
         history = pair.book.history
         other = mm.Book(
@@ -293,7 +293,7 @@ def test_what_is_in_force_is_a_history_of_its_own():
     """Without payments and conversions: a new book with these fills has these positions."""
     for seed in range(40):
         r = random.Random(seed)
-        pair = Pair(r.choice(["average", "fifo"]))
+        pair = Pair(r.choice(["average", "fifo", "lifo"]))
         for i in range(120):
             name = r.choice(NAMES)
             c = content(r, name, pair.oracle.accounts[name].net)
@@ -317,7 +317,7 @@ def test_what_is_in_force_is_a_history_of_its_own():
 def test_entries_balance_and_add_up_to_the_state():
     for seed in range(25):
         r = random.Random(seed)
-        pair = Pair(r.choice(["average", "fifo"]), "suspend")
+        pair = Pair(r.choice(["average", "fifo", "lifo"]), "suspend")
         operate(pair, r, 60)
         book, units = pair.book, {c.name: c for c in (USD, BNB, XBT)}
         balance, totals = {}, {}
@@ -355,7 +355,7 @@ class LedgerMachine(RuleBasedStateMachine):
     """All of it, step by step; a failure shrinks to a few."""
 
     @initialize(
-        cost=st.sampled_from(["average", "fifo"]),
+        cost=st.sampled_from(["average", "fifo", "lifo"]),
         unknown=st.sampled_from(["refuse", "suspend"]),
         window=st.sampled_from([None, 1, 3, 10]),
     )

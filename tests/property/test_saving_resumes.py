@@ -222,7 +222,7 @@ def started(seed, cost, history, policy, messages):
     seed=st.integers(0, 2**32),
     before=st.integers(0, 150),
     after=st.integers(1, 150),
-    cost=st.sampled_from(["average", "fifo"]),
+    cost=st.sampled_from(["average", "fifo", "lifo"]),
     history=st.sampled_from(["full", "full", "none"]),
     policy=st.sampled_from(POLICIES),
     messages=st.sampled_from([(), [(9, 100)], [(6, 50), (20, 10**9)]]),
