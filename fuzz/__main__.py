@@ -71,7 +71,7 @@ def _fuzz(name: str, seconds: int, keep: bool) -> int:
             f"-max_total_time={seconds}",
             f"-dict={words}",
             f"-artifact_prefix={found}/{name}-",
-            "-timeout=20",
+            "-timeout=120",
             "-rss_limit_mb=4096",
             "-print_final_stats=1",
             *folders,

@@ -17,7 +17,7 @@ SOURCE = """
 #define SHOWN __attribute__((noinline, used))
 /* The copy for the baseline becomes a part of its caller; the others cannot. */
 SHOWN void prices(mm_cpu cpu, const mm_price_block *b, ptrdiff_t n, uint64_t *odd) {
-  MM_CPU_CALL(cpu, mm_price_fast, (b, n, mm_price_is_wide(b), odd));
+  MM_CPU_CALL(cpu, mm_price_fast, (b, n, mm_price_is_wide(b, b->inventory != NULL), odd));
 }
 SHOWN void step(mm_cpu cpu, const mm_making *p, mm_making_state *w, const double *v, double *out) {
   mm_making_step(cpu, p, w, v, v, out);

@@ -196,9 +196,11 @@ def test_every_build_gives_the_same_bits(tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
-def test_builds_that_would_change_bits_are_refused(tmp_path):
-    (tmp_path / "fast.c").write_text('#include "mmcore/math.h"\n')
-    command = ["cc", "-std=c11", "-ffast-math", "-c", f"-I{mm.get_include()}", "fast.c", "-o", "fast.o"]
+@pytest.mark.parametrize("flag", ["-ffast-math", "-Ofast", "-ffinite-math-only"])
+@pytest.mark.parametrize("header", ["types", "math", "quoting"])
+def test_builds_that_would_change_bits_are_refused(tmp_path, header, flag):
+    (tmp_path / "fast.c").write_text(f'#include "mmcore/{header}.h"\n')
+    command = ["cc", "-std=c11", flag, "-c", f"-I{mm.get_include()}", "fast.c", "-o", "fast.o"]
     told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert told.returncode != 0
     assert "without -ffast-math" in told.stderr

@@ -505,6 +505,15 @@ def test_time_never_runs_backwards_even_where_nothing_changes():
             call()
 
 
+def test_the_last_id_is_given_once_and_then_nothing_new_is_sent():
+    orders = mm.Orders(first_id=2**62)
+    (bid,) = orders.target(QUOTE, now=0)
+    assert (bid.order_id, bid.side, bid.price) == (2**62, "bid", 99)
+    assert orders.held[1].name == "SLOTS"
+    assert tell(orders, "fill", 2**62, filled=1) == "OK"
+    assert mm.Orders.from_bytes(orders.to_bytes()).to_bytes() == orders.to_bytes()
+
+
 @pytest.mark.parametrize(
     ("settings", "error", "words"),
     [

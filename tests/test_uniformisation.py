@@ -218,5 +218,8 @@ def test_batches_refuse_by_name_and_place():
         with pytest.raises(InvalidArgument) as refused:
             stationary_policies(**good | changes)
         assert refused.value.argument == name
+    room = np.empty((1, 5))
+    with pytest.raises(InvalidArgument, match="ask must be memory of its own"):
+        stationary_policies(sigma=0.3, A=0.9, k=0.3, gamma=0.01, q_max=2, bid=room, ask=room)
     with pytest.raises(InvalidArgument):
         stationary_policies(**good | {"sigma": [1.0, 2.0], "A": [1.0, 2.0, 3.0]})

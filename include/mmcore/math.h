@@ -26,13 +26,6 @@
 
 #include "types.h"
 
-#if defined(__FAST_MATH__)
-#error "mmcore needs IEEE arithmetic: compile without -ffast-math"
-#endif
-#if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD != 0
-#error "mmcore needs doubles that are rounded as doubles: on 32-bit x86, compile with -msse2 -mfpmath=sse"
-#endif
-
 #ifdef __cplusplus
 extern "C" {
 #endif

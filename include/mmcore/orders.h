@@ -64,7 +64,7 @@ typedef enum mm_held {
   MM_HELD_OWN = 1 << 5,        /* it could trade with an order of our own */
   MM_HELD_TOUCH = 1 << 6,      /* it would cross the market's touch */
   MM_HELD_REJECTED = 1 << 7,   /* the venue rejected such an order less than `retry` ago */
-  MM_HELD_SLOTS = 1 << 8       /* too many orders await the end of their cancel */
+  MM_HELD_SLOTS = 1 << 8       /* too many orders await the end of their cancel, or all ids are given */
 } mm_held;
 
 /* Why the venue's list of open orders should be asked for: see mm_orders_reconcile. */
@@ -370,7 +370,7 @@ static inline mm_action *mm_orders_open(mm_orders *o, int side, const mm_orders_
   int32_t held = mm_orders_forbidden(o, side, w, due);
   if (mm_orders_exposure(o, side) > o->settings.max_exposure - w->size)
     held |= MM_HELD_EXPOSURE;
-  if (o->used[side] == (1u << MM_ORDERS_SLOTS) - 1)
+  if (o->used[side] == (1u << MM_ORDERS_SLOTS) - 1 || o->next_id > MM_TIME_LIMIT)
     held |= MM_HELD_SLOTS;
   if (!held && !mm_orders_affords(o, w->now, 2 + mm_orders_cancelable(o), due))
     held |= MM_HELD_BUDGET;

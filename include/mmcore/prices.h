@@ -83,8 +83,8 @@ MM_INLINE void mm_price_straight(const mm_price_block *b, ptrdiff_t n, int varie
       const int64_t below = touch_bid[i], above = touch_ask[i];
       crossed |= (uint64_t)(below > above) | (uint64_t)(below >= MM_TICK_LIMIT) |
                  (uint64_t)(above <= -MM_TICK_LIMIT);
-      bid = bid >= above ? above - 1 : bid;
-      ask = ask <= below ? below + 1 : ask;
+      bid = bid >= above ? (int64_t)((uint64_t)above - 1) : bid;
+      ask = ask <= below ? (int64_t)((uint64_t)below + 1) : ask;
     }
     bids[i] = bid;
     asks[i] = ask;

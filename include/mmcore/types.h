@@ -8,10 +8,18 @@
 #ifndef MMCORE_TYPES_H
 #define MMCORE_TYPES_H
 
+#include <float.h>
 #include <stdint.h>
 
 #if defined(_MSC_VER) && !defined(__clang__)
 #include <intrin.h>
+#endif
+
+#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
+#error "mmcore needs IEEE arithmetic: compile without -ffast-math, -Ofast and -ffinite-math-only"
+#endif
+#if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD != 0
+#error "mmcore needs doubles that are rounded as doubles: on 32-bit x86, compile with -msse2 -mfpmath=sse"
 #endif
 
 #ifdef __cplusplus

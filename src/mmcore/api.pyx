@@ -86,7 +86,7 @@ cdef void _release(object block) noexcept:
     Py_DECREF(<object>PyCapsule_GetContext(block))
 
 
-def depth_function(Policy policy, str side):
+def depth_function(Policy policy not None, str side not None):
     """Depth of one side of a stationary policy as a compiled function of inventory, for SciPy.
 
     Parameters
@@ -120,7 +120,7 @@ def depth_function(Policy policy, str side):
     return LowLevelCallable(kernel, block)
 
 
-def rules(Quoter quoter):
+def rules(Quoter quoter not None):
     """A copy of a quoter's rules as they are now: the bytes of an ``mm_rules``.
 
     Examples

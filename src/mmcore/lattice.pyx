@@ -645,7 +645,7 @@ def stationary_policies(*, sigma, A, k, gamma, q_max, order_size=1, bid=None, as
         raise InvalidArgument(argument="sigma", value=columns[0].shape, allowed="of shape (m,), m >= 1")
     for name, lots in (("q_max", q_max), ("order_size", order_size)):
         if not (isinstance(lots, (int, np.integer)) and 1 <= lots < 2**22):
-            raise InvalidArgument(argument=name, value=lots, allowed="an integer >= 1 (lots)")
+            raise InvalidArgument(argument=name, value=lots, allowed="an integer from 1 to 2^22 - 1 (lots)")
     if q_max % order_size:
         raise InvalidArgument(argument="q_max", value=q_max,
                               allowed=f"a multiple of order_size, {order_size}")
@@ -659,6 +659,8 @@ def stationary_policies(*, sigma, A, k, gamma, q_max, order_size=1, bid=None, as
             raise InvalidArgument(argument=name, value=getattr(given, "shape", given),
                                   allowed=f"a writeable contiguous array of float64 and shape ({m}, {n})")
         out.append(given)
+    if np.may_share_memory(*out):
+        raise InvalidArgument(argument="ask", value="memory of bid", allowed="memory of its own")
     gains, residuals = np.empty(m), np.empty(m)
     cdef const double[::1] s = columns[0], a = columns[1], decay = columns[2], g = columns[3]
     cdef double[:, ::1] b = out[0], o = out[1]

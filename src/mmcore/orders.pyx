@@ -130,7 +130,7 @@ _WORDS = {
     Held.OWN: "it could trade with an order of our own",
     Held.TOUCH: "it would cross the market's touch",
     Held.REJECTED: "the venue rejected such an order less than retry ago",
-    Held.SLOTS: "too many orders await the end of their cancel",
+    Held.SLOTS: "too many orders await the end of their cancel, or all ids up to 2^62 are given",
 }
 _SUSPICIONS = {
     MM_SUSPECT_STRAY: "a fill of an order that is not known",
@@ -207,7 +207,7 @@ cdef inline int64_t as_duration(object value, str name) except? -1:
 
 
 cdef inline int64_t as_time(object value, str name) except? -1:
-    return as_int64(value, name, 0, MM_TIME_LIMIT, "an integer number of ns >= 0")
+    return as_int64(value, name, 0, MM_TIME_LIMIT, "an integer number of ns, 0 to 2^62")
 
 
 cdef inline int64_t as_id(object value, str name) except? -1:
