@@ -6,23 +6,24 @@ costs, and so does a third that goes back to equal weights. Nothing sees a day t
 
     python examples/portfolio_rebalancing.py [PRICES.csv.gz] [PICTURE]
 
-PRICES has a date and one column of adjusted closes for each stock. Without it a market of three factors is
-simulated.
+PRICES has a date and one column of adjusted closes for each stock, oldest first; it is read as `mmcore size
+mean-variance` reads it. Without it a market of three factors is simulated.
 """
 
 import os
 import sys
-from pathlib import Path
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 import mmcore as mm
+from mmcore.cli.returns import read_returns
 from mmcore.portfolio import sample_covariance
 
 SMALL = os.environ.get("MMCORE_EXAMPLE") == "small"
 MONTH, WINDOW, YEAR = 21, 756, 252  # days
+LARGEST = 8  # areas of the picture that have names
 COST, RISK_AVERSION, CAP = 0.001, 4.0, 0.25  # of each dollar traded; λ; largest weight
 NAMES = ("aware of costs", "blind to costs", "equal weights")
 
@@ -36,15 +37,21 @@ def simulated(assets: int = 20, days: int = 1200 if SMALL else 8312) -> np.ndarr
     return 0.0004 + 0.0002 * (load[:, 0] - 1.0) + factors @ load.T + own
 
 
-def loaded(path: Path) -> np.ndarray:
-    """Return daily returns from a file of prices."""
-    width = np.genfromtxt(path, delimiter=",", max_rows=1, dtype=str).size
-    prices = np.genfromtxt(path, delimiter=",", skip_header=1, usecols=range(1, width), ndmin=2)
-    if len(prices) <= WINDOW + MONTH:
-        sys.exit(f"{path}: {len(prices)} days of prices, the first month needs {WINDOW + MONTH + 1}")
-    if prices.shape[1] * CAP < 1.0:
-        sys.exit(f"{path}: {prices.shape[1]} stocks, at most {CAP:.0%} in each")
-    return prices[1:] / prices[:-1] - 1.0
+def loaded(path: str) -> tuple[list[str], np.ndarray]:
+    """Return the stocks and their daily returns from a file of prices."""
+    try:
+        names, returns, notes = read_returns(path, prices=True)
+    except OSError as error:
+        sys.exit(f"{path}: {error.strerror}")
+    except mm.errors.Error as error:
+        sys.exit(str(error))
+    for note in notes:
+        print(f"note: {note}")
+    if len(returns) < WINDOW + MONTH:
+        sys.exit(f"{path}: {len(returns) + 1} days of prices, the first month needs {WINDOW + MONTH + 1}")
+    if len(names) * CAP < 1.0:
+        sys.exit(f"{path}: {len(names)} stocks, at most {CAP:.0%} in each")
+    return names, returns
 
 
 def forecast(past: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -82,9 +89,9 @@ def rolled(returns: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(daily), np.array(turnover)
 
 
-def picture(path: str, frontier: mm.Frontier, returns: np.ndarray, runs: dict) -> None:
+def picture(path: str, frontier: mm.Frontier, names: list[str], runs: dict) -> None:
     """Draw the frontier, what it holds, and what became of a dollar."""
-    figure = Figure(figsize=(13.0, 4.2), layout="constrained")
+    figure = Figure(figsize=(14.0, 4.2), layout="constrained")
     curve, share, wealth = figure.subplots(1, 3)
     covariance = frontier.problem.covariance
     tolerance = np.concatenate(
@@ -102,9 +109,19 @@ def picture(path: str, frontier: mm.Frontier, returns: np.ndarray, runs: dict) -
     curve.set(xlabel="risk, % a year", ylabel="expected return, % a year", title="The exact frontier")
     curve.legend(frameon=False)
     weights = np.array([p.weights for p in points])
-    held = weights.max(axis=0) > 0.0
-    colors = colormaps["tab20"].colors[: int(held.sum())]
-    share.stackplot(100 * risks, 100 * weights[:, held].T, colors=colors, edgecolor="white", linewidth=0.3)
+    area = np.diff(risks) @ (weights[1:] + weights[:-1])  # twice it
+    held = [int(i) for i in np.argsort(-area, kind="stable") if area[i] > 0.0]
+    named, others = held[:LARGEST], held[LARGEST:]
+    areas, labels = weights[:, named].T, [names[i] for i in named]
+    colors = [color for i, color in enumerate(colormaps["tab10"].colors) if i != 7][: len(named)]  # no grey
+    if others:
+        areas = np.vstack([areas, weights[:, others].sum(axis=1)])
+        labels.append(f"{len(others)} others")
+        colors.append("0.85")
+    share.stackplot(100 * risks, 100 * areas, labels=labels, colors=colors, edgecolor="white", lw=0.3)
+    share.legend(
+        loc="center left", bbox_to_anchor=(1.0, 0.5), reverse=True, frameon=False, fontsize="small"
+    )
     share.set(xlabel="risk, % a year", ylabel="weights, %", title="What it holds", ylim=(0, 100))
     share.set_xlim(100 * risks[0], 100 * risks[-1])
     for index, (name, (daily, _)) in enumerate(runs.items()):
@@ -117,8 +134,11 @@ def picture(path: str, frontier: mm.Frontier, returns: np.ndarray, runs: dict) -
 
 def main() -> None:
     """Print the frontier and the three ways to re-balance, and draw them."""
-    path = sys.argv[1] if len(sys.argv) > 1 else None
-    returns = simulated() if path is None else loaded(Path(path))
+    if len(sys.argv) > 1:
+        names, returns = loaded(sys.argv[1])
+    else:
+        returns = simulated()
+        names = [f"stock {i + 1}" for i in range(returns.shape[1])]
     frontier = mm.efficient_frontier(YEAR * sample_covariance(returns), YEAR * returns.mean(axis=0))
     print(f"{returns.shape[1]} stocks, {len(returns):,} days: {frontier}")
     print(f"monthly from {WINDOW} days, {1e4 * COST:g} bp a trade, λ = {RISK_AVERSION:g}, cap {CAP:.0%}")
@@ -130,7 +150,7 @@ def main() -> None:
         traded = turnover.sum() / years
         print(f"{name:16}{gain:9.2%}{risk:9.2%}{gain / risk:8.2f}{traded:10.2f}{COST * traded:8.2%}")
     drawn = sys.argv[2] if len(sys.argv) > 2 else "portfolios.png"
-    picture(drawn, frontier, returns, runs)
+    picture(drawn, frontier, names, runs)
     print(drawn)
 
 

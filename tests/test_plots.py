@@ -356,7 +356,7 @@ def test_a_frontier_is_drawn_through_its_turning_points(ax):
     between = np.interp(f.returns, curve.get_ydata(), curve.get_xdata())
     np.testing.assert_allclose(between, f.risks, rtol=1e-4)
     np.testing.assert_allclose(drawn["assets"].get_xdata(), [0.2, 0.3, 0.4])
-    assert [text.get_text() for text in ax.texts] == ["A", "B", "C"]
+    assert sorted(text.get_text() for text in ax.texts) == ["A", "B", "C"]
     with pytest.raises(InvalidArgument, match="names must be one for each of 3 assets"):
         f.plot(ax, names=["A"])
 
@@ -373,9 +373,44 @@ def test_points_of_a_frontier_with_costs(ax):
         [[0.04, 0.01], [0.01, 0.09]], [0.05, 0.08], targets=[0.06, 0.065, 0.07], **limits
     )
     f.plot(ax)
-    assert lines(ax)["solved"].get_ydata().tolist() == f.returns.tolist()
+    assert lines(ax)["efficient portfolios"].get_ydata().tolist() == f.returns.tolist()
     assert f.at(target_return=0.065).weights == pytest.approx(f.weights[1], abs=1e-12)
     assert f.at(target_risk=float(f.risks[1])).weights == pytest.approx(f.weights[1], abs=1e-9)
     assert f.at(risk_aversion=float(1 / f.risk_tolerance[1])).risk == pytest.approx(f.risks[1], rel=1e-9)
     with pytest.raises(InvalidArgument, match="give one of"):
         f.at()
+
+
+def test_names_of_a_frontier_do_not_lie_over_each_other():
+    """Of sixty assets the most held are named, and all of three are."""
+    from matplotlib.figure import Figure
+
+    random = np.random.default_rng(1)
+    for n in (3, 60):
+        returns = random.normal(0.01, 0.02, n)
+        factor = random.normal(size=(n, 4))
+        frontier = mm.efficient_frontier(factor @ factor.T + np.diag(random.uniform(1, 3, n)), returns)
+        ax = Figure(layout="constrained").subplots()
+        frontier.plot(ax, names=[f"asset {i}" for i in range(n)])
+        ax.figure.draw_without_rendering()
+        boxes = [text.get_window_extent() for text in ax.texts]
+        assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+        named = {int(text.get_text().split()[1]) for text in ax.texts}
+        assert int(np.argmax(frontier.weights.max(axis=0))) in named
+        assert len(named) == 3 if n == 3 else 10 < len(named) < 60
+
+
+def test_points_of_a_frontier_are_drawn_as_points():
+    from matplotlib.figure import Figure
+
+    covariance, returns = np.diag([1.0, 2.0, 3.0]), [0.1, 0.2, 0.3]
+    points = mm.efficient_frontier(
+        covariance, returns, holdings=[1.0, 0.0, 0.0], cost=0.01, targets=[0.15, 0.2, 0.25]
+    )
+    ax = points.plot(Figure().subplots())
+    drawn = {line.get_label(): line for line in ax.get_lines()}
+    assert drawn["efficient portfolios"].get_linestyle() == "None"
+    assert "efficient frontier" not in drawn
+    assert ax.get_ylabel() == "expected return after costs"
+    whole = mm.efficient_frontier(covariance, returns).plot(Figure().subplots())
+    assert whole.get_ylabel() == "expected return"

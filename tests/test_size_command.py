@@ -350,21 +350,100 @@ def test_a_first_column_that_counts_is_no_asset(tmp_path, name, numbers):
     path.write_text("\n".join([f"{name},AAA,BBB,CCC", *table]))
     found = told("mean-variance", path)
     assert list(found["weights"]) == ["AAA", "BBB", "CCC"]
-    note = f"column '{name}' is taken for an index and passed over"
+    note = f"column '{name}' is taken for an index and passed over; with --no-index it is an asset"
     assert found["notes"] == [note]
-    assert f"note  {note}" in size("mean-variance", path).output
-    if min(numbers) >= 0:  # one step of another length, and they are returns
+    assert f"note {note}" in " ".join(size("mean-variance", path).output.split())
+    every = told("mean-variance", path, "--no-index", "--returns") if min(numbers) >= 0 else found
+    assert list(every["weights"]) == [name, "AAA", "BBB", "CCC"][min(numbers) < 0 :]
+    if min(numbers) >= 0:  # one that is not whole, and they are returns
         other = table[-1].replace(str(numbers[4]), "0.5", 1)
         path.write_text("\n".join([f"{name},AAA,BBB,CCC", *table[:-1], other]))
         assert name in told("mean-variance", path)["weights"]
 
 
-def test_a_first_column_that_falls_in_equal_steps_is_an_asset(tmp_path):
+GAPS = {
+    "epoch": [1577836800 + 60 * i + 60_000 * (i > 30) for i in range(60)],
+    "milliseconds": [1577836800000 + 60_000 * i + 10**7 * (i > 30) for i in range(60)],
+    "fractions": [1577836800.5 + 60 * i for i in range(60)],
+    "excel": [43831 + i + 2 * (i // 5) for i in range(60)],
+}
+
+
+@pytest.mark.parametrize("stamps", GAPS.values(), ids=GAPS)
+@pytest.mark.parametrize("name", ["open_time", "ts", "t", "unix", "epoch", "n", "excel", "Unnamed: 0"])
+def test_stamps_with_gaps_are_no_asset_whatever_their_name(tmp_path, name, stamps):
+    """The answer is that of the file without them; newest first they are refused."""
+    random = np.random.default_rng(4)
+    price = 100.0 * np.exp(np.cumsum(0.001 + 0.01 * random.standard_normal((60, 3)), axis=0))
+    rows = [",".join(map(repr, row)) for row in price.tolist()]
+    alone, path = tmp_path / "alone.csv", tmp_path / "stamped.csv"
+    alone.write_text("\n".join(["A,B,C", *rows]))
+    lines = [f"{stamp},{row}" for stamp, row in zip(stamps, rows, strict=True)]
+    path.write_text("\n".join([f"{name},A,B,C", *lines]))
+    options = ("--prices", "--risk-aversion", 3)
+    found = told("mean-variance", path, *options)
+    assert found["weights"] == told("mean-variance", alone, *options)["weights"]
+    assert found["notes"] == [
+        f"column {name!r} is taken for an index and passed over; with --no-index it is an asset"
+    ]
+    path.write_text("\n".join([f"{name},A,B,C", *lines[::-1]]))
+    newest = size("mean-variance", path, *options)
+    assert newest.exit_code == 2
+    assert "prices that are newest first make returns that are wrong" in newest.stderr
+    assert newest.stderr.splitlines()[0].endswith("oldest first; with --no-index it is an asset")
+
+
+def test_what_names_the_periods_can_be_said(tmp_path):
     path = tmp_path / "prices.csv"
+    path.write_text("GOLD,A,when\n1990,10,4\n1991,11,1\n1992,10,3\n1993,12,8\n1994,11,6\n")
+    taken = told("mean-variance", path, "--prices")
+    assert list(taken["weights"]) == ["A", "when"]
+    assert taken["notes"] == [
+        "column 'GOLD' is taken for an index and passed over; with --no-index it is an asset"
+    ]
+    every = told("mean-variance", path, "--prices", "--no-index")
+    assert list(every["weights"]) == ["GOLD", "A", "when"]
+    assert every["notes"] == []
+    last = told("mean-variance", path, "--prices", "--index", "when")
+    assert list(last["weights"]) == ["GOLD", "A"]
+    assert last["notes"] == []
     path.write_text("A,B\n104,1\n103,2\n102,1\n101,2\n")
-    found = told("mean-variance", path, "--prices")
-    assert list(found["weights"]) == ["A", "B"]
-    assert found["notes"] == []
+    alone = size("mean-variance", path, "--prices").stderr
+    assert "line 1: one asset, 'B', beside the index 'A': a portfolio needs two" in alone
+    assert list(told("mean-variance", path, "--prices", "--no-index")["weights"]) == ["A", "B"]
+    for options, words in (
+        (("--index", "C"), "line 1: no column is called 'C', the index; there are A; B"),
+        (("--index", "A", "--no-index"), "give --index or --no-index, not both"),
+        (("--index", "A"), "one asset, 'B'"),
+    ):
+        ran = size("mean-variance", path, "--prices", *options)
+        assert ran.exit_code == 2
+        assert words in ran.stderr
+    assert "say what PATH holds: give a PATH" in size("mean-variance", "--no-index").stderr
+
+
+def test_stamps_that_stand_twice_are_no_asset_either(tmp_path):
+    path = tmp_path / "prices.csv"
+    words = "'1580515200' twice: column 'ts' must name each period once"
+    assert words in _prices(path, "ts", [1580428800, 1580515200, 1580515200, 1580601600]).stderr
+
+
+@pytest.mark.parametrize("name", ["prices.csv", "lower.csv", "upper/risk_aversion.csv", "budget.csv", "caps"])
+def test_a_path_in_an_error_is_the_path(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    Path(name).parent.mkdir(exist_ok=True)
+    Path(name).write_text("A,B\n1,2\n,3\n4,5\n6,7\n")
+    ran = size("mean-variance", name, "--prices")
+    assert ran.stderr.startswith(f"error: {name}, line 3: A: the field is empty")
+
+
+def test_an_error_of_a_demand_shows_what_was_typed():
+    costs = ("--holding-cost", 1, "--stockout-cost", 9, "--order-cost", 4)
+    ran = size("order-up-to", "--demand", "normal:10,10", *costs)
+    assert ran.exit_code == 2
+    assert ran.stderr.startswith("error: --demand must be not negative, while 0.1")
+    assert "got 'normal:10,10'" in ran.stderr
+    assert "Demand(" not in ran.stderr
 
 
 def _prices(path, name, periods):
@@ -491,10 +570,47 @@ def test_rows_of_a_schedule_that_are_left_out_are_counted():
     given = ("execution", "--quantity", 6000, "--horizon", 4, "--sigma", 1, "--temporary", 0.1)
     whole = size(*given, "--periods", 60).output
     assert "rows" not in whole
-    assert len(re.findall(r"^ +[0-9.]+ +[0-9,.]+$", whole, re.M)) == 61
+    assert len(re.findall(r"^ +[0-9.]+ +[0-9,.]+(?: +[0-9,.]+| *)$", whole, re.M)) == 61
     cut = size(*given, "--periods", 61).output
     assert "11 of 62 rows; --json has all." in cut
-    assert len(re.findall(r"^ +[0-9.]+ +[0-9,.]+$", cut, re.M)) == 11
+    assert len(re.findall(r"^ +[0-9.]+ +[0-9,.]+(?: +[0-9,.]+| *)$", cut, re.M)) == 11
+
+
+def _rows(output):
+    """The table of a schedule: time, held and traded; nothing was traded at the start."""
+    found = re.findall(r"^ +([0-9.e-]+) +(-?[0-9,.e+-]+)(?: +(-?[0-9,.e+-]+)| *)$", output, re.M)
+    return [[float(cell.replace(",", "") or "nan") for cell in row] for row in found]
+
+
+@pytest.mark.parametrize("quantity", [0.25, -0.25, 1e-5, 100, -6000, 1234567.5, 0.123456789, 1e40])
+@pytest.mark.parametrize("periods", [6, 200])
+def test_amounts_of_a_schedule_have_their_digits(quantity, periods):
+    given = ("execution", f"--quantity={quantity}", "--horizon", 60, "--sigma", 20, "--risk-aversion", 1e-5)
+    given += ("--periods", periods, "--temporary", 100)
+    found = told(*given)
+    assert found["notes"] == []
+    np.testing.assert_array_equal(found["trades"], -np.diff(found["holdings"]))
+    assert math.fsum(found["trades"]) == pytest.approx(quantity, rel=1e-12)
+    output = size(*given).output
+    rows = np.array(_rows(output))
+    assert rows[0, 1] == quantity
+    at = [int(np.argmin(np.abs(np.array(found["times"]) - time))) for time in rows[:, 0]]
+    held = np.array(found["holdings"])[at]
+    np.testing.assert_allclose(rows[:, 1], held, rtol=0, atol=6e-6 * abs(quantity))
+    sign = -1 if quantity > 0 else 1
+    np.testing.assert_allclose(rows[1:, 2], sign * np.diff(held), rtol=0, atol=6e-6 * abs(quantity))
+    assert ("sold" if quantity > 0 else "bought") in output
+    assert np.isnan(rows[0, 2])
+
+
+def test_one_is_no_plural(tmp_path):
+    given = ("execution", "--horizon", 5, "--sigma", 1, "--temporary", 1)
+    assert "1 unit in 5" in size(*given, "--quantity", 1).output
+    assert "1.5 units in 5" in size(*given, "--quantity", 1.5).output
+    path = tmp_path / "prices.csv"
+    path.write_text("A,B\n1,2\n")
+    assert "line 2: 1 row of prices: four are needed" in size("mean-variance", path, "--prices").stderr
+    assert repr(mm.efficient_frontier(np.eye(2), [0.1, 0.1])).startswith("Frontier(1 turning point, ")
 
 
 def test_bounds_may_be_infinite(tmp_path):
@@ -636,6 +752,32 @@ def test_what_is_wrong_is_said(arguments, words):
     assert ran.exit_code == 2
     assert words in ran.stderr
     assert f"see mmcore size {arguments[0]} --help" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("demand", "chosen", "least", "most"),
+    [
+        ("lognormal:1,100", (), 0, 4),
+        ("normal:120,10", (), 80, 160),
+        ("poisson:20", ("--quantity", 3), 3, 50),
+        ("lognormal:1,100", ("--quantity", 30), 0, 120),
+    ],
+)
+def test_the_picture_of_a_newsvendor_is_round_the_optimum(
+    demand, chosen, least, most, tmp_path, monkeypatch
+):
+    """Best and chosen quantity are within it, and neither is squeezed to the side by a tail."""
+    pytest.importorskip("matplotlib")
+    from mmcore.cli import size as module
+
+    figure, ax = module._figure()
+    monkeypatch.setattr(module, "_figure", lambda: (figure, ax))
+    given = ("newsvendor", "--demand", demand, "--holding-cost", 1, "--stockout-cost", 9)
+    best = told(*given)["quantity"]
+    found = told(*given, *chosen, "--plot", tmp_path / "costs.png")
+    low, high = ax.get_xlim()
+    assert least <= low <= min(best, found["quantity"])
+    assert max(best, found["quantity"]) <= high <= most
 
 
 @pytest.mark.parametrize("lead_time", [0, 2])

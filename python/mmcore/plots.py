@@ -666,13 +666,14 @@ def plot_frontier(
     from .portfolio import Frontier
 
     ax = _axes(ax)
-    risks, returns, label = frontier.risks, frontier.returns, "solved"
+    label = "efficient portfolios"
     if isinstance(frontier, Frontier):  # known between its turning points, and beyond where it has no end
+        returns = frontier.returns
         top = max(returns[-1], frontier.expected_returns.max()) if frontier.ray.any() else returns[-1]
         between = [frontier.at(target_return=float(r)) for r in np.linspace(returns[0], top, 200)]
-        risks, returns = np.array([(p.risk, p.expected_return) for p in between]).T
+        curve = np.array([(p.risk, p.expected_return) for p in between]).T
+        ax.plot(*curve, color="C0", label="efficient frontier")
         label = "turning points"
-    ax.plot(risks, returns, color="C0", label="efficient frontier")
     ax.plot(frontier.risks, frontier.returns, "o", markersize=4, color="C0", label=label)
     alone = np.sqrt(frontier.problem.covariance.diagonal())
     ax.plot(alone, frontier.expected_returns, "s", markersize=4, color="0.5", label="assets")
@@ -683,14 +684,29 @@ def plot_frontier(
             raise InvalidArgument(
                 argument="names", value=given, allowed=f"one for each of {len(alone)} assets"
             )
-        for name, x, y in zip(labels, alone, frontier.expected_returns, strict=True):
-            ax.annotate(
-                name, (x, y), xytext=(4, 4), textcoords="offset points", fontsize="small", color="0.4"
-            )
     ax.margins(x=0.12)
-    ax.set(xlabel="standard deviation", ylabel="expected return")
+    after = "" if isinstance(frontier, Frontier) else " after costs"
+    ax.set(xlabel="standard deviation", ylabel=f"expected return{after}")
     ax.legend(frameon=False)
+    if names is not None:
+        most_held = np.argsort(-np.abs(frontier.weights).max(axis=0), kind="stable")
+        _name_apart(ax, [(labels[i], alone[i], frontier.expected_returns[i]) for i in most_held])
     return ax
+
+
+def _name_apart(ax: Any, points: Sequence[tuple[Any, float, float]]) -> None:
+    """Write the names of points beside them, the first ones first, and none over another."""
+    ax.figure.figure.draw_without_rendering()  # until then nothing has its place
+    taken: list[Any] = []
+    for name, x, y in points:
+        text = ax.annotate(
+            name, (x, y), xytext=(4, 4), textcoords="offset points", fontsize="small", color="0.4"
+        )
+        box = text.get_window_extent()
+        if any(box.overlaps(other) for other in taken):
+            text.remove()
+        else:
+            taken.append(box)
 
 
 # ---- the book

@@ -27,18 +27,22 @@ LEAST_STAMP = 1e7
 """Numbers that are no less are points in time too: 20240131, or the seconds since 1970."""
 
 
-def read_returns(path: str, prices: bool | None = None) -> tuple[list[str], NDArray[np.float64], list[str]]:
+def read_returns(
+    path: str, prices: bool | None = None, index: str | bool | None = None
+) -> tuple[list[str], NDArray[np.float64], list[str]]:
     """Read a row of returns, or of prices, for each period, a named column for each asset.
 
     Parameters
     ----------
     path : str
-        Plain, gzip, xz, zip or zstd. The first column may name the periods: by its own name
-        (:data:`PERIODS`), by texts, or by whole numbers that rise in equal steps. All other fields are
-        numbers.
+        Plain, gzip, xz, zip or zstd. All fields are numbers but those of the column that names the periods.
     prices : bool, optional
         Whether they are prices, of which returns are made, period on period before. None: returns, unless
         none of them is 0 or negative, which is refused, for prices never are.
+    index : str or bool, optional
+        The column that names the periods; False: there is none. None: the first one, where its own name says
+        so (:data:`PERIODS`), or its fields are texts, whole numbers that only rise or only fall, or numbers
+        from 10⁷ on that never turn.
 
     Returns
     -------
@@ -52,8 +56,8 @@ def read_returns(path: str, prices: bool | None = None) -> tuple[list[str], NDAr
     Raises
     ------
     InvalidArgument
-        A field that is no return, or no price, a row of another length, too few of either, or prices whose
-        dates do not rise; names file and line.
+        A field that is no return, or no price, a row of another length, too few of either, prices whose
+        dates do not rise, or an index that is no column; names file and line.
     """
     file = Path(path)
     rows = _rows(file)
@@ -72,18 +76,19 @@ def read_returns(path: str, prices: bool | None = None) -> tuple[list[str], NDAr
     for line, row in table:
         if len(row) != len(names):
             refuse(file, line, f"{len(row)} fields, not the {len(names)} that the first line names")
-    periods = [row[0].strip() for _, row in table]
-    first = 1 if _names_periods(names[0], periods) else 0
-    assets = names[first:]
+    naming = _naming(file, at, names, [row[0].strip() for _, row in table], index)
+    columns = [i for i in range(len(names)) if i != naming]
+    assets = [names[i] for i in columns]
     for i, name in enumerate(assets):
         if not name or name in assets[:i]:
-            what = f"{name!r} twice" if name else f"column {first + i + 1} has no name"
+            what = f"{name!r} twice" if name else f"column {columns[i] + 1} has no name"
             refuse(file, at, f"{what}: each asset needs a name of its own")
     if len(assets) < 2:
-        refuse(file, at, f"one asset, {assets[0]!r}: a portfolio needs two at least")
+        beside = "" if naming is None else f", beside the index {names[naming]!r}"
+        refuse(file, at, f"one asset, {assets[0]!r}{beside}: a portfolio needs two at least")
     found = np.empty((len(table), len(assets)))
     for k, (line, row) in enumerate(table):
-        for j, (name, text) in enumerate(zip(assets, row[first:], strict=True)):
+        for j, (name, text) in enumerate(zip(assets, [row[i] for i in columns], strict=True)):
             value = _number(text)
             if value is None or not math.isfinite(value):
                 what = f"{text!r} is not a finite number" if text.strip() else "the field is empty"
@@ -97,8 +102,13 @@ def read_returns(path: str, prices: bool | None = None) -> tuple[list[str], NDAr
     what, least = ("prices", "four") if prices else ("returns", "three")
     if len(table) < (4 if prices else 3):
         line = table[-1][0] if table else at
-        refuse(file, line, f"{len(table)} rows of {what}: {least} are needed at least")
-    notes = _in_order(file, names[0], periods, [line for line, _ in table], bool(prices)) if first else []
+        count = "1 row" if len(table) == 1 else f"{len(table)} rows"
+        refuse(file, line, f"{count} of {what}: {least} are needed at least")
+    notes = []
+    if naming is not None:
+        periods = [row[naming].strip() for _, row in table]
+        lines = [line for line, _ in table]
+        notes = _in_order(file, names[naming], periods, lines, bool(prices), index is not None)
     if prices:
         return assets, np.diff(found, axis=0) / found[:-1], notes
     above = (found > 1.0).all(axis=0)
@@ -132,6 +142,16 @@ def _number(text: str) -> float | None:
     return None
 
 
+def _naming(path: Path, at: int, names: list[str], fields: list[str], index: str | bool | None) -> int | None:
+    """Return the place of the column that names the periods, given the fields of the first one."""
+    if isinstance(index, str):
+        if names.count(index) != 1:
+            what = f"{names.count(index)} columns are" if index in names else "no column is"
+            refuse(path, at, f"{what} called {index!r}, the index; there are {'; '.join(names)}")
+        return names.index(index)
+    return 0 if index is None and _names_periods(names[0], fields) else None
+
+
 def _names_periods(name: str, fields: list[str]) -> bool:
     """Say whether a first column holds names of periods, not returns that are written wrongly."""
     if name.lower() in PERIODS or _counts(fields):
@@ -140,27 +160,34 @@ def _names_periods(name: str, fields: list[str]) -> bool:
 
 
 def _counts(fields: list[str]) -> bool:
-    """Say whether fields are whole numbers that rise in equal steps, as an index is and returns are not."""
-    try:
-        numbers = [int(field) for field in fields]
-    except ValueError:
+    """Say whether fields run one way as an index does: as whole numbers, or, if they may repeat, as stamps."""
+    numbers = [number for field in fields if (number := _number(field)) is not None]
+    if len(numbers) != len(fields) or len(numbers) < 3 or not np.isfinite(numbers).all():
         return False
-    return len(numbers) > 2 and numbers[0] < numbers[1] and not np.diff(numbers, 2).any()
+    steps = np.diff(numbers)
+    one_way = bool((steps >= 0.0).all() or (steps <= 0.0).all())
+    if min(numbers) >= LEAST_STAMP:
+        return one_way and bool(steps.any())
+    return one_way and bool(steps.all()) and all(field.lstrip("+-").isdecimal() for field in fields)
 
 
-def _in_order(path: Path, name: str, fields: list[str], lines: list[int], prices: bool) -> list[str]:
+def _in_order(
+    path: Path, name: str, fields: list[str], lines: list[int], prices: bool, declared: bool
+) -> list[str]:
     """Refuse prices whose periods do not rise; return what should be known of the column that names them.
 
     The order of returns is nothing to their mean and covariance, but one that stands twice counts twice.
     """
     column = f"column {name!r}" if name else "column 1"
-    notes = [f"{column} is taken for an index and passed over"]
     points = _points(fields)
+    taken = f"{column} is taken for an index and passed over"
     if points is None:
         if prices:
-            notes[0] += ", for its texts are no ISO dates: the rows are taken for oldest first"
-        return notes
+            return [f"{taken}, for its texts are no ISO dates: the rows are taken for oldest first"]
+        return [] if declared else [taken]
     dated = isinstance(points[0], datetime)
+    sure = dated or declared
+    notes = [] if sure else [f"{taken}; with --no-index it is an asset"]
     stamps = dated or name.lower() in STAMPS or min(points) >= LEAST_STAMP
     steps = list(pairwise(points))
     falls = [i for i, (a, b) in enumerate(steps, 1) if b < a]
@@ -173,14 +200,15 @@ def _in_order(path: Path, name: str, fields: list[str], lines: list[int], prices
             path,
             lines[i],
             f"{fields[i]!r} stands below {fields[i - 1]!r}: prices that {what} make returns that are "
-            f"wrong: sort the rows by {column}, oldest first",
+            f"wrong: sort the rows by {column}, oldest first"
+            + ("" if sure else "; with --no-index it is an asset"),
         )
     if stamps and (twice := again or _twice(points)):
         i = twice[0]
         if prices:
             refuse(path, lines[i], f"{fields[i]!r} twice: {column} must name each period once")
         notes.append(f"{column} names {fields[i]!r} twice (line {lines[i] + 1}): both rows count")
-    return notes[1:] if dated else notes
+    return notes
 
 
 def _twice(points: list[Any]) -> list[int]:

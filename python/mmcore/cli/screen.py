@@ -153,7 +153,8 @@ def note(text: str) -> None:
 
 def _wrapped(text: str, width: int) -> list[str]:
     joined = _BEFORE_UNIT.sub("\N{NO-BREAK SPACE}", text)
-    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in textwrap.wrap(joined, max(width, 20))]
+    lines = textwrap.wrap(joined, max(width, 20), break_on_hyphens=False)  # an option stays whole
+    return [line.replace("\N{NO-BREAK SPACE}", " ") for line in lines]
 
 
 @contextmanager

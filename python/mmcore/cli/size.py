@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -130,12 +131,20 @@ class _Sizing(Command):
         try:
             return super().invoke(ctx)
         except (InvalidArgument, Unsupported) as error:
-            options = {p.name: p.opts[0] for p in self.params if isinstance(p, click.Option)}
-            parts = ctx.meta.get(PARTS, {})
-            # a name of one word may be any word, but at the beginning it is the argument
-            names = "|".join([*map(re.escape, parts), r"^\w+", "[a-z]+(?:_[a-z]+)+"])
-            told = re.sub(names, lambda name: {**options, **parts}.get(name[0], name[0]), str(error))
-            raise click.UsageError(told, ctx) from error
+            raise click.UsageError(self._as_typed(error, ctx), ctx) from error
+
+    def _as_typed(self, error: InvalidArgument | Unsupported, ctx: click.Context) -> str:
+        """Return what an error says with its argument as it was typed; no word of its value is touched."""
+        options = {p.name: p.opts[0] for p in self.params if isinstance(p, click.Option)}
+        typed = {**options, **ctx.meta.get(PARTS, {})}
+        told, name = str(error), error.argument
+        if name not in typed and f"{name}[{error.index}]" not in typed:
+            return told  # of a file, perhaps
+        if isinstance(text := ctx.params.get(name), str) and error.allowed is not None:
+            return f"{options[name]} must be {error.allowed}, got '{text}'"
+        # at the beginning it is the argument; parts of arguments are listed anywhere
+        names = "|".join([rf"^{re.escape(name)}\b(?!\[)", *map(re.escape, ctx.meta.get(PARTS, {}))])
+        return re.sub(names, lambda found: typed[found[0]], told)
 
 
 class _Demands(_Sizing):
@@ -365,6 +374,16 @@ def _law(demand: Any) -> str:
     help="what PATH holds; returns of a period are made of its prices and those before",
 )
 @click.option(
+    "--index",
+    cls=Option,
+    group="Portfolio",
+    metavar="COLUMN",
+    help="the column of PATH that names the periods, where the first one does not tell",
+)
+@click.option(
+    "--no-index", is_flag=True, cls=Option, group="Portfolio", help="every column of PATH is an asset"
+)
+@click.option(
     "--cap",
     "caps",
     metavar="ASSET:MOST",
@@ -385,6 +404,8 @@ def _law(demand: Any) -> str:
 def mean_variance(
     path: str | None,
     prices: bool | None,
+    index: str | None,
+    no_index: bool,
     caps: tuple[str, ...],
     groups: tuple[str, ...],
     plot: str | None,
@@ -394,7 +415,8 @@ def mean_variance(
     """Choose a portfolio by mean and variance, within bounds, fully invested.
 
     PATH is a CSV file of returns, 0.01 for 1 %, or of prices: a line of names, then a row for each period
-    with a number for each asset. A first column of dates is passed over, a gap is refused, and so are prices
+    with a number for each asset. A first column of dates, or of whole numbers that only rise or only fall, is
+    an index and no asset, unless --index or --no-index says otherwise. A gap is refused, and so are prices
     that are not oldest first. Numbers that are all above 0 may be either: say which by --returns or --prices.
     Without a file a market of eight assets is simulated.
     """
@@ -406,7 +428,13 @@ def mean_variance(
     ctx = click.get_current_context()
     if path is None and prices is not None:
         raise click.UsageError("--prices and --returns say what PATH holds: give a PATH", ctx)
-    names, returns, notes = read_returns(path, prices) if path is not None else _made_up()
+    if path is None and (index is not None or no_index):
+        raise click.UsageError("--index and --no-index say what PATH holds: give a PATH", ctx)
+    if index is not None and no_index:
+        raise click.UsageError("give --index or --no-index, not both", ctx)
+    names, returns, notes = (
+        read_returns(path, prices, False if no_index else index) if path is not None else _made_up()
+    )
     covariance, mean = np.cov(returns, rowvar=False), returns.mean(axis=0)
     chosen = _given(MEAN_VARIANCE, given)
     upper = chosen.pop("upper", None)
@@ -516,13 +544,13 @@ def execution(plot: str | None, as_json: bool, **given: Any) -> int:
     The half_life of --json is the one of their paper: 1/κ, in which what is held falls by e, not by half.
     """
     from ..execution import AlmgrenChriss
-    from .screen import heading, number, paragraph, print_json, table
+    from .screen import heading, kept_warnings, note, number, paragraph, print_json, table
 
     _writable("--plot", plot)
     arguments = _given(EXECUTION, given)
     if "most" in arguments and "periods" not in arguments:
         raise click.UsageError("--most is of a period's trade: give --periods", click.get_current_context())
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore"), kept_warnings() as notes:
         found = AlmgrenChriss(**{"periods": None, **arguments})
         if not math.isfinite(found.expected_cost):
             raise click.UsageError(
@@ -539,15 +567,26 @@ def execution(plot: str | None, as_json: bool, **given: Any) -> int:
         "half_life": found.half_life,
     }
     if as_json:
-        print_json({**told, "times": found.times, "holdings": found.holdings, "plot": plot})
+        schedule = {"times": found.times, "holdings": found.holdings, "trades": found.trades}
+        print_json({**told, **schedule, "plot": plot, "notes": notes})
         return 0
-    heading("Schedule", f"{arguments['quantity']:,.15g} units in {arguments['horizon']:g}")
+    quantity = arguments["quantity"]
+    unit = "unit" if abs(quantity) == 1.0 else "units"
+    heading("Schedule", f"{quantity:,.15g} {unit} in {arguments['horizon']:g}")
     count = len(found.times)
     rows = np.arange(count)
     if "periods" not in arguments or arguments["periods"] > SHOWN:
         rows = np.unique(np.linspace(0, count - 1, 11).astype(int))
-    cells = [(f"{found.times[i]:g}", f"{found.holdings[i]:,.1f}") for i in rows]
-    table(["time", "held"], cells, left=())
+    held = found.holdings[rows]
+    traded = np.diff(held) if quantity < 0.0 else -np.diff(held)
+    units = _units(quantity, held)
+    cells = [
+        (f"{time:g}", units(amount), trade)
+        for time, amount, trade in zip(found.times[rows], held, ["", *map(units, traded)], strict=True)
+    ]
+    table(["time", "held", "bought" if quantity < 0.0 else "sold"], cells, left=())
+    for words in notes:
+        note(words)
     if len(rows) < count:
         paragraph(f"{len(rows)} of {count:,} rows; --json has all.", style="quiet")
     told_cost = f"Expected cost {number(found.expected_cost, 8)}, standard deviation {number(found.std, 8)}"
@@ -560,6 +599,16 @@ def execution(plot: str | None, as_json: bool, **given: Any) -> int:
     if plot is not None:
         paragraph(plot)
     return 0
+
+
+def _units(quantity: float, held: NDArray[np.float64]) -> Callable[[float], str]:
+    """Return how amounts are written below each other: the quantity whole, the largest with six digits."""
+    largest = float(np.abs(held).max())
+    if not 1e-6 <= largest < 1e15:
+        return lambda amount: f"{amount:.6g}"
+    own = Decimal(f"{quantity:.15g}").normalize().as_tuple().exponent
+    decimals = max(0, 5 - math.floor(math.log10(largest)), -int(own))
+    return lambda amount: f"{amount + 0.0:,.{decimals}f}"
 
 
 def _writable(option: str, path: str | None) -> None:
@@ -667,7 +716,9 @@ def _order_picture(
 
 def _newsvendor_picture(path: str, found: Any, demand: Any, holding: float, stockout: float) -> None:
     figure, ax = _figure()
-    low, high = np.asarray(demand.quantile([0.001, 0.9995]))
+    low, best, high = np.asarray(demand.quantile([0.001, stockout / (holding + stockout), 0.9995]))
+    if (most := max(best, found.quantity)) > 0.0:  # the tail may be long, and the optimum far from it
+        high = min(high, 4.0 * most)
     low, high = min(max(low, 0.0), found.quantity), max(high, found.quantity)
     q = np.arange(low, high + 1) if demand.discrete else np.linspace(low, high, 300)
     short = np.asarray(demand.shortage(q))

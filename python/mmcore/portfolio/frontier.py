@@ -45,7 +45,8 @@ class _Drawn:
         ax : matplotlib Axes, optional
             Where to draw; a new figure when omitted.
         names : sequence of str, optional
-            Of the assets, written beside them.
+            Of the assets, written beside them, those first of which most is held; one that would lie over
+            another is left out.
 
         Returns
         -------
@@ -313,7 +314,7 @@ class Frontier(_Drawn):
         r, s = self.returns, self.risks
         tail = " and beyond" if self.ray.any() else ""
         return (
-            f"Frontier({len(self)} turning points, returns {r[0]:.6g} to {r[-1]:.6g}, "
+            f"Frontier({len(self)} turning point{'s' if len(self) > 1 else ''}, returns {r[0]:.6g} to {r[-1]:.6g}, "
             f"risks {s[0]:.6g} to {s[-1]:.6g}{tail})"
         )
 
@@ -362,7 +363,7 @@ class FrontierPoints(_Drawn):
     def __repr__(self) -> str:
         r, s = self.returns, self.risks
         return (
-            f"FrontierPoints({len(self)} portfolios, returns {r[0]:.6g} to {r[-1]:.6g}, "
+            f"FrontierPoints({len(self)} portfolio{'s' if len(self) > 1 else ''}, returns {r[0]:.6g} to {r[-1]:.6g}, "
             f"risks {s[0]:.6g} to {s[-1]:.6g})"
         )
 
