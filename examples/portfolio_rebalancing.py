@@ -119,9 +119,7 @@ def picture(path: str, frontier: mm.Frontier, names: list[str], runs: dict) -> N
         labels.append(f"{len(others)} others")
         colors.append("0.85")
     share.stackplot(100 * risks, 100 * areas, labels=labels, colors=colors, edgecolor="white", lw=0.3)
-    share.legend(
-        loc="center left", bbox_to_anchor=(1.0, 0.5), reverse=True, frameon=False, fontsize="small"
-    )
+    share.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), reverse=True, frameon=False, fontsize="small")
     share.set(xlabel="risk, % a year", ylabel="weights, %", title="What it holds", ylim=(0, 100))
     share.set_xlim(100 * risks[0], 100 * risks[-1])
     for index, (name, (daily, _)) in enumerate(runs.items()):

@@ -763,9 +763,7 @@ def test_what_is_wrong_is_said(arguments, words):
         ("lognormal:1,100", ("--quantity", 30), 0, 120),
     ],
 )
-def test_the_picture_of_a_newsvendor_is_round_the_optimum(
-    demand, chosen, least, most, tmp_path, monkeypatch
-):
+def test_the_picture_of_a_newsvendor_is_round_the_optimum(demand, chosen, least, most, tmp_path, monkeypatch):
     """Best and chosen quantity are within it, and neither is squeezed to the side by a tail."""
     pytest.importorskip("matplotlib")
     from mmcore.cli import size as module

@@ -677,6 +677,7 @@ def plot_frontier(
     ax.plot(frontier.risks, frontier.returns, "o", markersize=4, color="C0", label=label)
     alone = np.sqrt(frontier.problem.covariance.diagonal())
     ax.plot(alone, frontier.expected_returns, "s", markersize=4, color="0.5", label="assets")
+    labels = None
     if names is not None:
         labels = list(names) if isinstance(names, Iterable) and not isinstance(names, str) else None
         if labels is None or len(labels) != len(alone):
@@ -688,7 +689,7 @@ def plot_frontier(
     after = "" if isinstance(frontier, Frontier) else " after costs"
     ax.set(xlabel="standard deviation", ylabel=f"expected return{after}")
     ax.legend(frameon=False)
-    if names is not None:
+    if labels is not None:
         most_held = np.argsort(-np.abs(frontier.weights).max(axis=0), kind="stable")
         _name_apart(ax, [(labels[i], alone[i], frontier.expected_returns[i]) for i in most_held])
     return ax

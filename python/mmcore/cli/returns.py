@@ -160,7 +160,7 @@ def _names_periods(name: str, fields: list[str]) -> bool:
 
 
 def _counts(fields: list[str]) -> bool:
-    """Say whether fields run one way as an index does: as whole numbers, or, if they may repeat, as stamps."""
+    """Say whether fields run one way as an index does: whole numbers, or stamps, which may repeat."""
     numbers = [number for field in fields if (number := _number(field)) is not None]
     if len(numbers) != len(fields) or len(numbers) < 3 or not np.isfinite(numbers).all():
         return False

@@ -137,7 +137,7 @@ class _Sizing(Command):
         """Return what an error says with its argument as it was typed; no word of its value is touched."""
         options = {p.name: p.opts[0] for p in self.params if isinstance(p, click.Option)}
         typed = {**options, **ctx.meta.get(PARTS, {})}
-        told, name = str(error), error.argument
+        told, name = str(error), error.argument or ""
         if name not in typed and f"{name}[{error.index}]" not in typed:
             return told  # of a file, perhaps
         if isinstance(text := ctx.params.get(name), str) and error.allowed is not None:

@@ -311,10 +311,10 @@ class Frontier(_Drawn):
         return Portfolio(problem, x, self.expected_returns, 1.0 / t if t > 0.0 else math.inf, nu, residual)
 
     def __repr__(self) -> str:
-        r, s = self.returns, self.risks
+        r, s, plural = self.returns, self.risks, "s" if len(self) > 1 else ""
         tail = " and beyond" if self.ray.any() else ""
         return (
-            f"Frontier({len(self)} turning point{'s' if len(self) > 1 else ''}, returns {r[0]:.6g} to {r[-1]:.6g}, "
+            f"Frontier({len(self)} turning point{plural}, returns {r[0]:.6g} to {r[-1]:.6g}, "
             f"risks {s[0]:.6g} to {s[-1]:.6g}{tail})"
         )
 
@@ -361,9 +361,9 @@ class FrontierPoints(_Drawn):
         return self.problem.solve(self.expected_returns, target_return=target_return, target_risk=target_risk)
 
     def __repr__(self) -> str:
-        r, s = self.returns, self.risks
+        r, s, plural = self.returns, self.risks, "s" if len(self) > 1 else ""
         return (
-            f"FrontierPoints({len(self)} portfolio{'s' if len(self) > 1 else ''}, returns {r[0]:.6g} to {r[-1]:.6g}, "
+            f"FrontierPoints({len(self)} portfolio{plural}, returns {r[0]:.6g} to {r[-1]:.6g}, "
             f"risks {s[0]:.6g} to {s[-1]:.6g})"
         )
 
