@@ -800,6 +800,10 @@ def test_what_excludes_each_other_is_named(limits, words):
             r"constraints\[0\] must be rows of finite numbers, got inf",
         ),
         ({"constraints": ([1.0, 1.0], math.nan, 1.0)}, r"constraints\[0\] must be numbers, got nan"),
+        (
+            {"constraints": ([1.0, 1.0], math.inf, math.inf)},
+            r"constraints\[0\] must have a low side below inf and a high side above -inf, .* got inf and inf",
+        ),
         ({"constraints": ([1.0, 1.0], 2.0, 1.0)}, r"constraints\[0\] must have a low side .* got 2 and 1"),
         ({"groups": [([0, 1], None, 0.3)]}, r"groups must be a dict of names to \(members, low, high\)"),
         ({"groups": {"a": [0]}}, r"groups\['a'\] must be \(members, low, high\)"),

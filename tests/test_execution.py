@@ -42,7 +42,14 @@ def test_almgren_chriss_reference_cases(cases):
     for case in named(cases, "almgren_chriss"):
         i, e, tol = case["inputs"], case["expected"], {"rel": 1e-10, "abs": 1e-6}
         s = AlmgrenChriss(
-            i["X"], i["T"], i["N"], i["sigma"], i["gamma"], i["eta"], i["eps"], risk_aversion=i["lam"]
+            i["X"],
+            i["T"],
+            i["N"],
+            i["sigma"],
+            permanent=i["gamma"],
+            temporary=i["eta"],
+            fixed=i["eps"],
+            risk_aversion=i["lam"],
         )
         assert s.temporary_adjusted == pytest.approx(e["eta_tilde"], rel=1e-14)
         assert s.kappa == pytest.approx(e["kappa"], rel=1e-13)
@@ -57,6 +64,16 @@ def test_almgren_chriss_reference_cases(cases):
         assert s.variance == pytest.approx(e["V"], rel=1e-12)
         assert s.std == pytest.approx(e["std"], rel=1e-12)
         assert s.utility == pytest.approx(e["U"], rel=1e-12)
+
+
+def test_no_impact_is_set_by_its_place():
+    """The temporary one has to be given; a fifth number was once taken for the permanent one."""
+    with pytest.raises(TypeError, match="temporary"):
+        AlmgrenChriss(10, 1, 5, 1)
+    with pytest.raises(TypeError, match="positional"):
+        AlmgrenChriss(10, 1, 5, 1, 1.0, temporary=1.0)
+    with pytest.raises(InvalidArgument, match=r"temporary must be a finite number > 0, got 0\.0"):
+        AlmgrenChriss(10, 1, 5, 1, temporary=0.0)
 
 
 def test_liquidity_adjusted_value_at_risk(cases):
@@ -359,7 +376,17 @@ def test_a_basket_without_correlation_is_its_assets_one_by_one(periods):
     shared = {"risk_aversion": 1e-3, "drift": np.array([0.05, -0.02])}
     basket = AlmgrenChrissBasket([1e3, -500.0], 3.0, periods, np.diag(sigma**2), eta, g, eps, **shared)
     alone = [
-        AlmgrenChriss(q, 3.0, periods, sigma[i], g[i], eta[i], eps[i], 1e-3, shared["drift"][i])
+        AlmgrenChriss(
+            q,
+            3.0,
+            periods,
+            sigma[i],
+            permanent=g[i],
+            temporary=eta[i],
+            fixed=eps[i],
+            risk_aversion=1e-3,
+            drift=shared["drift"][i],
+        )
         for i, q in enumerate((1e3, -500.0))
     ]
     for i, one in enumerate(alone):
@@ -526,14 +553,23 @@ def test_an_overhang_is_brought_back_inside_and_no_further():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: AlmgrenChriss(1, 0, 5, 1, 0, 1), "horizon must be a finite number > 0"),
-        (lambda: AlmgrenChriss(1, 1, 0, 1, 0, 1), "periods must be an integer >= 1"),
-        (lambda: AlmgrenChriss(math.nan, 1, 5, 1, 0, 1), "quantity must be a finite number"),
-        (lambda: AlmgrenChriss(1, 1, 5, -1, 0, 1), "sigma must be a finite number >= 0"),
-        (lambda: AlmgrenChriss(1, 1, 5, 1, 20, 1), "temporary must be more than permanent"),
-        (lambda: AlmgrenChriss(1, 1, 5, 1, 0, 1, risk_aversion=-1), "risk_aversion"),
-        (lambda: AlmgrenChriss(1, 1, 5, 1, 0, 1).value_at_risk(1.0), "probability must be strictly between"),
-        (lambda: capped(AlmgrenChriss(10, 1, 5, 1, 0, 1), 1.0), "most must be numbers >= 0 with a sum"),
+        (lambda: AlmgrenChriss(1, 0, 5, 1, temporary=1), "horizon must be a finite number > 0"),
+        (lambda: AlmgrenChriss(1, 1, 0, 1, temporary=1), "periods must be an integer >= 1"),
+        (lambda: AlmgrenChriss(math.nan, 1, 5, 1, temporary=1), "quantity must be a finite number"),
+        (lambda: AlmgrenChriss(1, 1, 5, -1, temporary=1), "sigma must be a finite number >= 0"),
+        (
+            lambda: AlmgrenChriss(1, 1, 5, 1, permanent=20, temporary=1),
+            "temporary must be more than permanent",
+        ),
+        (lambda: AlmgrenChriss(1, 1, 5, 1, temporary=1, risk_aversion=-1), "risk_aversion"),
+        (
+            lambda: AlmgrenChriss(1, 1, 5, 1, temporary=1).value_at_risk(1.0),
+            "probability must be strictly between",
+        ),
+        (
+            lambda: capped(AlmgrenChriss(10, 1, 5, 1, temporary=1), 1.0),
+            "most must be numbers >= 0 with a sum",
+        ),
         (lambda: market_order_liquidation(1, 1, 0.1, 0.1, 0.1, 0.01), "terminal_penalty must be at least"),
         (lambda: market_order_liquidation(1, 1, 0.1, times=[0, 2]), "times must be .* horizon, 1, got 2"),
         (lambda: capped(5, 30), "schedule must be an AlmgrenChriss, got 5"),
@@ -543,9 +579,12 @@ def test_an_overhang_is_brought_back_inside_and_no_further():
         (lambda: i_star(1, 1, 0.2, 1.1), "participation must be a finite number >= 0 and <= 1, got 1.1"),
         (lambda: Schedule([0, 1], [1]), "holdings must be as many numbers as times"),
         (lambda: unwind(1, -1, 1, 1, 1, 1), "limit must be a finite number >= 0"),
-        (lambda: capped(AlmgrenChriss(10, 1, 5, 1, 0, 1), [5, 5, 5, -1, 5]), "most must be .*, got -1.0"),
         (
-            lambda: capped(AlmgrenChriss(10, 1, 2, 1, 0, 1), [5, math.nan]),
+            lambda: capped(AlmgrenChriss(10, 1, 5, 1, temporary=1), [5, 5, 5, -1, 5]),
+            "most must be .*, got -1.0",
+        ),
+        (
+            lambda: capped(AlmgrenChriss(10, 1, 2, 1, temporary=1), [5, math.nan]),
             r"most\[1\] must be numbers, got nan",
         ),
         (lambda: power_law(1, 1, 1, 1, 1, 0.0), "exponent must be a finite number > 0"),

@@ -678,7 +678,10 @@ def test_schedules(tmp_path):
             "error: --cap asset 3:0: 0 is below --lower, 0.05",
         ),
         (("mean-variance", "--prices", "--returns"), "--prices or --returns is given 2 times"),
-        (("mean-variance", "--target-risk", "5%"), ">= 0, got '5%': 0.05 for 5 %"),
+        (("mean-variance", "--target-risk", 0), "--target-risk must be a finite number > 0, got '0'"),
+        (("mean-variance", "--target-risk", -1), "--target-risk must be a finite number > 0, got '-1'"),
+        (("mean-variance", "--group", "asset 1,asset 3:inf:"), "a low side below inf and a high side above"),
+        (("mean-variance", "--target-risk", "5%"), "> 0, got '5%': 0.05 for 5 %"),
         (("mean-variance", "--cap", "asset 1:12.5%"), "ASSET:MOST, got 'asset 1:12.5%': 0.125 for 12.5 %"),
         (("mean-variance", "--group", "asset 1::50 %"), "got 'asset 1::50 %': 0.5 for 50 %"),
         (("mean-variance", "--prices"), "--prices and --returns say what PATH holds: give a PATH"),
@@ -740,6 +743,13 @@ def test_schedules(tmp_path):
         ),
         (("order-up-to", "--demand", "poisson:-1"), "needed, but not given"),
         (("order-up-to", "--order-cost", -1), "--order-cost must be a finite number >= 0, got '-1'"),
+        (
+            (
+                *("newsvendor", "--demand", "poisson:20", "--holding-cost", 1, "--stockout-cost", 9),
+                *("--quantity", -5),
+            ),
+            "--quantity must be a finite number >= 0, got '-5'",
+        ),
         (
             ("newsvendor", "--demand", "normal:1,-1", "--holding-cost", 1, "--stockout-cost", 1),
             "--demand normal:1,-1: std must be a finite number > 0, got -1",

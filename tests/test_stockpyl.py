@@ -262,6 +262,7 @@ def test_finite_horizons(stockpyl):
             purchase_cost=case["purchase_cost"],
             terminal_holding_cost=case["holding_cost"],
             terminal_stockout_cost=case["stockout_cost"],
+            deviations=4.0,
             tails="cut",
         )
         s, top = np.array(told[0][1:]), np.array(told[1][1:])

@@ -12,7 +12,18 @@ from numpy.typing import NDArray
 
 from .errors import InvalidArgument
 
-__all__ = ["LARGEST", "SMALLEST", "finite", "number", "numbers", "plain", "real", "together", "whole"]
+__all__ = [
+    "LARGEST",
+    "SMALLEST",
+    "finite",
+    "number",
+    "numbers",
+    "plain",
+    "real",
+    "refusal",
+    "together",
+    "whole",
+]
 
 SMALLEST, LARGEST = 1e-60, 1e60
 """Sizes of numbers that are allowed: products and quotients of some stay within the range of doubles."""
@@ -186,6 +197,19 @@ def together(**arrays: Any) -> tuple[int, ...]:
                     argument=name, value=own, allowed=f"of a shape that fits {shape}"
                 ) from None
     return shape
+
+
+def refusal(name: str, told: str, allowed: str) -> InvalidArgument:
+    """Return the error for a value that is better told than shown, as an array of the wrong shape is.
+
+    Examples
+    --------
+    >>> raise refusal("weights", "shape (2,)", "3 numbers")
+    Traceback (most recent call last):
+    mmcore.errors.InvalidArgument: weights must be 3 numbers, got shape (2,)
+    """
+    words = f"{name} must be {allowed}, got {told}"
+    return InvalidArgument(words, argument=name, value=told, allowed=allowed)
 
 
 def plain(value: Any) -> Any:

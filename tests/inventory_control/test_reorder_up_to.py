@@ -204,6 +204,100 @@ def test_a_horizon_takes_given_demand_whole():
 
 
 @pytest.mark.parametrize(
+    "demand",
+    [
+        Demand.lognormal(300, 400),
+        Demand.negative_binomial(10, 20),
+        Demand.gamma(200, 120),
+        Demand.normal(100, 20),
+        Demand.of(stats.nbinom(0.5, 0.02)),
+    ],
+    ids=str,
+)
+def test_a_horizon_of_one_period_is_the_newsvendor_however_heavy_the_tail(demand):
+    found, best = finite_horizon(1, 1, 200, 0, demand), optimal_s_S(1, 200, 0, demand)
+    assert (found.s[0], found.S[0]) == (best.s, best.S)
+    assert found.cost == pytest.approx(best.cost, rel=1e-9)
+    assert found.cost == pytest.approx(newsvendor(1, 200, demand).cost, rel=2e-4)
+    assert found.S[0] == pytest.approx(newsvendor(1, 200, demand).quantity, abs=0.51)
+    assert found.cut == 0.0
+    assert found.error < 1e-9 * found.cost
+
+
+def test_the_first_of_many_periods_is_the_policy_of_the_long_run_at_a_heavy_tail():
+    demand = Demand.lognormal(100, 100)
+    found, best = finite_horizon(12, 1, 20, 64, demand), optimal_s_S(1, 20, 64, demand)
+    assert (found.s[0], found.S[0]) == (best.s, best.S)
+    one, two = found.values[:2, -found.levels[0]]
+    assert one - two == pytest.approx(best.cost, rel=1e-5)
+
+
+def test_a_range_that_is_asked_for_is_what_is_left_out():
+    demand = Demand.lognormal(100, 100)
+    found = finite_horizon(2, 1, 20, 64, demand, deviations=4.0)
+    assert found.cut == pytest.approx(1.0 - demand.cdf(500.5), rel=1e-9)
+    assert found.S[0] < finite_horizon(2, 1, 20, 64, demand).S[0]
+    wide = finite_horizon(2, 1, 20, 64, demand, deviations=100.0)
+    assert wide.cost == pytest.approx(finite_horizon(2, 1, 20, 64, demand).cost, rel=1e-6)
+
+
+@given(
+    p=weights,
+    far=st.sampled_from([0, 7, 60]),
+    costs=st.tuples(st.integers(1, 4), st.integers(1, 9), st.integers(0, 20)),
+    price=st.integers(0, 12),
+    ends=st.tuples(st.integers(0, 4), st.integers(0, 15)),
+    discount=st.sampled_from([1.0, 0.75, 0.5]),
+    periods=st.integers(1, 4),
+)
+def test_all_values_of_a_horizon_by_enumeration(p, far, costs, price, ends, discount, periods):
+    """On a lattice that no demand leaves, every order tried; where ordering never pays too."""
+    h, short, fixed = costs
+    chance = np.array(p + [0] * far + ([1] if far else [])) / (sum(p) + (far > 0))
+    demand = Demand.pmf(np.arange(chance.size), chance)
+    found = finite_horizon(
+        periods,
+        h,
+        short,
+        fixed,
+        demand,
+        purchase_cost=price,
+        terminal_holding_cost=ends[0],
+        terminal_stockout_cost=ends[1],
+        discount=discount,
+    )
+    most = chance.size - 1
+    low, high = int(found.levels[0]) - periods * most, max(int(found.levels[-1]), periods * most)
+    x = np.arange(low, high + 1)
+    value = np.where(x > 0, ends[0] * x, -ends[1] * x).astype(float)
+    start, n = int(found.levels[0]) - low, found.levels.size
+    for t in range(periods - 1, -1, -1):
+        level = np.full(x.size, np.inf)
+        for i in range(most, x.size):
+            left = x[i] - np.arange(chance.size)
+            paid = np.where(left > 0, h * left, -short * left)
+            level[i] = chance @ (paid + discount * value[i - np.arange(chance.size)])
+        whole = level + price * x
+        value = np.array([min(whole[i], fixed + whole[i + 1 :].min(initial=np.inf)) for i in range(x.size)])
+        value = value - price * x
+        expected = value[start : start + n]
+        assert np.isfinite(level[start : start + n]).all()
+        np.testing.assert_allclose(
+            found.values[t], expected, rtol=0, atol=1e-9 * (1 + np.abs(expected).max())
+        )
+
+
+@pytest.mark.parametrize("demand", [Demand.normal(1000, 2000), Demand.normal(100, 200)], ids=str)
+@pytest.mark.parametrize("deviations", [None, 4.0])
+def test_demand_that_is_negative_in_part_is_refused_as_by_other_policies(demand, deviations):
+    words = r"demand must be not negative, while 0\.31 of it is"
+    with pytest.raises(InvalidArgument, match=words):
+        finite_horizon(1, 1, 200, 0, demand, deviations=deviations)
+    with pytest.raises(InvalidArgument, match=words):
+        optimal_s_S(1, 200, 0, demand)
+
+
+@pytest.mark.parametrize(
     ("call", "words"),
     [
         (lambda: optimal_s_S(0, 1, 1, law([1, 1])), "holding_cost must be a finite number > 0, got 0"),
@@ -235,6 +329,8 @@ def test_a_horizon_takes_given_demand_whole():
             lambda: finite_horizon(1, 1, 1, 1, law([1, 1]), deviations=0),
             "deviations must be a finite number > 0",
         ),
+        (lambda: finite_horizon(1, 1, 1, 1, law([1, 1]), tails="cut"), "deviations must be given"),
+        (lambda: finite_horizon(1, 1, 1, 1, Demand.pmf([0.5], [1])), "demand must be of whole units"),
         (lambda: finite_horizon(1, 1, 1, 1, law([1, 1]), tails="lost"), "tails must be 'kept' or 'cut'"),
         (lambda: finite_horizon(1, 1, 1, 1, "normal"), "demand must be a Demand"),
         (lambda: finite_horizon(1, 1, 1, 1, Demand.poisson([1, 2])), "demand must be one distribution"),

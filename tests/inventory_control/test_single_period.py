@@ -119,8 +119,13 @@ def test_a_plan_is_the_cheapest_in_exact_arithmetic(demand, fixed, held):
             lambda: newsvendor([1, 2], [1, 2, 3], Demand.poisson(1)),
             "stockout_cost must be of a shape that fits",
         ),
-        (lambda: newsvendor(1, 1, Demand.poisson(1), math.nan), "quantity must be a finite number, got nan"),
-        (lambda: newsvendor(1, 1, Demand.normal(-1, 1)), "demand must be of a mean >= 0"),
+        (
+            lambda: newsvendor(1, 1, Demand.poisson(1), math.nan),
+            "quantity must be a finite number >= 0, got nan",
+        ),
+        (lambda: newsvendor(1, 1, Demand.poisson(1), -5), "quantity must be a finite number >= 0, got -5"),
+        (lambda: newsvendor(1, 1, stats.norm), "demand must be of a mean > 0, or always 0"),
+        (lambda: newsvendor(1, 1, Demand.normal(-1, 1)), "demand must be of a mean > 0, or always 0"),
         (lambda: newsvendor(1, 1, None), "demand must be a Demand or a frozen distribution"),
         (lambda: wagner_whitin([1, math.nan], 1, 1), r"demand\[1\] must be finite numbers >= 0, got nan"),
         (lambda: wagner_whitin([], 1, 1), "demand must be one number for each period"),
@@ -170,6 +175,10 @@ def test_what_is_left_less_what_is_short_is_the_difference_to_the_mean(demand, x
     difference = demand.left_over(x) - demand.shortage(x)
     assert difference == pytest.approx(x - demand.mean, abs=1e-11 * (abs(x) + demand.mean))
     assert demand.left_over(x) >= 0.0
+
+
+def test_all_of_no_demand_is_met():
+    assert newsvendor(2, 18, Demand.pmf([0], [1]), quantity=3) == (3.0, 6.0, 1.0, 1.0)
 
 
 def test_a_ratio_of_costs_that_no_double_holds_is_refused():

@@ -282,6 +282,7 @@ def test_finite_horizon_reference(cases):
         purchase_cost=i["purchase_cost"],
         terminal_holding_cost=i["terminal_holding_cost"],
         terminal_stockout_cost=i["terminal_stockout_cost"],
+        deviations=4.0,
         tails="cut",
     )
     assert found.s.tolist() == case["expected"]["s"]

@@ -60,7 +60,7 @@ NEWSVENDOR = (
     _positive("holding_cost", doc="for each unit left over"),
     _positive("stockout_cost", doc="for each unit short"),
     LEAD_TIME,
-    Parameter("quantity", float, None, doc="a quantity to value in place of the best"),
+    Parameter("quantity", float, None, low=0.0, doc="a quantity to value in place of the best"),
 )
 ORDER_UP_TO = (
     DEMAND,
@@ -72,7 +72,7 @@ ORDER_UP_TO = (
 MEAN_VARIANCE = (
     _positive("risk_aversion", None, doc="λ; 1 when neither it nor a target is given"),
     Parameter("target_return", float, None, doc="least risk with an expected return of at least this"),
-    Parameter("target_risk", float, None, low=0.0, doc="largest return with at most this standard deviation"),
+    _positive("target_risk", None, doc="largest return with at most this standard deviation"),
     Parameter("lower", float, 0.0, finite=False, doc="least weight of each asset; -inf for none"),
     Parameter("upper", float, 1.0, finite=False, doc="largest weight of each asset; inf for none"),
 )

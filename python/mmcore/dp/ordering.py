@@ -36,6 +36,8 @@ __all__ = ["replenishment"]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+BLOCK = 1 << 13  # falls that are summed at once: of more, BLAS shares each sum among threads, to no gain
+
 
 def replenishment(
     cost: ArrayLike,
@@ -122,8 +124,12 @@ def replenishment(
     def of_level(following: Floats) -> Floats:
         """W: what each level costs after the order, but for K."""
         long = np.concatenate([np.full(fall.size - 1, following[0]), following])
-        found: Floats = period + alpha * np.convolve(long[: long.size - least], shocks, mode="valid")
-        return found
+        expected = np.zeros(n)
+        for k in range(0, shocks.size, BLOCK):
+            part = shocks[k : k + BLOCK]
+            start = shocks.size - k - part.size
+            expected += np.convolve(long[start : start + n + part.size - 1], part, mode="valid")
+        return np.asarray(period + alpha * expected)
 
     policy = np.zeros((periods, n), dtype=np.int64)
     total = float(fall.sum())

@@ -67,10 +67,10 @@ class AlmgrenChriss(Risk, Schedule):
         N; None for continuous time.
     sigma : float
         Volatility of the price, price/√time.
-    permanent : float
-        Price per unit traded.
     temporary : float
-        η: price per (unit/time).
+        η > permanent·τ/2, so > 0: price per (unit/time).
+    permanent : float
+        g ≥ 0: price per unit traded.
     fixed : float
         ε: price; half a spread and fees. It decides where a drift would have units traded both ways, which in
         continuous time is refused.
@@ -101,8 +101,9 @@ class AlmgrenChriss(Risk, Schedule):
         horizon: float,
         periods: int | None,
         sigma: float,
+        *,
+        temporary: float,
         permanent: float = 0.0,
-        temporary: float = 0.0,
         fixed: float = 0.0,
         risk_aversion: float = 0.0,
         drift: float = 0.0,
@@ -374,5 +375,14 @@ def unwind(
     held = Parameter("inventory", float).check(inventory)
     bound = Parameter("limit", float, low=0.0).check(limit)
     over = math.copysign(max(abs(held) - bound, 0.0), held)
-    plan = AlmgrenChriss(over, horizon, periods, sigma, permanent, temporary, fixed, risk_aversion)
+    plan = AlmgrenChriss(
+        over,
+        horizon,
+        periods,
+        sigma,
+        temporary=temporary,
+        permanent=permanent,
+        fixed=fixed,
+        risk_aversion=risk_aversion,
+    )
     return Schedule(plan.times, plan.holdings + (held - over))

@@ -17,6 +17,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import refusal
 from ..errors import InvalidArgument
 from .almgren_chriss import AlmgrenChriss
 from .schedule import HORIZON, PERIODS, RISK_AVERSION, Risk, Schedule
@@ -102,16 +103,14 @@ class AlmgrenChrissBasket(Risk):
             )
         least = float(np.linalg.eigvalsh(self.permanent)[0])
         if least < -1e-12 * np.abs(self.permanent).max():
-            raise InvalidArgument(
-                argument="permanent", value=f"one with {least:g}", allowed="a matrix with eigenvalues >= 0"
-            )
+            raise refusal("permanent", f"one with {least:g}", "a matrix with eigenvalues >= 0")
         tau = 0.0 if self.periods is None else self.horizon / self.periods
         values, vectors = np.linalg.eigh(self.temporary - 0.5 * tau * self.permanent)
         if not values[0] > 0.0:
-            raise InvalidArgument(
-                argument="temporary",
-                value=f"{values[0]:g}",
-                allowed="a matrix whose eigenvalues are > 0, less permanent * horizon / (2 periods)",
+            raise refusal(
+                "temporary",
+                f"one with {values[0]:g}",
+                "a matrix whose eigenvalues are > 0, less permanent * horizon / (2 periods)",
             )
         back = vectors / np.sqrt(values) @ vectors.T  # H̃^(−1/2)
         risks, turn = np.linalg.eigh(back @ self.covariance @ back)
@@ -126,11 +125,9 @@ class AlmgrenChrissBasket(Risk):
                 self.horizon,
                 self.periods,
                 math.sqrt(risk),
-                0.0,
-                1.0,
-                0.0,
-                self.risk_aversion,
-                float(a),
+                temporary=1.0,
+                risk_aversion=self.risk_aversion,
+                drift=float(a),
             )
             for q, risk, a in zip(to @ self.quantities, risks, push, strict=True)
         ]
@@ -175,13 +172,7 @@ def _impact(name: str, value: ArrayLike, n: int) -> Floats:
         return np.diag(as_vector(name, value, n))
     matrix = np.asarray(value, dtype=np.float64)
     if matrix.shape != (n, n) or not np.isfinite(matrix).all():
-        raise InvalidArgument(
-            argument=name, value=f"shape {matrix.shape}", allowed=f"finite numbers, {n} by {n}"
-        )
+        raise refusal(name, f"shape {matrix.shape}", f"finite numbers, {n} by {n}")
     if np.abs(matrix - matrix.T).max() > 1e-12 * np.abs(matrix).max():
-        raise InvalidArgument(
-            argument=name,
-            value="an unequal pair",
-            allowed="symmetric: otherwise a round trip would earn money",
-        )
+        raise refusal(name, "an unequal pair", "symmetric: otherwise a round trip would earn money")
     return matrix

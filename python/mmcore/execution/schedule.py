@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..arrays import number, numbers, plain
+from ..arrays import number, numbers, plain, refusal
 from ..errors import InvalidArgument
 from ..parameters import Parameter
 
@@ -66,11 +66,7 @@ class Schedule:
         self.times = np.array(numbers("times", times, -math.inf))
         self.holdings = np.array(numbers("holdings", holdings, -math.inf))
         if self.times.ndim != 1 or self.times.shape != self.holdings.shape or len(self.times) < 2:
-            raise InvalidArgument(
-                argument="holdings",
-                value=f"shape {self.holdings.shape}",
-                allowed="as many numbers as times, at least 2",
-            )
+            raise refusal("holdings", f"shape {self.holdings.shape}", "as many numbers as times, at least 2")
         if not (np.diff(self.times) > 0.0).all() or self.times[0] != 0.0:
             raise InvalidArgument(argument="times", value=self.times[0], allowed="ascending from 0")
 

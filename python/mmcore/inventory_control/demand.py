@@ -241,6 +241,12 @@ class Demand:
                 argument="demand", value=self, allowed=f"not negative, while {under:.2g} of it is"
             )
 
+    def _refuse_without_mean(self) -> None:
+        """Raise InvalidArgument where nothing is demanded on the whole: no share of it could be met."""
+        mean = np.asarray(self.mean)
+        if not np.all((mean > 0.0) | ((mean == 0.0) & (np.asarray(self._cdf(np.asarray(-1e-300))) == 0.0))):
+            raise InvalidArgument(argument="demand", value=self, allowed="of a mean > 0, or always 0")
+
     def over(self, periods: float) -> Demand:
         """Demand of several periods, each independent of the others.
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg.blas import daxpy
 
-from ..arrays import numbers
+from ..arrays import numbers, refusal
 from ..errors import InvalidArgument
 
 __all__ = ["LotSizes", "wagner_whitin"]
@@ -67,7 +67,7 @@ def wagner_whitin(
     ):
         array = np.asarray(numbers(name, value, open_low=False))
         if array.ndim and array.shape != (n,):
-            raise InvalidArgument(argument=name, value=f"shape {array.shape}", allowed=f"one number, or {n}")
+            raise refusal(name, f"shape {array.shape}", f"one number, or {n}")
         each.append(np.broadcast_to(array, n))
     fixed, held, price = each
     # where nothing is gained by buying early, an order never starts before the last best one does

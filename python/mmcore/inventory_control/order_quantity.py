@@ -43,6 +43,8 @@ class OrderQuantity:
         Units per order, time between orders, cost per unit of time.
     backorders : float or ndarray
         Largest backorder of the cycle; 0 where none are planned.
+    lots : int or ndarray of int
+        The best whole number of units, at least 1; ``cost`` is that of ``quantity``.
     """
 
     __slots__ = ("backorders", "cost", "cycle_time", "quantity")

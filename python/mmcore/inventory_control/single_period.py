@@ -67,7 +67,7 @@ def newsvendor(
     demand : Demand or frozen distribution of scipy.stats
         Demand of the period; for a base stock with lead time L, ``demand.over(L + 1)``.
     quantity : array_like, optional
-        A quantity to value in place of the best.
+        A quantity >= 0 to value in place of the best.
 
     Returns
     -------
@@ -89,10 +89,9 @@ def newsvendor(
     """
     h, p = numbers("holding_cost", holding_cost), numbers("stockout_cost", stockout_cost)
     d = Demand.of(demand)
-    if not np.all(np.asarray(d.mean) >= 0.0):
-        raise InvalidArgument(argument="demand", value=d, allowed="of a mean >= 0")
+    d._refuse_without_mean()
     d._warn_of_returns(depth=1)
-    given = None if quantity is None else np.asarray(numbers("quantity", quantity, -np.inf))
+    given = None if quantity is None else np.asarray(numbers("quantity", quantity, open_low=False))
     together(holding_cost=h, stockout_cost=p, demand=d.mean, quantity=given)
     q = d.quantile(fractile(h, p)) if given is None else given
     short = d.shortage(q)

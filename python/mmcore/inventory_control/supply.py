@@ -191,7 +191,7 @@ def newsvendor_with_yield(
     kind : {"proportional", "additive"}
         Whether QZ or Q + Y comes.
     quantity : float, optional
-        A quantity to value in place of the best.
+        A quantity >= 0 to value in place of the best.
 
     Examples
     --------
@@ -205,7 +205,7 @@ def newsvendor_with_yield(
     law._warn_of_returns(depth=1)
     problem = _Yield(h, p, law, Demand.of(supply), kind == "proportional")
     if quantity is not None:
-        q = number("quantity", quantity, -math.inf)
+        q = number("quantity", quantity, open_low=False)
     else:
         low, high = problem.bracket()
         q = root(problem.slope, low, high)

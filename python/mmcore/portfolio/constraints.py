@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import real
+from ..arrays import real, refusal
 from ..errors import InvalidArgument
 from .covariances import as_vector
 
@@ -73,8 +73,8 @@ class Rows:
         if wrong.any():
             i = int(np.argmax(wrong))
             raise InvalidArgument(
-                f"{self.names[i]} must have a low side that is at most its high side, got "
-                f"{self.low[i]:g} and {self.high[i]:g}",
+                f"{self.names[i]} must have a low side below inf and a high side above -inf, the low one "
+                f"at most the high one, got {self.low[i]:g} and {self.high[i]:g}",
                 argument=self.names[i],
             )
 
@@ -91,9 +91,7 @@ class Rows:
             )
         a = np.atleast_2d(real("constraints", given[0], "rows of real numbers, low and high sides"))
         if a.ndim != 2 or a.shape[1] != n:
-            raise InvalidArgument(
-                argument="constraints", value=f"rows of shape {a.shape}", allowed=f"rows of {n} numbers"
-            )
+            raise refusal("constraints", f"rows of shape {a.shape}", f"rows of {n} numbers")
         if not np.isfinite(a).all():
             i, j = np.argwhere(~np.isfinite(a))[0]
             raise InvalidArgument(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import number, real
+from ..arrays import number, real, refusal
 from ..errors import InvalidArgument, MissingExtra
 
 __all__ = [
@@ -44,7 +44,7 @@ def as_matrix(covariance: Any) -> Floats:
     matrix = real("covariance", covariance, allowed)
     shape = matrix.shape
     if len(shape) != 2 or shape[0] != shape[1] or not shape[0]:
-        raise InvalidArgument(argument="covariance", value=f"shape {shape}", allowed=allowed)
+        raise refusal("covariance", f"shape {shape}", allowed)
     return matrix
 
 
@@ -57,7 +57,7 @@ def as_vector(name: str, value: Any, n: int, infinite: bool = False) -> Floats:
     vector = real(name, value, allowed).copy()
     if vector.shape != (n,):
         if vector.shape:
-            raise InvalidArgument(argument=name, value=f"shape {vector.shape}", allowed=allowed)
+            raise refusal(name, f"shape {vector.shape}", allowed)
         vector = np.full(n, vector)
     wrong = np.isnan(vector) if infinite else ~np.isfinite(vector)
     if wrong.any():
@@ -100,7 +100,7 @@ def refuse(matrix: Floats, advice: str = _CLIP) -> bool:
     if difference.max() > _SYMMETRY * largest:
         i, j = np.unravel_index(int(np.argmax(difference)), matrix.shape)
         raise InvalidArgument(
-            f"covariance must be symmetric, got {matrix[i, j]!r} at [{i}, {j}] and {matrix[j, i]!r} "
+            f"covariance must be symmetric, got {matrix[i, j]} at [{i}, {j}] and {matrix[j, i]} "
             f"at [{j}, {i}]",
             argument="covariance",
             index=int(i),
@@ -205,7 +205,7 @@ def _observations(returns: Any) -> Floats:
     allowed = "real numbers, one row per observation"
     x = real("returns", returns, allowed)
     if x.ndim != 2 or not x.size:
-        raise InvalidArgument(argument="returns", value=f"shape {x.shape}", allowed=allowed)
+        raise refusal("returns", f"shape {x.shape}", allowed)
     wrong = ~np.isfinite(x)
     if wrong.any():
         i, j = (int(at) for at in np.argwhere(wrong)[0])
@@ -226,9 +226,7 @@ def _observations(returns: Any) -> Floats:
 def _several(x: Floats, centred: bool) -> None:
     """Refuse a single observation around a mean of its own."""
     if len(x) == 1 and not centred:
-        raise InvalidArgument(
-            argument="returns", value="1 observation", allowed="at least 2 of them, or the mean known"
-        )
+        raise refusal("returns", "1 observation", "at least 2 of them, or the mean known")
 
 
 def sample_covariance(returns: Any, mean: Any = None) -> Floats:

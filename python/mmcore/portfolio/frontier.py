@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..arrays import number, numbers
+from ..arrays import number, numbers, refusal
 from ..errors import InvalidArgument, NoConvergence, Unsupported
 from .covariances import as_vector
 from .holdings import Portfolio
@@ -79,7 +79,7 @@ class Frontier(_Drawn):
 
     def __init__(self, problem: MeanVariance, expected_returns: ArrayLike | None) -> None:
         if expected_returns is None:
-            raise InvalidArgument("a frontier needs expected returns", argument="expected_returns")
+            raise InvalidArgument("a frontier needs expected_returns", argument="expected_returns")
         if problem._priced:
             raise Unsupported("all turning points with trading costs: give targets")
         if problem._constrained is not None:
@@ -457,7 +457,7 @@ def efficient_frontier(
         return Frontier(problem, expected_returns)
     wanted = np.sort(np.ravel(numbers("targets", targets, -math.inf)))
     if not wanted.size:
-        raise InvalidArgument(argument="targets", value="shape (0,)", allowed="at least one return")
+        raise refusal("targets", "shape (0,)", "at least one return")
     return FrontierPoints(
         problem,
         expected_returns,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..arrays import refusal
 from ..errors import InvalidArgument
 from .covariances import as_vector
 
@@ -192,9 +193,7 @@ class Lots:
                 argument="instruments", value=instruments, allowed=f"a list of {n} instruments"
             )
         if len(instruments) != n:
-            raise InvalidArgument(
-                argument="instruments", value=f"{len(instruments)} instruments", allowed=f"{n} instruments"
-            )
+            raise refusal("instruments", f"{len(instruments)} of them", f"{n} instruments")
         for index, instrument in enumerate(instruments):
             if not isinstance(instrument, Instrument):
                 raise InvalidArgument(

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dpstrf
 
-from ..errors import InvalidArgument
+from ..arrays import refusal
 from .active_set import PIVOT, ActiveSet
 from .holdings import Portfolio
 
@@ -129,9 +129,7 @@ def resume(work: ActiveSet, start: Portfolio) -> bool:
     """Take over another portfolio's holdings and active set where they are feasible here."""
     x = np.array(start.weights)
     if x.shape != (len(work.x),):
-        raise InvalidArgument(
-            argument="start", value=f"a portfolio of {x.size}", allowed=f"one of {len(work.x)}"
-        )
+        raise refusal("start", f"a portfolio of {x.size}", f"one of {len(work.x)}")
     low, high = work.nodes[0], work.nodes[-1]
     if (x < low).any() or (x > high).any():
         return False

@@ -46,16 +46,14 @@ def meet(
     """Find the solution with this net return, or this risk, among those of all risk tolerances."""
     if target_return is not None and target_risk is not None:
         raise InvalidArgument("give target_return or target_risk, not both", argument="target_risk")
+    name = "target_risk" if target_return is None else "target_return"
+    if returns is None:
+        raise InvalidArgument(f"{name} needs expected_returns", argument="expected_returns")
     if not problem._priced and problem._constrained is None:
         with suppress(EarnsWithoutRisk, NoConvergence):  # no frontier, or one that has lost too many digits
             return Frontier(problem, returns).at(target_return=target_return, target_risk=target_risk)
-    if returns is None:
-        raise InvalidArgument("a target needs expected returns", argument="expected_returns")
     returns = as_vector("expected_returns", returns, len(problem.covariance))
-    if target_return is not None:
-        name, target = "target_return", number("target_return", target_return, -math.inf)
-    else:
-        name, target = "target_risk", number("target_risk", target_risk)
+    target = number(name, target_risk) if target_return is None else number(name, target_return, -math.inf)
     return _Curve(problem, returns, name, target).met()
 
 
