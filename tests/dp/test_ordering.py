@@ -137,3 +137,15 @@ def test_bad_input_is_named(changed, words):
 def test_values_that_leave_the_range_are_refused():
     with pytest.raises(NoConvergence, match="too large"):
         mm.dp.replenishment([1e308, 1e308], [1.0], 3)
+
+
+def test_falls_summed_in_blocks_are_the_same_falls(monkeypatch):
+    rng = np.random.default_rng(3)
+    cost, fall = rng.uniform(0, 9, 40), rng.dirichlet(np.ones(17))
+    fall[:2] = 0.0
+    fall /= fall.sum()
+    one = mm.dp.replenishment(cost, fall, 4, order_cost=2)
+    monkeypatch.setattr("mmcore.dp.ordering.BLOCK", 4)
+    several = mm.dp.replenishment(cost, fall, 4, order_cost=2)
+    np.testing.assert_allclose(several.value, one.value, rtol=1e-13)
+    assert (several.policy == one.policy).all()
