@@ -86,6 +86,16 @@ def test_liquidity_adjusted_value_at_risk(cases):
     assert s.kappa == pytest.approx(e["kappa"], rel=1e-9)
 
 
+def test_the_least_value_at_risk_below_one_half_is_refused():
+    """At one half it is the least cost; below, z < 0: more risk would make it less without end."""
+    s = AlmgrenChriss(1e6, 5, 5, **PAPER)
+    assert s.least_value_at_risk(0.5).expected_cost == s.replace(risk_aversion=0.0).expected_cost
+    for probability in (0.49, 0.05):
+        refused = rf"probability must be >= 0.5 and < 1, got {probability}"
+        with pytest.raises(InvalidArgument, match=refused):
+            s.least_value_at_risk(probability)
+
+
 def test_the_decay_keeps_its_digits_where_risk_hardly_matters():
     s = AlmgrenChriss(1e6, 5, 5, **PAPER, risk_aversion=1e-20)
     assert s.kappa == pytest.approx(math.sqrt(1e-20 * 0.95**2 / 2.375e-6), rel=1e-12)
@@ -527,7 +537,15 @@ def test_a_schedule_is_a_target_for_the_quoter():
     assert s.must_cross(5.0, 57.5) == -8
     assert s.must_cross(5.0, 50.0) == 0
     assert s.must_cross(5.0, 20.0) == 0
-    assert AlmgrenChriss(-100, 10, 5, sigma=0.5, temporary=0.1).must_cross(5.0, -60) == 10
+    buying = AlmgrenChriss(-100, 10, 5, sigma=0.5, temporary=0.1)
+    assert buying.must_cross(5.0, -60) == 10
+    # part of a lot is no reason to go to the other side, unless the schedule does
+    assert [s.must_cross(10.0, held) for held in (0.2, 1.0, 1.7, 3.0, -0.2)] == [0, -1, -1, -3, 0]
+    assert [s.must_cross(10.0, held) for held in (1.0 - 1e-12, 2.0 + 1e-12)] == [-1, -2]
+    assert [buying.must_cross(10.0, held) for held in (-0.2, -1.7, 0.2)] == [0, 1, 0]
+    through = Schedule([0.0, 1.0], [10.0, -10.0])
+    assert through.must_cross(1.0, 0.2) == -11
+    assert through.must_cross(0.5, 0.2) == 0
 
 
 @given(st.floats(-10.0, 30.0), st.integers(-20, 120), st.sampled_from([5, None]), st.floats(-1e5, 1e5))

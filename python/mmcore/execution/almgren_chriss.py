@@ -273,13 +273,15 @@ class AlmgrenChriss(Risk, Schedule):
     def least_value_at_risk(self, probability: float = 0.95) -> AlmgrenChriss:
         """Return the schedule whose value at risk is the least: the liquidity-adjusted VaR (L-VaR).
 
-        At its λ the slope of the frontier is that of the value at risk: 2λ√V = z.
+        At its λ the slope of the frontier is that of the value at risk: 2λ√V = z. A probability
+        below one half is refused: z < 0, and risk would count as gain.
         """
         from scipy.optimize import brentq
 
-        z = quantile(probability)
+        if (z := quantile(probability)) < 0.0:
+            raise InvalidArgument(argument="probability", value=probability, allowed=">= 0.5 and < 1")
         neutral = self.replace(risk_aversion=0.0)
-        if z <= 0.0 or neutral.variance == 0.0 or self.quantity == 0.0:
+        if z == 0.0 or neutral.variance == 0.0 or self.quantity == 0.0:
             return neutral
 
         def excess(log_risk: float) -> float:

@@ -96,7 +96,8 @@ class Schedule:
         """Whole lots to take now so that the inventory is not behind the schedule.
 
         Negative: sell. What is ahead of the schedule is left alone. As the target does, the schedule stands
-        still before its start and after its end: then all that is left is behind.
+        still before its start and after its end: then all that is left is behind. Part of a lot stays where a
+        whole one would take the inventory across zero and the schedule is on its side, or at zero.
 
         Parameters
         ----------
@@ -109,8 +110,11 @@ class Schedule:
         """
         held, clock = number("inventory", inventory, -math.inf), number("now", now, -math.inf)
         way = math.copysign(1.0, self.holdings[0] - self.holdings[-1])
-        behind = way * (held - self.as_target(start)(clock))
-        lots = math.ceil(behind - 1e-9 * max(1.0, abs(held))) if behind > 0.0 else 0
+        aim, few = self.as_target(start)(clock), 1e-9 * max(1.0, abs(held))
+        behind = way * (held - aim)
+        lots = math.ceil(behind - few) if behind > 0.0 else 0
+        if way * held > 0.0 and way * aim >= 0.0:
+            lots = min(lots, math.floor(way * held + few))
         return -int(way) * lots
 
     def __repr__(self) -> str:
