@@ -67,6 +67,18 @@ def test_the_cost_when_the_policy_is_played():
     assert abs(batches.mean() - found) < 4 * batches.std() / 10
 
 
+@given(**COSTS)
+def test_orders_that_cost_nothing_are_of_one_unit(h, p, k, rate, lead):
+    """Then Q is 1 and r + 1 the newsvendor's fractile; the cost is that of the stock alone."""
+    found = optimal_reorder_quantity(h, p, 0, rate, lead)
+    top = int(stats.poisson(rate * lead).ppf(p / (p + h)))
+    assert found.Q == 1
+    assert found.cost == pytest.approx(reorder_cost(top - 1, 1, h, p, 0, rate, lead), rel=1e-9)
+    assert reorder_cost(found.r, 1, h, p, k, rate, lead) == pytest.approx(found.cost + k * rate, rel=1e-9)
+    with pytest.raises(InvalidArgument, match="order_cost must be a finite number > 0, got 0"):
+        optimal_reorder_quantity(h, p, 0, rate, lead, std=1)
+
+
 @given(**COSTS, cv=st.floats(0.05, 0.6))
 def test_no_approximation_beats_the_optimum_and_each_solves_its_equations(h, p, k, rate, lead, cv):
     std = cv * rate

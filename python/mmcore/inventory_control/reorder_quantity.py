@@ -115,7 +115,7 @@ def optimal_reorder_quantity(
     holding_cost, stockout_cost : float
         Per unit and unit of time.
     order_cost : float
-        For each order.
+        For each order. 0 orders each unit alone; not for normal demand, which has no smallest order.
     demand_rate, lead_time : float
         Units per unit of time; time from order to delivery.
     std : float, optional
@@ -127,7 +127,10 @@ def optimal_reorder_quantity(
     ReorderQuantity(r=3, Q=5, cost=107.92358...)
     """
     h, p = number("holding_cost", holding_cost), number("stockout_cost", stockout_cost)
-    fixed, rate = number("order_cost", order_cost), number("demand_rate", demand_rate)
+    fixed, rate = (
+        number("order_cost", order_cost, open_low=std is not None),
+        number("demand_rate", demand_rate),
+    )
     lead = number("lead_time", lead_time)
     if std is not None:
         law = _Normal(h, p, rate * lead, number("std", std) * math.sqrt(lead))
@@ -197,7 +200,7 @@ def reorder_cost(
     107.923581
     """
     h, p = number("holding_cost", holding_cost), number("stockout_cost", stockout_cost)
-    fixed, rate = number("order_cost", order_cost), number("demand_rate", demand_rate)
+    fixed, rate = number("order_cost", order_cost, open_low=False), number("demand_rate", demand_rate)
     lead = number("lead_time", lead_time)
     if std is not None:
         low, quantity = number("r", r, -math.inf), number("Q", Q)
