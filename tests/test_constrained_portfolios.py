@@ -678,7 +678,7 @@ def test_the_highest_risk_worth_taking_is_that_of_the_highest_return():
     p = mm.mean_variance(covariance, [-1.0, 0.0, 0.0], target_risk=0.01, **limits)
     assert p.net_return == pytest.approx(0.0, abs=1e-12)
     assert p.risk <= 0.01
-    with pytest.raises(InvalidArgument, match="at most 0, the highest"):
+    with pytest.raises(InvalidArgument, match=r"at most 0\.0, the highest"):
         mm.mean_variance(covariance, [-1.0, 0.0, 0.0], target_return=1e-6, **limits)
 
 
@@ -699,6 +699,136 @@ def test_a_target_is_met_where_the_covariance_is_all_but_singular():
     # -0.1 x + 0.2 (1 - x) = 0.1 (0.5 + x) + 0.1 x, in ten thousands
     assert p.weights == pytest.approx([3e3, 7e3], rel=1e-12)
     assert abs(p.net_return) < 1e-3
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-3, 1e-7, 1e-12, 1e6])
+@pytest.mark.parametrize("risk_aversion", [1.0, 1e-6, 1e4])
+@pytest.mark.parametrize("money", [1.0, 1e6])
+def test_earning_without_risk_is_seen_in_any_units(size, risk_aversion, money):
+    """Some e with Σe = 0 and rᵀe ≠ 0 is left, as the kernel has three dimensions and the group's row one."""
+    rng = np.random.default_rng(2005817)
+    factors, returns = rng.normal(size=(6, 3)), rng.normal(size=6)
+    with pytest.raises(InvalidArgument, match="direction without risk that earns"):
+        mm.mean_variance(
+            factors @ factors.T,
+            returns * size,
+            risk_aversion,
+            budget=money,
+            groups={"g": ([0, 1], None, 0.5 * money)},
+        )
+    # what the factors earn is paid for by risk: their exposures are the factors' earnings over λ
+    factor = np.array([0.3, -0.2, 0.1])
+    p = mm.mean_variance(
+        factors @ factors.T,
+        factors @ factor * size,
+        size * risk_aversion / money,
+        budget=None,
+        groups={"g": ([0, 1], None, 0.5 * money)},
+    )
+    assert factors.T @ p.weights == pytest.approx(factor * money / risk_aversion, rel=1e-9, abs=1e-10 * money)
+
+
+def test_riskless_assets_without_an_upper_bound_earn_without_end():
+    for size in (1.0, 1e-5, 1e-10):
+        with pytest.raises(InvalidArgument, match="direction without risk that earns"):
+            mm.mean_variance(
+                np.zeros((2, 2)), [size, 2 * size], budget=None, lower=0.0, groups={"g": ([0], 0.0, 1.0)}
+            )
+    with pytest.raises(InvalidArgument, match="no portfolio meets all of"):
+        mm.mean_variance(
+            np.zeros((2, 2)),
+            [1, 2],
+            budget=None,
+            lower=0.0,
+            groups={"g": ([0], 0.0, 1.0), "h": ([0], 2.0, 3.0)},
+        )
+
+
+@pytest.mark.parametrize("dear", [1e3, 1e6, 1e9, 1e12])
+@pytest.mark.parametrize("target", [0.2, 1e3, 1e50])
+def test_a_target_risk_that_power_costs_keep_out_of_reach_does_not_bind(dear, target):
+    """The holdings, but for a trade of (r_i - r_j)²/π², all that pays for itself."""
+    covariance, held = [[0.04, 0.01, 0.0], [0.01, 0.09, 0.02], [0.0, 0.02, 0.16]], [0.5, 0.3, 0.2]
+    p = mm.mean_variance(
+        covariance, [0.05, 0.1, 0.12], holdings=held, power_cost=dear, lower=0.0, target_risk=target
+    )
+    assert p.weights == pytest.approx(held, abs=0.01 / dear**2 + 1e-15)
+    assert 0.079 - 1e-16 <= p.net_return <= 0.079 + 0.01 / dear
+    assert p.residual <= 1e-9
+
+
+@pytest.mark.parametrize(
+    ("covariance", "returns", "risk", "earned", "limits"),
+    [
+        (
+            [[1, -2], [-2, 4]],
+            [2e-5, -1e-5],
+            50.0,
+            0.0,
+            {
+                "budget": 0.0,
+                "lower": [-2.0, 0.0],
+                "holdings": [0.0, 1.0],
+                "constraints": ([[2.0, -1.0]], [-1.0], [np.inf]),
+            },
+        ),
+        (
+            np.zeros((2, 2)),
+            [-2e-5, 0],
+            3.2e-4,
+            0.0,
+            {"budget": 128.0, "lower": [-128, -64], "upper": [np.inf, 128], "leverage": 192.0},
+        ),
+        (
+            [[6, -2, 2, -5], [-2, 8, -8, -2], [2, -8, 8, 2], [-5, -2, 2, 6]],
+            [2, 0, -2, -1],
+            0.5,
+            0.0,
+            {
+                "budget": None,
+                "lower": 0.0,
+                "upper": [2.0, 1.0, 1.0, 1.0],
+                "holdings": [-1.0, 0.0, 1.0, 0.0],
+                "turnover": 2.0,
+                "groups": {"g0": ([0, 3], 0.0, 2.0), "g1": ([0, 1, 2, 3], 0.0, 2.0)},
+                "constraints": ([[-2.0, 0.0, 2.0, -1.0]], [-1.0], [1.0]),
+            },
+        ),
+        (
+            [[5, 3], [3, 5]],
+            [-1, 3],
+            0.3,
+            0.0,
+            {
+                "budget": 0.0,
+                "lower": 0.0,
+                "holdings": [1, 1],
+                "leverage": 2.0,
+                "groups": {"g0": ([0], 0.0, None), "g1": ([0], 0.0, 1.0)},
+            },
+        ),
+    ],
+)
+def test_a_target_risk_that_nothing_reaches_is_no_limit(covariance, returns, risk, earned, limits):
+    """All that may be held earns no more than this: then more risk is not taken."""
+    p = mm.mean_variance(covariance, returns, target_risk=risk, **limits)
+    assert p.net_return == pytest.approx(earned, abs=1e-13)
+    assert p.risk <= risk
+
+
+@pytest.mark.parametrize("cost", [1e6, 1e8, 1e10, 1e12, 1e14])
+@pytest.mark.parametrize("target", [0.07, 0.0785, 0.079])
+def test_a_target_return_of_trades_so_dear_that_they_vanish_is_earned_all_the_same(cost, target):
+    """The holdings earn 0.079; a cost of 0.009 buys a trade of 1e-8 and less."""
+    covariance, held = [[0.04, 0.01, 0.0], [0.01, 0.09, 0.02], [0.0, 0.02, 0.16]], np.array([0.5, 0.3, 0.2])
+    p = mm.mean_variance(
+        covariance, [0.05, 0.1, 0.12], holdings=held, cost=cost, lower=0.0, target_return=target
+    )
+    assert p.weights == pytest.approx(held, abs=0.01 / cost + 1e-15)
+    # what is rounded away is a share of the holdings before and after
+    assert target - 1e-9 * target <= p.net_return <= target + max(1e-9 * target, 2.0 * 2.3e-16 * cost)
+    assert p.net_return <= 0.079
+    assert p.residual <= 1e-9
 
 
 def test_no_target_risk_where_a_group_leaves_a_direction_that_earns_without_risk():

@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import re
 import sys
 from fractions import Fraction
 
@@ -1118,8 +1119,51 @@ def test_equal_returns_leave_no_choice(covariance, returns, budget, most):
         for reached in (most, math.nextafter(most, 9.0), most - 1.0):
             assert ask(target_return=reached).weights == pytest.approx(least.weights, abs=1e-15)
         assert ask(target_risk=3.0 * least.risk).weights == pytest.approx(least.weights, abs=1e-15)
-        with pytest.raises(InvalidArgument, match=f"target_return must be at most {most:.9g}, the highest"):
+        with pytest.raises(InvalidArgument, match=r"target_return must be at most .*, the highest") as caught:
             ask(target_return=most + 1e-9)
+        assert allowed_bound(caught.value) == pytest.approx(most, rel=1e-15)
+
+
+def allowed_bound(error):
+    """Bound that the message of a refused target prints."""
+    return float(re.search(r"at (?:most|least) (\S+),", str(error)).group(1))
+
+
+@given(st.integers(2, 6), st.integers(0, 2**32 - 1), st.booleans(), st.booleans())
+def test_a_printed_bound_is_attainable(n, seed, limited, powered):
+    """To the last digit: what the message allows is accepted."""
+    rng = np.random.default_rng(seed)
+    factors, returns = rng.normal(size=(n, n + 2)), rng.normal(size=n)
+    more = {"holdings": np.full(n, 1.0 / n), "cost": rng.uniform(0, 0.1, n)} if limited else {}
+    if limited and powered:
+        more["power_cost"] = rng.uniform(0, 0.1, n)
+        pytest.importorskip("piqp", reason="power costs need the extra qp")
+    problem = mm.MeanVariance(factors @ factors.T, lower=-0.5, upper=1.5, **more)
+    for target in ({"target_return": 1e3}, {"target_risk": 1e-6}):
+        with pytest.raises(InvalidArgument) as caught:
+            problem.solve(returns, **target)
+        bound = allowed_bound(caught.value)
+        p = problem.solve(returns, **dict.fromkeys(target, bound))
+        reached = p.net_return if "target_return" in target else p.risk
+        assert reached == pytest.approx(bound, rel=1e-9, abs=1e-12)
+
+
+def test_a_target_risk_that_rounding_hides_is_refused():
+    """Of holdings of a million, nearly one asset, the variance has no digits: the true risk is 2.00002."""
+    covariance = [[1.0, 1.0 - 1e-12], [1.0 - 1e-12, 1.0]]
+    asked = (
+        lambda **target: mm.mean_variance(covariance, [0.1, 0.2], **target),
+        mm.efficient_frontier(covariance, [0.1, 0.2], lower=None).at,
+    )
+    for ask in asked:
+        with pytest.raises(NoConvergence, match="target_risk 2 cannot be met to 1e-09"):
+            ask(target_risk=2.0)
+        assert ask(target_risk=1.0).risk == pytest.approx(1.0, rel=1e-9)
+    # apart by less, a risk that has its digits is met: exactly, in rational arithmetic
+    covariance = [[1.0, 1.0 - 2.0**-20], [1.0 - 2.0**-20, 1.0]]
+    x = [Fraction(w) for w in mm.mean_variance(covariance, [0.1, 0.2], target_risk=2).weights]
+    variance = sum(x[i] * x[j] * Fraction(covariance[i][j]) for i in range(2) for j in range(2))
+    assert float(variance) == pytest.approx(4.0, rel=2e-9)
 
 
 @pytest.mark.parametrize("apart", [1e-3, 1e-6, 1e-9, 1e-12, 1e-14])

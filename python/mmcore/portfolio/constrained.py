@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import math
 from copy import copy
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ from numpy.typing import NDArray
 
 from ..errors import InvalidArgument, MissingExtra, NoConvergence
 from .constraints import Rows
-from .covariances import earns_without_risk
+from .covariances import Spectrum, earns_without_risk
 from .descent import descend
 
 __all__ = ["Constrained", "Optimum"]
@@ -151,9 +152,12 @@ class Constrained:
         self.limits = np.array([leverage, turnover]) / self.size
         self.centres = np.array([np.zeros(n), self.held])
         self._last: State | None = None
+        self._bounded_for = np.zeros(0)  # returns found to have no such direction
 
     def solve(self, returns: Floats | None, tolerance: float) -> Optimum:
         """Solve for these returns and this risk tolerance; 0 is the least variance, whatever the costs."""
+        if returns is not None and tolerance:
+            self.refuse_earnings(returns)
         scale = tolerance / (self.variance * self.size)
         gain = np.zeros(len(self.q)) if returns is None else returns * scale
         # a large tolerance makes a linear program of it: then its terms are the unit
@@ -164,7 +168,7 @@ class Constrained:
         dear = _DEAR * (self.room(self.held) * float(form.diagonal().max()) + float(np.abs(gain).max()))
         while True:
             part = self._without_dear(price, dear)
-            problem = Program(part.setting, form, gain - part.slopes, part.price, power, scale / unit)
+            problem = Program(part.setting, form, gain - part.slopes, part.price, power)
             state, residual = problem.solved(self._last if part.setting is self else None)
             y, mu = part.rows.copy(), part.sums.copy()
             y += state.y[: len(y)]
@@ -375,37 +379,60 @@ class Constrained:
         )
         return None if found.x is None else np.asarray(found.x[:n] * self.size, dtype=np.float64)
 
+    def refuse_earnings(self, returns: Floats) -> None:
+        """Raise where a direction without risk earns without end.
+
+        Asked of the returns alone: how far the interior point would follow it depends on their units.
+        """
+        if not self.singular or np.array_equal(returns, self._bounded_for):
+            return
+        direction = self.endless(returns, self.cost, self.power)
+        if direction is not None:
+            earned = returns @ direction - self.cost @ np.abs(direction)
+            raise self.infeasible() or earns_without_risk(direction, float(earned))
+        self._bounded_for = returns.copy()
+
+    @cached_property
+    def riskless(self) -> Floats:
+        """Directions without risk, orthonormal."""
+        return Spectrum(self.q, 0.0).null
+
     def endless(self, gain: Floats, price: Floats, power: Floats) -> Floats | None:
         """Return a direction without risk that earns more than it costs, and that nothing ever bounds."""
         from scipy.optimize import linprog
 
-        n = len(gain)
+        n, k, unit = len(gain), self.riskless.shape[1], float(np.abs(gain).max())
         matrix, right, _, bounds = self._inequalities(priced=True, cone=True)
         bounds[:n][power > 0.0] = 0.0
-        values, vectors = np.linalg.eigh(self.q)
-        risky = vectors[:, values > 10.0 * n * np.finfo(float).eps * max(float(values[-1]), 0.0)].T
+        if not k or not unit or not bounds[:n].any():
+            return None
+        # what takes all that is earned on a trade a billion times as large is dear enough
+        gain, price = gain / unit, np.minimum(price / unit, 1e9)
+        risky = np.linalg.qr(self.riskless, mode="complete")[0][:, k:].T
         rest = matrix.shape[1] - n
-        objective = np.concatenate([-gain, np.zeros(rest - n), price])
         found = linprog(
-            objective,
+            np.concatenate([-gain, np.zeros(rest - n), price]),
             A_ub=matrix,
             b_ub=right,
             A_eq=np.hstack([risky, np.zeros((len(risky), rest))]) if len(risky) else None,
             b_eq=np.zeros(len(risky)) if len(risky) else None,
             bounds=bounds.tolist(),
+            options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
         )
-        if found.x is None or float(found.x @ objective) >= -1e-9 * float(np.abs(gain).max()):
+        if found.x is None:
             return None
-        return np.asarray(found.x[:n], dtype=np.float64)
+        direction = self.riskless @ (found.x[:n] @ self.riskless)
+        # to rounding nothing where it is that
+        direction[np.abs(direction) <= 1e-12 * np.abs(direction).max()] = 0.0
+        return direction if gain @ direction - price @ np.abs(direction) > 1e-9 else None
 
 
 class Program:
     """One problem in units of its own: ½xᵀQx − gᵀx + Σ p|x − h| + w|x − h|^(3/2) within the limits."""
 
     def __init__(
-        self, setting: Constrained, form: Floats, gain: Floats, price: Floats, power: Floats, scale: float
+        self, setting: Constrained, form: Floats, gain: Floats, price: Floats, power: Floats
     ) -> None:
-        self.scale = scale  # what a unit of money counts here
         self.setting, self.form, self.gain, self.price, self.power = setting, form, gain, price, power
         self.kinked = np.array([np.zeros(len(gain), dtype=bool), price > 0.0])
 
@@ -490,20 +517,11 @@ class Program:
             np.concatenate([s.upper, wide]),
         )
         status = solver.solve()
-        if status != piqp.PIQP_SOLVED:
-            self._explain(status == piqp.PIQP_DUAL_INFEASIBLE)
+        # a solver that stopped short is left to what follows
+        if status != piqp.PIQP_SOLVED and (error := s.infeasible()) is not None:
+            raise error
         result = solver.result
         return self._read(result, equal, loose, lifted, n, m)
-
-    def _explain(self, unbounded: bool) -> None:
-        """Raise what is wrong where something is; a solver that stopped short is left to what follows."""
-        if (error := self.setting.infeasible()) is not None:
-            raise error
-        if unbounded:
-            direction = self.setting.endless(self.gain, self.price, self.power)
-            if direction is not None:
-                earned = self.gain @ direction - self.price @ np.abs(direction)
-                raise earns_without_risk(direction, float(earned) / self.scale)
 
     def _read(self, result: Any, equal: Any, loose: Any, lifted: list[bool], n: int, m: int) -> State:
         """Read pins and binding limits off the interior point: what is nearer to its limit than it costs."""

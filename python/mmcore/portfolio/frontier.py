@@ -30,6 +30,8 @@ __all__ = ["Frontier", "FrontierPoints", "efficient_frontier"]
 Floats = NDArray[np.float64]
 
 _EPS = float(np.finfo(float).eps)
+_MET = 1e-9
+"""A target missed by a larger share is refused."""
 _LEAST = 1.0 / float(np.finfo(float).max)
 """A smaller risk tolerance has no double for its risk aversion."""
 
@@ -207,7 +209,10 @@ class Frontier(_Drawn):
             t = 0.0
         k = max(int(np.searchsorted(self.risk_tolerance, t, side="right")) - 1, 0)
         x = self.weights[k] + (t - self.risk_tolerance[k]) * self._slope(k)
-        return self._portfolio(x, t)
+        found = self._portfolio(x, t)
+        if target_risk is not None and t > 0.0 and too_risky(found, target_risk, self.weights[0]):
+            raise missed("target_risk", target_risk, found.risk, "the covariance is too ill-conditioned")
+        return found
 
     def _slope(self, k: int) -> Floats:
         if k + 1 == len(self):
@@ -236,7 +241,7 @@ class Frontier(_Drawn):
             raise InvalidArgument(
                 argument="target_return",
                 value=target,
-                allowed=f"at most {returns[-1]:.9g}, the highest that budget and bounds allow",
+                allowed=f"at most {float(returns[-1])!r}, the highest that budget and bounds allow",
             )
         return float(self.risk_tolerance[-1] + (target - returns[-1]) / gain)
 
@@ -251,7 +256,7 @@ class Frontier(_Drawn):
             raise InvalidArgument(
                 argument="target_risk",
                 value=target,
-                allowed=f"at least {math.sqrt(variances[0]):.9g}, the least that budget and bounds allow",
+                allowed=f"at least {math.sqrt(variances[0])!r}, the least that budget and bounds allow",
             )
         # the last of those that share a risk: it earns the most
         k = int(np.flatnonzero(kept)[-1])
@@ -366,6 +371,28 @@ class FrontierPoints(_Drawn):
             f"FrontierPoints({len(self)} portfolio{plural}, returns {r[0]:.6g} to {r[-1]:.6g}, "
             f"risks {s[0]:.6g} to {s[-1]:.6g})"
         )
+
+
+def too_risky(p: Portfolio, target: float, least: Floats, size: float = 0.0) -> bool:
+    """Say whether a portfolio has more than this risk, or may have: its variance is rounded like its terms.
+
+    What holdings of the size of the least risky, or of the limits, lose of it is no excess; nor is, where
+    no more than the least risk is asked for, what their variance loses.
+    """
+    covariance, held, wanted = p._problem.covariance, np.abs(p.weights), target * target
+    most = math.sqrt(float(covariance.diagonal().max())) * max(size, float(np.abs(least).sum()))
+    few = 1e-13 * most * most
+    if wanted <= least @ covariance @ least + few:
+        return p.variance > wanted + max(few, _MET * wanted)
+    lost = _EPS * float(held @ np.abs(covariance) @ held)
+    return math.sqrt(max(p.variance + lost, 0.0)) - target > _MET * target + 1e-8 * most
+
+
+def missed(name: str, target: float, reached: float, why: str) -> NoConvergence:
+    """Return what to raise where a target is missed."""
+    return NoConvergence(
+        f"{name} {target:.9g} cannot be met to {_MET:g} of it, {reached:.9g} is reached: {why}"
+    )
 
 
 def _rounded(x: Floats) -> Floats:

@@ -27,17 +27,16 @@ from ..arrays import number
 from ..errors import InvalidArgument, NoConvergence
 from .constrained import Constrained
 from .constraints import Rows
-from .covariances import EarnsWithoutRisk, as_vector, earns_without_risk
-from .frontier import Frontier
+from .covariances import EarnsWithoutRisk, as_vector
+from .frontier import _MET, Frontier, missed, too_risky
 from .holdings import Portfolio
 from .solving import _RESIDUAL, MeanVariance
 
 Floats = NDArray[np.float64]
 
+_EPS = float(np.finfo(float).eps)
 _FACE = 1e-11
 """Share of a gradient's terms within which two portfolios have the same, and both the least risk."""
-_MET = 1e-9
-"""A target missed by a larger share is refused."""
 
 
 def meet(
@@ -105,7 +104,7 @@ class _Curve:
             raise InvalidArgument(
                 argument=self.name,
                 value=self.target,
-                allowed=f"at least {least.risk:.9g}, the least that the constraints allow",
+                allowed=f"at least {least.risk!r}, the least that the constraints allow",
             )
         if reached and (self.name == "target_return" or not self.problem.singular):
             return least
@@ -116,21 +115,42 @@ class _Curve:
             if self.name == "target_risk":
                 raise
             found = self._mixed(least, self._beyond(error.direction))
-        if not self._meets(found):
-            raise NoConvergence(
-                f"{self.name} {self.target:.9g} is missed, {self.reached(found):.9g} is met: "
-                "the covariance is too ill-conditioned"
-            )
-        return found
+        except NoConvergence:
+            if (enough := self._enough()) is None:
+                raise
+            return enough
+        if self._meets(found):
+            return found
+        if (enough := self._enough()) is not None:
+            return enough
+        met = self.reached(found)
+        vanish = self.name == "target_return" and abs(met - self.target) <= self._lost(found)
+        why = "trades of this cost vanish in rounding" if vanish else "the problem is too ill-conditioned"
+        raise missed(self.name, self.target, met, why)
+
+    def _lost(self, p: Portfolio) -> float:
+        """Cost of trades that vanish in the rounding of what is held before and after them."""
+        before, cost = self.problem.holdings, self.problem.cost
+        if before is None or cost is None:
+            return 0.0
+        return float(_EPS * cost @ (np.abs(p.weights) + np.abs(before)))
+
+    def _enough(self) -> Portfolio | None:
+        """Return the safest solution seen that earns the target, and more by what rounded trades may cost.
+
+        Nothing in between can be held then.
+        """
+        if self.name == "target_risk":
+            return None
+        over = {t: p for t, p in self.seen.items() if 0.0 <= self.short(t) <= self._lost(p)}
+        return over[min(over)] if over else None
 
     def _meets(self, p: Portfolio) -> bool:
         """Say whether a portfolio meets the target, or earns as much as any with less risk."""
-        off = self.reached(p) - self.target
         if self.name == "target_return":
+            off = self.reached(p) - self.target
             return abs(off) <= _MET * abs(self.target) + 1e-12 * self._terms(p) + self.near
-        # a variance is rounded like its terms
-        rounding = 1e-13 * float(self.deviation @ np.abs(p.weights)) ** 2
-        return off <= 0.0 or abs(p.variance - self.target**2) <= _MET * self.target**2 + rounding
+        return not too_risky(p, self.target, self.least.weights, self._size())
 
     def _terms(self, p: Portfolio) -> float:
         """Size of what a net return is the sum of."""
@@ -156,7 +176,10 @@ class _Curve:
         low, high, top, level = 0.0, self._beside(self.first), math.nan, math.nan
         while self.short(high) < -self.near:
             found = self.seen[high]
-            value, few = found.net_return, 1e-13 * self._terms(found)
+            value, few = found.net_return, 1e-13 * self._terms(found) + 1e-15 * self.gain * self._size()
+            # a tolerance t prefers this one: what earns more, by e, has a variance larger by 2te at least
+            if self.name == "target_risk" and self.target * self.target - found.variance <= 2.0 * high * few:
+                return found
             if math.isnan(top) or self.general.power.any():
                 top = self._top(found)
             # what is not to rounding the highest is it where more tolerance earns no more
@@ -166,7 +189,7 @@ class _Curve:
                 raise InvalidArgument(
                     argument=self.name,
                     value=self.target,
-                    allowed=f"at most {value:.9g}, the highest that the constraints allow",
+                    allowed=f"at most {value!r}, the highest that the constraints allow",
                 )
             low, high, level = high, self._beside(16.0 * high), value
         while low == 0.0 and high > 1e-20 * self.first:
@@ -239,9 +262,8 @@ class _Curve:
             return least
         if self.problem._constrained is None:
             self._beside(self.first)  # raises where earning has no end, which the interior point may not see
-        elif (direction := general.endless(self.returns, general.cost, general.power)) is not None:
-            earned = self.returns @ direction - general.cost @ np.abs(direction)
-            raise earns_without_risk(direction, float(earned))
+        else:
+            general.refuse_earnings(self.returns)
         if general.power.any():
             if not wanted:
                 return least
@@ -339,7 +361,7 @@ class _Curve:
 
         if not residual <= _RESIDUAL:
             raise NoConvergence(
-                f"the answer's residual is {residual:.1e}: the covariance is too ill-conditioned"
+                f"the answer's residual is {residual:.1e}: the problem is too ill-conditioned"
             )
         if short(1.0) <= 0.0:
             return mixture(1.0)
