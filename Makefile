@@ -9,7 +9,7 @@ SHARED ?= $(abspath ../shared)
 CLANG_FORMAT = $(BIN)/clang-format
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench benchjson peers agree lint format asan ubsan fuzz debug wheel doors ledger wheels planned clean
+.PHONY: help run test bench benchjson peers agree lint format sanitize fuzz debug wheel doors ledger wheels planned clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -43,8 +43,10 @@ $(VENV)/.fuzz: $(VENV)/.test
 run: $(VENV)/.run  ## make a market on simulated data and write report.html
 	$(BIN)/mmcore replay
 
+# Tests of one file share what they set up.
+ALONGSIDE = -n logical --dist loadfile
 test: $(VENV)/.test  ## run the tests
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q $(ALONGSIDE)
 
 bench: $(VENV)/.test  ## run the benchmarks, side by side with their floors
 	$(BIN)/python -m bench
@@ -93,35 +95,33 @@ format: $(VENV)/.lint  ## put the sources into the house format
 	$(BIN)/ruff format --quiet .
 	$(CLANG_FORMAT) -i include/mmcore/*.h $(wildcard bench/*.c tests/native/*.[ch] examples/c/*)
 
-# A sanitized copy of the tree, so that the ordinary build stays as it is.
-define sanitized
-	rm -rf build/$(1) && mkdir -p build/$(1)
-	cp -r include src python tests fuzz examples setup.py pyproject.toml README.md LICENSE build/$(1)/
-	rm -f build/$(1)/python/mmcore/*.so build/$(1)/python/mmcore/*.pxd
-	cd build/$(1) && MMCORE_DEBUG=1 MMCORE_SANITIZE=$(2) $(abspath $(BIN))/python setup.py -q build_ext --inplace
-	cd build/$(1) && MMCORE_SHARED=$(SHARED) PYTHONPATH=python PYTHONMALLOC=malloc MMCORE_HYPOTHESIS=sanitized $(3) \
-	  $(abspath $(BIN))/python -m pytest -q -p no:cacheprovider tests -m "compiled"
-endef
-
-asan: $(VENV)/.test  ## the compiled modules' tests under AddressSanitizer
-	$(call sanitized,asan,address,ASAN_OPTIONS=log_path=report:detect_leaks=0:allocator_may_return_null=1 LD_PRELOAD=$$(gcc -print-file-name=libasan.so))
-
-ubsan: $(VENV)/.test  ## the compiled modules' tests under UndefinedBehaviorSanitizer
-	$(call sanitized,ubsan,undefined,UBSAN_OPTIONS=log_path=report:print_stacktrace=1 LD_PRELOAD=$$(gcc -print-file-name=libubsan.so))
-
-# The compiled code with its branches told to libFuzzer, in a copy of the tree; the corpus outlives it.
-FUZZ_SECONDS ?= 60
-fuzz: $(VENV)/.fuzz  ## fuzz every parser and every stream of operations, FUZZ_SECONDS (60) each
-	rm -rf build/fuzz/tree && mkdir -p build/fuzz/tree
-	cp -r include src python setup.py pyproject.toml README.md LICENSE build/fuzz/tree/
-	rm -f build/fuzz/tree/python/mmcore/*.so build/fuzz/tree/python/mmcore/*.pxd
-	cd build/fuzz/tree && MMCORE_DEBUG=1 MMCORE_COVERAGE=1 MMCORE_SANITIZE=address \
+# A copy of the tree whose compiled code is checked by AddressSanitizer and UndefinedBehaviorSanitizer and tells
+# its branches to libFuzzer, so that the ordinary build stays as it is.
+SANITIZED := build/sanitized
+$(SANITIZED)/.built: $(VENV)/.test fuzz/coverage.c
+	rm -rf $(SANITIZED) && mkdir -p $(SANITIZED)
+	cp -r include src python setup.py pyproject.toml README.md LICENSE $(SANITIZED)/
+	rm -f $(SANITIZED)/python/mmcore/*.so $(SANITIZED)/python/mmcore/*.pxd
+	cd $(SANITIZED) && MMCORE_DEBUG=1 MMCORE_COVERAGE=1 MMCORE_SANITIZE=address,undefined \
 	  $(abspath $(BIN))/python setup.py -q build_ext --inplace
-	$(CC) -O2 -fPIC -shared -o build/fuzz/coverage.so fuzz/coverage.c
-	MMCORE_COVERAGE_LIBRARY=$(abspath build/fuzz/coverage.so) PYTHONMALLOC=malloc \
-	  ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:verify_asan_link_order=0:quarantine_size_mb=32 \
-	  LD_PRELOAD="$(abspath build/fuzz/coverage.so) $$(gcc -print-file-name=libasan.so)" \
-	  PYTHONPATH=build/fuzz/tree/python:tests/property:tests:. \
+	$(CC) -O2 -fPIC -shared -o $(SANITIZED)/coverage.so fuzz/coverage.c
+	@touch $@
+
+sanitizing = MMCORE_COVERAGE_LIBRARY=$(abspath $(SANITIZED))/coverage.so PYTHONMALLOC=malloc \
+  LD_PRELOAD="$(abspath $(SANITIZED))/coverage.so $$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+  ASAN_OPTIONS=$(1)detect_leaks=0:allocator_may_return_null=1:verify_asan_link_order=0:quarantine_size_mb=32 \
+  UBSAN_OPTIONS=$(1)print_stacktrace=1
+
+sanitize: $(SANITIZED)/.built  ## the compiled modules' tests under the sanitizers of addresses and undefined behaviour
+	rm -f $(SANITIZED)/report.*
+	rm -rf $(SANITIZED)/tests && cp -r tests fuzz examples $(SANITIZED)/
+	cd $(SANITIZED) && $(call sanitizing,log_path=report:) MMCORE_SHARED=$(SHARED) PYTHONPATH=python \
+	  MMCORE_HYPOTHESIS=sanitized $(abspath $(BIN))/python -m pytest -q $(ALONGSIDE) -p no:cacheprovider tests -m compiled
+
+# The corpus outlives the run.
+FUZZ_SECONDS ?= 60
+fuzz: $(VENV)/.fuzz $(SANITIZED)/.built  ## fuzz every parser and every stream of operations, FUZZ_SECONDS (60) each
+	$(call sanitizing) PYTHONPATH=$(SANITIZED)/python:tests/property:tests:. \
 	  $(BIN)/python -m fuzz --seconds $(FUZZ_SECONDS) $(FUZZ)
 
 debug: $(VENV)/.test  ## build in place with bounds checks and asserts, -O1 -g

@@ -735,7 +735,7 @@ def test_avellaneda_stoikov_is_right_next_to_the_horizon():
 # -- parameters ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("cls", {type(model) for model in EVERY}, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", dict.fromkeys(map(type, EVERY)), ids=lambda cls: cls.__name__)
 def test_signatures_and_parameters_say_the_same(cls):
     signature = inspect.signature(cls)
     assert list(signature.parameters) == [p.name for p in cls.PARAMETERS] or set(signature.parameters) == {

@@ -47,7 +47,7 @@ def test_a_quote_becomes_two_orders_and_then_nothing():
     assert orders.sent == 2
 
 
-@pytest.mark.parametrize("make", [lambda q: q, lambda q: list(q), lambda q: np.array(q)], ids=str)
+@pytest.mark.parametrize("make", [tuple, list, np.array], ids=["tuple", "list", "array"])
 def test_quotes_come_as_four_numbers(make):
     assert len(mm.Orders().target(make(QUOTE), now=0)) == 2
 
