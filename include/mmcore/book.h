@@ -571,10 +571,14 @@ static inline int mm_fill_same_key(const mm_fill *a, const mm_fill *b) {
          (a->instrument >= 0 || !memcmp(a->reference, b->reference, sizeof a->reference));
 }
 
-/* Everything but when and how often it reached us. */
-static inline int mm_fill_same_content(const mm_fill *a, const mm_fill *b) {
+/* Everything but when and how often it reached us. `own` is the instrument's currency, -1 where it is unknown:
+ * a fill that was suspended before that was known may name it. */
+static inline int mm_fill_same_content(const mm_fill *a, const mm_fill *b, int32_t own) {
+  const int same_currency = a->fee_currency == b->fee_currency ||
+                            ((a->fee_currency == own || a->fee_currency == -1) &&
+                             (b->fee_currency == own || b->fee_currency == -1));
   return a->time == b->time && a->qty == b->qty && a->price == b->price && a->fee == b->fee &&
-         a->order_id == b->order_id && a->instrument == b->instrument && a->fee_currency == b->fee_currency &&
+         a->order_id == b->order_id && a->instrument == b->instrument && same_currency &&
          a->liquidity == b->liquidity && mm_fill_class(a->kind) == mm_fill_class(b->kind) &&
          !memcmp(a->id, b->id, sizeof a->id) && !memcmp(a->reference, b->reference, sizeof a->reference) &&
          (a->kind != MM_CONVERT || a->target == b->target);
@@ -642,7 +646,9 @@ static inline int mm_book_fill(mm_book *book, const mm_fill *record) {
       return MM_UNSUPPORTED;
     slot = mm_ids_find(book->slots, book->n_slots, book->history, &f);
     if (mm_ids_known(book, slot) >= 0)
-      return mm_fill_same_content(&book->history[book->slots[slot]], &f) ? MM_DUPLICATE : MM_CONFLICT;
+      return mm_fill_same_content(&book->history[book->slots[slot]], &f, book->currency[f.instrument])
+                 ? MM_DUPLICATE
+                 : MM_CONFLICT;
     if (2 * (book->n_history - book->ids_from + 1) > book->n_slots)
       return MM_CAPACITY;
   }

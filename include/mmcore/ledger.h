@@ -743,9 +743,12 @@ MM_COLD int mm_ledger_put(mm_ledger *l, const mm_fill *record, int effect) {
       return MM_UNSUPPORTED;
     slot = mm_ids_find(book->slots, book->n_slots, book->history, &f);
     known = mm_ids_known(book, slot);
-    if (known >= 0 && !(f.kind == MM_RELEASE && known == row))
-      return f.kind != MM_RELEASE && mm_fill_same_content(&book->history[known], &f) ? MM_DUPLICATE
-                                                                                     : MM_CONFLICT;
+    if (known >= 0 && !(f.kind == MM_RELEASE && known == row)) {
+      const int32_t own =
+          f.instrument >= 0 && f.instrument < book->n_instruments ? book->currency[f.instrument] : -1;
+      return f.kind != MM_RELEASE && mm_fill_same_content(&book->history[known], &f, own) ? MM_DUPLICATE
+                                                                                          : MM_CONFLICT;
+    }
     if (2 * (book->n_history - book->ids_from + 1) > book->n_slots)
       return MM_CAPACITY;
   }

@@ -724,6 +724,25 @@ def test_row_21_a_fill_in_suspense_is_saved_when_its_index_is_an_instrument_late
     assert book["Z"].fees == (3 if settled == "released" else 0)
 
 
+@pytest.mark.parametrize("currency", [0, -1])
+@pytest.mark.parametrize("kind", ["new", "suspend"])
+def test_row_9_a_fill_in_suspense_is_known_when_its_index_is_an_instrument_later(cost, currency, kind):
+    """The currency that it named turns out to be the instrument's own, which is the same as naming none."""
+    book = mm.Book(instruments(), cost, unknown="suspend")
+    rows = book.records(qty=2, price=1000, fee=3, instrument=3, fee_currency=0, id=["a"])
+    assert book.apply(rows).tolist() == [SUSPENDED]
+    book.add(mm.Instrument("Z", tick="0.01"))
+    rows["fee_currency"], rows["kind"] = currency, _KINDS[kind]
+    before = book.snapshot()
+    assert book.apply(rows).tolist() == [DUPLICATE]
+    assert book.snapshot() == before
+    for name, other in (("fee", 4), ("fee_currency", 1)):  # 1: EUR
+        changed = rows.copy()
+        changed[name] = other
+        refused(ConflictError, book, book.apply, changed)
+    assert book.suspense == (0,)
+
+
 def test_row_21_a_fill_that_its_instrument_cannot_have_stays_in_suspense(book):
     book.suspend("Z", 1, -5, id="a")
     assert "price" in str(refused(InvalidArgument, book, book.release, 0, "X"))
