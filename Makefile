@@ -77,7 +77,7 @@ agree: $(VENV)/.test build/peers/programs/.done  ## random dynamic programs, sol
 	$(BIN)/python -m bench.agree
 
 doors: $(VENV)/.test  ## ten million quotes, fills and events through every door: the same bits (half an hour)
-	MMCORE_DOORS=10000000 $(BIN)/python -m pytest -q tests/native/test_same_bits.py
+	MMCORE_DOORS=10000000 $(BIN)/python -m pytest -q tests/native/test_same_bits.py tests/faults/test_arrays.py
 
 ledger: $(VENV)/.test  ## ten million random operations on books against the oracle in Fractions (an hour)
 	MMCORE_LEDGER=10000000 $(BIN)/python -m pytest -q -s tests/property/test_ledger_oracle.py -k random_operations
@@ -108,7 +108,8 @@ $(SANITIZED)/.built: $(VENV)/.test fuzz/coverage.c
 	@touch $@
 
 sanitizing = MMCORE_COVERAGE_LIBRARY=$(abspath $(SANITIZED))/coverage.so PYTHONMALLOC=malloc \
-  LD_PRELOAD="$(abspath $(SANITIZED))/coverage.so $$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+  LD_PRELOAD="$(abspath $(SANITIZED))/coverage.so $$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so) \
+  $$(gcc -print-file-name=libstdc++.so)" \
   ASAN_OPTIONS=$(1)detect_leaks=0:allocator_may_return_null=1:verify_asan_link_order=0:quarantine_size_mb=32 \
   UBSAN_OPTIONS=$(1)print_stacktrace=1
 

@@ -140,7 +140,7 @@ def _chosen(control: str) -> list[Path]:
 
 
 def _escaped(word: str) -> str:
-    return "".join(c if c.isalnum() or c == " " else f"\\x{ord(c):02x}" for c in word)
+    return "".join(c if c.isascii() and (c.isalnum() or c == " ") else f"\\x{ord(c):02x}" for c in word)
 
 
 def _child(name: str, options: list[str]) -> int:

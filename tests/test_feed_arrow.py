@@ -174,6 +174,14 @@ def test_without_the_extra(tmp_path, monkeypatch):
         mm.load(path, instrument=STOCK)
 
 
+@pytest.mark.parametrize("precision", ["x", "9" * 30, ""])
+def test_a_precision_that_is_none(tmp_path, precision):
+    price = scaled(["1.25", "1.5"], 16, 16)
+    table = nautilus({"price": price, "size": price, "aggressor_side": [1, 2]}, precision)
+    with pytest.raises(InvalidArgument, match="its metadata do not say the instrument"):
+        mm.load(write(tmp_path, table), format="nautilus")
+
+
 @pytest.mark.parametrize("name", ["rows.parquet", "rows.arrow"])
 def test_every_truncation_is_refused(tmp_path, name):
     table = pa.table({"time": [START, START + 1], "bid": [1.0, 2.0], "ask": [3.0, 4.0]})

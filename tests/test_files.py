@@ -5,11 +5,14 @@ import errno
 import io
 import os
 import stat
+import struct
 import sys
 
+import numpy as np
 import pytest
 
-from mmcore.files import replacing, unwritable
+from mmcore.errors import CorruptError
+from mmcore.files import replacing, stored_arrays, unwritable
 
 posix = pytest.mark.skipif(os.name == "nt", reason="permissions and folders of POSIX")
 
@@ -144,3 +147,38 @@ def test_what_cannot_be_written_is_known_before(tmp_path, monkeypatch):
     assert unwritable(tmp_path / "page") is None
     monkeypatch.setattr(os, "access", lambda *_: False)
     assert unwritable(tmp_path / "page") == "in a folder that can be written"
+
+
+def test_arrays_are_whole_or_refused(tmp_path):
+    path = tmp_path / "two.npz"
+    np.savez_compressed(path, a=np.arange(50), b=np.ones((3, 2)))
+    whole = path.read_bytes()
+    found = stored_arrays(path)
+    assert {name: array.tolist() for name, array in found.items()} == {
+        "a": list(range(50)),
+        "b": [[1.0, 1.0]] * 3,
+    }
+    for size in range(0, len(whole), 5):
+        path.write_bytes(whole[:size])
+        with pytest.raises(CorruptError, match=r"two\.npz"):
+            stored_arrays(path)
+    for place in range(0, 8 * len(whole), 11):
+        changed = bytearray(whole)
+        changed[place // 8] ^= 1 << place % 8
+        path.write_bytes(changed)
+        try:
+            again = stored_arrays(path)
+        except CorruptError:
+            continue
+        # A zip's directory has no checksum: names may change in it, or go.
+        assert {repr(array) for array in again.values()} <= {repr(array) for array in found.values()}
+    np.save(tmp_path / "one.npy", np.array([{}], dtype=object))
+    with pytest.raises(CorruptError, match="pickle"):
+        stored_arrays(tmp_path / "one.npy")
+    head = b"\x93NUMPY\x01\x00" + struct.pack("<H", 118)
+    shape = f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({2**58},), }}"
+    (tmp_path / "one.npy").write_bytes(head + shape.encode().ljust(117) + b"\n")
+    with pytest.raises(CorruptError):  # an exabyte
+        stored_arrays(tmp_path / "one.npy")
+    with pytest.raises(FileNotFoundError):
+        stored_arrays(tmp_path / "none.npz")

@@ -571,12 +571,12 @@ static inline int mm_fill_same_key(const mm_fill *a, const mm_fill *b) {
          (a->instrument >= 0 || !memcmp(a->reference, b->reference, sizeof a->reference));
 }
 
-/* Everything but when and how often it reached us. `own` is the instrument's currency, -1 where it is unknown:
- * a fill that was suspended before that was known may name it. */
+/* Everything but when and how often it reached us. `own` is the instrument's currency, -1 where it is
+ * unknown: a fill that was suspended before that was known may name it. */
 static inline int mm_fill_same_content(const mm_fill *a, const mm_fill *b, int32_t own) {
-  const int same_currency = a->fee_currency == b->fee_currency ||
-                            ((a->fee_currency == own || a->fee_currency == -1) &&
-                             (b->fee_currency == own || b->fee_currency == -1));
+  const int same_currency =
+      a->fee_currency == b->fee_currency || ((a->fee_currency == own || a->fee_currency == -1) &&
+                                             (b->fee_currency == own || b->fee_currency == -1));
   return a->time == b->time && a->qty == b->qty && a->price == b->price && a->fee == b->fee &&
          a->order_id == b->order_id && a->instrument == b->instrument && same_currency &&
          a->liquidity == b->liquidity && mm_fill_class(a->kind) == mm_fill_class(b->kind) &&

@@ -40,7 +40,7 @@ from typing import Any
 
 from .errors import InvalidArgument
 from .feeds import FORMATS
-from .files import unwritable
+from .files import naming, unwritable
 from .parameters import Parameter, Relation
 
 __all__ = [
@@ -453,7 +453,8 @@ def load(path: str | os.PathLike[str], *, page: bool = False) -> Configuration:
 def text_of(path: str | os.PathLike[str]) -> str:
     """Return what stands in a TOML file; refuse what is not UTF-8, which TOML is."""
     try:
-        return Path(path).read_text(encoding="utf-8")
+        with naming(path):
+            return Path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         what = f"not UTF-8 text: byte {error.start + 1} is 0x{error.object[error.start]:02x}"
         raise ConfigurationError(os.fspath(path), [Fault("", what)]) from None

@@ -28,14 +28,13 @@ import os
 import struct
 import zlib
 from collections.abc import Mapping
-from contextlib import suppress
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import CorruptError
-from .files import replacing
+from .files import naming, replacing
 
 __all__ = ["MAGIC", "VERSION", "read", "write"]
 
@@ -44,6 +43,7 @@ VERSION = 1
 
 _HEAD = struct.Struct("<8sIIQQ28x")
 _ALIGN = 64
+_PIECE = 1 << 20
 
 
 def write(
@@ -112,23 +112,18 @@ def read(
     CorruptError
         Not such a file, cut short, altered, or written by a newer version.
     """
-    with open(path, "rb") as file:
+    # What is checked is read, and only then mapped: a disk that fails is an error of reading, and a signal
+    # that ends the process where it is mapped.
+    with naming(path), open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size < _ALIGN:
             raise CorruptError(f"{path}: {size} bytes is too short for an event file")
+        described, places = _header(path, file, size, dtypes)
+        if verify:
+            for name, (start, end, crc) in places.items():
+                if _checksum(file, start, end) != crc:
+                    raise CorruptError(f"{path}: the checksum of column {name} is wrong")
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    try:
-        with memoryview(mapped) as memory:
-            described, places = _header(path, memory, dtypes)
-            if verify:
-                for name, (start, end, crc) in places.items():
-                    if zlib.crc32(memory[start:end]) != crc:
-                        raise CorruptError(f"{path}: the checksum of column {name} is wrong")
-    except BaseException:
-        # Windows cannot replace a file that is mapped.
-        with suppress(BufferError):
-            mapped.close()
-        raise
     columns = {}
     for name, dtype in dtypes.items():
         start, end, _ = places[name]
@@ -139,23 +134,23 @@ def read(
 
 
 def _header(
-    path: str | os.PathLike[str], memory: memoryview, dtypes: Mapping[str, str]
+    path: str | os.PathLike[str], file: BinaryIO, size: int, dtypes: Mapping[str, str]
 ) -> tuple[dict[str, Any], dict[str, tuple[int, int, int]]]:
     """Check everything before the columns; return the description, and start, end and CRC of each."""
-    size = len(memory)
-    magic, version, text_crc, text_length, length = _HEAD.unpack_from(memory)
+    head = file.read(_ALIGN)
+    magic, version, text_crc, text_length, length = _HEAD.unpack_from(head)
     if magic != MAGIC:
         raise CorruptError(f"{path}: not an event file (starts with {magic!r})")
     if version > VERSION:
         raise CorruptError(
             f"{path}: format {version} was written by a newer mmcore; this one reads up to {VERSION}"
         )
-    (head_crc,) = struct.unpack_from("<I", memory, _HEAD.size)
-    if zlib.crc32(memory[: _HEAD.size]) != head_crc or version < 1:
+    (head_crc,) = struct.unpack_from("<I", head, _HEAD.size)
+    if zlib.crc32(head[: _HEAD.size]) != head_crc or version < 1:
         raise CorruptError(f"{path}: the checksum of the first bytes is wrong")
     if length != size or _ALIGN + text_length > size:
         raise CorruptError(f"{path}: should have {length} bytes, has {size}")
-    text = bytes(memory[_ALIGN : _ALIGN + text_length])
+    text = file.read(text_length)
     if zlib.crc32(text) != text_crc:
         raise CorruptError(f"{path}: the checksum of the header is wrong")
     body = _aligned(_ALIGN + text_length)
@@ -176,6 +171,15 @@ def _header(
     if places.keys() != dtypes.keys():
         raise CorruptError(f"{path}: does not have the columns {', '.join(dtypes)}")
     return described, places
+
+
+def _checksum(file: BinaryIO, start: int, end: int) -> int:
+    crc = 0
+    file.seek(start)
+    while start < end and (piece := file.read(min(_PIECE, end - start))):
+        crc = zlib.crc32(piece, crc)
+        start += len(piece)
+    return crc
 
 
 def _aligned(size: int) -> int:

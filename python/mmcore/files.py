@@ -1,4 +1,7 @@
-"""Files that are whole or not there: written beside their place, brought to the disk, then renamed."""
+"""Files that are whole or not there: written beside their place, brought to the disk, then renamed.
+
+And NumPy's files of arrays, which are read whole or refused: what they raise when damaged is of many kinds.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,36 @@ import errno
 import os
 import secrets
 import shutil
+import struct
+import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-__all__ = ["replacing", "unwritable"]
+import numpy as np
+from numpy.typing import NDArray
 
+from .errors import CorruptError
+
+__all__ = ["naming", "replacing", "stored_arrays", "unwritable"]
+
+_DAMAGED = (
+    EOFError,
+    KeyError,
+    MemoryError,  # of a shape that is far beyond what the file holds
+    NotImplementedError,
+    OverflowError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What NumPy and zipfile raise for what is no file of arrays, or a damaged one."""
 _NO_SYNC = (errno.EACCES, errno.EBADF, errno.EINVAL, errno.ENOTSUP)
 """What file systems say that cannot bring a folder to the disk."""
 
@@ -33,6 +59,30 @@ def unwritable(path: str | os.PathLike[str]) -> str | None:
     if not os.access(target if target.exists() and not target.is_file() else target.parent, os.W_OK):
         return "in a folder that can be written"
     return None
+
+
+@contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Name the file in what a disk raises: an error of reading or writing has no name, one of opening has.
+
+    Parameters
+    ----------
+    path : path-like
+        As the caller knows it.
+
+    Examples
+    --------
+    >>> with naming("day.csv"):
+    ...     raise OSError(5, "Input/output error")
+    Traceback (most recent call last):
+    OSError: [Errno 5] Input/output error: 'day.csv'
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
 
 
 @contextmanager
@@ -66,7 +116,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """
     target = os.path.realpath(path)
     if os.path.exists(target) and not os.path.isfile(target) and not os.path.isdir(target):
-        with open(target, "wb") as file:
+        with naming(path), open(target, "wb") as file:
             yield file
         return
     folder, name = os.path.split(target)
@@ -76,21 +126,58 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     except OSError as error:
         raise OSError(error.errno, error.strerror, os.fspath(path)) from None
     try:
-        with file:
+        with naming(path), file:
             with suppress(FileNotFoundError):
                 shutil.copymode(target, temporary)
             yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
-    except BaseException as error:
+    except BaseException:
         with suppress(FileNotFoundError):
             os.unlink(temporary)
-        if isinstance(error, OSError) and error.filename is None:  # as a full disk has none
-            raise OSError(error.errno, error.strerror, os.fspath(path)) from None
         raise
     if os.name != "nt":  # where a folder is no file
         _sync_folder(folder)
+
+
+def stored_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an ``.npz`` by their names; that of an ``.npy`` by the empty one.
+
+    Parameters
+    ----------
+    path : path-like
+        The file. What is pickled in it is refused.
+
+    Raises
+    ------
+    CorruptError
+        No such file, or a damaged one.
+    OSError
+        It cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder, "two.npz")
+    ...     np.savez(path, a=[1, 2], b=[0.5])
+    ...     stored_arrays(path)
+    {'a': array([1, 2]), 'b': array([0.5])}
+    """
+    with naming(path), open(path, "rb") as raw:
+        try:
+            found = np.load(raw, allow_pickle=False)
+            return (
+                {"": found} if isinstance(found, np.ndarray) else {name: found[name] for name in found.files}
+            )
+        except _DAMAGED as error:
+            what = str(error) or type(error).__name__
+            raise CorruptError(f"{os.fspath(path)}: no arrays of NumPy, or damaged ({what})") from error
+        except OSError as error:
+            if error.errno not in (None, errno.EINVAL):  # which a place that lies before the file is
+                raise
+            raise CorruptError(f"{os.fspath(path)}: no arrays of NumPy, or damaged ({error})") from error
 
 
 def _sync_folder(folder: str) -> None:

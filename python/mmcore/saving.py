@@ -41,7 +41,7 @@ from typing import Any, Literal, NamedTuple, NoReturn
 import numpy as np
 
 from .errors import CorruptError, InvalidArgument, UnknownName, Unsupported
-from .files import replacing
+from .files import naming, replacing
 
 __all__ = ["FORMAT", "KINDS", "Kind", "restore", "save"]
 
@@ -243,7 +243,7 @@ def restore(path: str | os.PathLike[str], /, **classes: type) -> dict[str, Any]:
     for name, cls in classes.items():
         if not isinstance(cls, type):
             raise InvalidArgument(argument=name, value=cls, allowed="a class, as in book=mm.Book")
-    with open(path, "rb") as file:
+    with naming(path), open(path, "rb") as file:
         content = file.read()
     objects = _read(os.fspath(path), content)
     for name, cls in classes.items():

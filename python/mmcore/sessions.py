@@ -49,6 +49,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .errors import InvalidArgument
 from .events import NO_ASK, NO_BID, QUOTE, TRADE, Events, Quotes, _integers
+from .files import naming
 from .parameters import expect
 
 if TYPE_CHECKING:
@@ -285,7 +286,7 @@ class Sessions:
         import tomllib
 
         expect("path", path, (str, os.PathLike), "a path")
-        with open(path, "rb") as file:
+        with naming(path), open(path, "rb") as file:
             try:
                 found = tomllib.load(file)
             except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

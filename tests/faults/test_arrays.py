@@ -4,6 +4,9 @@ Each door that takes arrays is given the same numbers laid out in every way that
 is the same to the bit, and the arrays that were given are as they were.
 """
 
+import contextlib
+import ctypes
+import math
 import os
 import pickle
 import subprocess
@@ -202,3 +205,97 @@ def test_row_26_threads_and_processes_give_the_same_bits():
         [sys.executable, "-c", code], input=pickle.dumps(POLICY), capture_output=True, check=True
     )
     assert ran.stdout == expected[3]
+
+
+# ---- more than 2**31 rows
+
+REFUSED = """
+import resource, sys
+import numpy as np
+import mmcore as mm
+from mmcore.decimals import parse
+
+resource.setrlimit(resource.RLIMIT_AS, (5 << 29, 5 << 29))
+N = 2**31 + 8
+STOCK = mm.Instrument("X", tick="0.01")
+book = mm.Book([STOCK], history="full")
+book.fill("X", 3, 100, id="a")
+before = book.to_bytes()
+quoter = mm.Quoter(mm.Affine(base=1.0, q_max=10), STOCK)
+
+
+def rows(value):
+    made = np.broadcast_to(np.asarray(value), N)  # one number in memory
+    assert not made.flags.writeable
+    return made
+
+
+doors = {
+    "quote_batch": lambda: quoter.quote_batch(rows(100.0), rows(0)),
+    "price_batch": lambda: quoter.price_batch(rows(100.0), rows(0)),
+    "records": lambda: book.records(qty=rows(1), price=rows(5)),
+    "apply": lambda: book.apply(rows(book.records(qty=[1], price=[5])[0])),
+    "reconcile": lambda: book.reconcile(rows(book.history[0])),
+    "parse": lambda: parse(rows(7), "1"),
+    "Quotes": lambda: mm.Quotes(rows(10**18), rows(5), rows(7)),
+    "Trades": lambda: mm.Trades(rows(10**18), rows(5), rows(7)),
+    "phases": lambda: mm.Sessions("UTC", [("00:00", "continuous"), ("24:00", "closed")]).phases(rows(10**18)),
+    "estimate": lambda: mm.clocks.estimate(rows(10**18), rows(10**18)),
+    "mean_variance": lambda: mm.portfolio.mean_variance(np.broadcast_to(1.0, (N, 1)), rows(0.0)),
+    "covariance": lambda: mm.portfolio.sample_covariance(np.broadcast_to(1.0, (N, 2))),
+    "MDP": lambda: mm.dp.MDP(np.broadcast_to(1.0, (N, 1)), np.broadcast_to(0.5, (N, 1, 1)), 0.5),
+    "eoq": lambda: mm.inventory_control.eoq(rows(5.0), 1.0, 0.5),
+}
+for name, call in doors.items():
+    try:
+        call()
+    except (MemoryError, mm.errors.Error):
+        continue
+    sys.exit(f"{name} took {N} rows")
+assert book.to_bytes() == before
+assert quoter.quote(100.0, 0).bid is not None
+print(len(doors))
+"""
+
+
+@pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="no room for its shadow")
+def test_row_26_rows_that_memory_cannot_hold_are_refused_at_once_by_every_door():
+    pytest.importorskip("resource")
+    ran = subprocess.run([sys.executable, "-c", REFUSED], capture_output=True, text=True, check=False)
+    assert (ran.stdout, ran.stderr) == ("14\n", "")
+
+
+@contextlib.contextmanager
+def long_array(shape, piece=1 << 26):
+    """Give int64 of any length: a piece of memory, mapped again and again, and an end of its own; zeros."""
+    libc = ctypes.CDLL(None)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long)
+    libc.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+    size = -(-8 * math.prod(shape) // piece) * piece
+    both, shared, private, fixed, anonymous, no_reserve = 3, 1, 2, 0x10, 0x20, 0x4000
+    file = os.memfd_create("rows")
+    os.ftruncate(file, piece)
+    start = libc.mmap(None, size, both, private | anonymous | no_reserve, -1, 0)
+    try:
+        for at in range(start, start + size - piece, piece):
+            assert libc.mmap(at, piece, both, shared | fixed, file, 0) == at
+        yield np.ctypeslib.as_array(ctypes.cast(start, ctypes.POINTER(ctypes.c_int64)), shape)
+    finally:
+        libc.munmap(start, size)
+        os.close(file)
+
+
+@pytest.mark.skipif("MMCORE_DOORS" not in os.environ, reason="a minute: make doors")
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="no files in memory")
+def test_row_26_more_rows_than_32_bits_count():
+    """The last of 2**31 + 8 rows are priced as they are alone."""
+    rows, last = 2**31 + 8, 8
+    with long_array((rows,)) as reference, long_array((rows,)) as inventory, long_array((2, rows)) as out:
+        reference, inventory = reference.view(np.float64), inventory.view(np.float64)
+        reference[-last:] = DRAW.uniform(90, 110, last)
+        inventory[-last:] = DRAW.integers(-4, 5, last)
+        quoter = mm.Quoter(mm.AvellanedaStoikov(sigma=2.0, k=0.3, gamma=0.1, horizon=60.0).policy())
+        quoter.price_batch(reference, inventory, time_left=30.0, out=out)
+        alone = quoter.price_batch(reference[-last:], inventory[-last:], time_left=30.0)
+        assert out[1, -last:].tolist() == alone[1].tolist()

@@ -3,20 +3,13 @@
 Refused means: an error that names file and line, and nothing kept. Odd and kept means: counted.
 """
 
-import builtins
-import errno
-import gzip
-import io
 import json
-import random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 import mmcore as mm
-from mmcore.errors import CorruptError, Error, InvalidArgument, OutOfBounds
+from mmcore.errors import InvalidArgument, OutOfBounds
 from mmcore.events import NO_ASK, NO_BID
 from mmcore.feeds import merge
 
@@ -242,135 +235,3 @@ def test_row_27_a_leap_second_and_a_change_of_the_clock(tmp_path):
     text = QUOTED + "2024-11-03T01:30:00-04:00,1,2,1,1\n2024-11-03T01:30:00-05:00,1,2,1,1\n"
     q = mm.load(write(tmp_path, text), instrument=STOCK).quotes
     assert np.diff(q.local_time).tolist() == [3600 * 10**9]
-
-
-# ---- the file itself
-
-
-def samples(folder):
-    """Return a file of each format, and what it is read with."""
-    rng = random.Random(3)
-    rows = "".join(f"{1723118400 + i},1.{rng.randrange(10, 90)},2,3,4\n" for i in range(40))
-    trades = "".join(f"{i},10.{i % 10},0.001,0,{1723161600000 + i},true\n" for i in range(40))
-    depth = depth_capture(
-        (None, 5, [["9.9", "1.000"]]), *((i, i + 1, [["9.9", f"{i}.000"]]) for i in range(5, 40))
-    )
-    log = "".join(f'{1430438404518 + i} trade {{"price": 236.{i:02d}, "amount": 0.5}}\n' for i in range(40))
-    return {
-        "csv": (QUOTED + rows, {"format": "csv", "instrument": STOCK}),
-        "binance_files": (trades, {"format": "binance_files", "instrument": COIN}),
-        "binance": (depth, {"format": "binance", "instrument": COIN, "quotes": "depth"}),
-        "bitstamp": (log, {"format": "bitstamp"}),
-    }
-
-
-FORMATS = ["csv", "binance_files", "binance", "bitstamp"]
-
-
-def columns(events):
-    return [column.tolist() for rows in (events.quotes, events.trades) for column in rows.columns().values()]
-
-
-def through(monkeypatch, path, raw):
-    """Let `path` be read through a raw file of one's own."""
-    opened = builtins.open
-
-    def replaced(file, mode="r", *rest, **kw):
-        if file == path and mode == "rb":
-            return io.BufferedReader(raw(file), 64)
-        return opened(file, mode, *rest, **kw)
-
-    monkeypatch.setattr(builtins, "open", replaced)
-
-
-class Drip(io.FileIO):
-    """Gives fewer bytes than asked for, as pipes and network drives do."""
-
-    def readinto(self, buffer):
-        return super().readinto(memoryview(buffer)[:7])
-
-
-class Failing(io.FileIO):
-    """Fails after the first bytes."""
-
-    def readinto(self, buffer):
-        if self.tell() >= 128:
-            raise OSError(errno.EIO, "Input/output error")
-        return super().readinto(memoryview(buffer)[:64])
-
-
-@pytest.mark.parametrize("format", FORMATS)
-def test_short_reads_change_nothing(tmp_path, format):
-    text, options = samples(tmp_path)[format]
-    for data in (text.encode(), gzip.compress(text.encode())):
-        path = write(tmp_path, data)
-        whole = columns(mm.load(path, **options, cache=False))
-        with pytest.MonkeyPatch.context() as patch:
-            through(patch, path, Drip)
-            assert columns(mm.load(path, **options, cache=False)) == whole
-
-
-@pytest.mark.parametrize("format", FORMATS)
-def test_a_failing_disk_is_an_os_error_and_no_table(tmp_path, monkeypatch, format):
-    text, options = samples(tmp_path)[format]
-    path = write(tmp_path, text)
-    through(monkeypatch, path, Failing)
-    with pytest.raises(OSError, match="Input/output error"):
-        mm.load(path, **options)
-
-
-@pytest.mark.parametrize("format", FORMATS)
-def test_every_truncation_is_a_prefix_or_refused(tmp_path, format):
-    text, options = samples(tmp_path)[format]
-    data = text.encode()
-    whole = columns(mm.load(write(tmp_path, data), **options))
-    ends = {at + 1 for at, byte in enumerate(data) if byte == ord("\n")}
-    read = 0
-    for size in range(0, len(data), 3):
-        try:
-            part = columns(mm.load(write(tmp_path, data[:size]), **options))
-        except Error:
-            continue
-        read += 1
-        # A last row that was cut may still be a row, with other numbers: the rows before it are right.
-        for name, column in zip(part, whole, strict=True):
-            sure = name if size in ends else name[:-1]
-            assert sure == column[: len(sure)]
-    assert read > 10
-    packed = gzip.compress(data)
-    for size in range(len(packed)):
-        with pytest.raises(Error):
-            mm.load(write(tmp_path, packed[:size]), **options)
-
-
-@given(
-    st.sampled_from(FORMATS),
-    st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 7)), min_size=1),
-)
-@settings(max_examples=200)
-def test_flipped_bits_are_refused_or_a_table_and_nothing_else(tmp_path_factory, format, flips):
-    """In plain text a flipped bit may be another digit; it is never a crash or another kind of error."""
-    folder = tmp_path_factory.mktemp("flips")
-    text, options = samples(folder)[format]
-    data = bytearray(text.encode())
-    for place, bit in flips:
-        data[int(place * len(data))] ^= 1 << bit
-    try:
-        events = mm.load(write(folder, bytes(data)), **options, cache=False)
-    except Error:
-        return
-    assert (np.diff(events.local_time) >= 0).all()
-
-
-def test_flipped_bits_in_what_is_checked_are_refused(tmp_path):
-    text, options = samples(tmp_path)["csv"]
-    packed = gzip.compress(text.encode())
-    whole = columns(mm.load(write(tmp_path, packed), **options))
-    for at in range(len(packed) * 8):
-        data = bytearray(packed)
-        data[at // 8] ^= 1 << (at % 8)
-        try:
-            found = columns(mm.load(write(tmp_path, bytes(data)), **options))
-        except (Error, CorruptError):
-            continue
-        assert found == whole

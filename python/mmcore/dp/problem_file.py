@@ -22,8 +22,8 @@ import numpy as np
 
 from ..arrays import finite
 from ..configuration import ConfigurationError, Fault, key_lines, syntax_fault, text_of, unknown_key
-from ..errors import CapacityError, InvalidArgument
-from ..files import replacing
+from ..errors import CapacityError, CorruptError, InvalidArgument
+from ..files import replacing, stored_arrays
 from .average import average_reward
 from .backward import backward_induction
 from .market_making import MarketMakingProblem, MarketMakingSolution, Offers, Regime
@@ -380,11 +380,12 @@ class _Reader:
             self.fault("mdp", "mdp.path is missing: an .npz with rewards and transitions")
             return None
         try:
-            with np.load(folder / str(table["path"])) as file:
-                arrays = {name: file[name] for name in file.files}
-        except (OSError, ValueError, TypeError, AttributeError) as error:  # the last: of a single array
-            what = error if isinstance(error, OSError) else "not an .npz of numbers"
-            self.fault("mdp.path", f"mdp.path: {table['path']}: {what}")
+            arrays = stored_arrays(folder / str(table["path"]))
+        except (OSError, CorruptError) as error:
+            self.fault("mdp.path", f"mdp.path: {error}")
+            return None
+        if "" in arrays:
+            self.fault("mdp.path", f"mdp.path: {table['path']}: a single array, not an .npz of several")
             return None
         for name in arrays:
             if name not in _ARRAYS:
@@ -392,7 +393,7 @@ class _Reader:
                     unknown_key(name, f"{name} is not an array of a model", None, _ARRAYS, "{}")
                 )
         horizon, average = table.get("horizon"), table.get("average", False)
-        transitions = arrays.get("transitions")
+        transitions: Any = arrays.get("transitions")
         if transitions is None and all(name in arrays for name in ("data", "indices", "indptr")):
             from scipy.sparse import csr_array
 
@@ -412,7 +413,7 @@ class _Reader:
             self.fault("mdp.path", "mdp.path: the file has terminal, which is for a horizon")
         if self.faults:
             return None
-        given = {
+        given: dict[str, Any] = {
             "rewards": arrays["rewards"],
             "transitions": transitions,
             "discount": table.get("discount", 1.0),

@@ -39,6 +39,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import CorruptError, InvalidArgument, UnknownName
 from ..events import Events
+from ..files import naming
 from ..parameters import expect
 from .merging import consolidate, merge
 from .table import Table
@@ -64,7 +65,7 @@ FORMATS = (  # and modules here, but for the last
 """What ``format`` may be."""
 
 # Raised whenever a reader changes what it makes of the same bytes.
-_READERS = 4
+_READERS = 5
 _PAIRS = ("lobster", "taq")  # formats that may be named by a folder
 _CAPTURE = re.compile(rb"\d{19} [\[{]")
 _BITSTAMP = re.compile(rb"\d{13} (order_\w+|trade) \{")
@@ -158,6 +159,13 @@ def load(
         raise InvalidArgument(argument="path", value=path, allowed="a file or a folder")
     paths = [Path(one) for one in several]
     source = paths[0]
+    for one in paths:
+        if one.exists() and not (one.is_file() or one.is_dir()):
+            raise InvalidArgument(
+                f"{one}: a pipe or a device, which cannot be read twice: write it to a file first",
+                argument="path",
+                value=str(one),
+            )
     if format is None:
         format = _guess(source, options)
     if not isinstance(format, str) or format not in FORMATS:
@@ -227,7 +235,7 @@ def _guess(path: Path, options: Mapping[str, Any]) -> str:
         return "lobster"  # what the names of a pair share
     if path.is_dir() or _LOBSTER.search(stem(path.name)):
         return "lobster"
-    with open(path, "rb") as file:
+    with naming(path), open(path, "rb") as file:
         start = file.read(8)
     if start == b"MMEVENTS":
         return "events"

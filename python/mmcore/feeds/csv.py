@@ -19,6 +19,9 @@ Our names of columns and what they hold:
 Several files are read as one that was split, in the order in which they are named: a row that both sides
 of a split hold is told by its ``id``.
 
+A last line that has no end may have been cut short, in the middle of a number: it is counted in
+``source["odd"]``.
+
 The readers of known layouts (:mod:`.binance_files`, :mod:`.taq`) are a :class:`Layout` each.
 """
 
@@ -304,6 +307,8 @@ def add(
         skip = line + 1 if layout.header else 0
         reading = rows(path, width, places, delimiter=layout.delimiter, skip=skip, progress=share)
         for block in reading:
+            if not block.fields.text.endswith(b"\n"):  # which may have been cut, number and all
+                odd["last lines without an end"] += 1
             for label, place, texts, keep in filters:
                 named = block.fields.codes(place, dict.fromkeys(texts, 1), other=0) == 1
                 if (dropped := named != keep).any():

@@ -17,8 +17,6 @@ noise of a float of a multiple of the tick or lot.
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 from decimal import Decimal
@@ -30,6 +28,7 @@ from numpy.typing import NDArray
 
 from ..errors import CorruptError, InvalidArgument, Unsupported
 from ..events import QUOTE, TRADE, Events, Quotes, Trades
+from ..files import stored_arrays
 from .columns import Refuse, none_of, possible_prices, traded
 from .order_book import OrderBook
 from .text import Progress, asking
@@ -146,16 +145,15 @@ def _refuse(path: Path, row: Any, what: str) -> NoReturn:
 
 
 def _array(path: Path) -> NDArray[Any]:
+    found = stored_arrays(path)
     try:
-        with open(path, "rb") as raw:
-            found = np.load(raw, allow_pickle=False)
-            data = found if isinstance(found, np.ndarray) else found["data"]
+        data = found[""] if "" in found else found["data"]
         if data.ndim != 1:
             raise ValueError(f"an array of {data.ndim} dimensions")
         made = np.empty(len(data), _DTYPE)
         for name in _DTYPE.names or ():
             made[name] = np.asarray(data[name], dtype=_DTYPE[name])
-    except (KeyError, EOFError, TypeError, ValueError, IndexError, zlib.error, zipfile.BadZipFile) as error:
+    except (KeyError, TypeError, ValueError, IndexError) as error:
         raise CorruptError(f"{path}: holds no events of hftbacktest ({error})") from error
     return made
 

@@ -157,6 +157,7 @@ def read(
     parts: list[Columns] = []
     executed: list[Columns] = []
     last = -1
+    unended = 0
     for block in rows(message_path, len(_MESSAGE), _MESSAGE, progress=message_progress):
         part = {name: block.integers(name) for name in ("type", "price", "direction")}
         part["time"] = block.integers("time", "0.000000001")
@@ -173,6 +174,7 @@ def read(
         those, price = block.take(executions), part["price"][executions]
         size = those.integers("size", lot)
         rest = subticks(price % tick, tick)
+        unended += not block.fields.text.endswith(b"\n")
         executed.append(traded(price // tick, rest, size, instrument, those.refuse))
         last = int(stamps[-1])
         parts.append(part)
@@ -186,6 +188,7 @@ def read(
     parts = []
     for block in rows(book_path, width, _BOOK, progress=book_progress):
         part = {name: block.integers(name) for name in ("ask", "bid")}
+        unended += not block.fields.text.endswith(b"\n")
         part |= {name: block.integers(name, lot) for name in ("ask_size", "bid_size")}
         for side in ("bid", "ask"):
             price, size = part[side], part[f"{side}_size"]
@@ -230,6 +233,7 @@ def read(
         "midnight": midnight,
         "halts": halts,
         "ignored": {name: count for name, count in ignored.items() if count},
+        "odd": {"last lines without an end": unended} if unended else {},
     }
     note = _LOCAL if date else f"{_LOCAL}; no date known: stamps count from midnight in New York"
     name = f"{instrument.name} {date}" if date else instrument.name

@@ -23,6 +23,7 @@ import numpy as np
 
 from ..errors import CorruptError, InvalidArgument
 from ..events import NO_ASK, NO_BID, Events, pieces
+from ..files import naming
 from ..parameters import expect
 from . import csv
 from .arrow import PARQUET, Damaged, metadata
@@ -41,7 +42,7 @@ _SIDES = {"0": 0, "1": 1, "2": -1, "NO_AGGRESSOR": 0, "BUYER": 1, "SELLER": -1}
 
 
 def _metadata(path: Path) -> dict[bytes, bytes]:
-    with open(path, "rb") as raw:
+    with naming(path), open(path, "rb") as raw:
         parquet = raw.read(4) == PARQUET
         raw.seek(0)
         try:
@@ -97,12 +98,13 @@ def read(
             tick, lot = (
                 Decimal(1).scaleb(-int(said[key])) for key in (b"price_precision", b"size_precision")
             )
-        except (KeyError, ValueError) as error:
+        except (KeyError, ValueError, ArithmeticError) as error:
             raise InvalidArgument(
                 f"{paths[0]}: its metadata do not say the instrument ({error})", argument="instrument"
             ) from None
         instrument = Instrument(name, tick=tick, lot=lot)
-    names = {name.strip('"') for _, line in first_lines(paths[0], 1) for name in line.decode().split(",")}
+    head = b"".join(line for _, line in first_lines(paths[0], 1)).decode("utf-8", "replace")
+    names = {name.strip('"') for name in head.split(",")}
     layout = csv.Layout(
         _QUOTES if "bid_price" in names else _TRADES, time_format="ns", sides=_SIDES, rounding="exact"
     )

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ..decimals import Fields
 from ..errors import CorruptError, Error, InvalidArgument, MissingExtra, OutOfBounds
+from ..files import naming
 from .arrow import ARROW, PARQUET, Damaged, as_text
 from .columns import Refuse
 
@@ -156,7 +157,7 @@ def blocks(path: Path, progress: Progress | None = None) -> Iterator[tuple[bytes
     CorruptError
         Damaged or cut short in compression.
     """
-    with open(path, "rb") as raw:
+    with naming(path), open(path, "rb") as raw:
         total = path.stat().st_size
         line = 0
         rest = b""
@@ -194,7 +195,7 @@ def everything(path: Path) -> bytes:
     CorruptError
         Damaged or cut short in compression.
     """
-    with open(path, "rb") as raw:
+    with naming(path), open(path, "rb") as raw:
         file: Any = raw
         if not raw.seekable():
             file = io.BytesIO(raw.read())
@@ -221,7 +222,7 @@ def unpacked(path: Path, progress: Progress | None = None) -> Iterator[Callable[
     CorruptError
         Damaged or cut short in compression.
     """
-    with open(path, "rb") as raw:
+    with naming(path), open(path, "rb") as raw:
         total = path.stat().st_size
         try:
             stream = _opened(raw)
@@ -256,7 +257,7 @@ def first_lines(path: Path, count: int) -> list[tuple[int, bytes]]:
     Only the beginning of the file is read: lines beyond 64 KiB come back cut, or not at all. Blanks around a
     line are left out.
     """
-    with open(path, "rb") as raw:
+    with naming(path), open(path, "rb") as raw:
         try:
             head = _opened(raw).read(1 << 16)
         except _damage() as error:
