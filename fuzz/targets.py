@@ -7,28 +7,35 @@ the book, the orders and the replay, compared with their twins in plain Python a
 
 from __future__ import annotations
 
+import gzip
 import importlib
 import io
 import re
 import struct
+import sys
 import tempfile
+import zlib
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
-from functools import wraps
+from functools import cache, wraps
 from math import floor
 from pathlib import Path
 from random import Random
+from types import ModuleType
 
 import numpy as np
 
 import mmcore as mm
 from mmcore import feeds
+from mmcore.cli.returns import read_returns as returns_of
 from mmcore.configuration import loads, template
 from mmcore.decimals import Fields, parse
 from mmcore.dp.problem_file import EXAMPLE, load_problem
 from mmcore.errors import Error
+from mmcore.feeds import hftbacktest
 
 __all__ = ["TARGETS", "Target"]
 
@@ -45,18 +52,21 @@ class Target:
         Returns bytes to begin with, whole and plain examples of what is read.
     words : tuple of str
         What random changes would hardly come upon.
+    needs : str
+        A package without which there is nothing to fuzz.
     """
 
     run: Callable[[bytes], None]
     seeds: Callable[[], Iterable[bytes]] = field(default=tuple)
     words: tuple[str, ...] = ()
+    needs: str = ""
 
 
 TARGETS: dict[str, Target] = {}
 
 
 def target(
-    seeds: Callable[[], Iterable[bytes]] = tuple, words: tuple[str, ...] = ()
+    seeds: Callable[[], Iterable[bytes]] = tuple, words: tuple[str, ...] = (), needs: str = ""
 ) -> Callable[[Callable[[bytes], None]], Callable[[bytes], None]]:
     """Register a parser under its name."""
 
@@ -66,7 +76,7 @@ def target(
             with suppress(Error):
                 run(data)
 
-        TARGETS[run.__name__] = Target(refusing, seeds, words)
+        TARGETS[run.__name__] = Target(refusing, seeds, words, needs)
         return run
 
     return register
@@ -113,6 +123,75 @@ def read_fields(data: bytes) -> None:
             assert len(fields.integers_floor(column, "0.01")[0]) == len(fields)
 
 
+_STAMP = re.compile(
+    r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(:(\d\d)([.,](\d{1,9}))?)?[ \t]*(Z|[+-]\d\d(:?\d\d)?)?", re.ASCII
+)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@target(
+    lambda: (b"2024-08-08T12:00:00.5Z", b"1970-01-01 00:00+0530", b"2016-12-31T23:59:60,123456789-05"),
+    words=("T", "Z", "+", "2262-04-11", "1677-09-21"),
+)
+def read_stamps(data: bytes) -> None:
+    """An ISO 8601 stamp → ns: what is taken is what :mod:`datetime` makes of it."""
+    if b"\n" in data or b"\r" in data or b'"' in data or b"|" in data:
+        return
+    fields = Fields(data, 1, "|")
+    if not len(fields):
+        return
+    found = fields.stamps(0).tolist()
+    text = data.decode("ascii").strip(" \t")
+    parts = _STAMP.fullmatch(text)
+    assert parts, f"{text!r} was taken for {found}"
+    day, minute, _, second, _, fraction, zone, minutes = parts.groups()
+    offset = "+00:00" if zone in (None, "Z") else zone if minutes else zone + ":00"
+    value = datetime.fromisoformat(f"{day}T{minute}:00{offset}") - _EPOCH
+    whole = value // timedelta(seconds=1) + int(second or "0")
+    assert found == [whole * 10**9 + int((fraction or "0").ljust(9, "0"))]
+
+
+_SESSIONS = (
+    b'zone = "America/New_York"\nweekmask = "1111100"\nholidays = [2024-11-28]\n'
+    b'regular = [["-1d 18:00", "pre_open"], ["09:30:00.5", "continuous"], ["16:00", "closed"]]\n'
+    b'[special]\n2024-11-29 = [["09:30", "continuous"], ["13:00", "closed"]]\n'
+)
+
+
+@target(
+    lambda: (_SESSIONS,),
+    words=("closed", "opening_auction", '"UTC"', '"24:00"', "0001-01-01", "9999-12-31"),
+)
+def read_sessions(data: bytes) -> None:
+    """A file of sessions: what passes has phases everywhere."""
+    sessions = mm.Sessions.load(_file(data, "sessions.toml"))
+    for at in (-(2**63), 0, 1_732_890_600 * 10**9, 2**63 - 1):
+        with suppress(Error):  # sessions that overlap
+            (phase,) = sessions.phases([at]).tolist()
+            assert sessions.phase(at) == phase
+    assert mm.Sessions(**sessions.to_dict()) == sessions
+
+
+@target(
+    lambda: (
+        b"date,A,B\n2024-01-02,0.01,-0.02\n2024-01-03,0,0.5\n2024-01-04,-1,1e-3\n",
+        b"A,B\n100,7\n101.5,7.25\n99,8\n98,9\n",
+        b"ts,A,B\n20240101,1,2\n20240102,3,4\n20240103,3,4\n20240104,3,4\n",
+    ),
+    words=("nan", "inf", "1e400", ";", '"', "2024-01"),
+)
+def read_returns(data: bytes) -> None:
+    """Returns or prices of assets, by all that may be said of them."""
+    path = str(_file(data, "returns.csv"))
+    for prices in (None, False, True):
+        for index in (None, False, "A"):
+            with suppress(Error):
+                names, returns, _ = returns_of(path, prices, index)
+                assert returns.shape[1] == len(names) >= 2
+                assert not np.isnan(returns).any()
+                assert (returns >= -1.0).all()
+
+
 def _configurations() -> Iterable[bytes]:
     """Yield every key with its value, without what is said of it."""
     for model in ("as", "cj", "glft"):
@@ -135,6 +214,26 @@ def _problems() -> Iterable[bytes]:
     np.savez(arrays, rewards=np.zeros((2, 1)), transitions=np.full((2, 1, 2), 0.5))
     _file(arrays.getvalue(), "two.npz")
     yield b'[mdp]\npath = "two.npz"\ndiscount = 0.9\n[solve]\ntol = 1e-6\n'
+
+
+def _arrays() -> Iterable[bytes]:
+    square = {"rewards": np.array([[1.0, 0.0], [0.5, 2.0]]), "transitions": np.full((2, 2, 2), 0.5)}
+    rows = {"rewards": np.ones(2), "s_indices": [0, 1], "a_indices": [0, 0]}
+    sparse = {"data": np.ones(2), "indices": np.array([1, 0]), "indptr": np.array([0, 1, 2])}
+    for arrays in (square, rows | sparse):
+        stored = io.BytesIO()
+        np.savez(stored, **arrays)
+        yield stored.getvalue()
+
+
+@target(_arrays, words=("descr", "fortran_order", "shape", "<f8", "|O", "(2, 2)"))
+def read_problem_arrays(data: bytes) -> None:
+    """The arrays of a problem file."""
+    _file(data, "arrays.npz")
+    text = b'[mdp]\npath = "arrays.npz"\ndiscount = 0.5\n[solve]\ntol = 1e-3\n'
+    problem = load_problem(_file(text, "arrays.toml")).problem
+    assert isinstance(problem, mm.dp.MDP)
+    assert problem.n_states > 0
 
 
 @target(_problems)
@@ -170,6 +269,7 @@ def _events(data: bytes, name: str, **options: object) -> None:
             assert kept.columns()[name].tolist() == column.tolist(), name
 
 
+_CENTS = mm.Instrument("X", tick="0.01")
 _QUOTES = b"time,bid,ask\n2024-08-08T12:00:00.5Z,99.99,100.02\n2024-08-08T12:00:01Z,,100.03\n"
 _TRADES = b"time,price,size,side\n1723118400500000000,99.99,5,buy\n1723118400500000001,100,1,sell\n"
 
@@ -177,7 +277,35 @@ _TRADES = b"time,price,size,side\n1723118400500000000,99.99,5,buy\n1723118400500
 @target(lambda: (_QUOTES, _TRADES), words=("bid_size", "ask_size", "price", "side", "T", "Z", ";"))
 def read_csv(data: bytes) -> None:
     """Delimited text."""
-    _events(data, "feed.csv", format="csv", instrument=mm.Instrument("X", tick="0.01"))
+    _events(data, "feed.csv", format="csv", instrument=_CENTS)
+
+
+_LAYOUTS: tuple[dict[str, object], ...] = (
+    {"columns": {"time": "t", "bid": "b", "ask": "a"}, "time_format": "iso", "rounding": "nearest"},
+    {"columns": {"time": 0, "price": 1, "size": 2, "side": 3}, "header": False, "delimiter": ";"},
+    {"columns": {"local_time": "l", "exchange_time": "e", "price": "p", "size": "s"}, "sort": True},
+    {"columns": {"time": "t", "kind": "k", "bid": "b", "ask": "a", "price": "p", "size": "s", "id": "i"}},
+    {"columns": {"time": "t", "bid": "b", "ask": "a"}, "time_format": "%Y%m%d %H:%M:%S.%f"},
+    {"columns": {"time": "t", "price": "p", "size": "s"}, "date": "2024-08-08", "where": {"w": ["x", ""]}},
+)
+
+
+@target(
+    lambda: (
+        b"\0t,b,a,b,zz\n2024-08-08T12:00:00.5Z,99.994,100.02,1,2\n2024-08-08 16:00+02,,100.03,1,2\n",
+        b"\x011723118400.25;99.99;5;buy\n1723118400.5;100.5;1;sell\n",
+        b"\x02l,e,p,s\n1723118400001,1723118400000,99.99,5\n1723118399001,1723118400000,99.99,5\n",
+        b"\x03t,k,b,a,p,s,i\n1723118400000,quote,1,2,,,7\n1723118400000,trade,,,1,3,8\n",
+        b"\x04t,b,a\n20240808 12:00:00.5,1,2\n",
+        b"\x05t,p,s,w\n34200.5,1,2,x\n34200.6,1,2,y\n",
+    ),
+    words=("quote", "trade", "%", "iso", "1723118400"),
+)
+def read_columns(data: bytes) -> None:
+    """Delimited text by a map of its columns."""
+    if data:
+        layout = _LAYOUTS[data[0] % len(_LAYOUTS)]
+        _events(data[1:], "columns.csv", format="csv", instrument=_CENTS, **layout)
 
 
 _CAPTURE = (
@@ -262,6 +390,154 @@ def read_lobster(data: bytes) -> None:
     _events(messages, "X_2012-06-21_34200000_57600000_message_1.csv", format="lobster")
 
 
+_SCHEMAS = ("trades", "tbbo", "mbp-1", "mbp-10", "mbo")
+_MICE = mm.Instrument("ESH1", tick="0.25")
+
+
+@cache
+def _dbn(schema: str) -> tuple[bytes, np.dtype[np.void], int]:
+    """Return metadata, the layout of a record and its type."""
+    import databento_dbn as dbn
+
+    of = {"trades": (dbn.TradeMsg, 0), "mbp-10": (dbn.MBP10Msg, 10), "mbo": (dbn.MBOMsg, 160)}
+    message, kind = of.get(schema, (dbn.MBP1Msg, 1))
+    said = dbn.Metadata(
+        dataset="GLBX.MDP3",
+        start=_START,
+        stype_in=dbn.SType.RAW_SYMBOL,
+        stype_out=dbn.SType.INSTRUMENT_ID,
+        schema=dbn.Schema(schema),
+        symbols=["ESH1"],
+        partial=[],
+        not_found=[],
+        mappings=[],
+        version=3,
+    )
+    return bytes(said.encode()), np.dtype(message._dtypes), kind
+
+
+_START = 1609160400 * 10**9
+
+
+def _dbn_records() -> Iterable[bytes]:
+    yield bytes([len(_SCHEMAS)]) + _dbn("trades")[0]
+    quarter = 250_000_000
+    for at, schema in enumerate(_SCHEMAS):
+        _, layout, kind = _dbn(schema)
+        rows = np.zeros(8, layout)
+        rows["length"], rows["rtype"], rows["instrument_id"] = layout.itemsize // 4, kind, 5
+        rows["ts_recv"] = rows["ts_event"] = _START + np.arange(8)
+        rows["action"], rows["side"], rows["size"], rows["price"] = b"T", b"B", 3, 9 * quarter
+        if schema == "mbo":
+            rows["action"] = [bytes([byte]) for byte in b"RAAAMTFC"]
+            rows["side"] = [bytes([byte]) for byte in b"NBABAAAA"]
+            rows["price"] = quarter * np.array([0, 9, 12, 10, 11, 10, 10, 11])
+            rows["order_id"], rows["flags"] = [0, 1, 2, 3, 2, 0, 3, 2], [128, 0, 128, 128, 128, 0, 0, 128]
+        elif schema != "trades":
+            rows["action"] = b"A" if schema != "tbbo" else b"T"
+            rows["bid_px_00"], rows["ask_px_00"] = 9 * quarter, 10 * quarter
+            rows["bid_sz_00"], rows["ask_sz_00"] = np.arange(8), 2
+        yield bytes([at]) + rows[: 4 if schema == "mbp-10" else 8].tobytes()
+
+
+@target(
+    _dbn_records,
+    words=("A", "C", "M", "R", "T", "F", "N", "\xa0", "\x7f\xff\xff\xff"),
+    needs="databento_dbn",
+)
+def read_databento(data: bytes) -> None:
+    """DBN: records of a schema, or a whole file with its metadata."""
+    if not data:
+        return
+    which = data[0] % (len(_SCHEMAS) + 1)
+    head = b"" if which == len(_SCHEMAS) else _dbn(_SCHEMAS[which])[0]
+    _events(head + data[1:], "day.dbn", format="databento", instrument=_MICE)
+
+
+def _hftbacktest() -> Iterable[bytes]:
+    rows = np.zeros(6, hftbacktest._DTYPE)
+    rows["ev"] = 1 << 30 | np.array([4, 4, 2, 1, 5, 3]) | 1 << np.array([29, 28, 28, 29, 28, 29])
+    rows["exch_ts"] = rows["local_ts"] = np.arange(6) // 2
+    rows["px"], rows["qty"] = [9.9, 10.1, 9.9, 9.8, 10.2, 9.8], 1.5
+    yield b"\0" + rows.tobytes()
+    stored = io.BytesIO()
+    np.savez_compressed(stored, data=rows)
+    yield b"\x01" + stored.getvalue()
+
+
+@target(_hftbacktest, words=("\x01\x00\x00\x60", "\x02\x00\x00\xd0", "\x03\x00\x00\x60", "\x05\x00\x00\x60"))
+def read_hftbacktest(data: bytes) -> None:
+    """Rows of hftbacktest's events, or a whole file of them."""
+    coin = mm.Instrument("COIN", tick="0.1", lot="0.001")
+    if data and data[0] & 1 == 0:
+        stored = io.BytesIO()
+        size = hftbacktest._DTYPE.itemsize
+        np.save(stored, np.frombuffer(data, hftbacktest._DTYPE, (len(data) - 1) // size, 1))
+        data = b"\x01" + stored.getvalue()
+    _events(data[1:], "day.npz", format="hftbacktest", instrument=coin)
+
+
+def _arrow_files() -> Iterable[bytes]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    quotes = pa.table({"time": [_START, _START + 1], "bid": [1.25, None], "ask": ["1.5", "2"]})
+    said = {"instrument_id": "X.SIM", "price_precision": "2", "size_precision": "1"}
+    scaled = pa.array([(123 << 4).to_bytes(16, "little")] * 2, pa.binary(16))
+    ticks = {"price": scaled, "size": scaled, "aggressor_side": pa.array([1, 2], pa.uint8())}
+    trades = pa.table(ticks | {"ts_event": [_START] * 2, "ts_init": [_START, _START + 1]})
+    for table in (quotes, trades.replace_schema_metadata(said)):
+        sink = io.BytesIO()
+        with pa.ipc.new_file(sink, table.schema) as file:
+            file.write_table(table)
+        yield sink.getvalue()
+        sink = io.BytesIO()
+        pq.write_table(table, sink, store_schema=False, compression="none", write_page_checksum=True)
+        yield sink.getvalue()
+
+
+@target(
+    _arrow_files,
+    words=("PAR1", "ARROW1", "price_precision", "size_precision", "bid_price"),
+    needs="pyarrow",
+)
+def read_arrow(data: bytes) -> None:
+    """A Parquet or Arrow file, as columns and as Nautilus' ticks."""
+    for format, instrument in (("csv", _CENTS), ("nautilus", None)):
+        with suppress(Error):
+            _events(data, "rows.parquet", format=format, instrument=instrument)
+
+
+def _any_files() -> Iterable[bytes]:
+    import lzma
+    import zipfile
+
+    yield gzip.compress(_QUOTES, mtime=0)
+    yield lzma.compress(_TRADES)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("rows.csv", _QUOTES)
+    yield packed.getvalue()
+    if zstd := _zstd():
+        yield zstd.compress(_TRADES)
+    yield from (_QUOTES, _BITSTAMP, *_TAQ)
+
+
+def _zstd() -> ModuleType | None:
+    with suppress(ImportError):
+        if sys.version_info >= (3, 14):
+            return importlib.import_module("compression.zstd")
+        return importlib.import_module("backports.zstd")
+    return None
+
+
+@target(_any_files, words=("MMEVENTS", "PAR1", "PK\x03\x04", "\x1f\x8b", "\x28\xb5\x2f\xfd", "DBN"))
+def read_any(data: bytes) -> None:
+    """A file of which nothing is said, packed or not."""
+    fine = mm.Instrument("X", tick="0.01", lot="0.00000001")
+    _events(data, "feed", instrument=None if data[:8] == b"MMEVENTS" else fine)
+
+
 def _event_files() -> Iterable[bytes]:
     for text in (_QUOTES, _TRADES):
         events = feeds.load(
@@ -273,11 +549,13 @@ def _event_files() -> Iterable[bytes]:
 
 @target(_event_files, words=("MMEVENTS",))
 def read_events(data: bytes) -> None:
-    """An event file, its checksum believed or not: the columns stay within it."""
-    path = _file(data, "feed.events")
+    """An event file, and again with its head made right, its columns believed: they stay within it."""
     with suppress(Error):
-        mm.Events.load(path)
-    events = mm.Events.load(path, verify=False)
+        mm.Events.load(_file(data, "feed.events"))
+    text = data[64 : 64 + int.from_bytes(data[16:24], "little")]
+    head = data[:12].ljust(12, b"\0") + struct.pack("<IQQ28x", zlib.crc32(text), len(text), len(data))
+    data = head + struct.pack("<I", zlib.crc32(head)) + data[64:]
+    events = mm.Events.load(_file(data, "feed.events"), verify=False)
     if len(events) <= _SMALL:
         events.quotes.bid.sum()
         events.trades.price.sum()

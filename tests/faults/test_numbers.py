@@ -131,3 +131,14 @@ def test_row_8_numbers_beyond_int64_ticks(value):
     with pytest.raises(Error) as refused:
         INSTRUMENT.ticks(value)
     assert isinstance(refused.value, InvalidArgument | OutOfBounds)
+
+
+@pytest.mark.parametrize(
+    ("price", "below", "above"), [("223.825", 22382, 22383), (223.8250001, 22382, 22383)]
+)
+def test_row_7_an_own_fill_off_the_tick_is_refused_unless_a_rounding_is_named(price, below, above):
+    with pytest.raises(InvalidArgument, match=r"price must be a multiple of the tick 0\.01"):
+        INSTRUMENT.ticks(price)
+    assert [INSTRUMENT.ticks(price, rounding) for rounding in ("floor", "ceil")] == [below, above]
+    with pytest.raises(InvalidArgument):
+        mm.Book([INSTRUMENT]).fill("X", 1, price)  # a book counts in ticks
