@@ -107,6 +107,8 @@ $(SANITIZED)/.built: $(VENV)/.test fuzz/coverage.c
 	$(CC) -O2 -fPIC -shared -o $(SANITIZED)/coverage.so fuzz/coverage.c
 	@touch $@
 
+# What is compiled stays; what is Python is as it is now.
+renewed = tar -C python --exclude='*.so' --exclude='*.pxd' -cf - . | tar -C $(SANITIZED)/python -xf -
 sanitizing = MMCORE_COVERAGE_LIBRARY=$(abspath $(SANITIZED))/coverage.so PYTHONMALLOC=malloc \
   LD_PRELOAD="$(abspath $(SANITIZED))/coverage.so $$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so) \
   $$(gcc -print-file-name=libstdc++.so)" \
@@ -114,6 +116,7 @@ sanitizing = MMCORE_COVERAGE_LIBRARY=$(abspath $(SANITIZED))/coverage.so PYTHONM
   UBSAN_OPTIONS=$(1)print_stacktrace=1
 
 sanitize: $(SANITIZED)/.built  ## the compiled modules' tests under the sanitizers of addresses and undefined behaviour
+	$(renewed)
 	rm -f $(SANITIZED)/report.*
 	rm -rf $(SANITIZED)/tests && cp -r tests fuzz examples $(SANITIZED)/
 	cd $(SANITIZED) && $(call sanitizing,log_path=report:) MMCORE_SHARED=$(SHARED) PYTHONPATH=python \
@@ -122,6 +125,7 @@ sanitize: $(SANITIZED)/.built  ## the compiled modules' tests under the sanitize
 # The corpus outlives the run.
 FUZZ_SECONDS ?= 60
 fuzz: $(VENV)/.fuzz $(SANITIZED)/.built  ## fuzz every parser and every stream of operations, FUZZ_SECONDS (60) each
+	$(renewed)
 	$(call sanitizing) PYTHONPATH=$(SANITIZED)/python:tests/property:tests:. \
 	  $(BIN)/python -m fuzz --seconds $(FUZZ_SECONDS) $(FUZZ)
 

@@ -1,6 +1,7 @@
 """DBN: the samples against Databento's own decoder, and files of records made here."""
 
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -208,6 +209,19 @@ def test_every_truncation_is_refused(tmp_path):
             continue
         with pytest.raises(CorruptError):
             mm.load(path, format="databento", instrument=FUTURE)
+
+
+def test_metadata_said_to_be_longer_than_the_file_take_no_memory(tmp_path):
+    """A length of 4 GiB in a file of 12 bytes."""
+    path = tmp_path / "day.dbn"
+    path.write_bytes(b"DBN\x03" + b"\xff" * 8)
+    tracemalloc.start()
+    try:
+        with pytest.raises(CorruptError, match="cut short in its metadata"):
+            mm.load(path, format="databento", instrument=FUTURE)
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def refused_or_a_table(path, flips):

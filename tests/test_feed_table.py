@@ -255,7 +255,11 @@ def test_ids_that_are_odd_are_told_by_hand(tmp_path):
     # 0 to ROWS + 9, then 20, 19, 22, 23 beyond ROWS; 50 of the overlap, and 19 and 20 a second time
     assert len(events.trades) == ROWS + 10 + 4
     assert events.source["ignored"] == {"repeated ids": 50 + 2}
-    assert events.source["odd"] == {"ids out of order": 1, "missing ids": 9 + 1}
+    assert events.source["odd"] == {
+        "ids out of order": 1,
+        "last lines without an end": 2,
+        "missing ids": 9 + 1,
+    }
 
 
 @pytest.mark.parametrize("block", [64, 1 << 20])

@@ -43,7 +43,7 @@ VERSION = 1
 
 _HEAD = struct.Struct("<8sIIQQ28x")
 _ALIGN = 64
-_PIECE = 1 << 20
+_PIECE = 1 << 16
 
 
 def write(

@@ -229,7 +229,7 @@ def unpacked(path: Path, progress: Progress | None = None) -> Iterator[Callable[
 
             def read(count: int) -> bytes:
                 pieces = []
-                while count and (piece := stream.read(count)):
+                while count and (piece := stream.read(min(count, _BLOCK))):  # which sets so much aside
                     pieces.append(piece)
                     count -= len(piece)
                 if progress is not None:
