@@ -15,7 +15,19 @@ from hypothesis.extra import numpy as hnp
 
 import mmcore as mm
 from mmcore.errors import CorruptError, InvalidArgument
-from mmcore.events import HIDDEN, NO_ASK, NO_BID, QUOTE, TRADE, Events, Quotes, Trades
+from mmcore.events import (
+    HIDDEN,
+    NO_ASK,
+    NO_BID,
+    QUOTE,
+    TRADE,
+    Events,
+    Quotes,
+    Trades,
+    first_where,
+    last_where,
+    parts,
+)
 
 STOCK = mm.Instrument("XYZ", tick="0.01")
 SPREAD = mm.Instrument("A-B", tick="0.25", negative_prices=True)
@@ -480,3 +492,31 @@ def test_the_mean_spread_shown_is_over_time_and_says_so():
     assert repr(events).count("clock") == 1
     alone = mm.Events(mm.Instrument("XYZ", tick="0.01"), None, quotes[:1])
     assert "mean 2 over the quotes" in repr(alone)
+
+
+@given(st.data(), st.integers(1, 9))
+def test_rows_that_are_good_are_found_as_one_by_one(data, piece):
+    good = np.array(
+        data.draw(st.lists(st.sampled_from([False, False, False, True]), max_size=40)), dtype=bool
+    )
+    rows = np.array(data.draw(st.lists(st.integers(-1, len(good) - 1), max_size=12)), dtype=np.int64)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("mmcore.events._ROWS", piece)
+        found = last_where(lambda at: good[at], rows)
+        first = first_where(lambda at: good[at], len(good))
+    assert found.tolist() == [max((i for i in range(row + 1) if good[i]), default=-1) for row in rows]
+    assert first == min(np.flatnonzero(good), default=-1)
+
+
+@given(tables(), st.integers(1, 9))
+def test_the_parts_of_a_table_are_its_rows_in_order(events, piece):
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("mmcore.events._ROWS", piece)
+        found = list(parts(events))
+    assert [n for n, _ in found] == [len(events.quotes[:n]) for n, _ in found]
+    assert all(len(part) == piece for _, part in found[:-1])
+    assert [k for _, part in found for k in part.kind.tolist()] == events.kind.tolist()
+    assert [t for _, part in found for t in part.local_time.tolist()] == events.local_time.tolist()
+    assert [s for _, part in found for s in part.trades.size.tolist()] == events.trades.size.tolist()
+    for before, part in found:
+        assert part.quotes.bid.tolist() == events.quotes.bid[before : before + len(part.quotes)].tolist()

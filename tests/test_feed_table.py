@@ -200,7 +200,48 @@ def dbn_of(folder):
     return folder / "records.dbn", {"instrument": mm.Instrument("ESH1", tick="0.25")}
 
 
+def lobster(folder):
+    rng = random.Random(7)
+    messages, books = [], []
+    for n in range(ROWS):
+        kind = rng.choice((1, 3, 4, 4, 5, 6, 7))
+        price = rng.choice((-1, 0, 1)) if kind == 7 else 100 * rng.randrange(9_900, 10_100)
+        messages.append(f"34200.{n // 3:04},{kind},{n},{n % 9 + 1},{price},{rng.choice((-1, 1))}")
+        # the rows of the two files differ in length, so that their parts never end together
+        books.append(f"{1000000 + 100 * (n % 7)},{n + 1},{999000 - 100 * (n % 5)},5" + ",1000000,1,1,1" * 2)
+    (folder / "XYZ_2012-06-21_34200000_57600000_message_3.csv").write_text("\n".join(messages))
+    (folder / "XYZ_2012-06-21_34200000_57600000_orderbook_3.csv").write_text("\n".join(books) + "\n")
+    return folder, {}
+
+
+def npz(folder):
+    rng = random.Random(8)
+    data = np.zeros(
+        ROWS,
+        [
+            (n, "f8" if n in ("px", "qty") else "i8")
+            for n in ("ev", "exch_ts", "local_ts", "px", "qty", "order_id", "ival", "fval")
+        ],
+    )
+    for n in range(ROWS):
+        kind, side = rng.choice((1, 1, 1, 2, 3, 4, 5, 7)), rng.choice((1 << 29, 1 << 28))
+        data[n] = (
+            rng.choice((1, 3)) << 30 | side | kind,
+            n,
+            START + n // 3,
+            rng.randrange(90, 99) / 100,
+            rng.randrange(1, 9),
+            0,
+            0,
+            0,
+        )
+    np.savez_compressed(folder / "day.npz", data=data)
+    return folder / "day.npz", {"instrument": STOCK}
+
+
 FEEDS = (
+    lobster,
+    npz,
     csv_of_both,
     csv_out_of_order,
     binance_trades,

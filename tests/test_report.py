@@ -239,12 +239,16 @@ def test_long_tables_are_thinned_and_keep_their_extremes(monkeypatch):
 @given(
     st.lists(st.integers(0, 30), min_size=2, max_size=300),
     st.integers(1, 20),
+    st.integers(1, 40),
     st.randoms(use_true_random=False),
 )
-def test_thinning_draws_the_same_envelope(gaps, buckets, random):
+def test_thinning_draws_the_same_envelope(gaps, buckets, piece, random):
     time = np.cumsum(gaps)
     values = np.array([random.choice([float(random.randint(-9, 9)), np.nan]) for _ in gaps])
     kept = thin(time, [values], buckets)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("mmcore.events._ROWS", piece)
+        assert thin(time, [values], buckets).tolist() == kept.tolist()
     assert (np.diff(kept) > 0).all()
     assert kept[0] == 0
     assert kept[-1] == len(time) - 1

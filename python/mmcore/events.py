@@ -35,7 +35,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -650,14 +650,14 @@ class Events:
         high: list[int] = []
         bids: list[int] = []
         asks: list[int] = []
-        for quotes in _parts(self.quotes):
+        for quotes in _overlapping(self.quotes):
             same = _repeats(quotes, ("bid", "ask", "bid_size", "ask_size"))
             stamped = _repeats(quotes, ("local_time", "exchange_time"))
             n["repeated"] += int(np.count_nonzero(same))
             n["duplicates"] += int(np.count_nonzero(same & stamped))
             bids += [int(found.min()) for found in [quotes.bid[quotes.bid != NO_BID]] if len(found)]
             asks += [int(found.max()) for found in [quotes.ask[quotes.ask != NO_ASK]] if len(found)]
-        for trades in _parts(self.trades):
+        for trades in _overlapping(self.trades):
             n["again"] += int(np.count_nonzero(_repeats(trades, tuple(trades.DTYPES))))
             low.append(int(trades.price.min()))
             high.append(int(trades.price.max()))
@@ -691,19 +691,11 @@ class Events:
 
     def _steps(self) -> Iterator[Int64Array]:
         """Yield the times between each row and the next, piece by piece."""
-        q = t = 0
         last: list[int] = []
-        for rows in pieces(len(self)):
-            kind = self.kind[rows]
-            quoted = kind == QUOTE
-            time = np.empty(len(kind), dtype=np.int64)
-            n = int(np.count_nonzero(quoted))
-            time[quoted] = self.quotes.local_time[q : q + n]
-            time[~quoted] = self.trades.local_time[t : t + len(kind) - n]
-            q, t = q + n, t + len(kind) - n
-            if len(steps := np.diff(time, prepend=np.array(last, dtype=np.int64))):
+        for _, part in parts(self):
+            if len(steps := np.diff(part.local_time, prepend=np.array(last, dtype=np.int64))):
                 yield steps
-            last = [int(time[-1])]
+            last = [part.end_time]
 
     def _counts(self) -> dict[str, Any]:
         """Return the part of the summary that the table is shown by."""
@@ -892,7 +884,7 @@ def merged_kinds(quote_time: Int64Array, trade_time: Int64Array) -> NDArray[np.u
     return frozen(kind)
 
 
-def _parts(rows: Any) -> Iterator[Any]:
+def _overlapping(rows: Any) -> Iterator[Any]:
     """Yield pieces of columns, each but the first with the last row of the one before it."""
     for piece in pieces(len(rows)):
         yield rows[max(piece.start - 1, 0) : piece.stop]
@@ -922,6 +914,65 @@ def pieces(length: int) -> Iterator[slice]:
         yield slice(start, min(start + _ROWS, length))
 
 
+def parts(events: Events) -> Iterator[tuple[int, Events]]:
+    """Yield a table piece by piece, as views, each with the number of quotes before it.
+
+    Examples
+    --------
+    >>> import mmcore as mm
+    >>> q = Quotes(local_time=[1, 3], bid=[9, 9], ask=[10, 11])
+    >>> [(n, len(part)) for n, part in parts(Events(mm.Instrument("XYZ", tick="0.01"), None, q))]
+    [(0, 2)]
+    """
+    q = t = 0
+    for rows in pieces(len(events)):
+        kind = events.kind[rows]
+        n = int(np.count_nonzero(kind == QUOTE))
+        m = len(kind) - n
+        part = events.quotes[q : q + n], events.trades[t : t + m]
+        yield q, Events._of(kind, events.instrument, *part, events.name, events.clock_note, events.source)
+        q, t = q + n, t + m
+
+
+def last_where(good: Callable[[Any], NDArray[np.bool_]], rows: Int64Array) -> Int64Array:
+    """Return the last row at or before each of `rows` that is good; -1 where there is none.
+
+    Parameters
+    ----------
+    good : callable
+        Says of some rows, an array of them or a slice, which are good.
+    rows : array of int64
+        Where to begin; -1 before the first row.
+
+    Examples
+    --------
+    >>> bid = np.array([0, 7, 0, 0])
+    >>> last_where(lambda rows: bid[rows] > 0, np.array([0, 1, 3]))
+    array([-1,  1,  1])
+    """
+    found = np.array(rows, dtype=np.int64)
+    left = np.flatnonzero(found >= 0)
+    left = left[~good(found[left])]
+    while len(left):  # back from the end, piece by piece of those that are asked about
+        piece = found[left] // _ROWS
+        start = int(piece.max()) * _ROWS
+        here, left = left[piece == start // _ROWS], left[piece != start // _ROWS]
+        stop = int(found[here].max()) + 1
+        last = np.maximum.accumulate(np.where(good(slice(start, stop)), np.arange(start, stop), -1))
+        last = last[found[here] - start]
+        found[here] = np.where(last < 0, start - 1, last)
+        left = np.concatenate([left, here[(last < 0) & (start > 0)]])
+    return found
+
+
+def first_where(good: Callable[[Any], NDArray[np.bool_]], length: int) -> int:
+    """Return the first of so many rows that is good, as in :func:`last_where`; -1 where there is none."""
+    for rows in pieces(length):
+        if (there := good(rows)).any():
+            return int(rows.start) + int(np.argmax(there))
+    return -1
+
+
 def quotes_in_force(quotes: Quotes, times: Int64Array) -> Int64Array:
     """Return the row of the last quote that is not crossed at each time; -1 before the first.
 
@@ -930,12 +981,23 @@ def quotes_in_force(quotes: Quotes, times: Int64Array) -> Int64Array:
     >>> quotes_in_force(Quotes([1, 2, 3], [9, 9, 9], [10, 8, 8]), np.array([0, 1, 3]))
     array([-1,  0,  0])
     """
-    row = np.searchsorted(quotes.local_time, times, "right") - 1
-    left = np.flatnonzero(row >= 0)
-    while len(left := left[quotes.bid[row[left]] > quotes.ask[row[left]]]):  # as no absent side is
-        row[left] -= 1
-        left = left[row[left] >= 0]
-    return row
+    return last_where(uncrossed(quotes), np.searchsorted(quotes.local_time, times, "right") - 1)
+
+
+def uncrossed(quotes: Quotes) -> Callable[[Any], NDArray[np.bool_]]:
+    """Return what says of rows which quotes are not crossed, as no quote without a side is."""
+    return lambda rows: quotes.bid[rows] <= quotes.ask[rows]
+
+
+def two_sided(quotes: Quotes) -> Callable[[Any], NDArray[np.bool_]]:
+    """Return what says of rows which quotes have both sides."""
+    return lambda rows: (quotes.bid[rows] != NO_BID) & (quotes.ask[rows] != NO_ASK)
+
+
+def with_mid(quotes: Quotes) -> Callable[[Any], NDArray[np.bool_]]:
+    """Return what says of rows which quotes have both sides and are not crossed."""
+    both, apart = two_sided(quotes), uncrossed(quotes)
+    return lambda rows: both(rows) & apart(rows)
 
 
 def count_late(stamps: Int64Array) -> int:

@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 
 from .errors import CorruptError
 
-__all__ = ["naming", "replacing", "stored_arrays", "unwritable"]
+__all__ = ["DAMAGED", "naming", "replacing", "stored_arrays", "unwritable"]
 
-_DAMAGED = (
+DAMAGED = (
     EOFError,
     KeyError,
     MemoryError,  # of a shape that is far beyond what the file holds
@@ -171,7 +171,7 @@ def stored_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
             return (
                 {"": found} if isinstance(found, np.ndarray) else {name: found[name] for name in found.files}
             )
-        except _DAMAGED as error:
+        except DAMAGED as error:
             what = str(error) or type(error).__name__
             raise CorruptError(f"{os.fspath(path)}: no arrays of NumPy, or damaged ({what})") from error
         except OSError as error:

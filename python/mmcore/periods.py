@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import CapacityError
+from .events import last_where, with_mid
 from .instruments import money_text, trimmed
 from .parameters import Parameter
 from .results import _DIGITS as DIGITS
@@ -88,9 +89,9 @@ def earned(result: Result, times: Int64Array) -> Earned:
         return total
 
     quotes = result.events.quotes
-    good = np.flatnonzero(quotes.two_sided & ~quotes.crossed)
-    row = np.searchsorted(quotes.local_time[good], times, "right") - 1
-    mid = quotes.mid2[good][np.maximum(row, 0)]  # before the first mid nothing is held
+    row = last_where(with_mid(quotes), np.searchsorted(quotes.local_time, times, "right") - 1)
+    row = np.maximum(row, 0)  # before the first mid nothing is held
+    mid = quotes.bid[row] + quotes.ask[row]
     inventory = summed(qty)
     return Earned(
         summed(qty * (mid2 - 2 * price)),

@@ -177,18 +177,15 @@ def _ns(name: str, seconds: float) -> int:
 
 
 def _span(events: Events, interval: int) -> _Span:
-    from .events import pieces
+    from .events import first_where, with_mid
 
     quotes = events.quotes
-    for rows in pieces(len(quotes)):
-        good = quotes[rows].two_sided & ~quotes[rows].crossed
-        if good.any():
-            first = int(quotes.local_time[rows.start + int(np.argmax(good))])
-            break
-    else:
+    row = first_where(with_mid(quotes), len(quotes))
+    if row < 0:
         raise InvalidArgument(
             f"{events.name}: no quote with both sides, so nothing to decide on", argument="events"
         )
+    first = int(quotes.local_time[row])
     last_quote = int(quotes.local_time[-1])
     if interval == 0:
         if first == last_quote:
@@ -783,7 +780,7 @@ def run(
     ('out-of-sample', True)
     """
     from .calibration import calibrate
-    from .events import Events
+    from .events import Events, first_where, last_where, two_sided
     from .quoting import Limits, Quoter
     from .rolling import Recalibrate
 
@@ -856,11 +853,12 @@ def run(
             ):  # without price risk there is none to choose
                 wanted["omega"] = omega
     if "fee" in names and rate:
-        known = before if before is not None and sample == "out-of-sample" else market
-        both = np.flatnonzero(known.quotes.two_sided)
-        if len(both):
-            at = both[-1] if sample == "out-of-sample" else both[0]
-            wanted.setdefault("fee", float(rate) * float(known.quotes.mid2[at]) / 2.0)
+        walked = before is not None and sample == "out-of-sample"
+        quotes = before.quotes if before is not None and walked else market.quotes
+        both, n = two_sided(quotes), len(quotes)
+        at = int(last_where(both, np.array([n - 1]))[0]) if walked else first_where(both, n)
+        if at >= 0:
+            wanted.setdefault("fee", float(rate) * float(quotes.bid[at] + quotes.ask[at]) / 2.0)
     made = cls(**wanted) if found is None else found.model(cls, **wanted)
     if isinstance(recalibrate, Recalibrate):
         follow = recalibrate

@@ -2,14 +2,18 @@
 
 import itertools
 import math
+from collections import Counter
 from fractions import Fraction
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import mmcore as mm
 from mmcore.calibration import volatility
+from mmcore.calibration.intensity import at_least, order_statistic
+from mmcore.calibration.market import Blocks, MarketOrders, Mids, Tally
 from mmcore.events import HIDDEN, NO_ASK, NO_BID, QUOTE, SUBTICKS
 
 ANY = mm.Instrument("XYZ", tick="0.01", negative_prices=True)
@@ -303,3 +307,115 @@ def test_the_oracle_sees_orders():
     feed = [(0, "q", 10, 12), (1, "t", 14, 0, 1, 0, 0), (1, "t", 13, 5, 1, 0, 0), (2, "t", 9, 0, -1, 0, 0)]
     assert brute_orders(feed) == [(1, 3), (-1, 2)]
     assert events(feed).kind.tolist() == [QUOTE, 2, 2, 2]
+
+
+def everything(calibration):
+    """All that a calibration found, to the bit."""
+    fits = [
+        {
+            name: value.tobytes() if isinstance(value, np.ndarray) else value
+            for name, value in vars(fit).items()
+        }
+        for fit in (calibration.bid, calibration.ask, calibration.pooled)
+    ]
+    return repr((fits, calibration.volatility, calibration.notes, calibration.sample, calibration.settings))
+
+
+@given(rows(), METHODS, st.integers(1, 30))
+def test_no_number_depends_on_how_the_table_is_read(feed, method, piece):
+    table = events(feed)
+    whole = everything(mm.calibrate(table, method))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("mmcore.events._ROWS", piece)
+        assert everything(mm.calibrate(table, method)) == whole
+
+
+@pytest.mark.parametrize("method", ["poisson", "reach", "window"])
+def test_no_error_by_clusters_depends_on_how_the_table_is_read(method, monkeypatch):
+    table = mm.SimulatedMarket(duration=1200.0, seed=4).events()
+    whole = mm.calibrate(table, method)
+    assert whole.settings["errors"] == "clustered"
+    monkeypatch.setattr("mmcore.events._ROWS", 997)
+    assert everything(mm.calibrate(table, method)) == everything(whole)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 9), st.sampled_from([NO_BID, 8, 9, 10]), st.sampled_from([9, 10, 13, NO_ASK])
+        ),
+        min_size=1,
+        max_size=25,
+    ),
+    st.integers(1, 5),
+    st.integers(1, 7),
+)
+def test_time_with_a_mid_is_cut_as_a_clock_would_that_ticks_every_ns(steps, count, piece):
+    time = np.cumsum([wait for wait, *_ in steps])
+    quotes = mm.Quotes(time, [bid for _, bid, _ in steps], [ask for *_, ask in steps])
+    spreads = []  # of each ns with a mid, and when it was
+    for now in range(int(time[0]), int(time[-1])):
+        known = [(b, a) for t, (_, b, a) in zip(time, steps, strict=True) if t <= now and b <= a]
+        if known and known[-1][0] != NO_BID and known[-1][1] != NO_ASK:
+            spreads.append((now, known[-1][1] - known[-1][0]))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("mmcore.events._ROWS", piece)
+        mids = Mids.of(mm.Events(ANY, None, quotes))
+        blocks = Blocks.of(mids, count)
+    assert mids.open_time == len(spreads)
+    each = len(spreads) // count
+    held = np.round(blocks.seconds * 1e9).astype(int)
+    for block in range(count):
+        mine = spreads[block * each : (block + 1) * each if block < count - 1 else None]
+        expected = Counter(spread for _, spread in mine)
+        if each:
+            assert {
+                s: n for s, n in zip(mids.held[0].tolist(), held[block].tolist(), strict=True) if n
+            } == expected
+    if each:  # a block begins where the one before it has had its part
+        assert blocks.times.tolist() == [spreads[block * each - 1][0] + 1 for block in range(1, count)]
+
+
+@given(rows(), st.integers(1, 9))
+def test_orders_are_counted_once_however_they_are_cut(feed, piece):
+    table = events(feed)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("mmcore.events._ROWS", piece)
+        found = MarketOrders.of(table, Mids.of(table))
+    expected = Counter((side, math.floor(2 * reach)) for side, reach in brute_orders(feed))
+    counted = Counter()
+    for side, reach, count in zip(
+        found.side.tolist(), found.reach.tolist(), found.count.tolist(), strict=True
+    ):
+        counted[side, reach] += count
+    assert counted == expected
+
+
+@given(
+    st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3), st.integers(0, 5)), max_size=40),
+    st.integers(1, 9),
+)
+def test_a_tally_sums_by_key(rows, size):
+    tally = Tally(2)
+    for start in range(0, len(rows), size):
+        a, b, amount = np.array(rows[start : start + size], dtype=np.int64).T
+        tally.add((a, b), amount)
+        tally._more = 1 << 20 if start % 2 else 0  # joined now and then
+    expected = Counter()
+    for *key, amount in rows:
+        expected[tuple(key)] += amount
+    a, b, amount = (column.tolist() for column in tally.sums())
+    assert list(zip(zip(a, b, strict=True), amount, strict=True)) == sorted(expected.items())
+
+
+@given(
+    st.lists(st.tuples(st.integers(-9, 9), st.integers(1, 5)), min_size=1, max_size=20),
+    st.floats(0.0, 1.0),
+    st.lists(st.integers(-10, 10), max_size=5),
+)
+def test_order_statistics_of_counts_are_those_of_the_values(pairs, probability, levels):
+    values, count = np.array(pairs).T
+    every = np.repeat(values, count)
+    assert order_statistic(values, count, probability) == np.quantile(every, probability, method="higher")
+    found = at_least(values, count, np.array(levels, dtype=np.int64))
+    assert found.tolist() == [int((every >= level).sum()) for level in levels]

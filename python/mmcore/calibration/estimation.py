@@ -20,8 +20,9 @@ from .intensity import (
     fit_window,
     nearest,
     on_lattice,
+    order_statistic,
 )
-from .market import Bools, Exposure, Floats, Ints, MarketOrders, Mids
+from .market import Blocks, Bools, Exposure, Floats, MarketOrders, Mids
 from .options import OPTION, RELATIONS
 from .result import Calibration
 from .sigma import Volatility, volatility_of
@@ -115,14 +116,12 @@ def calibrate(
     mids = Mids.of(events)
     orders = MarketOrders.of(events, mids)
     sigma = volatility_of(mids, settings["sigma_interval"])
-    open_time = int(mids.clock[-1])
-    undefined = mids.span - open_time
-    one_tick = int(mids.durations[mids.spread == 1].sum()) / max(open_time, 1)
+    spread, held = mids.held
     sample: dict[str, Any] = {
         "seconds": mids.span / 1e9,
-        "seconds_without_mid": undefined / 1e9,
+        "seconds_without_mid": (mids.span - mids.open_time) / 1e9,
         "crossed_quotes": mids.crossed,
-        "one_tick_share": one_tick,
+        "one_tick_share": int(held[spread == 1].sum()) / max(mids.open_time, 1),
         "trades": len(events.trades),
         "market_orders": orders.total,
         "at_or_inside_mid": orders.inside,
@@ -133,9 +132,9 @@ def calibrate(
     if method != "window":
         sample["clustering"] = None
     if method == "poisson":
-        fits = _poisson_fits(orders, mids, settings, sample)
+        fits = _poisson_fits(events, orders, mids, settings, sample)
     else:
-        fits = _line_fits(events, orders, mids, open_time, settings, sample)
+        fits = _line_fits(events, orders, mids, settings, sample)
     if not sample["trades"]:
         fits = [replace(fit, reason=f"this feed has no trades: {fit.reason}") for fit in fits]
     notes = _notes(sigma, fits, sample, settings)
@@ -161,7 +160,7 @@ def calibrate(
 
 
 def _poisson_fits(
-    orders: MarketOrders, mids: Mids, settings: dict[str, Any], sample: dict[str, Any]
+    events: Events, orders: MarketOrders, mids: Mids, settings: dict[str, Any], sample: dict[str, Any]
 ) -> list[Intensity]:
     """Fit each side and both; put the range of depths that was used into the settings."""
     low2, high = settings["min_depth"], settings["max_depth"]
@@ -175,36 +174,37 @@ def _poisson_fits(
         low2 = math.ceil(2 * low2)
     depth = on_lattice(orders.reach, orders.touch)
     if high is None:
-        far = depth[depth >= nearest(orders.touch, low2)]
+        far = depth >= nearest(orders.touch, low2)
         # The order at the quantile is the last one that is seen to stop: the range ends one tick beyond it,
         # else the range, being chosen by the sample, would bias k downwards.
-        last = int(np.quantile(far, -math.expm1(-2), method="higher")) if far.size else low2
+        last = order_statistic(depth[far], orders.count[far], -math.expm1(-2)) if far.any() else low2
         high2 = max(low2 + 4, last + 2)
     else:
         high2 = math.floor(2 * high)
     settings["min_depth"], settings["max_depth"] = low2 / 2, high2 / 2
-    sample["inside_touch"] = int(np.count_nonzero(depth < orders.touch))
-    masks = _by_side(orders)
+    sample["inside_touch"] = int(orders.count[depth < orders.touch].sum())
     span = Range(low2, high2, exposure)
-    used = span.reached(depth, orders.touch)
-    block, edges = _order_blocks(orders, mids, used, settings)
+    orders, blocks = _by_block(events, orders, mids, span.reached(depth, orders.touch), settings)
+    depth = on_lattice(orders.reach, orders.touch)
+    clustered = blocks if settings["errors"] == "clustered" else Blocks.of(mids, 0)
     fits = [
         fit_poisson(
             side,
             depth[mask],
             orders.touch[mask],
-            block[mask],
-            edges if settings["errors"] == "clustered" else edges[:0],
+            orders.block[mask],
+            orders.count[mask],
+            clustered,
             span,
             sides,
             settings["level"],
             high is None,
         )
-        for side, mask, sides in zip((*SIDES, "pooled"), masks, (1, 1, 2), strict=True)
+        for side, mask, sides in zip((*SIDES, "pooled"), _by_side(orders), (1, 1, 2), strict=True)
     ]
-    if edges.size and (estimate := fits[2].estimate) is not None:
-        due = exposure.integral(span.relative_rate(estimate[1]), edges)
-        sample["clustering"] = _clustering(block[used], due)
+    if blocks and (estimate := fits[2].estimate) is not None:
+        due = blocks.seconds @ span.relative_rate(estimate[1])
+        sample["clustering"] = _clustering(orders, span.reached(depth, orders.touch), due)
     return fits
 
 
@@ -212,7 +212,6 @@ def _line_fits(
     events: Events,
     orders: MarketOrders,
     mids: Mids,
-    open_time: int,
     settings: dict[str, Any],
     sample: dict[str, Any],
 ) -> list[Intensity]:
@@ -231,18 +230,26 @@ def _line_fits(
     level = settings["level"]
     sides = (*SIDES, "pooled")
     if settings["method"] == "reach":
-        used = orders.reach >= 2 * depths[0]
-        block, edges = _order_blocks(orders, mids, used, settings)
-        blocks = 0
-        if edges.size:
-            sample["clustering"] = _clustering(block[used], np.diff(edges))
-            blocks = edges.size - 1 if settings["errors"] == "clustered" else 0
+        orders, blocks = _by_block(events, orders, mids, orders.reach >= 2 * depths[0], settings)
+        if blocks:
+            used = orders.reach >= 2 * depths[0]
+            sample["clustering"] = _clustering(orders, used, np.diff(blocks.edges))
+        clustered = len(blocks) if settings["errors"] == "clustered" else 0
+        seconds = mids.open_time / 1e9
         return [
-            fit_reach(side, orders.reach[mask], block[mask], blocks, depths, share * open_time / 1e9, level)
+            fit_reach(
+                side,
+                orders.reach[mask],
+                orders.block[mask],
+                orders.count[mask],
+                clustered,
+                depths,
+                share * seconds,
+                level,
+            )
             for side, mask, share in zip(sides, _by_side(orders), (1, 1, 2), strict=True)
         ]
-    clustered = settings["errors"] == "clustered"
-    windows = Windows.of(events, mids, settings["window"], depths, clustered)
+    windows = Windows.of(events, mids, settings["window"], depths, settings["errors"] == "clustered")
     sample |= {"windows": windows.count, "windows_without_mid": windows.excluded}
     settings["errors"] = "clustered" if len(windows.shares) > 1 else "independent"
     hits = (*windows.hits, windows.hits.sum(axis=0))
@@ -257,27 +264,26 @@ def _by_side(orders: MarketOrders) -> tuple[Bools, Bools, Bools]:
     return orders.side < 0, orders.side > 0, orders.side != 0
 
 
-def _order_blocks(
-    orders: MarketOrders, mids: Mids, used: Bools, settings: dict[str, Any]
-) -> tuple[Ints, Ints]:
-    """Cut the time with a defined mid into equal blocks: each order's block, and the edges of the blocks.
+def _by_block(
+    events: Events, orders: MarketOrders, mids: Mids, used: Bools, settings: dict[str, Any]
+) -> tuple[MarketOrders, Blocks]:
+    """Cut the time with a defined mid into equal blocks, and count the orders by them.
 
-    No edges, and ``settings["errors"]`` is independent, where there are too few orders to measure clusters.
+    No blocks, and ``settings["errors"]`` is independent, where there are too few orders to measure clusters.
     """
-    fewest = min(int(np.count_nonzero(used & mask)) for mask in _by_side(orders)[:2])
-    blocks = blocks_of(fewest)
+    blocks = Blocks.of(
+        mids, blocks_of(min(int(orders.count[used & mask].sum()) for mask in _by_side(orders)[:2]))
+    )
     if not blocks:
         settings["errors"] = "independent"
-        return np.zeros(orders.time.size, np.int64), np.zeros(0, np.int64)
-    total = int(mids.clock[-1])
-    edges = np.append(np.arange(blocks, dtype=np.int64) * (total // blocks), total)
-    return np.searchsorted(edges[1:-1], mids.open_time(orders.time), side="right").astype(np.int64), edges
+        return orders, blocks
+    return MarketOrders.of(events, mids, blocks.times), blocks
 
 
-def _clustering(block: Ints, due: Floats) -> float:
+def _clustering(orders: MarketOrders, used: Bools, due: Floats) -> float:
     """Variance of the orders per block over that of Poisson counts, whose means are as `due`."""
-    due = due / due.sum() * block.size
-    counts = np.bincount(block, minlength=due.size)[due > 0]
+    due = due / due.sum() * orders.count[used].sum()
+    counts = np.bincount(orders.block[used], orders.count[used], due.size)[due > 0]
     due = due[due > 0]
     return float(np.sum((counts - due) ** 2 / due)) / max(due.size - 1, 1)
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import InvalidArgument
-from ..events import HIDDEN
-from .market import Bools, Exposure, Floats, Ints, Mids, half_ticks_beyond, nanoseconds
+from ..events import HIDDEN, parts
+from .market import Blocks, Bools, Exposure, Floats, Ints, Mids, half_ticks_beyond, nanoseconds
 from .options import MAX_DEPTH, OPTION
 
 if TYPE_CHECKING:
@@ -296,28 +296,56 @@ def decay(starts: Starts, orders: int, stops: int, ticks: float) -> float:
     return float(brentq(excess, low, high, xtol=1e-300, rtol=4 * np.finfo(np.float64).eps))
 
 
+def at_least(values: Ints, count: Ints, levels: Ints) -> Ints:
+    """How many there are at each level or above, of `count` of each value.
+
+    Examples
+    --------
+    >>> at_least(np.array([3, 1]), np.array([2, 5]), np.array([0, 1, 2, 4]))
+    array([7, 7, 2, 0])
+    """
+    order = np.argsort(values)
+    above = np.append(np.cumsum(count[order][::-1])[::-1], 0)
+    return np.asarray(above[np.searchsorted(values[order], levels)])
+
+
+def order_statistic(values: Ints, count: Ints, probability: float) -> int:
+    """The smallest value that is no lower than the quantile, of `count` of each.
+
+    Examples
+    --------
+    >>> order_statistic(np.array([9, 2]), np.array([1, 3]), 0.5)
+    2
+    """
+    order = np.argsort(values)
+    until = np.cumsum(count[order])
+    return int(values[order][np.searchsorted(until, math.ceil((until[-1] - 1) * probability), "right")])
+
+
 def fit_poisson(
     side: str,
     depth: Ints,
     touch: Ints,
     block: Ints,
-    edges: Ints,
+    count: Ints,
+    blocks: Blocks,
     span: Range,
     sides: int,
     level: float,
     adaptive: bool,
 ) -> Intensity:
-    """Maximum likelihood on the lattice; depths in half ticks.
+    """Maximum likelihood on the lattice; depths in half ticks, of `count` orders each.
 
-    `edges` are those of the blocks of time, empty when the errors take orders as independent; `sides` is
-    how many sides of the market the orders come from.
+    There are no `blocks` when the errors take orders as independent; `sides` is how many sides of the market
+    the orders come from.
     """
     exposure, low2, high2 = span.exposure, span.low2, span.high2
     chosen = span.reached(depth, touch)
     start = nearest(touch[chosen], low2)
     room = (high2 - start) // 2
     walked = np.minimum((depth[chosen] - start) // 2, room)
-    orders, stops = int(start.size), int(np.count_nonzero(walked < room))
+    n = count[chosen]
+    orders, stops = int(n.sum()), int(n[walked < room].sum())
 
     depths, place = np.unique(span.first[span.observed], return_inverse=True)
     held = np.zeros(depths.size)
@@ -327,10 +355,7 @@ def fit_poisson(
     listed = _listed_depths(span)
     time = sides * exposure.at(listed)
     counts = np.array(
-        [
-            np.count_nonzero((touch <= d2) & (depth >= d2) & (((touch ^ d2) & 1) == 0))
-            for d2 in listed.tolist()
-        ],
+        [count[(touch <= d2) & (depth >= d2) & (((touch ^ d2) & 1) == 0)].sum() for d2 in listed.tolist()],
         dtype=np.int64,
     )
     low, high = _poisson_limits(counts, level)
@@ -345,7 +370,7 @@ def fit_poisson(
         "points": int(np.unique(start + 2 * walked).size),
         "orders": orders,
     }
-    ticks = float(np.sum(start / 2 - starts.nearest)) + float(walked.sum(dtype=np.float64))
+    ticks = float(np.sum(n * (start / 2 - starts.nearest))) + float(np.sum(n * walked.astype(np.float64)))
     reason = None
     if not exposure.seconds.sum() > 0:
         reason = NO_TIME
@@ -373,10 +398,10 @@ def fit_poisson(
     log_a = math.log(orders / weight) + starts.nearest * k - 0.5 * (lever**2 - spread) * variance
     log_a_by_k = np.array([[1.0, lever], [0.0, 1.0]])  # how ln A and k move with ln(orders) and k
     covariance = log_a_by_k @ np.diag([1 / orders, variance]) @ log_a_by_k.T
-    if edges.size:
+    if blocks:
         score = np.where(walked < room, 1 / math.expm1(k), 0.0) - walked - (start / 2 - lever)
         due = span.relative_rate(k) * sides / weight
-        between = _influence_between_blocks(block[chosen], score, due, span, lever, edges, variance)
+        between = _influence_between_blocks(block[chosen], n, score, due, span, lever, blocks, variance)
         covariance = log_a_by_k @ between @ log_a_by_k.T
 
     error = normal_quantile(level) * math.sqrt(covariance[0, 0])
@@ -386,10 +411,10 @@ def fit_poisson(
             result,
         )
     A = math.exp(log_a)
-    arrived = np.bincount(np.searchsorted(depths, start), minlength=depths.size).astype(np.float64)
+    arrived = np.bincount(np.searchsorted(depths, start), n, depths.size).astype(np.float64)
     statistics = (
         _chi_square(arrived, orders / weight * starts.seconds * np.exp(-k * starts.beyond)),
-        _chi_square(*_walks(walked, room, k)),
+        _chi_square(*_walks(walked, room, n, k)),
     )
     reason = _judge(k, math.sqrt(covariance[1, 1]), high2 / 2, level, adaptive)
     given = reason is None
@@ -406,27 +431,33 @@ def fit_poisson(
 
 
 def _influence_between_blocks(
-    block: Ints, score: Floats, due: Floats, span: Range, lever: float, edges: Ints, variance: float
+    block: Ints,
+    count: Ints,
+    score: Floats,
+    due: Floats,
+    span: Range,
+    lever: float,
+    blocks: Blocks,
+    variance: float,
 ) -> Floats:
     """Covariance of (ln orders, k) from how the orders of each block differ from what its spreads let expect.
 
     `due` is the part of the orders expected in a second under each spread, `score` each order's
     derivative of the log-likelihood by k.
     """
-    blocks, orders = edges.size - 1, block.size
-    came = np.bincount(block, minlength=blocks) / orders
-    scored = orders * span.exposure.integral(due * (span.first / 2 - lever), edges)
-    scored = scored + np.bincount(block, weights=score, minlength=blocks)
-    influence = np.column_stack([came - span.exposure.integral(due, edges), scored * variance])
-    return _between_blocks(influence, np.full(blocks, 1 / blocks))
+    orders = int(count.sum())
+    came = np.bincount(block, count, len(blocks)) / orders
+    scored = orders * (blocks.seconds @ (due * (span.first / 2 - lever)))
+    scored = scored + np.bincount(block, count * score, len(blocks))
+    influence = np.column_stack([came - blocks.seconds @ due, scored * variance])
+    return _between_blocks(influence, np.full(len(blocks), 1 / len(blocks)))
 
 
-def _walks(walked: Ints, room: Ints, k: float) -> tuple[Floats, Floats]:
+def _walks(walked: Ints, room: Ints, count: Ints, k: float) -> tuple[Floats, Floats]:
     """Orders that walk so many ticks on from their start, and how many are expected to, by cells."""
     longest = int(room.max())
     cells = np.append(np.arange(0, longest, -(-longest // MAX_CELLS)), longest)
-    seen = walked.size - np.searchsorted(np.sort(walked), cells)
-    could = walked.size - np.searchsorted(np.sort(room), cells)
+    seen, could = at_least(walked, count, cells), at_least(room, count, cells)
     return -np.diff(seen, append=0).astype(np.float64), -np.diff(could * np.exp(-k * cells), append=0.0)
 
 
@@ -532,20 +563,19 @@ def _fit_line(
 
 
 def fit_reach(
-    side: str, reach: Ints, block: Ints, blocks: int, depths: Ints, seconds: float, level: float
+    side: str, reach: Ints, block: Ints, count: Ints, blocks: int, depths: Ints, seconds: float, level: float
 ) -> Intensity:
-    """D1: orders that reach each depth, over the time."""
-    by_block = np.stack(
-        [np.bincount(block[reach >= 2 * d], minlength=max(blocks, 1)) for d in depths.tolist()],
-        axis=1,
-    )
+    """D1: orders that reach each depth, `count` of each reach, over the time."""
+    reached = [reach >= 2 * d for d in depths.tolist()]
+    parts = [np.bincount(block[r], count[r], max(blocks, 1)) for r in reached]
+    by_block = np.stack(parts, axis=1).astype(np.float64)
     counts = by_block.sum(axis=0).astype(np.int64)
     low, high = _poisson_limits(counts, level)
     time = seconds if seconds > 0 else math.nan
     order = np.arange(depths.size)
     with np.errstate(divide="ignore", invalid="ignore"):
         if blocks:
-            total = _between_blocks(by_block.astype(np.float64), np.full(blocks, 1 / blocks))
+            total = _between_blocks(by_block, np.full(blocks, 1 / blocks))
             covariance = total / np.multiply.outer(counts, counts)
         else:
             covariance = (1 / counts)[np.minimum.outer(order, order)]
@@ -618,22 +648,22 @@ class Windows:
         block = np.searchsorted(edges, ordinal, side="right")
         shares = np.bincount(block[defined], minlength=max(blocks, 1)) / max(count, 1)
 
-        trades = events.trades
-        time = np.asarray(trades.local_time, dtype=np.int64)
-        index = (time - mids.first - 1) // step  # (g, g + W]: on the boundary belongs to the window it ends
-        use = ((np.asarray(trades.flags) & HIDDEN) == 0) & (index >= 0) & (index < cells)
-        use[use] = defined[index[use]]
-        index = index[use]
-        below, above = half_ticks_beyond(mid2[index], events, use)
+        farthest = np.full((2, cells), -(2**63))
+        for _, part in parts(events):
+            trades = part.trades
+            index = (
+                trades.local_time - mids.first - 1
+            ) // step  # (g, g + W]: on the boundary: of the one it ends
+            use = ((trades.flags & HIDDEN) == 0) & (index >= 0) & (index < cells)
+            use[use] = defined[index[use]]
+            index = index[use]
+            below, above = half_ticks_beyond(mid2[index], trades, use)
+            np.maximum.at(farthest[0], index, -below)
+            np.maximum.at(farthest[1], index, above)
         hits = np.zeros((2, max(blocks, 1), depths.size), np.int64)
-        if index.size:
-            start = np.flatnonzero(np.concatenate([[True], np.diff(index) != 0]))
-            where = block[index[start]]
-            for side, beyond in enumerate((-below, above)):
-                farthest = np.maximum.reduceat(beyond, start)
-                for j, d in enumerate(depths.tolist()):
-                    hit = where[farthest > 2 * d]
-                    hits[side, :, j] = np.bincount(hit, minlength=max(blocks, 1))
+        for side, reach in enumerate(farthest):
+            for j, d in enumerate(depths.tolist()):
+                hits[side, :, j] = np.bincount(block[reach > 2 * d], minlength=max(blocks, 1))
         return cls(hits, shares, count, int(cells - count))
 
 

@@ -17,10 +17,10 @@ events        what ``Events.save`` wrote                                 :mod:`m
 
 gzip, xz, zip and zstd (extra ``zstd``) are unpacked as they are read, whatever the file is called.
 
-What a feed was parsed into is kept as an event file in the cache folder and mapped into memory the
-next time, so a second run starts at once. A cached table is used only for the same path, size and
-modification time of every file, the same format, instrument and options, and the same version of the
-readers. The folder is ``$MMCORE_CACHE`` if set (``off`` turns caching off), else ``mmcore`` in the
+What a feed is parsed into is kept as an event file in the cache folder and mapped into memory: no more than
+a part of a feed is ever in memory, and a second run starts at once. A cached table is used only for the same
+path, size and modification time of every file, the same format, instrument and options, and the same version
+of the readers. The folder is ``$MMCORE_CACHE`` if set (``off`` turns caching off), else ``mmcore`` in the
 user's cache folder. A cache that cannot be read or written is passed over: it never breaks a load.
 """
 
@@ -42,7 +42,7 @@ from ..events import Events
 from ..files import naming
 from ..parameters import expect
 from .merging import consolidate, merge
-from .table import Table
+from .table import SpoolError, Table
 
 if TYPE_CHECKING:
     from ..instruments import Instrument
@@ -75,7 +75,6 @@ _CSV_ONLY = frozenset(
     ("columns", "delimiter", "header", "time_format", "sides", "kinds", "rounding", "sort", "where")
 )
 _SPLIT = ("binance_files", "nautilus", "csv", "taq")  # formats of which several files may be read as one
-_WHOLE = ("lobster", "hftbacktest")  # formats that are read as a whole
 _log = logging.getLogger(__name__)
 
 
@@ -109,7 +108,7 @@ def load(
         Called with (bytes read, bytes in all) while a feed is parsed.
     spool : path-like, optional
         A folder on whose disk the columns are gathered, in files without a name that are mapped, rather than
-        in memory; they vanish with the table. LOBSTER and hftbacktest need all of a file in memory.
+        in memory; they vanish with the table. The cache folder when omitted, where the table is kept there.
     **options
         The keyword arguments of the ``read`` of the format's module, such as
         :func:`mmcore.feeds.csv.read`.
@@ -206,13 +205,23 @@ def load(
     kept = _cached(paths, format, instrument, options) if cache else None
     events = _open(kept) if kept is not None else None
     if events is None:
-        if format in _WHOLE:
-            events = read(paths, instrument, progress, **options)
-        else:
-            with Table(spool) as table:
-                events = read(paths, instrument, progress, table, **options)
+
+        def parse(folder: str | os.PathLike[str] | None) -> Events:
+            with Table(folder) as table:
+                return read(paths, instrument, progress, table, **options)
+
+        folder = spool
+        if folder is None and kept is not None and _made(kept.parent):
+            folder = kept.parent
+        try:
+            events = parse(folder)
+        except SpoolError as error:
+            if spool is not None:
+                raise
+            _log.info("the feed is gathered in memory, for the cache folder is of no use: %s", error)
+            events = parse(None)
         if kept is not None:
-            _keep(events, kept)
+            events = _keep(events, kept)
     delays = events.source.get("latency")
     if delays and delays["median"] < 0:
         _log.warning("%s: %s", source, events.clock_note)
@@ -347,9 +356,21 @@ def _open(kept: Path) -> Events | None:
         return None
 
 
-def _keep(events: Events, kept: Path) -> None:
+def _made(folder: Path) -> bool:
+    """Make a folder; whether it is there."""
     try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _log.info("there is no cache folder: %s", error)
+        return False
+    return True
+
+
+def _keep(events: Events, kept: Path) -> Events:
+    """Put a table into the cache; return it as it is mapped from there, or as it was where that fails."""
+    try:
         events.save(kept)
-    except (OSError, TypeError, ValueError) as error:
+        return Events.load(kept, verify=False)
+    except (OSError, CorruptError, TypeError, ValueError) as error:
         _log.info("the parsed feed could not be kept: %s", error)
+        return events

@@ -9,7 +9,7 @@ know. What is there must be possible, by one rule for every format:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -20,23 +20,12 @@ from ..events import NO_ASK, NO_BID, PRICE_LIMIT, SUBTICKS
 if TYPE_CHECKING:
     from ..instruments import Instrument
 
-__all__ = ["Columns", "Refuse", "joined", "none_of", "possible_prices", "quoted_side", "subticks", "traded"]
+__all__ = ["Columns", "Refuse", "none_of", "possible_prices", "quoted_side", "subticks", "traded"]
 
 Columns = dict[str, NDArray[Any]]
 """Columns of a table by their names."""
 Refuse = Callable[[int, str], NoReturn]
 """Refuses a row, counted from 0 among those at hand, and says what is wrong with it."""
-
-
-def joined(parts: Sequence[Columns]) -> Columns:
-    """Return parts that follow each other as one; nothing of no parts.
-
-    Examples
-    --------
-    >>> joined([{"bid": np.array([1, 2])}, {"bid": np.array([3])}])
-    {'bid': array([1, 2, 3])}
-    """
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
 
 
 def none_of(wrong: NDArray[np.bool_], what: str, refuse: Refuse) -> None:

@@ -307,8 +307,7 @@ def add(
         skip = line + 1 if layout.header else 0
         reading = rows(path, width, places, delimiter=layout.delimiter, skip=skip, progress=share)
         for block in reading:
-            if not block.fields.text.endswith(b"\n"):  # which may have been cut, number and all
-                odd["last lines without an end"] += 1
+            odd.update(block.odd)
             for label, place, texts, keep in filters:
                 named = block.fields.codes(place, dict.fromkeys(texts, 1), other=0) == 1
                 if (dropped := named != keep).any():

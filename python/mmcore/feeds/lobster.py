@@ -20,7 +20,8 @@ a halt (type 7, price −1) until quoting resumes (price 0 or 1) both sides are 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from datetime import date as Date
 from datetime import timedelta
 from pathlib import Path
@@ -32,7 +33,8 @@ from numpy.typing import NDArray
 from ..errors import InvalidArgument, Unsupported
 from ..events import HIDDEN, NO_ASK, NO_BID, QUOTE, TRADE, Events, Quotes, Trades
 from ..parameters import expect
-from .columns import Columns, joined, none_of, quoted_side, subticks, traded
+from .columns import Columns, none_of, quoted_side, subticks, traded
+from .table import Table
 from .text import PACKED, Progress, content, first_line, refuse, rows, shares, stem
 
 if TYPE_CHECKING:
@@ -104,6 +106,7 @@ def read(
     paths: Sequence[Path],
     instrument: Instrument | None = None,
     progress: Progress | None = None,
+    into: Table | None = None,
     *,
     date: str | None = None,
 ) -> Events:
@@ -117,6 +120,8 @@ def read(
         A tick of 0.01 USD and a lot of one share when omitted, under the name in the file's name.
     progress : callable, optional
         Called with (bytes read, bytes in all).
+    into : Table, optional
+        What the rows are added to: one in memory when omitted.
     date : str, optional
         The day, ``"2012-06-21"``, where the file's name does not say it. Without any, stamps count
         from midnight as if on 1970-01-01 UTC.
@@ -149,19 +154,61 @@ def read(
             argument="instrument",
             value=str(instrument.tick),
         )
-    tick = int(unit)
-    lot = f"{instrument.lot:f}"
     midnight = 0 if date is None else _midnight(date)
+    if not first_line(message_path):
+        raise InvalidArgument(f"{message_path}: is empty", argument="path", value=str(message_path))
 
+    table = Table() if into is None else into
     message_progress, book_progress = shares(paths, progress)
-    parts: list[Columns] = []
-    executed: list[Columns] = []
+    odd: Counter[str] = Counter()
+    messages = _messages(message_path, instrument, int(unit), message_progress, odd)
+    books = _books(book_path, instrument, int(unit), book_progress, odd)
+    halts = crosses = row = 0
+    halted = False
+    for message, book in _side_by_side(book_path, messages, books):
+        types = message["type"]
+        absent, begun, halted = _halts(types, message["price"], halted, row)
+        halts += begun
+        crosses += int(np.count_nonzero(types == 6))
+        row += len(types)
+        for name, value in (("bid", NO_BID), ("ask", NO_ASK), ("bid_size", 0), ("ask_size", 0)):
+            book[name] = np.where(absent, value, book[name])
+        time = message["time"] + midnight
+        trade = np.flatnonzero((types == 4) | (types == 5))
+        # Row i of the table is the trade of message i, if it is one, and then its quote.
+        kind = np.full(len(types) + len(trade), QUOTE, dtype=np.uint8)
+        kind[trade + np.arange(len(trade))] = TRADE
+        trades = Trades(
+            time[trade],
+            side=-message["direction"][trade],
+            flags=np.where(types[trade] == 5, HIDDEN, 0),
+            **{name: message[f"traded {name}"][trade] for name in ("price", "subtick", "size")},
+        )
+        table.add(Events(instrument, kind, Quotes(time, **book), trades))
+    source: dict[str, Any] = {
+        "format": "lobster",
+        "clock": "exchange",
+        "files": [path.name for path in paths],
+        "date": date,
+        "midnight": midnight,
+        "halts": halts,
+        "ignored": {"cross": crosses} if crosses else {},
+        "odd": dict(odd),
+    }
+    note = _LOCAL if date else f"{_LOCAL}; no date known: stamps count from midnight in New York"
+    name = f"{instrument.name} {date}" if date else instrument.name
+    return table.events(instrument, name=name, clock_note=note, source=source)
+
+
+def _messages(
+    path: Path, instrument: Instrument, tick: int, progress: Progress | None, odd: Counter[str]
+) -> Iterator[Columns]:
+    """Yield the messages, part by part; what was traded is 0 where a message is no execution."""
     last = -1
-    unended = 0
-    for block in rows(message_path, len(_MESSAGE), _MESSAGE, progress=message_progress):
+    for block in rows(path, len(_MESSAGE), _MESSAGE, progress=progress):
+        odd.update(block.odd)
         part = {name: block.integers(name) for name in ("type", "price", "direction")}
         part["time"] = block.integers("time", "0.000000001")
-        part["line"] = block.lines
         executions = (part["type"] == 4) | (part["type"] == 5)
         stamps = np.concatenate([[last], part["time"]])
         for wrong, what in (
@@ -172,24 +219,26 @@ def read(
         ):
             none_of(wrong, what, block.refuse)
         those, price = block.take(executions), part["price"][executions]
-        size = those.integers("size", lot)
+        size = those.integers("size", f"{instrument.lot:f}")
         rest = subticks(price % tick, tick)
-        unended += not block.fields.text.endswith(b"\n")
-        executed.append(traded(price // tick, rest, size, instrument, those.refuse))
+        for name, values in traded(price // tick, rest, size, instrument, those.refuse).items():
+            part[f"traded {name}"] = np.zeros(len(block), values.dtype)
+            part[f"traded {name}"][executions] = values
         last = int(stamps[-1])
-        parts.append(part)
-    if not parts:
-        raise InvalidArgument(f"{message_path}: is empty", argument="path", value=str(message_path))
-    message = joined(parts)
+        yield part
 
-    width = first_line(book_path).count(b",") + 1
+
+def _books(
+    path: Path, instrument: Instrument, tick: int, progress: Progress | None, odd: Counter[str]
+) -> Iterator[Columns]:
+    """Yield the top of the book after each message, part by part."""
+    width = first_line(path).count(b",") + 1
     if width % 4:
-        refuse(book_path, 0, f"has {width} fields; an order book has four for each level")
-    parts = []
-    for block in rows(book_path, width, _BOOK, progress=book_progress):
+        refuse(path, 0, f"has {width} fields; an order book has four for each level")
+    for block in rows(path, width, _BOOK, progress=progress):
+        odd.update(block.odd)
         part = {name: block.integers(name) for name in ("ask", "bid")}
-        unended += not block.fields.text.endswith(b"\n")
-        part |= {name: block.integers(name, lot) for name in ("ask_size", "bid_size")}
+        part |= {name: block.integers(name, f"{instrument.lot:f}") for name in ("ask_size", "bid_size")}
         for side in ("bid", "ask"):
             price, size = part[side], part[f"{side}_size"]
             absent = abs(price) == _EMPTY
@@ -200,68 +249,64 @@ def read(
                     at, f"{side}: {price[at]} (USD/10000) is not a multiple of the tick {instrument.tick:f}"
                 )
             part |= quoted_side(side, price // tick, size, absent, instrument, block.refuse)
-        parts.append(part)
-    n = len(message["time"])
-    n_book = sum(len(part["bid"]) for part in parts)
-    if n_book != n:
+        yield part
+
+
+def _side_by_side(
+    book_path: Path, messages: Iterator[Columns], books: Iterator[Columns]
+) -> Iterator[tuple[Columns, Columns]]:
+    """Yield parts of as many messages and states of the book; refuse files of different lengths."""
+    message: Columns = {}
+    book: Columns = {}
+    rows = 0
+    while (message := message or next(messages, {})) and (book := book or next(books, {})):
+        n = min(_length(message), _length(book))
+        rows += n
+        yield _rows(message, slice(n)), _rows(book, slice(n))
+        message, book = (_rows(part, slice(n, None)) for part in (message, book))
+    book = book or next(books, {})
+    if message or book:
+        n, n_book = (
+            rows + _length(part) + sum(map(_length, parts))
+            for part, parts in ((message, messages), (book, books))
+        )
         raise InvalidArgument(
             f"{book_path}: {n_book} rows for {n} messages; the two files must match row for row",
             argument="path",
             value=str(book_path),
         )
-    book = joined(parts)
-
-    halts = _halt(message["type"], message["price"], book)
-    time = message["time"] + midnight
-    trade = np.flatnonzero((message["type"] == 4) | (message["type"] == 5))
-    quotes = Quotes(time, book["bid"], book["ask"], book["bid_size"], book["ask_size"])
-    trades = Trades(
-        time[trade],
-        side=-message["direction"][trade],
-        flags=np.where(message["type"][trade] == 5, HIDDEN, 0),
-        **joined(executed),
-    )
-    # Row i of the table is the trade of message i, if it is one, and then its quote.
-    kind = np.full(n + len(trade), QUOTE, dtype=np.uint8)
-    kind[trade + np.arange(len(trade))] = TRADE
-    ignored = {"cross": int(np.count_nonzero(message["type"] == 6))}
-    source: dict[str, Any] = {
-        "format": "lobster",
-        "clock": "exchange",
-        "files": [path.name for path in paths],
-        "date": date,
-        "midnight": midnight,
-        "halts": halts,
-        "ignored": {name: count for name, count in ignored.items() if count},
-        "odd": {"last lines without an end": unended} if unended else {},
-    }
-    note = _LOCAL if date else f"{_LOCAL}; no date known: stamps count from midnight in New York"
-    name = f"{instrument.name} {date}" if date else instrument.name
-    return Events(instrument, kind, quotes, trades, name=name, clock_note=note, source=source)
 
 
-def _halt(types: NDArray[np.int64], prices: NDArray[np.int64], book: Columns) -> int:
-    """Empty both sides from each halt to the resumption of quoting; return the number of halts."""
-    changes = np.flatnonzero(types == 7)
-    halts = 0
-    since = -1
-    for at in changes:
-        if prices[at] == -1 and since < 0:
-            since = int(at)
+def _length(part: Columns) -> int:
+    return len(next(iter(part.values()), ()))
+
+
+def _rows(part: Columns, rows: slice) -> Columns:
+    """Return some rows of a part; nothing of no rows."""
+    cut = {name: values[rows] for name, values in part.items()}
+    return cut if _length(cut) else {}
+
+
+def _halts(
+    types: NDArray[np.int64], prices: NDArray[np.int64], halted: bool, row: int
+) -> tuple[NDArray[np.bool_], int, bool]:
+    """Return where trading is halted, how many halts begin, and whether it is halted at the end.
+
+    `row` is the number of messages before these, at which trading was `halted` or not.
+    """
+    absent = np.zeros(len(types), dtype=bool)
+    halts = since = 0
+    for at in np.flatnonzero(types == 7).tolist():
+        if prices[at] == -1 and not halted:
+            halted, since = True, at
             halts += 1
-        elif prices[at] in (0, 1) and since >= 0:
-            _absent(book, since, int(at))
-            since = -1
+        elif prices[at] in (0, 1) and halted:
+            absent[since:at] = True
+            halted = False
         elif prices[at] not in (-1, 0, 1):
-            raise Unsupported(f"trading status {prices[at]} (type 7) in message row {at + 1}")
-    if since >= 0:
-        _absent(book, since, len(types))
-    return halts
-
-
-def _absent(book: Columns, start: int, end: int) -> None:
-    for name, value in (("bid", NO_BID), ("ask", NO_ASK), ("bid_size", 0), ("ask_size", 0)):
-        book[name][start:end] = value
+            raise Unsupported(f"trading status {prices[at]} (type 7) in message row {row + at + 1}")
+    absent[since:] |= halted
+    return absent, halts, halted
 
 
 def _midnight(date: str) -> int:

@@ -22,9 +22,13 @@ from ..events import QUOTE, TRADE, Events, Quotes, Trades, frozen, merged_kinds,
 if TYPE_CHECKING:
     from ..instruments import Instrument
 
-__all__ = ["Column", "Table"]
+__all__ = ["Column", "SpoolError", "Table"]
 
 _AHEAD = 1 << 17  # rows that are merged at a time
+
+
+class SpoolError(OSError):
+    """A folder in which columns cannot be kept."""
 
 
 class Column:
@@ -92,7 +96,7 @@ def _naming(folder: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OSError(error.errno, error.strerror, folder) from None
+        raise SpoolError(error.errno, error.strerror, folder) from None
 
 
 class Table:

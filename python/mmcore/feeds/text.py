@@ -33,9 +33,11 @@ __all__ = [
     "asking",
     "blocks",
     "content",
+    "damage",
     "everything",
     "first_line",
     "first_lines",
+    "member",
     "refuse",
     "refusing",
     "rows",
@@ -69,7 +71,7 @@ def _opened(raw: BinaryIO) -> BinaryIO:
     if start[:4] == b"\x28\xb5\x2f\xfd":
         return cast(BinaryIO, _zstd(raw.name).ZstdFile(raw))
     if start[:4] == b"PK\3\4":
-        return _member(raw)
+        return member(raw)
     if start[:4] == PARQUET or start == ARROW:
         return as_text(raw, start != ARROW)
     return raw
@@ -98,11 +100,13 @@ def _zstd(name: str) -> Any:
     return zstd
 
 
-def _member(raw: BinaryIO) -> BinaryIO:
-    """Open the one file that a zip holds."""
+def member(raw: BinaryIO, name: str | None = None) -> BinaryIO:
+    """Open the one file that a zip holds, or the one of this name."""
     try:
         packed = zipfile.ZipFile(raw)
         members = [member for member in packed.infolist() if not member.is_dir()]
+        if name is not None:
+            members = [packed.getinfo(name)]
         if len(members) != 1:
             names = ", ".join(member.filename for member in members[:_SHOWN])
             raise InvalidArgument(
@@ -125,7 +129,7 @@ def _member(raw: BinaryIO) -> BinaryIO:
         raise zipfile.BadZipFile(str(error)) from error
 
 
-def _damage() -> tuple[type[Exception], ...]:
+def damage() -> tuple[type[Exception], ...]:
     """Return the exceptions by which the packers say that a file is damaged."""
     known: list[type[Exception]] = [
         EOFError,
@@ -174,7 +178,7 @@ def blocks(path: Path, progress: Progress | None = None) -> Iterator[tuple[bytes
                 rest = block[cut:]
                 yield piece, line
                 line += piece.count(b"\n")
-        except _damage() as error:
+        except damage() as error:
             raise CorruptError(
                 f"{path}: damaged or cut short after line {_whole_lines(path):,} ({error})"
             ) from error
@@ -202,7 +206,7 @@ def everything(path: Path) -> bytes:
             file.name = raw.name
         try:
             return _opened(file).read()
-        except _damage() as error:
+        except damage() as error:
             raise CorruptError(f"{path}: damaged or cut short ({error})") from error
 
 
@@ -237,14 +241,14 @@ def unpacked(path: Path, progress: Progress | None = None) -> Iterator[Callable[
                 return b"".join(pieces)
 
             yield read
-        except _damage() as error:
+        except damage() as error:
             raise CorruptError(f"{path}: damaged or cut short ({error})") from error
 
 
 def _whole_lines(path: Path) -> int:
     """Count the lines that can be unpacked before the damage: a large block is lost as a whole."""
     count = 0
-    with open(path, "rb") as raw, suppress(*_damage()):
+    with open(path, "rb") as raw, suppress(*damage()):
         stream = cast(gzip.GzipFile, _opened(raw))
         while piece := stream.read1(io.DEFAULT_BUFFER_SIZE):
             count += piece.count(b"\n")
@@ -260,7 +264,7 @@ def first_lines(path: Path, count: int) -> list[tuple[int, bytes]]:
     with naming(path), open(path, "rb") as raw:
         try:
             head = _opened(raw).read(1 << 16)
-        except _damage() as error:
+        except damage() as error:
             raise CorruptError(f"{path}: damaged or cut short ({error})") from error
     return [(at, line.strip()) for at, line in enumerate(head.split(b"\n")) if line.strip()][:count]
 
@@ -318,7 +322,7 @@ def refusing(path: Path, lines: Sequence[int] | NDArray[np.int64]) -> Refuse:
 
 
 def shares(paths: Sequence[Path], progress: Progress | None) -> list[Progress | None]:
-    """Return for each of some files, read one after the other, how its progress is that of all.
+    """Return for each of some files, however they take turns, how its progress is that of all.
 
     Examples
     --------
@@ -336,10 +340,16 @@ def shares(paths: Sequence[Path], progress: Progress | None) -> list[Progress | 
         return [None] * len(paths)
     sizes = [path.stat().st_size for path in paths]
 
-    def share(before: int) -> Progress:
-        return lambda done, _: progress(before + done, sum(sizes))
+    read = [0] * len(sizes)
 
-    return [share(sum(sizes[:at])) for at in range(len(sizes))]
+    def share(at: int) -> Progress:
+        def told(done: int, _: int) -> None:
+            read[at] = done
+            progress(sum(read), sum(sizes))
+
+        return told
+
+    return [share(at) for at in range(len(sizes))]
 
 
 class Rows:
@@ -370,6 +380,11 @@ class Rows:
     def lines(self) -> NDArray[np.int64]:
         """0-based line of each row in the file."""
         return self.fields.lines + self.start
+
+    @property
+    def odd(self) -> dict[str, int]:
+        """What is odd in the text: a last line without an end may have been cut, number and all."""
+        return {} if self.fields.text.endswith(b"\n") else {"last lines without an end": 1}
 
     @contextmanager
     def _named(self, name: str) -> Iterator[None]:

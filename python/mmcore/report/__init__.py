@@ -13,6 +13,7 @@ Needs the extra ``report`` (Bokeh and Jinja2).
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from decimal import Decimal
 from importlib.resources import files
 from os import PathLike
@@ -22,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InvalidArgument, MissingExtra
+from ..events import pieces
 from ..files import replacing, unwritable
 from ..messages import per_minute
 from ..standing import quoted
@@ -78,7 +80,8 @@ def page(result: Result) -> str:
     places = max(0, -Decimal(str(instrument.tick)).normalize().as_tuple().exponent)  # type: ignore[operator]
 
     quotes = result.events.quotes
-    highest = int(quotes.ask[quotes.ask_size > 0].max(initial=0)) * float(instrument.tick)
+    asks = (quotes[rows].ask[quotes[rows].ask_size > 0] for rows in pieces(len(quotes)))
+    highest = max((int(some.max(initial=0)) for some in asks), default=0) * float(instrument.tick)
     canvas = c.Canvas(
         start, max(totals.end_time, totals.last_time), left=round(7.5 * len(f"{highest:,.{places}f}")) + 18
     )
@@ -220,18 +223,27 @@ def _extended(values: NDArray[Any], value: int | None = None) -> NDArray[Any]:
     return np.append(values, values[-1:] if value is None else value)
 
 
+@dataclass(frozen=True)
+class _Side:
+    """Prices of one side of the market in ticks, NaN where it is absent: made of the rows that are drawn."""
+
+    price: NDArray[np.int64]
+    size: NDArray[np.int64]
+
+    def __getitem__(self, rows: Any) -> NDArray[np.float64]:
+        return np.where(self.size[rows] > 0, self.price[rows].astype(np.float64), np.nan)
+
+
 def _page_data(result: Result, c: Any, start: int, more: list[Any]) -> dict[str, Any]:
     """Return what the page draws against time: tables, and which figure shows which; ``more`` tables too."""
     instrument = result.instrument
     tick = float(instrument.tick)
     quotes, fills = result.events.quotes, result.fills
-    here = slice(
-        max(0, int(np.searchsorted(quotes.local_time, result.totals.first_time, "right")) - 1),
-        int(np.searchsorted(quotes.local_time, result.totals.end_time, "right")),
-    )
-    one = np.asarray(quotes.bid_size[here]) > 0, np.asarray(quotes.ask_size[here]) > 0
-    market_bid = np.where(one[0], np.asarray(quotes.bid[here], np.float64), np.nan)
-    market_ask = np.where(one[1], np.asarray(quotes.ask[here], np.float64), np.nan)
+    here = quotes[
+        max(0, int(np.searchsorted(quotes.local_time, result.totals.first_time, "right")) - 1) : int(
+            np.searchsorted(quotes.local_time, result.totals.end_time, "right")
+        )
+    ]
     ours = quoted(result)
     bid, ask = ours["bid"], ours["ask"]
     touch_bid, touch_ask = ours["touch_bid"], ours["touch_ask"]
@@ -242,8 +254,8 @@ def _page_data(result: Result, c: Any, start: int, more: list[Any]) -> dict[str,
     tables = [
         c.Table(
             "market",
-            np.asarray(quotes.local_time[here]),
-            {"bid": (market_bid, tick), "ask": (market_ask, tick)},
+            here.local_time,
+            {"bid": (_Side(here.bid, here.bid_size), tick), "ask": (_Side(here.ask, here.ask_size), tick)},
         ),
         c.Table(
             "quotes",

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .thinning import thin
+from .thinning import Drawn, thin
 
 __all__ = ["COLOURS", "LIGHT", "Canvas", "Chart", "Key", "Table", "View"]
 
@@ -72,26 +72,21 @@ class Table:
 
     name: str
     time: NDArray[np.int64]  # ns
-    columns: Mapping[str, tuple[NDArray[Any], float]] = field(default_factory=dict)
+    columns: Mapping[str, tuple[Drawn, float]] = field(default_factory=dict)
     shapes: tuple[str, ...] = ()  # the columns whose extremes must survive thinning; all when empty
 
     def pack(self, start: int) -> dict[str, Any]:
         """Columns as base64 of little-endian arrays, times in ms relative to ``start`` (ns)."""
-        time = np.asarray(self.time, dtype=np.int64)
-        arrays = {name: np.asarray(values) for name, (values, _) in self.columns.items()}
-        if len(time) > MAX_ROWS:
-            drawn = [arrays[name].astype(float) for name in (self.shapes or arrays)]
-            kept = thin(time, drawn, MAX_ROWS // (2 + 2 * len(drawn)))
-            time = time[kept]
-            arrays = {name: values[kept] for name, values in arrays.items()}
+        shapes = list(self.shapes or self.columns)
+        kept: Any = slice(None)
+        if len(self.time) > MAX_ROWS:
+            drawn = [self.columns[name][0] for name in shapes]
+            kept = thin(self.time, drawn, MAX_ROWS // (2 + 2 * len(drawn)))
+        time = np.asarray(self.time[kept], dtype=np.int64)
         packed: dict[str, Any] = {"t": _pack_time(time, start)}
-        for name, values in arrays.items():
-            packed[name] = _pack(values, self.columns[name][1])
-        return {
-            "rows": len(time),
-            "columns": packed,
-            "shapes": list(self.shapes or arrays),
-        }
+        for name, (values, scale) in self.columns.items():
+            packed[name] = _pack(np.asarray(values[kept]), scale)
+        return {"rows": len(time), "columns": packed, "shapes": shapes}
 
 
 @dataclass(frozen=True)

@@ -11,22 +11,32 @@ for the static plots.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["thin"]
+from ..events import pieces
+
+__all__ = ["Drawn", "thin"]
 
 
-def thin(time: NDArray[np.int64], columns: Sequence[NDArray[np.float64]], buckets: int) -> NDArray[np.intp]:
+class Drawn(Protocol):
+    """Numbers by their rows: an array, or what makes them of some rows when it is asked for these."""
+
+    def __getitem__(self, rows: Any, /) -> Any:
+        """Return the numbers of some rows, a slice or an array of them."""
+
+
+def thin(time: NDArray[np.int64], columns: Sequence[Drawn], buckets: int) -> NDArray[np.intp]:
     """Rows that draw the same picture in ``buckets`` pixel columns.
 
     Parameters
     ----------
     time : array of int64
         Never falling; any unit.
-    columns : sequence of arrays
-        What is drawn against it; NaN where there is nothing to draw.
+    columns : sequence of Drawn
+        What is drawn against it; NaN where there is nothing to draw. They are asked for piece by piece.
     buckets : int
         Number of equal time slices, one per pixel column.
 
@@ -51,10 +61,22 @@ def thin(time: NDArray[np.int64], columns: Sequence[NDArray[np.float64]], bucket
     starts = np.unique(np.concatenate(([0], np.searchsorted(time, edges.astype(np.int64)))))
     starts = starts[starts < n]
     kept = [starts, np.append(starts[1:], n) - 1]
-    sizes = np.diff(np.append(starts, n))
     for column in columns:
-        for extreme in (np.fmin.reduceat(column, starts), np.fmax.reduceat(column, starts)):
-            hits = np.flatnonzero(column == np.repeat(extreme, sizes))
-            slices = np.searchsorted(starts, hits, side="right")
-            kept.append(hits[np.flatnonzero(np.diff(slices, prepend=0))])  # the first hit of each slice
+        # The extreme of each slice so far, as what is lowest, and the first row that has it.
+        best = np.full((2, len(starts)), np.nan)
+        row = np.full((2, len(starts)), -1)
+        for piece in pieces(n):
+            first = int(np.searchsorted(starts, piece.start, side="right")) - 1
+            here = slice(first, int(np.searchsorted(starts, piece.stop)))
+            cuts = np.maximum(starts[here] - piece.start, 0)
+            sizes = np.diff(np.append(cuts, piece.stop - piece.start))
+            values = np.asarray(column[piece], dtype=np.float64)
+            for side, signed in enumerate((values, -values)):
+                lowest = np.fmin.reduceat(signed, cuts)
+                hits = np.flatnonzero(signed == np.repeat(lowest, sizes))
+                slices, at = np.unique(np.searchsorted(cuts, hits, side="right") - 1, return_index=True)
+                lower = ~(lowest[slices] >= best[side, first + slices])  # as it is where there is none yet
+                best[side, first + slices[lower]] = lowest[slices[lower]]
+                row[side, first + slices[lower]] = piece.start + hits[at[lower]]
+        kept.append(row[row >= 0])
     return np.unique(np.concatenate(kept))
