@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import mmcore as mm
 from mmcore.errors import ConflictError, InvalidArgument
 from mmcore.events import QUOTE, Events, Quotes, Trades
-from mmcore.feeds import csv, databento, table, text
+from mmcore.feeds import csv, databento, hftbacktest, table, text
 from mmcore.feeds.binance import _delays
 from mmcore.feeds.table import Table
 
@@ -270,6 +270,7 @@ def test_a_table_gathered_on_the_disk_in_small_parts_is_the_table_in_memory(tmp_
     monkeypatch.setattr(Table, "add", lambda self, part: (parts.append(len(part)), add(self, part))[1])
     monkeypatch.setattr(text, "_BLOCK", 512)
     monkeypatch.setattr(databento, "_RECORDS", 7)
+    monkeypatch.setattr(hftbacktest, "_ROWS", 7)
     monkeypatch.setattr(table, "_AHEAD", 11)
     monkeypatch.setattr("mmcore.events._ROWS", 13)
     spool = tmp_path / "spool"

@@ -262,7 +262,7 @@ cdef class Matching:
             messages = min(2 * max(decisions, 1), 1 << 21) + MM_ORDERS_ACTIONS
             self._room_of_orders(messages, messages)
         self._room(max(decisions, 1) + MM_REPLAY_CUTS + 1,
-                   max(min(e.trades, 1 << 20) if fills is None else fills, 1))
+                   max(min(e.trades, 2 * decisions, 1 << 20) if fills is None else fills, 1))
 
     cdef int _follow(self, Quoter quoter, Recalibrate recalibrate, int64_t first, int64_t last) except -1:
         """Let the policy of a private copy of the quoter follow the market."""

@@ -28,7 +28,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from ..errors import CorruptError, InvalidArgument, Unsupported
-from ..events import QUOTE, TRADE, Events, Quotes, Trades, pieces
+from ..events import QUOTE, TRADE, Events, Quotes, Trades
 from ..files import DAMAGED, naming
 from .columns import Refuse, none_of, possible_prices, traded
 from .order_book import OrderBook
@@ -53,6 +53,7 @@ _DTYPE = np.dtype(
     ]
 )
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+_ROWS = 1 << 14  # read at a time
 _LOCAL, _BUY, _SELL = 1 << 30, 1 << 29, 1 << 28
 _DEPTH, _TRADE, _CLEAR, _SNAPSHOT, _BEST = 1, 2, 3, 4, 5
 
@@ -164,12 +165,13 @@ def _parts(path: Path, progress: Progress | None) -> Iterator[NDArray[Any]]:
                 raise ValueError(f"an array of {len(shape)} dimensions")
             if dtype.hasobject:
                 raise ValueError("an array of objects")
-            for rows in pieces(shape[0]):
-                data = np.frombuffer(_exactly(array, (rows.stop - rows.start) * dtype.itemsize), dtype)
+            for start in range(0, shape[0], _ROWS):
+                stop = min(start + _ROWS, shape[0])
+                data = np.frombuffer(_exactly(array, (stop - start) * dtype.itemsize), dtype)
                 made = np.empty(len(data), _DTYPE)
                 for name in _DTYPE.names or ():
                     made[name] = np.asarray(data[name], dtype=_DTYPE[name])
-                if rows.stop == shape[0]:
+                if stop == shape[0]:
                     array.read(1)  # at its end a member of a zip compares its checksum
                 if progress is not None:
                     progress(min(raw.tell(), size), size)
