@@ -1,10 +1,12 @@
 """Readers on samples made here: what each row becomes, and what is refused, by file and line."""
 
+import errno
 import gzip
 import io
 import json
 import logging
 import lzma
+import mmap
 import os
 import random
 import re
@@ -1285,6 +1287,33 @@ def test_a_cache_that_cannot_be_written_is_passed_over(tmp_path, monkeypatch):
     path = csv_file(tmp_path, HEAD + "1723118400,1,2\n")
     monkeypatch.setenv("MMCORE_CACHE", str(path / "inside a file"))
     assert mm.load(path, instrument=STOCK).quotes.bid.tolist() == [100]
+
+
+@pytest.mark.parametrize("when", ["opened", "written"])
+def test_a_cache_whose_disk_is_full_is_passed_over(tmp_path, cache, monkeypatch, when):
+    class Full(io.FileIO):
+        def write(self, data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def full(**_):
+        if when == "opened":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return Full(tmp_path / "unnamed", "w+")
+
+    monkeypatch.setattr("mmcore.feeds.table.tempfile.TemporaryFile", full)
+    path = csv_file(tmp_path, HEAD + "1723118400,1,2\n")
+    assert mm.load(path, instrument=STOCK).quotes.bid.tolist() == [100]
+    assert len(list(cache.iterdir())) == 1  # the file itself fits
+    with pytest.raises(OSError, match="No space left"):  # asked for
+        mm.load(path, instrument=mm.Instrument("XYZ", tick="0.5"), spool=tmp_path)
+
+
+def test_what_is_kept_is_mapped_at_once(tmp_path, cache):
+    column = mm.load(csv_file(tmp_path, HEAD + "1723118400,1,2\n"), instrument=STOCK).quotes.bid
+    while isinstance(column, np.ndarray):
+        column = column.base
+    assert isinstance(column.obj, mmap.mmap)
+    assert [file.suffix for file in cache.iterdir()] == [".events"]
 
 
 @pytest.mark.parametrize("value", ["", "0", "off", "OFF"])

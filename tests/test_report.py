@@ -567,3 +567,19 @@ def test_the_span_on_the_page_is_that_of_the_data(result):
     assert t.end_time < t.last_time
     assert numbers.stamps(t.first_time, t.last_time) in report._subtitle(result)
     assert f"in {numbers.span(t.last_time - t.first_time)}:" in contents.verdict(result)
+
+
+def test_nothing_depends_on_how_the_events_are_read(tmp_path, monkeypatch):
+    events = mm.SimulatedMarket(duration=900.0, seed=6).events()
+    monkeypatch.setattr(charts, "MAX_ROWS", 3000)  # so that the market is thinned
+
+    def told():
+        result = mm.run(events, maker_fee="0.00001", latency=0.05)
+        result.report(tmp_path / "report.html")
+        page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+        return result.summary(), json.loads(page.scripts["page-data"])
+
+    whole = told()
+    assert whole[1]["tables"]["market"]["rows"] < 3000 < len(events.quotes) / 2
+    monkeypatch.setattr("mmcore.events._ROWS", 501)
+    assert told() == whole

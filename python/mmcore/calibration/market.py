@@ -81,7 +81,7 @@ class Tally:
 def _summed(columns: Sequence[Ints]) -> list[Ints]:
     """Return the distinct rows of all columns but the last, in ascending order, and its sum for each."""
     *key, amount = columns
-    order = np.lexsort(key[::-1])
+    order = np.argsort(key[0]) if len(key) == 1 else np.lexsort(key[::-1])
     key = [column[order] for column in key]
     new = np.ones(len(order), np.bool_)
     new[1:] = np.any([column[1:] != column[:-1] for column in key], axis=0)
@@ -188,10 +188,11 @@ class Mids:
             reached = done + int(np.count_nonzero(inner[done:] <= after)) if until.size else done
             row = np.searchsorted(until, inner[done:reached], "left")
             times[done:reached] = start[row] + inner[done:reached] - since[row]
-            begin = np.sort(np.concatenate([since, cuts]))
+            place = np.searchsorted(since, cuts, "right")  # behind the step that each cuts
+            begin = np.insert(since, place, cuts)
             block = np.searchsorted(inner, begin, "right")
-            row = np.searchsorted(since, begin, "right") - 1
-            column = np.searchsorted(spreads, spread[row])
+            column = np.searchsorted(spreads, spread)
+            column = np.insert(column, place, column[place - 1])
             np.add.at(held, (block, column), np.diff(begin, append=np.int64(after)))
             before, done = after, reached
         return times, held

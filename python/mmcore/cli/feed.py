@@ -84,7 +84,7 @@ def convert(config: str | None, changes: tuple[str, ...], out: str, as_json: boo
     """Write market data as an event file, which opens at once and is mapped rather than read.
 
     PATH is a file or folder of market data; without one the simulated market is written. Every command
-    and mm.load take the event file in its place. Most formats are read in parts, so that a day of any
+    and mm.load take the event file in its place. PATH is read in parts, so that a day of any
     size fits into memory; the disk holds the columns twice for a while.
     """
     from ..events import Events
