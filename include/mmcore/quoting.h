@@ -224,24 +224,25 @@ MM_INLINE int mm_quote_straight(const mm_policy *policy, const mm_rules *rules, 
   const mm_line line = {
       {mm_policy_number(&policy->base[MM_BID], live), mm_policy_number(&policy->base[MM_ASK], live)},
       {mm_policy_number(&policy->slope[MM_BID], live), mm_policy_number(&policy->slope[MM_ASK], live)}};
-  const double size = policy->order_size;
-  if (MM_UNLIKELY(!(fabs(at) <= policy->q_max - size)) ||
-      MM_UNLIKELY(!(rules->max_position - fabs(inventory) >= size)) || MM_UNLIKELY(touch_bid > touch_ask))
-    return 0;
   const uint64_t low = mm_quanta_bits(centre - mm_line_depth(&line, MM_BID, at));
   const uint64_t high = mm_quanta_bits(centre + mm_line_depth(&line, MM_ASK, at)) + MM_QUANTA_ROUND_UP;
-  if (MM_UNLIKELY((low | high) >> MM_QUANTA_BITS))
-    return 0;
   int64_t bid = mm_bits_floor(low), ask = mm_bits_floor(high);
   const int bid_crosses = bid >= touch_ask, ask_crosses = ask <= touch_bid;
   bid = bid_crosses ? (int64_t)((uint64_t)touch_ask - 1) : bid;
   ask = ask_crosses ? (int64_t)((uint64_t)touch_bid + 1) : ask;
-  /* Apart, and by no more than two such prices are: further out is a touch that may be beyond all bounds. */
-  if (MM_UNLIKELY((uint64_t)ask - (uint64_t)bid - 1 >= (uint64_t)1 << (MM_QUANTA_BITS - MM_QUANTA_SHIFT)))
+  /* Both were in range, and they are apart by no more than two such prices are: further out is a touch that
+   * may be beyond all bounds. One test of the bits above the whole ticks of a price. */
+  const uint64_t between = (uint64_t)ask - (uint64_t)bid - 1;
+  if (MM_UNLIKELY((low >> MM_QUANTA_SHIFT | high >> MM_QUANTA_SHIFT | between) >>
+                  (MM_QUANTA_BITS - MM_QUANTA_SHIFT)))
+    return 0;
+  const double size = policy->order_size;
+  if (MM_UNLIKELY(!(fabs(at) <= policy->q_max - size)) ||
+      MM_UNLIKELY(!(rules->max_position - fabs(inventory) >= size)) || MM_UNLIKELY(touch_bid > touch_ask))
     return 0;
   q->price[MM_BID] = bid;
   q->price[MM_ASK] = ask;
-  q->size[MM_BID] = q->size[MM_ASK] = (int32_t)size;
+  q->size[MM_BID] = q->size[MM_ASK] = (int64_t)size;
   q->take = 0;
   q->version = live ? mm_load_uint64(&policy->version) : policy->version;
   q->why = (bid_crosses ? (uint32_t)MM_WHY_TOUCH_BID : 0u) | (ask_crosses ? (uint32_t)MM_WHY_TOUCH_ASK : 0u);
