@@ -1322,7 +1322,6 @@ cdef class QuoteBuffer:
 
 
 @cython.final
-@cython.final
 @cython.freelist(4)
 @cython.no_gc
 cdef class Columns:
