@@ -30,8 +30,8 @@ static mm_policy affine(int32_t model, const double *x) { /* gamma, sigma, k, A,
   mm_parameters_init(&p, model);
   p.gamma = x[0], p.sigma = x[1], p.k[0] = x[2], p.A[0] = x[3], p.k[1] = x[4], p.A[1] = x[5], p.drift = x[6];
   p.q_max = INFINITY, p.horizon = model == MM_MODEL_AVELLANEDA_STOIKOV ? 1e18 : INFINITY;
-  mm_recalibration_begin(&p, &block, sizeof block, NULL);
-  if (mm_recalibrate(&block, &p, NULL, NULL, 1, &wrong) != MM_OK)
+  mm_recalibration_begin(&p, &block, sizeof block);
+  if (mm_recalibrate(&block, &p, NULL, 1, &wrong) != MM_OK)
     block.base[0] = block.base[1] = block.slope[0] = block.slope_rate[0] = (double)NAN;
   return block;
 }

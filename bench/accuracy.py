@@ -385,27 +385,52 @@ def draw(rng: np.random.Generator, most: int) -> mm.GueantLehalleFernandezTapia 
     return mm.GueantLehalleFernandezTapia(sigma=one(any_), gamma=one(any_), **given)
 
 
-def stationary_depths(models: int, seed: int, most: int = 30) -> tuple[float, str]:
-    """Largest error of exact models' stationary depths, in 2^-53 of their terms, and the model and node.
+def draw_alike(rng: np.random.Generator, most: int) -> mm.GueantLehalleFernandezTapia | mm.CarteaJaimungal:
+    """Return an exact model of gamma/k > 1000 whose sides fill nearly equally often at no inventory.
 
-    Each model is solved anew, and again by `set` from another.
+    Its depths have no large term: static half-spreads are far below 1/k, and what the value differs by about
+    the law's peak falls with the square of the number of nodes. Both k are as far apart as doubles can be
+    near, or up to thirty times, and there A makes up for it.
     """
+
+    def one(low: float, high: float) -> float:
+        return float(np.exp(rng.uniform(math.log(low), math.log(high))))
+
+    k, apart = one(1e-13, 1.0), rng.choice([-1, 1]) * one(1e-16, 30.0) if rng.random() < 0.8 else 0.0
+    k = k, k * (1 + apart) if abs(apart) < 0.1 else k * (1 + abs(apart)) ** np.sign(apart)
+    gamma = min(HUGE, k[0] * one(1e3, 1e12))
+    size = int(one(1, 150)) if rng.random() < 0.3 else 1
+    a = one(1e-6, 1e6)
+    with mp.workdps(DIGITS):
+        makes_up = float(_constant(mpf(gamma) * size, mpf(k[0])) / _constant(mpf(gamma) * size, mpf(k[1])))
+    other = a * makes_up if abs(apart) > 1e-3 and rng.random() < 0.7 else a
+    if rng.random() < 0.3:
+        other *= 1 + rng.choice([-1, 1]) * one(1e-16, 1e-2)
+    given: dict[str, Any] = {"order_size": size, "q_max": size * int(one(1, most + 1))}
+    if rng.random() < 0.3:
+        given["fee"] = tuple(one(1e-12, 1) * rng.uniform(-1, 1, 2) / k[0])
+    sigma = math.sqrt(2 * one(1e-14, 1) * a) / (gamma * size)
+    return mm.GueantLehalleFernandezTapia(sigma=sigma, gamma=gamma, A=(a, other), k=k, **given)
+
+
+Draw = Callable[[np.random.Generator, int], mm.GueantLehalleFernandezTapia | mm.CarteaJaimungal]
+
+
+def stationary_depths(models: int, seed: int, most: int = 30, draw: Draw = draw) -> tuple[float, str]:
+    """Largest error of exact models' stationary depths, in 2^-53 of their terms, and the model and node."""
     rng = np.random.default_rng(seed)
     worst, where = 0.0, ""
     done = 0
     while done < models:
         try:
             model = draw(rng, most)
-            quoter = mm.Quoter(model.replace(A=tuple(1.1 * a for a in model.A)))
-            quoter.set(A=model.A)
-            policies = (model.policy(), quoter.policy)
+            policy = model.policy()
         except ValueError:  # out of proportion: a number leaves its range
             continue
         done += 1
-        for solved in policies:
-            error, node = depth_errors(model, *solved.depths_batch(solved.inventories))
-            if not error <= worst:
-                worst, where = error, f"{model!r}, node {node}"
+        error, node = depth_errors(model, *policy.depths_batch(policy.inventories))
+        if not error <= worst:
+            worst, where = error, f"{model!r}, node {node}"
     return worst, where
 
 
@@ -419,10 +444,11 @@ def main(arguments: list[str]) -> None:
         unit = "ulp" if quantity.single else "2⁻⁵³ Σ\\|terms\\|"
         label, place = quantity.label.replace("|", "\\|"), ", ".join(f"{x:.17g}" for x in at)
         print(f"| {label} | {error:.3f} {unit} | {place} |", flush=True)
-    for most, models in ((30, 2000), (3000, 60)):
-        error, place = stationary_depths(models // 200 if "--quick" in arguments else models, 1, most)
-        label = f"stationary depth, exact, up to {2 * most + 1} nodes"
-        print(f"| {label} | {error:.3f} 2⁻⁵³ Σ\\|terms\\| | {place} |", flush=True)
+    for of, which in ((draw, "exact"), (draw_alike, "sides alike")):
+        for most, models in ((30, 2000), (3000, 60)):
+            error, place = stationary_depths(models // 200 if "--quick" in arguments else models, 1, most, of)
+            label = f"stationary depth, {which}, up to {2 * most + 1} nodes"
+            print(f"| {label} | {error:.3f} 2⁻⁵³ Σ\\|terms\\| | {place} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ static mm_live_policy live_of(int32_t model, double q_max) {
   p.sigma = p.k[0] = p.k[1] = 0.3, p.A[0] = p.A[1] = 0.9, p.gamma = 0.01, p.q_max = q_max;
   for (int i = 0; i < 2; ++i) {
     live.block[i] = live.memory[i] = (mm_policy *)(void *)memory[i];
-    if (mm_recalibration_begin(&p, live.block[i], sizeof memory[i], &live.state))
+    if (mm_recalibration_begin(&p, live.block[i], sizeof memory[i]))
       abort();
   }
   live.work = work;

@@ -57,9 +57,8 @@ DOOR int desk_begin(double q_max) {
   memset(&d, 0, sizeof d);
   memory += (64 - (uintptr_t)memory % 64) % 64;
   for (int i = 0; i < 2; ++i)
-    mm_recalibration_begin(&p,
-                           d.live.block[i] = d.live.memory[i] = (mm_policy *)(void *)(memory + i * rounded),
-                           bytes, &d.live.state);
+    mm_recalibration_begin(
+        &p, d.live.block[i] = d.live.memory[i] = (mm_policy *)(void *)(memory + i * rounded), bytes);
   d.live.work = (double *)malloc(sizeof(double) * (size_t)MM_RECALIBRATION_WORK(mm_nodes_of(&p)));
   d.rules.max_position = q_max, d.rules.volatility_scale = 1, d.rules.halt_after = 2;
   memset(&settings, 0, sizeof settings);

@@ -30,10 +30,54 @@ def test_the_measure_sees_errors():
     assert off.worst(points=50, climbs=0, seed=1)[0] > 7
 
 
+@pytest.mark.parametrize("draw", [accuracy.draw, accuracy.draw_alike], ids=["anywhere", "sides alike"])
 @pytest.mark.parametrize(("most", "models", "seed"), [(30, 60, 2), (400, 6, 3)])
-def test_stationary_depths_are_within_the_bound_of_a_sum(most, models, seed):
-    error, at = accuracy.stationary_depths(models, seed, most)
+def test_stationary_depths_are_within_the_bound_of_a_sum(most, models, seed, draw):
+    error, at = accuracy.stationary_depths(models, seed, most, draw)
     assert error <= 4, at
+
+
+FAINT = {"sigma": 4.720783151636075e-07, "A": 3.7389818907571673e-06, "gamma": 0.002209735102741798}
+ALIKE = [  # logarithms of the sides, each rounded, left 39 to 2,599 units of the first five, 70 of the last
+    {**FAINT, "k": (4.016448053361397e-10, 4.0164480533851376e-10), "q_max": 20},
+    {**FAINT, "k": (4.016448053361397e-10, 4.0164480533851376e-10), "q_max": 100},
+    {**FAINT, "k": (4.016448053361397e-10, 4.0164480533851376e-10), "q_max": 400},
+    {"sigma": 1.163e-10, "A": 3.546e-4, "gamma": 3e4, "k": (0.3, 0.3000000001653427), "q_max": 200},
+    {
+        "sigma": 1.498218920366884e-07,
+        "A": 4.6721494119581137e-4,
+        "k": (2.823651540889426e-09, 2.7843045421711067e-09),
+        "gamma": 4.242233749991288,
+        "q_max": 24,
+        "order_size": 2,
+    },
+]
+
+
+@pytest.mark.parametrize("given", ALIKE, ids=lambda given: f"Q = {given['q_max']}")
+def test_depths_between_sides_that_are_nearly_alike(given):
+    model = accuracy.mm.GueantLehalleFernandezTapia(**given)
+    policy = model.policy()
+    assert accuracy.depth_errors(model, *policy.depths_batch(policy.inventories))[0] <= 4
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_policy_that_was_set_has_the_bits_of_a_new_one(seed):
+    """Whatever was in force before."""
+    rng = accuracy.np.random.default_rng(seed)
+    models = [accuracy.mm.GueantLehalleFernandezTapia(**given) for given in ALIKE]
+    while len(models) < 60:
+        try:
+            model = rng.choice([accuracy.draw, accuracy.draw_alike])(rng, 100)
+            model.policy()
+        except ValueError:
+            continue
+        models.append(model)
+    for model in models:
+        quoter = accuracy.mm.Quoter(model)
+        for factor in (*accuracy.np.exp(rng.normal(size=2) * rng.choice([1e-6, 1e-2, 1])), 1.0):
+            quoter.set(A=tuple(factor * a for a in model.A))
+        assert quoter.policy.cells.tobytes() == model.policy().cells.tobytes(), model
 
 
 def test_the_solution_that_depths_are_measured_by_is_that_of_an_eigenvalue():

@@ -63,7 +63,7 @@ static void desk_begin(desk *d) {
   const uint64_t bytes = mm_recalibration_bytes(p);
   for (int i = 0; i < 2; ++i) {
     d->live.block[i] = d->live.memory[i] = (mm_policy *)taken((size_t)bytes);
-    check(mm_recalibration_begin(p, d->live.block[i], bytes, &d->live.state), "policy");
+    check(mm_recalibration_begin(p, d->live.block[i], bytes), "policy");
   }
   d->live.work = (double *)taken(sizeof(double) * (size_t)MM_RECALIBRATION_WORK(mm_nodes_of(p)));
   check(mm_live_set(&d->live, p, &wrong), wrong ? wrong : "set");

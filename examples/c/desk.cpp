@@ -30,7 +30,7 @@ public:
     live.work = work.data();
     for (std::size_t i = 0; i < 2; ++i) {
       live.block[i] = live.memory[i] = reinterpret_cast<mm_policy *>(first + i * stride(p));
-      check(mm_recalibration_begin(&p, live.block[i], stride(p), &live.state), "policy");
+      check(mm_recalibration_begin(&p, live.block[i], stride(p)), "policy");
     }
     set(p);
   }

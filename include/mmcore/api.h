@@ -77,8 +77,7 @@ static inline int64_t mm_recalibration_work(const mm_parameters *p) {
   K(int, parameters_check, (const mm_parameters *p, const char **wrong))                                     \
   K(uint64_t, recalibration_bytes, (const mm_parameters *p))                                                 \
   K(int64_t, recalibration_work, (const mm_parameters *p))                                                   \
-  K(int, recalibration_begin,                                                                                \
-    (const mm_parameters *p, mm_policy *block, uint64_t bytes, mm_recalibration *state))                     \
+  K(int, recalibration_begin, (const mm_parameters *p, mm_policy *block, uint64_t bytes))                    \
   K(int, live_set, (mm_live_policy *live, const mm_parameters *p, const char **wrong))                       \
   K(void, live_quote,                                                                                        \
     (const mm_live_policy *live, const mm_rules *rules, double reference, double inventory,                  \
@@ -96,7 +95,7 @@ static inline int64_t mm_recalibration_work(const mm_parameters *p) {
 #define MM_API_STRUCTS(S)                                                                                     \
   S(mm_policy) S(mm_cell) S(mm_rules) S(mm_quote) S(mm_column)                                                \
   S(mm_position) S(mm_lot) S(mm_orders) S(mm_orders_settings) S(mm_action)                                    \
-  S(mm_report) S(mm_open_order) S(mm_parameters) S(mm_recalibration) S(mm_live_policy)                        \
+  S(mm_report) S(mm_open_order) S(mm_parameters) S(mm_live_policy)                                           \
   S(mm_rolling) S(mm_rolling_settings) S(mm_estimate)
 /* clang-format on */
 

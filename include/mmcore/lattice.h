@@ -54,16 +54,24 @@ static inline int mm_lattice_valid(const mm_lattice *p) {
   return 1;
 }
 
-/* What is known before a stationary solution is begun, and what it found: the start of the next. */
+/* What is known before a stationary solution is begun, and what it found. */
 typedef struct mm_lattice_start {
   int64_t best;          /* node with the largest rate; < 0: not known */
-  int64_t meet;          /* node where the recursions meet; < 0: not known */
-  double excess;         /* gain less rate[meet], ticks/s; not positive: not known */
   int32_t concave;       /* the rates are: then so is the logarithm of the stationary law */
   int32_t symmetric;     /* rates and sides mirror: half of the lattice is solved */
-  double up_lo, down_lo; /* what the numbers of the problem lost when they were rounded to doubles: */
+  mm_pair lean;          /* log(k_ask down / (k_bid up)), which has few digits of doubles nearly alike */
+  double up_lo;          /* what the numbers of the problem lost when they were rounded to doubles: */
   const double *rate_lo; /* n of them; NULL: the rates are exact */
+  int64_t meet;          /* found: node where the recursions meet */
+  double excess;         /* found: gain less rate[meet], ticks/s */
 } mm_lattice_start;
+
+/* Of a problem whose numbers are exact, and of which nothing else is known. */
+static inline mm_lattice_start mm_lattice_unknown(const mm_lattice *p) {
+  const mm_pair lean = mm_sum(mm_log_ratio(p->down, p->up), mm_log_ratio(p->k_ask, p->k_bid));
+  const mm_lattice_start start = {-1, 0, 0, lean, 0, NULL, -1, 0};
+  return start;
+}
 
 /* The lattice in its own units. The sum of the fluxes over one difference, up e^(k_bid x) + down e^(-k_ask
  * x), is least where k_bid times the one is k_ask times the other: there they are unit[0] and unit[1], and
@@ -82,24 +90,18 @@ static inline mm_pair mm_minus(mm_pair x) {
 }
 
 static inline mm_lattice_units mm_lattice_units_of(const mm_lattice *p, const mm_lattice_start *start) {
-  const mm_pair one = {1, 0}, kb = {p->k_bid, 0}, ka = {p->k_ask, 0};
-  const mm_pair up = {p->up, start->up_lo}, down = {p->down, start->down_lo};
-  const int equal = p->k_bid == p->k_ask, even = equal && up.hi == down.hi && up.lo == down.lo;
-  mm_lattice_units of = {{up, down}, {one, one}, {{0, 0}, {0, 0}}, {one, one}};
-  if (!even) {
-    mm_pair lean = mm_sum(mm_log_of(down.hi, down.lo), mm_minus(mm_log_of(up.hi, up.lo)));
-    if (!equal) {
-      const mm_pair rates = mm_added(p->k_bid, p->k_ask);
-      lean = mm_sum(lean, mm_sum(mm_log_of(p->k_ask, 0), mm_minus(mm_log_of(p->k_bid, 0))));
-      of.shift[0] = mm_times(mm_quotient(kb, rates), lean);
-      of.shift[1] = mm_minus(mm_times(mm_quotient(ka, rates), lean));
-      of.ratio[0] = mm_quotient(ka, kb), of.ratio[1] = mm_quotient(kb, ka);
-    } else {
-      of.shift[0].hi = 0.5 * lean.hi, of.shift[0].lo = 0.5 * lean.lo;
-      of.shift[1] = mm_minus(of.shift[0]);
-    }
-    of.unit[0] = mm_times(up, mm_exp_pair(of.shift[0]));
-    of.unit[1] = equal ? of.unit[0] : mm_times(of.unit[0], of.ratio[1]);
+  const mm_pair one = {1, 0}, kb = {p->k_bid, 0}, ka = {p->k_ask, 0}, up = {p->up, start->up_lo};
+  const int equal = p->k_bid == p->k_ask;
+  mm_lattice_units of = {{up, up}, {one, one}, {{0, 0}, {0, 0}}, {one, one}};
+  if (start->lean.hi != 0) {
+    const mm_pair rates = mm_added(p->k_bid, p->k_ask);
+    of.shift[0] = mm_times(mm_quotient(kb, rates), start->lean);
+    of.shift[1] = mm_minus(mm_times(mm_quotient(ka, rates), start->lean));
+    of.unit[0] = of.unit[1] = mm_times(up, mm_exp_pair(of.shift[0]));
+  }
+  if (!equal) {
+    of.ratio[0] = mm_quotient(ka, kb), of.ratio[1] = mm_quotient(kb, ka);
+    of.unit[1] = mm_times(of.unit[0], of.ratio[1]);
   }
   of.per[0] = mm_quotient(one, of.unit[0]);
   of.per[1] = equal ? of.per[0] : mm_quotient(one, of.unit[1]);
@@ -188,34 +190,57 @@ static inline int mm_lattice_gap(const mm_lattice *p, const mm_lattice_units *un
              : mm_lattice_gap_as(p, units, MM_TWIN_POWER, meet, excess, 0, gap, slope, flux);
 }
 
+/* A stationary solution while it is sought. */
+typedef struct mm_lattice_mending {
+  const mm_lattice *lattice;
+  const mm_lattice_units *units;
+  const double *rate_lo;
+  int64_t meet;
+  double room;         /* by how much the best rate is above that of `meet`, ticks/s */
+  double excess, more; /* the gain less rate[meet], and what it lacks, ticks/s */
+  double slope;        /* of what the equation at `meet` lacks in the gain: the law's sum over its peak */
+  double lack;         /* what a flux lacks at most, of what it may lack: mending leaves lack^2 slope */
+  double *x;           /* fluxes, and differences in the end */
+  int symmetric;
+  mm_cpu cpu;
+} mm_lattice_mending;
+
+/* What mending may leave of a flux. Where the law is wide the differences about its peak are as small as what
+ * the gain is below the least sum of the fluxes, and depths may have no larger term. */
+static inline double mm_lattice_least(const mm_lattice_mending *m, double excess) {
+  const double most = m->units->unit[0].hi + m->units->unit[1].hi, below = most + m->room - excess;
+  return below > 1e-13 * most ? 3e-17 * (below / most) : 3e-30;
+}
+
 /* Newton on the gain at one meeting node, inside a bracket. The gap rises with the gain; at 0 (the
  * gain of a market maker who never trades from the best node) it is negative or undefined, and at the
  * least sum of the fluxes over one difference above the best rate it is not negative, since z = x i is a
- * super-solution. `room` is by how much the best rate is above that of `meet`. */
-static inline int mm_lattice_meet(const mm_lattice *p, const mm_lattice_units *units, int twin, int64_t meet,
-                                  double room, int symmetric, double *excess, double *slope, double *flux) {
-  const double near = twin == MM_TWIN_FRACTION ? 1e-5 : 1e-18;
+ * super-solution. */
+static inline int mm_lattice_meet(mm_lattice_mending *m, int twin) {
+  const mm_lattice_units *units = m->units;
   const double steep[2] = {mm_lattice_bend(units, 0) * units->per[0].hi,
                            mm_lattice_bend(units, 1) * units->per[1].hi};
+  const double steepest = steep[0] > steep[1] ? steep[0] : steep[1];
   const double most = units->unit[0].hi + units->unit[1].hi;
-  double low = 0, high = (most + room) * (1 + 1e-12), g = *excess, step, before = INFINITY, gap;
+  double low = 0, high = (most + m->room) * (1 + 1e-12), g = m->excess, before = INFINITY, gap;
   if (!(g > low && g < high))
     g = 0.5 * high;
   for (int turn = 0; turn < 400; ++turn) {
-    const int defined = mm_lattice_gap(p, units, twin, meet, g, symmetric, &gap, slope, flux);
+    const int defined =
+        mm_lattice_gap(m->lattice, units, twin, m->meet, g, m->symmetric, &gap, &m->slope, m->x);
     double next = low;
     if (defined && gap >= 0)
       high = g;
     else
       low = g;
     if (defined) {
-      step = fabs(gap / *slope);
-      next = g - gap / *slope;
-      /* near enough for mending, whose error is the square; or steps have stopped to shrink */
-      const double moved = step * *slope * (steep[0] > steep[1] ? steep[0] : steep[1]);
-      if (moved * moved * *slope <= near || step <= 4e-16 * g ||
-          (step <= 1e-12 * g && step >= 0.25 * before)) {
-        *excess = g;
+      const double step = fabs(gap / m->slope), lack = fabs(gap) * steepest;
+      next = g - gap / m->slope;
+      /* near enough for mending; or steps have stopped to shrink */
+      if (lack * lack * m->slope <= (twin == MM_TWIN_FRACTION ? 1e-5 : mm_lattice_least(m, g)) ||
+          step <= 4e-16 * g || (step <= 1e-12 * g && step >= 0.25 * before)) {
+        m->excess = g;
+        m->lack = lack;
         return MM_OK;
       }
       before = step;
@@ -223,9 +248,11 @@ static inline int mm_lattice_meet(const mm_lattice *p, const mm_lattice_units *u
     if (!(next > low && next < high))
       next = low + 0.5 * (high - low);
     if (next == g || !(next > low && next < high)) { /* adjacent doubles: nothing lies between */
-      *excess = high;
-      return mm_lattice_gap(p, units, twin, meet, high, symmetric, &gap, slope, flux) ? MM_OK
-                                                                                      : MM_NO_CONVERGENCE;
+      m->excess = high;
+      if (!mm_lattice_gap(m->lattice, units, twin, m->meet, high, m->symmetric, &gap, &m->slope, m->x))
+        return MM_NO_CONVERGENCE;
+      m->lack = fabs(gap) * steepest;
+      return MM_OK;
     }
     g = next;
   }
@@ -234,11 +261,13 @@ static inline int mm_lattice_meet(const mm_lattice *p, const mm_lattice_units *u
 
 /* Where the stationary law peaks, by detailed balance of the fill rates. A law whose logarithm is
  * concave peaks at `meet` when it falls to both sides. */
-static inline int64_t mm_lattice_peak(const mm_lattice *p, const double *x, int64_t meet, int concave) {
-  const double lean = mm_log(p->k_bid * p->up / (p->k_ask * p->down)), k = p->k_bid + p->k_ask;
+static inline int64_t mm_lattice_peak(const mm_lattice *p, const mm_lattice_start *start, const double *x,
+                                      int64_t meet) {
+  const double lean = -start->lean.hi, k = p->k_bid + p->k_ask;
   double height = 0, best = 0;
   int64_t peak = 0;
-  if (concave && (meet == 0 || lean + k * x[meet - 1] >= 0) && (meet == p->n - 1 || lean + k * x[meet] <= 0))
+  if (start->concave && (meet == 0 || lean + k * x[meet - 1] >= 0) &&
+      (meet == p->n - 1 || lean + k * x[meet] <= 0))
     return meet;
   for (int64_t i = 0; i < p->n - 1; ++i) {
     height += lean + k * x[i];
@@ -323,18 +352,8 @@ MM_CPU_COPIES(mm_lattice_logs,
                double *x),
               (n, k, shift, more, lack, rise, x))
 
-/* What the recursions found, and what is done with what it lacks. */
+/* What is done with what the recursions lack. */
 enum { MM_MEND_LOOK, MM_MEND_FLUXES, MM_MEND_DIFFERENCES };
-typedef struct mm_lattice_mending {
-  const mm_lattice *lattice;
-  const mm_lattice_units *units;
-  const double *rate_lo;
-  int64_t meet;
-  double excess, more; /* the gain less rate[meet], and what it lacks, ticks/s */
-  double slope;        /* of what the equation at `meet` lacks in the gain: the law's sum over its peak */
-  double *x;           /* fluxes, and differences in the end */
-  mm_cpu cpu;
-} mm_lattice_mending;
 
 /* Along one recursion. Where fluxes are mended, returns the largest lack relative to what a flux may lack;
  * infinite: a flux would not be positive. */
@@ -383,14 +402,14 @@ static inline double mm_lattice_along(const mm_lattice_mending *m, int side, int
 }
 
 /* Mend fluxes and gain, or go over to differences. Returns as mm_lattice_along does. */
-static inline double mm_lattice_mend(mm_lattice_mending *m, int symmetric, int what) {
+static inline double mm_lattice_mend(mm_lattice_mending *m, int what) {
   mm_lattice_side side[2];
   mm_pair off = {m->excess, 0};
   double slope = 1, worst = 0;
   m->more = 0;
   for (int s = 0; s < 2; ++s) {
     side[s].kept = 0;
-    const mm_lattice_side *of = &side[symmetric ? 0 : s];
+    const mm_lattice_side *of = &side[m->symmetric ? 0 : s];
     if (of == &side[s])
       mm_lattice_along(m, s, MM_MEND_LOOK, &side[s]);
     const double unit = m->units->unit[s].hi;
@@ -400,7 +419,7 @@ static inline double mm_lattice_mend(mm_lattice_mending *m, int symmetric, int w
   }
   m->slope = slope;
   m->more = -(off.hi + off.lo) / slope;
-  for (int s = 0; s < 2 - symmetric; ++s) {
+  for (int s = 0; s < 2 - m->symmetric; ++s) {
     const double found = mm_lattice_along(m, s, what, &side[s]);
     worst = found <= worst ? worst : found;
   }
@@ -408,27 +427,52 @@ static inline double mm_lattice_mend(mm_lattice_mending *m, int symmetric, int w
   return worst;
 }
 
+/* Mend fluxes until what the last mending leaves is little enough: is it? */
+static inline int mm_lattice_near(mm_lattice_mending *m) {
+  for (int turn = 0; turn < 8 && m->lack * m->lack * m->slope > mm_lattice_least(m, m->excess); ++turn) {
+    const double found = mm_lattice_mend(m, MM_MEND_FLUXES);
+    m->lack = found * found * m->slope;
+    if (!(found < INFINITY))
+      return 0;
+  }
+  return m->lack * m->lack * m->slope <= mm_lattice_least(m, m->excess);
+}
+
 /* Fluxes and gain for one meeting node. With k of its own for each side the twins are powers, which take long
  * one after another: fractions come near, and mending, which takes all powers together, does the rest in some
- * turns, each of which leaves the square of what it mends, summed along the lattice. Where it does not, the
- * recursion is done with powers. */
-static inline int mm_lattice_find(mm_lattice_mending *m, double room, int symmetric) {
-  const mm_lattice *p = m->lattice;
-  const int equal = p->k_bid == p->k_ask;
+ * turns. Where it does not, the recursion is done with powers. */
+static inline int mm_lattice_find(mm_lattice_mending *m) {
+  const int equal = m->lattice->k_bid == m->lattice->k_ask;
   const double begin = m->excess;
-  int status = mm_lattice_meet(p, m->units, equal ? MM_TWIN_EQUAL : MM_TWIN_FRACTION, m->meet, room,
-                               symmetric, &m->excess, &m->slope, m->x);
-  if (equal)
+  int status = mm_lattice_meet(m, equal ? MM_TWIN_EQUAL : MM_TWIN_FRACTION);
+  if (equal) {
+    if (status == MM_OK && m->lack * m->slope < 1e-3)
+      mm_lattice_near(m);
     return status;
-  double left = status == MM_OK ? 1 : INFINITY;
-  for (int turn = 0; turn < 8 && left > 1e-5 && left < INFINITY; ++turn) {
-    left = mm_lattice_mend(m, 0, MM_MEND_FLUXES);
-    left *= m->slope;
   }
-  if (left <= 1e-5)
+  m->lack = 1;
+  if (status == MM_OK && mm_lattice_near(m))
     return MM_OK;
   m->excess = begin;
-  return mm_lattice_meet(p, m->units, MM_TWIN_POWER, m->meet, room, 0, &m->excess, &m->slope, m->x);
+  return mm_lattice_meet(m, MM_TWIN_POWER);
+}
+
+/* The gain less the best rate, nearly, ticks/s, by how far the rate falls to both neighbours: of a parabola
+ * (Mathieu's equation, by its series); where the lattice ends before it has bent much, of a box with a
+ * parabola in it; where it is steep, of the best node and its neighbours. */
+static inline double mm_lattice_guess(const mm_lattice *p, double half, int64_t best) {
+  const double *r = p->rate, angle = 3.14159265358979323846 / (double)(p->n + 1), square = angle * angle;
+  const double below = best > 0 ? (r[best] - r[best - 1]) / half : INFINITY;
+  const double above = best < p->n - 1 ? (r[best] - r[best + 1]) / half : INFINITY;
+  const double near = below < above ? below : above, far = below < above ? above : below;
+  const double bend = far < INFINITY ? 0.5 * (near + far) : near < 0.5 ? 0 : INFINITY;
+  const double wide = bend / (square * square), root = sqrt(bend), off = far - near;
+  if (wide < 4) /* 2 cos(angle), and two orders of perturbation */
+    return half * (2 - square * (1 - square / 12 + wide * (0.3227 - 0.01758 * wide)));
+  if (bend < 2) /* the top is off / (4 bend) from the node */
+    return half * (2 - root + bend * (1.0 / 16 + root / 256) + off * off / (16 * bend));
+  const double one = 2 / (near + sqrt(near * near + 4));
+  return half * (one + 1 / (one + far));
 }
 
 /* The stationary differences x (n-1 doubles, ticks), begun at what `start` knows, which then holds what
@@ -438,10 +482,8 @@ static inline int mm_lattice_find(mm_lattice_mending *m, double room, int symmet
 static inline int mm_lattice_solve(const mm_lattice *p, mm_lattice_start *start, double *x) {
   const int64_t n = p->n;
   const double *r = p->rate;
-  const int symmetric = start->symmetric;
   const mm_lattice_units units = mm_lattice_units_of(p, start);
-  int64_t meet = start->meet, best = start->best;
-  double excess = start->excess;
+  int64_t best = start->best;
   if (best < 0) {
     best = n / 2;
     for (int64_t d = 1; d < n; ++d) { /* from the middle outwards: the middle wins a tie */
@@ -452,38 +494,29 @@ static inline int mm_lattice_solve(const mm_lattice *p, mm_lattice_start *start,
         best = hi;
     }
   }
-  if (meet < 0)
-    meet = best;
-  if (!(excess > 0)) { /* a parabola's ground state, or that of an empty box */
-    const double half = 0.5 * (units.unit[0].hi + units.unit[1].hi);
-    double bend = 0;
-    if (meet > 0 && meet < n - 1)
-      bend = 0.5 * ((r[meet] - r[meet - 1]) + (r[meet] - r[meet + 1]));
-    excess = 2 * half - sqrt(half * bend);
-    const double angle = 3.14159265358979323846 / (double)(n + 1), square = angle * angle;
-    const double box = 2 * half * (1 - square * (0.5 - square / 24)); /* 2 half cos(angle), nearly */
-    if (!(excess < box))
-      excess = box;
-  }
-  mm_lattice_mending mending = {p, &units, start->rate_lo, meet, excess, 0, 1, x, mm_cpu_best()};
+  const double guess = mm_lattice_guess(p, 0.5 * (units.unit[0].hi + units.unit[1].hi), best);
+  mm_lattice_mending mending = {p, &units, start->rate_lo,   best,         0, guess, 0, 1,
+                                1, x,      start->symmetric, mm_cpu_best()};
   for (int round = 0; round < 3; ++round) {
-    const int status = mm_lattice_find(&mending, r[best] - r[meet], symmetric);
+    const int64_t meet = mending.meet;
+    const int status = mm_lattice_find(&mending);
     if (status != MM_OK)
       return status;
-    mm_lattice_mend(&mending, symmetric, MM_MEND_DIFFERENCES);
-    if (symmetric) {
+    mm_lattice_mend(&mending, MM_MEND_DIFFERENCES);
+    if (start->symmetric) {
       for (int64_t i = 0; i < meet; ++i)
         x[n - 2 - i] = -x[i];
       break;
     }
-    const int64_t peak = mending.slope < 8 ? meet : mm_lattice_peak(p, x, meet, start->concave);
+    const int64_t peak = mending.slope < 8 ? meet : mm_lattice_peak(p, start, x, meet);
     if (peak == meet)
       break;
     mending.excess += r[meet] - r[peak];
-    mending.meet = meet = peak;
+    mending.room = r[best] - r[peak];
+    mending.meet = peak;
   }
   start->best = best;
-  start->meet = meet;
+  start->meet = mending.meet;
   start->excess = mending.excess;
   return MM_OK;
 }
@@ -512,8 +545,10 @@ static inline int mm_lattice_stationary_from(const mm_lattice *p, mm_lattice_sta
 }
 
 static inline int mm_lattice_stationary(const mm_lattice *p, double *x, double *gain, double *residual) {
-  mm_lattice_start start = {-1, -1, 0, 0, 0, 0, 0, NULL};
-  return mm_lattice_valid(p) ? mm_lattice_stationary_from(p, &start, x, gain, residual) : MM_INVALID;
+  if (!mm_lattice_valid(p))
+    return MM_INVALID;
+  mm_lattice_start start = mm_lattice_unknown(p);
+  return mm_lattice_stationary_from(p, &start, x, gain, residual);
 }
 
 /* Finite time left, for two equations: the optimum's (mm_lattice), and what given depths are worth

@@ -219,6 +219,40 @@ MM_INLINE mm_pair mm_log_of(double x, double more) {
   return mm_settled(sum.hi, sum.lo + f.lo * ((1 - f.hi) + f.hi * f.hi)); /* nearly f.lo / (1 + f.hi) */
 }
 
+/* log(1 + y) for finite y > -1. */
+MM_INLINE mm_pair mm_log1p_pair(mm_pair y) {
+  const mm_pair parts = mm_log1p_parts(y.hi);
+  return mm_settled(parts.hi, parts.lo + y.lo / (1 + y.hi));
+}
+
+/* log(2^k (1 + y)) for finite y > -1, as good as pairs are, 2^-78: where logarithms nearly cancel, those
+ * above have no digits left. It is 2 artanh(f / (2 + f)) of 1 + f within [sqrt(1/2), sqrt(2)), whose first
+ * terms are pairs. */
+static inline mm_pair mm_log1p_fine(mm_pair y, double k) {
+  double down;
+  (void)mm_mantissa(1 + y.hi, &down);
+  const double scale = mm_power_of_two(-down), power = k + down;
+  const mm_pair one = {1, 0}, two = {2, 0}, rest = {scale, scale * y.lo};
+  const mm_pair f = mm_sum(mm_added(scale * y.hi, -1), rest), s = mm_quotient(f, mm_sum(f, two));
+  const mm_pair z = mm_times(s, s), twice = {2 * s.hi, 2 * s.lo};
+  mm_pair sum = {0, 0};
+  for (int j = 31; j > 11; j -= 2)
+    sum.hi = 1.0 / j + z.hi * sum.hi;
+  for (int j = 11; j > 0; j -= 2) {
+    const mm_pair odd = {j, 0};
+    sum = mm_sum(mm_quotient(one, odd), mm_times(z, sum));
+  }
+  const mm_pair base = {power * MM_LN2_HI, power * MM_LN2_LO};
+  return mm_sum(base, mm_times(twice, sum));
+}
+
+/* log(x / y) for positive finite x and y, as good. */
+static inline mm_pair mm_log_ratio(double x, double y) {
+  double kx, ky;
+  const mm_pair top = {mm_mantissa(x, &kx), 0}, bottom = {mm_mantissa(y, &ky), 0}, less = {-1, 0};
+  return mm_log1p_fine(mm_sum(mm_quotient(top, bottom), less), kx - ky);
+}
+
 /* e^(x + more), where `more` is what x lost when it was rounded. */
 MM_INLINE double mm_exp_of(double x, double more) {
   double k;

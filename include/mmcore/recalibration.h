@@ -74,16 +74,22 @@ typedef struct mm_aversion {
   mm_pair share, power;
 } mm_aversion;
 
-static inline mm_aversion mm_aversion_of(double curvature, double k) {
+static inline mm_aversion mm_aversion_at(mm_pair y, mm_pair log) {
   mm_aversion of = {{1, 0}, {1, 0}};
-  if (!(curvature / k > 0))
-    return of;
-  const mm_pair risk = {curvature, 0}, decay = {k, 0};
-  const mm_pair y = mm_quotient(risk, decay), parts = mm_log1p_parts(y.hi);
-  const mm_pair log = mm_settled(parts.hi, parts.lo + y.lo / (1 + y.hi));
-  of.share = mm_quotient(log, y);
-  of.power = mm_sum(of.share, log);
+  if (y.hi != 0) {
+    of.share = mm_quotient(log, y);
+    of.power = mm_sum(of.share, log);
+  }
   return of;
+}
+
+static inline mm_aversion mm_aversion_of(double curvature, double k) {
+  const mm_pair risk = {curvature, 0}, decay = {k, 0}, y = mm_quotient(risk, decay);
+  return mm_aversion_at(y, mm_log1p_pair(y));
+}
+
+static inline mm_aversion mm_aversion_fine(mm_pair y) {
+  return mm_aversion_at(y, mm_log1p_fine(y, 0));
 }
 
 /* Half-spread of a market maker who does not mind inventory, ticks: log1p(y) / curvature. */
@@ -100,6 +106,7 @@ static inline double mm_fill_constant(double curvature, double k) {
 
 /* What one side is worth: c + s, and the Hamiltonian's factor. */
 typedef struct mm_sides {
+  double cost[2];    /* ticks */
   double depth[2];   /* ticks */
   mm_pair rate[2];   /* 1/s: k times the factor, A C e^(-k s) */
   mm_pair factor[2]; /* ticks/s */
@@ -122,6 +129,38 @@ static inline void mm_side_of(double curvature, double k, double a, double cost,
   mm_pair of;
   mm_side_pair(curvature, k, a, cost, depth, &of);
   *rate = of.hi;
+}
+
+/* log C of a k less that of another. Of k that are near each other it is made of what they differ by: with
+ * the larger k, t = other / k - 1 and w = curvature / (other + curvature) it is t (share - log1p(t w) / (t
+ * w)). */
+static inline mm_pair mm_fill_lean(mm_pair curvature, double k, double other) {
+  if (k < other)
+    return mm_minus(mm_fill_lean(curvature, other, k));
+  const mm_pair decay = {k, 0}, slower = {other, 0}, none = {0, 0}, y = mm_quotient(curvature, decay);
+  if (k == other || !(curvature.hi > 1e-20 * other)) /* both nearly 1/e */
+    return none;
+  const mm_aversion of = mm_aversion_fine(y);
+  if (other < 0.5 * k)
+    return mm_sum(mm_aversion_fine(mm_quotient(curvature, slower)).power, mm_minus(of.power));
+  const mm_pair t = mm_quotient(mm_added(other, -k), decay);
+  const mm_pair w = mm_quotient(curvature, mm_sum(slower, curvature));
+  return mm_times(t, mm_sum(of.share, mm_minus(mm_aversion_fine(mm_times(t, w)).share)));
+}
+
+/* Logarithm of the ask's rate over the bid's, to the last digits of what the sides differ in: where they
+ * hardly do, it decides the depths of many nodes. */
+static inline mm_pair mm_sides_lean(const mm_parameters *p, const mm_sides *sides) {
+  const double kb = p->k[MM_BID], ka = p->k[MM_ASK], *cost = sides->cost;
+  const int risk = p->model != MM_MODEL_CARTEA_JAIMUNGAL && p->objective == MM_EXPONENTIAL;
+  mm_pair lean = {0, 0};
+  if (p->A[MM_ASK] != p->A[MM_BID])
+    lean = mm_log_ratio(p->A[MM_ASK], p->A[MM_BID]);
+  if (ka != kb && risk)
+    lean = mm_sum(lean, mm_fill_lean(mm_product(p->gamma, p->order_size), ka, kb));
+  if (ka != kb || cost[MM_ASK] != cost[MM_BID])
+    lean = mm_sum(lean, mm_sum(mm_product(kb, cost[MM_BID]), mm_product(-ka, cost[MM_ASK])));
+  return lean;
 }
 
 static inline int mm_is_table(int32_t model) {
@@ -199,6 +238,7 @@ static inline int mm_sides_of(const mm_parameters *p, mm_sides *out, const char 
   for (int side = 0; side < 2; ++side) {
     const double own = inventory ? 0.5 * p->impact : p->adverse_selection[side];
     const double cost = p->model == MM_MODEL_AVELLANEDA_STOIKOV ? 0 : p->fee[side] + own;
+    out->cost[side] = cost;
     const double a = p->model == MM_MODEL_AVELLANEDA_STOIKOV ? 1 : p->A[side];
     if (side == MM_ASK && p->k[0] == p->k[1] && p->A[0] == p->A[1] && p->fee[0] == p->fee[1] &&
         (inventory || p->adverse_selection[0] == p->adverse_selection[1])) {
@@ -280,11 +320,12 @@ static inline int mm_problem_of(const mm_parameters *p, double *rate, double *ra
   lattice->up = sides->factor[MM_BID].hi, lattice->down = sides->factor[MM_ASK].hi;
   lattice->k_bid = p->k[MM_BID], lattice->k_ask = p->k[MM_ASK];
   start->concave = 1;
-  start->symmetric = lean.hi == 0 && lattice->up == lattice->down && lattice->k_bid == lattice->k_ask &&
-                     sides->factor[MM_BID].lo == sides->factor[MM_ASK].lo;
-  start->meet = start->best = half;
+  start->lean = mm_sides_lean(p, sides);
+  start->symmetric = lean.hi == 0 && start->lean.hi == 0 && lattice->k_bid == lattice->k_ask;
+  start->best = half;
+  start->meet = -1;
   start->excess = 0;
-  start->up_lo = sides->factor[MM_BID].lo, start->down_lo = sides->factor[MM_ASK].lo;
+  start->up_lo = sides->factor[MM_BID].lo;
   start->rate_lo = rate_lo;
   if (lean.hi != 0) { /* the parabola's top, within the lattice */
     const double top = bend.hi > 0 ? lean.hi / (2 * bend.hi * size) : lean.hi * INFINITY, end = (double)half;
@@ -294,7 +335,6 @@ static inline int mm_problem_of(const mm_parameters *p, double *rate, double *ra
       start->best = at - 1;
     if (at < n - 1 && rate[at + 1] > rate[start->best])
       start->best = at + 1;
-    start->meet = start->best;
   }
   *wrong = NULL;
   return MM_OK;
@@ -355,15 +395,8 @@ static inline uint64_t mm_recalibration_bytes(const mm_parameters *p) {
 }
 #define MM_RECALIBRATION_WORK(nodes) (2 * (nodes) + MM_LATTICE_WORK(nodes))
 
-/* What one recalibration leaves for the next: Newton then begins near its end. */
-typedef struct mm_recalibration {
-  double excess; /* gain less the best rate, ticks/s */
-  double guess;  /* what the excess would be of a parabola without bounds: it carries the scale */
-} mm_recalibration;
-
 /* Make an empty block of the model's shape, aligned to MM_POLICY_ALIGN; mm_recalibrate fills it. */
-static inline int mm_recalibration_begin(const mm_parameters *p, mm_policy *block, uint64_t bytes,
-                                         mm_recalibration *state) {
+static inline int mm_recalibration_begin(const mm_parameters *p, mm_policy *block, uint64_t bytes) {
   const uint64_t needed = mm_recalibration_bytes(p);
   if (needed == 0)
     return MM_INVALID;
@@ -384,8 +417,6 @@ static inline int mm_recalibration_begin(const mm_parameters *p, mm_policy *bloc
     block->q_step = p->order_size;
     mm_table_layout(1, 1, 0, block->n_q, &block->knots_at, &block->cells_at);
   }
-  if (state)
-    memset(state, 0, sizeof *state);
   return MM_OK;
 }
 
@@ -402,35 +433,11 @@ static inline int mm_recalibration_fits(const mm_parameters *p, const mm_policy 
          block->n_q == (int32_t)mm_nodes_of(p);
 }
 
-/* Differences of the stationary solution, from what the last one left. */
-static inline int mm_stationary_of(const mm_parameters *p, const mm_lattice *lattice, mm_lattice_start start,
-                                   mm_recalibration *state, double *x) {
-  const double *rate = lattice->rate;
-  const int64_t first = start.best;
-  mm_pair lean, bend;
-  mm_reward_of(p, &lean, &bend);
-  const double half_gain = sqrt(lattice->up) * sqrt(lattice->down);
-  const double guess = 2 * half_gain - sqrt(half_gain * bend.hi * p->order_size);
-  if (state->guess > 0 && guess > 0) /* the meeting node is not kept: the law's peak may have gone far */
-    start.excess = state->excess * (guess / state->guess);
-  int status = mm_lattice_solve(lattice, &start, x);
-  if (status == MM_NO_CONVERGENCE && state->guess > 0) { /* again without the memory */
-    start.meet = start.best = first;
-    start.excess = 0;
-    status = mm_lattice_solve(lattice, &start, x);
-  }
-  state->excess = start.excess + (rate[start.meet] - rate[start.best]);
-  state->guess = guess;
-  return status;
-}
-
-/* One of many stationary policies that are found one after another: depths of all nodes (NaN where a side is
- * absent), the gain (ticks/s per order) and the largest residual of the equations relative to the terms in
- * it, computed from the differences that the depths are made of. `state` is where the one before was found,
- * zeros at first; `work` holds 2 n doubles. */
-static inline int mm_stationary_depths(const mm_parameters *p, mm_recalibration *state, double *bid,
-                                       double *ask, double *gain, double *residual, double *work,
-                                       const char **wrong) {
+/* A stationary policy: depths of all nodes (NaN where a side is absent), the gain (ticks/s per order) and the
+ * largest residual of the equations relative to the terms in it, computed from the differences that the
+ * depths are made of. `work` holds 2 n doubles. */
+static inline int mm_stationary_depths(const mm_parameters *p, double *bid, double *ask, double *gain,
+                                       double *residual, double *work, const char **wrong) {
   const uint64_t absent = 0x7ff8000000000000u;
   const int64_t n = mm_nodes_of(p);
   double *rate = work, *x = work + n, worst = 0, below = 0;
@@ -440,13 +447,11 @@ static inline int mm_stationary_depths(const mm_parameters *p, mm_recalibration 
   int status = mm_problem_of(p, rate, ask, &lattice, &start, &sides, wrong); /* `ask` is free until the end */
   if (status != MM_OK)
     return status;
-  status = mm_stationary_of(p, &lattice, start, state, x);
+  status = mm_lattice_solve(&lattice, &start, x);
   if (status != MM_OK)
     return status;
-  double best = rate[0];
-  for (int64_t i = 1; i < n; ++i)
-    best = rate[i] > best ? rate[i] : best;
-  *gain = best + state->excess;
+  const double top = rate[start.meet], excess = start.excess;
+  *gain = top + excess;
   const int equal = lattice.k_bid == lattice.k_ask;
   for (int64_t i = 0; i < n; ++i) {
     double above = 0, next = 0;
@@ -457,7 +462,7 @@ static inline int mm_stationary_depths(const mm_parameters *p, mm_recalibration 
       bid[i] = sides.depth[MM_BID] - x[i];
       ask[i + 1] = sides.depth[MM_ASK] + x[i];
     }
-    const double wanted = state->excess + (best - rate[i]);
+    const double wanted = excess + (top - rate[i]);
     const double off = fabs(above + below - wanted) / (above + below + wanted);
     if (!(off <= worst))
       worst = off;
@@ -500,8 +505,8 @@ MM_INLINE void mm_put_side(mm_cell *cell, int side, double depth, int32_t size) 
  *
  * The checksum, which takes longer than the solution, becomes 0 instead: mm_policy_check refuses a
  * block that was recalibrated until a checksum is put in. */
-static inline int mm_recalibrate(mm_policy *block, const mm_parameters *p, mm_recalibration *state,
-                                 double *work, uint64_t version, const char **wrong) {
+static inline int mm_recalibrate(mm_policy *block, const mm_parameters *p, double *work, uint64_t version,
+                                 const char **wrong) {
   int status = mm_parameters_check(p, wrong);
   if (status != MM_OK)
     return status;
@@ -532,11 +537,10 @@ static inline int mm_recalibrate(mm_policy *block, const mm_parameters *p, mm_re
   if (status != MM_OK)
     return status;
   *wrong = "gamma";
-  mm_recalibration found = *state;
   if (MM_FINITE(p->horizon))
     status = mm_row_of(p, &lattice, x);
   else
-    status = mm_stationary_of(p, &lattice, start, &found, x);
+    status = mm_lattice_solve(&lattice, &start, x);
   if (status != MM_OK)
     return status;
   int sound =
@@ -559,7 +563,6 @@ static inline int mm_recalibrate(mm_policy *block, const mm_parameters *p, mm_re
   block->checksum = 0;
   block->error = 0;
   mm_store_uint64(&block->version, version);
-  *state = found;
   *wrong = NULL;
   return MM_OK;
 }
@@ -597,7 +600,6 @@ typedef struct mm_live_policy {
   mm_policy *memory[2];      /* what recalibrations are written to */
   uint64_t begun, published; /* recalibrations */
   mm_parameters parameters;  /* in force; the writer's */
-  mm_recalibration state;
   double *work;
 } mm_live_policy;
 
@@ -605,11 +607,10 @@ typedef struct mm_live_policy {
 static inline int mm_live_set(mm_live_policy *live, const mm_parameters *p, const char **wrong) {
   const uint64_t now = live->published, next = now + 1;
   const uint64_t version = live->block[now & 1]->version + 1;
-  mm_recalibration state = live->state;
   mm_policy *spare = live->memory[next & 1];
   mm_store_release(&live->begun, next);
   MM_FENCE_RELEASE(); /* the block is written after `begun` */
-  const int status = mm_recalibrate(spare, p, &state, live->work, version, wrong);
+  const int status = mm_recalibrate(spare, p, live->work, version, wrong);
   if (status != MM_OK) {
     mm_store_release(&live->begun, now);
     return status;
@@ -617,7 +618,6 @@ static inline int mm_live_set(mm_live_policy *live, const mm_parameters *p, cons
   mm_store_block(&live->block[next & 1], spare);
   mm_store_release(&live->published, next);
   live->parameters = *p;
-  live->state = state;
   return MM_OK;
 }
 

@@ -12,13 +12,14 @@ cdef extern from "mmcore/lattice.h" nogil:
 
     ctypedef struct mm_lattice_start:
         int64_t best
-        int64_t meet
-        double excess
         int concave
         int symmetric
-        double up_lo, down_lo
+        double up_lo
         const double *rate_lo
+        int64_t meet
+        double excess
 
+    mm_lattice_start mm_lattice_unknown(const mm_lattice *p) noexcept
     int64_t MM_LATTICE_WORK(int64_t n)
     int mm_lattice_stationary(const mm_lattice *p, double *x, double *gain, double *residual) noexcept
     int mm_lattice_stationary_from(const mm_lattice *p, mm_lattice_start *start, double *x, double *gain,

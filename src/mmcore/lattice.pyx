@@ -29,7 +29,6 @@ from mmcore.quoting cimport (
     mm_parameters,
     mm_parameters_check,
     mm_parameters_init,
-    mm_recalibration,
 )
 
 cdef extern from "mmcore/uniformisation.h" nogil:
@@ -53,7 +52,7 @@ cdef extern from "mmcore/recalibration.h" nogil:
     int mm_affine_of(const mm_parameters *p, mm_affine_form *out, const char **wrong) noexcept
     int mm_problem_of(const mm_parameters *p, double *rate, double *rate_lo, mm_lattice *lattice,
                       mm_lattice_start *start, mm_sides *sides, const char **wrong) noexcept
-    int mm_stationary_depths(const mm_parameters *p, mm_recalibration *state, double *bid, double *ask,
+    int mm_stationary_depths(const mm_parameters *p, double *bid, double *ask,
                              double *gain, double *residual, double *work, const char **wrong) noexcept
 
 __all__ = [
@@ -247,7 +246,7 @@ cdef class Lattice:
         self.c_lattice.down = _positive("down", down)
         self.c_lattice.k_bid = _positive("k_bid", k_bid)
         self.c_lattice.k_ask = _positive("k_ask", k_ask)
-        self.c_start.best = self.c_start.meet = -1
+        self.c_start = mm_lattice_unknown(&self.c_lattice)
 
     @property
     def rate(self):
@@ -631,7 +630,6 @@ def stationary_policies(*, sigma, A, k, gamma, q_max, order_size=1, bid=None, as
     (True, True)
     """
     cdef mm_parameters p
-    cdef mm_recalibration state
     cdef const char *wrong = NULL
     cdef int status = MM_OK
     cdef int64_t i = 0, m, n
@@ -675,8 +673,7 @@ def stationary_policies(*, sigma, A, k, gamma, q_max, order_size=1, bid=None, as
             status = mm_parameters_check(&p, &wrong)
             if status != MM_OK:
                 break
-            state.excess = state.guess = 0
-            status = mm_stationary_depths(&p, &state, &b[i, 0], &o[i, 0], &gain[i], &off[i], &work[0], &wrong)
+            status = mm_stationary_depths(&p, &b[i, 0], &o[i, 0], &gain[i], &off[i], &work[0], &wrong)
             if status != MM_OK:
                 break
             i += 1

@@ -180,17 +180,12 @@ cdef extern from "mmcore/recalibration.h" nogil:
         double horizon
         double terminal_penalty
 
-    ctypedef struct mm_recalibration:
-        double excess
-        double guess
-
     ctypedef struct mm_live_policy:
         mm_policy *block[2]
         mm_policy *memory[2]
         uint64_t begun
         uint64_t published
         mm_parameters parameters
-        mm_recalibration state
         double *work
 
     void mm_parameters_init(mm_parameters *p, int32_t model) noexcept
@@ -198,8 +193,7 @@ cdef extern from "mmcore/recalibration.h" nogil:
     int64_t mm_nodes_of(const mm_parameters *p) noexcept
     uint64_t mm_recalibration_bytes(const mm_parameters *p) noexcept
     size_t MM_RECALIBRATION_WORK(size_t nodes) noexcept
-    int mm_recalibration_begin(const mm_parameters *p, mm_policy *block, uint64_t bytes,
-                               mm_recalibration *state) noexcept
+    int mm_recalibration_begin(const mm_parameters *p, mm_policy *block, uint64_t bytes) noexcept
     int mm_live_set(mm_live_policy *live, const mm_parameters *p, const char **wrong) noexcept
     void mm_live_publish(mm_live_policy *live, mm_policy *block) noexcept
     const mm_policy *mm_live_block(const mm_live_policy *live) noexcept

@@ -1960,7 +1960,7 @@ cdef class Quoter:
         at = (<uintptr_t>memory + MM_POLICY_ALIGN - 1) // MM_POLICY_ALIGN * MM_POLICY_ALIGN
         for i in range(2):
             self.live.memory[i] = <mm_policy *>(at + i * rounded)
-            mm_recalibration_begin(p, self.live.memory[i], nbytes, &self.live.state)
+            mm_recalibration_begin(p, self.live.memory[i], nbytes)
         self.live.work = <double *>(at + 2 * rounded)
         self.memory = memory
         self.live.parameters = p[0]
@@ -2239,13 +2239,11 @@ cdef class Quoter:
 
     def __reduce__(self):
         return _restore_quoter, (self.policy, self.instrument, self._limits, self._obligations, self.halted,
-                                 self.volatility_scale, self.model, self._feed_age, self._memory())
+                                 self.volatility_scale, self.model, self._feed_age, self._horizon())
 
-    def _memory(self):
-        """What the last recalibration in place leaves for the next, whose last bits depend on it."""
-        if self.memory == NULL:
-            return None
-        return self.live.state.excess, self.live.state.guess, self.live.parameters.horizon
+    def _horizon(self):
+        """That of recalibrations in place (s); None before the first."""
+        return None if self.memory == NULL else self.live.parameters.horizon
 
     def __repr__(self):
         parts = [repr(self.in_force())]
@@ -2265,17 +2263,14 @@ cdef class Quoter:
 
 
 def _restore_quoter(policy, instrument, limits, obligations, halted, volatility_scale, model=None,
-                    feed_age=None, memory=None):
+                    feed_age=None, horizon=None):
     cdef Quoter quoter = Quoter(policy, instrument, limits, obligations, feed_age)
     cdef mm_parameters p
     quoter._model = model
-    if memory is not None:
-        excess, guess, horizon = memory
+    if horizon is not None:
         c_parameters_of(&p, model)
         p.horizon = _time(horizon, "horizon")
         quoter.begin(&p)
-        quoter.live.state.excess = excess
-        quoter.live.state.guess = guess
     quoter.volatility_scale = volatility_scale
     if halted is not None:
         quoter.halt(halted)

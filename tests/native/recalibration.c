@@ -12,8 +12,8 @@ int begin(const mm_parameters *p, void *first, void *second, uint64_t bytes, dou
   live.block[0] = live.memory[0] = (mm_policy *)first;
   live.block[1] = live.memory[1] = (mm_policy *)second;
   live.work = work;
-  const int status = mm_recalibration_begin(p, live.block[0], bytes, &live.state);
-  return status ? status : mm_recalibration_begin(p, live.block[1], bytes, &live.state);
+  const int status = mm_recalibration_begin(p, live.block[0], bytes);
+  return status ? status : mm_recalibration_begin(p, live.block[1], bytes);
 }
 
 int set(const mm_parameters *p, const char **wrong) {

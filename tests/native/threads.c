@@ -28,10 +28,10 @@ static uint64_t satisfied; /* readers that have seen each policy at both version
 static uint64_t done;      /* writers that have ended */
 static const mm_rules rules = {INFINITY, 1.0, 0, 0, 0, 0, 0, 0, 0};
 
-static mm_policy *block_of(const mm_parameters *p, mm_recalibration *state) {
+static mm_policy *block_of(const mm_parameters *p) {
   const uint64_t bytes = mm_recalibration_bytes(p);
   mm_policy *block = (mm_policy *)aligned_alloc(64, (bytes + 63) / 64 * 64);
-  if (!block || mm_recalibration_begin(p, block, bytes, state))
+  if (!block || mm_recalibration_begin(p, block, bytes))
     abort();
   return block;
 }
@@ -47,11 +47,10 @@ static void begin(void) {
       p->k[0] = p->k[1] = parity ? 0.03 : 0.3;
       if (!parity)
         for (int b = 0; b < 2; ++b)
-          live[i].block[b] = live[i].memory[b] = block_of(p, &live[i].state);
+          live[i].block[b] = live[i].memory[b] = block_of(p);
       live[i].work = (double *)calloc((size_t)MM_RECALIBRATION_WORK(NODES), sizeof(double));
-      mm_policy *block = block_of(p, NULL);
-      mm_recalibration state = {0, 0};
-      if (mm_recalibrate(block, p, &state, live[i].work, 1, &wrong))
+      mm_policy *block = block_of(p);
+      if (mm_recalibrate(block, p, live[i].work, 1, &wrong))
         abort();
       mm_quote_make(block, &rules, 1e6, 3, MM_NO_BID, MM_NO_ASK, 0, 0, INFINITY, 0, 0, &q);
       prices[i][parity][0] = q.price[0], prices[i][parity][1] = q.price[1];
