@@ -389,15 +389,16 @@ def draw_alike(rng: np.random.Generator, most: int) -> mm.GueantLehalleFernandez
     """Return an exact model of gamma/k > 1000 whose sides fill nearly equally often at no inventory.
 
     Its depths have no large term: static half-spreads are far below 1/k, and what the value differs by about
-    the law's peak falls with the square of the number of nodes. Both k are as far apart as doubles can be
-    near, or up to thirty times, and there A makes up for it.
+    the law's peak falls with the square of the number of nodes. Both k are as near as doubles can be, or up
+    to a tenth apart, and A may make up for that.
     """
 
     def one(low: float, high: float) -> float:
         return float(np.exp(rng.uniform(math.log(low), math.log(high))))
 
-    k, apart = one(1e-13, 1.0), rng.choice([-1, 1]) * one(1e-16, 30.0) if rng.random() < 0.8 else 0.0
-    k = k, k * (1 + apart) if abs(apart) < 0.1 else k * (1 + abs(apart)) ** np.sign(apart)
+    apart = float(rng.choice([-1, 1])) * one(1e-16, 0.1) if rng.random() < 0.8 else 0.0
+    bid = one(1e-13, 1.0)
+    k = bid, bid * (1 + apart)
     gamma = min(HUGE, k[0] * one(1e3, 1e12))
     size = int(one(1, 150)) if rng.random() < 0.3 else 1
     a = one(1e-6, 1e6)
@@ -405,7 +406,7 @@ def draw_alike(rng: np.random.Generator, most: int) -> mm.GueantLehalleFernandez
         makes_up = float(_constant(mpf(gamma) * size, mpf(k[0])) / _constant(mpf(gamma) * size, mpf(k[1])))
     other = a * makes_up if abs(apart) > 1e-3 and rng.random() < 0.7 else a
     if rng.random() < 0.3:
-        other *= 1 + rng.choice([-1, 1]) * one(1e-16, 1e-2)
+        other *= 1 + float(rng.choice([-1, 1])) * one(1e-16, 1e-2)
     given: dict[str, Any] = {"order_size": size, "q_max": size * int(one(1, most + 1))}
     if rng.random() < 0.3:
         given["fee"] = tuple(one(1e-12, 1) * rng.uniform(-1, 1, 2) / k[0])

@@ -237,9 +237,9 @@ static inline mm_pair mm_log1p_fine(mm_pair y, double k) {
   const mm_pair z = mm_times(s, s), twice = {2 * s.hi, 2 * s.lo};
   mm_pair sum = {0, 0};
   for (int j = 31; j > 11; j -= 2)
-    sum.hi = 1.0 / j + z.hi * sum.hi;
+    sum.hi = 1.0 / (double)j + z.hi * sum.hi;
   for (int j = 11; j > 0; j -= 2) {
-    const mm_pair odd = {j, 0};
+    const mm_pair odd = {(double)j, 0};
     sum = mm_sum(mm_quotient(one, odd), mm_times(z, sum));
   }
   const mm_pair base = {power * MM_LN2_HI, power * MM_LN2_LO};

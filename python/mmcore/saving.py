@@ -86,7 +86,7 @@ KINDS = {
     "FeedAge": Kind("quoting", "halt_after widen_after widen"),
     "Quoter": Kind(
         "quoting",
-        "policy instrument limits obligations halted volatility_scale model feed_age memory",
+        "policy instrument limits obligations halted volatility_scale model feed_age horizon",
         "_restore_quoter",
     ),
     "Recalibrate": Kind("rolling", "block used sigma_interval", "_restore_recalibrate"),
