@@ -38,7 +38,7 @@ def test_stationary_depths_are_within_the_bound_of_a_sum(most, models, seed, dra
 
 
 FAINT = {"sigma": 4.720783151636075e-07, "A": 3.7389818907571673e-06, "gamma": 0.002209735102741798}
-ALIKE = [  # logarithms of the sides, each rounded, left 39 to 2,599 units of the first five, 70 of the last
+ALIKE = [  # logarithms of the sides, each rounded, left 10 to 2,599 units of the first four
     {**FAINT, "k": (4.016448053361397e-10, 4.0164480533851376e-10), "q_max": 20},
     {**FAINT, "k": (4.016448053361397e-10, 4.0164480533851376e-10), "q_max": 100},
     {**FAINT, "k": (4.016448053361397e-10, 4.0164480533851376e-10), "q_max": 400},
