@@ -445,8 +445,8 @@ def main(arguments: list[str]) -> None:
         unit = "ulp" if quantity.single else "2⁻⁵³ Σ\\|terms\\|"
         label, place = quantity.label.replace("|", "\\|"), ", ".join(f"{x:.17g}" for x in at)
         print(f"| {label} | {error:.3f} {unit} | {place} |", flush=True)
-    for of, which in ((draw, "exact"), (draw_alike, "sides alike")):
-        for most, models in ((30, 2000), (3000, 60)):
+    for of, which, wide in ((draw, "exact", 3000), (draw_alike, "sides alike", 400)):
+        for most, models in ((30, 2000), (wide, 60)):
             error, place = stationary_depths(models // 200 if "--quick" in arguments else models, 1, most, of)
             label = f"stationary depth, {which}, up to {2 * most + 1} nodes"
             print(f"| {label} | {error:.3f} 2⁻⁵³ Σ\\|terms\\| | {place} |", flush=True)
