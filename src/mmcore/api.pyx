@@ -92,7 +92,8 @@ def depth_function(Policy policy not None, str side not None):
     Parameters
     ----------
     policy : Policy
-        Kept alive by what is returned.
+        A stationary one, since the function has no time left to read another at; of several states, the first
+        is read. It is kept alive by what is returned.
     side : str
         ``"bid"`` or ``"ask"``.
 
@@ -100,6 +101,11 @@ def depth_function(Policy policy not None, str side not None):
     -------
     scipy.LowLevelCallable
         ``double (double inventory, void *)``: ticks; NaN where the side is absent.
+
+    Raises
+    ------
+    InvalidArgument
+        Where the policy is not stationary, or there is no such side.
 
     Examples
     --------
@@ -113,6 +119,11 @@ def depth_function(Policy policy not None, str side not None):
 
     if side not in ("bid", "ask"):
         raise InvalidArgument(argument="side", value=side, allowed='"bid" or "ask"')
+    if not policy.stationary:
+        raise InvalidArgument(
+            argument="policy", value=policy,
+            allowed="stationary: a function of the inventory alone has no time left to read this one at"
+        )
     kernel = PyCapsule_New(<void *><uintptr_t>_addresses[f"mm_{side}_depth"], "double (double, void *)", NULL)
     block = PyCapsule_New(<void *>policy.c_policy, NULL, _release)
     PyCapsule_SetContext(block, <void *>policy)
