@@ -201,6 +201,59 @@ def booked(position):
     return fill(position, 1, 100)
 
 
+def test_negative_prices_are_for_positions_that_have_them():
+    """As of an instrument: without them the kernel refuses, with them it books what a position books."""
+    plain, position = new_position(), new_position(negative_prices=True)
+    book = mm.Book([mm.Instrument("X", tick="0.01", negative_prices=True)])
+    twin = book["X"]
+    assert fill(plain, 3, 0) == fill(plain, 3, -3763) == mark(plain, -1) == -1
+    assert (plain == new_position()).all()
+    for lots, price in ((3, -3763), (-1, 0), (-4, 12), (1, -5)):
+        assert fill(position, lots, price) == 0
+        twin.fill(lots, price)
+    assert mark(position, -2) == 0
+    book.mark("X", -2)
+    assert int(position[0]["net"]) == twin.net == -1
+    assert profit(position) == (twin.realised + twin.unrealised) / 10**9 == 3 * 3763 + 48 + 5 + 2
+    with pytest.raises(ValueError, match="negative_prices must be True or False, got 1"):
+        new_position(1)
+
+
+@pytest.mark.parametrize("method", [1, 2])
+def test_positions_at_another_cost_basis_are_refused(method):
+    """FIFO and LIFO need lots; the kernel would book a LIFO position at average cost."""
+    position = new_position()
+    fill(position, 3, 100)
+    position["method"] = method
+    before = position.copy()
+    assert fill(position, 2, 100) < 0
+    assert (position == before).all()
+
+
+def test_arrays_of_the_right_size_that_are_something_else_are_refused():
+    quoter = mm.Quoter(POLICIES["table"])
+    policy, rules, position = policy_block(quoter), rules_of(quoter), new_position()
+    for byte in (0, 4):  # magic, ABI version
+        wrong = policy.copy()
+        wrong[byte] += 1
+        with pytest.raises(ValueError, match="policy must be a whole block"):
+            one(wrong, rules)
+    spread = np.zeros(2 * policy.size, np.uint8)
+    spread[::2] = policy
+    signed, wide = policy.view(np.int8), policy.view(np.int64)
+    for wrong in (spread[::2], signed, wide, policy.reshape(1, -1)):
+        with pytest.raises(ValueError, match="policy must be a whole block"):
+            one(wrong, rules)
+    for wrong in (np.zeros(rules.nbytes // 8), position, rules.reshape(1, 1)):
+        with pytest.raises(ValueError, match="arrays of one record"):
+            one(policy, wrong)
+    for wrong in (np.zeros(position.nbytes // 8), rules):
+        with pytest.raises(ValueError, match="arrays of one record"):
+            booked(wrong)
+    with pytest.raises(ValueError, match="arrays of one record"):
+        profit(position[:0])
+
+
 def test_arrays_that_are_too_short_are_refused():
     quoter = mm.Quoter(POLICIES["table"])
     policy, rules = policy_block(quoter), rules_of(quoter)

@@ -28,6 +28,7 @@ Examples
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -36,11 +37,11 @@ from numpy.typing import NDArray
 from ..api import STRUCTS, address
 from ..api import rules as _rules
 from ..errors import InvalidArgument, MissingExtra
-from ..quoting import Policy, Quoter
+from ..quoting import Affine, Policy, Quoter
 
 try:
     import llvmlite.binding
-    from numba import carray, njit, types
+    from numba import carray, from_dtype, njit, types
     from numba.core import cgutils
     from numba.extending import intrinsic
 except ModuleNotFoundError:
@@ -97,9 +98,12 @@ POSITION = np.dtype(
 )
 """The struct ``mm_position``: lots, ticks, exact cash in tick*lots."""
 
-_POLICY_BYTES, _RULES_BYTES, _POSITION_BYTES = (
-    STRUCTS[name] for name in ("mm_policy", "mm_rules", "mm_position")
+_POLICY_BYTES = STRUCTS["mm_policy"]
+_AVERAGE = 0  # mm_position.method
+_position_init = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int32, ctypes.c_int)(
+    address("mm_position_init")
 )
+_MAGIC = int.from_bytes(Affine(base=0.0).to_bytes()[:8], "little")  # of every block, and its ABI version
 for _name, _type in (("mm_rules", RULES), ("mm_position", POSITION)):
     assert _type.itemsize == STRUCTS[_name], f"{_name} has {STRUCTS[_name]} bytes, not {_type.itemsize}"
 
@@ -117,7 +121,9 @@ class Quoted(NamedTuple):
 def policy_block(policy: Policy | Quoter) -> NDArray[np.uint8]:
     """Bytes of a policy, or of the one that a quoter has now, not copied; the array keeps the policy alive.
 
-    The functions here take it whole: a part of it is refused.
+    The functions here take it whole: a part of it is refused, and so is an array of other bytes, by the magic,
+    the ABI version and the size that a block begins with. They do not sum it up at every quote: bytes that
+    come from elsewhere go through :meth:`mmcore.Policy.from_bytes`, which checks all of them.
 
     Examples
     --------
@@ -146,8 +152,16 @@ def rules_of(quoter: Quoter) -> NDArray[Any]:
     return np.frombuffer(bytearray(_rules(quoter)), dtype=RULES)
 
 
-def new_position() -> NDArray[Any]:
+def new_position(negative_prices: bool = False) -> NDArray[Any]:
     """Return a flat position at average cost: an array of one record :data:`POSITION`.
+
+    Average cost alone: the other methods keep a queue of lots, for which a record has no room. A record that
+    says it has another is refused by :func:`fill`.
+
+    Parameters
+    ----------
+    negative_prices : bool
+        Whether prices and marks may be 0 or less, as of the :class:`mmcore.Instrument`.
 
     Examples
     --------
@@ -157,7 +171,11 @@ def new_position() -> NDArray[Any]:
     >>> profit(position), int(position[0]["net"])
     (5.0, 2)
     """
-    return np.zeros(1, dtype=POSITION)
+    if not isinstance(negative_prices, (bool, np.bool_)):
+        raise InvalidArgument(argument="negative_prices", value=negative_prices, allowed="True or False")
+    position = np.zeros(1, dtype=POSITION)
+    _position_init(position.ctypes.data, _AVERAGE, negative_prices)
+    return position
 
 
 def _kernel(name: str, result: Any, *arguments: Any) -> Any:
@@ -199,11 +217,15 @@ def _pointer(context: Any, at: Any) -> Any:
     return types.voidptr(types.uintp), codegen
 
 
-def _bytes_of(context: Any, builder: Any, kind: Any, array: Any) -> tuple[Any, Any]:
-    """Address of an array's data, and how many bytes they are; ``ctypes.data`` would count a reference."""
+def _data_of(context: Any, builder: Any, kind: Any, array: Any) -> tuple[Any, Any]:
+    """Address of an array's data, and how many items they are; ``ctypes.data`` would count a reference."""
     whole = context.make_array(kind)(context, builder, array)
-    word = context.get_value_type(types.uintp)
-    return builder.ptrtoint(whole.data, word), builder.mul(whole.nitems, whole.itemsize)
+    return builder.ptrtoint(whole.data, context.get_value_type(types.uintp)), whole.nitems
+
+
+def _is_row(kind: Any, item: Any) -> bool:
+    """Whether an array type is one axis of such items without gaps: known when a call is compiled."""
+    return bool(kind.ndim == 1 and kind.is_c_contig and kind.dtype == item)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -213,31 +235,45 @@ def _block(context: Any, policy: Any) -> Any:
         return None
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        at, size = _bytes_of(context, builder, signature.args[0], arguments[0])
+        at, size = _data_of(context, builder, signature.args[0], arguments[0])
         none, least = at.type(0), size.type(_POLICY_BYTES)
+        if not _is_row(signature.args[0], types.uint8):
+            return none
         found = cgutils.alloca_once_value(builder, none)
         with builder.if_then(builder.icmp_signed(">=", size, least)):
             words = builder.inttoptr(at, size.type.as_pointer())
-            told = builder.load(builder.gep(words, [size.type(1)]))
-            builder.store(builder.select(builder.icmp_signed("==", told, size), at, none), found)
+            magic, told = (builder.load(builder.gep(words, [size.type(i)])) for i in range(2))
+            for word in (magic, told):  # a block never changes: a loop reads them once
+                word.set_metadata("invariant.load", builder.module.add_metadata([]))
+            wrong = builder.or_(builder.xor(magic, size.type(_MAGIC)), builder.xor(told, size))
+            right = builder.icmp_signed("==", wrong, size.type(0))
+            builder.store(builder.select(right, at, none), found)
         return builder.load(found)
 
     return types.uintp(policy), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _record(context: Any, record: Any, size: Any) -> Any:
-    """Address of one record of so many bytes; 0 where the array is not that."""
-    if not isinstance(record, types.Array) or not isinstance(size, types.IntegerLiteral):
-        return None
+def _record_of(dtype: Any) -> Any:
+    """Return an intrinsic: the address of an array's one record of this type; 0 where the array is not that."""
+    wanted = from_dtype(dtype)
 
-    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        at, size = _bytes_of(context, builder, signature.args[0], arguments[0])
-        wanted = size.type(signature.args[1].literal_value)
-        right = builder.icmp_signed("==", size, wanted)
-        return builder.select(right, at, at.type(0))
+    @intrinsic  # type: ignore[untyped-decorator]
+    def record(context: Any, array: Any) -> Any:
+        if not isinstance(array, types.Array):
+            return None
 
-    return types.uintp(record, size), codegen
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            at, n = _data_of(context, builder, signature.args[0], arguments[0])
+            if not _is_row(signature.args[0], wanted):
+                return at.type(0)
+            return builder.select(builder.icmp_signed("==", n, n.type(1)), at, at.type(0))
+
+        return types.uintp(array), codegen
+
+    return record
+
+
+_rules_at, _position_at = _record_of(RULES), _record_of(POSITION)
 
 
 _NO_POLICY = "policy must be a whole block, from policy_block"
@@ -307,7 +343,7 @@ def quote(  # type: ignore[no-untyped-def]
     ValueError
         Where an array is not what these functions made.
     """
-    block, record, room = _block(policy), _record(rules, _RULES_BYTES), _room(7)
+    block, record, room = _block(policy), _rules_at(rules), _room(7)
     if block == 0:
         raise ValueError(_NO_POLICY)
     if record == 0:
@@ -349,9 +385,15 @@ def fill(position, qty, price, fee=0):  # type: ignore[no-untyped-def]
     Returns
     -------
     int
-        0; negative (an ``mm_status``): refused, and nothing was changed.
+        0; negative (an ``mm_status``): refused, and nothing was changed. So is any fill of a position at another
+        cost basis, see :func:`new_position`.
+
+    Raises
+    ------
+    ValueError
+        Where the array is not one record of a position.
     """
-    record = _record(position, _POSITION_BYTES)
+    record = _position_at(position)
     if record == 0:
         raise ValueError(_NO_RECORD)
     return _fill(record, 0, 0, qty, price, fee)
@@ -360,7 +402,7 @@ def fill(position, qty, price, fee=0):  # type: ignore[no-untyped-def]
 @njit(inline="always")
 def mark(position, price):  # type: ignore[no-untyped-def]
     """Mark a position to a price in ticks; 0, or a negative ``mm_status``."""
-    record = _record(position, _POSITION_BYTES)
+    record = _position_at(position)
     if record == 0:
         raise ValueError(_NO_RECORD)
     return _mark(record, price)
@@ -369,6 +411,8 @@ def mark(position, price):  # type: ignore[no-untyped-def]
 @njit
 def profit(position):  # type: ignore[no-untyped-def]
     """Realised and unrealised profit in tick*lots, fees apart, as a float; NaN where it was never marked."""
+    if _position_at(position) == 0:
+        raise ValueError(_NO_RECORD)
     p = position[0]
     low = np.int64(p.cash.lo)
     cash = float(low) if p.cash.hi == low >> 63 else p.cash.hi * 2.0**64 + p.cash.lo
