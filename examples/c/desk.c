@@ -65,7 +65,7 @@ static void desk_begin(desk *d) {
     d->live.block[i] = d->live.memory[i] = (mm_policy *)taken((size_t)bytes);
     check(mm_recalibration_begin(p, d->live.block[i], bytes), "policy");
   }
-  d->live.work = (double *)taken(sizeof(double) * (size_t)MM_RECALIBRATION_WORK(mm_nodes_of(p)));
+  d->live.work = (double *)taken(sizeof(double) * MM_RECALIBRATION_WORK(mm_nodes_of(p)));
   check(mm_live_set(&d->live, p, &wrong), wrong ? wrong : "set");
   check(mm_rolling_init(&d->window, &window,
                         (int64_t *)taken(sizeof(int64_t) * (size_t)mm_rolling_words(&window))),

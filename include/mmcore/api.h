@@ -38,7 +38,7 @@ static inline double mm_ask_depth(double inventory, void *policy) {
 
 /* Doubles of work memory that mm_live_set needs, see MM_RECALIBRATION_WORK. */
 static inline int64_t mm_recalibration_work(const mm_parameters *p) {
-  return mm_is_table(p->model) ? MM_RECALIBRATION_WORK(mm_nodes_of(p)) : 0;
+  return mm_is_table(p->model) ? (int64_t)MM_RECALIBRATION_WORK(mm_nodes_of(p)) : 0;
 }
 
 /* result, name and parameters of each kernel, in the order of the table. */

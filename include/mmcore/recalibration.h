@@ -393,7 +393,7 @@ static inline uint64_t mm_recalibration_bytes(const mm_parameters *p) {
   return mm_is_table(p->model) ? mm_table_layout(1, 1, 0, (int32_t)mm_nodes_of(p), &knots_at, &cells_at)
                                : sizeof(mm_policy);
 }
-#define MM_RECALIBRATION_WORK(nodes) (2 * (nodes) + MM_LATTICE_WORK(nodes))
+#define MM_RECALIBRATION_WORK(nodes) ((size_t)(2 * (nodes) + MM_LATTICE_WORK(nodes)))
 
 /* Make an empty block of the model's shape, aligned to MM_POLICY_ALIGN; mm_recalibrate fills it. */
 static inline int mm_recalibration_begin(const mm_parameters *p, mm_policy *block, uint64_t bytes) {

@@ -48,7 +48,7 @@ static void begin(void) {
       if (!parity)
         for (int b = 0; b < 2; ++b)
           live[i].block[b] = live[i].memory[b] = block_of(p);
-      live[i].work = (double *)calloc((size_t)MM_RECALIBRATION_WORK(NODES), sizeof(double));
+      live[i].work = (double *)calloc(MM_RECALIBRATION_WORK(NODES), sizeof(double));
       mm_policy *block = block_of(p);
       if (mm_recalibrate(block, p, live[i].work, 1, &wrong))
         abort();

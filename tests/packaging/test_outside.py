@@ -20,7 +20,8 @@ import mmcore
 
 HERE = Path(__file__).resolve().parent
 EXAMPLES = next((p / "examples/c" for p in HERE.parents if (p / "examples/c").is_dir()), None)
-STRICT = ["-Wall", "-Wextra", "-Wconversion", "-Wpedantic", "-Werror", "-O2", "-ffp-contract=off"]
+WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wsign-conversion", "-Wpedantic", "-Werror"]
+STRICT = [*WARNINGS, "-O2", "-ffp-contract=off"]
 LANGUAGES = [("cc", ["-std=c11"]), ("c++", ["-std=c++17", "-x", "c++"])]
 
 SETUP = """
@@ -136,6 +137,47 @@ message(STATUS "found mmcore ${{mmcore_VERSION}}")
     assert {"-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"} <= set(command)
     said("cmake", "--build", tmp_path / "build")
     assert word in said(tmp_path / "build/desk")
+
+
+SAME_BITS = ["-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+AS_CL = [f"/clang:{flag}" for flag in SAME_BITS]
+
+
+@pytest.mark.parametrize(
+    ("name", "frontend", "flags"),
+    [
+        ("GNU", "GNU", SAME_BITS),
+        ("Clang", "GNU", SAME_BITS),
+        ("AppleClang", "GNU", SAME_BITS),
+        ("ARMClang", "GNU", SAME_BITS),
+        ("Clang", "MSVC", ["/fp:precise", *AS_CL]),
+        ("IntelLLVM", "GNU", ["-fp-model=precise", *SAME_BITS]),  # its own default is that of -ffast-math
+        ("IntelLLVM", "MSVC", ["/fp:precise", *AS_CL]),
+        ("Intel", "", ["-fp-model=precise", "-no-fma"]),
+        ("MSVC", "MSVC", ["/fp:precise"]),
+        ("NVHPC", "", ["-Kieee", "-Mnofma"]),
+        ("Other", "", []),
+    ],
+)
+def test_cmake_gives_each_compiler_the_flags_that_it_takes(name, frontend, flags, tmp_path):
+    """Of compilers that are not here: their names are all that is asked."""
+    if shutil.which("cmake") is None:
+        pytest.skip("needs cmake")
+    (tmp_path / "CMakeLists.txt").write_text(
+        f"""cmake_minimum_required(VERSION 3.15)
+project(desk NONE)
+set(CMAKE_CXX_COMPILER_ID "{name}")
+set(CMAKE_CXX_COMPILER_FRONTEND_VARIANT "{frontend}")
+find_package(mmcore CONFIG REQUIRED)
+get_target_property(options mmcore::mmcore INTERFACE_COMPILE_OPTIONS)
+file(WRITE "{tmp_path}/options" "${{options}}")
+"""
+    )
+    command = ["cmake", "-S", tmp_path, "-B", tmp_path / "build", f"-Dmmcore_DIR={mmcore.get_cmake_dir()}"]
+    ran = subprocess.run(command, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert (tmp_path / "options").read_text() == f"$<$<COMPILE_LANGUAGE:CXX>:{';'.join(flags)}>"
+    assert ("does not know how Other" in ran.stderr) == (not flags)
 
 
 def test_the_table_of_functions_calls_the_kernels():
