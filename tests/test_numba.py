@@ -4,6 +4,7 @@ import math
 import random
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -300,6 +301,16 @@ def test_a_cache_serves_the_next_process(tmp_path):
         for _ in range(2)
     ]
     assert said == [["27.0", "0"], ["27.0", "1"]]
+
+
+def test_the_page_on_linking_tells_what_its_loop_does():
+    """Bought at 98 and 96, sold at 103, one lot left at 100."""
+    page = (Path(__file__).resolve().parents[1] / "docs" / "linking.md").read_text(encoding="utf-8")
+    code = page.split("```text\nimport numpy")[1].split("```")[0]
+    names = {}
+    exec("import numpy" + code, names)
+    assert names["told"] == (0, 9.0, 1) == (0, 103 - 98 - 96 + 100.0, 1)
+    assert "# (0, 9.0, 1)" in code
 
 
 def test_without_numba_the_extra_is_named():
