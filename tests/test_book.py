@@ -1139,3 +1139,8 @@ def test_the_examples_of_the_docs_run():
     done = doctest.testmod(mmcore.book)
     assert done.failed == 0
     assert done.attempted >= 30
+
+
+def test_a_position_is_made_by_its_book():
+    with pytest.raises(TypeError, match=r'^positions are made by a Book: take book\["name"\]$'):
+        mm.Position()

@@ -997,7 +997,10 @@ cdef class Position:
     cdef readonly object instrument
     """The instrument."""
 
-    def __cinit__(self, _Ledger ledger not None, int32_t index, instrument, tuple names, tuple currencies):
+    def __cinit__(self, _Ledger ledger=None, int32_t index=0, instrument=None, tuple names=(),
+                  tuple currencies=()):
+        if ledger is None:
+            raise TypeError('positions are made by a Book: take book["name"]')
         if not 0 <= index < ledger.c.n_instruments:
             raise IndexError(index)
         self.ledger = ledger
