@@ -221,5 +221,28 @@ def test_batches_refuse_by_name_and_place():
     room = np.empty((1, 5))
     with pytest.raises(InvalidArgument, match="ask must be memory of its own"):
         stationary_policies(sigma=0.3, A=0.9, k=0.3, gamma=0.01, q_max=2, bid=room, ask=room)
-    with pytest.raises(InvalidArgument):
-        stationary_policies(**good | {"sigma": [1.0, 2.0], "A": [1.0, 2.0, 3.0]})
+    for changes, words in [
+        (
+            {"sigma": [1.0, 2.0], "A": [1.0, 2.0, 3.0]},
+            r"A must be of shape \(2,\), .* or a number, got \(3,\)",
+        ),
+        ({"A": [1.0, 2.0], "gamma": [[0.1, 0.2]]}, r"gamma must be of shape \(2,\).* got \(1, 2\)"),
+        ({"A": []}, r"A must be of shape \(m,\), m >= 1, got \(0,\)"),
+        ({"k": "x"}, "k must be a number, or an array of numbers, got 'x'"),
+        ({"A": 1j}, "A must be a number, or an array of numbers"),
+        ({"gamma": [0.1, -0.1]}, r"gamma\[1\] must be a finite number >= 0 \(1/\(tick·lot\)\), got -0.1"),
+        ({"k": [0.3, -1.0]}, r"k\[1\] must be a finite number > 0"),
+        ({"sigma": 1e200}, r"sigma\[0\] must be in proportion to the other parameters"),
+        (
+            {"bid": np.empty((1, 11), np.float32)},
+            r"float64 and shape \(1, 11\), got 'float32 of shape \(1, 11\)'",
+        ),
+        ({"q_max": True}, "q_max must be an integer"),
+    ]:
+        with pytest.raises(InvalidArgument, match=words):
+            stationary_policies(**good | changes)
+    narrow = {name: np.float32(good[name]) for name in ("sigma", "A", "k", "gamma")}
+    got = stationary_policies(**good | {name: np.full(2, value) for name, value in narrow.items()})
+    want = stationary_policies(**good | {name: float(value) for name, value in narrow.items()})
+    for ours, theirs in zip(got, want, strict=True):
+        np.testing.assert_array_equal(ours[1], theirs[0])

@@ -632,35 +632,47 @@ def stationary_policies(*, sigma, A, k, gamma, q_max, order_size=1, bid=None, as
     cdef mm_parameters p
     cdef const char *wrong = NULL
     cdef int status = MM_OK
+    cdef bint in_range = True
     cdef int64_t i = 0, m, n
-    try:
-        columns = [np.array(c) for c in np.broadcast_arrays(*[
-            np.atleast_1d(np.asarray(given, dtype=np.float64)) for given in (sigma, A, k, gamma)])]
-    except ValueError:
-        raise InvalidArgument(argument="sigma", value=np.shape(sigma),
-                              allowed="of a shape that goes with A, k and gamma") from None
-    if columns[0].ndim != 1 or not columns[0].size:
-        raise InvalidArgument(argument="sigma", value=columns[0].shape, allowed="of shape (m,), m >= 1")
+    columns, m = {}, 1
+    for name, given in (("sigma", sigma), ("A", A), ("k", k), ("gamma", gamma)):
+        try:
+            column = np.atleast_1d(np.array(given, dtype=np.float64))
+        except (TypeError, ValueError):
+            raise InvalidArgument(
+                argument=name, value=given, allowed="a number, or an array of numbers"
+            ) from None
+        if column.ndim != 1 or not column.size or (m > 1 and column.size not in (1, m)):
+            raise InvalidArgument(
+                argument=name, value=column.shape,
+                allowed=f"of shape ({m},), as the arguments before it, or a number" if m > 1
+                else "of shape (m,), m >= 1"
+            )
+        m = max(m, column.size)
+        columns[name] = column
+    columns = {name: np.array(np.broadcast_to(column, m)) for name, column in columns.items()}
     for name, lots in (("q_max", q_max), ("order_size", order_size)):
-        if not (isinstance(lots, (int, np.integer)) and 1 <= lots < 2**22):
+        if isinstance(lots, bool) or not (isinstance(lots, (int, np.integer)) and 1 <= lots < 2**22):
             raise InvalidArgument(argument=name, value=lots, allowed="an integer from 1 to 2^22 - 1 (lots)")
     if q_max % order_size:
         raise InvalidArgument(argument="q_max", value=q_max,
                               allowed=f"a multiple of order_size, {order_size}")
-    m, n = columns[0].size, 2 * (q_max // order_size) + 1
+    n = 2 * (q_max // order_size) + 1
     out = []
     for name, given in (("bid", bid), ("ask", ask)):
         if given is None:
             given = np.empty((m, n))
         elif not (isinstance(given, np.ndarray) and given.shape == (m, n) and given.dtype == np.float64
                   and given.flags.c_contiguous and given.flags.writeable):
-            raise InvalidArgument(argument=name, value=getattr(given, "shape", given),
+            is_array = isinstance(given, np.ndarray)
+            raise InvalidArgument(argument=name,
+                                  value=f"{given.dtype} of shape {given.shape}" if is_array else given,
                                   allowed=f"a writeable contiguous array of float64 and shape ({m}, {n})")
         out.append(given)
     if np.may_share_memory(*out):
         raise InvalidArgument(argument="ask", value="memory of bid", allowed="memory of its own")
     gains, residuals = np.empty(m), np.empty(m)
-    cdef const double[::1] s = columns[0], a = columns[1], decay = columns[2], g = columns[3]
+    cdef const double[::1] s = columns["sigma"], a = columns["A"], decay = columns["k"], g = columns["gamma"]
     cdef double[:, ::1] b = out[0], o = out[1]
     cdef double[::1] gain = gains, off = residuals, work = np.empty(2 * n)
     mm_parameters_init(&p, MM_MODEL_EXACT)
@@ -671,17 +683,23 @@ def stationary_policies(*, sigma, A, k, gamma, q_max, order_size=1, bid=None, as
             p.A[0] = p.A[1] = a[i]
             p.k[0] = p.k[1] = decay[i]
             status = mm_parameters_check(&p, &wrong)
-            if status != MM_OK:
+            in_range = status == MM_OK
+            if not in_range:
                 break
             status = mm_stationary_depths(&p, &b[i, 0], &o[i, 0], &gain[i], &off[i], &work[0], &wrong)
             if status != MM_OK:
                 break
             i += 1
     if status == MM_INVALID and wrong is not NULL:
+        from mmcore.models import GueantLehalleFernandezTapia  # says what it allows, once
+
         name = wrong.decode()
-        given = dict(zip(("sigma", "A", "k", "gamma"), columns, strict=True)).get(name)
+        allowed, = [one.allowed for one in GueantLehalleFernandezTapia.PARAMETERS if one.name == name]
+        if in_range:
+            allowed = "in proportion to the other parameters, within the range of floating point"
+        given = columns.get(name)
         raise InvalidArgument(argument=name, value=q_max if given is None else float(given[i]), index=int(i),
-                              allowed="what the model allows")
+                              allowed=allowed)
     if status != MM_OK:
         raise NoConvergence(f"no stationary solution was found for model {i}")
     gains *= order_size
