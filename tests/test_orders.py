@@ -505,6 +505,37 @@ def test_time_never_runs_backwards_even_where_nothing_changes():
             call()
 
 
+@pytest.mark.parametrize("price", [99, 102, 2**60, 2**63 - 1, -(2**63), None])
+def test_the_price_of_a_side_that_is_absent_is_not_looked_at(price):
+    """What a side of size 0 crosses is no quote of two sides; so rows of quote_batch may be given."""
+    orders, twin = mm.Orders(), mm.Orders()
+    assert plain(orders.target((102, price, 1, 0), now=0)) == [("NEW", "bid", 102, 1, 1)]
+    twin.target((102, None, 1, 0), now=0)
+    assert orders.to_bytes() == twin.to_bytes()
+    other = mm.Orders()
+    assert plain(other.target((price, 99, 0, 1), now=0)) == [("NEW", "ask", 99, 1, 1)]
+    for quote in ((102, 99, 1, 1), (99, 99, 1, 1)):
+        with pytest.raises(InvalidArgument, match="quote must be bid < ask"):
+            orders.target(quote, now=1)
+    with pytest.raises(InvalidArgument, match="ask must be ticks where the size is not 0"):
+        orders.target((99, None, 1, 1), now=1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"min_life": 2**61 + 1}, r"min_life must be an integer number of ns, 0 to 2\^61"),
+        ({"timeout": 2**70}, r"timeout must be an integer number of ns, 0 to 2\^61"),
+        ({"hysteresis": 2**52 + 1}, r"hysteresis must be ticks from 0 to 2\^52"),
+        ({"messages": [(2**31, 1)]}, r"messages\[0\]\[0\] must be from 2 .* to 2\^31 - 1"),
+        ({"messages": [(2, 1), (2, 2**61 + 1)]}, r"messages\[1\]\[1\] must be .* 1 to 2\^61"),
+    ],
+)
+def test_bounds_from_above_are_said(settings, words):
+    with pytest.raises(InvalidArgument, match=words):
+        mm.Orders(**settings)
+
+
 def test_the_last_id_is_given_once_and_then_nothing_new_is_sent():
     orders = mm.Orders(first_id=2**62)
     (bid,) = orders.target(QUOTE, now=0)

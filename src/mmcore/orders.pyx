@@ -195,7 +195,7 @@ cdef int64_t as_int64_slow(object value, str name, int64_t low, int64_t high, st
 cdef inline int64_t as_price(object value, str name, int64_t absent) except? -1:
     if value is None:
         return absent
-    return as_int64(value, name, 1 - MM_TICK_LIMIT, MM_TICK_LIMIT - 1, "ticks below 2^52")
+    return as_int64(value, name, 1 - MM_TICK_LIMIT, MM_TICK_LIMIT - 1, "ticks within 2^52")
 
 
 cdef inline int64_t as_lots(object value, str name) except? -1:
@@ -203,7 +203,7 @@ cdef inline int64_t as_lots(object value, str name) except? -1:
 
 
 cdef inline int64_t as_duration(object value, str name) except? -1:
-    return as_int64(value, name, 0, MM_DURATION_LIMIT, "an integer number of ns >= 0")
+    return as_int64(value, name, 0, MM_DURATION_LIMIT, "an integer number of ns, 0 to 2^61")
 
 
 cdef inline int64_t as_time(object value, str name) except? -1:
@@ -231,7 +231,7 @@ cdef int64_t as_exposure(object value) except? -1:
 
 
 cdef int as_quote(object value, mm_quote *out) except -1:
-    """Read four numbers: bid, ask, bid_size, ask_size."""
+    """Read four numbers: bid, ask, bid_size, ask_size. The price of an absent side is not looked at."""
     cdef int side
     try:
         bid, ask, bid_size, ask_size = value
@@ -240,10 +240,10 @@ cdef int as_quote(object value, mm_quote *out) except -1:
             f"quote must be a Quote, a QuoteBuffer or (bid, ask, bid_size, ask_size), got {value!r}"
         ) from None
     memset(out, 0, sizeof(mm_quote))
-    out.price[0] = as_price(bid, "bid", MM_NO_BID)
-    out.price[1] = as_price(ask, "ask", MM_NO_ASK)
     out.size[0] = as_lots(bid_size, "bid_size")
     out.size[1] = as_lots(ask_size, "ask_size")
+    out.price[0] = as_price(bid if out.size[0] else None, "bid", MM_NO_BID)
+    out.price[1] = as_price(ask if out.size[1] else None, "ask", MM_NO_ASK)
     for side, price in enumerate((bid, ask)):
         if out.size[side] and price is None:
             raise InvalidArgument(argument=SIDES[side], value=None, allowed="ticks where the size is not 0")
@@ -567,7 +567,7 @@ cdef class Orders:
         memset(&settings, 0, sizeof(settings))
         settings.max_exposure = as_exposure(max_exposure)
         settings.min_life = as_duration(min_life, "min_life")
-        settings.hysteresis = as_int64(hysteresis, "hysteresis", 0, MM_TICK_LIMIT, "ticks >= 0")
+        settings.hysteresis = as_int64(hysteresis, "hysteresis", 0, MM_TICK_LIMIT, "ticks from 0 to 2^52")
         settings.timeout = as_duration(timeout, "timeout")
         settings.retry = as_duration(retry, "retry")
         if not isinstance(amend, bool):
@@ -596,9 +596,9 @@ cdef class Orders:
                     argument="messages", value=budget, allowed="pairs (n, ns)", index=i
                 ) from None
             settings.budgets[i].n = as_int64(n, f"messages[{i}][0]", 2, 0x7FFFFFFF,
-                                             "at least 2: one to open an order, one to cancel it")
+                                             "from 2 (one to open an order, one to cancel it) to 2^31 - 1")
             settings.budgets[i].window = as_int64(window, f"messages[{i}][1]", 1, MM_DURATION_LIMIT,
-                                                  "an integer number of ns >= 1")
+                                                  "an integer number of ns, 1 to 2^61")
         start, first = as_position(position), as_id(first_id, "first_id")
         self.reserve(mm_orders_ring(&settings))
         mm_orders_init(&self.c, &settings, start, first, self.c.ring)
@@ -633,7 +633,8 @@ cdef class Orders:
         Parameters
         ----------
         quote : Quote, QuoteBuffer or (bid, ask, bid_size, ask_size)
-            The quote that is wanted; a size of 0 pulls the side. Its ``take`` is not looked at.
+            The quote that is wanted; a size of 0 pulls the side, and its price is not looked at. Nor is
+            ``take``.
         now : int
             ns; never before the last call's.
         bid, ask : int, optional
@@ -648,7 +649,8 @@ cdef class Orders:
         Raises
         ------
         InvalidArgument
-            Time runs backwards, or the quote is none (bid >= ask, a size below 0); nothing was changed.
+            Time runs backwards, or the quote is none (bid >= ask on two sides, a size below 0); nothing was
+            changed.
 
         Examples
         --------
@@ -945,7 +947,7 @@ cdef class Orders:
 
     @hysteresis.setter
     def hysteresis(self, value):
-        self.c.settings.hysteresis = as_int64(value, "hysteresis", 0, MM_TICK_LIMIT, "ticks >= 0")
+        self.c.settings.hysteresis = as_int64(value, "hysteresis", 0, MM_TICK_LIMIT, "ticks from 0 to 2^52")
         self.c.due = INT64_MIN
 
     @property
