@@ -316,6 +316,35 @@ def test_a_policy_is_immutable():
     assert policy.to_bytes() == before
 
 
+@pytest.mark.parametrize("shape", [Policy, Affine, Table])
+def test_whatever_is_asked_of_an_unmade_policy_is_safe(shape):
+    """Its bytes would be no policy and its address nobody's: refused. What it tells, it tells of nothing."""
+    policy = shape.__new__(shape)
+    other = Affine(base=1.0)
+    for use in (
+        Policy.to_bytes,
+        memoryview,
+        hash,
+        pickle.dumps,
+        copy.copy,
+        Quoter,
+        lambda p: p == other,
+        lambda p: p.address,
+        Policy._repr_html_,
+        Policy.plot,
+        *([lambda p: p.cells] if shape is Table else []),
+    ):
+        with pytest.raises(TypeError, match="made without its constructor"):
+            use(policy)
+    assert policy.depths(0) == policy.depths(math.inf, 3.0, 7) == (None, None)
+    assert np.isnan(policy.depths_batch([-1, 0, 1], 0.0)).all()
+    assert (policy.q_max, policy.order_size, policy.horizon, policy.error, policy.version) == (0, 0, 0, 0, 0)
+    assert not policy.stationary
+    assert repr(policy)
+    if shape is Table:
+        assert policy.time_left.size == policy.inventories.size == 0
+
+
 def test_the_cells_outlive_their_policy():
     cells = Table(ROW, ROW, q_max=1).cells
     assert cells["depth"].tolist() == [[[[1.0, 1.0]] * 3]]
@@ -327,8 +356,6 @@ def test_policy_itself_has_no_constructor_and_an_unmade_policy_quotes_nothing():
     for kind in (Affine, Table):
         hollow = kind.__new__(kind)
         assert hollow.depths(0) == (None, None)
-        with pytest.raises(CorruptError):
-            Policy.from_bytes(hollow.to_bytes())
     assert Quoter.__new__(Quoter).quote(100.0, 0).bid is None
 
 
@@ -465,8 +492,10 @@ def test_wrong_knots_and_cells_are_refused_under_a_right_checksum():
 
 
 def test_a_policy_of_the_other_shape_or_version_is_named():
-    with pytest.raises(InvalidArgument, match="block must be a Table"):
+    with pytest.raises(InvalidArgument, match=r"^block must be a Table, and it is an Affine$"):
         Table.from_bytes(AFFINE.to_bytes())
+    with pytest.raises(InvalidArgument, match=r"^block must be an Affine, and it is a Table$"):
+        Affine.from_bytes(Table([1.0] * 3, [1.0] * 3, q_max=1).to_bytes())
     with pytest.raises(CorruptError, match="version 2"):
         Policy.from_bytes(resealed(AFFINE.to_bytes(), 4, "I", 2))
     with pytest.raises(CorruptError, match="MMCP"):

@@ -12,11 +12,12 @@ import pytest
 
 import mmcore.quoting
 from mmcore import AvellanedaStoikov, Currency, GueantLehalleFernandezTapia, Instrument
-from mmcore.errors import CorruptError, InvalidArgument
+from mmcore.errors import CorruptError, InvalidArgument, Unsupported
 from mmcore.quoting import (
     QUOTE,
     STAGES,
     Affine,
+    FeedAge,
     Limits,
     Obligations,
     Quote,
@@ -531,6 +532,172 @@ def test_a_quoter_made_without_its_constructor_says_so(use):
     assert quoter.quote(100.0, 0).bid is None
     with pytest.raises(TypeError, match="made without its constructor"):
         use(quoter)
+
+
+def test_a_quoter_made_without_its_constructor_has_no_quotes():
+    quoter, buffer = Quoter.__new__(Quoter), QuoteBuffer()
+    for given in ({}, {"time_left": 0.0}, {"state": -1}, {"bid": 99, "ask": 101, "age": 3.0}):
+        quoter.quote_into(buffer, 100.0, 0, **given)
+        assert tuple(buffer) == tuple(quoter.quote(100.0, 0, **given)) == (None, None)
+    for use in (
+        lambda: quoter.price_batch([100.0], 0),
+        lambda: quoter.set(sigma=1.0),
+        lambda: quoter._repr_html_() if hasattr(quoter, "_repr_html_") else repr(quoter),
+    ):
+        with pytest.raises((TypeError, Unsupported)):
+            use()
+    quoter.halt()
+    quoter.resume()
+    quoter.limits = Limits(3)
+    assert (quoter.version, quoter.model, quoter.limits) == (0, None, Limits(3))
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_an_explanation_comes_back_from_every_pickle(protocol):
+    btc = Instrument("BTC", tick="0.1", lot="1", currency=Currency("USD"))
+    quoter = Quoter(Affine(base=1.5, slope=0.25), btc, limits=Limits(3, shrink=True))
+    told = quoter.explain(100.25, 3, bid=100, ask=101, shift=0.5)
+    for thing in (told, told.quote, quoter.policy, quoter.limits, Why.CROSSED):
+        again = pickle.loads(pickle.dumps(thing, protocol))
+        assert repr(again) == repr(thing)
+        assert type(again) is type(thing)
+    again = pickle.loads(pickle.dumps(told, protocol))
+    assert (again.quote, again.bid, again.ask, again.reasons) == (
+        told.quote,
+        told.bid,
+        told.ask,
+        told.reasons,
+    )
+    assert repr(copy.deepcopy(told)) == repr(told)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "argument", "words"),
+    [
+        ({"widen_after": 0.3, "widen": 0}, "widen", "widen must be a finite number > 0.* got 0"),
+        ({"widen_after": 0.3}, "widen", "where widen_after is given, got 0.0"),
+        (
+            {"widen": 0.3},
+            "widen_after",
+            "widen_after must be given, in seconds > 0, where widen is, got None",
+        ),
+        ({"widen_after": 0, "widen": 0.3}, "widen_after", "widen_after must be a finite number > 0"),
+        ({"widen_after": 1, "widen": -1}, "widen", "widen must be a finite number >= 0"),
+    ],
+)
+def test_the_age_of_a_feed_names_the_argument_at_fault(arguments, argument, words):
+    with pytest.raises(InvalidArgument, match=words) as refused:
+        FeedAge(**arguments)
+    assert refused.value.argument == argument
+
+
+def test_a_size_is_raised_to_the_obligation_whole_or_not_at_all():
+    """Part of the way would be more risk, and the promise no less broken."""
+    for room in range(1, 12):
+        quoter = flat(limits=Limits(room), obligations=Obligations(min_size=10))
+        q = quoter.quote(100.0, 0)
+        met = room >= 10
+        assert (q.bid_size, q.ask_size) == ((10, 10) if met else (1, 1))
+        assert (Why.OBLIGATION in q.why, Why.TIGHTENED in q.why) == (not met, met)
+    absent = flat(limits=Limits(10), obligations=Obligations(min_size=10)).quote(100.0, 10)
+    assert (absent.bid, absent.bid_size, absent.ask_size) == (None, 0, 10)  # it stays absent
+
+
+def test_a_spread_is_tightened_as_far_as_the_touch_allows():
+    quoter = flat(5.0, obligations=Obligations(max_spread=4))
+    assert tuple(quoter.quote(100.0, 0, bid=90, ask=110)) == (98, 102)
+    q = quoter.quote(100.0, 0, bid=104, ask=97)
+    assert q.why & Why.CROSSED
+    q = quoter.quote(100.0, 0, bid=101, ask=102)  # the ask could go to 102, the bid to 101
+    assert (q.ask - q.bid, Why.OBLIGATION in q.why) == (4, False)
+
+
+def test_what_is_left_of_an_order_is_priced_as_the_last_whole_one():
+    """With `shrink`, nearer to the bound than one order: at +-(q_max - order_size), on both shapes."""
+    sloped = Affine(base=(10.0, 12.0), slope=(0.5, 0.25), q_max=9, order_size=3)
+    cells = [20.0, 17.0, 14.0, 11.0, 8.0, 5.0, nan]
+    table = Table(cells, cells[::-1], q_max=9, order_size=3)
+    for policy in (sloped, table):
+        quoter = Quoter(policy, limits=Limits(shrink=True))
+        whole = quoter.quote(1000.0, 6), quoter.quote(1000.0, -6)
+        assert (whole[0].bid_size, whole[1].ask_size) == (3, 3)
+        for left in (1, 2):
+            q = quoter.quote(1000.0, 9 - left)
+            assert (q.bid, q.bid_size) == (whole[0].bid, left)
+            q = quoter.quote(1000.0, left - 9)
+            assert (q.ask, q.ask_size) == (whole[1].ask, left)
+        assert quoter.quote(1000.0, 9).bid is None
+
+
+NUMBERS = [
+    Decimal("100.5"), Fraction(201, 2), np.float32(100.5), np.longdouble(100.5), np.array(100.5),
+    np.ma.array(100.5),
+]  # fmt: skip
+INTEGERS = [100, np.int16(100), np.uint64(2**64 - 1), True, np.True_, 10**400, -(10**400)]
+NEITHER = [
+    1j, np.complex64(100 + 1j), np.complex128(100 + 1j), np.ma.masked, "100", b"100", np.str_("100"),
+    np.timedelta64(5, "s"), object(),
+]  # fmt: skip
+FLOATS, WHOLE = ("reference", "inventory", "shift", "age"), ("bid", "state")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(name, value) for name in FLOATS for value in NUMBERS + INTEGERS]
+    + [(name, value) for name in WHOLE for value in INTEGERS]
+    + [("bid", None), ("state", None)],
+)
+def test_a_batch_takes_what_a_single_quote_takes(name, value):
+    quoter, given = flat(), {"reference": 100.0, "inventory": 0}
+    want = quoter.quote(**given | {name: value})
+    for array in (value, [value], np.array([value, value], dtype=object)):
+        for row in np.atleast_1d(quoter.quote_batch(**given | {name: array})):
+            assert row["why"] == want.why
+            assert row["bid"] == (NO_BID if want.bid is None else want.bid)
+            assert row["ask"] == (NO_ASK if want.ask is None else want.ask)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(name, value) for name in FLOATS for value in [*NEITHER, None]]
+    + [(name, value) for name in WHOLE for value in NUMBERS + NEITHER],
+)
+def test_a_batch_refuses_what_a_single_quote_refuses(name, value):
+    quoter, given = flat(), {"reference": 100.0, "inventory": 0}
+    with pytest.raises(TypeError, match=f"^{name} must be"):
+        quoter.quote(**given | {name: value})
+    for array in (value, np.array([value], dtype=object)):
+        with pytest.raises(TypeError, match=f"^{name} must be"):
+            quoter.quote_batch(**given | {name: array})
+
+
+def test_masked_elements_are_refused_not_read():
+    """What stands behind a mask is no market data."""
+    quoter = flat()
+    for dtype, name in ((float, "reference"), (np.int64, "bid"), (np.int64, "state")):
+        masked = np.ma.array([100, 101], mask=[False, True], dtype=dtype)
+        given = {"reference": 100.0, "inventory": 0}
+        for batch in (quoter.quote_batch, quoter.price_batch):
+            with pytest.raises(TypeError, match=f"{name} must be .*none of them masked"):
+                batch(**given | {name: masked})
+        masked.mask = False
+        with_none = quoter.quote_batch(**given | {name: masked})
+        assert (with_none == quoter.quote_batch(**given | {name: masked.data})).all()
+
+
+def test_none_among_objects_is_an_absent_touch():
+    quoter = flat()
+    got = quoter.quote_batch(100.0, 0, bid=[100, None], ask=[None, 101])
+    want = [quoter.quote(100.0, 0, bid=100), quoter.quote(100.0, 0, ask=101)]
+    assert [(row["bid"], row["ask"]) for row in got] == [tuple(q) for q in want]
+    with pytest.raises(TypeError, match="reference must be a number, got None"):
+        quoter.quote_batch([100.0, None], 0)
+    with pytest.raises(TypeError, match=r"bid must be an integer, got 1\.5"):
+        quoter.quote_batch(100.0, 0, bid=[None, 1.5])
+    with pytest.raises(TypeError, match="reference must be numbers"):
+        quoter.quote_batch([[1.0], [1.0, 2.0]], 0)
 
 
 def test_quotes_keep_their_content_while_others_are_made():

@@ -234,7 +234,8 @@ cdef inline double as_number(object value, str name) except? -1.0:
 
 
 cdef double as_number_slow(object value, str name) except? -1.0:
-    if isinstance(value, (str, bytes, bytearray)) or value is None:
+    text = isinstance(value, (str, bytes, bytearray))
+    if text or value is None or isinstance(value, np.complexfloating) or np.ma.is_masked(value):
         raise TypeError(f"{name} must be a number, got {value!r}")
     try:
         return <double>float(value)
@@ -255,7 +256,7 @@ cdef inline int64_t as_integer(object value, int64_t absent, str name) except? -
 
 cdef int64_t as_integer_slow(object value, str name) except? -1:
     try:
-        number = value.__index__()
+        number = int(value) if isinstance(value, np.bool_) else value.__index__()
     except (AttributeError, TypeError):
         raise TypeError(f"{name} must be an integer, got {value!r}") from None
     # Saturated one short of the signs for an absent side: the meaning stays, and no price is near.
@@ -336,6 +337,13 @@ def _restore_policy(block):
     return Policy.from_bytes(block)
 
 
+cdef const mm_policy *block_of(Policy policy) except NULL:
+    """The block of a policy; raise where it was made without one."""
+    if policy.c_policy == &EMPTY:
+        raise TypeError("this policy was made without its constructor: it has no block")
+    return policy.c_policy
+
+
 cdef class Policy:
     """A compiled policy: one immutable block of bytes, read by the quoter.
 
@@ -394,6 +402,8 @@ cdef class Policy:
         ------
         CorruptError
             When magic, version, size, checksum or structure is wrong: a cut or changed block.
+        InvalidArgument
+            When it is a policy of the other shape than the class that is asked.
 
         Examples
         --------
@@ -424,7 +434,10 @@ cdef class Policy:
             raise CorruptError("the policy's checksum or structure is wrong: its bytes were changed")
         shape = Affine if target.kind == MM_AFFINE else Table
         if not issubclass(shape, cls):
-            raise refusal("block", f"a {shape.__name__}", f"a {cls.__name__}")
+            raise InvalidArgument(
+                f"block must be {_ARTICLES[cls]}, and it is {_ARTICLES[shape]}",
+                argument="block", value=shape.__name__, allowed=_ARTICLES[cls],
+            )
         cdef Policy made = shape.__new__(shape)
         made.memory, made.c_policy = policy.memory, policy.c_policy
         policy.memory, policy.c_policy = NULL, &EMPTY
@@ -432,10 +445,10 @@ cdef class Policy:
 
     def to_bytes(self):
         """The whole block as bytes; :meth:`from_bytes` reads it on any machine of the same byte order."""
-        return (<const char *>self.c_policy)[: self.c_policy.bytes]
+        return (<const char *>block_of(self))[: self.c_policy.bytes]
 
     def __getbuffer__(self, Py_buffer *view, int flags):
-        PyBuffer_FillInfo(view, self, <void *>self.c_policy, self.c_policy.bytes, 1, flags)
+        PyBuffer_FillInfo(view, self, <void *>block_of(self), self.c_policy.bytes, 1, flags)
 
     def __reduce__(self):
         return _restore_policy, (self.to_bytes(),)
@@ -446,7 +459,7 @@ cdef class Policy:
         return self.to_bytes() == other.to_bytes()
 
     def __hash__(self):
-        return hash(self.c_policy.checksum)
+        return hash(block_of(self).checksum)
 
     @property
     def nbytes(self):
@@ -456,7 +469,7 @@ cdef class Policy:
     @property
     def address(self):
         """Address of the block, for other compiled code; valid while the policy is alive."""
-        return <uintptr_t>self.c_policy
+        return <uintptr_t>block_of(self)
 
     @property
     def version(self):
@@ -578,11 +591,12 @@ cdef class Policy:
         """
         from mmcore.plots import plot_policy
 
+        block_of(self)
         return plot_policy(self, ax, time_left, side, state)
 
     def _sample(self):
         """Inventories worth showing: the bounds, half-way and around zero."""
-        q_max = self.c_policy.q_max
+        q_max = block_of(self).q_max
         step = self.c_policy.order_size
         if q_max - q_max != 0.0:
             q_max = 2.0 * step
@@ -917,6 +931,9 @@ cdef class Table(Policy):
         return f"Table({', '.join(parts)})"
 
 
+_ARTICLES = {Affine: "an Affine", Table: "a Table"}
+
+
 @cython.final
 cdef class Limits:
     """Bounds that the true inventory must keep, whatever the policy says.
@@ -927,7 +944,9 @@ cdef class Limits:
         Largest absolute position in lots that a fill may lead to; None: no limit.
     shrink : bool
         Whether an order that would break a bound is cut to what the bound leaves; otherwise that
-        side is absent. It holds for the policy's own ``q_max`` too.
+        side is absent. It holds for the policy's own ``q_max`` too: nearer to it than one ``order_size`` the
+        policy has no depth for the side that leads there, so what is left of an order is priced as the last
+        whole one is, at the inventory ``q_max - order_size`` (the bid) or ``order_size - q_max`` (the ask).
 
     Notes
     -----
@@ -972,8 +991,11 @@ cdef class Limits:
 cdef class Obligations:
     """What a market maker has promised: a largest spread, a least size.
 
-    They are checked last: a spread is tightened as far as the touch allows, a size raised as far as
-    the limits allow; what remains unmet sets :attr:`Why.OBLIGATION`.
+    They are checked last. A spread is tightened as far as the touch allows: each tick of it is a better
+    quote, though the promise may remain unmet. A size is raised to ``min_size`` where the limits and the
+    policy's ``q_max`` leave room for all of it, and left as it is otherwise: part of the way would be more
+    risk, and the promise no less broken. An absent side stays absent. What remains unmet sets
+    :attr:`Why.OBLIGATION`.
 
     Parameters
     ----------
@@ -988,8 +1010,12 @@ cdef class Obligations:
 
     Examples
     --------
-    >>> Obligations(max_spread=4, min_size=10)
-    Obligations(max_spread=4, min_size=10)
+    >>> promise = Obligations(max_spread=4, min_size=10)
+    >>> quoter = Quoter(Affine(base=1.5), limits=Limits(max_position=12), obligations=promise)
+    >>> quoter.quote(100.5, 2)
+    Quote(bid=99, ask=102, bid_size=10, ask_size=10, why=TIGHTENED)
+    >>> quoter.quote(100.5, 3)
+    Quote(bid=99, ask=102, bid_size=1, ask_size=10, why=OBLIGATION|TIGHTENED)
     """
 
     def __init__(self, max_spread=None, min_size=None):
@@ -1065,8 +1091,10 @@ cdef class FeedAge:
         self.c_halt_after = _age(halt_after, "halt_after")
         self.c_widen_after = _age(widen_after, "widen_after")
         self.c_widen = _finite(widen, "widen", 0.0, "a finite number >= 0 (ticks/√s)")
-        if (widen_after is None) != (self.c_widen == 0.0):
-            raise refusal("widen", widen, "given together with widen_after, and > 0 then")
+        if widen_after is None and self.c_widen:
+            raise refusal("widen_after", None, "given, in seconds > 0, where widen is")
+        if widen_after is not None and not self.c_widen:
+            raise refusal("widen", widen, "a finite number > 0 (ticks/√s) where widen_after is given")
 
     @property
     def halt_after(self):
@@ -1353,8 +1381,11 @@ cdef class Columns:
         return self.add_floats(value, name)
 
     cdef int add_floats(self, object value, str name) except -1:
-        value = np.asarray(value)
-        if value.dtype.kind not in "iufb":
+        value = as_array(value, name, "numbers")
+        if value.dtype.kind == "O":
+            each = [as_number(number, name) for number in value.flat]
+            value = np.array(each, np.float64).reshape(value.shape)
+        elif value.dtype.kind not in "iufb":
             raise TypeError(f"{name} must be numbers, got an array of {value.dtype}")
         value = value.astype(np.float64, copy=False)
         return self.add(<PyObject *>value, NULL)
@@ -1366,11 +1397,14 @@ cdef class Columns:
             return self.add(NULL, &self.integer[i])
         if is_array_of(value, cnp.NPY_INT64):
             return self.add(<PyObject *>value, NULL)
-        return self.add_integers(value, name)
+        return self.add_integers(value, absent, name)
 
-    cdef int add_integers(self, object value, str name) except -1:
-        value = np.asarray(value)
-        if value.dtype.kind not in "iu":
+    cdef int add_integers(self, object value, int64_t absent, str name) except -1:
+        value = as_array(value, name, "integers")
+        if value.dtype.kind == "O":
+            each = [as_integer(number, absent, name) for number in value.flat]
+            value = np.array(each, np.int64).reshape(value.shape)
+        elif value.dtype.kind not in "iub":
             raise TypeError(f"{name} must be integers, got an array of {value.dtype}")
         if value.dtype.kind == "u":
             value = np.minimum(value, INT64_MAX - 1)
@@ -1478,6 +1512,17 @@ cdef inline bint is_array_of(object value, int kind):
             and cnp.PyArray_ISNOTSWAPPED(<cnp.ndarray>value))
 
 
+cdef object as_array(object value, str name, str kind):
+    """The array of an argument of a batch, whose elements are then read as those of a single call."""
+    try:
+        array = np.asarray(value)
+    except ValueError:  # lists of different lengths
+        raise TypeError(f"{name} must be {kind}, got {value!r}") from None
+    if np.ma.is_masked(value):  # asarray gives what is behind the mask
+        raise TypeError(f"{name} must be {kind}, none of them masked, got {value!r}")
+    return array
+
+
 STAGES = (
     "reference", "depth", "shift", "volatility", "age", "rounding", "touch", "obligation",
     "bid < ask",
@@ -1551,6 +1596,9 @@ class Explanation:
         self.reasons = reasons
         self._sizes = sizes
         self._instrument = instrument
+
+    def __reduce__(self):
+        return Explanation, (self.quote, self.bid, self.ask, self.reasons, self._sizes, self._instrument)
 
     def rows(self):
         """The table's rows: (name, bid, ask), each a text."""
@@ -1789,6 +1837,7 @@ cdef class Quoter:
                 raise TypeError(
                     f"the model's policy() must return an Affine or a Table, got {type(policy).__name__}"
                 )
+        block_of(policy)
         self.limits = limits
         self.obligations = obligations
         self.feed_age = feed_age
@@ -2117,8 +2166,9 @@ cdef class Quoter:
         Parameters
         ----------
         reference, inventory, bid, ask, shift, target, time_left, state, age : array_like
-            As in :meth:`quote`; numbers and arrays broadcast against each other. Absent touches in
-            an array are the int64 minimum (bid) and maximum (ask).
+            As in :meth:`quote`, each element of an array too; numbers and arrays broadcast against each
+            other. Absent touches in an array are the int64 minimum (bid) and maximum (ask), or None in one of
+            objects. Masked elements are refused.
         out : ndarray of QUOTE, optional
             Where to write: contiguous and of the broadcast shape.
 

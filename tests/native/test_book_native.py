@@ -232,7 +232,7 @@ def test_the_record_is_laid_out_as_in_numpy(ops):
 
 @pytest.mark.parametrize("n", [1, 100])
 def test_fills_of_a_stack_are_not_booked_at_average_cost(ops, n):
-    """LIFO is booked by ledger.h: fill by fill and in blocks the others' kernel refuses it, and changes nothing."""
+    """LIFO is booked by ledger.h: one by one and in blocks, the kernel of the others refuses it."""
     position, column, booked = (ctypes.c_int64 * 15)(), (ctypes.c_int64 * n)(*[3] * n), ctypes.c_int64(-7)
     call = {
         name: getattr(ops.library, ops.prefix + name)

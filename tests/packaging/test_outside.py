@@ -208,7 +208,7 @@ def test_scipy_integrates_a_depth_of_a_policy_that_nobody_else_holds():
     with pytest.raises(ValueError, match='side must be "bid" or "ask"'):
         mmcore.api.depth_function(mmcore.Affine(base=(1.5, 2.0)), "both")
     path = mmcore.Affine(base=(1.5, 2.0), base_rate=0.1, horizon=60)
-    with pytest.raises(ValueError, match="policy must be stationary.*got Affine"):
+    with pytest.raises(ValueError, match=r"policy must be stationary.*got Affine"):
         mmcore.api.depth_function(path, "bid")
     with pytest.raises(TypeError):
         mmcore.api.depth_function(None, "bid")

@@ -121,9 +121,9 @@ class Quoted(NamedTuple):
 def policy_block(policy: Policy | Quoter) -> NDArray[np.uint8]:
     """Bytes of a policy, or of the one that a quoter has now, not copied; the array keeps the policy alive.
 
-    The functions here take it whole: a part of it is refused, and so is an array of other bytes, by the magic,
-    the ABI version and the size that a block begins with. They do not sum it up at every quote: bytes that
-    come from elsewhere go through :meth:`mmcore.Policy.from_bytes`, which checks all of them.
+    The functions here take it whole: a part of it is refused, and so are other bytes, by the magic, the ABI
+    version and the size that a block begins with. They do not sum it up at every quote: bytes that come from
+    elsewhere go through :meth:`mmcore.Policy.from_bytes`, which checks all of them.
 
     Examples
     --------
@@ -254,7 +254,7 @@ def _block(context: Any, policy: Any) -> Any:
 
 
 def _record_of(dtype: Any) -> Any:
-    """Return an intrinsic: the address of an array's one record of this type; 0 where the array is not that."""
+    """Return an intrinsic: the address of an array's one record of a type; 0 where the array is not that."""
     wanted = from_dtype(dtype)
 
     @intrinsic  # type: ignore[untyped-decorator]
@@ -385,8 +385,8 @@ def fill(position, qty, price, fee=0):  # type: ignore[no-untyped-def]
     Returns
     -------
     int
-        0; negative (an ``mm_status``): refused, and nothing was changed. So is any fill of a position at another
-        cost basis, see :func:`new_position`.
+        0; negative (an ``mm_status``): refused, and nothing was changed. So is any fill of a position at
+        another cost basis, see :func:`new_position`.
 
     Raises
     ------
