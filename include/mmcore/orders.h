@@ -540,8 +540,8 @@ static inline int mm_orders_work(mm_orders *o, const mm_quote *q, int64_t touch_
 
 /* What to send so that the quote stands: writes up to MM_ORDERS_ACTIONS actions and returns how many, or
  * MM_INVALID, with nothing changed: time runs backwards; a size below 0 or above 2^52; a price of a side
- * with a size beyond 2^52; bid >= ask, both with a size. The touch is MM_NO_BID, MM_NO_ASK where absent or not known. The
- * quote's `take` is not looked at. */
+ * with a size beyond 2^52; bid >= ask, both with a size. The touch is MM_NO_BID, MM_NO_ASK where absent or
+ * not known. The quote's `take` is not looked at. */
 static inline int mm_orders_target(mm_orders *o, const mm_quote *q, int64_t touch_bid, int64_t touch_ask,
                                    int64_t now, mm_action *actions) {
   const int64_t changed = (q->price[0] ^ o->price[0]) | (q->price[1] ^ o->price[1]) |

@@ -40,9 +40,10 @@ cimport cython
 cimport numpy as cnp
 from cpython.buffer cimport PyBUF_SIMPLE
 from cpython.buffer cimport PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
-from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_CheckExact
+from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_Check, PyFloat_CheckExact
 from cpython.long cimport PyLong_CheckExact
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.number cimport PyIndex_Check
 from cpython.ref cimport PyObject, Py_XDECREF, Py_XINCREF
 from libc.math cimport INFINITY
 from libc.stdint cimport INT64_MAX, INT64_MIN, UINT64_MAX, uintptr_t
@@ -234,8 +235,14 @@ cdef inline double as_number(object value, str name) except? -1.0:
 
 
 cdef double as_number_slow(object value, str name) except? -1.0:
-    text = isinstance(value, (str, bytes, bytearray))
-    if text or value is None or isinstance(value, np.complexfloating) or np.ma.is_masked(value):
+    if PyFloat_Check(value):  # a NumPy double
+        return PyFloat_AS_DOUBLE(value)
+    # float() takes texts, the real part of a complex, and what stands behind a mask.
+    if (
+        isinstance(value, (str, bytes, bytearray)) or value is None
+        or (np.ma.is_masked(value) if cnp.PyArray_Check(value)
+            else not PyIndex_Check(value) and isinstance(value, np.complexfloating))
+    ):
         raise TypeError(f"{name} must be a number, got {value!r}")
     try:
         return <double>float(value)
@@ -256,9 +263,11 @@ cdef inline int64_t as_integer(object value, int64_t absent, str name) except? -
 
 cdef int64_t as_integer_slow(object value, str name) except? -1:
     try:
-        number = int(value) if isinstance(value, np.bool_) else value.__index__()
+        number = value.__index__()
     except (AttributeError, TypeError):
-        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+        if not isinstance(value, np.bool_):
+            raise TypeError(f"{name} must be an integer, got {value!r}") from None
+        number = int(value)
     # Saturated one short of the signs for an absent side: the meaning stays, and no price is near.
     if number > INT64_MAX:
         return INT64_MAX - 1
