@@ -1527,7 +1527,8 @@ cdef object as_array(object value, str name, str kind):
         array = np.asarray(value)
     except ValueError:  # lists of different lengths
         raise TypeError(f"{name} must be {kind}, got {value!r}") from None
-    if np.ma.is_masked(value):  # asarray gives what is behind the mask
+    # asarray gives what is behind a mask
+    if cnp.PyArray_Check(value) and not cnp.PyArray_CheckExact(value) and np.ma.is_masked(value):
         raise TypeError(f"{name} must be {kind}, none of them masked, got {value!r}")
     return array
 
