@@ -208,8 +208,7 @@ static inline int mm_position_fill_fifo(mm_position *p, const mm_totals *t, mm_l
 
 /* Book one fill: qty signed lots, price in ticks, fee in currency units (paid > 0).
  *
- * MM_INVALID: qty is 0, or price <= 0 where the instrument has no negative prices; or the method is neither
- * average cost nor FIFO: other positions are booked by ledger.h.
+ * MM_INVALID: qty is 0, or price <= 0 where the instrument has no negative prices.
  * MM_OVERFLOW: a total would leave its bounds; qty or price is INT64_MIN.
  * MM_CAPACITY: the FIFO queue is full (lots_tail == capacity); see mm_position_compact.
  * `lots` is not touched under average cost and may be NULL. */
@@ -223,8 +222,6 @@ static inline int mm_position_fill(mm_position *p, mm_lot *lots, int64_t capacit
     return status;
   if (p->method == MM_FIFO)
     return mm_position_fill_fifo(p, &t, lots, capacity, qty, price);
-  if (MM_UNLIKELY(p->method != MM_AVERAGE))
-    return MM_INVALID;
 
   if (old == 0 || (old ^ qty) >= 0) {                                   /* opens or adds */
     cost = mm_i128_add(p->cost, mm_i128_scale(t.value, MM_COST_SCALE)); /* both below 2^126 */
@@ -414,7 +411,7 @@ static inline int mm_fills_block(mm_position *p, mm_lot *lots, int64_t capacity,
   mm_flow flow;
   mm_totals t;
   mm_i128 cost;
-  if ((p->method != MM_AVERAGE && p->method != MM_FIFO) || !mm_fills_sum(p, f, &flow) ||
+  if (!mm_fills_sum(p, f, &flow) ||
       !(p->method == MM_FIFO ? mm_fills_fifo(p, f, lots, capacity, &t.net, &cost)
                              : mm_fills_average(p, f, &flow, &t.net, &cost)))
     return 0;

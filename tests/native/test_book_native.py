@@ -228,23 +228,3 @@ def test_the_record_is_laid_out_as_in_numpy(ops):
     getattr(ops.library, ops.prefix + "layout")(layout)
     assert list(layout) == [mm.FILL.itemsize, *(mm.FILL.fields[name][1] for name in mm.FILL.names)]
     assert struct.calcsize("6q16s16sihbbq") == 96
-
-
-@pytest.mark.parametrize("n", [1, 100])
-def test_fills_of_a_stack_are_not_booked_at_average_cost(ops, n):
-    """LIFO is booked by ledger.h: one by one and in blocks, the kernel of the others refuses it."""
-    position, column, booked = (ctypes.c_int64 * 15)(), (ctypes.c_int64 * n)(*[3] * n), ctypes.c_int64(-7)
-    call = {
-        name: getattr(ops.library, ops.prefix + name)
-        for name in ("position_init", "position_fill", "position_fills")
-    }
-    call["position_init"](position, 2, 0)
-    before = bytes(position)
-    one = [ctypes.c_int64(number) for number in (0, 3, 100, 0)]
-    assert call["position_fill"](position, None, *one) == mm.Status.INVALID
-    status = call["position_fills"](
-        position, None, *map(ctypes.c_int64, (0, n)), column, column, column, ctypes.c_ssize_t(8),
-        ctypes.byref(booked),
-    )  # fmt: skip
-    assert (status, booked.value) == (mm.Status.INVALID, 0)
-    assert bytes(position) == before
