@@ -102,11 +102,9 @@ def test_refusals_name_the_row(tmp_path, rows, error, what):
 def test_what_is_no_such_file(tmp_path):
     path = tmp_path / "day.npz"
     np.savez(path, other=np.arange(3))
-    with pytest.raises(CorruptError, match=r"day.npz: holds no events of hftbacktest"):
-        mm.load(path, instrument=COIN)
-    for content in (b"PK\3\4", b"", b"not a zip", path.read_bytes()[:-9]):
+    for content in (path.read_bytes(), b"PK\3\4", b"", b"not a zip", path.read_bytes()[:-9]):
         path.write_bytes(content)
-        with pytest.raises(CorruptError, match=r"day.npz: no arrays of NumPy, or damaged"):
+        with pytest.raises(CorruptError, match=r"day.npz: holds no events of hftbacktest"):
             mm.load(path, instrument=COIN)
     for shape in ((), (2, 2)):
         np.savez(path, data=np.zeros(shape, DTYPE))
