@@ -24,8 +24,15 @@
 extern "C" {
 #endif
 
-enum { MM_AVERAGE = 0, MM_FIFO = 1, MM_LIFO = 2 };               /* mm_position.method; LIFO: by ledger.h */
-enum { MM_HAS_MARK = 1, MM_NEGATIVE_PRICES = 2, MM_STACK = 16 }; /* mm_position.flags; more in ledger.h */
+enum { MM_AVERAGE = 0, MM_FIFO = 1, MM_LIFO = 2 }; /* mm_position.method; LIFO: by ledger.h */
+enum {                                             /* mm_position.flags */
+       MM_HAS_MARK = 1,
+       MM_NEGATIVE_PRICES = 2,
+       MM_INVERSE = 4, /* these: by ledger.h */
+       MM_COSTED = 8,  /* a lot of the queue has its cost in the entry after it */
+       MM_STACK = 16,
+       MM_SPECIAL = MM_INVERSE | MM_COSTED | MM_STACK /* mm_position_fill refuses them */
+};
 enum { /* mm_fill.kind; all but the first: ledger.h */
        MM_NEW = 0,
        MM_BUST = 1,    /* a fill never was */
@@ -132,8 +139,12 @@ static inline int mm_position_totals(const mm_position *p, int64_t qty, int64_t 
     return MM_OVERFLOW;
   if (MM_UNLIKELY(!mm_totals_cash(p, mm_i128_mul(qty, price), t)))
     return MM_OVERFLOW;
-  if ((p->flags & MM_HAS_MARK) && MM_UNLIKELY(!mm_value_fits(mm_i128_mul(t->net, p->mark))))
-    return MM_OVERFLOW;
+  if (p->flags & (MM_HAS_MARK | MM_SPECIAL)) { /* one test for both: most fills pass neither */
+    if (MM_UNLIKELY(p->flags & MM_SPECIAL))
+      return MM_UNSUPPORTED;
+    if (MM_UNLIKELY(!mm_value_fits(mm_i128_mul(t->net, p->mark))))
+      return MM_OVERFLOW;
+  }
   return MM_OK;
 }
 
@@ -211,6 +222,7 @@ static inline int mm_position_fill_fifo(mm_position *p, const mm_totals *t, mm_l
  * MM_INVALID: qty is 0, or price <= 0 where the instrument has no negative prices.
  * MM_OVERFLOW: a total would leave its bounds; qty or price is INT64_MIN.
  * MM_CAPACITY: the FIFO queue is full (lots_tail == capacity); see mm_position_compact.
+ * MM_UNSUPPORTED: the position is one that only ledger.h books (MM_SPECIAL): LIFO, inverse, lots with costs.
  * `lots` is not touched under average cost and may be NULL. */
 static inline int mm_position_fill(mm_position *p, mm_lot *lots, int64_t capacity, int64_t qty, int64_t price,
                                    int64_t fee) {
@@ -304,9 +316,10 @@ MM_NOINLINE int mm_fills_sum(const mm_position *p, const mm_fills *f, mm_flow *f
   flow->value = (int64_t)value;
   flow->fees = (int64_t)fees;
   largest = -(double)low > (double)high ? -(double)low : (double)high;
-  return !(large >> 50) && !(moved >> 50) && (low > 0 || (p->flags & MM_NEGATIVE_PRICES)) &&
-         largest * (double)moved < 0x1p62 && mm_abs_i64(p->net) >> 50 == 0 && p->bought >> 62 == 0 &&
-         p->sold >> 62 == 0 && mm_abs_i64(p->mark) >> 44 == 0 && mm_abs_i64(p->cash.hi) >> 31 == 0 &&
+  return !(p->flags & MM_SPECIAL) && !(large >> 50) && !(moved >> 50) &&
+         (low > 0 || (p->flags & MM_NEGATIVE_PRICES)) && largest * (double)moved < 0x1p62 &&
+         mm_abs_i64(p->net) >> 50 == 0 && p->bought >> 62 == 0 && p->sold >> 62 == 0 &&
+         mm_abs_i64(p->mark) >> 44 == 0 && mm_abs_i64(p->cash.hi) >> 31 == 0 &&
          mm_abs_i64(p->cost.hi) < (uint64_t)MM_COST_SCALE << 31 && mm_abs_i64(p->fees.hi) >> 62 == 0;
 }
 
@@ -622,8 +635,8 @@ static inline int64_t mm_ids_known(const mm_book *book, int64_t slot) {
 }
 
 /* Book one fill. The statuses of mm_position_fill, and MM_DUPLICATE, MM_CONFLICT, MM_UNSUPPORTED (other
- * kinds: mm_ledger_record; an id without history), MM_UNKNOWN (instrument or currency), MM_CAPACITY (history,
- * ids). */
+ * kinds and positions: mm_ledger_record; an id without history), MM_UNKNOWN (instrument or currency),
+ * MM_CAPACITY (history, ids). */
 static inline int mm_book_fill(mm_book *book, const mm_fill *record) {
   mm_fill f = *record;
   mm_position *p;

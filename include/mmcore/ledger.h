@@ -37,13 +37,6 @@
 extern "C" {
 #endif
 
-/* mm_position.flags, beyond those of book.h: positions that mm_position_fill must not be given. */
-enum {
-  MM_INVERSE = 4,
-  MM_COSTED = 8, /* a lot of the queue has its cost in the entry after it */
-  MM_SPECIAL = MM_INVERSE | MM_COSTED | MM_STACK
-};
-
 #define MM_PLANES 5 /* pools for each pair of instrument and currency: fees, and payments by kind */
 
 typedef struct mm_contract {
@@ -262,10 +255,10 @@ static inline int mm_contract_totals(const mm_position *p, const mm_contract *c,
                                      int64_t fee, mm_totals *t) {
   mm_i128 value;
   int status;
-  if (!(p->flags & MM_INVERSE))
-    return mm_position_totals(p, qty, price, fee, t);
-  if (qty == 0 || price <= 0)
+  if (qty == 0 || (price <= 0 && !(p->flags & MM_NEGATIVE_PRICES)))
     return MM_INVALID;
+  if (price == INT64_MIN)
+    return MM_OVERFLOW;
   status = mm_contract_value(c, p->flags, qty, price, &value);
   if (status != MM_OK)
     return status;
@@ -787,7 +780,7 @@ MM_COLD int mm_ledger_put(mm_ledger *l, const mm_fill *record, int effect) {
   return f.kind == MM_SUSPEND ? MM_SUSPENDED : MM_OK;
 }
 
-/* A new fill of a known instrument that mm_position_fill may be given. */
+/* A new fill of a known instrument that mm_position_fill takes. */
 static inline int mm_ledger_plain(const mm_ledger *l, const mm_fill *f) {
   return f->kind == MM_NEW && f->instrument >= 0 && f->instrument < l->book->n_instruments &&
          !(l->book->positions[f->instrument].flags & MM_SPECIAL);

@@ -32,7 +32,10 @@ cdef extern from "mmcore/book.h" nogil:
     int MM_LIFO
     int MM_HAS_MARK
     int MM_NEGATIVE_PRICES
+    int MM_INVERSE
+    int MM_COSTED
     int MM_STACK
+    int MM_SPECIAL
     int64_t MM_NO_PRICE
     int MM_NEW
     int MM_BUST
@@ -122,9 +125,6 @@ cdef extern from "mmcore/book.h" nogil:
 
 
 cdef extern from "mmcore/ledger.h" nogil:
-    int MM_INVERSE
-    int MM_COSTED
-    int MM_SPECIAL
     int MM_PLANES
     uint32_t MM_BOOK_MAGIC
     uint32_t MM_BOOK_VERSION

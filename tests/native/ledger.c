@@ -111,6 +111,56 @@ static mm_fill any(const mm_book *book) {
   return f;
 }
 
+/* Positions that only the ledger books: every door of book.h says so, and changes nothing. */
+static void only_by_the_ledger(int32_t method, int32_t flags) {
+  static host h;
+  static mm_lot before[16];
+  mm_fill rows[MM_FILLS_FEW + 2];
+  int64_t qty[MM_FILLS_FEW + 2], price[MM_FILLS_FEW + 2], fee[MM_FILLS_FEW + 2], booked = -1;
+  int8_t status[MM_FILLS_FEW + 2];
+  const int n = MM_FILLS_FEW + 2;
+  mm_fills block;
+  start(&h, method, 0, 0, ROOM);
+  memset(rows, 0, sizeof rows);
+  for (int i = 0; i < n; i++) {
+    qty[i] = rows[i].qty = 2 * i - 5;
+    price[i] = rows[i].price = 1000 + i;
+    fee[i] = rows[i].fee = 1;
+    rows[i].fee_currency = -1;
+  }
+  for (int marked = 0; marked < 2; marked++) {
+    mm_position *p = &h.positions[0];
+    p->flags |= flags;
+    if (marked)
+      SAME(mm_ledger_record(&h.ledger, &rows[n - 1]) == MM_OK && p->net == qty[n - 1] &&
+           mm_contract_mark(p, &contracts[0], 900) == MM_OK);
+    const mm_position was = *p;
+    const int64_t records = h.book.n_history;
+    memcpy(before, h.queues[0], sizeof before);
+    SAME(mm_position_fill(p, h.queues[0], ROOM, qty[0], price[0], fee[0]) == MM_UNSUPPORTED);
+    SAME(mm_position_fill(p, NULL, 0, qty[0], price[0], fee[0]) == MM_UNSUPPORTED);
+    SAME(mm_position_fill(p, h.queues[0], ROOM, 0, price[0], fee[0]) == MM_INVALID);
+    for (int few = 1; few <= n; few += n - 1) {
+      SAME(mm_position_fills(p, h.queues[0], ROOM, few, qty, price, fee, sizeof *qty, &booked) ==
+           MM_UNSUPPORTED);
+      SAME(booked == 0);
+    }
+    block.qty = qty;
+    block.price = price;
+    block.fee = fee;
+    block.stride = sizeof *qty;
+    block.n = n;
+    SAME(mm_fills_block(p, h.queues[0], ROOM, &block) == 0);
+    SAME(mm_book_fill(&h.book, rows) == MM_UNSUPPORTED);
+    SAME(mm_book_apply(&h.book, rows, n, 1, status) == 0 && status[0] == MM_UNSUPPORTED);
+    SAME(mm_book_apply(&h.book, rows, n, 0, status) == n);
+    for (int i = 0; i < n; i++)
+      SAME(status[i] == MM_UNSUPPORTED);
+    SAME(h.book.n_history == records && !memcmp(&was, p, sizeof was) &&
+         !memcmp(before, h.queues[0], sizeof before));
+  }
+}
+
 int main(void) {
   static host h, other;
   static mm_position saved[N];
@@ -126,6 +176,10 @@ int main(void) {
     contracts[i].scale = mm_i128_scale(mm_i128_of(1000000007), 1000000000);
     contracts[i].per = 3;
   }
+  only_by_the_ledger(MM_LIFO, 0);
+  for (int32_t method = MM_AVERAGE; method <= MM_LIFO; method++)
+    only_by_the_ledger(method, MM_INVERSE);
+  only_by_the_ledger(MM_FIFO, MM_COSTED);
   for (int run = 0; run < 120; run++) {
     const int32_t method = run / 4 % 3;
     start(&h, method, run % 3 == 0 ? 5 : 0, run % 4 == 0, run % 5 < 2 ? LITTLE : ROOM);
