@@ -607,6 +607,14 @@ _INSTRUMENTS = (mm.Instrument("X", tick="0.01"), mm.Instrument("S", tick="0.01",
 
 
 def _books() -> Iterable[bytes]:
+    named = mm.Book(_INSTRUMENTS, cost="specific")
+    for k in range(4):
+        named.fill("X", 3, 1000 + k, id=f"a{k}")
+    named.fill("X", -4, 1001, id="b", lots=[("a2", 2), ("a1", 1)])
+    yield named.to_bytes()
+    named.bust("X", "a1")
+    named.split("X", 3, 2)
+    yield named.to_bytes()
     for cost in ("average", "fifo", "lifo"):
         for history in ("full", "none"):
             book = mm.Book(_INSTRUMENTS, cost=cost, history=history)

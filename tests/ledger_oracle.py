@@ -14,10 +14,11 @@ from typing import NamedTuple
 import mmcore as mm
 
 SCALE = 10**9
-OK, DUPLICATE, SUSPENDED, INVALID, CONFLICT, UNKNOWN = (
+OK, DUPLICATE, SUSPENDED, UNMET, INVALID, CONFLICT, UNKNOWN = (
     mm.Status.OK,
     mm.Status.DUPLICATE,
     mm.Status.SUSPENDED,
+    mm.Status.UNMET,
     mm.Status.INVALID,
     mm.Status.CONFLICT,
     mm.Status.UNKNOWN,
@@ -44,6 +45,7 @@ class Record:
     to: str | None = None  # of a conversion
     fate: Content | str | None = None  # a correction, "busted", "released"
     released_to: str | None = None
+    closes: tuple = ()  # (row of the fill that opened the lot, size): the lots that a fill names
 
 
 @dataclass
@@ -60,7 +62,8 @@ class Account:
     fills: int = 0
     carried: int = 0
     paid: dict = field(default_factory=dict)  # (kind, currency) -> units
-    lots: list = field(default_factory=list)  # [signed size, cost, used, price]: oldest first
+    lots: list = field(default_factory=list)  # [signed size, cost, used, price, row]: oldest first
+    unmet: int = 0  # lots that were named and are gone
 
 
 def part(cost, used, size):
@@ -107,7 +110,7 @@ class Oracle:
 
     # ---- effects ----
 
-    def fill(self, name, c, accounts):
+    def fill(self, name, c, accounts, row, closes=()):
         a = accounts[name]
         value, sign = self.value(name, c.qty, c.price), 1 if c.qty > 0 else -1
         closing = min(abs(c.qty), abs(a.net)) if a.net * sign < 0 else 0
@@ -116,15 +119,18 @@ class Oracle:
             SCALE * value if not closing else SCALE * self.value(name, opening, c.price) if opening else 0
         )
         if closing:
-            released = a.pool if closing == abs(a.net) else self.release(a, closing)
+            named = self.take_named(a, closing, closes)
+            released = named + self.release(a, closing - sum(self.taken))
             if closing == abs(a.net):
+                released = a.pool
                 a.lots.clear()
             a.pool -= released
             a.realised += bought - SCALE * value - released
+        a.unmet += sum(size for _, size in closes) - (sum(self.taken) if closing else 0)
         if opening:
             a.pool += bought
             if self.cost != "average":
-                a.lots.append([opening, bought, 0, c.price])
+                a.lots.append([opening, bought, 0, c.price, row])
         a.net += c.qty
         a.cash -= value
         a.bought, a.sold, a.fills = a.bought + max(c.qty, 0), a.sold + max(-c.qty, 0), a.fills + 1
@@ -135,19 +141,34 @@ class Oracle:
             key = "fees", c.fee_currency
             a.paid[key] = a.paid.get(key, 0) + c.fee
 
+    def take_named(self, a, closing, closes):
+        """Close each lot that is named, as far as it is there; `taken` is how much of each."""
+        released, self.taken = 0, []
+        for row, wanted in closes:
+            here = [k for k, lot in enumerate(a.lots) if lot[4] == row]
+            left = abs(a.lots[here[0]][0]) - a.lots[here[0]][2] if here else 0
+            self.taken.append(min(wanted, left, closing - sum(self.taken)))
+            if self.taken[-1]:
+                released += self.take(a, here[0], self.taken[-1])
+        return released
+
+    def take(self, a, at, n):
+        """Close n of the lot at a place of the list: what that costs."""
+        size, cost, used, *_ = a.lots[at]
+        a.lots[at][2] += n
+        if used + n == abs(size):
+            a.lots.pop(at)
+        return part(cost, used + n, abs(size)) - part(cost, used, abs(size))
+
     def release(self, a, closing):
         if self.cost == "average":
             return part(a.pool, closing, abs(a.net))
         released = 0
         while closing:
             at = -1 if self.cost == "lifo" else 0
-            size, cost, used, _ = a.lots[at]
-            take = min(abs(size) - used, closing)
-            released += part(cost, used + take, abs(size)) - part(cost, used, abs(size))
-            closing -= take
-            a.lots[at][2] += take
-            if used + take == abs(size):
-                a.lots.pop(at)
+            n = min(abs(a.lots[at][0]) - a.lots[at][2], closing)
+            released += self.take(a, at, n)
+            closing -= n
         return released
 
     def pay(self, name, kind, c, accounts):
@@ -168,12 +189,12 @@ class Oracle:
             return units if cost >= 0 else -units
 
         dealt, held, spent, cost, lots = 0, 0, 0, 0, []
-        for size, paid, used, _ in a.lots if whole else []:
+        for size, paid, used, _, row in a.lots if whole else []:
             held += abs(size) - used
             spent += paid - part(paid, used, abs(size))
             due = held * new // old
             if due > dealt or not lots:
-                lots.append([0, 0, 0, None])
+                lots.append([0, 0, 0, None, row])
             lots[-1][0] += sign * (due - dealt)
             lots[-1][1] += brought(spent) - cost
             dealt, cost = due, brought(spent)
@@ -181,7 +202,7 @@ class Oracle:
         merged = []
         for lot in lots:
             if merged and merged[-1][0] == 0:
-                merged[-1] = [lot[0], merged[-1][1] + lot[1], 0, None]
+                merged[-1] = [lot[0], merged[-1][1] + lot[1], 0, None, merged[-1][4]]
             else:
                 merged.append(lot)
         pool = brought(a.pool) if whole else 0
@@ -200,10 +221,10 @@ class Oracle:
         b.pool += pool
         b.lots += merged
 
-    def effect(self, record, accounts):
+    def effect(self, record, accounts, row):
         content = record.fate if isinstance(record.fate, Content) else record.content
         if record.kind in ("new", "release") and record.fate != "busted":
-            self.fill(record.instrument, content, accounts)
+            self.fill(record.instrument, content, accounts, row, record.closes)
         elif record.fate == "busted":
             pass
         elif record.kind in PAYMENTS:
@@ -213,8 +234,8 @@ class Oracle:
 
     def replay(self):
         accounts = {name: Account() for name in self.instruments}
-        for record in self.records:
-            self.effect(record, accounts)
+        for row, record in enumerate(self.records):
+            self.effect(record, accounts, row)
         self.accounts = accounts
 
     # ---- records ----
@@ -228,12 +249,14 @@ class Oracle:
         return row if recent else None
 
     def put(self, record):
+        for _, size in record.closes:  # each is a record of its own, before the fill
+            self.records.append(Record("identify", record.instrument, Content(size, 0)))
         if record.id is not None:
             self.known[self.key(record.kind, record.instrument, record.content.qty, record.id)] = len(
                 self.records
             )
         self.records.append(record)
-        self.effect(record, self.accounts)
+        self.effect(record, self.accounts, len(self.records) - 1)
         return SUSPENDED if record.kind == "suspend" else OK
 
     def seen(self, record):
@@ -244,19 +267,37 @@ class Oracle:
         if row is None:
             return None
         known = self.records[row]
-        return DUPLICATE if (known.content, known.to) == (record.content, record.to) else CONFLICT
+        same = (known.content, known.to) == (record.content, record.to)
+        return DUPLICATE if same and record.closes in ((), known.closes) else CONFLICT
 
-    def new(self, name, content, id=None, kind="new"):
+    def refused(self, name, content, closes):
+        """Why a new fill cannot close the lots that it names; None: it can."""
+        a = self.accounts[name]
+        left = abs(content.qty)
+        for k, (row, size) in enumerate(closes):
+            if a.net * content.qty >= 0:
+                return INVALID
+            there = [abs(lot[0]) - lot[2] for lot in a.lots if lot[4] == row]
+            if not there:
+                return UNKNOWN
+            if row in [r for r, _ in closes[:k]] or size > there[0] or size > left:
+                return INVALID
+            left -= size
+        return None
+
+    def new(self, name, content, id=None, kind="new", closes=()):
         if name not in self.instruments and kind == "new":
             if not self.suspends:
                 return UNKNOWN
             kind = "suspend"
         content = self.plain(name, content)
-        record = Record(kind, name, content, id)
+        record = Record(kind, name, content, id, closes=closes)
         if kind == "suspend" and content.qty == 0:
             return INVALID
         if (seen := self.seen(record)) is not None:
             return seen
+        if kind == "new" and (refused := self.refused(name, content, closes)) is not None:
+            return refused
         if kind == "new" and not self.valid(name, content):
             return INVALID
         return self.put(record)
@@ -304,23 +345,26 @@ class Oracle:
     def suspense(self):
         return tuple(i for i, r in enumerate(self.records) if r.kind == "suspend" and r.fate is None)
 
-    def release_to(self, row, name):
+    def release_to(self, row, name, closes=()):
         if not (0 <= row < len(self.records) and self.records[row].kind == "suspend"):
             return UNKNOWN
         old = self.records[row]
         if old.fate == "busted":
             return CONFLICT
         if old.fate == "released":
-            return DUPLICATE if old.released_to == name else CONFLICT
-        record = Record("release", name, self.plain(name, old.content), old.id)
+            same = old.released_to == name and closes in ((), old.closes)
+            return DUPLICATE if same else CONFLICT
+        record = Record("release", name, self.plain(name, old.content), old.id, closes=closes)
         if record.id is not None and self.find(self.key("new", name, record.content.qty, record.id)) not in (
             None,
             row,
         ):
             return CONFLICT
+        if (refused := self.refused(name, record.content, closes)) is not None:
+            return refused
         if not self.valid(name, record.content):
             return INVALID
-        old.fate, old.released_to = "released", name
+        old.fate, old.released_to, old.closes = "released", name, closes
         return self.put(record)
 
     def dismiss(self, row):
@@ -357,7 +401,8 @@ class Oracle:
             record.fate, self.accounts = before, accounts
             return CONFLICT
         self.records.append(by)
-        return OK
+        more = any(self.accounts[name].unmet > accounts[name].unmet for name in accounts)
+        return UNMET if more else OK
 
     def mark(self, name, price):
         if price <= 0 and not self.instruments[name].negative_prices:
@@ -372,6 +417,7 @@ class Oracle:
         paid = {key: units for key, units in a.paid.items() if units}
         payments = {kind: {c: u for (k, c), u in paid.items() if k == kind} for kind in PAYMENTS}
         assert ("fees", own) not in paid
+        named = self.cost == "specific"
         return {
             "net": a.net,
             "cash": a.cash,
@@ -386,8 +432,9 @@ class Oracle:
             "fills": a.fills,
             "lots": tuple(
                 (size - used if size > 0 else size + used, price or self.price(name, size, cost))
-                for size, cost, used, price in a.lots
+                for size, cost, used, price, _ in a.lots
             ),
+            **({"lot_rows": tuple(lot[4] for lot in a.lots), "unmet": a.unmet} if named else {}),
         }
 
     def price(self, name, size, cost):

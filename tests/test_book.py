@@ -37,7 +37,7 @@ def instrument(name="X", tick="0.01", **kw):
     return mm.Instrument(name, tick=tick, **kw)
 
 
-@pytest.fixture(params=["average", "fifo", "lifo"])
+@pytest.fixture(params=["average", "fifo", "lifo", "specific"])
 def cost(request):
     return request.param
 
@@ -96,6 +96,285 @@ def test_lifo_takes_the_newest_lots_first():
     assert (position.lots, position.realised) == (((1, 1000),), (3 + 16 + 3 + 3 + 5) * SCALE)
     position.fill(-3, 1006)
     assert (position.lots, position.cost) == (((-2, 1006),), -2012 * SCALE)
+
+
+# ---- specific identification ----
+
+
+def three_lots():
+    """2 at 1000, 3 at 1010, 4 at 1020: a1, a2, a3."""
+    book = mm.Book([instrument(), instrument("Y", tick="0.05")], cost="specific")
+    for k, qty in enumerate((2, 3, 4)):
+        book.fill("X", qty, 1000 + 10 * k, id=f"a{k + 1}")
+    return book
+
+
+def held(book, name="X"):
+    return [(lot.id, lot.qty) for lot in book[name].open_lots]
+
+
+def test_a_fill_closes_the_lots_that_it_names_and_the_oldest_for_the_rest():
+    book = three_lots()
+    assert book["X"].open_lots[0] == mm.OpenLot(2, 1000, 0, b"a1")
+    book.fill("X", -3, 1030, id="b1", lots=[("a3", 1), ("a2", 2)])
+    assert held(book) == [(b"a1", 2), (b"a2", 1), (b"a3", 3)]
+    assert book["X"].realised == (10 + 2 * 20) * SCALE
+    book.fill("X", -4, 1030, lots=[(book["X"].open_lots[2], 2)])  # 2 of a3, then both of a1
+    assert held(book) == [(b"a2", 1), (b"a3", 1)]
+    assert book["X"].realised == (50 + 2 * 10 + 2 * 30) * SCALE
+    assert book["X"].cost == (1010 + 1020) * SCALE
+    book.fill("X", -5, 1000, id="b2", lots=[("a3", 1)])  # through zero: the rest opens, under its own name
+    assert held(book) == [(b"b2", -3)]
+    book.fill("X", 1, 990, id="b2", lots=[("b2", 1)])  # the other side knows the same id
+    assert held(book) == [(b"b2", -2)]
+    assert book["X"].lots == ((-2, 1000),)
+    assert book["X"].realised == (130 - 10 - 20 + 10) * SCALE
+
+
+def test_without_names_specific_identification_is_fifo_to_the_bit():
+    """26 CFR 1.1012-1(c): lots that are not adequately identified are the earliest."""
+    rng = np.random.default_rng(1)
+    books = [mm.Book([instrument(), instrument("P", kind="inverse")], cost=c) for c in ("fifo", "specific")]
+    for i in range(400):
+        name, qty = ("X", "P")[i % 2], int(rng.integers(-9, 10)) or 1
+        price, id = int(rng.integers(1, 99)), i if i % 3 else None
+        for book in books:
+            book.fill(name, qty, price, id=id)
+        if i % 50 == 49:
+            for book in books:
+                rows = np.flatnonzero((book.history["kind"] == 0) & (book.history["instrument"] == i % 2))
+                assert book.bust(name, row=int(rows[len(rows) // 2])) is mm.Status.OK
+                book.split(name, 3, 2)
+        states = [book[name].state_dict() for book in books]
+        assert states[1].pop("unmet") == 0
+        assert len(states[1].pop("lot_rows")) == len(states[1]["lots"])
+        assert states[0] == states[1]
+    assert books[0].history.tobytes() == books[1].history.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("error", "lots", "argument", "allowed"),
+    [
+        (UnknownName, [("zz", 1)], "lots[0]", "an open lot of X (Position.open_lots) and how much"),
+        (UnknownName, [("a2", 1), ("a0", 1)], "lots[1]", "an open lot of X"),  # closed
+        (UnknownName, [(mm.OpenLot(1, 1, 1, None), 1)], "lots[0]", "an open lot of X"),  # a row, but closed
+        (UnknownName, [(mm.OpenLot(1, 1, 99, None), 1)], "lots[0]", "an open lot of this book"),
+        (InvalidArgument, [("a2", 4)], "lots[0]", "at most the 3 lots that are open of it"),
+        (InvalidArgument, [("a2", 3), ("a3", 3)], "lots[1]", "at most 2 lots: what the fill of -5 has"),
+        (InvalidArgument, [("a2", 1), ("a2", 1)], "lots[1]", "another lot: this one is identified twice"),
+        (InvalidArgument, [("a2", 0)], "lots[0]", "a number of lots > 0"),
+        (InvalidArgument, [("a2", -1)], "lots[0]", "a number of lots > 0"),
+        (InvalidArgument, [("a2", 1.5)], "lots[0]", "an integer number of lots"),
+        (InvalidArgument, [(None, 1)], "lots[0]", "pairs of an open lot"),
+        (InvalidArgument, ["a2"], "lots[0]", "pairs of an open lot"),
+        (InvalidArgument, "a2", "lots", "pairs of an open lot"),
+    ],
+)
+def test_lots_that_a_fill_cannot_close_are_refused(error, lots, argument, allowed):
+    book = mm.Book([instrument()], cost="specific")
+    book.fill("X", 1, 999, id="a0")
+    book.fill("X", -1, 999)
+    for k, qty in enumerate((2, 3, 4)):
+        book.fill("X", qty, 1000, id=f"a{k + 1}")
+    caught = refused(error, book, book.fill, "X", -5, 1010, id="b", lots=lots)
+    assert caught.argument == argument
+    assert allowed in str(caught)
+    assert book.fill("X", -5, 1010, id="b") is mm.Status.OK  # the names went with it
+    assert held(book) == [(b"a3", 4)]
+
+
+def test_names_are_for_what_closes():
+    book = three_lots()
+    error = refused(InvalidArgument, book, book.fill, "X", 1, 1000, lots=[("a1", 1)])
+    assert "none: 1 lots of X open, at a position of 9" in str(error)
+    error = refused(InvalidArgument, book, book.fill, "Y", -1, 1000, lots=[("a1", 1)])
+    assert "at a position of 0" in str(error)
+    refused(InvalidArgument, book, book.suspend, "X", -1, 1000, lots=[("a1", 1)])
+    for cost in ("average", "fifo", "lifo"):
+        other = mm.Book([instrument()], cost=cost)
+        other.fill("X", 1, 1000, id="a1")
+        error = refused(Unsupported, other, other.fill, "X", -1, 1000, lots=[("a1", 1)])
+        assert "cost='specific'" in str(error)
+        refused(Unsupported, other, other.fill, "X", 1, 0, reference="a1", kind="identify")
+        with pytest.raises(Unsupported):
+            other["X"].open_lots  # noqa: B018
+        assert other["X"].unmet == 0
+    with pytest.raises(Unsupported, match="needs a history") as caught:
+        mm.Book([instrument()], cost="specific", history="none")
+    assert caught.value.argument == "cost"
+
+
+def test_a_repetition_names_the_same_lots_or_none():
+    book = three_lots()
+    lots = [("a2", 3), ("a1", 1)]
+    assert book.fill("X", -4, 1030, id="b", lots=lots) is mm.Status.OK
+    before = book.snapshot()
+    for again in (lots, (), [(mm.OpenLot(0, 0, 1, None), 3), ("a1", 1)]):
+        assert book.fill("X", -4, 1030, id="b", lots=again) is mm.Status.DUPLICATE
+    assert book.snapshot() == before
+    for other in ([("a2", 3)], [("a2", 2), ("a1", 1)], [("a3", 3), ("a1", 1)]):
+        error = refused(ConflictError, book, book.fill, "X", -4, 1030, id="b", lots=other)
+        assert (error.argument, error.value) == ("lots", b"b")
+    book.fill("X", -1, 1030, id="c")
+    refused(ConflictError, book, book.fill, "X", -1, 1030, id="c", lots=[("a3", 1)])
+    refused(ConflictError, book, book.fill, "X", -4, 1031, id="b", lots=lots)
+
+
+def test_a_bust_of_a_named_lot_falls_to_the_oldest_and_says_so():
+    book = three_lots()
+    book.fill("X", -3, 1030, id="b", lots=[("a3", 3)])
+    assert book.bust("X", "a1") is mm.Status.OK  # no name is about it
+    assert book.bust("X", "a3") is mm.Status.UNMET
+    assert (held(book), book["X"].unmet) == ([], 3)  # the fill closed all of a2
+    assert book["X"].realised == 3 * 20 * SCALE
+    assert [(a.target, a.unmet) for a in book.adjustments()] == [(0, 0), (2, 3)]
+    assert book.bust("X", "b") is mm.Status.OK  # and with the fill its names are gone
+    assert (held(book), book["X"].unmet) == ([(b"a2", 3)], 0)
+
+
+def test_corrections_keep_the_names_as_far_as_they_hold():
+    book = three_lots()
+    book.fill("X", -5, 1030, id="b", lots=[("a3", 3), ("a2", 2)])
+    assert book.correct("X", "a3", qty=1, price=1021) is mm.Status.UNMET
+    assert held(book) == [(b"a2", 1)]  # 1 of a3, 2 of a2, and for the 2 that are gone a1
+    assert book["X"].unmet == 2
+    assert book.correct("X", "a3", qty=4, price=1020) is mm.Status.OK
+    assert (held(book), book["X"].unmet) == ([(b"a1", 2), (b"a2", 1), (b"a3", 1)], 0)
+    assert book.correct("X", "b", qty=-4, price=1030) is mm.Status.UNMET  # the names are more than it closes
+    assert (held(book), book["X"].unmet) == ([(b"a1", 2), (b"a2", 2), (b"a3", 1)], 1)
+    assert book.correct("X", "b", qty=-7, price=1030) is mm.Status.OK
+    assert (held(book), book["X"].unmet) == ([(b"a2", 1), (b"a3", 1)], 0)
+
+
+def test_names_after_splits_and_changes_of_symbol():
+    book = three_lots()
+    book.split("X", 3)
+    assert held(book) == [(b"a1", 6), (b"a2", 9), (b"a3", 12)]
+    book.fill("X", -9, 340, lots=[("a2", 9)])
+    book.fill("Y", 1, 70, id="a1")
+    book.convert("X", "Y", 1, 4)  # 18 become 4: a1 1 and a3 3, by cumulated sums
+    assert (held(book), held(book, "Y")) == ([], [(b"a1", 1), (b"a1", 1), (b"a3", 3)])
+    error = refused(ConflictError, book, book.fill, "Y", -1, 70, lots=[("a1", 1)])
+    assert "two open lots of Y have this id" in str(error)
+    book.fill("Y", -1, 70, lots=[(book["Y"].open_lots[1], 1)])
+    assert held(book, "Y") == [(b"a1", 1), (b"a3", 3)]
+    assert [lot.row for lot in book["Y"].open_lots] == [6, 2]
+    book.split("Y", 1, 2)  # a1 is too small for one, and gives the lot its name
+    assert held(book, "Y") == [(b"a1", 2)]
+    assert book.bust("X", "a2") is mm.Status.UNMET
+
+
+def test_a_suspended_fill_names_its_lots_when_it_is_released():
+    book = three_lots()
+    book.suspend("X", -3, 1030, id="late")
+    refused(UnknownName, book, book.release, 3, "X", lots=[("zz", 1)])
+    assert book.release(3, "X", lots=[("a3", 3)]) is mm.Status.OK
+    assert held(book) == [(b"a1", 2), (b"a2", 3), (b"a3", 1)]
+    assert book.history["kind"].tolist() == [0, 0, 0, 3, 10, 4]
+    assert book.release(3, "X") is mm.Status.DUPLICATE
+    assert book.release(3, "X", lots=[("a3", 3)]) is mm.Status.DUPLICATE
+    refused(ConflictError, book, book.release, 3, "X", lots=[("a3", 2)])
+    assert book.bust("X", row=5) is mm.Status.OK
+    assert held(book) == [(b"a1", 2), (b"a2", 3), (b"a3", 4)]
+
+
+def test_names_in_arrays_are_records_before_their_fill():
+    book = three_lots()
+    rows = book.records(
+        instrument=[0, 0, 0, 0],
+        kind=[10, 10, 0, 0],
+        qty=[2, 1, -4, -1],
+        price=[0, 0, 1030, 1030],
+        reference=["a3", "a2", "", ""],
+        id=["", "", "b", ""],
+    )
+    assert book.apply(rows).tolist() == [0, 0, 0, 0]
+    assert held(book) == [(b"a2", 2), (b"a3", 2)]
+    before = book.snapshot()
+    assert book.apply(rows[:3]).tolist() == [0, 0, mm.Status.DUPLICATE]
+    assert book.snapshot() == before
+    again = mm.Book(book.instruments, cost="specific")
+    for row in range(len(book.history)):  # a journal, cut anywhere
+        again.apply(book.history[row : row + 1])
+    assert again.snapshot() == before
+    error = refused(InvalidArgument, book, book.apply, rows[[0, 1, 3]])  # 3 named, 1 closed
+    assert (error.index, error.argument) == (2, "lots[0]")
+    rows["kind"][2] = 5
+    error = refused(InvalidArgument, book, book.apply, rows)
+    assert "followed by the fill that closes it, got funding of X" in str(error)
+    error = refused(InvalidArgument, book, book.fill, "X", 0, 0, kind="identify", reference="a2")
+    assert error.argument == "qty"
+    error = refused(InvalidArgument, book, book.fill, "X", 1, 0, kind="identify", reference="a2", id="i")
+    assert error.argument == "id"
+    refused(UnknownName, book, book.fill, "X", 1, 0, kind="identify")
+    refused(UnknownName, book, book.fill, "X", 1, 0, kind="identify", target=99)
+    refused(UnknownName, book, book.bust, "X", row=3)  # a name is no fill
+
+
+def test_a_refused_array_gives_back_what_its_names_closed():
+    book = three_lots()
+    book.fill("X", -1, 1030, lots=[("a2", 1)])
+    rows = book.records(
+        kind=[10, 0, 0, 10, 0, 0],
+        qty=[2, -2, -3, 3, -3, 0],
+        price=[0, 1030, 1030, 0, 1030, 1],
+        reference=["a3", "", "", "a2", "", ""],
+    )
+    error = refused(InvalidArgument, book, book.apply, rows)  # 1 is left of a2
+    assert error.index == 4
+    rows["reference"][3], rows["qty"][3] = b"a3", 2
+    error = refused(InvalidArgument, book, book.apply, rows)
+    assert error.index == 5
+    assert book.apply(rows, on_error="skip").tolist() == [0, 0, 0, 0, 0, mm.Status.INVALID]
+    assert held(book) == []
+
+
+def test_names_are_saved_with_the_book():
+    book = three_lots()
+    book.fill("X", -3, 1030, id="b", lots=[("a3", 1), ("a2", 2)])
+    book.bust("X", "a2")
+    again = mm.Book.from_bytes(book.to_bytes(), book.instruments)
+    assert again.snapshot() == book.snapshot()
+    assert again.to_bytes() == book.to_bytes()
+    assert (again["X"].unmet, held(again)) == (2, [(b"a3", 3)])
+    for each in (book, again):
+        each.fill("X", -1, 1000, lots=[("a3", 1)])
+    assert again.snapshot() == book.snapshot()
+    assert repr(book).startswith("Book, specific lots, 4 fills")
+
+
+def test_a_wrong_name_of_a_lot_is_refused_under_a_right_checksum():
+    book = mm.Book([instrument()], cost="specific")
+    for k in range(3):
+        book.fill("X", 5, 1000, id=f"a{k}")
+    book.fill("X", -2, 1000, lots=[("a1", 2)])
+    block, at = book.to_bytes(), BOOK_HEADER + 120 + 16 * 6
+    # before each lot the row that opened it, and how much of it is closed
+    assert struct.unpack_from("<12q", block, at) == (0, 0, 5, 1000, 1, 2, 5, 1000, 2, 0, 5, 1000)
+    records = at + 12 * 8
+    for where, value in [
+        *[(at + 8 * k, v) for k in range(12) for v in (-1, 3, 7, -(2**63))],
+        *[(BOOK_HEADER + 104, v) for v in (-1, 1)],
+        (BOOK_HEADER + 112, 1),  # FIFO
+        (BOOK_HEADER + 112, 3),  # named, by the flags not
+        *[(records + 3 * 96 + 88, v) for v in (0, 1, 3, 4, 99, -1)],  # another lot, or none
+        *[(records + 3 * 96 + 16, v) for v in (0, 1, 3, -2, 2**63 - 1)],  # more or less of it
+    ]:
+        with pytest.raises(CorruptError):
+            mm.Book.from_bytes(resealed(block, where, "q", value), book.instruments)
+
+
+def test_an_old_lot_outlasts_many_named_closes():
+    book = mm.Book([instrument()], cost="specific")
+    book.fill("X", 1, 1000, id="old")
+    for i in range(3000):
+        book.fill("X", 2, 1000 + i % 7, id=i)
+        book.fill("X", -2, 1001, lots=[(i, 2)])
+    assert held(book) == [(b"old", 1)]
+    assert len(book.to_bytes()) < 96 * len(book.history) + 1000
+
+
+# ---- more of what a position says ----
 
 
 def test_a_fill_through_zero_closes_everything_and_opens_the_rest(book):  # fault 18
@@ -345,9 +624,9 @@ def test_a_window_of_any_length_knows_its_ids(cost, window):
 
 def test_kinds_that_do_not_exist_are_refused(book):
     refused(InvalidArgument, book, book.fill, "X", 1, 1000, kind="trade")
-    for kind in (10, -1):
+    for kind in (11, -1):
         error = refused(InvalidArgument, book, book.apply, book.records(qty=1, price=1000, kind=kind))
-        assert "0 to 9: new, bust" in str(error)
+        assert "0 to 10: new, bust" in str(error)
 
 
 def test_rebates_and_other_currencies_have_their_own_pools():  # fault 19

@@ -8,7 +8,8 @@
  * so their sum is 1e9 * (cash + mark * net) exactly, whatever the cost basis. Under average cost a partial
  * close releases cost * closed / net, rounded once, half to even; the residue stays in the pool and comes
  * back when the rest is closed. Under FIFO the pool is the sum over the open lots and nothing is ever
- * rounded; LIFO (ledger.h) is the same from the other end.
+ * rounded; LIFO (ledger.h) is the same from the other end, and specific identification the same from where
+ * the owner says.
  *
  * Every function validates before it changes anything: a status below 0 means that the structs are as they
  * were.
@@ -24,14 +25,15 @@
 extern "C" {
 #endif
 
-enum { MM_AVERAGE = 0, MM_FIFO = 1, MM_LIFO = 2 }; /* mm_position.method; LIFO: by ledger.h */
-enum {                                             /* mm_position.flags */
+enum { MM_AVERAGE = 0, MM_FIFO = 1, MM_LIFO = 2, MM_SPECIFIC = 3 }; /* mm_position.method */
+enum {                                                              /* mm_position.flags */
        MM_HAS_MARK = 1,
        MM_NEGATIVE_PRICES = 2,
        MM_INVERSE = 4, /* these: by ledger.h */
        MM_COSTED = 8,  /* a lot of the queue has its cost in the entry after it */
-       MM_STACK = 16,
-       MM_SPECIAL = MM_INVERSE | MM_COSTED | MM_STACK /* mm_position_fill refuses them */
+       MM_STACK = 16,  /* LIFO */
+       MM_NAMED = 32,  /* specific identification */
+       MM_SPECIAL = MM_INVERSE | MM_COSTED | MM_STACK | MM_NAMED /* mm_position_fill refuses them */
 };
 enum { /* mm_fill.kind; all but the first: ledger.h */
        MM_NEW = 0,
@@ -43,8 +45,9 @@ enum { /* mm_fill.kind; all but the first: ledger.h */
        MM_BORROW = 6,
        MM_DIVIDEND = 7,
        MM_IN_LIEU = 8,
-       MM_CONVERT = 9, /* lots become others: split, new tick, lot or symbol */
-       MM_KINDS = 10
+       MM_CONVERT = 9,   /* lots become others: split, new tick, lot or symbol */
+       MM_IDENTIFY = 10, /* the next record, a fill, closes this lot */
+       MM_KINDS = 11
 };
 enum { MM_UNSPECIFIED = 0, MM_MAKER = 1, MM_TAKER = 2 }; /* mm_fill.liquidity */
 
@@ -86,7 +89,8 @@ typedef struct mm_fill {      /* 96 bytes; mmcore.FILL in NumPy */
 static inline void mm_position_init(mm_position *p, int32_t method, int negative_prices) {
   memset(p, 0, sizeof *p);
   p->method = method;
-  p->flags = (negative_prices ? MM_NEGATIVE_PRICES : 0) | (method == MM_LIFO ? MM_STACK : 0);
+  p->flags = (negative_prices ? MM_NEGATIVE_PRICES : 0) | (method == MM_LIFO ? MM_STACK : 0) |
+             (method == MM_SPECIFIC ? MM_NAMED : 0);
 }
 
 /* |cash| and |mark * net| stay below 2^96 tick*lot: then realised, unrealised and their sum fit 128 bits. The
@@ -222,7 +226,8 @@ static inline int mm_position_fill_fifo(mm_position *p, const mm_totals *t, mm_l
  * MM_INVALID: qty is 0, or price <= 0 where the instrument has no negative prices.
  * MM_OVERFLOW: a total would leave its bounds; qty or price is INT64_MIN.
  * MM_CAPACITY: the FIFO queue is full (lots_tail == capacity); see mm_position_compact.
- * MM_UNSUPPORTED: the position is one that only ledger.h books (MM_SPECIAL): LIFO, inverse, lots with costs.
+ * MM_UNSUPPORTED: the position is one that only ledger.h books (MM_SPECIAL): LIFO, specific identification,
+ *                 inverse, lots with costs.
  * `lots` is not touched under average cost and may be NULL. */
 static inline int mm_position_fill(mm_position *p, mm_lot *lots, int64_t capacity, int64_t qty, int64_t price,
                                    int64_t fee) {
@@ -512,14 +517,49 @@ MM_COLD void mm_stack_compact(mm_position *p, mm_lot *lots) {
   p->lots_tail = to;
 }
 
+/* Under specific identification an entry before each lot says which it is and how much of it is closed: .qty
+ * the index of the record that opened it, .price the lots closed. lots_head is that entry of the first lot
+ * that can be open. All lots of a queue differ in their records.
+ *
+ * Lots close where their owner says, so unlike other entries this one changes; each change is written down
+ * behind the lots, as an entry {of which lot, how much} and a lot of nothing, and mm_lots_untake takes back
+ * what was written down since a copy of the struct was made. The oldest lots, closed whole, are only passed
+ * by. lots_used is how many lots were identified that could not be closed: see MM_UNMET. */
+static inline int64_t mm_named_left(const mm_lot *lots, int64_t at) {
+  return lots[at].qty ? (int64_t)mm_abs_i64(lots[at].qty) - lots[at - 1].price : 0;
+}
+
+static inline void mm_lots_untake(mm_lot *lots, int64_t from, int64_t to) {
+  for (int64_t at = from; at < to; at += 1 + mm_lot_entries(lots, at + 1))
+    if (lots[at + 1].qty == 0)
+      lots[lots[at].qty - 1].price -= lots[at].price;
+}
+
+/* Copy what is open to `out`, which may be where the queue begins; returns how many entries it takes. */
+MM_COLD int64_t mm_named_flatten(const mm_position *p, const mm_lot *lots, mm_lot *out) {
+  int64_t to = 0;
+  for (int64_t at = p->lots_head; at < p->lots_tail;) {
+    const int64_t entries = 1 + mm_lot_entries(lots, at + 1);
+    if (mm_named_left(lots, at + 1) > 0) {
+      if (out)
+        memmove(&out[to], &lots[at], (size_t)entries * sizeof *out);
+      to += entries;
+    }
+    at += entries;
+  }
+  return to;
+}
+
 /* Move the open lots to the front of the queue. Copies of the struct made before no longer undo. */
 static inline void mm_position_compact(mm_position *p, mm_lot *lots) {
-  const int64_t n = p->lots_tail - p->lots_head;
+  int64_t n = p->lots_tail - p->lots_head;
   if (n > 0 && (p->flags & MM_STACK)) {
     mm_stack_compact(p, lots);
     return;
   }
-  if (n > 0)
+  if (p->flags & MM_NAMED)
+    n = mm_named_flatten(p, lots, lots);
+  else if (n > 0)
     memmove(lots, lots + p->lots_head, (size_t)n * sizeof *lots);
   p->lots_head = 0;
   p->lots_tail = n;
@@ -700,7 +740,8 @@ static inline void mm_ids_enter(mm_book *book) {
 }
 
 /* Take back everything after the first `n` records: `positions` and `pools` are copies made then. Ids leave
- * in the reverse of the order they came in, which empties exactly the slots they filled. */
+ * in the reverse of the order they came in, which empties exactly the slots they filled. Queues must not have
+ * been compacted since. */
 static inline void mm_book_undo(mm_book *book, int64_t n, const mm_position *positions,
                                 const mm_i128 *pools) {
   int filled =
@@ -717,6 +758,9 @@ static inline void mm_book_undo(mm_book *book, int64_t n, const mm_position *pos
     book->n_history = n;
     mm_ids_enter(book);
   }
+  for (int32_t i = 0; i < book->n_instruments; ++i)
+    if (positions[i].flags & MM_NAMED)
+      mm_lots_untake(book->lots[i], positions[i].lots_tail, book->positions[i].lots_tail);
   memcpy(book->positions, positions, (size_t)book->n_instruments * sizeof *positions);
   memcpy(book->pools, pools, (size_t)book->n_instruments * (size_t)book->n_currencies * sizeof *pools);
 }

@@ -26,6 +26,10 @@
  *   MM_RELEASE                 target: the number of the suspended record; instrument: where it belongs
  *   MM_FUNDING .. MM_IN_LIEU   fee: what is paid, > 0, or received, < 0; fee_currency
  *   MM_CONVERT                 qty new lots of instrument `target` for each price old ones of `instrument`
+ *   MM_IDENTIFY                of the lot that record number `target` opened, or for target = 0 the open one
+ *                              whose id is `reference`, the next record closes qty lots. That is a fill or a
+ *                              release of the instrument, or more of these; what is not identified, FIFO
+ *                              closes. Only under MM_SPECIFIC, and with a history
  */
 /* clang-format on */
 #ifndef MMCORE_LEDGER_H
@@ -66,6 +70,9 @@ typedef struct mm_ledger {
   mm_i128 *trial_pools;
   int32_t suspends; /* fills of unknown instruments are suspended, not refused */
   int32_t full;     /* after MM_CAPACITY: the instrument whose queue of lots was too small, or -1 */
+  int64_t named;    /* so many MM_IDENTIFY wait for their fill, beyond the end of the history */
+  int64_t named_at; /* as it was then: not for whatever came between */
+  int64_t fault;    /* of a fill refused for one of them: which, from 1; else 0 */
 } mm_ledger;
 
 static inline int64_t mm_ledger_pools(int32_t n_instruments, int32_t n_currencies) {
@@ -167,16 +174,22 @@ static inline void mm_stack_link(mm_lot *lots, int64_t *head, int64_t *tail, int
   *used = 0;
 }
 
+static inline void mm_named_open(mm_lot *lots, int64_t row, int64_t *tail) {
+  lots[*tail].qty = row;
+  lots[*tail].price = 0;
+  ++*tail;
+}
+
 /* Write the entries of the open lots, oldest first, as mm_position_compact would leave them, and move the
  * cursors; where `out` is NULL only the cursors: lots_tail is how many there are. */
 static inline void mm_lots_flatten(mm_position *p, const mm_lot *lots, mm_lot *out) {
   const int64_t head = p->lots_head, n = p->lots_tail - head;
   int64_t end = 0;
   if (n == 0 || !(p->flags & MM_STACK)) {
-    if (out && n > 0)
+    if (out && n > 0 && !(p->flags & MM_NAMED))
       memcpy(out, lots + head, (size_t)n * sizeof *out);
+    p->lots_tail = p->flags & MM_NAMED ? mm_named_flatten(p, lots, out) : n;
     p->lots_head = 0;
-    p->lots_tail = n;
     return;
   }
   for (int64_t at = head; at >= 0; at = lots[at - 1].qty)
@@ -194,10 +207,17 @@ static inline void mm_lots_flatten(mm_position *p, const mm_lot *lots, mm_lot *o
   }
 }
 
+/* Lots of a stack, and those that have names, are one entry apart. */
+static inline int mm_lots_apart(int32_t flags) {
+  return (flags & (MM_STACK | MM_NAMED)) != 0;
+}
+
 /* How much of the lot at `at` is used, in a queue whose open lots follow each other, oldest first: a FIFO
- * queue, or a stack made flat. The lots of a stack are one entry apart. */
+ * queue, one whose lots have names, or a stack made flat. */
 static inline int64_t mm_lot_used(const mm_position *p, const mm_lot *lots, int64_t at) {
   const int64_t next = at + mm_lot_entries(lots, at);
+  if (p->flags & MM_NAMED)
+    return lots[at - 1].price;
   if (p->flags & MM_STACK)
     return next < p->lots_tail ? lots[next].price : p->lots_used;
   return at == p->lots_head ? p->lots_used : 0;
@@ -226,17 +246,116 @@ static inline int mm_lots_release_cost(const mm_contract *c, int32_t flags, cons
   return mm_cost_fits(*released) ? MM_OK : MM_OVERFLOW;
 }
 
-/* Append a lot: at a price where its cost is one, else with the cost. */
-static inline int mm_lots_push(mm_position *p, mm_lot *lots, int64_t capacity, int64_t qty, mm_i128 cost) {
-  const int stacked = (p->flags & MM_STACK) != 0;
+/* The lot that a record opened, or -1. */
+static inline int64_t mm_named_find(const mm_position *p, const mm_lot *lots, int64_t row) {
+  for (int64_t at = p->lots_head + 1; at < p->lots_tail; at += 1 + mm_lot_entries(lots, at))
+    if (lots[at - 1].qty == row && mm_named_left(lots, at) > 0)
+      return at;
+  return -1;
+}
+
+/* What `take` lots of a lot that has a name cost, added to *released. */
+static inline int mm_named_release(const mm_contract *c, int32_t flags, const mm_lot *lots, int64_t at,
+                                   int64_t take, mm_i128 *released) {
+  const int64_t size = (int64_t)mm_abs_i64(lots[at].qty), used = lots[at - 1].price;
+  mm_i128 cost, part;
+  mm_lot_cost(c, flags, lots, at, &cost);
+  part = mm_i128_sub(mm_lot_part(cost, used + take, size), mm_lot_part(cost, used, size));
+  return mm_i128_add_checked(*released, part, released) ? MM_OVERFLOW : MM_OK;
+}
+
+/* The same, and write it down. */
+static inline int mm_named_take(const mm_contract *c, int32_t flags, mm_lot *lots, int64_t capacity,
+                                int64_t at, int64_t take, int64_t *tail, mm_i128 *released) {
+  const int status = mm_named_release(c, flags, lots, at, take, released);
+  if (status != MM_OK)
+    return status;
+  if (*tail + 1 >= capacity)
+    return MM_CAPACITY;
+  lots[*tail].qty = at;
+  lots[*tail].price = take;
+  lots[*tail + 1].qty = lots[*tail + 1].price = 0;
+  lots[at - 1].price += take;
+  *tail += 2;
+  return MM_OK;
+}
+
+/* Where a fill stands in the history, and the lots that it identifies: MM_IDENTIFY records. */
+typedef struct mm_place {
+  int64_t row, n;
+  const mm_fill *lots;
+} mm_place;
+
+/* How much of an identified lot a fill that closes `closing` lots can still close; *at is the lot. */
+static inline int64_t mm_named_reach(const mm_position *p, const mm_lot *lots, const mm_fill *name,
+                                     int64_t closing, int64_t *at) {
+  int64_t reach = name->qty < closing ? name->qty : closing;
+  *at = reach > 0 ? mm_named_find(p, lots, name->target - 1) : -1;
+  if (*at < 0)
+    return 0;
+  return reach < mm_named_left(lots, *at) ? reach : mm_named_left(lots, *at);
+}
+
+/* Of `closing` lots close those that are identified, then the oldest. A status below 0 leaves all as it was.
+ */
+static inline int mm_named_close(const mm_position *p, const mm_contract *c, mm_lot *lots, int64_t capacity,
+                                 int64_t closing, const mm_place *place, int64_t *head, int64_t *tail,
+                                 mm_i128 *released) {
+  const int64_t before = *tail;
+  int status = MM_OK;
+  *released = mm_i128_of(0);
+  for (int64_t k = 0; k < place->n && status == MM_OK; ++k) {
+    int64_t at;
+    const int64_t take = mm_named_reach(p, lots, &place->lots[k], closing, &at);
+    if (take > 0)
+      status = mm_named_take(c, p->flags, lots, capacity, at, take, tail, released);
+    closing -= take;
+  }
+  while (closing > 0 && status == MM_OK) {
+    const int64_t at = *head + 1, left = mm_named_left(lots, at);
+    if (left <= closing) {
+      status = left > 0 ? mm_named_release(c, p->flags, lots, at, left, released) : MM_OK;
+      closing -= left;
+      *head = at + mm_lot_entries(lots, at);
+    } else {
+      status = mm_named_take(c, p->flags, lots, capacity, at, closing, tail, released);
+      closing = 0;
+    }
+  }
+  if (status == MM_OK && !mm_cost_fits(*released))
+    status = MM_OVERFLOW;
+  if (status != MM_OK)
+    mm_lots_untake(lots, before, *tail);
+  return status;
+}
+
+/* Add to *unmet how many of the lots that a fill identifies it cannot close; 1 beyond int64. */
+static inline int mm_named_unmet(const mm_position *p, const mm_lot *lots, int64_t closing,
+                                 const mm_place *place, int64_t *unmet) {
+  for (int64_t k = 0; k < place->n; ++k) {
+    int64_t at;
+    const int64_t reach = mm_named_reach(p, lots, &place->lots[k], closing, &at);
+    closing -= reach;
+    if (mm_add_i64(*unmet, place->lots[k].qty - reach, unmet))
+      return 1;
+  }
+  return 0;
+}
+
+/* Append a lot, which record `row` opened: at a price where its cost is one, else with the cost. */
+static inline int mm_lots_push(mm_position *p, mm_lot *lots, int64_t capacity, int64_t row, int64_t qty,
+                               mm_i128 cost) {
+  const int apart = mm_lots_apart(p->flags);
   uint64_t scale_rest, rest = 0;
   int64_t price;
   mm_i128 each = mm_i128_divide(cost, MM_COST_SCALE, &scale_rest);
   each = mm_i128_divide(qty < 0 ? mm_i128_neg(each) : each, mm_abs_i64(qty), &rest);
-  if (p->lots_tail + 1 + stacked >= capacity)
+  if (p->lots_tail + 1 + apart >= capacity)
     return MM_CAPACITY;
-  if (stacked)
+  if (p->flags & MM_STACK)
     mm_stack_link(lots, &p->lots_head, &p->lots_tail, &p->lots_used);
+  if (p->flags & MM_NAMED)
+    mm_named_open(lots, row, &p->lots_tail);
   lots[p->lots_tail].qty = qty;
   if (!(p->flags & MM_INVERSE) && scale_rest == 0 && rest == 0 && !mm_i128_to_i64(each, &price) &&
       mm_price_sound(p, price)) {
@@ -268,18 +387,20 @@ static inline int mm_contract_totals(const mm_position *p, const mm_contract *c,
              : MM_OVERFLOW;
 }
 
-/* mm_position_fill for any position: inverse contracts, queues of lots with costs. */
+/* mm_position_fill for any position: inverse contracts, queues of lots with costs or names, stacks. */
 static inline int mm_contract_fill(mm_position *p, const mm_contract *c, mm_lot *lots, int64_t capacity,
-                                   int64_t qty, int64_t price, int64_t fee) {
-  const int64_t old = p->net;
-  int64_t head = p->lots_head, tail = p->lots_tail, used = p->lots_used, opened = 0;
+                                   const mm_place *place, int64_t qty, int64_t price, int64_t fee) {
+  const int64_t old = p->net, closing = old == 0 || (old ^ qty) >= 0 ? 0 : (int64_t)mm_abs_i64(qty);
+  int64_t head = p->lots_head, tail = p->lots_tail, used = p->lots_used, opened = 0, unmet = used;
   int32_t flags = p->flags;
   mm_totals t;
   mm_i128 cost = mm_i128_of(0), released;
   int status = mm_contract_totals(p, c, qty, price, fee, &t);
   if (status != MM_OK)
     return status;
-  if (old == 0 || (old ^ qty) >= 0) {
+  if (mm_named_unmet(p, lots, closing, place, &unmet))
+    return MM_OVERFLOW;
+  if (closing == 0) {
     opened = qty;
     cost = mm_i128_add(p->cost, mm_i128_scale(t.value, MM_COST_SCALE));
   } else if (t.net == 0 || (old ^ t.net) < 0) { /* the rest opens, for what it would have cost alone */
@@ -296,37 +417,52 @@ static inline int mm_contract_fill(mm_position *p, const mm_contract *c, mm_lot 
     flags &= ~MM_COSTED;
   } else {
     if (p->method == MM_AVERAGE)
-      status = mm_i128_muldiv(p->cost, qty < 0 ? -qty : qty, old < 0 ? -old : old, &released) ? MM_OVERFLOW
-                                                                                              : MM_OK;
+      status = mm_i128_muldiv(p->cost, closing, (int64_t)mm_abs_i64(old), &released) ? MM_OVERFLOW : MM_OK;
+    else if (flags & MM_NAMED)
+      status = mm_named_close(p, c, lots, capacity, closing, place, &head, &tail, &released);
     else
-      status = mm_lots_release_cost(c, p->flags, lots, qty < 0 ? -qty : qty, &head, &used, &released);
+      status = mm_lots_release_cost(c, p->flags, lots, closing, &head, &used, &released);
     if (status != MM_OK)
       return status;
     cost = mm_i128_sub(p->cost, released);
   }
-  if (!mm_cost_fits(cost))
+  if (!mm_cost_fits(cost)) {
+    mm_lots_untake(lots, p->lots_tail, tail);
     return MM_OVERFLOW;
+  }
   if (p->method != MM_AVERAGE) {
     if (opened != 0) {
-      const int stacked = (flags & MM_STACK) != 0;
-      if (tail + stacked >= capacity)
+      if (tail + mm_lots_apart(flags) >= capacity)
         return MM_CAPACITY;
-      if (stacked)
+      if (flags & MM_STACK)
         mm_stack_link(lots, &head, &tail, &used);
+      if (flags & MM_NAMED)
+        mm_named_open(lots, place->row, &tail);
       lots[tail].qty = opened;
       lots[tail].price = price;
       tail++;
     }
     p->lots_head = head;
     p->lots_tail = tail;
-    p->lots_used = used;
+    p->lots_used = flags & MM_NAMED ? unmet : used;
   }
   p->flags = flags;
   mm_position_commit(p, &t, cost, 1);
   return MM_OK;
 }
 
-static inline int mm_ledger_fill(mm_ledger *l, const mm_fill *f) {
+/* The lots that the fill of a row identifies are the records before it. */
+static inline mm_place mm_ledger_place(const mm_book *book, int64_t row) {
+  mm_place place;
+  place.row = row;
+  place.n = 0;
+  while (book->history && place.n < row && book->history[row - 1 - place.n].kind == MM_IDENTIFY)
+    place.n++;
+  place.lots = place.n ? &book->history[row - place.n] : NULL;
+  return place;
+}
+
+static inline int mm_ledger_fill(mm_ledger *l, const mm_fill *f, int64_t row) {
   const mm_book *book = l->book;
   const int32_t i = f->instrument;
   mm_position *p = &book->positions[i];
@@ -338,10 +474,15 @@ static inline int mm_ledger_fill(mm_ledger *l, const mm_fill *f) {
     if (mm_i128_add_checked(*pool, mm_i128_of(f->fee), &paid))
       return MM_OVERFLOW;
   }
-  status = p->flags & MM_SPECIAL
-               ? mm_contract_fill(p, &l->contracts[i], book->lots[i], book->lots_capacity[i], f->qty,
-                                  f->price, fee)
-               : mm_position_fill(p, book->lots[i], book->lots_capacity[i], f->qty, f->price, fee);
+  if ((p->flags & MM_NAMED) && !book->history)
+    return MM_UNSUPPORTED;
+  if (p->flags & MM_SPECIAL) {
+    const mm_place place = mm_ledger_place(book, row);
+    status = mm_contract_fill(p, &l->contracts[i], book->lots[i], book->lots_capacity[i], &place, f->qty,
+                              f->price, fee);
+  } else {
+    status = mm_position_fill(p, book->lots[i], book->lots_capacity[i], f->qty, f->price, fee);
+  }
   if (status == MM_OK && pool)
     *pool = paid;
   if (status == MM_CAPACITY)
@@ -394,8 +535,9 @@ static inline int mm_position_moved(mm_position *p, int64_t lots) {
 
 /* Price open lots of one instrument become qty of another. Whole lots are dealt by cumulated sums, oldest
  * first, so that their number is what is due to all of them; a lot too small for one joins the one before it,
- * or at the front the next, and what is beyond the last whole one is settled by a payment in lieu. Costs go
- * along unchanged; only what is no whole number of the other's units stays behind, as a result. */
+ * or at the front the next, and what is beyond the last whole one is settled by a payment in lieu. A lot
+ * keeps the name of the oldest in it. Costs go along unchanged; only what is no whole number of the other's
+ * units stays behind, as a result. */
 static inline int mm_ledger_convert(mm_ledger *l, const mm_fill *f) {
   const mm_book *book = l->book;
   const int32_t i = f->instrument;
@@ -407,7 +549,7 @@ static inline int mm_ledger_convert(mm_ledger *l, const mm_fill *f) {
   const int same = i == j;
   const int sign = a->net < 0 ? -1 : 1;
   if (f->qty <= 0 || f->price <= 0 || book->currency[i] != book->currency[j] ||
-      ((a->flags ^ b->flags) & (MM_INVERSE | MM_NEGATIVE_PRICES)))
+      ((a->flags ^ b->flags) & (MM_INVERSE | MM_NEGATIVE_PRICES | MM_NAMED)))
     return MM_INVALID;
   if (mm_scaled(a->net < 0 ? -a->net : a->net, f->qty, f->price, &lots) ||
       (!same && mm_contract_ratio(&l->contracts[i], &l->contracts[j], &num, &den)))
@@ -438,7 +580,7 @@ static inline int mm_ledger_convert(mm_ledger *l, const mm_fill *f) {
   }
   from.cost = mm_i128_of(0);
   from.lots_head = from.lots_tail;
-  from.lots_used = 0;
+  from.lots_used = a->flags & MM_NAMED ? a->lots_used : 0;
   from.flags &= ~(MM_COSTED | MM_HAS_MARK); /* a mark was for the old lots */
   from.mark = 0;
   if (same) { /* only the difference came or went */
@@ -458,11 +600,16 @@ static inline int mm_ledger_convert(mm_ledger *l, const mm_fill *f) {
     return MM_OVERFLOW;
   if (a->method != MM_AVERAGE && lots) {
     mm_i128 sum = mm_i128_of(0), given = mm_i128_of(0), due, pending = mm_i128_of(0), cost;
-    int64_t held = 0, dealt = 0, open = 0;
-    for (int64_t at = stacked ? 1 : flat.lots_head; at < flat.lots_tail;) {
+    const int apart = mm_lots_apart(a->flags);
+    int64_t held = 0, dealt = 0, open = 0, oldest = -1;
+    for (int64_t at = apart + (stacked ? 0 : flat.lots_head); at < flat.lots_tail;) {
       const int64_t size = queue[at].qty < 0 ? -queue[at].qty : queue[at].qty;
       const int64_t used = mm_lot_used(&flat, queue, at);
       int64_t whole = lots;
+      if (size == used || size == 0) { /* closed, by its name, or says what is */
+        at += mm_lot_entries(queue, at) + apart;
+        continue;
+      }
       const int64_t entries = mm_lot_cost(&l->contracts[i], a->flags, queue, at, &cost);
       if (mm_i128_add_checked(sum, mm_i128_sub(cost, mm_lot_part(cost, used, size)), &sum))
         return MM_OVERFLOW;
@@ -474,22 +621,25 @@ static inline int mm_ledger_convert(mm_ledger *l, const mm_fill *f) {
       if (whole > dealt && open > 0) { /* the lot before gets no more */
         if (!mm_cost_fits(pending))
           return MM_OVERFLOW;
-        if (mm_lots_push(&to, book->lots[j], book->lots_capacity[j], sign * open, pending) != MM_OK) {
+        if (mm_lots_push(&to, book->lots[j], book->lots_capacity[j], oldest, sign * open, pending) != MM_OK) {
           l->full = j;
           return MM_CAPACITY;
         }
         pending = mm_i128_of(0);
         open = 0;
+        oldest = -1;
       }
+      if (apart && oldest < 0)
+        oldest = queue[at - 1].qty; /* the record that opened it; no matter in a stack */
       pending = mm_i128_add(pending, mm_i128_sub(due, given));
       open += whole - dealt;
       given = due;
       dealt = whole;
-      at += entries + stacked;
+      at += entries + apart;
     }
     if (!mm_cost_fits(pending))
       return MM_OVERFLOW;
-    if (mm_lots_push(&to, book->lots[j], book->lots_capacity[j], sign * open, pending) != MM_OK) {
+    if (mm_lots_push(&to, book->lots[j], book->lots_capacity[j], oldest, sign * open, pending) != MM_OK) {
       l->full = j;
       return MM_CAPACITY;
     }
@@ -503,13 +653,14 @@ static inline int mm_ledger_convert(mm_ledger *l, const mm_fill *f) {
   return MM_OK;
 }
 
-/* What a record does to positions and pools where it stands; MM_CORRECT: in the place of what it corrects. */
-static inline int mm_ledger_effect(mm_ledger *l, const mm_fill *f) {
+/* What a record does to positions and pools where it stands, which is `row`; MM_CORRECT: in the place of what
+ * it corrects. */
+static inline int mm_ledger_effect(mm_ledger *l, const mm_fill *f, int64_t row) {
   switch (f->kind) {
   case MM_NEW:
   case MM_CORRECT:
   case MM_RELEASE:
-    return mm_ledger_fill(l, f);
+    return mm_ledger_fill(l, f, row);
   case MM_FUNDING:
   case MM_BORROW:
   case MM_DIVIDEND:
@@ -579,18 +730,19 @@ static inline int mm_ledger_replay(mm_ledger *l, int64_t n) {
     else if (f->kind == MM_BUST || f->kind == MM_CORRECT)
       continue;
     if (f == &l->book->history[i] || f->kind == MM_CORRECT)
-      status = mm_ledger_effect(l, f);
+      status = mm_ledger_effect(l, f, i);
     if (status != MM_OK)
       return status;
   }
   return MM_OK;
 }
 
-/* Make positions and pools anew from the first n records; marks stay. A status below 0 leaves them be. */
+/* Make positions and pools anew from the first n records; marks stay. A status below 0 leaves them be.
+ * MM_UNMET: more lots that fills identify are gone than before. */
 static inline int mm_ledger_rebuild(mm_ledger *l, int64_t n) {
   mm_book trial = *l->book;
   mm_ledger trying = *l;
-  int status;
+  int status, unmet = 0;
   trial.positions = l->trial;
   trial.pools = l->trial_pools;
   trying.book = &trial;
@@ -609,13 +761,65 @@ static inline int mm_ledger_rebuild(mm_ledger *l, int64_t n) {
       status = mm_contract_mark(&trial.positions[i], &l->contracts[i], l->book->positions[i].mark);
   if (status != MM_OK)
     return status;
+  for (int32_t i = 0; i < trial.n_instruments; ++i)
+    unmet |= (trial.positions[i].flags & MM_NAMED) &&
+             trial.positions[i].lots_used > l->book->positions[i].lots_used;
   memcpy(l->book->positions, trial.positions, (size_t)trial.n_instruments * sizeof *trial.positions);
   memcpy(l->book->pools, trial.pools,
          (size_t)mm_ledger_pools(trial.n_instruments, trial.n_currencies) * sizeof *trial.pools);
-  return MM_OK;
+  return unmet ? MM_UNMET : MM_OK;
 }
 
 /* ---- records ---- */
+
+/* Find the lots that a fill identifies, by records that wait for it, and see that it can close them. */
+static inline int mm_ledger_identify(mm_ledger *l, const mm_fill *f, mm_fill *names, int64_t n) {
+  const mm_book *book = l->book;
+  const mm_position *p = &book->positions[f->instrument];
+  const mm_lot *lots = book->lots[f->instrument];
+  int64_t left = (int64_t)mm_abs_i64(f->qty);
+  for (int64_t k = 0; k < n; ++k) {
+    mm_fill *name = &names[k];
+    int64_t found = -1;
+    l->fault = k + 1;
+    if (p->net == 0 || (p->net ^ f->qty) >= 0)
+      return MM_INVALID; /* it opens */
+    for (int64_t at = p->lots_head + 1; at < p->lots_tail; at += 1 + mm_lot_entries(lots, at)) {
+      const int64_t row = lots[at - 1].qty;
+      if (mm_named_left(lots, at) <= 0 ||
+          (name->target ? row != name->target - 1
+                        : memcmp(book->history[row].id, name->reference, sizeof name->reference) != 0))
+        continue;
+      if (found >= 0)
+        return MM_CONFLICT; /* two of this id, by a conversion or ids forgotten: which? */
+      found = at;
+    }
+    if (found < 0)
+      return MM_UNKNOWN;
+    name->target = lots[found - 1].qty + 1;
+    memcpy(name->reference, book->history[name->target - 1].id, sizeof name->reference);
+    for (int64_t m = 0; m < k; ++m)
+      if (names[m].target == name->target)
+        return MM_INVALID; /* twice */
+    if (name->qty > mm_named_left(lots, found) || name->qty > left)
+      return MM_INVALID;
+    left -= name->qty;
+  }
+  l->fault = 0;
+  return MM_OK;
+}
+
+/* Does a repetition of the fill of `row` identify the same lots? One that identifies none, as a venue sends
+ * it, says nothing of them. */
+static inline int mm_ledger_same_lots(const mm_book *book, int64_t row, const mm_fill *names, int64_t n) {
+  const mm_place known = mm_ledger_place(book, row);
+  for (int64_t k = 0; k < n; ++k)
+    if (known.n != n || known.lots[k].qty != names[k].qty ||
+        (names[k].target ? known.lots[k].target != names[k].target
+                         : memcmp(known.lots[k].reference, names[k].reference, sizeof names->reference)))
+      return 0;
+  return 1;
+}
 
 /* Fill in what a bust, a correction or a release leaves to the record that it is about; its index in *row. */
 static inline int mm_ledger_resolve(const mm_ledger *l, mm_fill *f, int64_t *row) {
@@ -667,7 +871,7 @@ static inline int mm_ledger_resolve(const mm_ledger *l, mm_fill *f, int64_t *row
     return MM_OK;
   }
   if (f->instrument != old->instrument || old->kind == MM_BUST || old->kind == MM_CORRECT ||
-      (f->kind == MM_CORRECT && mm_fill_class(old->kind) != MM_NEW))
+      old->kind == MM_IDENTIFY || (f->kind == MM_CORRECT && mm_fill_class(old->kind) != MM_NEW))
     return MM_UNKNOWN;
   if (old->kind == MM_SUSPEND && now->kind == MM_RELEASE)
     return MM_CONFLICT; /* bust the release */
@@ -708,18 +912,28 @@ static inline int mm_ledger_check(const mm_ledger *l, mm_fill *f, int effect) {
   if (f->fee_currency < -1 || f->fee_currency >= book->n_currencies ||
       (f->kind == MM_CONVERT && (f->target < 0 || f->target >= book->n_instruments)))
     return MM_UNKNOWN;
-  if (f->kind >= MM_BUST && f->kind <= MM_RELEASE && !book->history)
+  if (((f->kind >= MM_BUST && f->kind <= MM_RELEASE) || f->kind == MM_IDENTIFY) && !book->history)
     return MM_UNSUPPORTED;
+  if (f->kind == MM_IDENTIFY) {
+    mm_fill key = *f;
+    memcpy(key.id, f->reference, sizeof key.id);
+    if (!(book->positions[f->instrument].flags & MM_NAMED))
+      return MM_UNSUPPORTED;
+    if (f->target < 0 || f->target > book->n_history ||
+        (f->target == 0 && (!effect || !mm_fill_has_id(&key))))
+      return MM_UNKNOWN;
+    return f->qty <= 0 || mm_fill_has_id(f) ? MM_INVALID : MM_OK;
+  }
   return f->kind == MM_SUSPEND && f->qty == 0 ? MM_INVALID : MM_OK;
 }
 
-/* Put a record into the history, and with `effect` into force. */
-MM_COLD int mm_ledger_put(mm_ledger *l, const mm_fill *record, int effect) {
+/* Put a record into the history behind `named` that wait for it, and with `effect` into force. */
+MM_COLD int mm_ledger_enter(mm_ledger *l, const mm_fill *record, int effect, int64_t named) {
   mm_book *book = l->book;
-  mm_fill f = *record;
+  mm_fill f = *record, *names = book->history ? book->history + book->n_history : NULL;
+  const int64_t end = book->n_history + named;
   int64_t slot = -1, row = -1;
   int status;
-  l->full = -1;
   if (f.kind == MM_NEW && l->suspends && (f.instrument < 0 || f.instrument >= book->n_instruments))
     f.kind = MM_SUSPEND;
   status = mm_ledger_check(l, &f, effect);
@@ -728,8 +942,16 @@ MM_COLD int mm_ledger_put(mm_ledger *l, const mm_fill *record, int effect) {
     if (status == MM_OK && l->n_amended >= l->amended_capacity)
       status = MM_CAPACITY;
   }
+  if (status == MM_DUPLICATE && f.kind == MM_RELEASE &&
+      !mm_ledger_same_lots(book, mm_ledger_in_force(l, row), names, named))
+    return MM_CONFLICT;
   if (status != MM_OK)
     return status;
+  for (int64_t k = 0; k < named; ++k)
+    if ((f.kind != MM_NEW && f.kind != MM_RELEASE) || names[k].instrument != f.instrument) {
+      l->fault = k + 1;
+      return MM_INVALID;
+    }
   if (mm_fill_has_id(&f)) {
     int64_t known;
     if (!book->history)
@@ -739,26 +961,33 @@ MM_COLD int mm_ledger_put(mm_ledger *l, const mm_fill *record, int effect) {
     if (known >= 0 && !(f.kind == MM_RELEASE && known == row)) {
       const int32_t own =
           f.instrument >= 0 && f.instrument < book->n_instruments ? book->currency[f.instrument] : -1;
-      return f.kind != MM_RELEASE && mm_fill_same_content(&book->history[known], &f, own) ? MM_DUPLICATE
-                                                                                          : MM_CONFLICT;
+      return f.kind != MM_RELEASE && mm_fill_same_content(&book->history[known], &f, own) &&
+                     mm_ledger_same_lots(book, known, names, named)
+                 ? MM_DUPLICATE
+                 : MM_CONFLICT;
     }
-    if (2 * (book->n_history - book->ids_from + 1) > book->n_slots)
+    if (2 * (end - book->ids_from + 1) > book->n_slots)
       return MM_CAPACITY;
   }
-  if (book->history && book->n_history >= book->history_capacity)
+  if (book->history && end >= book->history_capacity)
     return MM_CAPACITY;
+  if (effect && f.qty != 0) {
+    status = mm_ledger_identify(l, &f, names, named);
+    if (status != MM_OK)
+      return status;
+  }
   if (book->history)
-    book->history[book->n_history] = f; /* beyond the end until all is well */
+    book->history[end] = f; /* beyond the end until all is well */
   if (row >= 0) {
     const int64_t before = mm_ledger_in_force(l, row);
-    mm_ledger_amend(l, row, book->n_history);
+    mm_ledger_amend(l, row, end);
     if (effect && f.kind == MM_RELEASE)
-      status = mm_ledger_effect(l, &f);
+      status = mm_ledger_effect(l, &f, end);
     else if (effect && book->history[row].kind != MM_SUSPEND)
       status = mm_ledger_rebuild(l, book->n_history);
     if (status == MM_INVALID && f.kind != MM_RELEASE)
       status = MM_CONFLICT; /* a conversion after it */
-    if (status != MM_OK) {
+    if (status < MM_OK) {
       if (before == row) {
         const int64_t at = mm_ledger_seek(l, row);
         l->n_amended--;
@@ -768,16 +997,42 @@ MM_COLD int mm_ledger_put(mm_ledger *l, const mm_fill *record, int effect) {
       }
     }
   } else if (effect) {
-    status = mm_ledger_effect(l, &f);
+    status = mm_ledger_effect(l, &f, end);
   }
-  if (status != MM_OK)
+  if (status < MM_OK)
     return status;
   if (book->history) {
     if (slot >= 0)
-      book->slots[slot] = book->n_history;
-    book->n_history++;
+      book->slots[slot] = end;
+    book->n_history = end + 1;
   }
-  return f.kind == MM_SUSPEND ? MM_SUSPENDED : MM_OK;
+  return f.kind == MM_SUSPEND ? MM_SUSPENDED : status;
+}
+
+/* Put a record into the history, and with `effect` into force. Those that identify lots wait for their fill
+ * beyond the end of the history, and come into it with the fill or not at all. */
+MM_COLD int mm_ledger_put(mm_ledger *l, const mm_fill *record, int effect) {
+  mm_book *book = l->book;
+  mm_fill f = *record;
+  const int64_t named = l->named_at == book->n_history ? l->named : 0;
+  int status;
+  l->full = -1;
+  l->fault = 0;
+  if (f.kind != MM_IDENTIFY) {
+    status = mm_ledger_enter(l, record, effect, named);
+    if (status != MM_CAPACITY)
+      l->named = 0;
+    return status;
+  }
+  status = mm_ledger_check(l, &f, effect);
+  if (status != MM_OK)
+    return status;
+  if (book->n_history + named >= book->history_capacity)
+    return MM_CAPACITY;
+  book->history[book->n_history + named] = f;
+  l->named = named + 1;
+  l->named_at = book->n_history;
+  return MM_OK;
 }
 
 /* A new fill of a known instrument that mm_position_fill takes. */
@@ -788,13 +1043,18 @@ static inline int mm_ledger_plain(const mm_ledger *l, const mm_fill *f) {
 
 /* Book one record of any kind. The statuses of mm_book_fill, and MM_SUSPENDED.
  *
+ * MM_UNMET: of a bust or a correction, which stands: lots that some fill identifies are gone now, and the
+ *           fill closed the oldest for them. lots_used counts them.
  * MM_DUPLICATE: also a bust of what is busted, the correction that is in force, the same release again.
  * MM_CONFLICT: also a correction of a busted fill, whatever is settled otherwise already, and what a later
- *              conversion does not stand with: that is to be busted first.
- * MM_UNKNOWN: also a target that is no fill of the instrument, or not one of the window of ids.
- * MM_INVALID: also an id that both sides have, a correction of the side, a conversion by 0, into another
- *             currency, kind of contract or sign of prices, or against an open position of the other sign.
- * MM_UNSUPPORTED: also what needs a history. */
+ *              conversion does not stand with: that is to be busted first; a repetition that identifies
+ *              other lots; two open lots of one id, one of which is identified by it.
+ * MM_UNKNOWN: also a target that is no fill of the instrument, or not one of the window of ids; a lot that is
+ *             not open.
+ * MM_INVALID: also lots that are identified by a fill that opens, twice, or more of them than there are or
+ * than the fill has; what is identified for any record but the next one; an id that both sides have, a
+ * correction of the side, a conversion by 0, into another currency, kind of contract or sign of prices, or
+ * against an open position of the other sign. MM_UNSUPPORTED: also what needs a history. */
 static inline int mm_ledger_record(mm_ledger *l, const mm_fill *record) {
   int status = MM_CAPACITY;
   if (MM_LIKELY(mm_ledger_plain(l, record)))
@@ -823,6 +1083,7 @@ static inline void mm_ledger_undo(mm_ledger *l, int64_t n, const mm_position *po
                                   const mm_i128 *pools) {
   mm_book *book = l->book;
   int amended = 0;
+  l->named = 0;
   for (int64_t i = n; i < book->n_history; i++)
     amended |= mm_kind_amends(book->history[i].kind);
   mm_book_undo(book, n, positions, pools);
@@ -934,8 +1195,9 @@ static inline void mm_book_save(const mm_ledger *l, uint64_t names, mm_book_bloc
  */
 static inline int mm_lots_sound(const mm_position *p, const mm_contract *c, const mm_lot *lots) {
   const int64_t sign = p->net < 0 ? -1 : 1, stacked = (p->flags & MM_STACK) != 0;
+  const int apart = mm_lots_apart(p->flags);
   mm_i128 sum = mm_i128_of(0), cost;
-  int64_t net = 0, used = 0, below = -1, i = stacked;
+  int64_t net = 0, used = 0, below = -1, i = apart;
   if (!stacked && p->lots_head != 0)
     return 0;
   while (i < p->lots_tail) {
@@ -953,14 +1215,15 @@ static inline int mm_lots_sound(const mm_position *p, const mm_contract *c, cons
       return 0;
     }
     below = i;
-    i += mm_lot_cost(c, p->flags, lots, i, &cost) + stacked;
+    i += mm_lot_cost(c, p->flags, lots, i, &cost) + apart;
     if (!mm_cost_fits(cost))
       return 0;
     cost = mm_i128_sub(cost, mm_lot_part(cost, used, lot.qty * sign));
     if (mm_add_i64(net, lot.qty - sign * used, &net) || mm_i128_add_checked(sum, cost, &sum))
       return 0;
   }
-  if (i != p->lots_tail + stacked || (below < 0 && (p->lots_head != 0 || p->lots_used != 0)) ||
+  if (i != p->lots_tail + apart ||
+      (below < 0 && (p->lots_head != 0 || (p->lots_used != 0 && !(p->flags & MM_NAMED)))) ||
       (stacked && below >= 0 && p->lots_head != below))
     return 0;
   return net == p->net && mm_i128_cmp(sum, p->cost) == 0;
@@ -969,8 +1232,9 @@ static inline int mm_lots_sound(const mm_position *p, const mm_contract *c, cons
 /* Is it a state that records can lead to, as far as it can be told without them? */
 static inline int mm_position_sound(const mm_position *p, const mm_contract *c, const mm_lot *lots) {
   if ((p->flags & ~(MM_HAS_MARK | MM_NEGATIVE_PRICES | MM_SPECIAL)) ||
-      (p->method == MM_LIFO) != ((p->flags & MM_STACK) != 0) || p->bought < 0 || p->sold < 0 ||
-      p->net != p->bought - p->sold || p->fills < 0 ||
+      (p->method == MM_LIFO) != ((p->flags & MM_STACK) != 0) ||
+      (p->method == MM_SPECIFIC) != ((p->flags & MM_NAMED) != 0) || p->lots_used < 0 || p->bought < 0 ||
+      p->sold < 0 || p->net != p->bought - p->sold || p->fills < 0 ||
       (uint64_t)p->fills > (uint64_t)p->bought + (uint64_t)p->sold || p->fills > INT64_MAX / 2 ||
       !mm_value_fits(p->cash) || !mm_cost_fits(p->cost))
     return 0;
@@ -997,10 +1261,10 @@ static inline int mm_book_block_check(const mm_book_block *b, uint64_t bytes) {
     return MM_CORRUPT;
   if (b->n_instruments < 1 || b->n_currencies < 1 || b->n_currencies > INT16_MAX || b->n_lots < 0 ||
       (uint64_t)b->n_instruments > bytes || (uint64_t)b->n_lots > bytes || b->n_history < 0 ||
-      (uint64_t)b->n_history > bytes || b->method < MM_AVERAGE || b->method > MM_LIFO ||
+      (uint64_t)b->n_history > bytes || b->method < MM_AVERAGE || b->method > MM_SPECIFIC ||
       (b->keeps_history != 0 && b->keeps_history != 1) || (b->suspends != 0 && b->suspends != 1) ||
       b->ids_window < 0 || b->reserved != 0 ||
-      ((b->n_history > 0 || b->suspends || b->ids_window) && !b->keeps_history) ||
+      ((b->n_history > 0 || b->suspends || b->ids_window || b->method == MM_SPECIFIC) && !b->keeps_history) ||
       bytes != mm_book_block_bytes(b))
     return MM_CORRUPT;
   parts = mm_book_block_parts(b);
@@ -1030,16 +1294,15 @@ static inline int mm_book_load(const mm_book_block *b, mm_ledger *l) {
       b->keeps_history != (book->history != NULL) || b->suspends != l->suspends ||
       b->ids_window != book->ids_window)
     return MM_CORRUPT;
-  while (book->history && book->n_history < b->n_history) {
-    const int64_t k = book->n_history;
+  for (int64_t k = book->n_history; b->keeps_history && k < b->n_history; ++k) {
     const int status = mm_ledger_put(l, &parts.history[k], 0);
     if ((status != MM_OK && status != MM_SUSPENDED) ||
         memcmp(&book->history[k], &parts.history[k], sizeof(mm_fill)) != 0)
       return MM_CORRUPT;
   }
   if (b->keeps_history) {
-    const int status = mm_ledger_rebuild(l, b->n_history);
-    if (status != MM_OK)
+    const int status = book->n_history == b->n_history ? mm_ledger_rebuild(l, b->n_history) : MM_CORRUPT;
+    if (status < MM_OK)
       return status == MM_CAPACITY ? MM_CAPACITY : MM_CORRUPT;
   }
   for (int32_t i = 0; i < b->n_instruments; ++i) {

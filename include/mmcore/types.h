@@ -50,6 +50,7 @@ typedef enum mm_status {
   MM_OK = 0,
   MM_DUPLICATE = 1,       /* the same fill again: no effect, not an error */
   MM_SUSPENDED = 2,       /* a fill is kept, in suspense: it belongs to nothing known */
+  MM_UNMET = 3,           /* booked, but lots that a fill identified are gone: it closed the oldest */
   MM_INVALID = -1,        /* an argument is outside what is allowed */
   MM_OVERFLOW = -2,       /* the result would leave the stated bounds */
   MM_CONFLICT = -3,       /* a known id with different content */

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .assumptions import Sensitivity, sensitivity
-    from .book import FILL, Book, Position, Snapshot, Status
+    from .book import FILL, Book, OpenLot, Position, Snapshot, Status
     from .calibration import Calibration, calibrate
     from .comparing import Comparison, compare
     from .dp import MarketMakingProblem
@@ -88,6 +88,7 @@ __all__ = [
     "MarketMakingProblem",
     "MeanVariance",
     "Obligations",
+    "OpenLot",
     "OpenOrder",
     "Orders",
     "Phase",
@@ -145,7 +146,7 @@ __version__ = "0.1.0"
 # Where each public name lives. Names are imported when they are first used: `import mmcore` costs
 # nothing, and `mmcore --help` does not wait for NumPy.
 _HOMES = {
-    "book": "FILL Book Position Snapshot Status",
+    "book": "FILL Book OpenLot Position Snapshot Status",
     "calibration": "Calibration calibrate",
     "comparing": "Comparison compare",
     "dp": "MarketMakingProblem",

@@ -2,7 +2,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from enum import IntEnum
 from fractions import Fraction
-from typing import Any, Literal, SupportsIndex, TypeAlias, final
+from typing import Any, Literal, NamedTuple, SupportsIndex, TypeAlias, final
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from .instruments import Currency, Instrument
 from .ledger import Adjustment, Breach, Difference, Entry
 
-__all__ = ["FILL", "Book", "Position", "Snapshot", "Status"]
+__all__ = ["FILL", "Book", "OpenLot", "Position", "Snapshot", "Status"]
 
 _Id: TypeAlias = str | bytes | SupportsIndex | None
 _FillArray: TypeAlias = np.ndarray[Any, np.dtype[np.void]]
@@ -25,6 +25,7 @@ _Kind: TypeAlias = Literal[
     "dividend",
     "in_lieu",
     "convert",
+    "identify",
 ]
 _Liquidity: TypeAlias = Literal["maker", "taker"] | None
 _What: TypeAlias = Literal["realised", "unrealised", "cash", "cost", "fees"]
@@ -38,11 +39,20 @@ class Status(IntEnum):
     OK = 0
     DUPLICATE = 1
     SUSPENDED = 2
+    UNMET = 3
     INVALID = -1
     OVERFLOW = -2
     CONFLICT = -3
     UNSUPPORTED = -4
     UNKNOWN = -5
+
+class OpenLot(NamedTuple):
+    qty: int
+    price: int | Fraction
+    row: int
+    id: bytes | None
+
+_Lots: TypeAlias = Iterable[tuple[OpenLot | _Id, SupportsIndex]]
 
 @final
 class Position:
@@ -78,6 +88,10 @@ class Position:
     def average_cost(self) -> Fraction | None: ...
     @property
     def lots(self) -> tuple[tuple[int, int | Fraction], ...]: ...
+    @property
+    def open_lots(self) -> tuple[OpenLot, ...]: ...
+    @property
+    def unmet(self) -> int: ...
     def fill(
         self,
         qty: SupportsIndex,
@@ -113,7 +127,7 @@ class Book:
     def __new__(
         cls,
         instruments: Iterable[Instrument],
-        cost: Literal["average", "fifo", "lifo"] = "average",
+        cost: Literal["average", "fifo", "lifo", "specific"] = "average",
         history: Literal["full", "none"] = "full",
         currencies: Iterable[Currency] = (),
         unknown: Literal["refuse", "suspend"] = "refuse",
@@ -151,6 +165,7 @@ class Book:
         fee_currency: str | Currency | None = None,
         kind: _Kind = "new",
         target: SupportsIndex = 0,
+        lots: _Lots = (),
     ) -> Status: ...
     def bust(
         self,
@@ -184,7 +199,9 @@ class Book:
     ) -> Status: ...
     @property
     def suspense(self) -> tuple[int, ...]: ...
-    def release(self, row: SupportsIndex, instrument: str, *, receive_time: SupportsIndex = 0) -> Status: ...
+    def release(
+        self, row: SupportsIndex, instrument: str, *, receive_time: SupportsIndex = 0, lots: _Lots = ()
+    ) -> Status: ...
     def dismiss(
         self, row: SupportsIndex, *, time: SupportsIndex = 0, receive_time: SupportsIndex = 0
     ) -> Status: ...

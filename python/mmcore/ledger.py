@@ -102,6 +102,8 @@ class Adjustment:
     """Change of the realised profit, in the instrument's currency."""
     fees: Decimal
     """Change of the fees in the instrument's currency."""
+    unmet: int = 0
+    """Change of :attr:`mmcore.Position.unmet`: named lots that fills do not close any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +164,14 @@ def _steps(book: Book, wanted: str) -> Iterator[_Step]:
     twin = Book(book.instruments, book.cost, currencies=book.currencies, ids_window=book.ids_window)  # type: ignore[arg-type]
     names = list(twin)
     states = {name: twin[name]._totals for name in names}
+    first = 0
     for row in range(len(history)):
         record = history[row]
-        twin.apply(history[row : row + 1])
         kind = int(record["kind"])
+        if kind == _KINDS["identify"]:
+            continue  # it comes with its fill
+        twin.apply(history[first : row + 1])
+        first = row + 1
         touched = names  # a bust can change what came of a conversion
         if kind not in (_KINDS["bust"], _KINDS["correct"]):
             touched = [names[record["instrument"]]] if 0 <= record["instrument"] < len(names) else []
@@ -261,6 +267,7 @@ def adjustments(book: Book) -> list[Adjustment]:
             step.change("net"),
             step.instrument.worth(Fraction(step.realised(), COST_SCALE)),
             step.instrument.currency.amount(step.change("fees")),
+            step.change("unmet") if book.cost == "specific" else 0,
         )
         for step in _steps(book, "adjustments")
         if int(step.record["kind"]) in ABOUT

@@ -15,6 +15,7 @@ cdef extern from "mmcore/types.h" nogil:
     int MM_OK
     int MM_DUPLICATE
     int MM_SUSPENDED
+    int MM_UNMET
     int MM_INVALID
     int MM_OVERFLOW
     int MM_CONFLICT
@@ -30,11 +31,13 @@ cdef extern from "mmcore/book.h" nogil:
     int MM_AVERAGE
     int MM_FIFO
     int MM_LIFO
+    int MM_SPECIFIC
     int MM_HAS_MARK
     int MM_NEGATIVE_PRICES
     int MM_INVERSE
     int MM_COSTED
     int MM_STACK
+    int MM_NAMED
     int MM_SPECIAL
     int64_t MM_NO_PRICE
     int MM_NEW
@@ -47,6 +50,7 @@ cdef extern from "mmcore/book.h" nogil:
     int MM_DIVIDEND
     int MM_IN_LIEU
     int MM_CONVERT
+    int MM_IDENTIFY
     int MM_KINDS
     int MM_UNSPECIFIED
     int MM_MAKER
@@ -117,6 +121,8 @@ cdef extern from "mmcore/book.h" nogil:
     int mm_notional_fee(int64_t qty, int64_t price, int64_t num, int64_t den, int64_t *fee)
     int64_t mm_ids_find(const int64_t *slots, int64_t n_slots, const mm_fill *history, const mm_fill *f)
     int mm_fill_has_id(const mm_fill *f)
+    int mm_fill_same_content(const mm_fill *a, const mm_fill *b)
+    int64_t mm_named_left(const mm_lot *lots, int64_t at)
     int mm_book_fill(mm_book *book, const mm_fill *record)
     int64_t mm_book_apply(mm_book *book, const mm_fill *records, int64_t n, int stop, int8_t *status)
     void mm_book_undo(mm_book *book, int64_t n, const mm_position *positions, const mm_i128 *pools)
@@ -150,6 +156,9 @@ cdef extern from "mmcore/ledger.h" nogil:
         mm_i128 *trial_pools
         int32_t suspends
         int32_t full
+        int64_t named
+        int64_t named_at
+        int64_t fault
 
     ctypedef struct mm_book_block:
         uint32_t magic
@@ -181,6 +190,7 @@ cdef extern from "mmcore/ledger.h" nogil:
     int64_t mm_lot_cost(const mm_contract *c, int32_t flags, const mm_lot *lots, int64_t at, mm_i128 *cost)
     void mm_lots_flatten(mm_position *p, const mm_lot *lots, mm_lot *out)
     int64_t mm_lot_used(const mm_position *p, const mm_lot *lots, int64_t at)
+    int64_t mm_named_find(const mm_position *p, const mm_lot *lots, int64_t row)
     mm_i128 mm_lot_part(mm_i128 cost, int64_t used, int64_t size)
     int64_t mm_ledger_in_force(const mm_ledger *ledger, int64_t row)
     int mm_ledger_record(mm_ledger *ledger, const mm_fill *record)

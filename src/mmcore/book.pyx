@@ -10,7 +10,8 @@ so realised + unrealised = 10⁹·(cash + m·net) at every step, to the last dig
 basis only says what a close takes out of the pool: under **average cost** C·closed/net, rounded once, half
 to even, with the residue left in the pool (an average need not terminate: buy 2 at 1000 and 1 at 1002), so
 that closing the rest returns everything; under **FIFO** the price of the oldest lots, under **LIFO** that of
-the newest, where nothing is ever rounded. A fill that crosses zero closes everything and opens the remainder
+the newest, under **specific identification** that of the lots which the fill names, and of the oldest for the
+rest, where nothing is ever rounded. A fill that crosses zero closes everything and opens the remainder
 at its own price.
 
 Of an inverse contract cash counts 10⁻⁹ units of the currency, and n lots at p ticks are worth −n·s/p of them
@@ -42,6 +43,7 @@ Decimal('0.11')
 
 import enum
 import html
+from collections import namedtuple
 import operator
 from fractions import Fraction
 
@@ -74,7 +76,7 @@ from libc.string cimport memcmp, memcpy, memset
 
 from mmcore.arguments cimport read_int
 
-__all__ = ["FILL", "Book", "Position", "Snapshot", "Status"]
+__all__ = ["FILL", "Book", "OpenLot", "Position", "Snapshot", "Status"]
 
 
 cdef int64_t SCALE = 1000000000
@@ -102,8 +104,8 @@ FILL = np.dtype(
 ``time`` (of the event) and ``receive_time`` in ns; ``qty`` in signed lots; ``price`` in ticks; ``fee`` in
 currency units, paid > 0; ``instrument`` and ``fee_currency`` are indices in the book, the latter −1 for the
 instrument's own; ``liquidity`` 0 unknown, 1 maker, 2 taker. ``kind`` is 0 new, 1 bust, 2 correct, 3 suspend,
-4 release, 5 funding, 6 borrow, 7 dividend, 8 in lieu, 9 convert; what ``target`` and the other fields mean to
-each is in ``docs/ledger.md``. :meth:`Book.records` makes them.
+4 release, 5 funding, 6 borrow, 7 dividend, 8 in lieu, 9 convert, 10 identify; what ``target`` and the other
+fields mean to each is in ``docs/ledger.md``. :meth:`Book.records` makes them.
 """
 
 _LEFT = ("instrument", "currency")  # columns of texts in the table
@@ -111,11 +113,11 @@ _LIQUIDITY = {None: 0, "maker": 1, "taker": 2}
 _KINDS = {
     name: kind for kind, name in enumerate(
         ["new", "bust", "correct", "suspend", "release",
-         "funding", "borrow", "dividend", "in_lieu", "convert"]
+         "funding", "borrow", "dividend", "in_lieu", "convert", "identify"]
     )
 }
 _KIND_NAMES = list(_KINDS)
-_METHODS = {"average": MM_AVERAGE, "fifo": MM_FIFO, "lifo": MM_LIFO}
+_METHODS = {"average": MM_AVERAGE, "fifo": MM_FIFO, "lifo": MM_LIFO, "specific": MM_SPECIFIC}
 _PAYMENTS = ("funding", "borrow", "dividend", "in_lieu")
 _SIDES = {None: 0, "bought": 1, "sold": -1}
 _NO_NEGATIVE = "no negative prices (negative_prices=False)"
@@ -127,6 +129,7 @@ class Status(enum.IntEnum):
     OK = MM_OK
     DUPLICATE = MM_DUPLICATE
     SUSPENDED = MM_SUSPENDED
+    UNMET = MM_UNMET
     INVALID = MM_INVALID
     OVERFLOW = MM_OVERFLOW
     CONFLICT = MM_CONFLICT
@@ -136,7 +139,25 @@ class Status(enum.IntEnum):
 
 cdef object _OK = Status.OK
 cdef object _DUPLICATE = Status.DUPLICATE
-cdef tuple _ACCEPTED = (Status.OK, Status.DUPLICATE, Status.SUSPENDED)
+cdef tuple _ACCEPTED = (Status.OK, Status.DUPLICATE, Status.SUSPENDED, Status.UNMET)
+
+
+class OpenLot(namedtuple("OpenLot", "qty price row id")):
+    """An open lot, as :attr:`Position.open_lots` shows it and :meth:`Book.fill` takes it.
+
+    Attributes
+    ----------
+    qty : int
+        Signed lots that are open.
+    price : int or Fraction
+        Ticks.
+    row : int
+        Of the fill that opened it, in :attr:`Book.history`.
+    id : bytes or None
+        The fill's.
+    """
+
+    __slots__ = ()
 
 
 # ---- the cimport API ----
@@ -528,7 +549,7 @@ cdef class _Ledger:
         cdef mm_position *p = &self.c.positions[i]
         cdef int64_t capacity = self.c.lots_capacity[i]
         cdef mm_lot *lots
-        if p.method == MM_LIFO:
+        if p.flags & (MM_STACK | MM_NAMED):
             extra *= 2
         if p.method == MM_AVERAGE or p.lots_tail + extra <= capacity:
             return 0
@@ -542,16 +563,20 @@ cdef class _Ledger:
             self.c.lots_capacity[i] = capacity
         return 0
 
+    cdef inline int64_t waiting(self) noexcept nogil:
+        """How many records that name lots wait for their fill, beyond the end of the history."""
+        return self.l.named if self.l.named_at == self.c.n_history else 0
+
     cdef int reserve_history(self, int64_t extra) except -1:
         """Make room for `extra` records, and for their ids at a load of at most one half."""
-        cdef int64_t n = self.c.n_history, capacity, n_slots, known
+        cdef int64_t n = self.c.n_history + self.waiting(), capacity, n_slots, known
         cdef int64_t *slots
         cdef _History records
         if n + extra > self.c.history_capacity:
             capacity = max(2 * self.c.history_capacity, n + extra)
             records = _History(capacity)
             array = np.frombuffer(records, FILL)
-            if self.busy or n != self.c.n_history:  # the allocation let another thread in, which books
+            if self.busy or n != self.c.n_history + self.waiting():  # the allocation let another thread in, which books
                 self.settle()
                 return self.reserve_history(extra)
             if n:
@@ -685,20 +710,35 @@ cdef class _Ledger:
         result["kind"] = result["target"] = 0
         return result[history["kind"][by] != MM_BUST]
 
-    cdef int fill(self, mm_fill *f) except? -100:
-        """Book one record: the status. Memory comes first, so that a failure to get it changes nothing."""
+    cdef int fill(self, mm_fill *f, object names=None) except? -100:
+        """Book one record: the status. Memory comes first, so that a failure to get it changes nothing.
+
+        ``names`` is a FILL array of the lots that it identifies.
+        """
+        cdef const mm_fill *rows = NULL
+        cdef int64_t n = 0, k
         cdef int32_t i
-        cdef int8_t status
+        cdef int8_t status = MM_OK
+        if names is not None:
+            n = len(names)
+            rows = _fills_of(names)
         self.settle()
         if self.keeps_history:
-            self.reserve_history(1)
+            self.reserve_history(n + 1)
         before = None if self.watch is None else self.positions()
         if f.kind == MM_NEW and 0 <= f.instrument < self.c.n_instruments:
-            self.reserve_lots(f.instrument, 1)
-            status = mm_ledger_record(&self.l, f)
+            self.reserve_lots(f.instrument, n + 1)
         else:
             for i in range(self.c.n_instruments):
                 mm_position_compact(&self.c.positions[i], self.c.lots[i])
+        for k in range(n):
+            status = mm_ledger_record(&self.l, &rows[k])
+            if status != MM_OK:
+                self.l.named = 0
+                return status
+        if f.kind == MM_NEW and 0 <= f.instrument < self.c.n_instruments:
+            status = mm_ledger_record(&self.l, f)
+        else:
             self.run(f, 1, True, &status)
         if before is not None and status >= 0:
             self.tell(before, f.time)
@@ -738,7 +778,7 @@ cdef class _Ledger:
         """Book records: a status for each. With `stop`, the first refused raises and none is booked."""
         cdef mm_book *c = &self.c
         cdef const mm_fill *rows
-        cdef int64_t n = len(fills), i, done, before
+        cdef int64_t n = len(fills), i, done, before, named
         cdef int8_t[::1] status
         cdef int8_t *out
         cdef int64_t *counts
@@ -769,6 +809,7 @@ cdef class _Ledger:
             finally:
                 free(counts)
         before = c.n_history
+        named = self.waiting()
         known = None if self.watch is None else self.positions()
         memcpy(self.saved, c.positions, <size_t>c.n_instruments * sizeof(mm_position))
         memcpy(self.saved_pools, c.pools,
@@ -784,6 +825,8 @@ cdef class _Ledger:
         finally:
             if done < n:
                 mm_ledger_undo(&self.l, before, self.saved, self.saved_pools)
+                self.l.named = named  # those that waited before: where they were
+                self.l.named_at = before
             self.end()
         if refused is not None:
             raise refused
@@ -852,7 +895,7 @@ cdef tuple _lots(_Ledger ledger, int32_t index):
     cdef mm_lot *lots = ledger.c.lots[index]
     cdef mm_contract *contract = &ledger.contracts[index]
     cdef mm_i128 cost
-    cdef int64_t between = 1 if p.flags & MM_STACK else 0, i = between, used, entries
+    cdef int64_t between = 1 if p.flags & (MM_STACK | MM_NAMED) else 0, i = between, used, entries
     result = []
     while i < p.lots_tail:
         used = mm_lot_used(p, lots, i)
@@ -863,22 +906,70 @@ cdef tuple _lots(_Ledger ledger, int32_t index):
     return tuple(result)
 
 
+cdef tuple _lot_rows(_Ledger ledger, int32_t index):
+    """The rows of the history that opened the lots. Read a ledger that nobody books to."""
+    cdef mm_position *p = &ledger.c.positions[index]
+    cdef mm_lot *lots = ledger.c.lots[index]
+    cdef mm_i128 cost
+    cdef int64_t i = 1
+    result = []
+    while i < p.lots_tail:
+        result.append(lots[i - 1].qty)
+        i += mm_lot_cost(&ledger.contracts[index], p.flags, lots, i, &cost) + 1
+    return tuple(result)
+
+
 cdef dict _totals(_Ledger ledger, int32_t index, tuple currencies):
     """Read a ledger that nobody books to."""
     cdef mm_position *p = &ledger.c.positions[index]
+    unmet = {"unmet": p.lots_used} if p.flags & MM_NAMED else {}
     return {
         "net": p.net, "cash": _int(p.cash), "cost": _int(p.cost), "fees": _int(p.fees),
         "other_fees": _other_fees(ledger, index, currencies),
         "payments": _payments(ledger, index, currencies),
         "carried": _int(mm_ledger_carried(&ledger.c, index)[0]),
         "mark": p.mark if p.flags & MM_HAS_MARK else None, "bought": p.bought, "sold": p.sold,
-        "fills": p.fills,
+        "fills": p.fills, **unmet,
     }
 
 
 cdef dict _state(_Ledger ledger, int32_t index, tuple currencies):
     """Read a ledger that nobody books to."""
-    return {**_totals(ledger, index, currencies), "lots": _lots(ledger, index)}
+    state = {**_totals(ledger, index, currencies), "lots": _lots(ledger, index)}
+    if ledger.c.positions[index].flags & MM_NAMED:
+        state["lot_rows"] = _lot_rows(ledger, index)
+    return state
+
+
+cdef object _lots_refusal(_Ledger ledger, int status, const mm_fill *f, str name, str at, object index):
+    """Make the exception of a fill that is refused for a lot that it identifies."""
+    cdef int64_t k = ledger.l.fault - 1, i, lot, total = 0
+    cdef const mm_fill *rows = ledger.c.history + ledger.c.n_history
+    cdef mm_position *p = &ledger.c.positions[f.instrument]
+    cdef object value = f"row {rows[k].target - 1}" if rows[k].target else _text(rows[k].reference)
+    value = (value, <object>rows[k].qty)
+    cls = InvalidArgument
+    if status == MM_UNKNOWN:
+        cls, allowed = UnknownName, f"an open lot of {name} (Position.open_lots) and how much of it to close"
+    elif status == MM_CONFLICT:
+        cls, allowed = ConflictError, f"an OpenLot (Position.open_lots): two open lots of {name} have this id"
+    elif f.kind not in (MM_NEW, MM_RELEASE) or rows[k].instrument != f.instrument:
+        allowed = f"followed by the fill that closes it, got {_KIND_NAMES[f.kind]} of {name}"
+    elif p.net == 0 or (p.net < 0) == (f.qty < 0):
+        allowed = f"none: {f.qty} lots of {name} open, at a position of {p.net}"
+    else:
+        for i in range(k):
+            total += rows[i].qty
+        lot = mm_named_find(p, ledger.c.lots[f.instrument], rows[k].target - 1)
+        if any([rows[i].target == rows[k].target for i in range(k)]):
+            allowed = "another lot: this one is identified twice"
+        elif rows[k].qty > mm_named_left(ledger.c.lots[f.instrument], lot):
+            left = mm_named_left(ledger.c.lots[f.instrument], lot)
+            allowed = f"at most the {left} lots that are open of it"
+        else:
+            allowed = f"at most {abs(f.qty) - total} lots: what the fill of {f.qty} has left to close"
+    return cls(f"{at}lots[{k}] must be {allowed}, got {value!r}", argument=f"lots[{k}]", value=value,
+               allowed=allowed, index=index)
 
 
 cdef object _refusal(_Ledger ledger, int status, const mm_fill *f, tuple names, object index):
@@ -896,9 +987,11 @@ cdef object _refusal(_Ledger ledger, int status, const mm_fill *f, tuple names, 
         return Unsupported(at + message, argument=argument, value=value, allowed=allowed, index=index)
 
     kind = _KIND_NAMES[f.kind] if 0 <= f.kind < MM_KINDS else None
+    if ledger.l.fault:
+        return _lots_refusal(ledger, status, f, name, at, index)
     if status == MM_INVALID:
         if kind is None:
-            return say(InvalidArgument, "kind", f.kind, "0 to 9: " + ", ".join(_KIND_NAMES))
+            return say(InvalidArgument, "kind", f.kind, "0 to 10: " + ", ".join(_KIND_NAMES))
         if not 0 <= f.liquidity <= MM_TAKER:
             return say(InvalidArgument, "liquidity", f.liquidity, "0 (unknown), 1 (maker) or 2 (taker)")
         if f.kind == MM_CONVERT:
@@ -907,6 +1000,10 @@ cdef object _refusal(_Ledger ledger, int status, const mm_fill *f, tuple names, 
                            "a number of lots > 0")
             return say(InvalidArgument, "target", f.target,
                        f"an instrument like {name}, in its currency, without lots of the other sign")
+        if f.kind == MM_IDENTIFY:
+            if f.qty <= 0:
+                return say(InvalidArgument, "qty", f.qty, "a number of lots > 0")
+            return say(InvalidArgument, "id", _text(f.id), "none: what identifies a lot has no id of its own")
         if f.kind == MM_BUST:
             return say(InvalidArgument, "qty", f.qty,
                        f"the sign of the fill: both sides of {name} know the id {_text(f.reference)!r}")
@@ -932,6 +1029,9 @@ cdef object _refusal(_Ledger ledger, int status, const mm_fill *f, tuple names, 
             return say(UnknownName, "target", f.target, f"the number of a {what}, from 1")
         return say(UnknownName, "reference", _text(f.reference), f"the id of a fill of {name} that is known")
     if status == MM_UNSUPPORTED:
+        if f.kind == MM_IDENTIFY:
+            return unsupported("lots can be identified only in a book with cost='specific'", "kind", kind,
+                               "any other kind")
         if MM_BUST <= f.kind <= MM_RELEASE:
             message = f"a book with history='none' cannot {kind} fills: keep the history ('full')"
             return unsupported(message, "kind", kind, "'new'")
@@ -944,14 +1044,19 @@ cdef object _refusal(_Ledger ledger, int status, const mm_fill *f, tuple names, 
     if status == MM_CONFLICT and MM_BUST <= f.kind <= MM_RELEASE and f.kind != MM_SUSPEND:
         return ConflictError(
             f"{at}{kind} of record {f.target or _text(f.reference)!r} of {name}: "
-            "it is busted, released or still suspended, the id is known with different content, or a later "
-            "conversion does not stand with that (bust it first)",
+            "it is busted, released (with other lots) or still suspended, the id is known with different "
+            "content, or a later conversion does not stand with that (bust it first)",
             argument="target" if f.target else "reference", value=f.target or _text(f.reference),
             allowed="a fill that is in force", index=index,
         )
     if status == MM_CONFLICT:
         slot = mm_ids_find(ledger.c.slots, ledger.c.n_slots, ledger.c.history, f)
         known = &ledger.c.history[ledger.c.slots[slot]]
+        if mm_fill_same_content(known, f):
+            return ConflictError(
+                f"{at}id {_text(f.id)!r} of {name} is known with other lots that it closes",
+                argument="lots", value=_text(f.id), allowed="a new id, the same lots, or none", index=index,
+            )
         return ConflictError(
             f"{at}id {_text(f.id)!r} of {name} is known with different content: "
             f"{'suspended' if known.kind == MM_SUSPEND else 'booked'} {known.qty} lots at {known.price}, "
@@ -1252,6 +1357,45 @@ cdef class Position:
         """
         return _lots(self.ledger.copy(self.index, 1), 0)
 
+    @property
+    def open_lots(self):
+        """Open lots and what opened them, oldest first: an :class:`OpenLot` each (``cost="specific"``).
+
+        After a conversion a lot has the name of the oldest one in it.
+
+        Raises
+        ------
+        Unsupported
+            Under another cost: lots have no names there.
+
+        Examples
+        --------
+        >>> import mmcore as mm
+        >>> book = mm.Book([mm.Instrument("X", tick="0.01")], cost="specific")
+        >>> book.fill("X", 2, 1000, id="a1"), book.fill("X", 3, 1010, id="a2")
+        (<Status.OK: 0>, <Status.OK: 0>)
+        >>> book["X"].open_lots[1]
+        OpenLot(qty=3, price=1010, row=1, id=b'a2')
+        """
+        if self.ledger.method != MM_SPECIFIC:
+            raise Unsupported("lots have names only in a book with cost='specific'", argument="cost",
+                              allowed="'specific'")
+        now = self.ledger.copy(self.index, 1)
+        history = now.history()
+        return tuple([
+            OpenLot(qty, price, row, history["id"][row].item() or None)
+            for (qty, price), row in zip(_lots(now, 0), _lot_rows(now, 0))
+        ])
+
+    @property
+    def unmet(self):
+        """Lots that fills identify and, since a bust or a correction, do not close: the oldest instead.
+
+        What each bust and correction added is in :meth:`Book.adjustments`; 0 under another cost.
+        """
+        self.ledger.settle()
+        return self.state.lots_used if self.state.flags & MM_NAMED else 0
+
     def money(self, what):
         """Return an amount in the instrument's currency, as an exact Decimal.
 
@@ -1298,7 +1442,10 @@ cdef class Position:
         return result
 
     def state_dict(self):
-        """Return all of the state as integers; ``mark`` may be None, ``lots`` is a tuple of pairs."""
+        """Return all of the state as integers; ``mark`` may be None, ``lots`` is a tuple of pairs.
+
+        With ``cost="specific"`` also ``lot_rows``, the rows that opened the lots, and ``unmet``.
+        """
         return _state(self.ledger.copy(self.index, 1), 0, self.currencies)
 
     def __repr__(self):
@@ -1391,7 +1538,7 @@ cdef class Snapshot:
     """
 
     cdef readonly str cost
-    """``"average"``, ``"fifo"`` or ``"lifo"``."""
+    """``"average"``, ``"fifo"``, ``"lifo"`` or ``"specific"``."""
     cdef readonly object history
     """The fills booked so far: a read-only FILL array."""
     cdef dict states
@@ -1440,8 +1587,9 @@ cdef class Book:
     ----------
     instruments : iterable of Instrument
         With distinct names, linear or inverse.
-    cost : {"average", "fifo", "lifo"}
-        What a close takes out of the cost pool: the average, or the cost of the oldest or the newest lots.
+    cost : {"average", "fifo", "lifo", "specific"}
+        What a close takes out of the cost pool: the average, the cost of the oldest or the newest lots, or
+        that of the lots which the fill names (:meth:`fill`), and of the oldest for what it does not.
     history : {"full", "none"}
         ``"full"`` keeps every record, so that a fill that comes twice is recognised by its id, and can be
         busted and corrected; ``"none"`` keeps totals only, and refuses ids and all that needs a history.
@@ -1490,14 +1638,14 @@ cdef class Book:
     cdef readonly tuple currencies
     """The currencies, in the order of their indices."""
     cdef readonly str cost
-    """``"average"``, ``"fifo"`` or ``"lifo"``."""
+    """``"average"``, ``"fifo"``, ``"lifo"`` or ``"specific"``."""
     cdef readonly object ids_window
     """How many records back an id is known; None: always."""
 
     def __cinit__(
         self, instruments, cost="average", history="full", currencies=(), unknown="refuse", ids_window=None
     ):
-        method = _code(_METHODS, cost, "cost", "'average', 'fifo' or 'lifo'")
+        method = _code(_METHODS, cost, "cost", "'average', 'fifo', 'lifo' or 'specific'")
         if not isinstance(history, str) or history not in ("full", "none"):
             raise InvalidArgument(argument="history", value=history, allowed="'full' or 'none'")
         if not isinstance(unknown, str) or unknown not in ("refuse", "suspend"):
@@ -1505,8 +1653,10 @@ cdef class Book:
         window = 0 if ids_window is None else _i64(ids_window, "ids_window", "records")
         if ids_window is not None and window < 1:
             raise InvalidArgument(argument="ids_window", value=ids_window, allowed="None or a number > 0")
-        if history == "none" and (window or unknown == "suspend"):
+        if history == "none" and (window or unknown == "suspend" or cost == "specific"):
             name, value = ("ids_window", ids_window) if window else ("unknown", unknown)
+            if cost == "specific":
+                name, value = "cost", cost
             raise Unsupported(
                 f"{name}={value!r} needs a history: a book with history='none' keeps no records",
                 argument=name, value=value, allowed="history='full'",
@@ -1587,7 +1737,7 @@ cdef class Book:
 
     def fill(
         self, instrument, qty, price, fee=0, *, time=0, receive_time=0, id=None, reference=None, order_id=0,
-        liquidity=None, fee_currency=None, kind="new", target=0,
+        liquidity=None, fee_currency=None, kind="new", target=0, lots=(),
     ):
         """Book a fill, or a record of another kind, with all its fields.
 
@@ -1611,20 +1761,41 @@ cdef class Book:
             What the record is: see :data:`FILL`. The methods named like the kinds write them.
         target : int
             What some kinds are about.
+        lots : iterable of (lot, qty)
+            Under ``cost="specific"`` which open lots a fill closes, and how much of each, > 0: a lot is the
+            id of the fill that opened it, or an :class:`OpenLot`. The oldest make up for the rest of what the
+            fill closes [1]_.
 
         Returns
         -------
         Status
-            ``OK``, ``DUPLICATE``, or ``SUSPENDED`` for a fill that is kept in :attr:`suspense`.
+            ``OK``, ``DUPLICATE``, or ``SUSPENDED`` for a fill that is kept in :attr:`suspense`. A repetition
+            without ``lots`` is a duplicate, one with other lots a conflict.
 
         Raises
         ------
         UnknownName
-            An instrument, currency or record that the book does not have.
+            An instrument, currency or record that the book does not have; a lot that is not open.
         Unsupported
-            An id, or a kind that needs one, without history.
+            An id, or a kind that needs one, without history; lots under another cost.
         InvalidArgument, OutOfBounds, ConflictError
-            As in :meth:`Position.fill`.
+            As in :meth:`Position.fill`; also lots of a fill that opens, a lot twice, more of one than is
+            open, more than the fill closes; an id that two open lots have.
+
+        References
+        ----------
+        .. [1] 26 CFR 1.1012-1(c)(1): lots that are not adequately identified are the earliest ones.
+
+        Examples
+        --------
+        >>> import mmcore as mm
+        >>> book = mm.Book([mm.Instrument("X", tick="0.01")], cost="specific")
+        >>> for id, price in [("a1", 1000), ("a2", 1010), ("a3", 1020)]:
+        ...     status = book.fill("X", 2, price, id=id)
+        >>> book.fill("X", -4, 1030, id="b1", lots=[("a3", 2), ("a2", 1)])   # and 1 of the oldest
+        <Status.OK: 0>
+        >>> [(lot.id, lot.qty) for lot in book["X"].open_lots], book["X"].money("realised")
+        ([(b'a1', 1), (b'a2', 1)], Decimal('0.70'))
         """
         cdef mm_fill record
         memset(&record, 0, sizeof(record))
@@ -1653,10 +1824,47 @@ cdef class Book:
         record.target = _i64(target, "target", "a record")
         record.liquidity = _code(_LIQUIDITY, liquidity, "liquidity", "'maker', 'taker' or None")
         record.fee_currency = self.currency_index(fee_currency)
-        return self.book(&record)
+        return self.book(&record, self.identified(&record, lots))
 
-    cdef object book(self, mm_fill *record):
-        cdef int status = self.ledger.fill(record)
+    cdef object identified(self, const mm_fill *record, object lots):
+        """Make the records of the lots that a fill closes; None where it names none."""
+        allowed = "pairs of an open lot, by its id or as an OpenLot, and a number of lots > 0"
+        lots = _items(lots, "lots", allowed)
+        if not lots:
+            return None
+        if self.ledger.method != MM_SPECIFIC:
+            raise Unsupported(f"lots can be named only in a book with cost='specific', not {self.cost!r}",
+                              argument="lots", value=lots, allowed="() with this cost")
+        if record.kind not in (MM_NEW, MM_RELEASE) or record.instrument < 0:
+            raise InvalidArgument(argument="lots", value=lots,
+                                  allowed="() but for a fill or a release, which closes them")
+        cdef char raw[16]
+        result = np.zeros(len(lots), FILL)
+        result["kind"], result["instrument"], result["fee_currency"] = MM_IDENTIFY, record.instrument, -1
+        result["time"], result["receive_time"] = record.time, record.receive_time
+        for k, pair in enumerate(lots):
+            at = f"lots[{k}]"
+            if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+                raise InvalidArgument(argument=at, value=pair, allowed=f"one of {allowed}")
+            lot, qty = pair
+            if isinstance(lot, OpenLot):
+                row = _i64(lot.row, at, "a row of the history")
+                if not 0 <= row < self.ledger.c.n_history:
+                    raise UnknownName(argument=at, value=lot, allowed="an open lot of this book")
+                result["target"][k] = row + 1
+            elif lot is None:
+                raise InvalidArgument(argument=at, value=pair, allowed=f"one of {allowed}")
+            else:
+                _set_text(raw, lot, at)
+                result["reference"][k] = _text(raw)
+            number = _i64(qty, at, "lots")
+            if number <= 0:
+                raise InvalidArgument(argument=at, value=pair, allowed=f"one of {allowed}")
+            result["qty"][k] = number
+        return result
+
+    cdef object book(self, mm_fill *record, object names=None):
+        cdef int status = self.ledger.fill(record, names)
         if status < 0:
             raise _refusal(self.ledger, status, record, self.names, None)
         return _ACCEPTED[status]
@@ -1692,7 +1900,7 @@ cdef class Book:
         )
         record.fee_currency = self.currency_index(fields.get("fee_currency"))
         _set_text(record.id, fields.get("own_id"), "own_id")
-        return self.book(&record)
+        return self.book(&record, self.identified(&record, fields.get("lots", ())))
 
     def bust(self, instrument, id=None, *, row=None, side=None, time=0, receive_time=0, own_id=None):
         """Take back a fill: from now on all is as if it had never been.
@@ -1715,7 +1923,9 @@ cdef class Book:
         Returns
         -------
         Status
-            ``OK``, or ``DUPLICATE`` when the fill is busted already.
+            ``OK``, or ``DUPLICATE`` when the fill is busted already. ``UNMET``: the bust stands, but there
+            are fills that close named lots (``cost="specific"``) which are gone with it; they close the
+            oldest instead. :attr:`Position.unmet` counts these lots.
 
         Raises
         ------
@@ -1761,12 +1971,13 @@ cdef class Book:
         instrument, id, row, receive_time, own_id
             As in :meth:`bust`.
         qty, price, fee, time, order_id, liquidity, fee_currency
-            All of what the fill should have been, as in :meth:`fill`; the side stays.
+            All of what the fill should have been, as in :meth:`fill`; the side stays, and so do the lots
+            that it closes, as far as it still can.
 
         Returns
         -------
         Status
-            ``OK``, or ``DUPLICATE`` for the correction that is in force.
+            ``OK``, or ``DUPLICATE`` for the correction that is in force; ``UNMET`` as in :meth:`bust`.
 
         Raises
         ------
@@ -1815,8 +2026,19 @@ cdef class Book:
         rows = np.flatnonzero(self.ledger.history()["kind"] == MM_SUSPEND)
         return tuple(rows[self.ledger.amended_by(rows) == rows].tolist())
 
-    def release(self, row, instrument, *, receive_time=0):
+    def release(self, row, instrument, *, receive_time=0, lots=()):
         """Book the suspended fill of a row to an instrument: a fill like any other, from here on.
+
+        Parameters
+        ----------
+        row : int
+            Of the suspended fill, in :attr:`history`.
+        instrument : str
+            Name in the book.
+        receive_time : int
+            Of the release, ns.
+        lots : iterable of (lot, qty)
+            Which open lots the fill closes, as in :meth:`fill`.
 
         Returns
         -------
@@ -1830,7 +2052,7 @@ cdef class Book:
         ConflictError
             It was dismissed, or released to another instrument, or its id was booked meanwhile.
         """
-        return self.about(MM_RELEASE, instrument, None, row, {"receive_time": receive_time})
+        return self.about(MM_RELEASE, instrument, None, row, {"receive_time": receive_time, "lots": lots})
 
     def dismiss(self, row, *, time=0, receive_time=0):
         """Settle the suspended fill of a row as none of ours: the record of a bust.
@@ -2064,7 +2286,8 @@ cdef class Book:
         """The fills that count, in order: an array of FILL like a history without busts and corrections.
 
         A corrected fill has its last content under its own id, and a released one stands where it was
-        released. A new book to which they are booked has these positions, but for payments and conversions.
+        released. A new book to which they are booked has these positions, but for payments and conversions,
+        and for the lots that fills name, whose records are in :attr:`history`.
         """
         return self.ledger.in_force()
 
@@ -2386,7 +2609,7 @@ cdef class Book:
 
     def _title(self):
         n = sum(self.position(name).fills for name in self.names)
-        basis = "average cost" if self.cost == "average" else self.cost.upper()
+        basis = {"average": "average cost", "specific": "specific lots"}.get(self.cost, self.cost.upper())
         return f"Book, {basis}, {n} fill{'' if n == 1 else 's'}"
 
     def __repr__(self):

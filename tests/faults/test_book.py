@@ -34,7 +34,7 @@ USD, CENT, EUR, XBT = (
 FILLS = [(3, 1000, "a"), (2, 1004, "b"), (-4, 1010, "c"), (5, 998, "d"), (-9, 1001, "e"), (4, 990, "f")]
 
 
-@pytest.fixture(params=["average", "fifo", "lifo"])
+@pytest.fixture(params=["average", "fifo", "lifo", "specific"])
 def cost(request):
     return request.param
 
@@ -367,7 +367,12 @@ def test_row_11_and_12_need_a_history(cost, empty):
 def test_row_13_fills_count_in_the_order_in_which_they_come(book):
     for qty, price, time in [(1, 1000, 30), (1, 1002, 10), (-1, 1005, 20)]:
         assert book.fill("X", qty, price, time=time) is OK
-    left = {"average": (), "fifo": ((1, 1002),), "lifo": ((1, 1000),)}  # the newest came last, not latest
+    left = {
+        "average": (),
+        "fifo": ((1, 1002),),
+        "specific": ((1, 1002),),
+        "lifo": ((1, 1000),),
+    }  # the newest came last, not latest
     assert book["X"].lots == left[book.cost]
     assert regressions(book).tolist() == [1, 2]
     assert regressions(book, tolerance=10).tolist() == [1]

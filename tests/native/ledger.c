@@ -111,6 +111,42 @@ static mm_fill any(const mm_book *book) {
   return f;
 }
 
+/* Lots of a position under specific identification, most of them open, and a fill that closes some. */
+static int identified(const mm_book *book, mm_fill *rows, int room) {
+  const int32_t i = (int32_t)draw(N);
+  const mm_position *p = &book->positions[i];
+  const int64_t sign = p->net < 0 ? -1 : 1;
+  int64_t closed = 0;
+  int n = 0;
+  for (int64_t at = p->lots_head + 1; at < p->lots_tail && n < room - 1;
+       at += 1 + mm_lot_entries(book->lots[i], at)) {
+    const mm_lot *lot = &book->lots[i][at];
+    const int64_t left = lot->qty * sign - lot[-1].price;
+    if (draw(2) || (left <= 0 && draw(20)))
+      continue;
+    memset(&rows[n], 0, sizeof *rows);
+    rows[n].kind = MM_IDENTIFY;
+    rows[n].instrument = i;
+    rows[n].fee_currency = -1;
+    rows[n].qty = draw(30) ? 1 + (int64_t)draw((uint64_t)(left > 0 ? left : 1)) : left + 1;
+    if (lot->qty && draw(2) && book->history[lot[-1].qty].id[0])
+      memcpy(rows[n].reference, book->history[lot[-1].qty].id, sizeof rows[n].reference);
+    else
+      rows[n].target = lot->qty ? lot[-1].qty + 1 : 1;
+    closed += rows[n++].qty;
+  }
+  if (n == 0)
+    return 0;
+  rows[n] = any(book);
+  if (draw(20)) {
+    rows[n].kind = MM_NEW;
+    rows[n].instrument = i;
+    rows[n].price = 1 + (int64_t)draw(50);
+    rows[n].qty = -sign * (closed + (int64_t)draw(4) - (draw(20) == 0));
+  }
+  return n + 1;
+}
+
 /* Positions that only the ledger books: every door of book.h says so, and changes nothing. */
 static void only_by_the_ledger(int32_t method, int32_t flags) {
   static host h;
@@ -169,7 +205,7 @@ int main(void) {
   static int64_t slots[SLOTS];
   static uint64_t block[1 << 16], compacted[1 << 16];
   uint64_t sum = MM_CHECKSUM_START;
-  long counts[16] = {0}, full_queues = 0, full_amendments = 0;
+  long counts[16] = {0}, full_queues = 0, full_amendments = 0, unmet = 0;
   for (int i = 0; i < N; i++) {
     contracts[i].unit_num = i == 1 ? 5 : i == 3 ? 1 : 7;
     contracts[i].unit_den = i == 1 ? 3 : i == 3 ? 1000000000 : 1;
@@ -177,19 +213,26 @@ int main(void) {
     contracts[i].per = 3;
   }
   only_by_the_ledger(MM_LIFO, 0);
-  for (int32_t method = MM_AVERAGE; method <= MM_LIFO; method++)
+  only_by_the_ledger(MM_SPECIFIC, 0);
+  for (int32_t method = MM_AVERAGE; method <= MM_SPECIFIC; method++)
     only_by_the_ledger(method, MM_INVERSE);
   only_by_the_ledger(MM_FIFO, MM_COSTED);
-  for (int run = 0; run < 120; run++) {
-    const int32_t method = run / 4 % 3;
+  for (int run = 0; run < 240; run++) {
+    const int32_t method = run / 4 % 4;
     start(&h, method, run % 3 == 0 ? 5 : 0, run % 4 == 0, run % 5 < 2 ? LITTLE : ROOM);
     while (h.book.n_history < RECORDS - 8) {
       const int64_t begun = h.book.n_history, n_amended = h.ledger.n_amended;
-      const int64_t n = 1 + (int64_t)draw(6);
+      int64_t n = 1 + (int64_t)draw(6);
       mm_fill rows[6];
       int8_t status[6];
       for (int i = 0; i < n; i++)
         rows[i] = any(&h.book);
+      if (method == MM_SPECIFIC && draw(2)) {
+        const int first = (int)draw(3), more = identified(&h.book, rows + first, 6 - first);
+        n = more ? first + more : n;
+      }
+      mm_book_save(&h.ledger, 7, (mm_book_block *)(void *)compacted);
+      const uint64_t bytes = ((mm_book_block *)(void *)compacted)->bytes;
       memcpy(saved, h.positions, sizeof saved);
       memcpy(saved_pools, h.pools, sizeof saved_pools);
       memcpy(amended, h.amended, sizeof amended);
@@ -220,14 +263,18 @@ int main(void) {
         done += mm_ledger_apply(&h.ledger, rows + done, n - done, 1, status + done);
       }
       for (int64_t i = 0; i < done; i++)
-        counts[rows[i].kind] += status[i] == MM_OK || status[i] == MM_SUSPENDED;
+        counts[rows[i].kind] += status[i] == MM_OK || status[i] == MM_SUSPENDED,
+            unmet += status[i] == MM_UNMET;
       if (done < n) {
         SAME(status[done] < 0 && status[done] != MM_CAPACITY);
         mm_ledger_undo(&h.ledger, begun, saved, saved_pools);
         SAME(h.book.n_history == begun && h.ledger.n_amended == n_amended);
         SAME(!memcmp(h.positions, saved, sizeof saved) && !memcmp(h.pools, saved_pools, sizeof saved_pools));
         SAME(!memcmp(h.amended, amended, (size_t)n_amended * sizeof *amended));
-        if (done == 0) { /* and a refusal of one record needs no undoing */
+        SAME(mm_book_header(&h.ledger, 7).bytes == bytes);
+        mm_book_save(&h.ledger, 7, (mm_book_block *)(void *)block);
+        SAME(!memcmp(block, compacted, bytes)); /* the lots, too, and how much of each is closed */
+        if (done == 0) {                        /* and a refusal of one record needs no undoing */
           mm_ledger_record(&h.ledger, &rows[0]);
           SAME(!memcmp(h.positions, saved, sizeof saved) && h.ledger.n_amended == n_amended);
           SAME(!memcmp(h.pools, saved_pools, sizeof saved_pools) && h.book.n_history == begun);
@@ -263,7 +310,7 @@ int main(void) {
   }
   for (int kind = 0; kind < MM_KINDS; kind++)
     SAME(counts[kind] > 20 || kind == MM_BORROW || kind == MM_DIVIDEND);
-  SAME(full_queues > 20 && full_amendments > 20);
+  SAME(full_queues > 20 && full_amendments > 20 && unmet > 20);
   printf("%llx\n", (unsigned long long)sum);
   return 0;
 }

@@ -860,10 +860,10 @@ CONTRACT = np.dtype([("scale", "u8", 2), ("per", "i8"), ("unit", "i8", 2), ("res
 LEDGER = np.dtype(
     [(name, "u8") for name in ("book", "contracts", "amended")]
     + [("n_amended", "i8"), ("amended_capacity", "i8"), ("trial", "u8"), ("trial_pools", "u8")]
-    + [("suspends", "i4"), ("full", "i4")]
+    + [("suspends", "i4"), ("full", "i4"), ("named", "i8"), ("named_at", "i8"), ("fault", "i8")]
 )
-INVERSE, STACK = 4, 16
-METHODS = ("average", "fifo", "lifo")
+INVERSE, STACK, NAMED = 4, 16, 32
+METHODS = ("average", "fifo", "lifo", "specific")
 
 
 class Chronicle(NamedTuple):
@@ -941,7 +941,7 @@ def ledger_c(library):
         # A queue takes two entries for a lot, once for each time that a history is replayed; a stack three,
         # and a copy of those that are open for each conversion, which are few.
         room = 2 * (n + 1) * (2 + int(np.isin(c.records["kind"], (1, 2)).sum()))
-        if c.options["cost"] == "lifo":
+        if c.options["cost"] in ("lifo", "specific"):
             room *= 8
         lots, rooms = np.empty((m, room, 2), np.int64), np.full(m, room, np.int64)
         queues = np.array([queue.ctypes.data for queue in lots], np.uint64)
@@ -956,6 +956,7 @@ def ledger_c(library):
             position["method"] = METHODS.index(c.options["cost"])
             position["flags"] = INVERSE * (instrument.kind == "inverse") + 2 * instrument.negative_prices
             position["flags"] |= STACK * (c.options["cost"] == "lifo")
+            position["flags"] |= NAMED * (c.options["cost"] == "specific")
         for name, array in (
             ("positions", positions), ("lots", queues), ("lots_capacity", rooms), ("pools", pools),
             ("currency", currency), ("history", history), ("slots", slots),
