@@ -683,6 +683,8 @@ def test_a_conflict_within_a_batch_is_told_in_its_own_words(book):
 
 @pytest.mark.parametrize("history", ["none", "full"])
 def test_columns_of_fills(book, history):
+    if book.cost == "specific" and history == "none":
+        return  # needs one
     book = mm.Book(book.instruments, cost=book.cost, history=history)
     once = mm.Book(book.instruments, cost=book.cost, history=history)
     position, qty, price = book["X"], np.resize([3, -2, -4, 5], 300), np.arange(100, 400)
@@ -838,6 +840,7 @@ def test_the_history_is_a_view_that_nobody_can_write_or_see_change(book):
     assert again.snapshot() == book.snapshot()
 
 
+@pytest.mark.parametrize("cost", ["average", "fifo", "lifo"])
 def test_without_history_ids_are_refused_rather_than_forgotten(cost):
     book = mm.Book([instrument()], cost=cost, history="none")
     assert book["X"].fill(1, 1000) is mm.Status.OK
@@ -1364,6 +1367,7 @@ def together(*calls):
     assert errors == []
 
 
+@pytest.mark.parametrize("cost", ["average", "fifo", "lifo"])
 def test_instruments_may_be_added_while_others_book(cost):
     """A new one moves all positions: nobody keeps a pointer over the wait for a batch."""
     book, rounds, n = mm.Book([instrument()], cost=cost, history="none"), 60, 2000

@@ -576,7 +576,8 @@ cdef class _Ledger:
             capacity = max(2 * self.c.history_capacity, n + extra)
             records = _History(capacity)
             array = np.frombuffer(records, FILL)
-            if self.busy or n != self.c.n_history + self.waiting():  # the allocation let another thread in, which books
+            # The allocation may have let another thread in, which books.
+            if self.busy or n != self.c.n_history + self.waiting():
                 self.settle()
                 return self.reserve_history(extra)
             if n:
