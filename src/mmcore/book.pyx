@@ -145,6 +145,8 @@ cdef tuple _ACCEPTED = (Status.OK, Status.DUPLICATE, Status.SUSPENDED, Status.UN
 class OpenLot(namedtuple("OpenLot", "qty price row id")):
     """An open lot, as :attr:`Position.open_lots` shows it and :meth:`Book.fill` takes it.
 
+    Thread-safety: immutable.
+
     Attributes
     ----------
     qty : int

@@ -877,7 +877,9 @@ class Chronicle(NamedTuple):
 def chronicle_of(rng, n):
     records = np.zeros(n, FILL)
     often = rng.choice([0, 0, 0.005, 0.05])
-    records["kind"] = rng.choice(11, n, p=[0.6, 0.05, 0.05, 0.08, 0.04, 0.03, 0.03, 0.03, 0.03, 0.05, 0.01])
+    records["kind"] = rng.choice(
+        [*range(10), 11], n, p=[0.6, 0.05, 0.05, 0.08, 0.04, 0.03, 0.03, 0.03, 0.03, 0.05, 0.01]
+    )
     records["instrument"] = sprinkle(rng, rng.integers(0, 4, n), max(often, 0.02), np.array([-1, 4]))
     records["qty"] = sprinkle(rng, rng.integers(-5, 6, n), often, EDGES)
     records["price"] = sprinkle(rng, rng.integers(1, 60, n), often, EDGES)
