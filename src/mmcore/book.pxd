@@ -121,7 +121,7 @@ cdef extern from "mmcore/book.h" nogil:
     int mm_notional_fee(int64_t qty, int64_t price, int64_t num, int64_t den, int64_t *fee)
     int64_t mm_ids_find(const int64_t *slots, int64_t n_slots, const mm_fill *history, const mm_fill *f)
     int mm_fill_has_id(const mm_fill *f)
-    int mm_fill_same_content(const mm_fill *a, const mm_fill *b)
+    int mm_fill_same_content(const mm_fill *a, const mm_fill *b, int32_t own)
     int64_t mm_named_left(const mm_lot *lots, int64_t at)
     int mm_book_fill(mm_book *book, const mm_fill *record)
     int64_t mm_book_apply(mm_book *book, const mm_fill *records, int64_t n, int stop, int8_t *status)

@@ -1055,7 +1055,9 @@ cdef object _refusal(_Ledger ledger, int status, const mm_fill *f, tuple names, 
     if status == MM_CONFLICT:
         slot = mm_ids_find(ledger.c.slots, ledger.c.n_slots, ledger.c.history, f)
         known = &ledger.c.history[ledger.c.slots[slot]]
-        if mm_fill_same_content(known, f):
+        if 0 <= f.instrument < ledger.c.n_instruments and mm_fill_same_content(
+            known, f, ledger.c.currency[f.instrument]
+        ):
             return ConflictError(
                 f"{at}id {_text(f.id)!r} of {name} is known with other lots that it closes",
                 argument="lots", value=_text(f.id), allowed="a new id, the same lots, or none", index=index,
