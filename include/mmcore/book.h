@@ -239,6 +239,8 @@ static inline int mm_position_fill(mm_position *p, mm_lot *lots, int64_t capacit
     return status;
   if (p->method == MM_FIFO)
     return mm_position_fill_fifo(p, &t, lots, capacity, qty, price);
+  if (MM_UNLIKELY((uint32_t)p->method > MM_FIFO)) /* by hand, without its flag: the same comparison */
+    return MM_UNSUPPORTED;
 
   if (old == 0 || (old ^ qty) >= 0) {                                   /* opens or adds */
     cost = mm_i128_add(p->cost, mm_i128_scale(t.value, MM_COST_SCALE)); /* both below 2^126 */
@@ -321,7 +323,7 @@ MM_NOINLINE int mm_fills_sum(const mm_position *p, const mm_fills *f, mm_flow *f
   flow->value = (int64_t)value;
   flow->fees = (int64_t)fees;
   largest = -(double)low > (double)high ? -(double)low : (double)high;
-  return !(p->flags & MM_SPECIAL) && !(large >> 50) && !(moved >> 50) &&
+  return !(p->flags & MM_SPECIAL) && (uint32_t)p->method <= MM_FIFO && !(large >> 50) && !(moved >> 50) &&
          (low > 0 || (p->flags & MM_NEGATIVE_PRICES)) && largest * (double)moved < 0x1p62 &&
          mm_abs_i64(p->net) >> 50 == 0 && p->bought >> 62 == 0 && p->sold >> 62 == 0 &&
          mm_abs_i64(p->mark) >> 44 == 0 && mm_abs_i64(p->cash.hi) >> 31 == 0 &&

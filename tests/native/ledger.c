@@ -212,6 +212,14 @@ int main(void) {
     contracts[i].scale = mm_i128_scale(mm_i128_of(1000000007), 1000000000);
     contracts[i].per = 3;
   }
+  for (int32_t method = -1; method <= MM_SPECIFIC + 1; method++) { /* made by hand, without its flag */
+    mm_position p, was;
+    mm_position_init(&p, MM_AVERAGE, 0);
+    p.method = method;
+    was = p;
+    if (method != MM_AVERAGE && method != MM_FIFO)
+      SAME(mm_position_fill(&p, NULL, 0, 1, 1, 0) == MM_UNSUPPORTED && !memcmp(&p, &was, sizeof p));
+  }
   only_by_the_ledger(MM_LIFO, 0);
   only_by_the_ledger(MM_SPECIFIC, 0);
   for (int32_t method = MM_AVERAGE; method <= MM_SPECIFIC; method++)
