@@ -617,7 +617,7 @@ def episode_of(rng, n):
         records["id"][fresh] = np.arange(n)[fresh].astype("S16")
         sprinkle(rng, records["fee_currency"], 0.3, np.array([0, 1, 2, -2], np.int16))
         sprinkle(rng, records["liquidity"], 0.3, np.array([1, 2, 3, -1], np.int8))
-        sprinkle(rng, records["kind"], often, np.array([10, 11, -1], np.int8))  # mm_book_apply: fills alone
+        sprinkle(rng, records["kind"], often, np.array([11, 12, -1], np.int8))  # mm_book_apply: fills alone
         sprinkle(rng, records["instrument"], often, np.array([2, -1], np.int32))
         again = np.flatnonzero(rng.random(n) < 0.1)
         records[again] = records[rng.integers(0, np.maximum(again, 1))]
