@@ -512,6 +512,26 @@ def test_row_17_a_roll_is_two_trades_or_none(book):
     refused(InvalidArgument, book, book.roll, "Y", "X", close=1, open=0)
 
 
+def test_row_17_open_quotes_are_dropped_and_new_ones_begin_at_the_new_position(book):
+    """A fill that came while they were being cancelled is of old lots: booked before the split."""
+    old = mm.Orders(book["X"].instrument)
+    for action in old.target((99, 102, 4, 4), now=0):
+        old.on_report(mm.Report("accepted", action.order_id))
+    assert [(a.kind.name, a.order_id) for a in old.cancel_all(now=1)] == [("CANCEL", 1), ("CANCEL", 2)]
+    assert old.cancel_all(now=2) == ()  # not again while they are on their way
+    old.on_report(mm.Report("fill", 1, filled=3))
+    book["X"].fill(3, 99)
+    for order_id in (1, 2):
+        old.on_report(mm.Report("canceled", order_id))
+    assert (old.working, old.exposure, old.position) == ((), (3, -3), book["X"].net)
+    assert book.split("X", 2, 1) is OK
+    new = mm.Orders(book["X"].instrument, position=book["X"].net, first_id=old.next_id, max_exposure=8)
+    assert [(a.side, a.size, a.order_id) for a in new.target((49, 52, 2, 8), now=3)] == [
+        ("bid", 2, 3),
+        ("ask", 8, 4),
+    ]
+
+
 def test_row_17_conversions_that_make_no_sense_are_refused(book):
     book["X"].fill(5, 1000)
     book["Y"].fill(-1, 1000)
