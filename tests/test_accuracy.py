@@ -8,15 +8,17 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 accuracy = pytest.importorskip("bench.accuracy")
+compiles = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 
 
-@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+@compiles
 @pytest.mark.parametrize("quantity", accuracy.QUANTITIES, ids=lambda q: q.label)
 def test_the_largest_error_found_is_within_the_bound(quantity):
     error, at = quantity.worst(points=300, climbs=6, seed=99)
     assert error <= quantity.bound, at
 
 
+@compiles
 def test_the_measure_sees_errors():
     """The same quantity, taken as if the formula were another in the sixteenth digit."""
     quantity = next(q for q in accuracy.QUANTITIES if q.kernel == "half_spread")

@@ -40,6 +40,8 @@ def test_every_parameter_has_a_unit_of_the_list():
 @pytest.mark.parametrize("folder", ["python/mmcore", "src/mmcore", "docs", "README.md"])
 def test_sources_and_documents_write_units_in_one_way(folder):
     place = ROOT / folder
+    if not place.exists():
+        pytest.skip(f"{folder} is not here: a wheel is tested without the source")
     files = (
         [place] if place.is_file() else [p for p in place.rglob("*") if p.suffix in (".py", ".pyx", ".md")]
     )
