@@ -175,6 +175,23 @@ class TestFeed:
             assert (code, out) == (2, "")
             assert "--out" in err
 
+    @pytest.mark.parametrize("out", ["q.csv", "./q.csv", "q.events", "notes.txt"])
+    def test_convert_destroys_neither_its_source_nor_another_file(self, call, place, out):
+        (place / "q.csv").write_text("time,bid,ask\n1704067200,1,2\n")
+        (place / "notes.txt").write_text("of the day")
+        source = "q.csv"
+        if out == "q.events":
+            assert call("feed", "convert", source, "--tick", "0.01", "--out", out)[0] == 0
+            assert call("feed", "convert", source, "--tick", "0.01", "--out", out)[0] == 0  # replaced
+            source = out
+        before = (place / out).read_bytes()
+        options = () if source == out else ("--tick", "0.01")
+        code, printed, err = call("feed", "convert", source, *options, "--out", out)
+        assert (code, printed) == (2, "")
+        assert "--out must be " in err
+        assert ("new file or an event file" if out == "notes.txt" else "another file than PATH") in err
+        assert (place / out).read_bytes() == before
+
     @pytest.fixture
     def two_clocks(self, place):
         """Quotes of two clocks, ours behind by 2 s, one of them before the open, and hours in New York."""

@@ -520,3 +520,18 @@ def test_the_parts_of_a_table_are_its_rows_in_order(events, piece):
     assert [s for _, part in found for s in part.trades.size.tolist()] == events.trades.size.tolist()
     for before, part in found:
         assert part.quotes.bid.tolist() == events.quotes.bid[before : before + len(part.quotes)].tolist()
+
+
+def test_a_table_takes_the_place_of_an_event_file_and_of_no_other(tmp_path):
+    path = tmp_path / "day"
+    path.write_bytes(b"time,bid,ask\n1,2,3\n")
+    with pytest.raises(
+        InvalidArgument, match=r"path must be a new file or an event file: delete what is"
+    ) as no:
+        table().save(path)
+    assert no.value.argument == "path"
+    assert path.read_bytes() == b"time,bid,ask\n1,2,3\n"
+    path.write_bytes(b"")
+    for _ in range(2):
+        table().save(path)
+        assert len(mm.Events.load(path)) == len(table())

@@ -465,7 +465,9 @@ def test_the_command_writes_what_load_makes(tmp_path):
 @pytest.mark.parametrize(("limit", "named"), [(100, ""), (5000, "/day.events")])  # of a column, and of all
 def test_a_conversion_that_fails_keeps_the_file_that_was_there(tmp_path, limit, named):
     path, _ = csv_of_both(tmp_path)
-    (tmp_path / "day.events").write_bytes(b"old")
+    old = mm.load(path, instrument=STOCK, cache=False).between(0, 0)
+    old.save(tmp_path / "day.events")
+    before = (tmp_path / "day.events").read_bytes()
     import resource
 
     done = convert(
@@ -475,7 +477,7 @@ def test_a_conversion_that_fails_keeps_the_file_that_was_there(tmp_path, limit, 
     assert done.returncode == 2
     assert f"{tmp_path}{named}: File too large" in done.stderr
     assert sorted(file.name for file in tmp_path.iterdir()) == ["both.csv", "day.events"]
-    assert (tmp_path / "day.events").read_bytes() == b"old"
+    assert (tmp_path / "day.events").read_bytes() == before
 
 
 def test_a_conversion_that_is_interrupted_leaves_nothing(tmp_path):

@@ -643,6 +643,32 @@ def test_csv_stamps_that_say_their_day_take_no_date(tmp_path, text, time_format)
     assert refused.value.argument == "date"
 
 
+@pytest.mark.parametrize(
+    ("text", "time_format"),
+    [("34200000", None), ("34200000", "s"), ("1723111200", None), ("34200000000", "ms"), ("-86401", "s")],
+)
+def test_csv_stamps_of_a_day_lie_about_it(tmp_path, text, time_format):
+    """Milliseconds taken for seconds would be a year off, a stamp since the epoch fifty."""
+    path = csv_file(tmp_path, f"time,bid,ask\n{text},1,2\n")
+    with pytest.raises(InvalidArgument, match=f"line 2: time: '{text}' .* outside 2024-08-08, the day") as no:
+        mm.load(path, instrument=STOCK, date="2024-08-08", time_format=time_format)
+    assert no.value.argument == "time_format"
+
+
+def test_csv_a_session_may_begin_on_the_evening_before_and_end_in_the_night_after(tmp_path):
+    path = csv_file(tmp_path, "time,bid,ask\n-25200,1,2\n0,1,2\n97200,1,2\n")
+    times = mm.load(path, instrument=STOCK, date="2024-08-08").quotes.local_time
+    assert ((times - 1723075200 * 10**9) // 10**9).tolist() == [-25200, 0, 97200]
+
+
+def test_csv_a_fraction_after_whole_stamps_asks_for_the_time_format(tmp_path):
+    path = csv_file(tmp_path, "time,bid,ask\n1723111200,1,2\n1723111201.5,1,2\n")
+    with pytest.raises(InvalidArgument, match=r"line 3: time: '1723111201.5' .* say its time_format") as no:
+        mm.load(path, instrument=STOCK)
+    assert no.value.argument == "time_format"
+    assert mm.load(path, instrument=STOCK, time_format="s").end_time == 1723111201_500_000_000
+
+
 def test_csv_without_a_header_and_gz_xz_whatever_the_name(tmp_path):
     text = b"1723118400,1.5,2\n1723118401,1.5,3\n"
     for name, data in (("a.csv", text), ("b.csv", gzip.compress(text)), ("c.dat", lzma.compress(text))):
@@ -755,7 +781,7 @@ def test_csv_sorting_keeps_the_kinds_with_their_rows(tmp_path):
         (HEAD + "31.12.9999,1,2\n", {"time_format": "%d.%m.%Y"}, BAD, r"line 2: time: .* 1990 to 2200"),
         (HEAD + "1,1,2\n", {"time_format": "%Y%Y"}, BAD, r"line 2: .* not a stamp of the form %Y%Y"),
         (HEAD + "9999-12-31,1,2\n", {"time_format": "%Y-%m-%d"}, BAD, r"1990 to 2200"),
-        (HEAD + "4000000000,1,2\n", {"date": "2199-01-01"}, BAD, r"line 2: time: .* outside the years 1700"),
+        (HEAD + "4000000000,1,2\n", {"date": "2199-01-01"}, BAD, r"line 2: time: .* outside 2199-01-01"),
         (
             HEAD + "34200,1,2\n",
             {"date": "9999-12-31"},

@@ -804,14 +804,19 @@ class Events:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the table to one file that :meth:`load` maps into memory.
 
-        The file appears whole or not at all: it is written beside `path` and then renamed.
+        The file appears whole or not at all: it is written beside `path` and then renamed. It takes the
+        place of an event file that is there, and of no other.
 
         Raises
         ------
+        InvalidArgument
+            Something else than an event file is there.
         OSError
             The place cannot be written; nothing is left behind.
         """
         expect("path", path, (str, os.PathLike), "a path")
+        if (allowed := event_file.irreplaceable(path)) is not None:
+            raise InvalidArgument(argument="path", value=os.fspath(path), allowed=allowed)
         columns: dict[str, NDArray[Any]] = {"kind": self.kind}
         columns |= {f"quotes.{name}": column for name, column in self.quotes.columns().items()}
         columns |= {f"trades.{name}": column for name, column in self.trades.columns().items()}

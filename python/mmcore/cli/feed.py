@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ..errors import Error, InvalidArgument
+from ..event_file import irreplaceable
 from ..files import unwritable
 from .options import Command, Group, Option, config_options, data_options, json_option
 
@@ -76,7 +77,7 @@ def inspect(config: str | None, changes: tuple[str, ...], as_json: bool, **given
     group="Output",
     metavar="FILE",
     required=True,
-    help="event file to write; one that is there is replaced",
+    help="event file to write; one that is there is replaced, another file is not",
 )
 @config_options
 @json_option
@@ -91,11 +92,16 @@ def convert(config: str | None, changes: tuple[str, ...], out: str, as_json: boo
     from .market import open_market, settings_of
     from .screen import kept_warnings, print_json, stages
 
-    if (allowed := unwritable(out)) is not None:
-        raise InvalidArgument(argument="--out", value=out, allowed=allowed)
     settings = settings_of(config, changes, given)
     settings.setdefault("data", {})
-    if settings["data"].get("path") is not None:
+    path = settings["data"].get("path")
+    allowed = unwritable(out)
+    if allowed is None and path is not None and Path(out).exists() and Path(path).exists():
+        allowed = "another file than PATH, which would be lost" if Path(out).samefile(path) else None
+    allowed = allowed or irreplaceable(out)
+    if allowed is not None:
+        raise InvalidArgument(argument="--out", value=out, allowed=allowed)
+    if path is not None:
         settings["data"]["cache"] = False  # the event file is what the cache would hold
         settings["data"]["spool"] = Path(out).resolve().parent
     with stages() as progress, kept_warnings():

@@ -369,6 +369,7 @@ def _made(folder: Path) -> bool:
 def _keep(events: Events, kept: Path) -> Events:
     """Put a table into the cache; return it as it is mapped from there, or as it was where that fails."""
     try:
+        kept.unlink(missing_ok=True)  # which could not be opened
         events.save(kept)
         return Events.load(kept, verify=False)
     except (OSError, CorruptError, TypeError, ValueError) as error:

@@ -20,12 +20,35 @@ from ..events import NO_ASK, NO_BID, PRICE_LIMIT, SUBTICKS
 if TYPE_CHECKING:
     from ..instruments import Instrument
 
-__all__ = ["Columns", "Refuse", "none_of", "possible_prices", "quoted_side", "subticks", "traded"]
+__all__ = [
+    "EARLIEST",
+    "LATEST",
+    "Columns",
+    "Refuse",
+    "none_of",
+    "plausible_stamps",
+    "possible_prices",
+    "quoted_side",
+    "subticks",
+    "traded",
+]
 
 Columns = dict[str, NDArray[Any]]
 """Columns of a table by their names."""
 Refuse = Callable[[int, str], NoReturn]
 """Refuses a row, counted from 0 among those at hand, and says what is wrong with it."""
+
+
+EARLIEST, LATEST = 631_152_000 * 10**9, 7_258_118_400 * 10**9
+"""The years 1990 to 2200, ns since the epoch: a stamp beyond them is mostly one of another unit."""
+
+
+def plausible_stamps(name: str, stamps: NDArray[np.int64], refuse: Refuse) -> None:
+    """Refuse a stamp that lies outside the years 1990 to 2200."""
+    wrong = (stamps < EARLIEST) | (stamps > LATEST)
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        refuse(at, f"{name}: {int(stamps[at])} lies outside the years 1990 to 2200: is it in ns?")
 
 
 def none_of(wrong: NDArray[np.bool_], what: str, refuse: Refuse) -> None:

@@ -44,7 +44,7 @@ from numpy.typing import NDArray
 from ..errors import ConflictError, InvalidArgument, OutOfBounds, UnknownName
 from ..events import QUOTE, TRADE, Events, Quotes, Trades
 from ..parameters import expect
-from .columns import Columns, quoted_side, traded
+from .columns import EARLIEST, LATEST, Columns, quoted_side, traded
 from .table import Table
 from .text import MISSING, Progress, Rounding, Rows, asking, first_lines, refuse, rows, shares
 
@@ -90,8 +90,6 @@ _DATES = 'a day such as "2012-06-21", in the years 1700 to 2200'
 _EPOCH = Date(1970, 1, 1)
 _EPOCH_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = 86_400 * 10**9
-_EARLIEST = (Date(1990, 1, 1) - _EPOCH).days * _DAY
-_LATEST = (Date(2200, 1, 1) - _EPOCH).days * _DAY
 
 
 @dataclass(frozen=True)
@@ -172,7 +170,8 @@ def read(
         told from the first row; the unit of a whole number is the one in which it lies in the years 1990
         to 2200, row by row.
     date : str, optional
-        Stamps count from midnight (UTC) of this day; they may not say a day themselves.
+        Stamps count from midnight (UTC) of this day; they may not say a day themselves, and lie within it,
+        the day before or the day after.
     sides : mapping of str to int, optional
         Text → +1 (buyer-initiated), -1 or 0; :data:`SIDES` when omitted.
     kinds : mapping of str to str, optional
@@ -626,24 +625,26 @@ def _time(
     block: Rows, name: str, time_format: str, date: str | None
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Return a column of stamps in ns, and the units that were found in it."""
-    midnight, earliest, latest, years = 0, _EARLIEST, _LATEST, "1990 to 2200"
+    midnight, earliest, latest = 0, EARLIEST, LATEST
+    outside, meant = "the years 1990 to 2200", "do stamps count from the midnight of a date"
     if date is not None:
         if time_format == "iso" or ("%" in time_format and not _CLOCK.fullmatch(time_format)):
             raise asking(
                 block.path, f"{name}: its stamps say their day: no date={date!r}", "date", "leave out date"
             )
-        midnight, earliest, years = _midnight(date), (Date(1700, 1, 1) - _EPOCH).days * _DAY, "1700 to 2200"
-    earliest, latest = max(earliest - midnight, -(2**63)), min(latest - midnight, 2**63 - 1)
+        # A session may begin on the evening before its day, and end in the night after it.
+        midnight, earliest, latest = _midnight(date), -_DAY, 2 * _DAY
+        outside, meant = f"{date}, the day before and the day after", "do stamps count from the epoch"
 
     def beyond(row: int) -> NoReturn:
         shown = "" if time_format == "digits" else f" in {time_format!r}"
         refuse(
             block.path,
             int(block.lines[row]),
-            f"{name}: {block.strings(name)[row]!r}{shown} lies outside the years {years}: is the "
-            "unit right, or do stamps count from the midnight of a date?",
+            f"{name}: {block.strings(name)[row]!r}{shown} lies outside {outside}: is the "
+            f"unit right, or {meant}?",
             argument="time_format",
-            advice="pass time_format=…, or date=… for stamps that count from midnight",
+            advice="pass time_format=…, and date=… only for stamps that count from midnight",
         )
 
     def no_stamp(row: int, text: str) -> NoReturn:
@@ -652,7 +653,19 @@ def _time(
         )
 
     if time_format == "digits":
-        return _by_size(block.integers(name), earliest, latest, beyond)
+        try:
+            whole = block.integers(name)
+        except InvalidArgument as error:
+            if error.index is None:
+                raise
+            refuse(
+                block.path,
+                error.index,
+                f"{name}: {error.value!r} is no whole number, as the first stamp is: say its time_format",
+                argument="time_format",
+                advice="pass time_format=… (s, ms, us or ns)",
+            )
+        return _by_size(whole, earliest, latest, beyond)
     if time_format in _UNITS:
         time = block.integers(name, _UNITS[time_format])
     elif time_format == "iso":
