@@ -4,7 +4,7 @@ import pytest
 
 import mmcore as mm
 from mmcore.errors import InvalidArgument, OutOfBounds
-from mmcore.events import NO_BID, QUOTE, TRADE
+from mmcore.events import NO_ASK, NO_BID, QUOTE, TRADE
 
 CREATED = 'order_created {"price": "236.47", "amount": "2.00000000", "id": 1, "order_type": 0}'
 BOOK = 'order_book {"bids": [["236.47", "1.5"], ["236.20", "9"]], "asks": [["236.64", "3.79520000"]]}'
@@ -61,6 +61,19 @@ def test_bitstamp_rows(tmp_path):
 def test_bitstamp_refusals_name_file_and_line(tmp_path, record, what):
     with pytest.raises((InvalidArgument, OutOfBounds), match=what):
         mm.load(log(tmp_path, CREATED, record), format="bitstamp", cache=False)
+
+
+def test_bitstamp_touch_is_the_best_level_with_a_size(tmp_path):
+    levels = '{"bids": [["236.47", "0"], ["236.40", "2"], ["236.46", "1"]], "asks": [["236.5", "3"]]}'
+    worst = '{"bids": [["236.40", "2"]], "asks": [["236.70", "4"], ["0", "1"], ["236.5", "3"]]}'
+    none = '{"bids": [["236.47", "0.0"]], "asks": []}'
+    path = log(tmp_path, BOOK, *(f"order_book {book}" for book in (levels, worst, none)))
+    events = mm.load(path, cache=False)
+    q = events.quotes
+    assert q.bid.tolist() == [23647, 23646, 23640, NO_BID]
+    assert q.ask.tolist() == [23664, 23650, 23650, NO_ASK]
+    assert (q.bid_size[1], q.ask_size[2]) == (100000000, 300000000)
+    assert events.source["odd"] == {"books whose first level is not the touch": 3}
 
 
 def test_bitstamp_stamps_are_plausible_and_do_not_fall(tmp_path):

@@ -298,7 +298,29 @@ def test_a_day_of_orders(tmp_path):
         "bad receive stamps": 1,
         "maybe bad book": 1,
         "orders before the first clear": 1,
+        "unknown orders modified": 1,
     }
+
+
+@pytest.mark.parametrize("action", ["T", "F", "N"])
+def test_a_book_that_may_be_bad_is_so_to_the_end_of_its_event_whatever_says_it(tmp_path, action):
+    events = by_order(
+        tmp_path,
+        order("R"),
+        order("A", 1, "B", 10, 5),
+        order(action, 0, "A", 10, 1, flags=4),
+        order("C", 1, "B", 10, 1, flags=LAST),
+        order("A", 2, "B", 9, 1),
+    )
+    assert events.quotes.bid.tolist() == [10, NO_BID, 10]
+    assert events.source["odd"] == {"maybe bad book": 1}
+
+
+@pytest.mark.parametrize("name", ["ts_recv", "ts_event"])
+def test_stamps_of_another_unit_are_refused(tmp_path, name):
+    data = records(TRADES, {"action": b"T", "price": TICK, "size": 1, name: START // 1000})
+    with pytest.raises(InvalidArgument, match=f"record 1: {name}: 1609160400000000 lies outside the years"):
+        mm.load(write(tmp_path, data, "trades"), instrument=FUTURE)
 
 
 def test_a_trade_that_ends_its_event_stands_before_the_quote(tmp_path):

@@ -19,6 +19,7 @@ DTYPE = np.dtype(
 )  # fmt: skip
 EXCH, LOCAL, BUY, SELL = 1 << 31, 1 << 30, 1 << 29, 1 << 28
 BOTH = EXCH | LOCAL
+START = 1723118400 * 10**9
 
 
 @pytest.fixture(autouse=True)
@@ -26,10 +27,10 @@ def no_cache(monkeypatch):
     monkeypatch.setenv("MMCORE_CACHE", "off")
 
 
-def write(folder, *rows, name="day.npz"):
+def write(folder, *rows, name="day.npz", start=START):
     data = np.zeros(len(rows), DTYPE)
     for at, (ev, local, px, qty) in enumerate(rows):
-        data[at] = (ev, local - 1, local, px, qty, 0, 0, 0.0)
+        data[at] = (ev, start + local - 1, start + local, px, qty, 0, 0, 0.0)
     path = folder / name
     np.savez_compressed(path, data=data)
     return path
@@ -52,8 +53,8 @@ def test_rows(tmp_path):
     events = mm.load(path, instrument=COIN)
     assert events.kind.tolist() == [QUOTE, TRADE, QUOTE, QUOTE, QUOTE, QUOTE]
     q, t = events.quotes, events.trades
-    assert q.local_time.tolist() == [10, 20, 40, 50, 60]
-    assert q.exchange_time.tolist() == [9, 19, 39, 49, 59]
+    assert (q.local_time - START).tolist() == [10, 20, 40, 50, 60]
+    assert (q.exchange_time - START).tolist() == [9, 19, 39, 49, 59]
     assert (q.bid.tolist(), q.bid_size.tolist()) == ([99, 98, 98, 97, NO_BID], [1500, 2000, 2000, 4000, 0])
     assert (q.ask.tolist(), q.ask_size.tolist()) == ([101, 101, 103, 103, NO_ASK], [3000, 3000, 500, 500, 0])
     assert (t.price.tolist(), t.size.tolist(), t.side.tolist()) == ([99], [250], [-1])
@@ -97,6 +98,13 @@ def test_floats_are_the_grid_points_that_they_mean(tmp_path):
 def test_refusals_name_the_row(tmp_path, rows, error, what):
     with pytest.raises(error, match=what):
         mm.load(write(tmp_path, *rows), instrument=COIN)
+
+
+@pytest.mark.parametrize(("start", "name"), [(START // 1000, "local_ts"), (631_152_000 * 10**9, "exch_ts")])
+def test_stamps_of_another_unit_are_refused(tmp_path, start, name):
+    path = write(tmp_path, (EXCH | 1, 0, 0, 0), (BOTH | 2 | BUY, 0, 9.9, 1.0), start=start)
+    with pytest.raises(InvalidArgument, match=f"row 2: {name}: [0-9]+ lies outside the years 1990 to 2200"):
+        mm.load(path, instrument=COIN)
 
 
 def test_what_is_no_such_file(tmp_path):

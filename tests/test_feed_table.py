@@ -227,7 +227,7 @@ def npz(folder):
         kind, side = rng.choice((1, 1, 1, 2, 3, 4, 5, 7)), rng.choice((1 << 29, 1 << 28))
         data[n] = (
             rng.choice((1, 3)) << 30 | side | kind,
-            n,
+            START + n,
             START + n // 3,
             rng.randrange(90, 99) / 100,
             rng.randrange(1, 9),

@@ -369,12 +369,13 @@ def test_binance_microseconds_and_no_stamp(tmp_path):
         ((ticker(1), ticker(2, stamp=9999999999999)), r"line 2: .*neither in ms .* nor in µs"),
         (
             (ticker(1), "9999999999999999999 " + ticker(1)[20:]),
-            r"line 2: local stamp 9{19} is beyond the year",
+            r"line 2: local stamp 9{19} lies outside the years 1990",
         ),
         ((ticker(1), ticker(2)[:20] + '{"u":' + "[" * 100_000), r"line 2: .* its JSON is nested without end"),
         ((trade(1, size="0.000"),), r"line 1: size: is not above 0"),
         ((trade(1, price="0.0"),), r"line 1: price: is not above 0"),
         (("1723161255000000001 [1]", "1723161255000000002 oops"), r"line 2: has no JSON message"),
+        (("0001723161255000001 {}",), r"line 1: local stamp 1723161255000001 lies outside .* is it in ns"),
         (("1723161255000000001 {}",), r"no bookTicker or trade message; its messages: 1 of unknown$"),
     ],
 )

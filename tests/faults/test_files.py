@@ -184,7 +184,7 @@ def hftbacktest():
     names = ("ev", "exch_ts", "local_ts", "px", "qty", "order_id", "ival", "fval")
     rows = np.zeros(ROWS, list(zip(names, ("u8", "i8", "i8", "f8", "f8", "u8", "i8", "f8"), strict=True)))
     rows["ev"], rows["px"], rows["qty"] = 1 << 30 | 1 << 29 | 2, 9.9, 1.5
-    rows["exch_ts"] = rows["local_ts"] = np.arange(ROWS)
+    rows["exch_ts"] = rows["local_ts"] = 1723118400 * 10**9 + np.arange(ROWS)
     held = io.BytesIO()
     np.savez(held, data=rows)
     return Sample("day.npz", held.getvalue(), CHECKED, {"instrument": COIN})

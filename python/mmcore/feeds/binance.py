@@ -37,7 +37,7 @@ from ..decimals import parse, parse_floor
 from ..errors import InvalidArgument, OutOfBounds, Unsupported
 from ..events import QUOTE, TRADE, Events, Quotes, Trades, pieces
 from ..parameters import expect
-from .columns import Columns, none_of, possible_prices, quoted_side, traded
+from .columns import EARLIEST, LATEST, Columns, none_of, possible_prices, quoted_side, traded
 from .order_book import OrderBook
 from .table import Table
 from .text import Progress, asking, blocks, refuse, refusing
@@ -120,10 +120,8 @@ def read(
             if not (record[:19].isdigit() and record[19:20] == b" "):
                 refuse(path, line, "does not start with a local stamp of 19 digits (ns) and a blank")
             local = int(record[:19])
-            if local >= 2**63:
-                refuse(
-                    path, line, f"local stamp {local} is beyond the year 2262, the last that int64 ns hold"
-                )
+            if not EARLIEST <= local <= LATEST:
+                refuse(path, line, f"local stamp {local} lies outside the years 1990 to 2200: is it in ns?")
             if local < last:
                 refuse(path, line, f"local stamp {local} is earlier than {last} before it")
             last = local

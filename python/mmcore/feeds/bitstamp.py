@@ -5,7 +5,8 @@ A line is the local receive time in ms, the kind of the message, and the message
     1430438404645 trade {"price": 236.47, "amount": 0.21144331, "id": 8111041}
     1430438405885 order_book {"bids": [["236.47", "1.78855669"], …], "asks": […]}
 
-- ``order_book`` becomes a quote row, its touch; ``trade`` a trade row, in the order of the file.
+- ``order_book`` becomes a quote row, its touch: the best level with a size, which is counted in
+  ``source["odd"]`` where it is not the first; ``trade`` a trade row, in the order of the file.
 - Trades have no side.
 - Prices and amounts of trades are JSON numbers that went through a binary float ("236.61000000000001",
   "1.7885566900000001"): the one multiple of the tick or lot within a millionth of a step is meant. How many
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,7 +77,7 @@ def read(
     if instrument is None:
         instrument = Instrument("BTCUSD", tick="0.01", lot="0.00000001")
     counts: Counter[str] = Counter()
-    noise = 0
+    noise = unordered = 0
     last = _EARLIEST
     for text, start in blocks(path, progress):
         kind = bytearray()
@@ -100,8 +101,10 @@ def read(
                     trades.append((line, stamp, found["price"], found["amount"]))
                     kind.append(TRADE)
                 else:
-                    quotes.append((line, stamp, *_touch(found["bids"]), *_touch(found["asks"])))
+                    (bid, first), (ask, lowest) = _touch(found["bids"], max), _touch(found["asks"], min)
+                    quotes.append((line, stamp, *bid, *ask))
                     kind.append(QUOTE)
+                    unordered += not (first and lowest)
             except (ValueError, KeyError, TypeError, RecursionError):
                 refuse(path, line, f"is no {name} message")
         part: dict[str, Any] = {}
@@ -119,6 +122,7 @@ def read(
         raise InvalidArgument(
             f"{path}: no order_book or trade; its messages: {held}", argument="path", value=str(path)
         )
+    odd = {"books whose first level is not the touch": unordered, "numbers with the noise of a float": noise}
     return table.events(
         instrument,
         clock_note="one clock: ours",
@@ -127,7 +131,7 @@ def read(
             "files": [path.name],
             "clock": "local",
             "ignored": {name: count for name, count in sorted(counts.items()) if name in _ORDERS},
-            "odd": {"numbers with the noise of a float": noise} if noise else {},
+            "odd": {what: count for what, count in odd.items() if count},
         },
     )
 
@@ -145,12 +149,16 @@ def _cut(path: Path, line: int, record: bytes) -> tuple[int, str, bytes]:
     return int(stamp), known, message
 
 
-def _touch(levels: Any) -> tuple[str, str]:
-    """Return price and size of the best level; zeros for none."""
-    if not levels:
-        return "0", "0"
-    price, size = levels[0]
-    return price, size
+def _touch(levels: Any, best: Callable[..., tuple[str, str]]) -> tuple[tuple[str, str], bool]:
+    """Return price and size of the best level, zeros for none; and whether it is the first one.
+
+    Floats tell which price is the better one: prices of a grid that are not equal differ as floats, too.
+    """
+    standing = [(price, size) for price, size in levels if float(price) and float(size)]
+    if not standing:
+        return ("0", "0"), not levels
+    touch = best(standing, key=lambda level: float(level[0]))
+    return touch, touch == tuple(levels[0])
 
 
 def _numbers(

@@ -40,7 +40,7 @@ from numpy.typing import NDArray
 from ..errors import CorruptError, InvalidArgument, MissingExtra, Unsupported
 from ..events import QUOTE, TRADE, Events, Quotes, Trades
 from ..parameters import expect
-from .columns import Columns, Refuse, none_of, quoted_side, subticks, traded
+from .columns import Columns, Refuse, none_of, plausible_stamps, quoted_side, subticks, traded
 from .market_by_order import MarketByOrder
 from .order_book import ABSENT, Top
 from .table import Table
@@ -157,8 +157,8 @@ def read(
                 continue
             records, traded, quoted = block[places], traded[places], quoted[places]
             places += first
-            local = _stamps(path, records["ts_recv"], places)
-            exchange = _stamps(path, records["ts_event"], places)
+            local = _stamps(path, "ts_recv", records, places)
+            exchange = _stamps(path, "ts_event", records, places)
             if (falls := local < np.concatenate([[last], local[:-1]])).any():
                 _refuse(path, places[np.argmax(falls)], "ts_recv: earlier than the record before it")
             last = int(local[-1])
@@ -313,10 +313,13 @@ def _of_one(
     return np.ones(len(ids), dtype=bool)
 
 
-def _stamps(path: Path, stamps: NDArray[np.uint64], places: NDArray[np.int64]) -> NDArray[np.int64]:
+def _stamps(path: Path, name: str, records: NDArray[Any], places: NDArray[np.int64]) -> NDArray[np.int64]:
+    stamps = records[name]
     if (beyond := stamps >= 2**63).any():
         _refuse(path, places[np.argmax(beyond)], "a stamp that is undefined, or beyond the year 2262")
-    return stamps.astype(np.int64)
+    whole = stamps.astype(np.int64)
+    plausible_stamps(name, whole, _refusing(path, places))
+    return whole
 
 
 def _quotes(
@@ -356,9 +359,9 @@ class _Orders:
     ) -> tuple[NDArray[np.bool_], Columns]:
         """Return which records end an event that changed the top, and the tops then."""
         self._check(records, mine, first)
-        # What neither changes the book nor ends an event is passed over.
-        flags = records["flags"]
-        places = np.flatnonzero(mine & (np.isin(records["action"], _CHANGES) | ((flags & _LAST) != 0)))
+        # What neither changes the book, nor ends an event, nor says that the book is bad is passed over.
+        telling = (records["flags"] & (_LAST | _MAYBE_BAD_BOOK)) != 0
+        places = np.flatnonzero(mine & (np.isin(records["action"], _CHANGES) | telling))
         part = records[places]
         book = self.book
         ends: list[int] = []

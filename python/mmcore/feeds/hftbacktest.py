@@ -3,8 +3,8 @@
 ======================= ====================================================================================
 event                   what it becomes
 ======================= ====================================================================================
-depth, snapshot (1, 4)  a new size of a price level; the top of the book that the levels make is a quote, one
-                        for each stamp at which it changed
+depth, snapshot (1, 4)  a new size of a price level; the top of the book that the levels make is a quote where
+                        it changed by the end of a stamp, or before a trade
 clear (3)               levels of one side, or both, are taken away: those at the price or better
 best bid or ask (5)     the top of its side: levels beyond it are gone
 trade (2)               a trade; flagged buy or sell by who came
@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from ..errors import CorruptError, InvalidArgument, Unsupported
 from ..events import QUOTE, TRADE, Events, Quotes, Trades
 from ..files import DAMAGED, naming
-from .columns import Refuse, none_of, possible_prices, traded
+from .columns import Refuse, none_of, plausible_stamps, possible_prices, traded
 from .order_book import OrderBook
 from .table import Table
 from .text import Progress, asking, member
@@ -119,6 +119,9 @@ def read(
         def refusing(those: NDArray[np.int64], places: NDArray[np.int64] = places) -> Refuse:
             return lambda row, what: _refuse(path, places[those[row]], what)
 
+        those = np.flatnonzero(known)
+        for name in ("local_ts", "exch_ts"):
+            plausible_stamps(name, rows[name][those], refusing(those))
         trades = np.flatnonzero(kinds == _TRADE)
         whole = np.zeros(len(trades), dtype=np.int32)
         executions = traded(price[trades], whole, lots[trades], instrument, refusing(trades))

@@ -21,8 +21,8 @@ class MarketByOrder:
     Attributes
     ----------
     odd : Counter
-        What was found odd, and how often: ``unknown orders`` (cancelled), ``cancelled too much``, ``orders
-        added twice`` (the later one counts).
+        What was found odd, and how often: ``unknown orders`` (cancelled), ``unknown orders modified``
+        (added), ``cancelled too much``, ``orders added twice`` (the later one counts).
 
     Notes
     -----
@@ -63,6 +63,8 @@ class MarketByOrder:
         """Give an order another price and size; one that is not known is added."""
         if order in self._orders:
             self._remove(order)
+        else:
+            self.odd["unknown orders modified"] += 1
         self._insert(order, bid, price, size)
 
     def cancel(self, order: int, size: int) -> None:
