@@ -697,6 +697,89 @@ def test_csv_rounding_of_quotes(tmp_path):
         assert mm.load(path, instrument=STOCK, rounding=rounding).quotes.bid.tolist() == [bid]
 
 
+@pytest.mark.parametrize(("rounding", "size"), [("floor", 1), ("ceil", 2), ("nearest", 2)])
+def test_csv_rounding_decides_sizes_off_the_lot(tmp_path, rounding, size):
+    path = csv_file(
+        tmp_path,
+        "time,kind,bid,ask,bid_size,ask_size,price,size\n"
+        "1723118400,quote,1,2,0.0018,0.003,,\n1723118401,trade,,,,,1,0.0018\n",
+    )
+    with pytest.raises(InvalidArgument, match="bid_size: '0.0018' is not a multiple of 0.001"):
+        mm.load(path, instrument=COIN)
+    events = mm.load(path, instrument=COIN, rounding=rounding)
+    assert (events.quotes.bid_size.tolist(), events.quotes.ask_size.tolist()) == ([size], [3])
+    assert events.trades.size.tolist() == [size]
+
+
+@pytest.mark.parametrize(
+    ("row", "rounding", "count"),
+    [
+        ("1,2,0.0004,1", "nearest", 1),
+        ("1,2,0.0009,1", "floor", 1),
+        ("0.04,2,1,1", "nearest", 1),
+        ("0.04,2,0.0004,1", "nearest", 1),  # one side
+        ("0.04,0.04,1,1", "floor", 2),
+        ("0.04,2,1,1", "ceil", 0),
+        ("0.04,2,0,1", "floor", 0),  # absent before
+        (",2,0.0004,1", "floor", 0),
+        ("0,2,0.0004,0", "floor", 0),
+        ("-0.04,2,1,nan", "floor", 0),
+    ],
+)
+def test_csv_sides_that_rounding_takes_away_are_counted(tmp_path, row, rounding, count):
+    path = csv_file(tmp_path, f"time,bid,ask,bid_size,ask_size\n1723118399,1,2,1,1\n1723118400,{row}\n")
+    events = mm.load(path, instrument=COIN, rounding=rounding)
+    assert events.source["odd"] == ({"sides rounded away": count} if count else {})
+    assert bool(events.quotes.two_sided[-1]) is (rounding == "ceil")
+
+
+def test_csv_digits_of_trade_prices_beyond_a_millionth_of_a_tick_are_counted(tmp_path):
+    prices = ("1.001234567899", "1.00123456", "157.80001234567", "1.000000000000000000000000000000001", "2.5")
+    rows = "".join(f"{1723118400 + at},{price},1\n" for at, price in enumerate(prices))
+    path = csv_file(tmp_path, "time,price,size\n" + rows)
+    events = mm.load(path, instrument=STOCK)
+    assert events.trades.subtick.tolist() == [123456, 123456, 1234, 0, 0]
+    assert events.source["odd"] == {"trade prices cut to a millionth of a tick": 3}
+    assert mm.load(path, instrument=STOCK, rounding="floor").source["odd"] == {}
+
+
+@pytest.mark.parametrize(
+    ("head", "columns", "where", "name", "at"),
+    [
+        ("time,bid,ask,bid", {}, {}, r"columns\['bid'\]", "1 and 3"),
+        ("time,x,ask,x", {"bid": "x"}, {}, r"columns\['bid'\]", "1 and 3"),
+        ("time,bid,ask,ask", {}, {}, r"columns\['ask'\]", "2 and 3"),
+        ("EX,EX,bid,ask", {"time": 0}, {"EX": "5"}, "where", "0 and 1"),
+    ],
+)
+def test_csv_a_column_named_twice_is_refused_where_it_is_read(tmp_path, head, columns, where, name, at):
+    path = csv_file(tmp_path, f"{head}\n1723118400,5,6,7\n")
+    with pytest.raises(
+        InvalidArgument, match=f"rows.csv: {name}: 2 columns are called .*, at {at}: say"
+    ) as no:
+        mm.load(path, instrument=STOCK, columns=columns, where=where)
+    assert no.value.argument == "columns"
+
+
+def test_csv_of_two_columns_of_a_name_the_map_says_which(tmp_path):
+    path = csv_file(tmp_path, "time,bid,ask,bid\n1723118400,5,6,4\n")
+    assert mm.load(path, instrument=STOCK, columns={"bid": 3}).quotes.bid.tolist() == [400]
+    path = csv_file(tmp_path, "time,bid,ask,x,x\n1723118400,5,6,4,4\n")  # not read
+    assert mm.load(path, instrument=STOCK).quotes.bid.tolist() == [500]
+
+
+def test_csv_a_header_that_is_nearly_ours_says_what_is_meant(tmp_path):
+    path = csv_file(tmp_path, "Time,Bid,ASK\n1723118400,1,2\n")
+    with pytest.raises(UnknownName, match=r"did you mean time=Time,bid=Bid,ask=ASK\?"):
+        mm.load(path, instrument=STOCK)
+    for delimiter in ";\t|":
+        path = csv_file(tmp_path, "time,bid,ask\n1723118400,1,2\n".replace(",", delimiter))
+        with pytest.raises(UnknownName, match=r"needs a time .* is .* the delimiter\?") as no:
+            mm.load(path, instrument=STOCK)
+        assert no.value.argument == "delimiter"
+        assert mm.load(path, instrument=STOCK, delimiter=delimiter).quotes.ask.tolist() == [200]
+
+
 def test_csv_negative_prices_only_where_the_instrument_has_them(tmp_path):
     path = csv_file(tmp_path, HEAD + "1723118400,-0.5,0\n")
     assert not mm.load(path, instrument=STOCK).quotes.two_sided.any()

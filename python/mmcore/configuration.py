@@ -228,7 +228,7 @@ DATA = (
         str,
         default=None,
         choices=("exact", "nearest", "floor", "ceil"),
-        doc="what becomes of prices off the tick (csv)",
+        doc="what becomes of prices off the tick and sizes off the lot (csv)",
     ),
     Parameter("sort", bool, default=False, doc="put rows in the order of their stamps (csv)"),
     Parameter(

@@ -36,6 +36,7 @@ ADVICE = {
     "instrument": "--tick says it, or tick below [instrument] of a configuration (and lot and currency, "
     "where they are not 1 and USD)",
     "columns": "--columns 'time=ts,bid=b1,ask=a1' says it: our names = theirs, or the place counted from 0",
+    "delimiter": "--delimiter says it, such as --delimiter ';' (or '\\t')",
     "format": "for delimited text: --format csv --columns 'time=ts,bid=b1,ask=a1' (our names = theirs)",
     "time_format": "--time-format says it; --date where the stamps count from midnight",
     "symbol": "--symbol names it",

@@ -34,7 +34,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from datetime import date as Date
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
@@ -42,7 +42,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ConflictError, InvalidArgument, OutOfBounds, UnknownName
-from ..events import QUOTE, TRADE, Events, Quotes, Trades
+from ..events import QUOTE, SUBTICKS, TRADE, Events, Quotes, Trades
 from ..parameters import expect
 from .columns import EARLIEST, LATEST, Columns, quoted_side, traded
 from .table import Table
@@ -90,6 +90,7 @@ _DATES = 'a day such as "2012-06-21", in the years 1700 to 2200'
 _EPOCH = Date(1970, 1, 1)
 _EPOCH_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = 86_400 * 10**9
+_DIGITS_OF_A_PRICE = 1000  # more than any text has that is meant as one
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,8 @@ def read(
     rounding : {"exact", "nearest", "floor", "ceil"}
         What becomes of prices off the tick and sizes off the lot. "exact" refuses them, except
         trade prices, which keep the rest in ``subtick``; "nearest" is for text that went through a
-        binary float ("236.61000000000001").
+        binary float ("236.61000000000001"). ``source["odd"]`` counts the sides of quotes of which rounding
+        leaves nothing, and trade prices that "exact" cuts to a millionth of a tick.
     sort : bool
         Put rows whose stamps fall in order (equal stamps keep theirs) instead of refusing them.
     where : mapping, optional
@@ -344,9 +346,9 @@ def add(
                 at = slice(None) if whole else chosen_rows
                 found = {"local_time": local[at], "exchange_time": exchange[at]}
                 if which == QUOTE:
-                    found |= _quotes(part, instrument, layout)
+                    found |= _quotes(part, instrument, layout, odd)
                 else:
-                    found |= _trades(part, instrument, layout)
+                    found |= _trades(part, instrument, layout, odd)
                 if "id" in places:
                     if which not in sequences:
                         sequences[which] = _Sequence(paths, into, which, layout.sort)
@@ -524,7 +526,7 @@ def _places(
                 f"columns: {name!r} is not one of {known}{_meant(str(name), COLUMNS)}", argument="columns"
             )
         mapped[name] = _place(path, names, width, place, f"columns[{name!r}]")
-    places = mapped | _own(names, mapped)
+    places = mapped | _own(path, names, mapped)
     has = places.keys()
     quotes, trades = {"bid", "ask"} <= has, {"price", "size"} <= has
     wanted = ""
@@ -537,12 +539,20 @@ def _places(
     elif quotes and trades and "kind" not in has:
         wanted = "kind, to tell its quotes from its trades"
     if wanted:
+        if delimiter := next((one for one in ";\t|" if len(names) == 1 and one in names[0]), None):
+            raise asking(
+                path,
+                f"needs {wanted}; its first line is one column, {names[0]!r}: is {delimiter!r} the delimiter?",
+                "delimiter",
+                f"pass delimiter={delimiter!r}",
+                UnknownName,
+            )
         has_names = (
             f"its columns are {', '.join(names)}" if names else f"it has {width} columns, counted from 0"
         )
         raise asking(
             path,
-            f"needs {wanted}; {has_names}: say which is which",
+            f"needs {wanted}; {has_names}: say which is which{_by_case(names)}",
             "columns",
             'pass columns={"time": …, "bid": …, …}: our name → theirs',
             UnknownName,
@@ -558,7 +568,7 @@ def _place(path: Path, names: Sequence[str], width: int, column: str | int, argu
             raise UnknownName(
                 f"{path}: no column {column!r}; {what}{_meant(column, names)}", argument="columns"
             )
-        return names.index(column)
+        return _once(path, names, column, argument)
     if isinstance(column, bool) or not hasattr(column, "__index__"):
         allowed = "a header text or a place counted from 0"
         raise InvalidArgument(argument=argument, value=column, allowed=allowed)
@@ -567,7 +577,20 @@ def _place(path: Path, names: Sequence[str], width: int, column: str | int, argu
     return operator.index(column)
 
 
-def _own(names: Sequence[str], mapped: Mapping[str, int]) -> dict[str, int]:
+def _once(path: Path, names: Sequence[str], column: str, argument: str) -> int:
+    """Return the place of a header text that stands there once."""
+    if names.count(column) > 1:
+        at = [str(place) for place, name in enumerate(names) if name == column]
+        raise asking(
+            path,
+            f"{argument}: {len(at)} columns are called {column!r}, at {' and '.join(at)}: say which by its place",
+            "columns",
+            f"pass {argument} = {at[0]}: the place counted from 0",
+        )
+    return names.index(column)
+
+
+def _own(path: Path, names: Sequence[str], mapped: Mapping[str, int]) -> dict[str, int]:
     """Return the columns that carry our names, as far as they agree with what is mapped.
 
     A column that is mapped has its meaning; stamps that are mapped replace those of the names; and where
@@ -587,7 +610,13 @@ def _own(names: Sequence[str], mapped: Mapping[str, int]) -> dict[str, int]:
         quotes, trades = (any(name in mapped for name in group) for group in (_QUOTES, _TRADES))
         if quotes != trades and "kind" not in found:
             skip.update(_TRADES if quotes else _QUOTES)
-    return {name: place for name, place in found.items() if name not in skip}
+    return {name: _once(path, names, name, f"columns[{name!r}]") for name in found if name not in skip}
+
+
+def _by_case(names: Sequence[str]) -> str:
+    """Return the map that is meant where columns carry our names in other letters."""
+    meant = [f"{name}={theirs}" for name in COLUMNS for theirs in names if theirs.lower() == name != theirs]
+    return f"; did you mean {','.join(meant)}?" if meant else ""
 
 
 def _meant(name: str, names: Sequence[str]) -> str:
@@ -732,32 +761,57 @@ def _pattern(text: str, pattern: str, since: datetime) -> int:
 # ---- numbers
 
 
-def _quotes(block: Rows, instrument: Instrument, layout: Layout) -> Columns:
+def _quotes(block: Rows, instrument: Instrument, layout: Layout, odd: Counter[str]) -> Columns:
     part: Columns = {}
-    sizing: Rounding = "nearest" if layout.rounding == "nearest" else "exact"
     tick = instrument.tick / layout.price_scale
     lot = instrument.lot if layout.quote_lot is None else layout.quote_lot
     for side in ("bid", "ask"):
         price = block.integers(side, f"{tick:f}", layout.rounding, missing=True)
         absent = price == MISSING if instrument.negative_prices else price <= 0
+        rounded = absent & _rounded_away(block, side, f"{tick:f}", price)
         if f"{side}_size" in block.columns:
-            size = block.integers(f"{side}_size", f"{lot:f}", sizing, missing=True)
+            size = block.integers(f"{side}_size", f"{lot:f}", layout.rounding, missing=True)
             size[size == MISSING] = 0
+            emptied = (size == 0) & _rounded_away(block, f"{side}_size", f"{lot:f}", size)
+            rounded = (rounded & ((size != 0) | emptied)) | (emptied & ~absent)
         else:
             size = np.ones(len(block), dtype=np.int64)
+        if rounded.any():
+            odd["sides rounded away"] += int(np.count_nonzero(rounded))
         part |= quoted_side(side, price, size, absent, instrument, block.refuse)
     return part
 
 
-def _trades(block: Rows, instrument: Instrument, layout: Layout) -> Columns:
+def _rounded_away(block: Rows, name: str, step: str, values: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return where 0 steps are what rounding left of a number above 0."""
+    zeros = np.flatnonzero(values == 0)
+    found = np.zeros(len(values), dtype=bool)
+    if len(zeros):
+        found[zeros] = block.take(zeros).integers(name, step, "ceil", missing=True) > 0
+    return found
+
+
+def _cut(block: Rows, name: str, tick: Decimal, below: NDArray[np.int64]) -> int:
+    """Return how many prices have digits beyond a millionth of a tick."""
+    off = np.flatnonzero(block.integers(name, f"{tick:f}", "ceil") != below)
+    if not len(off):
+        return 0
+    with localcontext(prec=_DIGITS_OF_A_PRICE):
+        step = tick / SUBTICKS
+        return sum(Decimal(text.strip()) % step != 0 for text in block.take(off).strings(name))
+
+
+def _trades(block: Rows, instrument: Instrument, layout: Layout, odd: Counter[str]) -> Columns:
     rounding = layout.rounding
-    sizing: Rounding = "nearest" if rounding == "nearest" else "exact"
-    tick = f"{instrument.tick / layout.price_scale:f}"
+    step = instrument.tick / layout.price_scale
+    tick = f"{step:f}"
     if rounding in ("exact", "floor"):
         price, subtick = block.integers_floor("price", tick)
+        if rounding == "exact" and (count := _cut(block, "price", step, price)):
+            odd["trade prices cut to a millionth of a tick"] += count
     else:
         price, subtick = block.integers("price", tick, rounding), np.zeros(len(block), dtype=np.int32)
-    size = block.integers("size", f"{instrument.lot:f}", sizing)
+    size = block.integers("size", f"{instrument.lot:f}", rounding)
     part = traded(price, subtick, size, instrument, block.refuse)
     if "side" in block.columns:
         part["side"] = block.codes("side", layout.sides).astype(np.int8)
