@@ -220,6 +220,38 @@ class TestFeed:
         found = json.loads(call("feed", "inspect", "--duration", "60", "--json")[1])
         assert (found["clock"], found["phases"]) == (None, None)  # one stamp a row; no hours
 
+    def test_inspect_says_what_a_correction_left_and_which_mean_is_which(self, call, two_clocks, place):
+        with (place / "q.csv").open("a") as file:  # one that was longer on its way
+            file.write("2024-11-04T15:00:03Z,2024-11-04T15:00:04.5Z,1,2\n")
+        out = call("feed", "inspect", *two_clocks)[1]
+        assert "what the correction left" not in out
+        out = " ".join(call("feed", "inspect", *two_clocks, "--correct-clock", "true")[1].split())
+        assert "what the correction left of local − exchange" in out
+        assert re.search(r"mean spread \S+ ticks over time", out)
+        assert "over the quotes" in out
+
+    def test_inspect_says_how_long_a_side_is_absent_and_its_units(self, call, place):
+        (place / "q.csv").write_text("time,bid,ask\n1704067200,1,2\n1704067201,,2\n1704067204,1,2\n")
+        out = " ".join(call("feed", "inspect", "q.csv", "--tick", "0.01", "--lot", "0.5")[1].split())
+        assert "a side is absent 75.0 % of the time" in out
+        found = json.loads(call("feed", "inspect", "q.csv", "--tick", "0.01", "--lot", "0.5", "--json")[1])
+        assert (found["tick"], found["lot"], found["without_market"]) == ("0.01", "0.5", 0.75)
+
+    def test_an_event_file_with_a_tick_is_told_to_leave_it_out(self, call, place):
+        (place / "q.csv").write_text("time,bid,ask\n1704067200,1,2\n")
+        assert call("feed", "convert", "q.csv", "--tick", "0.01", "--out", "q.events")[0] == 0
+        for option in (("--tick", "0.01"), ("--columns", "bid=x")):
+            code, _, err = call("feed", "inspect", "q.events", *option)
+            assert code == 2
+            assert "leave it out" in err
+            assert "says it" not in err
+
+    def test_a_semicolon_asks_for_the_delimiter(self, call, place):
+        (place / "q.csv").write_text("time;bid;ask\n1704067200;1;2\n")
+        code, _, err = call("feed", "inspect", "q.csv", "--tick", "0.01")
+        assert code == 2
+        assert "--delimiter" in err
+
     def test_data_are_read_on_the_exchanges_clock_and_in_continuous_trading(self, call, two_clocks, place):
         options = ("--correct-clock", "true", "--sessions", "hours.toml", "--out", "q.events", "--json")
         code, out, err = call("feed", "convert", *two_clocks, *options)

@@ -161,6 +161,24 @@ def test_the_spread_of_the_summary():
     }
 
 
+def test_the_summary_says_how_long_a_side_was_absent():
+    """Trades at 0 and 200; quotes of 40, of 10 without a bid, and of both sides to the end."""
+    q = Quotes([40, 100, 110], [99, NO_BID, 99], [101, 101, 101], bid_size=[1, 0, 1])
+    t = Trades([0, 200], [99, 99], [1, 1])
+    assert Events(STOCK, None, q, t).summary()["without_market"] == (40 + 10) / 200
+    q = Quotes([0, 150], [99, NO_BID], [101, 101], bid_size=[1, 0])
+    assert Events(STOCK, None, q, t).summary()["without_market"] == 50 / 200
+    assert Events(STOCK, None, q[:1], t).summary()["without_market"] == 0
+    assert Events(STOCK, None, None, t).summary()["without_market"] is None  # which has no quotes at all
+    assert Events(STOCK, None, q[:1]).summary()["without_market"] is None  # and no time
+
+
+def test_the_summary_says_its_units():
+    coin = mm.Instrument("COIN", tick="0.10", lot="0.001")
+    said = Events(coin, None, Quotes([0], [99], [101])).summary()
+    assert (said["tick"], said["lot"]) == ("0.10", "0.001")
+
+
 def test_columns_are_read_only():
     events = table()
     for column in (events.kind, events.quotes.bid, events.trades.price, events.mid2, events.local_time):

@@ -250,7 +250,11 @@ def _exact(name: str, doc: str, unit: str = "") -> Parameter:
 
 INSTRUMENT = (
     Parameter("name", str, default=None, doc="name of what is traded"),
-    _exact("tick", "smallest step of the price", unit="currency"),
+    _exact(
+        "tick",
+        "smallest step of the price; with it the rest, where not given, is lot 1, multiplier 1 and USD",
+        unit="currency",
+    ),
     _exact("lot", "smallest step of the size", unit="units"),
     _exact("multiplier", "units of the underlying in one unit"),
     Parameter("currency", str, default=None, doc="in which the price is quoted"),

@@ -638,8 +638,10 @@ class Events:
 
         ``start`` and ``end`` are local stamps as text, UTC; ``seconds`` is the time between them and
         ``longest_silence`` that between two rows, in s. ``spread`` is in ticks: smallest, mean over the
-        quotes, weighted by time, largest; over the quotes that have both sides. ``low`` and ``high`` of the
-        trades, ``lowest_bid`` and ``highest_ask`` are ticks, rounded down, ``volume`` lots, ``vwap`` a
+        quotes, weighted by time, largest; over the quotes that have both sides. ``without_market`` is the
+        share of the time in which a side was absent, or no quote had come. ``low`` and ``high`` of the
+        trades, ``lowest_bid`` and ``highest_ask`` are ticks of ``tick``, rounded down, ``volume`` lots of
+        ``lot`` (texts, in currency and units), ``vwap`` a
         decimal text in currency, rounded to 10 decimals.
         ``repeated_quotes`` have the top of the quote before, ``duplicate_…`` its stamps too.
         ``late_exchange_stamps`` stand after a later one, ``negative_latencies`` have a local stamp before the
@@ -723,9 +725,15 @@ class Events:
                 held = until[both[: len(until)]] - part.local_time[: len(until)][both[: len(until)]]
                 n["held"] += _total(held)
                 n["weighed"] += _total_product(spread[: len(held)], held)
+        span = self.end_time - self.start_time if len(self) else 0
+        shown = n["held"]
+        if len(quotes) and quotes.two_sided[-1]:
+            shown += self.end_time - int(quotes.local_time[-1])
         return {
             "name": self.name,
             "instrument": self.instrument.name,
+            "tick": f"{self.instrument.tick:f}",
+            "lot": f"{self.instrument.lot:f}",
             "quotes": len(quotes),
             "trades": len(trades),
             "hidden_trades": n["hidden"],
@@ -746,6 +754,7 @@ class Events:
             }
             if least
             else None,
+            "without_market": (span - shown) / span if span and len(quotes) else None,
             "clock_note": self.clock_note,
         }
 

@@ -120,7 +120,9 @@ def test_row_14_the_year_2262(tmp_path):
         tmp_path, QUOTED + "2262-04-11T23:47:16.854775807Z,1,2,1,1\n", "line 2: time: .* years 1990 to 2200"
     )
     capture = '9223372036854775808 {"u":1,"s":"COIN","b":"1.0","B":"1","a":"1.1","A":"1"}\n'
-    refused(tmp_path, capture, "line 1: local stamp .* beyond the year 2262", COIN, format="binance")
+    refused(
+        tmp_path, capture, "line 1: local stamp .* outside the years 1990 to 2200", COIN, format="binance"
+    )
 
 
 def test_row_14_binance_changed_from_ms_to_us_within_a_file(tmp_path):

@@ -31,6 +31,7 @@ import numpy as np
 import pytest
 
 import mmcore as mm
+from mmcore import event_file
 from mmcore.cli.returns import read_returns
 from mmcore.dp.problem_file import save_solution
 from mmcore.errors import CorruptError, Error, InvalidArgument
@@ -461,13 +462,13 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, writer):
     path = tmp_path / "file"
     for there in (False, True):
         if there:
-            path.write_bytes(b"old")
+            path.write_bytes(event_file.MAGIC)  # which every writer may replace
         with little_room(), pytest.raises(OSError) as caught:
             WRITERS[writer](path)
         assert caught.value.errno == errno.EFBIG
         assert caught.value.filename == str(path)
         assert os.listdir(tmp_path) == (["file"] if there else [])
-    assert path.read_bytes() == b"old"
+    assert path.read_bytes() == event_file.MAGIC
     WRITERS[writer](path)
     assert path.stat().st_size > 4096
 

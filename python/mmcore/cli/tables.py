@@ -45,7 +45,8 @@ def show_market(events: Events) -> None:
     words = f"{s['quotes']:,} quotes, {s['trades']:,} trades, {when} ({span(round(s['seconds'] * 1e9))})"
     if s["spread"]:
         wide = s["spread"]["time_weighted"]
-        words += f", spread {number(wide if wide is not None else s['spread']['mean'], 3)} ticks on average"
+        mean = f"{number(s['spread']['mean'], 3)} ticks over the quotes"
+        words += f", mean spread {mean if wide is None else f'{number(wide, 3)} ticks over time'}"
     paragraph(words)
     if s["clock_note"]:
         note(s["clock_note"])
@@ -77,14 +78,17 @@ def show_feed(
         rows.append(("quoted at", f"{shown[0]} bid to {shown[1]} asked"))
     if s["spread"]:
         spread = s["spread"]
-        rows.append(
-            ("spread", f"{spread['min']:,} to {spread['max']:,} ticks, {number(spread['mean'])} a quote")
-        )
+        means = f"mean {number(spread['mean'])} over the quotes"
+        if spread["time_weighted"] is not None:
+            means += f", {number(spread['time_weighted'])} over time"
+        rows.append(("spread", f"{spread['min']:,} to {spread['max']:,} ticks, {means}"))
+    if s["without_market"]:
+        rows.append(("a side is absent", f"{number(100 * s['without_market'], 3)} % of the time"))
     if len(events):
         rows.append(("longest silence", span(round(s["longest_silence"] * 1e9))))
     table(["", "statistics"], rows, left=(0, 1))
     if clock is not None:
-        _show_clock(clock)
+        _show_clock(clock, corrected=source.get("clock") == "corrected")
     if phases is not None:
         heading("Phases", "by the exchange's stamps")
         names = ("quotes", "trades", "crossed", "locked")
@@ -98,9 +102,10 @@ def show_feed(
         table(["count", "what", ""], odd, left=(1, 2))
 
 
-def _show_clock(clock: Clock) -> None:
-    """Show what our clock was against the exchange's."""
-    heading("Clock", "local − exchange, the least delay included")
+def _show_clock(clock: Clock, corrected: bool) -> None:
+    """Show what our clock was against the exchange's, or what a correction left of it."""
+    left = "what the correction left of " if corrected else ""
+    heading("Clock", f"{left}local − exchange, the least delay included")
     rows = [
         (
             f"{segment.start:,} to {segment.stop - 1:,}",

@@ -187,8 +187,10 @@ def load(
         if options or instrument is not None:
             given = ["instrument"] * (instrument is not None) + sorted(options)
             raise InvalidArgument(
-                f"{source}: an event file holds its instrument and takes no options, got {', '.join(given)}",
-                argument=given[0],
+                f"{source}: an event file holds its instrument and takes no options, got {', '.join(given)}: "
+                f"leave {'it' if len(given) == 1 else 'them'} out",
+                argument="path",
+                value=str(source),
             )
         return Events.load(source)
 

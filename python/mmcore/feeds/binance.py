@@ -222,7 +222,10 @@ def read(
         note = f"local - exchange stamps: median {median} ({low} to {high})"
         if delays["min"] < 0:
             behind = f"{-delays['median'] / 1e9:.3f} s" if delays["median"] < 0 else "at times"
-            note += f"; the local clock runs {behind} behind the exchange's: merge by clock='exchange'"
+            note += (
+                f"; the local clock runs {behind} behind the exchange's: merge by clock='exchange', or "
+                "correct it (mm.clocks.correct, --correct-clock true)"
+            )
     return table.events(instrument, clock_note=note, source=source)
 
 

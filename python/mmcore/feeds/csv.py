@@ -542,7 +542,8 @@ def _places(
         if delimiter := next((one for one in ";\t|" if len(names) == 1 and one in names[0]), None):
             raise asking(
                 path,
-                f"needs {wanted}; its first line is one column, {names[0]!r}: is {delimiter!r} the delimiter?",
+                f"needs {wanted}; its first line is one column, {names[0]!r}: is {delimiter!r} the "
+                "delimiter?",
                 "delimiter",
                 f"pass delimiter={delimiter!r}",
                 UnknownName,
@@ -583,7 +584,8 @@ def _once(path: Path, names: Sequence[str], column: str, argument: str) -> int:
         at = [str(place) for place, name in enumerate(names) if name == column]
         raise asking(
             path,
-            f"{argument}: {len(at)} columns are called {column!r}, at {' and '.join(at)}: say which by its place",
+            f"{argument}: {len(at)} columns are called {column!r}, at {' and '.join(at)}: say which by its "
+            "place",
             "columns",
             f"pass {argument} = {at[0]}: the place counted from 0",
         )
