@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import warnings
+from fractions import Fraction
 
 import mpmath as mp
 import numpy as np
@@ -18,6 +19,7 @@ from scipy.optimize import minimize_scalar
 
 import mmcore as mm
 from mmcore.errors import ApproximationWarning, CapacityError, InvalidArgument
+from mmcore.lattice import Lattice
 from mmcore.models import (
     AvellanedaStoikov,
     CarteaJaimungal,
@@ -492,12 +494,15 @@ def test_a_policy_too_large_is_refused_with_its_size():
     model = GueantLehalleFernandezTapia(**FIGURE, q_max=20, horizon=600.0)
     with pytest.raises(CapacityError) as refused:
         model.policy(max_bytes=10_000)
-    needed = int(refused.value.allowed.removeprefix(">= "))
-    assert model.policy(max_bytes=needed).nbytes <= needed
+    assert refused.value.allowed == "> 10000"
+    needed = model.policy().nbytes
+    assert model.policy(max_bytes=needed + 512).nbytes == needed
     with pytest.raises(CapacityError):
         model.policy(max_bytes=needed - 1)
-    with pytest.raises(CapacityError):
-        GueantLehalleFernandezTapia(**FIGURE, q_max=20).policy(max_bytes=100)
+    stationary = GueantLehalleFernandezTapia(**FIGURE, q_max=20)
+    with pytest.raises(CapacityError) as refused:
+        stationary.policy(max_bytes=100)
+    assert stationary.policy(max_bytes=int(refused.value.allowed.removeprefix(">= "))).nbytes > 100
     with pytest.raises(CapacityError):
         AvellanedaStoikov(**PAPER, gamma=1e-6, omega=3.0, q_max=100_000).policy(max_bytes=1 << 20)
     with pytest.raises(CapacityError, match="lattice"):
@@ -505,6 +510,40 @@ def test_a_policy_too_large_is_refused_with_its_size():
     for tol in (0.0, -1.0, math.nan, "fine"):
         with pytest.raises(InvalidArgument):
             model.policy(tol=tol)
+
+
+def test_a_policy_too_large_is_given_up_when_it_is(monkeypatch):
+    model = GueantLehalleFernandezTapia(sigma=0.3, A=0.9, k=0.3, gamma=0.01, q_max=5, horizon=10.0)
+    taken, evolve = [], Lattice.evolve
+    lattice = model.__dict__["_lattice"]
+
+    class Counted:
+        def __getattr__(self, name):
+            return getattr(lattice, name)
+
+        def __len__(self):
+            return len(lattice)
+
+        def evolve(self, *args, **options):
+            taken.append(args)
+            return evolve(lattice, *args, **options)
+
+    monkeypatch.setitem(model.__dict__, "_lattice", Counted())
+    with pytest.raises(CapacityError, match="of 10 s"):
+        model.policy(tol=1e-9, max_bytes=10_000)
+    assert len(taken) < 60  # 26 rows of 360 bytes, and the steps that were too long
+
+
+@pytest.mark.parametrize("k", [0.3, 1e-11])
+def test_a_tolerance_finer_than_the_solution_is_refused_at_once(k, monkeypatch):
+    model = GueantLehalleFernandezTapia(sigma=k**-0.5, A=1.0, k=k, gamma=k, q_max=5, horizon=1.0)
+    monkeypatch.setattr(type(model), "_knots", None)
+    with pytest.raises(InvalidArgument, match="can be solved") as refused:
+        model.policy(tol=0.9e-12 / k)
+    assert refused.value.argument == "tol"
+    assert float(refused.value.allowed.split()[1]) == pytest.approx(1e-12 / k, rel=1e-2)
+    monkeypatch.undo()
+    assert model.policy(tol=1e-4 / k).error <= 1e-4 / k
 
 
 # -- certainty equivalents -------------------------------------------------------------------------
@@ -689,14 +728,77 @@ def test_the_closed_form_needs_aversion_to_bear_a_drift():
 
 
 def test_an_infinite_horizon_needs_omega_strictly_large_enough():
-    bound = 0.5 * (0.1 * 2.0 * 11) ** 2
-    for omega in (bound, 0.5 * bound):
+    exact = (Fraction(0.1) * Fraction(2.0) * 11) ** 2 / 2
+    bound = float(exact)
+    least = bound if bound > exact else math.nextafter(bound, math.inf)
+    for omega in (math.nextafter(least, 0.0), 0.5 * bound):
         with pytest.raises(InvalidArgument, match="strictly more than") as refused:
             AvellanedaStoikov(**PAPER, gamma=0.1, omega=omega, q_max=10)
         assert repr(bound) in str(refused.value)
-    model = AvellanedaStoikov(**PAPER, gamma=0.1, omega=bound * (1 + 1e-9), q_max=10)
+    model = AvellanedaStoikov(**PAPER, gamma=0.1, omega=least, q_max=10)
     for q in (-10, 10):
         assert np.isfinite(model.reservation(q)).all()
+
+
+@pytest.mark.parametrize("q_max", [1, 41, 774])
+@pytest.mark.parametrize("margin", [0.0, 1e-14, 1e-9, 1e-3, 1.0, 1e9])
+def test_an_infinite_horizon_next_to_the_bound_on_omega(q_max, margin):
+    """Against 60 digits, in 2^-53 of the sum of the terms' sizes; between the nodes too."""
+    generator = np.random.default_rng(q_max)
+    for size in (1, 7):
+        sigma, gamma = 0.13 * generator.uniform(1, 2), 0.0043 * generator.uniform(1, 2)
+        bound = float((Fraction(gamma) * Fraction(sigma) * (q_max + 1) * size) ** 2 / 2)
+        omega = math.nextafter(bound * (1 + margin), math.inf)
+        given = {"sigma": sigma, "k": 1.5, "gamma": gamma, "omega": omega}
+        model = AvellanedaStoikov(**given, q_max=q_max * size, order_size=size)
+        with mp.workdps(60):
+            risk = mp.mpf(gamma)
+            static = mp.log1p(risk * size / 1.5) / (risk * size)
+            for at in (q_max - 1, q_max, -q_max, 0, q_max - 1.7):
+                q = mp.mpf(float(at * size))
+                n = 2 * mp.mpf(omega) / (risk * sigma) ** 2 - q * q
+                wanted = (
+                    -mp.log(1 - size * (2 * q + size) / n) / (risk * size) if at <= q_max - 1 else None,
+                    mp.log(1 + size * (size - 2 * q) / n) / (risk * size) if at >= 1 - q_max else None,
+                )
+                for depth, term in zip(model.depths(float(q)), wanted, strict=True):
+                    assert (depth is None) == (term is None)
+                    if depth is not None:
+                        assert abs(depth - static - term) <= 4 * 2.0**-53 * (static + abs(term)), at
+
+
+def test_parameters_without_depths_are_refused_when_a_model_is_made():
+    closed = {"sigma": 1.0, "A": 1.0, "k": 3.0, "gamma": 0.01}
+    for name, wrong in (("fee", {"fee": 300.0}), ("impact", {"impact": 600.0}), ("sigma", {"sigma": 1e200})):
+        for gamma in (0.01, 0.0):
+            if name == "sigma" and gamma == 0.0:
+                continue
+            with pytest.raises(InvalidArgument) as refused:
+                GueantLehalleFernandezTapiaClosedForm(**{**closed, "gamma": gamma, **wrong})
+            assert refused.value.argument == name
+    with pytest.raises(InvalidArgument, match="fee"):
+        GueantLehalleFernandezTapiaClosedForm(**closed).replace(fee=300.0)
+    for name, wrong in (
+        ("gamma", {"sigma": 1.0, "k": 1.0, "gamma": 1e160, "omega": 1.0, "q_max": 3}),
+        ("sigma", {"sigma": 1e160, "k": 1.0, "gamma": 1.0, "omega": 1.0, "q_max": 3}),
+        ("sigma", {"sigma": 1e200, "k": 1.0, "gamma": 0.3, "horizon": 1.0}),
+        ("A", {"sigma": 1e-18, "k": 1e-9, "gamma": 1e150, "A": 5e-324, "order_size": 10, "horizon": 1.0}),
+    ):
+        with pytest.raises(InvalidArgument) as refused:
+            AvellanedaStoikov(**wrong)
+        assert refused.value.argument == name
+        assert refused.value.allowed
+
+
+def test_affine_models_and_their_policies_are_the_same_bits():
+    generator = np.random.default_rng(5)
+    q, tau = generator.uniform(-30, 30, 500), generator.uniform(0, 3.0, 500)
+    for model in (
+        AvellanedaStoikov(sigma=0.71, k=(1.3, 1.7), gamma=0.13, horizon=3.0, q_max=20),
+        GueantLehalleFernandezTapiaClosedForm(sigma=0.13, A=(0.9, 0.7), k=0.3, gamma=0.01),
+    ):
+        for ours, compiled in zip(model.depths(q, tau), model.policy().depths_batch(q, tau), strict=True):
+            np.testing.assert_array_equal(ours, compiled)
 
 
 @pytest.mark.parametrize(

@@ -33,13 +33,14 @@ from __future__ import annotations
 
 import math
 import warnings
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import ApproximationWarning, CapacityError, InvalidArgument
 from ..lattice import affine_of, fill_constant, static_half_spread
-from ..math import log1p
+from ..math import log, log1p
 from ..parameters import Parameter, Relation
 from .exponential_intensity import CELL_BYTES, HEADER_BYTES
 from .gueant_lehalle_fernandez_tapia import BOUND, DECAY, GAMMA, ORDER_SIZE, SIGMA
@@ -154,15 +155,40 @@ class AvellanedaStoikov(Model):
                 raise InvalidArgument(
                     argument="q_max", value=None, allowed="given together with omega (lots)"
                 )
-            needed = 0.5 * (self.gamma * self.sigma * (self.q_max + self.order_size)) ** 2
-            if not self.omega > needed:
-                raise InvalidArgument(
-                    argument="omega",
-                    value=omega,
-                    allowed="strictly more than gamma^2 sigma^2 (q_max + order_size)^2 / 2 = "
-                    f"{needed!r} 1/s, or the quotes at q_max do not exist",
-                )
+            self.__dict__["_reach"] = self._check_omega(Fraction(self.omega), self.q_max)
+        else:
+            affine_of(self)  # refuses what has no depths
         self._warn()
+
+    def _check_omega(self, omega: Fraction, q_max: int) -> tuple[float, float]:
+        """2 omega / (gamma sigma)^2 in two doubles: the square of where quotes cease to exist, lots.
+
+        Next to the bound on omega, what is left of it in the logarithms has few of its leading digits.
+        """
+        risk = Fraction(self.gamma) * Fraction(self.sigma)
+        needed = (risk * (q_max + self.order_size)) ** 2 / 2
+        try:
+            shown = float(needed)
+        except OverflowError:
+            largest = max(("gamma", "sigma", "q_max"), key=lambda name: getattr(self, name))
+            raise InvalidArgument(
+                argument=largest,
+                value=getattr(self, largest),
+                allowed="such that omega can be more than gamma^2 sigma^2 (q_max + order_size)^2 / 2",
+            ) from None
+        if omega <= needed:
+            raise InvalidArgument(
+                argument="omega",
+                value=self.omega,
+                allowed="strictly more than gamma^2 sigma^2 (q_max + order_size)^2 / 2 = "
+                f"{shown!r} 1/s, or the quotes at q_max do not exist",
+            )
+        try:
+            square = 2 * omega / risk**2
+            high = float(square)
+        except (OverflowError, ZeroDivisionError):
+            return math.inf, 0.0
+        return high, float(square - Fraction(high))
 
     @property
     def alpha_over_eta(self) -> float | None:
@@ -176,7 +202,15 @@ class AvellanedaStoikov(Model):
         size = self.gamma * self.order_size
         worst = min((0, 1), key=lambda i: A[i] * fill_constant(size, self.k[i]) / self.k[i])
         k = self.k[worst]
-        return 0.5 * k * size * self.sigma * self.sigma, A[worst] * fill_constant(size, k)
+        eta = A[worst] * fill_constant(size, k)
+        if eta == 0.0:
+            raise InvalidArgument(
+                argument="A",
+                value=self.A,
+                allowed=f"such that the rate of fills is no 0 in floating point, with gamma={self.gamma:g} and "
+                f"k={k:g}",
+            )
+        return 0.5 * k * size * self.sigma * self.sigma, eta
 
     def _warn(self) -> None:
         if self.A is None:
@@ -236,19 +270,38 @@ class AvellanedaStoikov(Model):
 
     def _reservation(self, q: Floats, tau: Floats) -> tuple[Floats, Floats]:
         if self.omega is None:
-            rate = 0.5 * self.gamma * self.sigma * self.sigma
-            return -rate * tau * (self.order_size + 2.0 * q), rate * tau * (self.order_size - 2.0 * q)
-        if self.gamma == 0.0:
+            _, rate, _, slope = affine_of(self)
+            return -(rate[0] * tau + slope * tau * q), rate[1] * tau - slope * tau * q
+        if math.isinf(self.__dict__["_reach"][0]):
             return np.zeros(q.shape), np.zeros(q.shape)
-        b = 0.5 * (self.gamma * self.sigma) ** 2 / self.omega
         d = float(self.order_size)
-        left = 1.0 - b * q * q
-        bid = log1p(-b * d * (2.0 * q + d) / left) / (self.gamma * d)
-        ask = log1p(b * d * (d - 2.0 * q) / left) / (self.gamma * d)  # as published: see above
-        return bid, ask
+        here, bought = self._left(q, 0.0), self._left(q, d)
+        sold = bought + 2.0 * d * d  # as published: see above
+        return tuple(  # type: ignore[return-value]
+            np.where(share < -0.5, log(np.maximum(left, 0.0) / here), log1p(share)) / (self.gamma * d)
+            for share, left in ((-d * (2.0 * q + d) / here, bought), (d * (d - 2.0 * q) / here, sold))
+        )
+
+    def _left(self, q: Floats, more: float) -> Floats:
+        """n(q + more), where what rounding takes from the sum, the square and the difference is put back."""
+        high, low = self.__dict__["_reach"]
+        at = q + more
+        part = at - q
+        lost = (q - (at - part)) + (more - part)
+        square = at * at
+        scaled = 134217729.0 * at  # 2^27 + 1: Dekker's product
+        head = scaled - (scaled - at)
+        tail = at - head
+        lost = ((head * head - square) + 2.0 * head * tail) + tail * tail + 2.0 * at * lost
+        left = high - square
+        part = left - high
+        return left + (((high - (left - part)) - (square + part)) + low - lost)
 
     def _depths(self, inventory: Floats, time_left: Floats) -> tuple[Floats, Floats]:
-        bound = math.inf if self.q_max is None else float(self.q_max)
+        if self.omega is None:
+            return self.policy().depths_batch(inventory, time_left)
+        assert self.q_max is not None
+        bound = float(self.q_max)
         room = bound - self.order_size
         q = np.clip(inventory, -bound, bound)
         bid, ask = self._reservation(q, time_left)

@@ -44,6 +44,7 @@ MAX_NODES = 1 << 22  # of a lattice; a stationary solution of this size takes a 
 CELL_BYTES = 32  # of a tabulated policy
 HEADER_BYTES = 512  # of a tabulated policy, at most
 RESOLUTION = 1e-9  # of times left, s: our stamps are whole nanoseconds
+SOLVED = 1e-12  # error of k times a difference, to which a finite time left is solved
 
 
 class ExponentialIntensity(Model):
@@ -302,22 +303,33 @@ class ExponentialIntensity(Model):
         Parameters
         ----------
         tol : float
-            Largest interpolation error allowed in time, ticks.
+            Largest interpolation error allowed in time, ticks; with a horizon at least 1e-12 of 1/k, to
+            which the equation is solved.
         max_bytes : int
             Largest size of the table.
 
         Raises
         ------
         CapacityError
-            The table would be larger; the message says how large.
+            The table would be larger. One with a horizon is given up when it is: the message says how many
+            seconds of it the allowed rows cover.
+        InvalidArgument
+            tol is no number > 0, or finer than the solution.
         """
         from ..quoting import Table
 
         if not (isinstance(tol, (int, float)) and math.isfinite(tol) and tol > 0):
             raise InvalidArgument(argument="tol", value=tol, allowed="a finite number > 0 (ticks)")
+        finest = SOLVED / max(self.k)
+        if self.horizon is not None and tol < finest:
+            raise InvalidArgument(
+                argument="tol",
+                value=tol,
+                allowed=f">= {finest:.3g} ticks, to which the equation can be solved where k is {max(self.k):g}",
+            )
         x = self._stationary()[0][None, :]
         knots, error = None, 0.0
-        self._check_size(1, max_bytes)
+        self._check_size(max_bytes)
         if self.horizon is not None:
             knots, rows, error = self._knots(float(tol), max_bytes)
             x = np.concatenate([rows, x])
@@ -332,13 +344,13 @@ class ExponentialIntensity(Model):
             error=error,
         )
 
-    def _check_size(self, rows: int, max_bytes: int) -> None:
+    def _check_size(self, max_bytes: int) -> None:
         n = len(self.__dict__["_lattice"])
-        size = rows * (n * CELL_BYTES + 8) + HEADER_BYTES
+        size = n * CELL_BYTES + 8 + HEADER_BYTES
         if size > max_bytes:
             raise CapacityError(
-                f"the table needs {rows} rows of {n} inventories, {size:,} bytes; max_bytes={max_bytes:,}: "
-                "allow more, a larger tol, or a coarser lattice (a smaller q_max or a larger order_size)",
+                f"the table needs a row of {n} inventories, {size:,} bytes; max_bytes={max_bytes:,}: "
+                "allow more, or a coarser lattice (a smaller q_max or a larger order_size)",
                 argument="max_bytes",
                 value=max_bytes,
                 allowed=f">= {size}",
@@ -352,13 +364,22 @@ class ExponentialIntensity(Model):
         """
         lattice: Lattice = self.__dict__["_lattice"]
         assert self.horizon is not None
-        most = max(1, (max_bytes - HEADER_BYTES) // (len(lattice) * CELL_BYTES + 8))
+        most = (max_bytes - HEADER_BYTES) // (len(lattice) * CELL_BYTES + 8) - 1  # the last is stationary
         now, x, inner = 0.0, self._start(), 0.0
-        knots, rows, count, worst = [now], [x], 1, 0.0
+        knots, rows, worst = [now], [x], 0.0
         quarters = np.array([0.25, 0.5, 0.75, 1.0])
         tolerance = min(max(1e-3 * tol * max(self.k), 1e-13), 1e-6)
         span = min(self.horizon, 0.01 / (lattice.up * lattice.k_bid + lattice.down * lattice.k_ask))
         while now < self.horizon:
+            if len(rows) >= most:
+                raise CapacityError(
+                    f"the table needs more rows of {len(lattice)} inventories than max_bytes={max_bytes:,} holds: "
+                    f"they cover {now:g} s of {self.horizon:g} s. Allow more, a larger tol, or a coarser "
+                    "lattice (a smaller q_max or a larger order_size)",
+                    argument="max_bytes",
+                    value=max_bytes,
+                    allowed=f"> {max_bytes}",
+                )
             last = now + span >= self.horizon * (1 - 1e-9)
             width = self.horizon - now if last else span
             path, _, step = lattice.evolve(x, quarters * width, tolerance=tolerance, first_step=inner)
@@ -369,12 +390,10 @@ class ExponentialIntensity(Model):
                 span = max(width * min(growth, 0.7), RESOLUTION)
                 continue
             now = self.horizon if last else now + width
-            x, inner, count = path[3], step, count + 1
+            x, inner = path[3], step
             if error <= tol:
                 worst = max(worst, error)
             span = max(width * growth, RESOLUTION)
             knots.append(now)
-            if count < most:
-                rows.append(x)
-        self._check_size(count + 1, max_bytes)
+            rows.append(x)
         return np.array(knots), np.array(rows), worst

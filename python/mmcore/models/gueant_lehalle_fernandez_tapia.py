@@ -22,8 +22,6 @@ import math
 import warnings
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ..errors import ApproximationWarning, InvalidArgument
 from ..lattice import affine_of, side_of
 from ..parameters import Parameter, Relation
@@ -203,6 +201,11 @@ class GueantLehalleFernandezTapiaClosedForm(Model):
     Parameters are those of :class:`GueantLehalleFernandezTapia` but for ``horizon``, and ``q_max`` may be
     ``None``: no bound.
 
+    Raises
+    ------
+    InvalidArgument
+        Names the first argument that is not allowed, its value and what is.
+
     Warns
     -----
     ApproximationWarning
@@ -263,6 +266,7 @@ class GueantLehalleFernandezTapiaClosedForm(Model):
                 argument="drift",
                 value=drift,
             )
+        affine_of(self)  # refuses what has no depths
         if self.alpha_over_eta > 0.1:
             warnings.warn(
                 f"the closed form is used at alpha/eta = {self.alpha_over_eta:.3g}; above 0.1 its skew is "
@@ -289,14 +293,7 @@ class GueantLehalleFernandezTapiaClosedForm(Model):
         return affine_of(self)[0]
 
     def _depths(self, inventory: Floats, time_left: Floats) -> tuple[Floats, Floats]:
-        bound = math.inf if self.q_max is None else float(self.q_max)
-        q = np.clip(inventory, -bound, bound)
-        (bid, ask), slope = self._base, self.slope
-        room = bound - self.order_size
-        return (
-            np.where(inventory <= room, bid + slope * q, math.nan),
-            np.where(inventory >= -room, ask - slope * q, math.nan),
-        )
+        return self.policy().depths_batch(inventory, time_left)
 
     def policy(self, tol: float = 1e-3, max_bytes: int = 64 << 20) -> Affine:
         """Compile into an affine policy; nothing is approximated further, so ``tol`` has no effect."""
