@@ -285,6 +285,26 @@ def test_old_data_widen_and_then_halt():
     assert quoter.quote(100.5, 0, age=1e9) == plain
 
 
+def test_a_desk_that_gains_nothing_at_its_best_inventory_is_made_anew():
+    """There the ask is filled at a rate beyond numbers: nothing flows, and nothing is wrong with that."""
+    given = {"k": (3.2, 11.4), "adverse_selection": (24.0, 55.0), "q_max": 91, "order_size": 7}
+    live = mm.Quoter(mm.CarteaJaimungal(A=1e-6, running_penalty=0.6, **given))
+    live.set(running_penalty=9e-14, A=3e-6)
+    made = mm.Quoter(live.model)
+    for ours, theirs in zip(
+        made.policy.depths_batch(made.policy.inventories),
+        live.policy.depths_batch(live.policy.inventories),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+    A, (k, _) = 3e-6, given["k"]
+    lean, q = A * (55.0 - 24.0), np.arange(-91, 91, 7)
+    lost = (lean * (91.0 - q) - 9e-14 * (91.0**2 - q * q)) / 7  # by an order less, at the rate of fills:
+    bid = made.policy.depths_batch(q)[0]
+    np.testing.assert_allclose(A / k * np.exp(-k * bid), lost, rtol=1e-12)
+    assert live.model.gain == pytest.approx(lean * 91 - 9e-14 * 91**2, rel=1e-15)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

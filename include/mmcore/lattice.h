@@ -536,7 +536,9 @@ static inline int mm_lattice_stationary_from(const mm_lattice *p, mm_lattice_sta
   for (int64_t i = 0; i < n; ++i) {
     double above = i < n - 1 ? p->up * mm_exp(p->k_bid * x[i]) : 0;
     double below = i > 0 ? p->down * mm_exp(-p->k_ask * x[i - 1]) : 0;
-    double off = fabs(above + below - (excess + (top - r[i]))) / (above + below + excess);
+    double off = fabs(above + below - (excess + (top - r[i])));
+    if (off != 0) /* where nothing flows and nothing is gained, nothing is wrong */
+      off /= above + below + excess;
     if (!(off <= worst))
       worst = off;
   }

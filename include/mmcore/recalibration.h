@@ -463,7 +463,9 @@ static inline int mm_stationary_depths(const mm_parameters *p, double *bid, doub
       ask[i + 1] = sides.depth[MM_ASK] + x[i];
     }
     const double wanted = excess + (top - rate[i]);
-    const double off = fabs(above + below - wanted) / (above + below + wanted);
+    double off = fabs(above + below - wanted);
+    if (off != 0)
+      off /= above + below + wanted;
     if (!(off <= worst))
       worst = off;
     below = next;
