@@ -325,7 +325,7 @@ class ExponentialIntensity(Model):
             raise InvalidArgument(
                 argument="tol",
                 value=tol,
-                allowed=f">= {finest:.3g} ticks, to which the equation can be solved where k is {max(self.k):g}",
+                allowed=f">= {finest:.3g} ticks, to which the equation can be solved with k={max(self.k):g}",
             )
         x = self._stationary()[0][None, :]
         knots, error = None, 0.0
@@ -373,8 +373,8 @@ class ExponentialIntensity(Model):
         while now < self.horizon:
             if len(rows) >= most:
                 raise CapacityError(
-                    f"the table needs more rows of {len(lattice)} inventories than max_bytes={max_bytes:,} holds: "
-                    f"they cover {now:g} s of {self.horizon:g} s. Allow more, a larger tol, or a coarser "
+                    f"the table needs more rows of {len(lattice)} inventories than max_bytes={max_bytes:,} "
+                    f"holds: they cover {now:g} s of {self.horizon:g} s. Allow more, a larger tol, or a coarser "
                     "lattice (a smaller q_max or a larger order_size)",
                     argument="max_bytes",
                     value=max_bytes,
