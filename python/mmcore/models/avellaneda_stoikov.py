@@ -207,8 +207,8 @@ class AvellanedaStoikov(Model):
             raise InvalidArgument(
                 argument="A",
                 value=self.A,
-                allowed=f"such that the rate of fills is no 0 in floating point, with gamma={self.gamma:g} and "
-                f"k={k:g}",
+                allowed="such that the rate of fills is not 0 in floating point, with "
+                f"gamma={self.gamma:g} and k={k:g}",
             )
         return 0.5 * k * size * self.sigma * self.sigma, eta
 

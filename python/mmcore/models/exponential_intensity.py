@@ -374,8 +374,8 @@ class ExponentialIntensity(Model):
             if len(rows) >= most:
                 raise CapacityError(
                     f"the table needs more rows of {len(lattice)} inventories than max_bytes={max_bytes:,} "
-                    f"holds: they cover {now:g} s of {self.horizon:g} s. Allow more, a larger tol, or a coarser "
-                    "lattice (a smaller q_max or a larger order_size)",
+                    f"holds: they cover {now:g} s of {self.horizon:g} s. Allow more, a larger tol, or a "
+                    "coarser lattice (a smaller q_max or a larger order_size)",
                     argument="max_bytes",
                     value=max_bytes,
                     allowed=f"> {max_bytes}",
