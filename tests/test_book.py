@@ -291,17 +291,23 @@ def test_names_in_arrays_are_records_before_their_fill():
     assert book.apply(rows).tolist() == [0, 0, 0, 0]
     assert held(book) == [(b"a2", 2), (b"a3", 2)]
     before = book.snapshot()
-    assert book.apply(rows[:3]).tolist() == [0, 0, mm.Status.DUPLICATE]
+    assert book.apply(rows[:3]).tolist() == [mm.Status.DUPLICATE] * 3
     assert book.snapshot() == before
     again = mm.Book(book.instruments, cost="specific")
-    for row in range(len(book.history)):  # a journal, cut anywhere
-        again.apply(book.history[row : row + 1])
+    for rows_of_one in np.split(book.history, [1, 2, 3, 6]):  # a journal, cut anywhere but behind a name
+        again.apply(rows_of_one)
     assert again.snapshot() == before
     error = refused(InvalidArgument, book, book.apply, rows[[0, 1, 3]])  # 3 named, 1 closed
     assert (error.index, error.argument) == (2, "lots[0]")
-    rows["kind"][2] = 5
+    rows["qty"][1] = 0
     error = refused(InvalidArgument, book, book.apply, rows)
-    assert "followed by the fill that closes it, got funding of X" in str(error)
+    assert (error.index, error.argument) == (2, "lots[1]")
+    rows["qty"][1], rows["id"][0] = 1, b"i"
+    assert "without an id" in str(refused(InvalidArgument, book, book.apply, rows))
+    rows["id"][0], rows["target"][0] = b"", 99
+    refused(UnknownName, book, book.apply, rows)
+    plain = mm.Book(book.instruments)
+    assert "cost='specific'" in str(refused(Unsupported, plain, plain.apply, rows))
     error = refused(InvalidArgument, book, book.fill, "X", 0, 0, kind="identify", reference="a2")
     assert error.argument == "qty"
     error = refused(InvalidArgument, book, book.fill, "X", 1, 0, kind="identify", reference="a2", id="i")
@@ -309,6 +315,37 @@ def test_names_in_arrays_are_records_before_their_fill():
     refused(UnknownName, book, book.fill, "X", 1, 0, kind="identify")
     refused(UnknownName, book, book.fill, "X", 1, 0, kind="identify", target=99)
     refused(UnknownName, book, book.bust, "X", row=3)  # a name is no fill
+
+
+def test_a_name_waits_for_no_fill_beyond_its_array():
+    """Nothing is pending after a call, so saving and restoring anywhere changes nothing."""
+    book = three_lots()
+    rows = book.records(
+        instrument=[0, 0, 0, 1], kind=[10, 10, 0, 0], qty=[2, 1, -4, 5], price=[0, 0, 1030, 50],
+        reference=["a3", "a2", "", ""],
+    )  # fmt: skip
+    for cut in (1, 2):
+        error = refused(InvalidArgument, book, book.apply, rows[:cut])
+        assert (error.index, error.argument) == (0, "kind")
+        assert "followed, in one array, by the fill or release of X that closes the lot" in str(error)
+        assert book.apply(rows[:cut], on_error="skip").tolist() == [mm.Status.INVALID] * cut
+    refused(InvalidArgument, book, book.fill, "X", 1, 0, kind="identify", reference="a3")
+    assert book.fill("X", -1, 1030) is mm.Status.OK  # the oldest: nothing was named for it
+    assert held(book) == [(b"a1", 1), (b"a2", 3), (b"a3", 4)]
+    assert book.apply(rows[[0, 1, 3]], on_error="skip").tolist() == [-1, -1, 0]  # another instrument's fill
+    payment = rows[[0, 2]]
+    payment["kind"][1] = 5
+    assert book.apply(payment, on_error="skip").tolist() == [-1, 0]
+    assert book.apply(rows).tolist() == [0] * 4
+    assert held(book) == [(b"a2", 2), (b"a3", 2)]
+
+
+def test_names_have_the_status_of_their_fill():
+    book = three_lots()
+    rows = book.records(kind=[10, 10, 0, 0], qty=[1, 1, -2, -1], price=[0, 0, 1030, 1030],
+                        reference=["a2", "zz", "", ""])  # fmt: skip
+    assert book.apply(rows, on_error="skip").tolist() == [mm.Status.UNKNOWN] * 3 + [0]
+    assert held(book) == [(b"a1", 1), (b"a2", 3), (b"a3", 4)]
 
 
 def test_a_refused_array_gives_back_what_its_names_closed():

@@ -27,9 +27,10 @@
  *   MM_FUNDING .. MM_IN_LIEU   fee: what is paid, > 0, or received, < 0; fee_currency
  *   MM_CONVERT                 qty new lots of instrument `target` for each price old ones of `instrument`
  *   MM_IDENTIFY                of the lot that record number `target` opened, or for target = 0 the open one
- *                              whose id is `reference`, the next record closes qty lots. That is a fill or a
- *                              release of the instrument, or more of these; what is not identified, FIFO
- *                              closes. Only under MM_SPECIFIC, and with a history
+ *                              whose id is `reference`, the fill closes qty lots that these stand before: a
+ *                              fill or a release of the instrument. They are booked with it, by the same call,
+ *                              or not at all; what is not identified, FIFO closes. Only under MM_SPECIFIC,
+ *                              and with a history
  */
 /* clang-format on */
 #ifndef MMCORE_LEDGER_H
@@ -70,9 +71,7 @@ typedef struct mm_ledger {
   mm_i128 *trial_pools;
   int32_t suspends; /* fills of unknown instruments are suspended, not refused */
   int32_t full;     /* after MM_CAPACITY: the instrument whose queue of lots was too small, or -1 */
-  int64_t named;    /* so many MM_IDENTIFY wait for their fill, beyond the end of the history */
-  int64_t named_at; /* as it was then: not for whatever came between */
-  int64_t fault;    /* of a fill refused for one of them: which, from 1; else 0 */
+  int64_t fault;    /* of a fill refused for one of the lots that it identifies: which, from 1; else 0 */
 } mm_ledger;
 
 static inline int64_t mm_ledger_pools(int32_t n_instruments, int32_t n_currencies) {
@@ -927,16 +926,31 @@ static inline int mm_ledger_check(const mm_ledger *l, mm_fill *f, int effect) {
   return f->kind == MM_SUSPEND && f->qty == 0 ? MM_INVALID : MM_OK;
 }
 
-/* Put a record into the history behind `named` that wait for it, and with `effect` into force. */
-MM_COLD int mm_ledger_enter(mm_ledger *l, const mm_fill *record, int effect, int64_t named) {
+/* Put a record into the history, behind the `named` ones directly before it in memory, which identify lots
+ * for it, and with `effect` into force: all of them, or none. */
+MM_COLD int mm_ledger_put(mm_ledger *l, const mm_fill *record, int64_t named, int effect) {
   mm_book *book = l->book;
   mm_fill f = *record, *names = book->history ? book->history + book->n_history : NULL;
   const int64_t end = book->n_history + named;
   int64_t slot = -1, row = -1;
   int status;
+  l->full = -1;
+  l->fault = 0;
   if (f.kind == MM_NEW && l->suspends && (f.instrument < 0 || f.instrument >= book->n_instruments))
     f.kind = MM_SUSPEND;
   status = mm_ledger_check(l, &f, effect);
+  if (status == MM_OK && f.kind == MM_IDENTIFY)
+    status = MM_INVALID; /* no fill follows it */
+  for (int64_t k = 0; k < named && status == MM_OK; ++k) {
+    mm_fill name = record[k - named];
+    status = mm_ledger_check(l, &name, effect);
+    if (status != MM_OK)
+      l->fault = k + 1;
+    if (names && end <= book->history_capacity)
+      names[k] = name;
+    else if (status == MM_OK)
+      status = MM_CAPACITY;
+  }
   if (status == MM_OK && mm_kind_amends(f.kind)) {
     status = mm_ledger_resolve(l, &f, &row);
     if (status == MM_OK && l->n_amended >= l->amended_capacity)
@@ -947,11 +961,6 @@ MM_COLD int mm_ledger_enter(mm_ledger *l, const mm_fill *record, int effect, int
     return MM_CONFLICT;
   if (status != MM_OK)
     return status;
-  for (int64_t k = 0; k < named; ++k)
-    if ((f.kind != MM_NEW && f.kind != MM_RELEASE) || names[k].instrument != f.instrument) {
-      l->fault = k + 1;
-      return MM_INVALID;
-    }
   if (mm_fill_has_id(&f)) {
     int64_t known;
     if (!book->history)
@@ -1009,30 +1018,16 @@ MM_COLD int mm_ledger_enter(mm_ledger *l, const mm_fill *record, int effect, int
   return f.kind == MM_SUSPEND ? MM_SUSPENDED : status;
 }
 
-/* Put a record into the history, and with `effect` into force. Those that identify lots wait for their fill
- * beyond the end of the history, and come into it with the fill or not at all. */
-MM_COLD int mm_ledger_put(mm_ledger *l, const mm_fill *record, int effect) {
-  mm_book *book = l->book;
-  mm_fill f = *record;
-  const int64_t named = l->named_at == book->n_history ? l->named : 0;
-  int status;
-  l->full = -1;
-  l->fault = 0;
-  if (f.kind != MM_IDENTIFY) {
-    status = mm_ledger_enter(l, record, effect, named);
-    if (status != MM_CAPACITY)
-      l->named = 0;
-    return status;
-  }
-  status = mm_ledger_check(l, &f, effect);
-  if (status != MM_OK)
-    return status;
-  if (book->n_history + named >= book->history_capacity)
-    return MM_CAPACITY;
-  book->history[book->n_history + named] = f;
-  l->named = named + 1;
-  l->named_at = book->n_history;
-  return MM_OK;
+/* How many of n records, from the first on, identify lots for the one behind them. */
+MM_COLD int64_t mm_ledger_named(const mm_ledger *l, const mm_fill *f, int64_t n) {
+  int64_t named = 0;
+  while (named < n && f[named].kind == MM_IDENTIFY && f[named].instrument == f->instrument)
+    named++;
+  return named < n && (f[named].kind == MM_NEW || f[named].kind == MM_RELEASE) &&
+                 f[named].instrument == f->instrument && f->instrument >= 0 &&
+                 f->instrument < l->book->n_instruments
+             ? named
+             : 0;
 }
 
 /* A new fill of a known instrument that mm_position_fill takes. */
@@ -1052,26 +1047,34 @@ static inline int mm_ledger_plain(const mm_ledger *l, const mm_fill *f) {
  * MM_UNKNOWN: also a target that is no fill of the instrument, or not one of the window of ids; a lot that is
  *             not open.
  * MM_INVALID: also lots that are identified by a fill that opens, twice, or more of them than there are or
- * than the fill has; what is identified for any record but the next one; an id that both sides have, a
+ * than the fill has; what identifies a lot, alone (mm_ledger_apply); an id that both sides have, a
  * correction of the side, a conversion by 0, into another currency, kind of contract or sign of prices, or
  * against an open position of the other sign. MM_UNSUPPORTED: also what needs a history. */
 static inline int mm_ledger_record(mm_ledger *l, const mm_fill *record) {
   int status = MM_CAPACITY;
   if (MM_LIKELY(mm_ledger_plain(l, record)))
     status = mm_book_fill(l->book, record);
-  return status == MM_CAPACITY ? mm_ledger_put(l, record, 1) : status; /* which says of what */
+  return status == MM_CAPACITY ? mm_ledger_put(l, record, 0, 1) : status; /* which says of what */
 }
 
-/* mm_book_apply for records of any kind; ends at MM_CAPACITY too, and may go on from there. */
+/* mm_book_apply for records of any kind; ends at MM_CAPACITY too, and may go on from there. A fill and those
+ * that identify lots for it have one status; refused, the index is the fill's. Those that no fill follows in
+ * the array are refused: MM_INVALID. */
 static inline int64_t mm_ledger_apply(mm_ledger *l, const mm_fill *records, int64_t n, int stop,
                                       int8_t *status) {
   for (int64_t i = 0; i < n; i++) {
     status[i] = MM_CAPACITY;
     if (mm_ledger_plain(l, &records[i]))
       i += mm_book_advance(l->book, &records[i], n - i, &status[i]) - 1;
-    if (status[i] == MM_CAPACITY)
-      status[i] = (int8_t)mm_ledger_put(l, &records[i], 1);
-    if (status[i] < 0 && (stop || status[i] == MM_CAPACITY))
+    if (status[i] == MM_CAPACITY) {
+      const int64_t named = mm_ledger_named(l, &records[i], n - i);
+      const int one = mm_ledger_put(l, &records[i + named], named, 1);
+      memset(&status[i], one, (size_t)named + 1);
+      if (one == MM_CAPACITY)
+        return i;
+      i += named;
+    }
+    if (status[i] < 0 && stop)
       return i;
   }
   return n;
@@ -1083,7 +1086,6 @@ static inline void mm_ledger_undo(mm_ledger *l, int64_t n, const mm_position *po
                                   const mm_i128 *pools) {
   mm_book *book = l->book;
   int amended = 0;
-  l->named = 0;
   for (int64_t i = n; i < book->n_history; i++)
     amended |= mm_kind_amends(book->history[i].kind);
   mm_book_undo(book, n, positions, pools);
@@ -1294,10 +1296,11 @@ static inline int mm_book_load(const mm_book_block *b, mm_ledger *l) {
       b->keeps_history != (book->history != NULL) || b->suspends != l->suspends ||
       b->ids_window != book->ids_window)
     return MM_CORRUPT;
-  for (int64_t k = book->n_history; b->keeps_history && k < b->n_history; ++k) {
-    const int status = mm_ledger_put(l, &parts.history[k], 0);
+  while (b->keeps_history && book->n_history < b->n_history) {
+    const int64_t k = book->n_history, named = mm_ledger_named(l, &parts.history[k], b->n_history - k);
+    const int status = mm_ledger_put(l, &parts.history[k + named], named, 0);
     if ((status != MM_OK && status != MM_SUSPENDED) ||
-        memcmp(&book->history[k], &parts.history[k], sizeof(mm_fill)) != 0)
+        memcmp(&book->history[k], &parts.history[k], (size_t)(named + 1) * sizeof(mm_fill)) != 0)
       return MM_CORRUPT;
   }
   if (b->keeps_history) {

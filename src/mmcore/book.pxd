@@ -156,8 +156,6 @@ cdef extern from "mmcore/ledger.h" nogil:
         mm_i128 *trial_pools
         int32_t suspends
         int32_t full
-        int64_t named
-        int64_t named_at
         int64_t fault
 
     ctypedef struct mm_book_block:

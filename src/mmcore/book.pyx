@@ -565,13 +565,9 @@ cdef class _Ledger:
             self.c.lots_capacity[i] = capacity
         return 0
 
-    cdef inline int64_t waiting(self) noexcept nogil:
-        """How many records that name lots wait for their fill, beyond the end of the history."""
-        return self.l.named if self.l.named_at == self.c.n_history else 0
-
     cdef int reserve_history(self, int64_t extra) except -1:
         """Make room for `extra` records, and for their ids at a load of at most one half."""
-        cdef int64_t n = self.c.n_history + self.waiting(), capacity, n_slots, known
+        cdef int64_t n = self.c.n_history, capacity, n_slots, known
         cdef int64_t *slots
         cdef _History records
         if n + extra > self.c.history_capacity:
@@ -579,7 +575,7 @@ cdef class _Ledger:
             records = _History(capacity)
             array = np.frombuffer(records, FILL)
             # The allocation may have let another thread in, which books.
-            if self.busy or n != self.c.n_history + self.waiting():
+            if self.busy or n != self.c.n_history:
                 self.settle()
                 return self.reserve_history(extra)
             if n:
@@ -716,33 +712,34 @@ cdef class _Ledger:
     cdef int fill(self, mm_fill *f, object names=None) except? -100:
         """Book one record: the status. Memory comes first, so that a failure to get it changes nothing.
 
-        ``names`` is a FILL array of the lots that it identifies.
+        ``names`` is a FILL array of the lots that it identifies, with room for the record behind them.
         """
-        cdef const mm_fill *rows = NULL
-        cdef int64_t n = 0, k
+        cdef const mm_fill *rows = f
+        cdef int64_t n = 1
         cdef int32_t i
         cdef int8_t status = MM_OK
+        cdef int8_t[::1] each
+        cdef int8_t *out = &status
         if names is not None:
             n = len(names)
             rows = _fills_of(names)
+            memcpy(<void *>&rows[n - 1], f, sizeof(mm_fill))
+            each = np.zeros(n, np.int8)
+            out = &each[0]
         self.settle()
         if self.keeps_history:
-            self.reserve_history(n + 1)
+            self.reserve_history(n)
         before = None if self.watch is None else self.positions()
         if f.kind == MM_NEW and 0 <= f.instrument < self.c.n_instruments:
-            self.reserve_lots(f.instrument, n + 1)
+            self.reserve_lots(f.instrument, n)
         else:
             for i in range(self.c.n_instruments):
                 mm_position_compact(&self.c.positions[i], self.c.lots[i])
-        for k in range(n):
-            status = mm_ledger_record(&self.l, &rows[k])
-            if status != MM_OK:
-                self.l.named = 0
-                return status
-        if f.kind == MM_NEW and 0 <= f.instrument < self.c.n_instruments:
+        if n == 1 and f.kind == MM_NEW and 0 <= f.instrument < self.c.n_instruments:
             status = mm_ledger_record(&self.l, f)
         else:
-            self.run(f, 1, True, &status)
+            self.run(rows, n, True, out)
+            status = out[n - 1]
         if before is not None and status >= 0:
             self.tell(before, f.time)
         return status
@@ -781,7 +778,7 @@ cdef class _Ledger:
         """Book records: a status for each. With `stop`, the first refused raises and none is booked."""
         cdef mm_book *c = &self.c
         cdef const mm_fill *rows
-        cdef int64_t n = len(fills), i, done, before, named
+        cdef int64_t n = len(fills), i, done, before
         cdef int8_t[::1] status
         cdef int8_t *out
         cdef int64_t *counts
@@ -812,7 +809,6 @@ cdef class _Ledger:
             finally:
                 free(counts)
         before = c.n_history
-        named = self.waiting()
         known = None if self.watch is None else self.positions()
         memcpy(self.saved, c.positions, <size_t>c.n_instruments * sizeof(mm_position))
         memcpy(self.saved_pools, c.pools,
@@ -828,8 +824,6 @@ cdef class _Ledger:
         finally:
             if done < n:
                 mm_ledger_undo(&self.l, before, self.saved, self.saved_pools)
-                self.l.named = named  # those that waited before: where they were
-                self.l.named_at = before
             self.end()
         if refused is not None:
             raise refused
@@ -952,12 +946,14 @@ cdef object _lots_refusal(_Ledger ledger, int status, const mm_fill *f, str name
     cdef object value = f"row {rows[k].target - 1}" if rows[k].target else _text(rows[k].reference)
     value = (value, <object>rows[k].qty)
     cls = InvalidArgument
-    if status == MM_UNKNOWN:
+    if rows[k].qty <= 0:
+        allowed = "a number of lots > 0"
+    elif mm_fill_has_id(&rows[k]):
+        allowed = f"without an id of its own ({_text(rows[k].id)!r})"
+    elif status == MM_UNKNOWN:
         cls, allowed = UnknownName, f"an open lot of {name} (Position.open_lots) and how much of it to close"
     elif status == MM_CONFLICT:
         cls, allowed = ConflictError, f"an OpenLot (Position.open_lots): two open lots of {name} have this id"
-    elif f.kind not in (MM_NEW, MM_RELEASE) or rows[k].instrument != f.instrument:
-        allowed = f"followed by the fill that closes it, got {_KIND_NAMES[f.kind]} of {name}"
     elif p.net == 0 or (p.net < 0) == (f.qty < 0):
         allowed = f"none: {f.qty} lots of {name} open, at a position of {p.net}"
     else:
@@ -990,7 +986,7 @@ cdef object _refusal(_Ledger ledger, int status, const mm_fill *f, tuple names, 
         return Unsupported(at + message, argument=argument, value=value, allowed=allowed, index=index)
 
     kind = _KIND_NAMES[f.kind] if 0 <= f.kind < MM_KINDS else None
-    if ledger.l.fault:
+    if ledger.l.fault and status != MM_UNSUPPORTED:
         return _lots_refusal(ledger, status, f, name, at, index)
     if status == MM_INVALID:
         if kind is None:
@@ -1006,7 +1002,11 @@ cdef object _refusal(_Ledger ledger, int status, const mm_fill *f, tuple names, 
         if f.kind == MM_IDENTIFY:
             if f.qty <= 0:
                 return say(InvalidArgument, "qty", f.qty, "a number of lots > 0")
-            return say(InvalidArgument, "id", _text(f.id), "none: what identifies a lot has no id of its own")
+            if mm_fill_has_id(f):
+                return say(InvalidArgument, "id", _text(f.id),
+                           "none: what identifies a lot has no id of its own")
+            return say(InvalidArgument, "kind", kind,
+                       f"followed, in one array, by the fill or release of {name} that closes the lot")
         if f.kind == MM_BUST:
             return say(InvalidArgument, "qty", f.qty,
                        f"the sign of the fill: both sides of {name} know the id {_text(f.reference)!r}")
@@ -1032,7 +1032,7 @@ cdef object _refusal(_Ledger ledger, int status, const mm_fill *f, tuple names, 
             return say(UnknownName, "target", f.target, f"the number of a {what}, from 1")
         return say(UnknownName, "reference", _text(f.reference), f"the id of a fill of {name} that is known")
     if status == MM_UNSUPPORTED:
-        if f.kind == MM_IDENTIFY:
+        if f.kind == MM_IDENTIFY or ledger.l.fault:
             return unsupported("lots can be identified only in a book with cost='specific'", "kind", kind,
                                "any other kind")
         if MM_BUST <= f.kind <= MM_RELEASE:
@@ -1844,7 +1844,7 @@ cdef class Book:
             raise InvalidArgument(argument="lots", value=lots,
                                   allowed="() but for a fill or a release, which closes them")
         cdef char raw[16]
-        result = np.zeros(len(lots), FILL)
+        result = np.zeros(len(lots) + 1, FILL)  # and the fill
         result["kind"], result["instrument"], result["fee_currency"] = MM_IDENTIFY, record.instrument, -1
         result["time"], result["receive_time"] = record.time, record.receive_time
         for k, pair in enumerate(lots):

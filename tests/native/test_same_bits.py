@@ -860,7 +860,7 @@ CONTRACT = np.dtype([("scale", "u8", 2), ("per", "i8"), ("unit", "i8", 2), ("res
 LEDGER = np.dtype(
     [(name, "u8") for name in ("book", "contracts", "amended")]
     + [("n_amended", "i8"), ("amended_capacity", "i8"), ("trial", "u8"), ("trial_pools", "u8")]
-    + [("suspends", "i4"), ("full", "i4"), ("named", "i8"), ("named_at", "i8"), ("fault", "i8")]
+    + [("suspends", "i4"), ("full", "i4"), ("fault", "i8")]
 )
 INVERSE, STACK, NAMED = 4, 16, 32
 METHODS = ("average", "fifo", "lifo", "specific")
@@ -916,7 +916,7 @@ def chronicle_of(rng, n):
 
 
 def ledger_python(step, restored=False):
-    """Door to a Book: `step` rows at a time, and saved and restored between them."""
+    """Door to a Book: `step` rows at a time, not cut behind a name, and saved and restored between them."""
 
     def run(c):
         book = mm.Book(LISTED, currencies=CURRENCIES, **c.options)
@@ -924,8 +924,10 @@ def ledger_python(step, restored=False):
             if ticks:
                 book.mark(name, ticks)
         status = []
-        for begin in range(0, len(c.records), step or len(c.records)):
-            status += apply(book, c.records[begin : begin + step] if step else c.records)
+        starts = np.arange(0, len(c.records), step or len(c.records))
+        starts = starts[(starts == 0) | (c.records["kind"][starts - 1] != 10)]
+        for begin, end in zip(starts, [*starts[1:], len(c.records)], strict=True):
+            status += apply(book, c.records[begin:end])
             if restored:
                 book = mm.Book.from_bytes(book.to_bytes(), LISTED, CURRENCIES)
         return status, book.to_bytes()
