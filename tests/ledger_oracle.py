@@ -45,6 +45,7 @@ class Record:
     to: str | None = None  # of a conversion
     fate: Content | str | None = None  # a correction, "busted", "released"
     released_to: str | None = None
+    source: int | None = None  # of a release: the row of the suspended fill
     closes: tuple = ()  # (row of the fill that opened the lot, size): the lots that a fill names
 
 
@@ -267,8 +268,12 @@ class Oracle:
         if row is None:
             return None
         known = self.records[row]
-        same = (known.content, known.to) == (record.content, record.to)
-        return DUPLICATE if same and record.closes in ((), known.closes) else CONFLICT
+        same = record.content in (known.content, known.fate) and known.to == record.to
+        return DUPLICATE if same and self.same_lots(known, record.closes) else CONFLICT
+
+    def same_lots(self, known, closes):
+        """Venues repeat a fill without its lots; what is named is named in any order."""
+        return closes == () or sorted(closes) == sorted(known.closes)
 
     def refused(self, name, content, closes):
         """Why a new fill cannot close the lots that it names; None: it can."""
@@ -326,7 +331,11 @@ class Oracle:
             return CONFLICT
         if record.fate == "busted":
             return DUPLICATE
-        return self.amend(record, "busted", Record("bust", name, record.content))
+        status = self.amend(record, "busted", Record("bust", name, record.content))
+        if record.source is not None and status >= 0:  # as if it had never been: in suspense again
+            old = self.records[record.source]
+            old.fate, old.released_to, old.closes = None, None, ()
+        return status
 
     def correct(self, name, content, id=None, row=None):
         row = self.about(name, id, row, 1 if content.qty > 0 else -1 if content.qty < 0 else 0)
@@ -352,14 +361,20 @@ class Oracle:
         if old.fate == "busted":
             return CONFLICT
         if old.fate == "released":
-            same = old.released_to == name and closes in ((), old.closes)
+            same = old.released_to == name and self.same_lots(old, closes)
             return DUPLICATE if same else CONFLICT
-        record = Record("release", name, self.plain(name, old.content), old.id, closes=closes)
-        if record.id is not None and self.find(self.key("new", name, record.content.qty, record.id)) not in (
-            None,
-            row,
-        ):
-            return CONFLICT
+        content = old.content
+        if content.fee_currency is None and old.instrument in self.instruments:
+            content = content._replace(fee_currency=self.instruments[old.instrument].currency.name)
+        record = Record("release", name, self.plain(name, content), old.id, closes=closes, source=row)
+        if record.id is not None:
+            known = self.find(self.key("new", name, record.content.qty, record.id))
+            if known not in (None, row) and self.records[known].source != row:
+                return CONFLICT
+        for later in self.records[row:]:  # its lots are others now
+            converted = later.kind == "convert" and later.fate != "busted" and later.to == name
+            if converted and later.instrument in (name, old.instrument):
+                return CONFLICT
         if (refused := self.refused(name, record.content, closes)) is not None:
             return refused
         if not self.valid(name, record.content):

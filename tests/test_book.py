@@ -158,6 +158,7 @@ def test_without_names_specific_identification_is_fifo_to_the_bit():
         (UnknownName, [("zz", 1)], "lots[0]", "an open lot of X (Position.open_lots) and how much"),
         (UnknownName, [("a2", 1), ("a0", 1)], "lots[1]", "an open lot of X"),  # closed
         (UnknownName, [(mm.OpenLot(1, 1, 1, None), 1)], "lots[0]", "an open lot of X"),  # a row, but closed
+        (UnknownName, [(mm.OpenLot(3, 1000, 3, b"zz"), 1)], "lots[0]", "an open lot of this book"),
         (UnknownName, [(mm.OpenLot(1, 1, 99, None), 1)], "lots[0]", "an open lot of this book"),
         (InvalidArgument, [("a2", 4)], "lots[0]", "at most the 3 lots that are open of it"),
         (InvalidArgument, [("a2", 3), ("a3", 3)], "lots[1]", "at most 2 lots: what the fill of -5 has"),
@@ -209,7 +210,7 @@ def test_a_repetition_names_the_same_lots_or_none():
     lots = [("a2", 3), ("a1", 1)]
     assert book.fill("X", -4, 1030, id="b", lots=lots) is mm.Status.OK
     before = book.snapshot()
-    for again in (lots, (), [(mm.OpenLot(0, 0, 1, None), 3), ("a1", 1)]):
+    for again in (lots, lots[::-1], (), [(mm.OpenLot(0, 0, 1, None), 3), ("a1", 1)]):
         assert book.fill("X", -4, 1030, id="b", lots=again) is mm.Status.DUPLICATE
     assert book.snapshot() == before
     for other in ([("a2", 3)], [("a2", 2), ("a1", 1)], [("a3", 3), ("a1", 1)]):
@@ -338,6 +339,72 @@ def test_a_name_waits_for_no_fill_beyond_its_array():
     assert book.apply(payment, on_error="skip").tolist() == [-1, 0]
     assert book.apply(rows).tolist() == [0] * 4
     assert held(book) == [(b"a2", 2), (b"a3", 2)]
+
+
+def test_a_busted_release_is_in_suspense_again():
+    book = mm.Book([instrument(), instrument("Y")])
+    book.suspend("X", 3, 100, id="s")
+    book.release(0, "X")
+    assert book.bust("X", row=1) is mm.Status.OK
+    assert (book.suspense, book["X"].net) == ((0,), 0)
+    assert book.fill("X", 3, 100, id="s") is mm.Status.DUPLICATE
+    assert book.release(0, "X") is mm.Status.OK  # again
+    assert book.bust("X", "s") is mm.Status.OK
+    book = mm.Book.from_bytes(book.to_bytes(), book.instruments)
+    assert book.release(0, "Y") is mm.Status.OK  # it was the wrong instrument
+    assert (book.suspense, book["X"].net, book["Y"].net) == ((), 0, 3)
+    assert book.release(0, "Y") is mm.Status.DUPLICATE
+    book.correct("Y", row=book.history.size - 1, qty=4, price=100)
+    before = book.snapshot()
+    rows = book.records(kind=[1, 0], qty=[0, 0], price=[0, 1], target=[6, 0], instrument=[1, 0])
+    refused(InvalidArgument, book, book.apply, rows)  # the bust is taken back with the array
+    assert (book.suspense, book.snapshot()) == ((), before)
+    assert book.bust("Y", row=5) is mm.Status.OK
+    assert book.dismiss(0) is mm.Status.OK
+    assert (book.suspense, book["Y"].net) == ((), 0)
+    refused(ConflictError, book, book.release, 0, "X")
+
+
+def test_a_release_keeps_the_currency_of_the_fee():
+    usd, xbt = mm.Currency("USD"), mm.Currency("XBT", unit="1e-8")
+    book = mm.Book([instrument("A", currency=usd), instrument("C", currency=xbt)])
+    for row, (name, currency) in enumerate([("A", "USD"), ("A", None), ("ZZ", "USD")]):
+        book.suspend(name, 1, 10, 5, id=f"a{row}", fee_currency=currency)
+    for row in range(3):
+        assert book.release(row, "C") is mm.Status.OK
+        assert (book["C"].fees, book["C"].other_fees) == (0, {"USD": 5 * (row + 1)})
+    again = mm.Book.from_bytes(book.to_bytes(), book.instruments)
+    assert again.snapshot() == book.snapshot()
+
+
+def test_a_fill_suspended_before_a_split_is_not_released_in_lots_that_are_gone():
+    book = mm.Book([instrument(), instrument("Y")])
+    book.fill("X", 100, 1000)
+    book.suspend("X", 100, 1000, id="s")
+    book.split("X", 2)
+    error = refused(ConflictError, book, book.release, 1, "X")
+    assert "its lots became others since (dismiss it, and book it in present lots" in str(error)
+    assert book.bust("X", row=2) is mm.Status.OK
+    book.convert("X", "Y")
+    refused(ConflictError, book, book.release, 1, "Y")
+    assert book.release(1, "X") is mm.Status.OK  # lots of X are what they were
+    assert (book["X"].net, book["Y"].net) == (100, 100)
+
+
+def test_what_a_correction_made_of_a_fill_may_be_repeated():
+    book = mm.Book([instrument()])
+    book.fill("X", 3, 1000, id="a")
+    book.correct("X", "a", qty=4, price=1001, fee=2, own_id="c1")
+    before = book.snapshot()
+    assert book.fill("X", 4, 1001, 2, id="a") is mm.Status.DUPLICATE
+    assert book.fill("X", 3, 1000, id="a") is mm.Status.DUPLICATE
+    rows = book.records(qty=[4, 3], price=[1001, 1000], fee=[2, 0], id=["a", "a"])
+    assert book.apply(rows).tolist() == [mm.Status.DUPLICATE] * 2
+    assert book.snapshot() == before
+    error = refused(ConflictError, book, book.fill, "X", 4, 1002, 2, id="a")
+    assert "booked 4 lots at 1001, fee 2" in str(error)
+    book.correct("X", "a", qty=5, price=1001)
+    refused(ConflictError, book, book.fill, "X", 4, 1001, 2, id="a")  # in force no longer
 
 
 def test_names_have_the_status_of_their_fill():

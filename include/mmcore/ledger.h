@@ -693,8 +693,21 @@ static inline int64_t mm_ledger_in_force(const mm_ledger *l, int64_t row) {
   return at < l->n_amended && l->amended[at].target == row ? l->amended[at].by : row;
 }
 
-static inline void mm_ledger_amend(mm_ledger *l, int64_t target, int64_t by) {
+static inline void mm_ledger_restore(mm_ledger *l, int64_t target) { /* nothing became of it */
   const int64_t at = mm_ledger_seek(l, target);
+  if (at < l->n_amended && l->amended[at].target == target) {
+    l->n_amended--;
+    memmove(&l->amended[at], &l->amended[at + 1], (size_t)(l->n_amended - at) * sizeof *l->amended);
+  }
+}
+
+/* A busted release counts as absent: its fill is in suspense again. */
+static inline void mm_ledger_amend(mm_ledger *l, int64_t target, int64_t by) {
+  const mm_fill *old = &l->book->history[target];
+  int64_t at;
+  if (old->kind == MM_RELEASE && l->book->history[by].kind == MM_BUST)
+    mm_ledger_restore(l, old->target - 1);
+  at = mm_ledger_seek(l, target);
   if (at == l->n_amended || l->amended[at].target != target) {
     memmove(&l->amended[at + 1], &l->amended[at], (size_t)(l->n_amended - at) * sizeof *l->amended);
     l->n_amended++;
@@ -808,16 +821,27 @@ static inline int mm_ledger_identify(mm_ledger *l, const mm_fill *f, mm_fill *na
   return MM_OK;
 }
 
-/* Does a repetition of the fill of `row` identify the same lots? One that identifies none, as a venue sends
- * it, says nothing of them. */
+/* Is each of n records that identify lots among m others? */
+static inline int mm_names_among(const mm_fill *a, int64_t n, const mm_fill *b, int64_t m) {
+  for (int64_t k = 0; k < n; ++k) {
+    int64_t j = 0;
+    while (j < m &&
+           (a[k].qty != b[j].qty ||
+            (a[k].target && b[j].target ? a[k].target != b[j].target
+                                        : memcmp(a[k].reference, b[j].reference, sizeof a->reference))))
+      ++j;
+    if (j == m)
+      return 0;
+  }
+  return 1;
+}
+
+/* Does a repetition of the fill of `row` identify the same lots, in any order? One that identifies none, as a
+ * venue sends it, says nothing of them. */
 static inline int mm_ledger_same_lots(const mm_book *book, int64_t row, const mm_fill *names, int64_t n) {
   const mm_place known = mm_ledger_place(book, row);
-  for (int64_t k = 0; k < n; ++k)
-    if (known.n != n || known.lots[k].qty != names[k].qty ||
-        (names[k].target ? known.lots[k].target != names[k].target
-                         : memcmp(known.lots[k].reference, names[k].reference, sizeof names->reference)))
-      return 0;
-  return 1;
+  return n == 0 ||
+         (n == known.n && mm_names_among(names, n, known.lots, n) && mm_names_among(known.lots, n, names, n));
 }
 
 /* Fill in what a bust, a correction or a release leaves to the record that it is about; its index in *row. */
@@ -865,6 +889,8 @@ static inline int mm_ledger_resolve(const mm_ledger *l, mm_fill *f, int64_t *row
     f->instrument = instrument;
     if (old->instrument != instrument)
       memset(f->reference, 0, sizeof f->reference); /* it was the name, if anything */
+    if (f->fee_currency < 0 && old->instrument >= 0)
+      f->fee_currency = book->currency[old->instrument]; /* which is what the fee is in */
     if (f->fee_currency == book->currency[instrument])
       f->fee_currency = -1;
     return MM_OK;
@@ -926,6 +952,37 @@ static inline int mm_ledger_check(const mm_ledger *l, mm_fill *f, int effect) {
   return f->kind == MM_SUSPEND && f->qty == 0 ? MM_INVALID : MM_OK;
 }
 
+/* The suspended fill that a record released, or the record itself. */
+static inline int64_t mm_ledger_came_from(const mm_book *book, int64_t row) {
+  return book->history[row].kind == MM_RELEASE ? book->history[row].target - 1 : row;
+}
+
+/* Are the lots of the suspended fill of `row` others in instrument i by now? It was split since, or those of
+ * the instrument that the fill was of became its lots. */
+static inline int mm_ledger_converted(const mm_ledger *l, int64_t row, int32_t i) {
+  const mm_fill *history = l->book->history;
+  for (int64_t k = row + 1; k < l->book->n_history; ++k)
+    if (history[k].kind == MM_CONVERT && history[k].target == i &&
+        (history[k].instrument == i || history[k].instrument == history[row].instrument) &&
+        mm_ledger_in_force(l, k) == k)
+      return 1;
+  return 0;
+}
+
+/* Is a fill a repetition of that of a row: as it came, or as it was corrected since? */
+static inline int mm_ledger_repeats(const mm_ledger *l, int64_t row, const mm_fill *f, int32_t own) {
+  const mm_fill *known = &l->book->history[row];
+  mm_fill now = l->book->history[mm_ledger_in_force(l, row)];
+  if (mm_fill_same_content(known, f, own))
+    return 1;
+  if (now.kind != MM_CORRECT)
+    return 0;
+  now.kind = known->kind; /* a correction has an id of its own, and that of the fill as its reference */
+  memcpy(now.id, known->id, sizeof now.id);
+  memcpy(now.reference, known->reference, sizeof now.reference);
+  return mm_fill_same_content(&now, f, own);
+}
+
 /* Put a record into the history, behind the `named` ones directly before it in memory, which identify lots
  * for it, and with `effect` into force: all of them, or none. */
 MM_COLD int mm_ledger_put(mm_ledger *l, const mm_fill *record, int64_t named, int effect) {
@@ -967,10 +1024,10 @@ MM_COLD int mm_ledger_put(mm_ledger *l, const mm_fill *record, int64_t named, in
       return MM_UNSUPPORTED;
     slot = mm_ids_find(book->slots, book->n_slots, book->history, &f);
     known = mm_ids_known(book, slot);
-    if (known >= 0 && !(f.kind == MM_RELEASE && known == row)) {
+    if (known >= 0 && !(f.kind == MM_RELEASE && mm_ledger_came_from(book, known) == row)) {
       const int32_t own =
           f.instrument >= 0 && f.instrument < book->n_instruments ? book->currency[f.instrument] : -1;
-      return f.kind != MM_RELEASE && mm_fill_same_content(&book->history[known], &f, own) &&
+      return f.kind != MM_RELEASE && mm_ledger_repeats(l, known, &f, own) &&
                      mm_ledger_same_lots(book, known, names, named)
                  ? MM_DUPLICATE
                  : MM_CONFLICT;
@@ -980,6 +1037,8 @@ MM_COLD int mm_ledger_put(mm_ledger *l, const mm_fill *record, int64_t named, in
   }
   if (book->history && end >= book->history_capacity)
     return MM_CAPACITY;
+  if (effect && f.kind == MM_RELEASE && mm_ledger_converted(l, row, f.instrument))
+    return MM_CONFLICT;
   if (effect && f.qty != 0) {
     status = mm_ledger_identify(l, &f, names, named);
     if (status != MM_OK)
@@ -997,13 +1056,12 @@ MM_COLD int mm_ledger_put(mm_ledger *l, const mm_fill *record, int64_t named, in
     if (status == MM_INVALID && f.kind != MM_RELEASE)
       status = MM_CONFLICT; /* a conversion after it */
     if (status < MM_OK) {
-      if (before == row) {
-        const int64_t at = mm_ledger_seek(l, row);
-        l->n_amended--;
-        memmove(&l->amended[at], &l->amended[at + 1], (size_t)(l->n_amended - at) * sizeof *l->amended);
-      } else {
+      if (before == row)
+        mm_ledger_restore(l, row);
+      else
         mm_ledger_amend(l, row, before);
-      }
+      if (f.kind == MM_BUST && book->history[row].kind == MM_RELEASE)
+        mm_ledger_amend(l, book->history[row].target - 1, row);
     }
   } else if (effect) {
     status = mm_ledger_effect(l, &f, end);
@@ -1036,25 +1094,29 @@ static inline int mm_ledger_plain(const mm_ledger *l, const mm_fill *f) {
          !(l->book->positions[f->instrument].flags & MM_SPECIAL);
 }
 
+/* Is it for mm_ledger_put to say? Of what there is no capacity, or whether a correction is repeated. */
+static inline int mm_ledger_asked(int status) {
+  return status == MM_CAPACITY || status == MM_CONFLICT;
+}
+
 /* Book one record of any kind. The statuses of mm_book_fill, and MM_SUSPENDED.
  *
  * MM_UNMET: of a bust or a correction, which stands: lots that some fill identifies are gone now, and the
  *           fill closed the oldest for them. lots_used counts them.
- * MM_DUPLICATE: also a bust of what is busted, the correction that is in force, the same release again.
- * MM_CONFLICT: also a correction of a busted fill, whatever is settled otherwise already, and what a later
- *              conversion does not stand with: that is to be busted first; a repetition that identifies
- *              other lots; two open lots of one id, one of which is identified by it.
- * MM_UNKNOWN: also a target that is no fill of the instrument, or not one of the window of ids; a lot that is
- *             not open.
- * MM_INVALID: also lots that are identified by a fill that opens, twice, or more of them than there are or
- * than the fill has; what identifies a lot, alone (mm_ledger_apply); an id that both sides have, a
- * correction of the side, a conversion by 0, into another currency, kind of contract or sign of prices, or
- * against an open position of the other sign. MM_UNSUPPORTED: also what needs a history. */
+ * MM_DUPLICATE: also a fill as it was corrected, a bust of what is busted, the correction that is in force,
+ * the same release again. MM_CONFLICT: also a correction of a busted fill, whatever is settled otherwise
+ * already, what a later conversion does not stand with: that is to be busted first; a release after the lots
+ * became others; a repetition that identifies other lots; two open lots of one id, one of which is identified
+ * by it. MM_UNKNOWN: also a target that is no fill of the instrument, or not one of the window of ids; a lot
+ * that is not open. MM_INVALID: also lots that are identified by a fill that opens, twice, or more of them
+ * than there are or than the fill has; what identifies a lot, alone (mm_ledger_apply); an id that both sides
+ * have, a correction of the side, a conversion by 0, into another currency, kind of contract or sign of
+ * prices, or against an open position of the other sign. MM_UNSUPPORTED: also what needs a history. */
 static inline int mm_ledger_record(mm_ledger *l, const mm_fill *record) {
   int status = MM_CAPACITY;
   if (MM_LIKELY(mm_ledger_plain(l, record)))
     status = mm_book_fill(l->book, record);
-  return status == MM_CAPACITY ? mm_ledger_put(l, record, 0, 1) : status; /* which says of what */
+  return mm_ledger_asked(status) ? mm_ledger_put(l, record, 0, 1) : status;
 }
 
 /* mm_book_apply for records of any kind; ends at MM_CAPACITY too, and may go on from there. A fill and those
@@ -1066,7 +1128,7 @@ static inline int64_t mm_ledger_apply(mm_ledger *l, const mm_fill *records, int6
     status[i] = MM_CAPACITY;
     if (mm_ledger_plain(l, &records[i]))
       i += mm_book_advance(l->book, &records[i], n - i, &status[i]) - 1;
-    if (status[i] == MM_CAPACITY) {
+    if (mm_ledger_asked(status[i])) {
       const int64_t named = mm_ledger_named(l, &records[i], n - i);
       const int one = mm_ledger_put(l, &records[i + named], named, 1);
       memset(&status[i], one, (size_t)named + 1);

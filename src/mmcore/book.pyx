@@ -1048,7 +1048,9 @@ cdef object _refusal(_Ledger ledger, int status, const mm_fill *f, tuple names, 
         return ConflictError(
             f"{at}{kind} of record {f.target or _text(f.reference)!r} of {name}: "
             "it is busted, released (with other lots) or still suspended, the id is known with different "
-            "content, or a later conversion does not stand with that (bust it first)",
+            "content, or a later conversion does not stand with that (bust it first)"
+            + (", or its lots became others since (dismiss it, and book it in present lots with an id of "
+               "its own)" if f.kind == MM_RELEASE else ""),
             argument="target" if f.target else "reference", value=f.target or _text(f.reference),
             allowed="a fill that is in force", index=index,
         )
@@ -1062,6 +1064,9 @@ cdef object _refusal(_Ledger ledger, int status, const mm_fill *f, tuple names, 
                 f"{at}id {_text(f.id)!r} of {name} is known with other lots that it closes",
                 argument="lots", value=_text(f.id), allowed="a new id, the same lots, or none", index=index,
             )
+        slot = mm_ledger_in_force(&ledger.l, ledger.c.slots[slot])
+        if ledger.c.history[slot].kind == MM_CORRECT:
+            known = &ledger.c.history[slot]
         return ConflictError(
             f"{at}id {_text(f.id)!r} of {name} is known with different content: "
             f"{'suspended' if known.kind == MM_SUSPEND else 'booked'} {known.qty} lots at {known.price}, "
@@ -1854,7 +1859,9 @@ cdef class Book:
             lot, qty = pair
             if isinstance(lot, OpenLot):
                 row = _i64(lot.row, at, "a row of the history")
-                if not 0 <= row < self.ledger.c.n_history:
+                if not 0 <= row < self.ledger.c.n_history or (
+                    lot.id is not None and lot.id != _text(self.ledger.c.history[row].id)
+                ):
                     raise UnknownName(argument=at, value=lot, allowed="an open lot of this book")
                 result["target"][k] = row + 1
             elif lot is None:
@@ -2055,7 +2062,8 @@ cdef class Book:
         UnknownName
             No suspended fill, or an instrument that the book does not have.
         ConflictError
-            It was dismissed, or released to another instrument, or its id was booked meanwhile.
+            It was dismissed, or released to another instrument, or its id was booked meanwhile; or its lots
+            became others since: the instrument was split, or the fill's own converted into it.
         """
         return self.about(MM_RELEASE, instrument, None, row, {"receive_time": receive_time, "lots": lots})
 
@@ -2442,7 +2450,8 @@ cdef class Book:
             Any byte order and stride; read-only is fine.
         on_error : {"none", "skip"}
             With ``"none"`` a refused row refuses the whole array: nothing is booked, the error names the row.
-            With ``"skip"`` the other rows are booked and the refused ones have their status.
+            With ``"skip"`` the other rows are booked and the refused ones have their status. Records that
+            identify lots have that of the fill directly behind them, without which they are refused.
 
         Returns
         -------
