@@ -1096,7 +1096,7 @@ static inline int mm_ledger_plain(const mm_ledger *l, const mm_fill *f) {
 
 /* Is it for mm_ledger_put to say? Of what there is no capacity, or whether a correction is repeated. */
 static inline int mm_ledger_asked(int status) {
-  return status == MM_CAPACITY || status == MM_CONFLICT;
+  return MM_UNLIKELY(status < 0) && (status == MM_CAPACITY || status == MM_CONFLICT);
 }
 
 /* Book one record of any kind. The statuses of mm_book_fill, and MM_SUSPENDED.
