@@ -18,6 +18,7 @@ import numba
 from mmcore.numba import (
     NO_ASK,
     NO_BID,
+    POSITION,
     depths,
     fill,
     mark,
@@ -202,6 +203,90 @@ def booked(position):
     return fill(position, 1, 100)
 
 
+@numba.njit
+def booked_with(position, qty, price, fee):
+    return fill(position, qty, price, fee)
+
+
+@numba.njit
+def marked(position, price):
+    return mark(position, price)
+
+
+@numba.njit
+def touched(policy, rules, touch_bid, touch_ask):
+    return quote(policy, rules, 100.0, 0.0, touch_bid, touch_ask).price
+
+
+@numba.njit
+def of_state(policy, rules, state):
+    return quote(policy, rules, 100.0, 0.0, state=state).price
+
+
+@numba.njit
+def depths_of_state(policy, state):
+    return depths(policy, 0.0, np.inf, state)
+
+
+@pytest.mark.parametrize("wrong", [100.9, 100.0, np.float32(1), np.uint64(2**63 + 5), True, None])
+@pytest.mark.parametrize("name", ["qty", "price", "fee", "mark", "touch_bid", "touch_ask", "state", "depths"])
+def test_what_is_counted_is_refused_as_anything_but_an_integer(name, wrong):
+    """A cast would book 100.9 at 100, and let 2^63 + 5 wrap round."""
+    position = new_position()
+    quoter = mm.Quoter(POLICIES["affine"])
+    policy, rules = policy_block(quoter), rules_of(quoter)
+    fill_of = {"qty": 10, "price": 100, "fee": 0}
+    touch_of = {"touch_bid": np.int32(99), "touch_ask": np.int64(102)}
+    argument = {"mark": "price", "depths": "state"}.get(name, name)
+    with pytest.raises(numba.TypingError, match=rf"{argument} must be a whole number of .* got "):
+        if name in fill_of:
+            booked_with(position, *{**fill_of, name: wrong}.values())
+        elif name in touch_of:
+            touched(policy, rules, *{**touch_of, name: wrong}.values())
+        elif name == "mark":
+            marked(position, wrong)
+        elif name == "state":
+            of_state(policy, rules, wrong)
+        else:
+            depths_of_state(policy, wrong)
+    assert (position == new_position()).all()
+
+
+def test_integers_of_every_width_are_counted():
+    position = new_position()
+    quoter = mm.Quoter(POLICIES["affine"])
+    assert booked_with(position, np.int8(-3), np.uint32(4_000_000_000), np.int16(-2)) == 0
+    assert (int(position[0]["net"]), int(position[0]["fees"]["lo"])) == (-3, 2**64 - 2)
+    assert marked(position, np.uint8(255)) == 0
+    assert int(position[0]["mark"]) == 255
+    with_touch = touched(policy_block(quoter), rules_of(quoter), np.int32(97), np.uint8(99))
+    quote_ = quoter.quote(100.0, 0, 97, 99)
+    assert with_touch == (quote_.bid, quote_.ask)
+
+
+def test_a_position_that_may_not_be_written_to_is_not():
+    block = new_position().tobytes()
+    kept = np.frombuffer(block, POSITION)
+    for write in (lambda: booked(kept), lambda: marked(kept, 5), lambda: fill(kept, 5, 100)):
+        with pytest.raises(numba.TypingError, match="position must be an array that may be written to"):
+            write()
+    assert block == new_position().tobytes()
+    assert profit(kept) == 0  # may be read
+
+
+def test_what_is_no_array_is_told_where_to_get_one():
+    quoter = mm.Quoter(POLICIES["affine"])
+    policy, rules = policy_block(quoter), rules_of(quoter)
+    for wrong in (None, 3):
+        with pytest.raises(numba.TypingError, match="policy must be the array that policy_block returns"):
+            one(wrong, rules)
+    for wrong in (None, rules[0]):
+        with pytest.raises(numba.TypingError, match="rules must be the array that rules_of returns"):
+            one(policy, wrong)
+    with pytest.raises(numba.TypingError, match="position must be the array that new_position returns"):
+        booked(new_position()[0])
+
+
 def test_negative_prices_are_for_positions_that_have_them():
     """As of an instrument: without them the kernel refuses, with them it books what a position books."""
     plain, position = new_position(), new_position(negative_prices=True)
@@ -237,7 +322,7 @@ def test_arrays_of_the_right_size_that_are_something_else_are_refused():
     for byte in (0, 4):  # magic, ABI version
         wrong = policy.copy()
         wrong[byte] += 1
-        with pytest.raises(ValueError, match="policy must be a whole block"):
+        with pytest.raises(ValueError, match="policy must be a whole block of ABI version 1"):
             one(wrong, rules)
     spread = np.zeros(2 * policy.size, np.uint8)
     spread[::2] = policy

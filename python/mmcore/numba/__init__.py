@@ -43,6 +43,7 @@ try:
     import llvmlite.binding
     from numba import carray, from_dtype, njit, types
     from numba.core import cgutils
+    from numba.core.errors import TypingError
     from numba.extending import intrinsic
 except ModuleNotFoundError:
     raise MissingExtra("mmcore.numba", "numba") from None
@@ -104,6 +105,7 @@ _position_init = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int32, ctypes.
     address("mm_position_init")
 )
 _MAGIC = int.from_bytes(Affine(base=0.0).to_bytes()[:8], "little")  # of every block, and its ABI version
+_ABI = _MAGIC >> 32
 for _name, _type in (("mm_rules", RULES), ("mm_position", POSITION)):
     assert _type.itemsize == STRUCTS[_name], f"{_name} has {STRUCTS[_name]} bytes, not {_type.itemsize}"
 
@@ -217,6 +219,29 @@ def _pointer(context: Any, at: Any) -> Any:
     return types.voidptr(types.uintp), codegen
 
 
+def _whole(name: str, unit: str) -> Any:
+    """Return an intrinsic: an argument that is counted, as an int64. Of any other type a kernel would be
+    handed what a cast makes of it, which cuts off fractions and wraps what a uint64 has beyond an int64."""
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def whole(context: Any, number: Any) -> Any:
+        kind = types.unliteral(types.literal(number.value) if isinstance(number, types.Omitted) else number)
+        if not isinstance(kind, types.Integer) or kind == types.uint64:
+            raise TypingError(f"{name} must be a whole number of {unit}, an int64, got {kind}")
+
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return arguments[0]
+
+        return types.int64(types.int64), codegen
+
+    return whole
+
+
+_touch_bid_of, _touch_ask_of = _whole("touch_bid", "ticks"), _whole("touch_ask", "ticks")
+_qty_of, _price_of, _fee_of = _whole("qty", "lots"), _whole("price", "ticks"), _whole("fee", "currency units")
+_state_of = _whole("state", "states")
+
+
 def _data_of(context: Any, builder: Any, kind: Any, array: Any) -> tuple[Any, Any]:
     """Address of an array's data, and how many items they are; ``ctypes.data`` would count a reference."""
     whole = context.make_array(kind)(context, builder, array)
@@ -232,7 +257,7 @@ def _is_row(kind: Any, item: Any) -> bool:
 def _block(context: Any, policy: Any) -> Any:
     """Address of a policy; 0 where its first words do not say that the array holds all of it."""
     if not isinstance(policy, types.Array):
-        return None
+        raise TypingError(f"policy must be the array that policy_block returns, got {policy}")
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         at, size = _data_of(context, builder, signature.args[0], arguments[0])
@@ -253,14 +278,16 @@ def _block(context: Any, policy: Any) -> Any:
     return types.uintp(policy), codegen
 
 
-def _record_of(dtype: Any) -> Any:
+def _record_of(name: str, dtype: Any, source: str, written: bool = False) -> Any:
     """Return an intrinsic: the address of an array's one record of a type; 0 where the array is not that."""
     wanted = from_dtype(dtype)
 
     @intrinsic  # type: ignore[untyped-decorator]
     def record(context: Any, array: Any) -> Any:
         if not isinstance(array, types.Array):
-            return None
+            raise TypingError(f"{name} must be the array that {source} returns, got {array}")
+        if written and not array.mutable:
+            raise TypingError(f"{name} must be an array that may be written to, got {array}")
 
         def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             at, n = _data_of(context, builder, signature.args[0], arguments[0])
@@ -273,10 +300,12 @@ def _record_of(dtype: Any) -> Any:
     return record
 
 
-_rules_at, _position_at = _record_of(RULES), _record_of(POSITION)
+_rules_at = _record_of("rules", RULES, "rules_of")
+_position_at = _record_of("position", POSITION, "new_position")
+_position_to = _record_of("position", POSITION, "new_position", written=True)
 
 
-_NO_POLICY = "policy must be a whole block, from policy_block"
+_NO_POLICY = f"policy must be a whole block of ABI version {_ABI}, from policy_block"
 _NO_RECORD = "rules and positions must be arrays of one record, from rules_of and new_position"
 
 
@@ -299,11 +328,13 @@ def depths(policy, inventory, time_left=np.inf, state=0):  # type: ignore[no-unt
     ------
     ValueError
         Where the array is not the whole block.
+    TypingError
+        Of numba, when a call is compiled: where the policy is no array, or the state no integer.
     """
     block, cell = _block(policy), _room(4)
     if block == 0:
         raise ValueError(_NO_POLICY)
-    _depths(block, inventory, time_left, state, cell)
+    _depths(block, inventory, time_left, _state_of(state), cell)
     depth = carray(_pointer(cell), (2,), np.float64)
     return depth[0], depth[1]
 
@@ -331,7 +362,7 @@ def quote(  # type: ignore[no-untyped-def]
     rules : ndarray of RULES, shape (1,)
         From :func:`rules_of`.
     reference, inventory, touch_bid, touch_ask, shift, target, time_left, state, age
-        As there; a touch that is absent is left out.
+        As there, touches and state as integers (not uint64); a touch that is absent is left out.
 
     Returns
     -------
@@ -342,6 +373,8 @@ def quote(  # type: ignore[no-untyped-def]
     ------
     ValueError
         Where an array is not what these functions made.
+    TypingError
+        Of numba, when a call is compiled: where policy or rules are no arrays, touches or state no integers.
     """
     block, record, room = _block(policy), _rules_at(rules), _room(7)
     if block == 0:
@@ -353,12 +386,12 @@ def quote(  # type: ignore[no-untyped-def]
         record,
         reference,
         inventory,
-        touch_bid,
-        touch_ask,
+        _touch_bid_of(touch_bid),
+        _touch_ask_of(touch_ask),
         shift,
         target,
         time_left,
-        state,
+        _state_of(state),
         age,
         room,
     )
@@ -392,20 +425,24 @@ def fill(position, qty, price, fee=0):  # type: ignore[no-untyped-def]
     ------
     ValueError
         Where the array is not one record of a position.
+    TypingError
+        Of numba, when a call is compiled: where qty, price or fee is no integer (a uint64 is none either: it
+        may be beyond an int64), or the array may not be written to.
     """
-    record = _position_at(position)
+    record = _position_to(position)
     if record == 0:
         raise ValueError(_NO_RECORD)
-    return _fill(record, 0, 0, qty, price, fee)
+    return _fill(record, 0, 0, _qty_of(qty), _price_of(price), _fee_of(fee))
 
 
 @njit(inline="always")
 def mark(position, price):  # type: ignore[no-untyped-def]
-    """Mark a position to a price in ticks; 0, or a negative ``mm_status``."""
-    record = _position_at(position)
+    """Mark a position to a price in ticks, an integer; 0, or a negative ``mm_status``. Refused as by
+    :func:`fill`."""
+    record = _position_to(position)
     if record == 0:
         raise ValueError(_NO_RECORD)
-    return _mark(record, price)
+    return _mark(record, _price_of(price))
 
 
 @njit
