@@ -7,6 +7,7 @@ import ctypes
 import gc
 import json
 import math
+import re
 import shlex
 import shutil
 import subprocess
@@ -176,8 +177,83 @@ file(WRITE "{tmp_path}/options" "${{options}}")
     command = ["cmake", "-S", tmp_path, "-B", tmp_path / "build", f"-Dmmcore_DIR={mmcore.get_cmake_dir()}"]
     ran = subprocess.run(command, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
-    assert (tmp_path / "options").read_text() == f"$<$<COMPILE_LANGUAGE:CXX>:{';'.join(flags)}>"
+    condition = re.compile(r"\$<\$<COMPILE_LANG_AND_ID:CXX,([\w,]+)>:([^>]*)>")
+    options = condition.findall((tmp_path / "options").read_text())
+    assert [given for names, given in options if name in names.split(",")] == [";".join(flags)] * bool(flags)
     assert ("does not know how Other" in ran.stderr) == (not flags)
+
+
+def configured(folder, lists):
+    """Configure a project that has one source of each language, and return how that went."""
+    for program in ("cmake", "cc", "c++"):
+        if shutil.which(program) is None:
+            pytest.skip(f"needs {program}")
+    for name, text in lists.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+        for suffix in ("c", "cpp"):
+            (folder / name).with_name(f"program.{suffix}").write_text("#include <mmcore/types.h>\n")
+    command = ["cmake", "-S", folder, "-B", folder / "build", "-DCMAKE_EXPORT_COMPILE_COMMANDS=ON"]
+    return subprocess.run(
+        [*command, f"-Dmmcore_DIR={mmcore.get_cmake_dir()}"], capture_output=True, text=True
+    )
+
+
+FOUND = "find_package(mmcore CONFIG REQUIRED)\n"
+MADE = "add_library({0} OBJECT program.{1})\ntarget_link_libraries({0} mmcore::mmcore)\n"
+
+
+@pytest.mark.parametrize(
+    "lists",
+    [
+        {
+            "CMakeLists.txt": f"project(top C)\n{FOUND}add_subdirectory(sub)\n{MADE.format('one', 'c')}",
+            "sub/CMakeLists.txt": f"project(sub CXX)\n{FOUND}{MADE.format('two', 'cpp')}",
+        },
+        *(
+            {
+                "CMakeLists.txt": f"project(top C)\n{FOUND}enable_language(CXX)\n{again}"
+                + MADE.format("one", "c")
+                + MADE.format("two", "cpp")
+            }
+            for again in ("", FOUND)
+        ),
+    ],
+    ids=["directory", "later", "found again"],
+)
+def test_cmake_gives_its_flags_to_a_language_that_comes_later(lists, tmp_path):
+    lists["CMakeLists.txt"] = "cmake_minimum_required(VERSION 3.15)\n" + lists["CMakeLists.txt"]
+    ran = configured(tmp_path, lists)
+    assert ran.returncode == 0, ran.stderr
+    commands = json.loads((tmp_path / "build/compile_commands.json").read_text())
+    assert sorted(Path(made["file"]).suffix for made in commands) == [".c", ".cpp"]
+    for made in commands:
+        assert set(SAME_BITS) <= set(made["command"].split())
+
+
+def test_cmake_finds_nothing_before_a_project_has_a_compiler(tmp_path):
+    lists = f"cmake_minimum_required(VERSION 3.15)\n{FOUND}project(top C)\n{MADE.format('one', 'c')}"
+    ran = configured(tmp_path, {"CMakeLists.txt": lists})
+    assert ran.returncode != 0
+    assert "find_package(mmcore) after project()" in " ".join(ran.stderr.split())
+
+
+def test_cmake_takes_the_versions_that_a_range_holds(tmp_path):
+    here = [int(part) for part in mmcore.__version__.split(".")[:3]]
+    version, later = mmcore.__version__, ".".join(map(str, [*here[:2], here[2] + 1]))
+    for asked, found in {
+        f"0.0.1...{version}": True,
+        f"0.0.1...<{later}": True,
+        f"0.0.1...<{version}": False,
+        "0.0.1...0.0.9": False,
+        f"{later}...99": False,
+        f"{version} EXACT": True,
+        f"{later}": False,
+        "0.0.1": True,
+    }.items():
+        lists = f"cmake_minimum_required(VERSION 3.19)\nproject(top C)\nfind_package(mmcore {asked} CONFIG REQUIRED)\n"
+        ran = configured(tmp_path, {"CMakeLists.txt": lists})
+        assert (ran.returncode == 0) == found, asked + ran.stderr
 
 
 def test_the_table_of_functions_calls_the_kernels():
