@@ -206,6 +206,38 @@ def test_builds_that_would_change_bits_are_refused(tmp_path, header, flag):
     assert "without -ffast-math" in told.stderr
 
 
+LOOSE = [
+    "-ffast-math -fno-finite-math-only",
+    "-funsafe-math-optimizations",
+    "-fassociative-math -fno-signed-zeros -fno-trapping-math",
+    "-freciprocal-math",
+    "-fno-signed-zeros",
+]
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs GCC")
+@pytest.mark.parametrize("standard", ["c11", "gnu11", "c++17", "gnu++17"])
+def test_gcc_tells_of_other_arithmetic_than_ieee(tmp_path, standard):
+    (tmp_path / "empty.c").write_text('#include "mmcore/types.h"\n')
+    language = "c++" if "++" in standard else "c"
+    command = ["gcc", f"-std={standard}", "-O2", "-x", language, "-fsyntax-only", f"-I{mm.get_include()}"]
+    macros = subprocess.run(["gcc", "-dM", "-E", "-x", "c", "-"], input="", capture_output=True, text=True)
+    if "__clang__" in macros.stdout:
+        pytest.skip("gcc is Clang here")
+    for flags in LOOSE:
+        told = subprocess.run(
+            [*command, *flags.split(), "empty.c"], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert told.returncode != 0, flags
+        assert "mmcore needs IEEE arithmetic" in told.stderr
+    for flags in (
+        "",
+        "-ffp-contract=off -fno-math-errno -fno-trapping-math",
+        "-frounding-math -march=native",
+    ):
+        subprocess.run([*command, *flags.split(), "empty.c"], cwd=tmp_path, check=True)
+
+
 EXACT = {"ceil", "fabs", "floor", "nearbyint", "rint", "round", "sqrt", "trunc"}  # the same in every library
 LIBM = {
     "acos",

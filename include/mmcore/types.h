@@ -18,6 +18,12 @@
 #if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
 #error "mmcore needs IEEE arithmetic: compile without -ffast-math, -Ofast and -ffinite-math-only"
 #endif
+/* GCC's word on its own arithmetic: 0 when a flag lets it reorder, approximate or drop signs of zeros (and
+ * where -std=c11 is told to contract). Clang does not keep it by its flags. */
+#if defined(__GCC_IEC_559) && __GCC_IEC_559 == 0 && !defined(__clang__)
+#error "mmcore needs IEEE arithmetic: compile without -funsafe-math-optimizations, -fassociative-math, \
+-freciprocal-math, -fno-signed-zeros and, with -std=c11, -ffp-contract=fast"
+#endif
 #if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD != 0
 #error "mmcore needs doubles that are rounded as doubles: on 32-bit x86, compile with -msse2 -mfpmath=sse"
 #endif
