@@ -235,20 +235,18 @@ def test_what_is_counted_is_refused_as_anything_but_an_integer(name, wrong):
     position = new_position()
     quoter = mm.Quoter(POLICIES["affine"])
     policy, rules = policy_block(quoter), rules_of(quoter)
-    fill_of = {"qty": 10, "price": 100, "fee": 0}
-    touch_of = {"touch_bid": np.int32(99), "touch_ask": np.int64(102)}
+    given = {"qty": 10, "price": 100, "fee": 0, "touch_bid": 99, "touch_ask": 102, name: wrong}
+    qty, price, fee, touch_bid, touch_ask = list(given.values())[:5]
     argument = {"mark": "price", "depths": "state"}.get(name, name)
+    call = {
+        "mark": lambda: marked(position, wrong),
+        "state": lambda: of_state(policy, rules, wrong),
+        "depths": lambda: depths_of_state(policy, wrong),
+        "touch_bid": lambda: touched(policy, rules, touch_bid, touch_ask),
+        "touch_ask": lambda: touched(policy, rules, touch_bid, touch_ask),
+    }.get(name, lambda: booked_with(position, qty, price, fee))
     with pytest.raises(numba.TypingError, match=rf"{argument} must be a whole number of .* got "):
-        if name in fill_of:
-            booked_with(position, *{**fill_of, name: wrong}.values())
-        elif name in touch_of:
-            touched(policy, rules, *{**touch_of, name: wrong}.values())
-        elif name == "mark":
-            marked(position, wrong)
-        elif name == "state":
-            of_state(policy, rules, wrong)
-        else:
-            depths_of_state(policy, wrong)
+        call()
     assert (position == new_position()).all()
 
 

@@ -251,7 +251,8 @@ def test_cmake_takes_the_versions_that_a_range_holds(tmp_path):
         f"{later}": False,
         "0.0.1": True,
     }.items():
-        lists = f"cmake_minimum_required(VERSION 3.19)\nproject(top C)\nfind_package(mmcore {asked} CONFIG REQUIRED)\n"
+        find = f"find_package(mmcore {asked} CONFIG REQUIRED)\n"
+        lists = f"cmake_minimum_required(VERSION 3.19)\nproject(top C)\n{find}"
         ran = configured(tmp_path, {"CMakeLists.txt": lists})
         assert (ran.returncode == 0) == found, asked + ran.stderr
 

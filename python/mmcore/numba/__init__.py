@@ -221,7 +221,8 @@ def _pointer(context: Any, at: Any) -> Any:
 
 def _whole(name: str, unit: str) -> Any:
     """Return an intrinsic: an argument that is counted, as an int64. Of any other type a kernel would be
-    handed what a cast makes of it, which cuts off fractions and wraps what a uint64 has beyond an int64."""
+    handed what a cast makes of it, which cuts off fractions and wraps what a uint64 has beyond an int64.
+    """
 
     @intrinsic  # type: ignore[untyped-decorator]
     def whole(context: Any, number: Any) -> Any:
@@ -437,8 +438,10 @@ def fill(position, qty, price, fee=0):  # type: ignore[no-untyped-def]
 
 @njit(inline="always")
 def mark(position, price):  # type: ignore[no-untyped-def]
-    """Mark a position to a price in ticks, an integer; 0, or a negative ``mm_status``. Refused as by
-    :func:`fill`."""
+    """Mark a position to a price in ticks, an integer; 0, or a negative ``mm_status``.
+
+    Refused as by :func:`fill`.
+    """
     record = _position_to(position)
     if record == 0:
         raise ValueError(_NO_RECORD)
