@@ -25,7 +25,7 @@ static double factor(const double *x) { /* curvature, k, A, cost */
 
 static mm_policy affine(int32_t model, const double *x) { /* gamma, sigma, k, A, k and A of the ask, drift */
   mm_parameters p;
-  mm_policy block;
+  _Alignas(MM_POLICY_ALIGN) mm_policy block;
   const char *wrong;
   mm_parameters_init(&p, model);
   p.gamma = x[0], p.sigma = x[1], p.k[0] = x[2], p.A[0] = x[3], p.k[1] = x[4], p.A[1] = x[5], p.drift = x[6];

@@ -60,7 +60,8 @@ DOOR int desk_begin(double q_max) {
     mm_recalibration_begin(
         &p, d.live.block[i] = d.live.memory[i] = (mm_policy *)(void *)(memory + i * rounded), bytes);
   d.live.work = (double *)malloc(sizeof(double) * MM_RECALIBRATION_WORK(mm_nodes_of(&p)));
-  d.rules.max_position = q_max, d.rules.volatility_scale = 1, d.rules.halt_after = 2;
+  mm_rules_init(&d.rules);
+  d.rules.max_position = q_max, d.rules.halt_after = 2;
   memset(&settings, 0, sizeof settings);
   settings.max_exposure = (int64_t)q_max, settings.amend = 1, settings.timeout = settings.retry = 1000000000;
   settings.n_budgets = 1, settings.budgets[0].n = 4096, settings.budgets[0].window = 1000000000;

@@ -77,7 +77,8 @@ static void desk_begin(desk *d) {
   check(mm_orders_ring(&settings) <= RING ? mm_orders_init(&d->orders, &settings, 0, 1, d->ring)
                                           : MM_CAPACITY,
         "orders");
-  d->rules.max_position = Q_MAX, d->rules.volatility_scale = 1;
+  mm_rules_init(&d->rules);
+  d->rules.max_position = Q_MAX;
   mm_position_init(&d->position, MM_AVERAGE, 0);
 }
 

@@ -74,8 +74,9 @@ int main() {
   std::atomic<int> begun{0};
 
   const auto trade = [&](std::uint64_t seed, mm_position *position, std::int64_t *narrowest) {
-    mm_rules rules{};
-    rules.max_position = 10, rules.volatility_scale = 1;
+    mm_rules rules;
+    mm_rules_init(&rules);
+    rules.max_position = 10;
     mm_position_init(position, MM_AVERAGE, 0);
     ++begun;
     for (int i = 0; i < quotes; ++i) {

@@ -1,4 +1,8 @@
-/* mmcore/api.h - the kernels as a table of function pointers, for hosts that do not compile these headers.
+/* mmcore/api.h - the kernels as a table of function pointers, for hosts that load them at run time.
+ *
+ * C that includes this has all the structs. A host without a C compiler has of the table, through mmcore.api,
+ * each kernel's name and signature (KERNELS) and each struct's size (STRUCTS); where the fields of a struct
+ * are, the headers alone tell.
  *
  * A Python process hands it out as the capsule mmcore._C_API:
  *
@@ -36,9 +40,11 @@ static inline double mm_ask_depth(double inventory, void *policy) {
   return cell.depth[MM_ASK];
 }
 
-/* Doubles of work memory that mm_live_set needs, see MM_RECALIBRATION_WORK. */
+/* Doubles of work memory that mm_live_set needs, see MM_RECALIBRATION_WORK. 0: none, as of affine policies,
+ * or the parameters are refused. */
 static inline int64_t mm_recalibration_work(const mm_parameters *p) {
-  return mm_is_table(p->model) ? (int64_t)MM_RECALIBRATION_WORK(mm_nodes_of(p)) : 0;
+  const int table = mm_recalibration_bytes(p) != 0 && mm_is_table(p->model);
+  return table ? (int64_t)MM_RECALIBRATION_WORK(mm_nodes_of(p)) : 0;
 }
 
 /* result, name and parameters of each kernel, in the order of the table. */

@@ -914,7 +914,8 @@ static inline void mm_quoted_begin(const void *equation, double done, const doub
     double slower = INFINITY, tilt = 0;
     for (int side = 0; side < 2; ++side) {
       const double from = side ? p->ask[0][i + 1] : p->bid[0][i], to = side ? p->ask[1][i + 1] : p->bid[1][i];
-      const double depth = from + at * (to - from), absent = depth != depth;
+      const double depth = from + at * (to - from);
+      const int absent = depth != depth;
       const double rate = absent ? -INFINITY : log_a[side] - k[side] * depth;
       f->gain[side][i] = rate;
       f->slope[side][i] = depth - cost[side] + (side ? -x[i] : x[i]); /* what a fill gains */

@@ -12,7 +12,7 @@
  *   mm_exp_product(x, y)      e^(x y)
  *
  * In both series the terms up to the square are carried in two doubles, which is what keeps the first four
- * within 0.53 units in the last place (subnormal results: 1), see docs/accuracy.md. L and E are
+ * within 0.65 units in the last place (subnormal results: 1), see docs/accuracy.md. L and E are
  * the polynomials with the least largest error: bench/elementary.py derives them.
  *
  * All doubles are in the domain: log(0) = -inf, log(x < 0) = NaN, exp(-inf) = 0, log1p(-0) = expm1(-0) = -0,
@@ -298,7 +298,7 @@ MM_INLINE double mm_pow(double x, double y) {
   const double m = mm_mantissa(x, &k);
   const mm_pair parts = mm_log_parts(k, m - 1), log = mm_settled(parts.hi, parts.lo);
   const mm_pair power = mm_product(log.hi, y);
-  return mm_exp_of((x > 0) & (x < MM_INFINITY) ? power.hi : MM_NAN, power.lo + log.lo * y);
+  return mm_exp_of(((x > 0) & (x < MM_INFINITY)) ? power.hi : MM_NAN, power.lo + log.lo * y);
 }
 
 #ifdef __cplusplus

@@ -29,6 +29,14 @@ typedef struct mm_rules {
   double widen;       /* ticks/sqrt(s) */
 } mm_rules;
 
+/* No rules: no limit, no obligation, depths as they are. (Of zeroed rules the limit lets nothing be quoted,
+ * and the scale leaves no depth.) */
+static inline void mm_rules_init(mm_rules *rules) {
+  memset(rules, 0, sizeof *rules);
+  rules->max_position = INFINITY;
+  rules->volatility_scale = 1;
+}
+
 typedef struct mm_quote {
   int64_t price[2]; /* ticks; MM_NO_BID, MM_NO_ASK: absent */
   int64_t size[2];  /* lots; 0: absent */
@@ -212,7 +220,7 @@ MM_INLINE int mm_quote_is_plain(const mm_policy *policy, const mm_rules *rules, 
   const int64_t more = rules->halted | rules->max_spread | rules->min_size;
   return shape & (more == 0) & (state == 0) & (rules->volatility_scale == 1.0) &&
          (time_left > MM_LARGEST || ((time_left >= 0.0) & (time_left <= policy->horizon))) &&
-         (age == 0.0 || (!mm_older(age, rules->halt_after) & !mm_older(age, rules->widen_after)));
+         (age == 0.0 || (mm_older(age, rules->halt_after) | mm_older(age, rules->widen_after)) == 0);
 }
 
 /* The quote of a stationary affine policy under plain rules where nothing is unusual, and 1; else 0. Both

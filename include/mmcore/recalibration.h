@@ -167,13 +167,17 @@ static inline int mm_is_table(int32_t model) {
   return model == MM_MODEL_EXACT || model == MM_MODEL_CARTEA_JAIMUNGAL;
 }
 
-/* MM_OK, or MM_INVALID (MM_UNSUPPORTED: no such model) with the name of the first wrong parameter. */
+/* MM_OK, or MM_INVALID (MM_UNSUPPORTED: no such model, or "bytes" of an older version) with the name of the
+ * first wrong parameter. `wrong` is always written to: it may not be NULL, here and below. */
 static inline int mm_parameters_check(const mm_parameters *p, const char **wrong) {
   const int32_t model = p->model;
   const int table = mm_is_table(model), inventory = model != MM_MODEL_CARTEA_JAIMUNGAL;
   const int arrivals = model != MM_MODEL_AVELLANEDA_STOIKOV;
+  *wrong = "bytes";
+  if (p->bytes < sizeof *p)
+    return MM_UNSUPPORTED;
   *wrong = "model";
-  if (p->bytes < sizeof *p || model < MM_MODEL_EXACT || model > MM_MODEL_AVELLANEDA_STOIKOV)
+  if (model < MM_MODEL_EXACT || model > MM_MODEL_AVELLANEDA_STOIKOV)
     return MM_UNSUPPORTED;
   *wrong = "order_size";
   if (!mm_is_lots(p->order_size))
@@ -395,10 +399,11 @@ static inline uint64_t mm_recalibration_bytes(const mm_parameters *p) {
 }
 #define MM_RECALIBRATION_WORK(nodes) ((size_t)(2 * (nodes) + MM_LATTICE_WORK(nodes)))
 
-/* Make an empty block of the model's shape, aligned to MM_POLICY_ALIGN; mm_recalibrate fills it. */
+/* Make an empty block of the model's shape; mm_recalibrate fills it. MM_INVALID: the parameters are refused,
+ * or the block is not aligned to MM_POLICY_ALIGN. */
 static inline int mm_recalibration_begin(const mm_parameters *p, mm_policy *block, uint64_t bytes) {
   const uint64_t needed = mm_recalibration_bytes(p);
-  if (needed == 0)
+  if (needed == 0 || (uintptr_t)block % MM_POLICY_ALIGN != 0)
     return MM_INVALID;
   if (bytes < needed)
     return MM_CAPACITY;

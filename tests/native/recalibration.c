@@ -1,10 +1,28 @@
 /* Doors for ctypes: the shared library that the tests of recalibration load. */
-#include <mmcore/recalibration.h>
+#include <mmcore/api.h>
 
 mm_live_policy live;
 
 uint64_t bytes_of(const mm_parameters *p) {
   return mm_recalibration_bytes(p);
+}
+
+int64_t work_of(const mm_parameters *p) {
+  return mm_recalibration_work(p);
+}
+
+int begin_one(const mm_parameters *p, void *block, uint64_t bytes) {
+  return mm_recalibration_begin(p, (mm_policy *)block, bytes);
+}
+
+/* The prices of an affine policy under no rules. */
+void without_rules(mm_policy *block, int64_t *price) {
+  mm_rules rules;
+  mm_quote quote;
+  memset(&rules, 1, sizeof rules);
+  mm_rules_init(&rules);
+  mm_quote_make(block, &rules, 1000.5, 5, MM_NO_BID, MM_NO_ASK, 0, 0, INFINITY, 0, 1e9, &quote);
+  price[0] = quote.price[0], price[1] = quote.price[1], price[2] = quote.why;
 }
 
 int begin(const mm_parameters *p, void *first, void *second, uint64_t bytes, double *work) {
@@ -34,9 +52,10 @@ uint64_t version(void) {
 /* n quotes, each at the same place; returns how many are of no policy that was published: version v
  * quotes as the table of v's parity says. */
 int64_t torn(int64_t n, const int64_t *price_of_parity) {
-  mm_rules rules = {INFINITY, 1.0, 0, 0, 0, 0, 0, 0, 0};
+  mm_rules rules;
   mm_quote quote;
   int64_t wrong = 0;
+  mm_rules_init(&rules);
   for (int64_t i = 0; i < n; ++i) {
     mm_live_quote(&live, &rules, 1e6, 0, MM_NO_BID, MM_NO_ASK, 0, 0, INFINITY, 0, 0, &quote);
     wrong += quote.price[0] != price_of_parity[quote.version & 1] ||

@@ -1,6 +1,7 @@
 """Recalibration in C against the models: the same depths, in place, whole and versioned."""
 
 import ctypes
+import math
 import re
 import subprocess
 import threading
@@ -90,7 +91,7 @@ def library(tmp_path_factory):
     build(cc, *flags, include(), HERE / "recalibration.c", "-o", out, "-lm")
     c = ctypes.CDLL(str(out))
     c.bytes_of.restype = c.version.restype = ctypes.c_uint64
-    c.torn.restype = ctypes.c_int64
+    c.torn.restype = c.work_of.restype = ctypes.c_int64
     return c
 
 
@@ -128,6 +129,41 @@ def test_one_after_another_they_quote_as_the_models_do(library, values, n, size)
         assert live.set(parameters(EXACT, model)) == (0, None)
         assert library.version() == turn
         same(live, model, range(-n * size, n * size + 1, size))
+
+
+@pytest.mark.parametrize("q_max", [math.nan, math.inf, -5.0, 0.0, 2.0**31])
+def test_refused_parameters_need_no_memory(library, q_max):
+    p = parameters(EXACT, mm.GueantLehalleFernandezTapia(sigma=0.3, A=0.9, k=0.3, gamma=0.01, q_max=8))
+    assert library.work_of(ctypes.byref(p)) > 2 * 17
+    p.q_max = q_max
+    assert (library.work_of(ctypes.byref(p)), library.bytes_of(ctypes.byref(p))) == (0, 0)
+
+
+def test_parameters_of_an_older_version_are_told_by_their_bytes(library):
+    model = mm.GueantLehalleFernandezTapia(sigma=0.3, A=0.9, k=0.3, gamma=0.01, q_max=8)
+    live, p = Live(library, parameters(EXACT, model)), parameters(EXACT, model)
+    p.bytes = 8
+    assert live.set(p) == (UNSUPPORTED, "bytes")
+    p.bytes, p.model = ctypes.sizeof(p), 9
+    assert live.set(p) == (UNSUPPORTED, "model")
+
+
+@pytest.mark.parametrize("off", [1, 8, 32])
+def test_a_block_out_of_line_is_refused_and_left(library, off):
+    p = parameters(EXACT, mm.GueantLehalleFernandezTapia(sigma=0.3, A=0.9, k=0.3, gamma=0.01, q_max=8))
+    size = library.bytes_of(ctypes.byref(p))
+    memory = np.full(size + 192, 7, np.uint8)
+    at = memory.ctypes.data + -memory.ctypes.data % 64
+    assert library.begin_one(ctypes.byref(p), ctypes.c_void_p(at + off), ctypes.c_uint64(size)) == INVALID
+    assert (memory == 7).all()
+    assert library.begin_one(ctypes.byref(p), ctypes.c_void_p(at), ctypes.c_uint64(size)) == 0
+
+
+def test_rules_begin_as_none(library):
+    """Whatever the memory held: no limit at 5 lots, depths as they are, data of any age."""
+    policy, price = mm.Affine(base=3.5), (ctypes.c_int64 * 3)()
+    library.without_rules(ctypes.c_void_p(policy.address), price)
+    assert list(price) == [997, 1004, 0]
 
 
 @pytest.mark.parametrize("drift", [0.0, 1e-4])

@@ -10,7 +10,7 @@ int main(void) {
   mm_quote quote;
   mm_position position;
   memset(&policy, 0, sizeof policy);
-  memset(&rules, 0, sizeof rules);
+  mm_rules_init(&rules);
   policy.kind = MM_AFFINE;
   policy.flags = MM_STATIONARY;
   policy.n_states = 1;
@@ -20,7 +20,6 @@ int main(void) {
   policy.base[MM_BID] = policy.base[MM_ASK] = 1.5;
   policy.slope[MM_BID] = policy.slope[MM_ASK] = 0.25;
   rules.max_position = 10.0;
-  rules.volatility_scale = 1.0;
   mm_quote_make(&policy, &rules, 100.0, 2.0, 99, 101, 0.0, 0.0, 1.0, 0, 0.0, &quote);
   mm_position_init(&position, MM_AVERAGE, 0);
   if (mm_position_fill(&position, NULL, 0, quote.size[MM_BID], quote.price[MM_BID], 0) != MM_OK)
