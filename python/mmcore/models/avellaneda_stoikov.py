@@ -295,7 +295,8 @@ class AvellanedaStoikov(Model):
         lost = ((head * head - square) + 2.0 * head * tail) + tail * tail + 2.0 * at * lost
         left = high - square
         part = left - high
-        return left + (((high - (left - part)) - (square + part)) + low - lost)
+        whole: Floats = left + (((high - (left - part)) - (square + part)) + low - lost)
+        return whole
 
     def _depths(self, inventory: Floats, time_left: Floats) -> tuple[Floats, Floats]:
         if self.omega is None:
