@@ -250,9 +250,12 @@ class Book:
         open: SupportsIndex,
         qty: SupportsIndex | None = None,
         fee: npt.ArrayLike = 0,
+        fee_currency: str | Currency | None = None,
+        liquidity: _Liquidity = None,
         time: SupportsIndex = 0,
         receive_time: SupportsIndex = 0,
         id: _Id = None,
+        lots: _Lots = (),
     ) -> Status: ...
     def add(self, instrument: Instrument) -> None: ...
     @property

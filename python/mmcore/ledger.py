@@ -394,7 +394,8 @@ def regressions(book: Book, tolerance: int | np.integer[Any] = 0) -> npt.NDArray
     Parameters
     ----------
     book : Book
-        With a history. Fills are booked in the order in which they come, whatever their stamps.
+        With a history. Fills are booked in the order in which they come, whatever their stamps; records
+        without a time (0) say nothing of the order.
     tolerance : int
         How far back is not worth a word, ns.
 
@@ -419,8 +420,10 @@ def regressions(book: Book, tolerance: int | np.integer[Any] = 0) -> npt.NDArray
     if isinstance(tolerance, bool) or not isinstance(tolerance, (int, np.integer)) or tolerance < 0:
         raise InvalidArgument(argument="tolerance", value=tolerance, allowed="an integer >= 0, ns")
     times = _history(book, "regressions")["time"]
+    timed = np.flatnonzero(times)
+    times = times[timed]
     behind = (np.maximum.accumulate(times) - times).view(np.uint64)  # which it fits, modulo 2**64
-    return np.flatnonzero(behind > np.uint64(min(int(tolerance), 2**64 - 1)))
+    return timed[behind > np.uint64(min(int(tolerance), 2**64 - 1))]
 
 
 def reconcile(book: Book, statement: Any) -> list[Difference]:
@@ -434,7 +437,7 @@ def reconcile(book: Book, statement: Any) -> list[Difference]:
         By instrument either the net position in lots, or a mapping of anything that
         :meth:`Position.state_dict` tells, in its units: ``{"X": {"net": 5, "fees": 120}}``. It is complete:
         an open position that it does not name is a difference. Or their fills, by id: made by
-        :meth:`Book.records`.
+        :meth:`Book.records`. What was read from JSON will do: lists stand for tuples.
 
     Returns
     -------
@@ -445,7 +448,7 @@ def reconcile(book: Book, statement: Any) -> list[Difference]:
     Raises
     ------
     InvalidArgument
-        Anything else, or a fill without id.
+        Anything else, a fill without id, or two of one id and side that are not the same.
     UnknownName
         Something that a position does not tell.
     """
@@ -458,7 +461,7 @@ def reconcile(book: Book, statement: Any) -> list[Difference]:
     for name in book:
         ours = book[name].state_dict()
         told = statement.get(name)
-        theirs: Mapping[str, Any] = told if isinstance(told, Mapping) else {"net": told}
+        theirs = _read(f"statement[{name!r}]", told if isinstance(told, Mapping) else {"net": told})
         if told is None and ours["net"] == 0:
             continue
         for what, value in theirs.items():
@@ -469,10 +472,22 @@ def reconcile(book: Book, statement: Any) -> list[Difference]:
                 result.append(Difference(name, what, ours[what], value))
     for name, told in statement.items():
         if name not in book:
-            result.append(
-                Difference(name, "net", None, told.get("net") if isinstance(told, Mapping) else told)
-            )
+            theirs = _read(f"statement[{name!r}]", told if isinstance(told, Mapping) else {"net": told})
+            result.append(Difference(name, "net", None, theirs.get("net")))
     return result
+
+
+def _read(at: str, value: Any) -> Any:
+    """Read what a statement says in the terms of a position: JSON has lists where that has tuples."""
+    if isinstance(value, Mapping):
+        return {key: _read(f"{at}[{key!r}]", told) for key, told in value.items()}
+    if isinstance(value, (list, tuple)):
+        return tuple([_read(f"{at}[{i}]", told) for i, told in enumerate(value)])
+    if value is None or isinstance(value, Fraction):
+        return value
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        return int(value)
+    raise InvalidArgument(argument=at, value=value, allowed="integers, as Position.state_dict has them")
 
 
 _CONTENT = ("qty", "price", "fee", "fee_currency")
@@ -489,7 +504,7 @@ def _fills_compared(book: Book, theirs: npt.NDArray[np.void]) -> list[Difference
     own = [currencies.index(instrument.currency.name) for instrument in book.instruments]
 
     def by_id(fills: npt.NDArray[np.void]) -> dict[tuple[str, str, bytes], tuple[int, ...]]:
-        result = {}
+        result: dict[tuple[str, str, bytes], tuple[int, ...]] = {}
         for fill in fills[fills["id"] != b""]:
             at = int(fill["instrument"])
             name = names[at] if 0 <= at < len(names) else f"instrument {at}"
@@ -497,12 +512,20 @@ def _fills_compared(book: Book, theirs: npt.NDArray[np.void]) -> list[Difference
             content = {field: int(fill[field]) for field in _CONTENT}
             if 0 <= at < len(names) and content["fee_currency"] == own[at]:
                 content["fee_currency"] = -1
-            result[name, side, bytes(fill["id"])] = tuple(content.values())
+            key, told = (name, side, bytes(fill["id"])), tuple(content.values())
+            if result.setdefault(key, told) != told:
+                raise InvalidArgument(
+                    f"statement has the id {key[2]!r} twice: {name}, {side}, {result[key]} and {told}",
+                    argument="statement",
+                    value=key[2],
+                    allowed="one content for each id",
+                )
         return result
 
     ours, told = by_id(book.in_force), by_id(theirs)
+    order = {name: index for index, name in enumerate(names)}
     return [
         Difference(key[0], f"fill, {key[1]}, {key[2].decode(errors='replace')}", ours.get(key), told.get(key))
-        for key in {**ours, **told}
+        for key in sorted({**ours, **told}, key=lambda key: order.get(key[0], len(order)))
         if ours.get(key) != told.get(key)
     ]

@@ -120,6 +120,7 @@ cdef extern from "mmcore/book.h" nogil:
     int mm_position_unrealised(const mm_position *p, mm_i128 *out)
     int mm_notional_fee(int64_t qty, int64_t price, int64_t num, int64_t den, int64_t *fee)
     int64_t mm_ids_find(const int64_t *slots, int64_t n_slots, const mm_fill *history, const mm_fill *f)
+    int64_t mm_ids_known(const mm_book *book, int64_t slot)
     int mm_fill_has_id(const mm_fill *f)
     int mm_fill_same_content(const mm_fill *a, const mm_fill *b, int32_t own)
     int64_t mm_named_left(const mm_lot *lots, int64_t at)

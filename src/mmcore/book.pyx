@@ -108,7 +108,8 @@ instrument's own; ``liquidity`` 0 unknown, 1 maker, 2 taker. ``kind`` is 0 new, 
 fields mean to each is in ``docs/ledger.md``. :meth:`Book.records` makes them.
 """
 
-_LEFT = ("instrument", "currency")  # columns of texts in the table
+_ELSEWHERE = "paid in others"
+_LEFT = ("instrument", "currency", _ELSEWHERE)  # columns of texts in the table
 _LIQUIDITY = {None: 0, "maker": 1, "taker": 2}
 _KINDS = {
     name: kind for kind, name in enumerate(
@@ -135,6 +136,9 @@ class Status(enum.IntEnum):
     CONFLICT = MM_CONFLICT
     UNSUPPORTED = MM_UNSUPPORTED
     UNKNOWN = MM_UNKNOWN
+
+    def __str__(self):
+        return self.name
 
 
 cdef object _OK = Status.OK
@@ -231,6 +235,13 @@ cdef inline int64_t _i64(object value, str argument, str unit) except? -1:
     if PyLong_CheckExact(value) and read_int(value, &number):
         return number
     return _i64_of(value, argument, unit)
+
+
+def _ratio(argument, lots):
+    """Read one of the numbers of a conversion: new lots for old ones."""
+    if _i64(lots, argument, "lots of a ratio") <= 0:
+        raise InvalidArgument(argument=argument, value=lots, allowed="a number of lots > 0")
+    return lots
 
 
 cdef int _set_text(char *out, object value, str argument) except -1:
@@ -677,6 +688,17 @@ cdef class _Ledger:
             mm_lots_flatten(p, self.c.lots[first + i], copy.c.lots[i])
         return copy
 
+    cdef int64_t known(self, const char *id, int32_t instrument, int64_t side) noexcept:
+        """The row of the fill with this id on the side of the sign; -1: none is known."""
+        cdef mm_fill key
+        if not self.keeps_history:
+            return -1
+        memset(&key, 0, sizeof(key))
+        memcpy(key.id, id, 16)
+        key.instrument = instrument
+        key.qty = side
+        return mm_ids_known(&self.c, mm_ids_find(self.c.slots, self.c.n_slots, self.c.history, &key))
+
     cdef object history(self):
         """Return the fills booked so far, read-only, over the ledger's memory."""
         self.settle()
@@ -943,7 +965,9 @@ cdef object _lots_refusal(_Ledger ledger, int status, const mm_fill *f, str name
     cdef int64_t k = ledger.l.fault - 1, i, lot, total = 0
     cdef const mm_fill *rows = ledger.c.history + ledger.c.n_history
     cdef mm_position *p = &ledger.c.positions[f.instrument]
-    cdef object value = f"row {rows[k].target - 1}" if rows[k].target else _text(rows[k].reference)
+    cdef object value = _text(rows[k].reference)
+    if rows[k].target:  # as it was found, or given
+        value = _text(ledger.c.history[rows[k].target - 1].id) or f"row {rows[k].target - 1}"
     value = (value, <object>rows[k].qty)
     cls = InvalidArgument
     if rows[k].qty <= 0:
@@ -971,12 +995,51 @@ cdef object _lots_refusal(_Ledger ledger, int status, const mm_fill *f, str name
                allowed=allowed, index=index)
 
 
-cdef object _refusal(_Ledger ledger, int status, const mm_fill *f, tuple names, object index):
-    """Make the exception of a refused record; the ledger is as it was before the record."""
+cdef str _unsettled(_Ledger ledger, const mm_fill *f, tuple names):
+    """Why a bust, a correction or a release is in conflict with what is known."""
+    cdef int64_t row = f.target - 1, force, side, known
+    cdef const mm_fill *now
+    if f.target == 0:
+        for side in range(-1, 2, 2):
+            if f.qty == 0 or (f.qty < 0) == (side < 0):
+                row = max(row, ledger.known(f.reference, f.instrument, side))
+    force = mm_ledger_in_force(&ledger.l, row)
+    now = &ledger.c.history[force]
+    if now.kind == MM_RELEASE and force != row:
+        if f.kind != MM_RELEASE:
+            return f"it is released: bust the release (row {force})"
+        if now.instrument != f.instrument:
+            return f"it is released to {names[now.instrument]} (row {force})"
+        return f"it is released with other lots that it closes (row {force})"
+    if now.kind == MM_BUST and f.kind != MM_BUST:
+        what = "dismissed" if ledger.c.history[row].kind == MM_SUSPEND else "busted"
+        return f"it is {what} (row {force})"
+    if f.kind == MM_RELEASE:
+        known = ledger.known(ledger.c.history[row].id, f.instrument, ledger.c.history[row].qty)
+        if known >= 0 and known != row and ledger.c.history[known].target - 1 != row:
+            return "a fill with its id was booked meanwhile"
+        return "its lots became others since: dismiss it, and book it in present lots with an id of its own"
+    if f.kind == MM_CORRECT and now.kind == MM_SUSPEND:
+        return f"it is still suspended: release it first (row {row})"
+    if mm_fill_has_id(f):
+        return f"the id {_text(f.id)!r} of the {_KIND_NAMES[f.kind]} is known with different content"
+    return "a later conversion does not stand with that: bust it first"
+
+
+cdef object _refusal(_Ledger ledger, int status, const mm_fill *f, tuple names, object index, bint door=False):
+    """Make the exception of a refused record; the ledger is as it was before the record.
+
+    With ``door`` what the record is about was given as ``id`` or ``row``, not as fields of it.
+    """
     cdef const mm_fill *known
     cdef int64_t slot
     at = "" if index is None else f"fills[{index}]: "
-    name = names[f.instrument] if 0 <= f.instrument < len(names) else f"instrument {f.instrument}"
+    target, reference = ("row", "id") if door else ("target", "reference")
+    name = f"instrument {f.instrument}"
+    if 0 <= f.instrument < len(names):
+        name = names[f.instrument]
+    elif f.kind in (MM_NEW, MM_SUSPEND) and f.reference[0]:
+        name = _text(f.reference).decode(errors="replace")
 
     def say(cls, argument, value, allowed):
         return cls(f"{at}{argument} must be {allowed}, got {value!r}", argument=argument, value=value,
@@ -1015,7 +1078,7 @@ cdef object _refusal(_Ledger ledger, int status, const mm_fill *f, tuple names, 
         ):
             return say(InvalidArgument, "qty", f.qty, "a number of lots on the side of the fill")
         if f.kind == MM_RELEASE:
-            return say(InvalidArgument, "target", f.target, f"a suspended fill at a price of {name}")
+            return say(InvalidArgument, target, f.target - door, f"a suspended fill at a price of {name}")
         if f.qty == 0:
             return say(InvalidArgument, "qty", 0, "a number of lots other than 0")
         return say(InvalidArgument, "price", f.price, f"> 0: {name} has {_NO_NEGATIVE}")
@@ -1029,8 +1092,14 @@ cdef object _refusal(_Ledger ledger, int status, const mm_fill *f, tuple names, 
             return say(UnknownName, "target", f.target, f"an index below {ledger.c.n_instruments}")
         if f.target:
             what = "suspended fill" if f.kind == MM_RELEASE else f"fill of {name}"
-            return say(UnknownName, "target", f.target, f"the number of a {what}, from 1")
-        return say(UnknownName, "reference", _text(f.reference), f"the id of a fill of {name} that is known")
+            where = f"the row of a {what}" if door else f"the number of a {what}, from 1"
+            return say(UnknownName, target, f.target - door, where)
+        if f.qty and ledger.known(f.reference, f.instrument, -f.qty) >= 0:
+            sides = ("bought", "sold") if f.qty < 0 else ("sold", "bought")
+            argument, value = ("side", sides[1]) if door and f.kind == MM_BUST else ("qty", f.qty)
+            return say(UnknownName, argument, value,
+                       f"on the side of the fill: {sides[0]} with the id {_text(f.reference)!r} in {name}")
+        return say(UnknownName, reference, _text(f.reference), f"the id of a fill of {name} that is known")
     if status == MM_UNSUPPORTED:
         if f.kind == MM_IDENTIFY or ledger.l.fault:
             return unsupported("lots can be identified only in a book with cost='specific'", "kind", kind,
@@ -1045,14 +1114,12 @@ cdef object _refusal(_Ledger ledger, int status, const mm_fill *f, tuple names, 
     if status == MM_CAPACITY:
         return CapacityError(f"{at}no memory for the record", index=index)
     if status == MM_CONFLICT and MM_BUST <= f.kind <= MM_RELEASE and f.kind != MM_SUSPEND:
+        about = f.target - door if f.target else _text(f.reference)
         return ConflictError(
-            f"{at}{kind} of record {f.target or _text(f.reference)!r} of {name}: "
-            "it is busted, released (with other lots) or still suspended, the id is known with different "
-            "content, or a later conversion does not stand with that (bust it first)"
-            + (", or its lots became others since (dismiss it, and book it in present lots with an id of "
-               "its own)" if f.kind == MM_RELEASE else ""),
-            argument="target" if f.target else "reference", value=f.target or _text(f.reference),
-            allowed="a fill that is in force", index=index,
+            f"{at}{kind} of {target if f.target else reference} {about!r} of {name}: "
+            + _unsettled(ledger, f, names),
+            argument=target if f.target else reference, value=about, allowed="a fill that is in force",
+            index=index,
         )
     if status == MM_CONFLICT:
         slot = mm_ids_find(ledger.c.slots, ledger.c.n_slots, ledger.c.history, f)
@@ -1463,9 +1530,10 @@ cdef class Position:
         row = _row(now)
         at = f" at {row['average cost']}" if now.net else ""
         unrealised = f", unrealised {row['unrealised']}" if now.net and now.mark is not None else ""
+        others = f", in others {row[_ELSEWHERE]}" if row[_ELSEWHERE] else ""
         return (
             f"<Position {self.instrument.name}: {now.net:+d} lots{at}, "
-            f"realised {row['realised']}{unrealised}, fees {row['fees']} {row['currency']}>"
+            f"realised {row['realised']}{unrealised}, fees {row['fees']} {row['currency']}{others}>"
         )
 
     def _repr_html_(self):
@@ -1505,12 +1573,23 @@ cdef class Position:
 
 
 def _rows(positions):
-    """Rows of a table; payments only where there are any."""
+    """Rows of a table; payments and other currencies only where there are any."""
     rows = [_row(position) for position in positions]
-    if not any(position.payments for position in positions):
-        for row in rows:
-            del row["payments"]
-    return rows
+    shown = {"payments": any(position.payments for position in positions),
+             _ELSEWHERE: any(row[_ELSEWHERE] for row in rows)}
+    return [{k: v for k, v in row.items() if shown.get(k, True)} for row in rows]
+
+
+def _elsewhere(Position position):
+    """What was paid, as fees or otherwise, in other currencies than the instrument's own: a text."""
+    own = position.instrument.currency.name
+    units = {currency.name: currency for currency in position.currencies}
+    paid = {}
+    for pool in [position.other_fees, *position.payments.values()]:
+        for name, amount in pool.items():
+            if name != own:
+                paid[name] = paid.get(name, 0) + amount
+    return ", ".join([f"{units[name].text(units[name].amount(n))} {name}" for name, n in paid.items()])
 
 
 def _row(Position position):
@@ -1527,6 +1606,7 @@ def _row(Position position):
         "position": f"{position.net:+d}" if position.net else "0",
         **{name: "–" if amount is None else text(amount) for name, amount in amounts.items()},
         "currency": instrument.currency.name,
+        _ELSEWHERE: _elsewhere(position),
     }
 
 
@@ -1731,7 +1811,7 @@ cdef class Book:
     def __len__(self):
         return len(self.names)
 
-    cdef int16_t currency_index(self, object currency) except -2:
+    cdef int16_t currency_index(self, object currency, str argument="fee_currency") except -2:
         if currency is None:
             return -1
         name = getattr(currency, "name", currency)
@@ -1740,10 +1820,10 @@ cdef class Book:
             known = self.currencies[i]
             # Fees are integers of the unit: those of another unit would be booked by a power of ten off.
             if name is not currency and known != currency:
-                raise InvalidArgument(argument="fee_currency", value=currency, allowed=f"{known!r} here")
+                raise InvalidArgument(argument=argument, value=currency, allowed=f"{known!r} here")
             return i
         listed = ", ".join(c.name for c in self.currencies)
-        raise UnknownName(argument="fee_currency", value=currency, allowed=f"None or one of {listed}")
+        raise UnknownName(argument=argument, value=currency, allowed=f"None or one of {listed}")
 
     def fill(
         self, instrument, qty, price, fee=0, *, time=0, receive_time=0, id=None, reference=None, order_id=0,
@@ -1875,10 +1955,10 @@ cdef class Book:
             result["qty"][k] = number
         return result
 
-    cdef object book(self, mm_fill *record, object names=None):
+    cdef object book(self, mm_fill *record, object names=None, bint door=False):
         cdef int status = self.ledger.fill(record, names)
         if status < 0:
-            raise _refusal(self.ledger, status, record, self.names, None)
+            raise _refusal(self.ledger, status, record, self.names, None, door)
         return _ACCEPTED[status]
 
     cdef object about(self, int kind, object instrument, object id, object row, dict fields):
@@ -1912,7 +1992,7 @@ cdef class Book:
         )
         record.fee_currency = self.currency_index(fields.get("fee_currency"))
         _set_text(record.id, fields.get("own_id"), "own_id")
-        return self.book(&record, self.identified(&record, fields.get("lots", ())))
+        return self.book(&record, self.identified(&record, fields.get("lots", ())), True)
 
     def bust(self, instrument, id=None, *, row=None, side=None, time=0, receive_time=0, own_id=None):
         """Take back a fill: from now on all is as if it had never been.
@@ -2125,6 +2205,8 @@ cdef class Book:
             raise InvalidArgument(
                 argument="kind", value=kind, allowed="one of " + ", ".join(map(repr, _PAYMENTS))
             )
+        _i64(amount, "amount", "currency units")
+        self.currency_index(currency, "currency")
         return self.fill(
             instrument, 0, 0, amount, time=time, receive_time=receive_time, id=id, reference=reference,
             fee_currency=currency, kind=kind,
@@ -2160,8 +2242,8 @@ cdef class Book:
         their cost stays with the rest, and what is paid for them is a payment ``"in_lieu"``.
         """
         return self.fill(
-            instrument, new, old, time=time, receive_time=receive_time, id=id, reference=reference,
-            kind="convert", target=self.position(to).index,
+            instrument, _ratio("new", new), _ratio("old", old), time=time, receive_time=receive_time, id=id,
+            reference=reference, kind="convert", target=self.position(to).index,
         )
 
     def split(
@@ -2200,8 +2282,8 @@ cdef class Book:
                 instrument, instrument, new, old, time=time, receive_time=receive_time, id=id,
                 reference=reference,
             )
-        lots, per = _i64(new, "new", "lots"), _i64(old, "old", "lots")
-        if per > 0 and position.net * lots % per == 0:
+        lots, per = [_ratio(argument, given) for argument, given in [("new", new), ("old", old)]]
+        if position.net * lots % per == 0:
             raise InvalidArgument(argument="in_lieu", value=in_lieu, allowed="None: no fraction is left")
         rows = self.records(
             instrument=position.index, kind=[MM_CONVERT, MM_IN_LIEU], qty=[lots, 0], price=[per, 0],
@@ -2210,31 +2292,92 @@ cdef class Book:
         )
         return Status(int(self.apply(rows).min()))
 
-    def roll(self, instrument, to, *, close, open, qty=None, fee=0, time=0, receive_time=0, id=None):
+    def roll(
+        self, instrument, to, *, close, open, qty=None, fee=0, fee_currency=None, liquidity=None, time=0,
+        receive_time=0, id=None, lots=(),
+    ):
         """Trade out of one contract and into another: two fills, both or none.
 
         Parameters
         ----------
         instrument, to : str
-            The contract that is left, and the one that is entered.
+            The contract that is left, and another one that is entered.
         close, open : int
             The two prices, ticks of either.
         qty : int, optional
-            Signed lots that move; the whole position when omitted.
+            Lots that move, signed like the position and no more than it; all of it when omitted.
         fee : int or pair of int
             Of either fill.
+        fee_currency, liquidity
+            Of both fills, as in :meth:`fill`.
+        id : str, bytes or int, optional
+            Of both fills.
+        lots : iterable of (lot, qty)
+            Which open lots are left, as in :meth:`fill`.
 
         Returns
         -------
         Status
+            ``OK``, or ``DUPLICATE`` for a roll that is booked with this id: without ``qty`` it is the one
+            that was booked, whatever is open now.
+
+        Raises
+        ------
+        InvalidArgument
+            Nothing is open, ``qty`` is of the other sign or more than is open, ``to`` is ``instrument``; or
+            as in :meth:`fill`.
+        UnknownName, OutOfBounds, ConflictError, Unsupported
+            As in :meth:`fill`.
+
+        Examples
+        --------
+        >>> import mmcore as mm
+        >>> book = mm.Book([mm.Instrument("Z4", tick="0.25"), mm.Instrument("H5", tick="0.25")])
+        >>> book["Z4"].fill(5, 1000)
+        <Status.OK: 0>
+        >>> book.roll("Z4", "H5", close=1010, open=1013, id="r"), book["Z4"].net, book["H5"].net
+        (<Status.OK: 0>, 0, 5)
+        >>> book.roll("Z4", "H5", close=1010, open=1013, id="r")
+        <Status.DUPLICATE: 1>
         """
         cdef Position old = self.position(instrument), new = self.position(to)
-        lots = old.net if qty is None else _i64(qty, "qty", "lots")
+        cdef mm_fill record
+        cdef int64_t row, booked = 0, side
+        if old is new:
+            raise InvalidArgument(argument="to", value=to, allowed="another instrument than the one left")
+        prices = [_i64(close, "close", "ticks"), _i64(open, "open", "ticks")]
+        for position, argument, price in [(old, "close", close), (new, "open", open)]:
+            if price <= 0 and not position.instrument.negative_prices:
+                raise InvalidArgument(argument=argument, value=price,
+                                      allowed=f"> 0: {position.instrument.name} has {_NO_NEGATIVE}")
+        memset(&record, 0, sizeof(record))
+        _set_text(record.id, id, "id")
+        net = old.net
+        if id is not None:
+            for side in range(-1, 2, 2):
+                row = self.ledger.known(record.id, old.index, side)
+                if row >= 0 and self.ledger.known(record.id, new.index, -side) >= 0:
+                    booked = -self.ledger.c.history[row].qty
+        moved = (booked or net) if qty is None else _i64(qty, "qty", "lots")
+        if not booked:
+            if not net:
+                raise InvalidArgument(argument="instrument", value=instrument, allowed="one with open lots")
+            if not 0 < (moved if net > 0 else -moved) <= abs(net):
+                sign = "+" if net > 0 else "-"
+                raise InvalidArgument(argument="qty", value=qty,
+                                      allowed=f"None, or {sign}1 to {net:+d}: what is open of {instrument}")
+        record.instrument = old.index
+        record.time, record.receive_time = _i64(time, "time", "ns"), _i64(receive_time, "receive_time", "ns")
+        liquidity = _code(_LIQUIDITY, liquidity, "liquidity", "'maker', 'taker' or None")
         rows = self.records(
-            instrument=[old.index, new.index], qty=[-lots, lots], price=[close, open], fee=fee, time=time,
+            instrument=[old.index, new.index], qty=[-moved, moved], price=prices, fee=fee,
+            fee_currency=self.currency_index(fee_currency), liquidity=liquidity, time=time,
             receive_time=receive_time, id=[id, id],
         )
-        return Status(int(self.apply(rows).min()))
+        closes = self.identified(&record, lots)
+        if closes is not None:
+            rows = np.concatenate([closes, rows])
+        return Status(int(self.apply(rows)[0 if closes is None else len(closes):].min()))
 
     def add(self, instrument):
         """Add an instrument, at the end: a new listing, or a new version of one (:meth:`convert`).
@@ -2301,7 +2444,15 @@ cdef class Book:
         A corrected fill has its last content under its own id, and a released one stands where it was
         released. A new book to which they are booked has these positions, but for payments and conversions,
         and for the lots that fills name, whose records are in :attr:`history`.
+
+        Raises
+        ------
+        Unsupported
+            A book with ``history="none"``: it keeps no fills.
         """
+        if not self.ledger.keeps_history:
+            raise Unsupported("in_force of a book with history='none': it keeps no fills", argument="history",
+                              value="none", allowed="'full'")
         return self.ledger.in_force()
 
     def entries(self):
@@ -2613,7 +2764,9 @@ cdef class Book:
     def table(self):
         """Return what ``repr`` shows: a list with a dict of texts for each instrument.
 
-        The average cost is rounded to a thousandth of a tick; everything else is exact.
+        The average cost is rounded to a thousandth of a tick; everything else is exact. Fees and payments in
+        other currencies than an instrument's, which are no part of its ``net``, are a column of their own,
+        ``"paid in others"``, where there are any.
         """
         cdef _Ledger now = self.ledger.copy(0, len(self.names))
         return _rows([

@@ -980,3 +980,198 @@ def test_any_cut_or_changed_bit_of_a_full_history_is_refused(cost):
         changed[bit // 8] ^= 1 << bit % 8
         with pytest.raises(CorruptError):
             mm.Book.from_bytes(changed, book.instruments)
+
+
+# ---- rolls, messages, statements: what a newcomer met ----
+
+
+def named(error, argument, value, *words):
+    assert (error.argument, error.value) == (argument, value), error
+    assert all(word in str(error) for word in words), error
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_a_roll_moves_no_more_than_is_open_and_the_right_way(book, side):
+    book["X"].fill(3 * side, 1000)
+    for qty in (4 * side, -side, 99 * side, -(2**63), 0):
+        error = refused(InvalidArgument, book, book.roll, "X", "Y", close=1010, open=1013, qty=qty)
+        named(error, "qty", qty, f"to {3 * side:+d}", "open of X")
+    named(refused(InvalidArgument, book, book.roll, "X", "X", close=1, open=1), "to", "X", "another instrument")
+    named(refused(InvalidArgument, book, book.roll, "Y", "X", close=1, open=1), "instrument", "Y", "open lots")
+    named(refused(InvalidArgument, book, book.roll, "X", "Y", close=0, open=1), "close", 0, "> 0: X")
+    named(refused(InvalidArgument, book, book.roll, "X", "Y", close=1, open=-1), "open", -1, "> 0: Y")
+    assert book.roll("X", "Y", close=1010, open=1013, qty=2 * side) is OK
+    assert (book["X"].net, book["Y"].net) == (side, 2 * side)
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_a_roll_that_is_sent_again_is_a_duplicate_whatever_is_open_now(book, side):
+    book["X"].fill(3 * side, 1000)
+    roll = {"close": 1010, "open": 1013, "id": "r"}
+    assert book.roll("X", "Y", **roll) is OK
+    for opened in (0, 5, -7):
+        if opened:
+            book["X"].fill(opened, 1000)
+        before = book.snapshot()
+        assert book.roll("X", "Y", **roll) is DUPLICATE
+        assert book.roll("X", "Y", **roll, qty=3 * side) is DUPLICATE
+        assert book.snapshot() == before
+        refused(ConflictError, book, book.roll, "X", "Y", **{**roll, "open": 1014})
+        refused(ConflictError, book, book.roll, "X", "Y", **roll, qty=2 * side)
+
+
+def test_a_roll_says_who_was_paid_what_and_which_lots_it_leaves():
+    book = mm.Book(instruments(), "specific")
+    for id, price in [("a", 1000), ("b", 1010)]:
+        book.fill("X", 2, price, id=id)
+    roll = {"close": 1020, "open": 1030, "qty": 2, "id": "r", "lots": [("b", 2)]}
+    paid = {"fee": (3, 4), "fee_currency": "EUR", "liquidity": "maker"}
+    assert book.roll("X", "Y", **roll, **paid) is OK
+    assert book.roll("X", "Y", **roll, **paid) is DUPLICATE
+    assert (book["X"].lots, book["X"].realised, book["Y"].lots) == (((2, 1000),), 20 * SCALE, ((2, 1030),))
+    assert (book["X"].other_fees, book["Y"].other_fees) == ({"EUR": 3}, {"EUR": 4})
+    assert book.history["liquidity"].tolist() == [0, 0, 0, 1, 1]
+    other = mm.Book(instruments())
+    other["X"].fill(2, 1000, id="b")
+    refused(Unsupported, other, other.roll, "X", "Y", close=1, open=1, lots=[("b", 2)])
+
+
+def test_what_is_paid_in_other_currencies_is_shown(book):
+    book["X"].fill(1, 1000)
+    assert all("others" not in text for text in (repr(book), repr(book["X"]), book._repr_html_()))
+    book.fill("X", -1, 1100, fee=10, fee_currency="EUR")
+    book.payment("X", "funding", 5, "EUR")
+    assert book["X"].pnl()["net"] == Decimal("1.00")  # without them
+    for text in (repr(book), repr(book["X"]), book._repr_html_(), book["X"]._repr_html_()):
+        amount = EUR.text(EUR.amount(15))
+        assert "in others" in text
+        assert f"{amount} EUR" in text
+    assert [row["paid in others"] for row in book.table()] == [f"{amount} EUR", "", ""]
+
+
+def test_a_statement_that_contradicts_itself_is_refused(book):
+    book["X"].fill(1, 1000, id="a")
+    twice = book.records(qty=[1, 1], price=[1007, 1000], id=["a", "a"])
+    error = refused(InvalidArgument, book, book.reconcile, twice)
+    named(error, "statement", b"a", "X, bought", "1007", "1000")
+    assert book.reconcile(book.records(qty=[1, 1], price=1000, id=["a", "a"])) == []
+
+
+def test_a_statement_from_json_is_read_as_it_is_meant():
+    book = mm.Book(instruments(), "fifo", currencies=[XBT])
+    book.fill("X", 2, 1000, fee=7, fee_currency="XBT")
+    book.fill("X", 3, 1001)
+    assert book.reconcile({"X": {"lots": [[2, 1000], [3, 1001]], "other_fees": {"XBT": 7}}}) == []
+    assert book.reconcile({"X": {"lots": [[2, 1000]]}}) == [
+        Difference("X", "lots", ((2, 1000), (3, 1001)), ((2, 1000),))
+    ]
+    for value in ("5", 5.0, True, Decimal(5)):
+        named(refused(InvalidArgument, book, book.reconcile, {"X": value}), "statement['X']['net']", value)
+        at = "statement['Z']['net']"  # of the book or not
+        named(refused(InvalidArgument, book, book.reconcile, {"X": 5, "Z": {"net": value}}), at, value)
+    named(
+        refused(InvalidArgument, book, book.reconcile, {"X": {"lots": [[2, "1000"]]}}),
+        "statement['X']['lots'][0][1]",
+        "1000",
+    )
+
+
+def test_differences_of_fills_come_in_the_order_of_the_book(book):
+    for name, id in [("Y", 1), ("X", 2), ("E", 3), ("Y", 4)]:
+        book.fill(name, 1, 1000, id=id)
+    theirs = book.records(instrument=[1, 0, 2], qty=1, price=1001, id=[4, 5, 3])
+    names = [difference.instrument for difference in book.reconcile(theirs)]
+    assert names == ["X", "X", "Y", "Y", "E"]
+
+
+def test_the_side_that_is_wrong_is_named(book):
+    book["X"].fill(3, 1000, id="a")
+    error = refused(UnknownName, book, book.correct, "X", "a", qty=-3, price=1000)
+    named(error, "qty", -3, "bought with the id b'a' in X")
+    named(refused(UnknownName, book, book.bust, "X", "a", side="sold"), "side", "sold", "bought")
+    named(refused(UnknownName, book, book.bust, "X", "z", side="sold"), "id", b"z", "known")
+
+
+def test_a_conflict_says_its_cause(book):
+    book["X"].fill(3, 1000, id="a")
+    book["X"].fill(4, 1000, id="b")
+    book.suspend("X", 1, 1000, id="s")  # row 2
+    book.suspend("X", 1, 1000, id="t")
+    book.suspend("X", 1, 1000, id="u")
+    book.bust("X", "a", own_id="k")  # row 5
+    book.release(2, "X")  # row 6
+    book.dismiss(4)  # row 7
+
+    def conflict(argument, value, cause, call, *args, **fields):
+        named(refused(ConflictError, book, call, *args, **fields), argument, value, cause)
+
+    conflict("id", b"a", "it is busted (row 5)", book.correct, "X", "a", qty=1, price=1)
+    conflict("row", 0, "it is busted (row 5)", book.correct, "X", row=0, qty=1, price=1)
+    conflict("row", 2, "bust the release (row 6)", book.dismiss, 2)
+    conflict("row", 2, "it is released to X (row 6)", book.release, 2, "Y")
+    conflict("id", b"t", "release it first (row 3)", book.correct, "X", "t", qty=1, price=1)
+    conflict("row", 4, "it is dismissed (row 7)", book.release, 4, "X")
+    conflict("id", b"b", "the id b'k' of the bust is known", book.bust, "X", "b", own_id="k")
+    rows = book.records(qty=1, price=1, kind=2, target=1)
+    named(refused(ConflictError, book, book.apply, rows), "target", 1, "fills[0]: correct of target 1")
+
+
+def test_arguments_are_called_what_they_are_called_where_they_were_given(book):
+    book["X"].fill(3, 1000, id="a")
+    named(refused(InvalidArgument, book, book.payment, "X", "funding", 1.5), "amount", 1.5)
+    named(refused(UnknownName, book, book.payment, "X", "funding", 1, "JPY"), "currency", "JPY")
+    for in_lieu in ({}, {"in_lieu": 3}):
+        named(refused(InvalidArgument, book, book.split, "X", 0, **in_lieu), "new", 0, "> 0")
+        named(refused(InvalidArgument, book, book.split, "X", 2, -1, **in_lieu), "old", -1, "> 0")
+        error = refused(InvalidArgument, book, book.split, "X", 1.5, **in_lieu)
+        named(error, "new", 1.5)
+        assert "instrument.lots" not in str(error)
+    named(refused(InvalidArgument, book, book.convert, "X", "Y", 1, 0), "old", 0)
+    book.bust("X", "a")
+    named(refused(UnknownName, book, book.bust, "Y", row=1), "row", 1, "the row of a fill of Y, got 1")
+    book.suspend("OLD", 1, 5, id="y")
+    error = refused(ConflictError, book, book.suspend, "OLD", 2, 5, id="y")
+    assert "of OLD is known" in str(error)
+
+
+def test_a_lot_that_is_refused_is_called_by_its_id():
+    book = mm.Book(instruments(), "specific")
+    book["X"].fill(1, 1000, id="a1")
+    named(refused(InvalidArgument, book, book.fill, "X", -2, 1, lots=[("a1", 2)]), "lots[0]", (b"a1", 2))
+
+
+def test_records_without_a_time_say_nothing_of_the_order(book):
+    for time in (0, 30, 0, 20, 0, 40):
+        book["X"].fill(1, 1000, time=time)
+    assert regressions(book).tolist() == [3]
+    assert regressions(book, tolerance=10).tolist() == []
+
+
+def test_without_history_there_are_no_fills_in_force_to_show():
+    book = mm.Book(instruments(), history="none")
+    book["X"].fill(1, 1000)
+    with pytest.raises(Unsupported, match="keeps no fills"):
+        book.in_force  # noqa: B018
+
+
+@pytest.mark.parametrize("status", mm.Status)
+def test_a_status_prints_its_name(status):
+    assert (str(status), f"{status}", int(status)) == (status.name, status.name, status.value)
+
+
+def test_a_new_currency_comes_with_a_new_book_that_books_the_history_of_the_old_one(cost):
+    book = mm.Book(instruments(), cost, unknown="suspend")
+    for qty, price, id in FILLS:
+        book.fill("X", qty, price, id=id)
+    book.fill("OLD", 1, 5, fee=2, fee_currency="EUR", id="s")
+    book.split("X", 2)
+    book.bust("X", "f")
+    late = ("Y", 1, 1000, 3)
+    for call in (book.fill, book.suspend):
+        named(refused(UnknownName, book, call, *late, fee_currency="XBT"), "fee_currency", "XBT", "USD, EUR")
+    again = mm.Book(
+        book.instruments, cost, currencies=[*book.currencies, XBT], unknown="suspend"
+    )
+    again.apply(book.history)
+    assert again.snapshot() == book.snapshot()
+    assert again.fill(*late, fee_currency="XBT") is OK
