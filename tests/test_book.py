@@ -383,7 +383,7 @@ def test_a_fill_suspended_before_a_split_is_not_released_in_lots_that_are_gone()
     book.suspend("X", 100, 1000, id="s")
     book.split("X", 2)
     error = refused(ConflictError, book, book.release, 1, "X")
-    assert "its lots became others since (dismiss it, and book it in present lots" in str(error)
+    assert "its lots became others since: dismiss it, and book it in present lots" in str(error)
     assert book.bust("X", row=2) is mm.Status.OK
     book.convert("X", "Y")
     refused(ConflictError, book, book.release, 1, "Y")

@@ -423,7 +423,8 @@ def regressions(book: Book, tolerance: int | np.integer[Any] = 0) -> npt.NDArray
     timed = np.flatnonzero(times)
     times = times[timed]
     behind = (np.maximum.accumulate(times) - times).view(np.uint64)  # which it fits, modulo 2**64
-    return timed[behind > np.uint64(min(int(tolerance), 2**64 - 1))]
+    rows: npt.NDArray[np.int64] = timed[behind > np.uint64(min(int(tolerance), 2**64 - 1))]
+    return rows
 
 
 def reconcile(book: Book, statement: Any) -> list[Difference]:

@@ -1026,7 +1026,9 @@ cdef str _unsettled(_Ledger ledger, const mm_fill *f, tuple names):
     return "a later conversion does not stand with that: bust it first"
 
 
-cdef object _refusal(_Ledger ledger, int status, const mm_fill *f, tuple names, object index, bint door=False):
+cdef object _refusal(
+    _Ledger ledger, int status, const mm_fill *f, tuple names, object index, bint door=False
+):
     """Make the exception of a refused record; the ledger is as it was before the record.
 
     With ``door`` what the record is about was given as ``id`` or ``row``, not as fields of it.
@@ -2376,8 +2378,8 @@ cdef class Book:
         )
         closes = self.identified(&record, lots)
         if closes is not None:
-            rows = np.concatenate([closes, rows])
-        return Status(int(self.apply(rows)[0 if closes is None else len(closes):].min()))
+            rows = np.concatenate([closes[:-1], rows])
+        return Status(int(self.apply(rows)[-2:].min()))
 
     def add(self, instrument):
         """Add an instrument, at the end: a new listing, or a new version of one (:meth:`convert`).

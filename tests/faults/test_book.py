@@ -996,8 +996,12 @@ def test_a_roll_moves_no_more_than_is_open_and_the_right_way(book, side):
     for qty in (4 * side, -side, 99 * side, -(2**63), 0):
         error = refused(InvalidArgument, book, book.roll, "X", "Y", close=1010, open=1013, qty=qty)
         named(error, "qty", qty, f"to {3 * side:+d}", "open of X")
-    named(refused(InvalidArgument, book, book.roll, "X", "X", close=1, open=1), "to", "X", "another instrument")
-    named(refused(InvalidArgument, book, book.roll, "Y", "X", close=1, open=1), "instrument", "Y", "open lots")
+    named(
+        refused(InvalidArgument, book, book.roll, "X", "X", close=1, open=1), "to", "X", "another instrument"
+    )
+    named(
+        refused(InvalidArgument, book, book.roll, "Y", "X", close=1, open=1), "instrument", "Y", "open lots"
+    )
     named(refused(InvalidArgument, book, book.roll, "X", "Y", close=0, open=1), "close", 0, "> 0: X")
     named(refused(InvalidArgument, book, book.roll, "X", "Y", close=1, open=-1), "open", -1, "> 0: Y")
     assert book.roll("X", "Y", close=1010, open=1013, qty=2 * side) is OK
@@ -1169,9 +1173,7 @@ def test_a_new_currency_comes_with_a_new_book_that_books_the_history_of_the_old_
     late = ("Y", 1, 1000, 3)
     for call in (book.fill, book.suspend):
         named(refused(UnknownName, book, call, *late, fee_currency="XBT"), "fee_currency", "XBT", "USD, EUR")
-    again = mm.Book(
-        book.instruments, cost, currencies=[*book.currencies, XBT], unknown="suspend"
-    )
+    again = mm.Book(book.instruments, cost, currencies=[*book.currencies, XBT], unknown="suspend")
     again.apply(book.history)
     assert again.snapshot() == book.snapshot()
     assert again.fill(*late, fee_currency="XBT") is OK

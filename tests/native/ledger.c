@@ -254,7 +254,8 @@ int main(void) {
         memcpy(before, h.positions, sizeof before);
         memcpy(before_pools, h.pools, sizeof before_pools);
         memcpy(before_amended, h.amended, sizeof before_amended);
-        SAME(mm_ledger_record(&h.ledger, &rows[done]) == MM_CAPACITY);
+        SAME(mm_ledger_apply(&h.ledger, rows + done, n - done, 1, status + done) == 0);
+        SAME(status[done] == MM_CAPACITY);
         SAME(h.book.n_history == records && h.ledger.n_amended == amendments);
         SAME(!memcmp(h.positions, before, sizeof before) &&
              !memcmp(h.pools, before_pools, sizeof before_pools));
