@@ -292,7 +292,7 @@ _LAYOUTS: tuple[dict[str, object], ...] = (
 
 @target(
     lambda: (
-        b"\0t,b,a,b,zz\n2024-08-08T12:00:00.5Z,99.994,100.02,1,2\n2024-08-08 16:00+02,,100.03,1,2\n",
+        b"\0t,b,a,c,zz\n2024-08-08T12:00:00.5Z,99.994,100.02,1,2\n2024-08-08 16:00+02,,100.03,1,2\n",
         b"\x011723118400.25;99.99;5;buy\n1723118400.5;100.5;1;sell\n",
         b"\x02l,e,p,s\n1723118400001,1723118400000,99.99,5\n1723118399001,1723118400000,99.99,5\n",
         b"\x03t,k,b,a,p,s,i\n1723118400000,quote,1,2,,,7\n1723118400000,trade,,,1,3,8\n",
@@ -457,7 +457,7 @@ def read_databento(data: bytes) -> None:
 def _hftbacktest() -> Iterable[bytes]:
     rows = np.zeros(6, hftbacktest._DTYPE)
     rows["ev"] = 1 << 30 | np.array([4, 4, 2, 1, 5, 3]) | 1 << np.array([29, 28, 28, 29, 28, 29])
-    rows["exch_ts"] = rows["local_ts"] = np.arange(6) // 2
+    rows["exch_ts"] = rows["local_ts"] = _START + np.arange(6) // 2
     rows["px"], rows["qty"] = [9.9, 10.1, 9.9, 9.8, 10.2, 9.8], 1.5
     yield b"\0" + rows.tobytes()
     stored = io.BytesIO()

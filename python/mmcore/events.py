@@ -727,7 +727,7 @@ class Events:
                 n["weighed"] += _total_product(spread[: len(held)], held)
         span = self.end_time - self.start_time if len(self) else 0
         shown = n["held"]
-        if len(quotes) and quotes.two_sided[-1]:
+        if len(quotes) and quotes.bid[-1] != NO_BID and quotes.ask[-1] != NO_ASK:
             shown += self.end_time - int(quotes.local_time[-1])
         return {
             "name": self.name,

@@ -2368,6 +2368,12 @@ cdef class Book:
                 sign = "+" if net > 0 else "-"
                 raise InvalidArgument(argument="qty", value=qty,
                                       allowed=f"None, or {sign}1 to {net:+d}: what is open of {instrument}")
+            side = 1 if moved < 0 else -1
+            if id is not None and max(
+                self.ledger.known(record.id, old.index, side), self.ledger.known(record.id, new.index, -side)
+            ) >= 0:
+                raise ConflictError(f"id {_text(record.id)!r} is that of another fill: a roll has both or none",
+                                    argument="id", value=id, allowed="a new id")
         record.instrument = old.index
         record.time, record.receive_time = _i64(time, "time", "ns"), _i64(receive_time, "receive_time", "ns")
         liquidity = _code(_LIQUIDITY, liquidity, "liquidity", "'maker', 'taker' or None")

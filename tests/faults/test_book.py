@@ -1040,6 +1040,13 @@ def test_a_roll_says_who_was_paid_what_and_which_lots_it_leaves():
     refused(Unsupported, other, other.roll, "X", "Y", close=1, open=1, lots=[("b", 2)])
 
 
+@pytest.mark.parametrize(("name", "qty", "price"), [("X", -5, 1010), ("Y", 5, 1013)])
+def test_a_roll_with_the_id_of_another_fill_is_refused_whole(book, name, qty, price):
+    book["X"].fill(10, 1000)
+    book.fill(name, qty, price, id="r")
+    refused(ConflictError, book, book.roll, "X", "Y", close=1010, open=1013, qty=5, id="r")
+
+
 def test_what_is_paid_in_other_currencies_is_shown(book):
     book["X"].fill(1, 1000)
     assert all("others" not in text for text in (repr(book), repr(book["X"]), book._repr_html_()))
