@@ -2372,7 +2372,7 @@ cdef class Book:
             if id is not None and max(
                 self.ledger.known(record.id, old.index, side), self.ledger.known(record.id, new.index, -side)
             ) >= 0:
-                raise ConflictError(f"id {_text(record.id)!r} is that of another fill: a roll has both or none",
+                raise ConflictError(f"id {_text(record.id)!r} is another fill's: a roll has both or none",
                                     argument="id", value=id, allowed="a new id")
         record.instrument = old.index
         record.time, record.receive_time = _i64(time, "time", "ns"), _i64(receive_time, "receive_time", "ns")
