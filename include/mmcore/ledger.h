@@ -1039,7 +1039,7 @@ MM_COLD int mm_ledger_put(mm_ledger *l, const mm_fill *record, int64_t named, in
     return MM_CAPACITY;
   if (effect && f.kind == MM_RELEASE && mm_ledger_converted(l, row, f.instrument))
     return MM_CONFLICT;
-  if (effect && f.qty != 0) {
+  if (effect && named > 0 && f.qty != 0) {
     status = mm_ledger_identify(l, &f, names, named);
     if (status != MM_OK)
       return status;
