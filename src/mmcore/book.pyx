@@ -967,7 +967,9 @@ cdef object _lots_refusal(_Ledger ledger, int status, const mm_fill *f, str name
     cdef mm_position *p = &ledger.c.positions[f.instrument]
     cdef object value = _text(rows[k].reference)
     if rows[k].target:  # as it was found, or given
-        value = _text(ledger.c.history[rows[k].target - 1].id) or f"row {rows[k].target - 1}"
+        value = f"row {rows[k].target - 1}"
+        if 0 < rows[k].target <= ledger.c.n_history:
+            value = _text(ledger.c.history[rows[k].target - 1].id) or value
     value = (value, <object>rows[k].qty)
     cls = InvalidArgument
     if rows[k].qty <= 0:

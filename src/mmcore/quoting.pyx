@@ -1416,7 +1416,7 @@ cdef class Columns:
         elif value.dtype.kind not in "iub":
             raise TypeError(f"{name} must be integers, got an array of {value.dtype}")
         if value.dtype.kind == "u":
-            value = np.minimum(value, INT64_MAX - 1)
+            value = np.asarray(np.minimum(value, INT64_MAX - 1))  # of one number it makes a scalar
         value = value.astype(np.int64, copy=False)
         return self.add(<PyObject *>value, NULL)
 
