@@ -988,7 +988,7 @@ cdef object _lots_refusal(_Ledger ledger, int status, const mm_fill *f, str name
         lot = mm_named_find(p, ledger.c.lots[f.instrument], rows[k].target - 1)
         if any([rows[i].target == rows[k].target for i in range(k)]):
             allowed = "another lot: this one is identified twice"
-        elif rows[k].qty > mm_named_left(ledger.c.lots[f.instrument], lot):
+        elif lot >= 0 and rows[k].qty > mm_named_left(ledger.c.lots[f.instrument], lot):
             left = mm_named_left(ledger.c.lots[f.instrument], lot)
             allowed = f"at most the {left} lots that are open of it"
         else:
