@@ -407,6 +407,21 @@ def test_what_a_correction_made_of_a_fill_may_be_repeated():
     refused(ConflictError, book, book.fill, "X", 4, 1001, 2, id="a")  # in force no longer
 
 
+def test_a_lot_that_was_refused_is_not_held_against_the_next_fill():
+    book = mm.Book([instrument()])
+    name = book.records(kind=10, qty=[1], price=[0], reference=["a"])
+    error = refused(Unsupported, book, book.apply, np.concatenate([name, book.records(qty=[-1], price=[9])]))
+    assert "cost='specific'" in str(error)
+    for qty, price, cls, argument in [
+        (0, 5, InvalidArgument, "qty"),
+        (1, -5, InvalidArgument, "price"),
+        (2**62, 2**62, OutOfBounds, "qty"),
+    ]:
+        error = refused(cls, book, book.fill, "X", qty, price)
+        assert error.argument == argument
+        assert "lots[0]" not in str(error)
+
+
 def test_names_have_the_status_of_their_fill():
     book = three_lots()
     rows = book.records(kind=[10, 10, 0, 0], qty=[1, 1, -2, -1], price=[0, 0, 1030, 1030],

@@ -1114,6 +1114,7 @@ static inline int mm_ledger_asked(int status) {
  * prices, or against an open position of the other sign. MM_UNSUPPORTED: also what needs a history. */
 static inline int mm_ledger_record(mm_ledger *l, const mm_fill *record) {
   int status = MM_CAPACITY;
+  l->fault = 0; /* mm_book_fill knows none */
   if (MM_LIKELY(mm_ledger_plain(l, record)))
     status = mm_book_fill(l->book, record);
   return mm_ledger_asked(status) ? mm_ledger_put(l, record, 0, 1) : status;
@@ -1125,6 +1126,7 @@ static inline int mm_ledger_record(mm_ledger *l, const mm_fill *record) {
 static inline int64_t mm_ledger_apply(mm_ledger *l, const mm_fill *records, int64_t n, int stop,
                                       int8_t *status) {
   for (int64_t i = 0; i < n; i++) {
+    l->fault = 0; /* mm_book_advance knows none */
     status[i] = MM_CAPACITY;
     if (mm_ledger_plain(l, &records[i]))
       i += mm_book_advance(l->book, &records[i], n - i, &status[i]) - 1;

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from ..decimals import parse, parse_floor
 from ..errors import InvalidArgument, OutOfBounds
 from ..events import QUOTE, SUBTICKS, TRADE, Events, Quotes, Trades
-from .columns import Columns, quoted_side, traded
+from .columns import EARLIEST, LATEST, Columns, quoted_side, traded
 from .table import Table
 from .text import Progress, blocks, refuse, refusing
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["read"]
 
 _ORDERS = ("order_created", "order_changed", "order_deleted")
-_EARLIEST, _LATEST = 631_152_000_000, 7_258_118_400_000  # 1990 to 2200, ms
+_EARLIEST, _LATEST = EARLIEST // 10**6, LATEST // 10**6  # ms
 
 Row = tuple[Any, ...]
 
