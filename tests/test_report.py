@@ -543,6 +543,18 @@ def test_without_recalibration_there_are_no_paths(events):
     assert parameters.charts(charts.Canvas(0, 10**9), fixed) == ([], [])
 
 
+@pytest.mark.parametrize(("factor", "axis"), [(1.05, "linear"), (1.3, "log")])
+def test_an_intensity_has_decades_where_it_spans_one(factor, axis):
+    """Within a decade a logarithmic axis would have one number, or none."""
+    steps = parameters.Steps(*(np.geomspace(1.0, factor**10, 11) * wide for wide in (1.0, 0.9, 1.1)))
+    path = parameters.Path("A", np.arange(11), {"bid": steps})
+    assert parameters.extent(path) == pytest.approx((0.9, 1.1 * factor**10))
+    assert parameters.scale(path) == axis
+    assert parameters.scale(dataclasses.replace(path, name="k")) == "linear"
+    unknown = parameters.Steps(np.ones(2), *np.full((2, 2), np.nan))
+    assert parameters.scale(dataclasses.replace(path, sides={"bid": unknown})) == "linear"
+
+
 def test_the_share_that_was_filled_says_of_what(events):
     """Of quotes that a decision each replaced, or of orders that stayed: the two shares are not alike."""
     free, sent = replay(events), replay(events, orders={"hysteresis": 1})

@@ -91,9 +91,17 @@ def paths(result: Result) -> list[Path]:
     return found if half is None else [*found, half]
 
 
+def extent(path: Path) -> tuple[float, float]:
+    """The ends of the bands of a path, NaN where there are none."""
+    known = np.concatenate([part for steps in path.sides.values() for part in (steps.low, steps.high)])
+    known = known[np.isfinite(known)]
+    return (float(known.min()), float(known.max())) if known.size else (math.nan, math.nan)
+
+
 def scale(path: Path) -> str:
-    """The axis of a path: A varies by orders of magnitude, and its intervals are of its logarithm."""
-    return "log" if path.name == "A" else "linear"
+    """The axis of a path: A can vary by orders of magnitude; within one, a linear axis says more numbers."""
+    low, high = extent(path)
+    return "log" if path.name == "A" and high > 10 * low else "linear"
 
 
 def _times(result: Result, times: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -182,11 +190,7 @@ def charts(canvas: Any, result: Result) -> tuple[list[Any], list[Any]]:
         plot = canvas.against_time(170, 0, scale(path))
         _readable(plot)
         if scale(path) == "log":
-            known = np.concatenate(
-                [part for steps in path.sides.values() for part in (steps.low, steps.high)]
-            )
-            if np.isfinite(known).any():
-                plot.yaxis.ticker = decades(float(np.nanmin(known)), float(np.nanmax(known)))
+            plot.yaxis.ticker = decades(*extent(path))
         source = canvas.source(path.name, *columns)
         keys, told = [], []
         for side, colour in zip(path.sides, _colours(path), strict=True):
