@@ -21,7 +21,7 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 
-# The stamps say which extras the environment holds; the package is installed editable.
+# The stamps say what the environment holds; the package is installed editable, which compiles it.
 $(VENV)/.run: $(BIN)/python $(SOURCES)
 	@echo "Installing into $(VENV) and compiling mmcore: one to three minutes, once"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]'
@@ -33,11 +33,11 @@ $(VENV)/.test: $(BIN)/python $(SOURCES)
 	@touch $@ $(VENV)/.run
 
 $(VENV)/.lint: $(VENV)/.test
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[lint]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group lint
 	@touch $@
 
 $(VENV)/.fuzz: $(VENV)/.test
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group fuzz
 	@touch $@
 
 run: $(VENV)/.run  ## make a market on simulated data and write report.html
