@@ -45,7 +45,7 @@ class Record:
     to: str | None = None  # of a conversion
     fate: Content | str | None = None  # a correction, "busted", "released"
     released_to: str | None = None
-    source: int | None = None  # of a release: the row of the suspended fill
+    source: int | None = None  # of a release or an attribution: the row of the suspended fill
     closes: tuple = ()  # (row of the fill that opened the lot, size): the lots that a fill names
 
 
@@ -80,6 +80,25 @@ class Oracle:
         self.accounts = {name: Account() for name in self.instruments}
         self.marks: dict[str, int] = {}
         self.inverse = {i.name: self.coins(i.name) for i in instruments if i.kind == "inverse"}
+
+    def add(self, instrument):
+        """What was suspended under its name is known to be of it from here on."""
+        name = instrument.name
+        self.instruments[name] = instrument
+        self.accounts[name] = Account()
+        if instrument.kind == "inverse":
+            self.inverse[name] = self.coins(name)
+        for row, old in enumerate(self.records.copy()):
+            if old.kind == "suspend" and old.instrument == "?" + name:
+                content = self.plain(name, old.content)
+                record = Record("attribute", name, content, old.id, source=row)
+                if self.seen(record) is None:
+                    self.put(record)
+
+    def own(self, row):
+        """The instrument of a suspended fill, as far as it is known."""
+        told = [r.instrument for r in self.records if r.kind == "attribute" and r.source == row]
+        return told[0] if told else self.records[row].instrument
 
     # ---- the numbers of one instrument ----
 
@@ -242,7 +261,8 @@ class Oracle:
     # ---- records ----
 
     def key(self, kind, instrument, qty, id):
-        return "fill" if kind in ("new", "suspend", "release") else kind, instrument, qty < 0, id
+        fill = kind in ("new", "suspend", "release", "attribute")
+        return "fill" if fill else kind, instrument, qty < 0, id
 
     def find(self, key):
         row = self.known.get(key)
@@ -296,7 +316,8 @@ class Oracle:
                 return UNKNOWN
             kind = "suspend"
         content = self.plain(name, content)
-        record = Record(kind, name, content, id, closes=closes)
+        where = name if name in self.instruments else "?" + name  # the name of nothing known
+        record = Record(kind, where, content, id, closes=closes)
         if kind == "suspend" and content.qty == 0:
             return INVALID
         if (seen := self.seen(record)) is not None:
@@ -316,11 +337,16 @@ class Oracle:
     def about(self, name, id, row, side, kinds=("new", "release", "suspend")):
         """The row that a bust or a correction is about, or a status."""
         if row is not None:
-            fine = 0 <= row < len(self.records) and self.records[row].kind in kinds
-            return row if fine and self.records[row].instrument == name else UNKNOWN
+            fine = 0 <= row < len(self.records) and self.records[row].kind in (*kinds, "attribute")
+            return self.meant(row) if fine and self.records[row].instrument == name else UNKNOWN
         found = [self.find(self.key("new", name, s, id)) for s in (-1, 1) if side in (0, s)]
-        found = [f for f in found if f is not None]
+        found = [self.meant(f) for f in found if f is not None]
         return UNKNOWN if not found else INVALID if len(found) > 1 else found[0]
+
+    def meant(self, row):
+        """What is said of an attribution is said of the fill that it tells of."""
+        fine = 0 <= row < len(self.records) and self.records[row].kind == "attribute"
+        return self.records[row].source if fine else row
 
     def bust(self, name, id=None, row=None, side=0):
         row = self.about(name, id, row, side, ("new", "release", "suspend", "convert", *PAYMENTS))
@@ -355,6 +381,7 @@ class Oracle:
         return tuple(i for i, r in enumerate(self.records) if r.kind == "suspend" and r.fate is None)
 
     def release_to(self, row, name, closes=()):
+        row = self.meant(row)
         if not (0 <= row < len(self.records) and self.records[row].kind == "suspend"):
             return UNKNOWN
         old = self.records[row]
@@ -363,9 +390,9 @@ class Oracle:
         if old.fate == "released":
             same = old.released_to == name and self.same_lots(old, closes)
             return DUPLICATE if same else CONFLICT
-        content = old.content
-        if content.fee_currency is None and old.instrument in self.instruments:
-            content = content._replace(fee_currency=self.instruments[old.instrument].currency.name)
+        content, own = old.content, self.own(row)
+        if content.fee_currency is None and own in self.instruments:
+            content = content._replace(fee_currency=self.instruments[own].currency.name)
         record = Record("release", name, self.plain(name, content), old.id, closes=closes, source=row)
         if record.id is not None:
             known = self.find(self.key("new", name, record.content.qty, record.id))
@@ -373,7 +400,7 @@ class Oracle:
                 return CONFLICT
         for later in self.records[row:]:  # its lots are others now
             converted = later.kind == "convert" and later.fate != "busted" and later.to == name
-            if converted and later.instrument in (name, old.instrument):
+            if converted and later.instrument in (name, own):
                 return CONFLICT
         if (refused := self.refused(name, record.content, closes)) is not None:
             return refused

@@ -391,6 +391,122 @@ def test_a_fill_suspended_before_a_split_is_not_released_in_lots_that_are_gone()
     assert (book["X"].net, book["Y"].net) == (100, 100)
 
 
+@pytest.fixture
+def suspending(cost):
+    """A book that holds fills of N in suspense, which it learns of then."""
+    usd, xbt = mm.Currency("USD"), mm.Currency("XBT", unit="1e-8")
+    book = mm.Book([instrument(currency=usd)], cost, unknown="suspend", currencies=[xbt])
+    book.fill("N", 3, 100, 5, id="a")
+    book.fill("N", -1, 101, id="a")  # an id for each side
+    book.fill("N", 2, 102)
+    book.fill("M", 3, 100, id="a")
+    book.add(instrument("N", currency=xbt))
+    return book
+
+
+def test_what_was_suspended_under_a_name_is_known_when_its_instrument_is_added(suspending):
+    book = suspending
+    assert (book.suspense, book["N"].net) == ((0, 1, 2, 3), 0)
+    assert book.history["kind"].tolist() == [3, 3, 3, 3, 11, 11, 11]
+    assert book.history["target"].tolist()[4:] == [1, 2, 3]
+    for again in (book, mm.Book.from_bytes(book.to_bytes(), book.instruments, book.currencies)):
+        assert again.fill("N", 3, 100, 5, id="a") is mm.Status.DUPLICATE
+        assert again.fill("N", -1, 101, id="a") is mm.Status.DUPLICATE
+        assert again.fill("N", 3, 100, 5, id="a", fee_currency="XBT") is mm.Status.DUPLICATE
+        error = refused(ConflictError, again, again.fill, "N", 3, 100, 6, id="a")
+        assert "known with different content: suspended 3 lots at 100, fee 5" in str(error)
+    assert book.release(0, "N") is mm.Status.OK
+    assert book.fill("N", 3, 100, 5, id="a") is mm.Status.DUPLICATE
+    assert (book.suspense, book["N"].net, book["N"].fees) == ((1, 2, 3), 3, 5)
+    assert book.bust("N", row=7) is mm.Status.OK  # the release: in suspense again
+    assert book.release(4, "X") is mm.Status.OK  # said of the attribution, meant is the fill
+    assert (book["X"].net, book["X"].other_fees) == (3, {"XBT": 5})  # units of N's currency
+    assert book.fill("N", 3, 100, 5, id="a") is mm.Status.DUPLICATE  # it was one of X
+    refused(ConflictError, book, book.bust, "N", row=4)  # it is released
+    again = mm.Book.from_bytes(book.to_bytes(), book.instruments, book.currencies)
+    assert again.snapshot() == book.snapshot()
+    assert sum(e.amount for e in book.entries() if e.currency == "USD") == 0
+
+
+def test_a_venue_busts_what_is_in_suspense_under_a_name_that_is_known_by_now(suspending):
+    book = suspending
+    error = refused(ConflictError, book, book.correct, "N", "a", qty=4, price=100)
+    assert "it is still suspended: release it first (row 0)" in str(error)
+    refused(InvalidArgument, book, book.bust, "N", "a")  # both sides have the id
+    assert book.bust("N", "a", side="sold") is mm.Status.OK
+    assert book.bust("N", "a", side="sold") is mm.Status.DUPLICATE
+    assert book.suspense == (0, 2, 3)
+    assert book.fill("N", -1, 101, id="a") is mm.Status.DUPLICATE
+    refused(ConflictError, book, book.release, 1, "N")
+
+
+def test_an_attributed_fill_is_not_released_in_lots_that_are_gone(suspending):
+    book = suspending
+    book.add(instrument("O", currency=book.currencies[0]))
+    assert book.convert("N", "O", 2) is mm.Status.OK
+    for row in (0, 2):  # with an id, and without
+        refused(ConflictError, book, book.release, row, "O")
+    assert book.release(3, "O") is mm.Status.OK  # of M, of which nothing is known
+
+
+def test_attributions_are_records_like_others(suspending):
+    book = suspending
+    rows = book.history[4:].copy()
+    assert book.apply(rows).tolist() == [mm.Status.DUPLICATE] * 3  # a journal, after add
+    book.add(instrument("M"))
+    assert book.history["target"].tolist()[7:] == [4]
+    rows["instrument"] = 2
+    refused(ConflictError, book, book.apply, rows)
+    error = refused(UnknownName, book, book.fill, "M", 0, 0, kind="attribute", target=5)
+    assert "target must be the number of a fill that was suspended under an unknown name" in str(error)
+    refused(UnknownName, book, book.fill, "M", 0, 0, kind="attribute")
+    refused(UnknownName, book, book.fill, "M", 0, 0, kind="attribute", target=99)
+    book.suspend("M", 1, 1)
+    refused(UnknownName, book, book.fill, "M", 0, 0, kind="attribute", target=len(book.history))
+    book.fill("N", 7, 7, id="late")
+    book.suspend("L", 8, 7, id="late")
+    error = refused(ConflictError, book, book.fill, "N", 0, 0, kind="attribute", target=len(book.history))
+    assert "attribute of target 11 of N: a fill with its id is known there" in str(error)
+    bare = mm.Book([instrument()], history="none")
+    error = refused(Unsupported, bare, bare.fill, "X", 0, 0, kind="attribute", target=1)
+    assert "a book with history='none' cannot attribute fills" in str(error)
+    other = mm.Book(book.instruments, book.cost, currencies=book.currencies)
+    other.apply(book.history)
+    assert other.history.tobytes() == book.history.tobytes()
+
+
+def test_a_fill_of_an_index_that_is_beyond_is_released_with_its_fee():
+    book = mm.Book([instrument()], unknown="suspend")
+    assert book.apply(book.records(instrument=7, qty=2, price=100, fee=5, id="a")).tolist() == [2]
+    assert book.release(0, "X") is mm.Status.OK
+    assert (book["X"].net, book["X"].fees, book["X"].other_fees) == (2, 5, {})
+
+
+def test_many_suspended_fills_are_attributed_at_once():
+    book = mm.Book([instrument()], unknown="suspend", ids_window=1)
+    for k in range(1000):
+        book.fill("N" if k % 2 else "M", 1, 100, id=f"{k % 600}")
+    book.add(instrument("N"))
+    assert book.suspense == tuple(range(1000))
+    assert (book.history["kind"] == 11).sum() == 500
+    again = mm.Book.from_bytes(book.to_bytes(), book.instruments)
+    assert again.history.tobytes() == book.history.tobytes()
+
+
+def test_a_book_that_learned_of_an_instrument_is_restored_with_its_currencies(cost):
+    """Those that were declared come first, whatever is added in one of them."""
+    usd, xbt, bnb = mm.Currency("USD"), mm.Currency("XBT"), mm.Currency("BNB")
+    book = mm.Book([instrument(currency=usd)], cost, currencies=[bnb, xbt])
+    assert [c.name for c in book.currencies] == ["BNB", "XBT", "USD"]
+    book.fill("X", 1, 100, 7, fee_currency="BNB")
+    book.add(instrument("N", currency=xbt))
+    book.fill("N", 1, 100, 3)
+    for declared in ([bnb, xbt], book.currencies):
+        again = mm.Book.from_bytes(book.to_bytes(), book.instruments, declared)
+        assert again.snapshot() == book.snapshot()
+    assert pickle.loads(pickle.dumps(book)).snapshot() == book.snapshot()
+
+
 def test_what_a_correction_made_of_a_fill_may_be_repeated():
     book = mm.Book([instrument()])
     book.fill("X", 3, 1000, id="a")
@@ -743,9 +859,9 @@ def test_a_window_of_any_length_knows_its_ids(cost, window):
 
 def test_kinds_that_do_not_exist_are_refused(book):
     refused(InvalidArgument, book, book.fill, "X", 1, 1000, kind="trade")
-    for kind in (11, -1):
+    for kind in (12, -1):
         error = refused(InvalidArgument, book, book.apply, book.records(qty=1, price=1000, kind=kind))
-        assert "0 to 10: new, bust" in str(error)
+        assert "0 to 11: new, bust" in str(error)
 
 
 def test_rebates_and_other_currencies_have_their_own_pools():  # fault 19
@@ -767,7 +883,7 @@ def test_rebates_and_other_currencies_have_their_own_pools():  # fault 19
     error = refused(InvalidArgument, book, book.fill, "X", 1, 1000, fee=1, fee_currency=cents)
     assert str(error) == f"fee_currency must be {bnb!r} here, got {cents!r}"
     refused(UnknownName, book, book.apply, book.records(qty=1, price=1, fee_currency=2))
-    fills = book.records(qty=[1, 1, 0], price=5, fee=[1, 2, 4], fee_currency=[1, -1, 1])
+    fills = book.records(qty=[1, 1, 0], price=5, fee=[1, 2, 4], fee_currency=[0, -1, 0])
     refused(InvalidArgument, book, book.apply, fills)  # pools are undone too
     book.apply(fills[:2])
     assert (position.fees, position.other_fees) == (-45, {"BNB": 10})
@@ -1280,7 +1396,7 @@ def test_what_is_no_saved_book_or_another_is_named():
         (BOOK_HEADER + 116, "i", 7),
         (BOOK_HEADER + 116, "i", 3),  # negative prices, which the instrument has not
         (BOOK_HEADER + 116, "i", 0),
-        (BOOK_HEADER + 240, "q", 5),  # fees in the own currency, which belong into the position
+        (BOOK_HEADER + 256, "q", 5),  # fees in the own currency, which belong into the position
     ],
 )
 def test_a_right_checksum_over_a_wrong_book_is_still_refused(cost, history, at, layout, value):

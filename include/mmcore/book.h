@@ -46,8 +46,9 @@ enum { /* mm_fill.kind; all but the first: ledger.h */
        MM_DIVIDEND = 7,
        MM_IN_LIEU = 8,
        MM_CONVERT = 9,   /* lots become others: split, new tick, lot or symbol */
-       MM_IDENTIFY = 10, /* the next record, a fill, closes this lot */
-       MM_KINDS = 11
+       MM_IDENTIFY = 10,  /* the next record, a fill, closes this lot */
+       MM_ATTRIBUTE = 11, /* of which instrument a suspended fill is, which was unknown */
+       MM_KINDS = 12
 };
 enum { MM_UNSPECIFIED = 0, MM_MAKER = 1, MM_TAKER = 2 }; /* mm_fill.liquidity */
 
@@ -616,7 +617,7 @@ static inline uint64_t mm_fill_hash(const mm_fill *f) {
 
 /* A fill is the same one whether it was booked at once or suspended first. */
 static inline int mm_fill_class(int kind) {
-  return kind == MM_SUSPEND || kind == MM_RELEASE ? MM_NEW : kind;
+  return kind == MM_SUSPEND || kind == MM_RELEASE || kind == MM_ATTRIBUTE ? MM_NEW : kind;
 }
 
 /* An unknown instrument's name is in the reference. */

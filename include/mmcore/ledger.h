@@ -31,6 +31,9 @@
  *                              fill or a release of the instrument. They are booked with it, by the same call,
  *                              or not at all; what is not identified, FIFO closes. Only under MM_SPECIFIC,
  *                              and with a history
+ *   MM_ATTRIBUTE               target: the number of a record that was suspended under the name of an unknown
+ *                              instrument; instrument: which it is by now. What is repeated of it there is
+ *                              known; what became of it, or not, stays as it was
  */
 /* clang-format on */
 #ifndef MMCORE_LEDGER_H
@@ -844,7 +847,33 @@ static inline int mm_ledger_same_lots(const mm_book *book, int64_t row, const mm
          (n == known.n && mm_names_among(names, n, known.lots, n) && mm_names_among(known.lots, n, names, n));
 }
 
-/* Fill in what a bust, a correction or a release leaves to the record that it is about; its index in *row. */
+/* The instrument of the suspended fill of `row`: its own, or what its name was attributed to; < 0: unknown. */
+static inline int32_t mm_ledger_own(const mm_book *book, int64_t row) {
+  int32_t own = book->history[row].instrument;
+  for (int64_t k = row + 1; own < 0 && k < book->n_history; ++k)
+    if (book->history[k].kind == MM_ATTRIBUTE && book->history[k].target == row + 1)
+      own = book->history[k].instrument;
+  return own < book->n_instruments ? own : -1;
+}
+
+/* Give a release or an attribution the content of the suspended fill that it is about, of instrument `own`. */
+static inline void mm_ledger_take_over(const mm_book *book, mm_fill *f, int32_t own) {
+  const mm_fill said = *f, *old = &book->history[f->target - 1];
+  *f = *old;
+  f->kind = said.kind;
+  f->target = said.target;
+  f->receive_time = said.receive_time;
+  f->instrument = said.instrument;
+  if (old->instrument != f->instrument)
+    memset(f->reference, 0, sizeof f->reference); /* it was the name, if anything */
+  if (f->fee_currency < 0 && own >= 0)
+    f->fee_currency = book->currency[own]; /* which is what the fee is in */
+  if (f->fee_currency == book->currency[f->instrument])
+    f->fee_currency = -1;
+}
+
+/* Fill in what a record leaves to the one that it is about: a bust, a correction, a release, an attribution;
+ * the index of that in *row. */
 static inline int mm_ledger_resolve(const mm_ledger *l, mm_fill *f, int64_t *row) {
   const mm_book *book = l->book;
   const mm_fill *old, *now;
@@ -855,7 +884,7 @@ static inline int mm_ledger_resolve(const mm_ledger *l, mm_fill *f, int64_t *row
     mm_fill key = *f;
     key.kind = MM_NEW;
     memcpy(key.id, f->reference, sizeof key.id);
-    if (f->kind == MM_RELEASE || !mm_fill_has_id(&key))
+    if (f->kind == MM_RELEASE || f->kind == MM_ATTRIBUTE || !mm_fill_has_id(&key))
       return MM_UNKNOWN;
     for (int side = -1; side <= 1; side += 2) {
       int64_t at;
@@ -871,28 +900,30 @@ static inline int mm_ledger_resolve(const mm_ledger *l, mm_fill *f, int64_t *row
       return MM_UNKNOWN;
     f->target = found + 1;
   }
+  old = &book->history[f->target - 1];
+  if (old->kind == MM_ATTRIBUTE && f->kind != MM_ATTRIBUTE) { /* about that is about the fill it tells of */
+    if (f->kind != MM_RELEASE && f->instrument != old->instrument)
+      return MM_UNKNOWN;
+    f->target = old->target;
+    old = &book->history[f->target - 1];
+    if (f->kind != MM_RELEASE)
+      f->instrument = old->instrument;
+  }
   *row = f->target - 1;
-  old = &book->history[*row];
   force = mm_ledger_in_force(l, *row);
   now = &book->history[force];
   if (f->kind == MM_RELEASE) {
-    const int32_t instrument = f->instrument;
-    const int64_t target = f->target, received = f->receive_time;
     if (old->kind != MM_SUSPEND)
       return MM_UNKNOWN;
     if (force != *row)
       return now->kind == MM_RELEASE && now->instrument == f->instrument ? MM_DUPLICATE : MM_CONFLICT;
-    *f = *old;
-    f->kind = MM_RELEASE;
-    f->target = target;
-    f->receive_time = received;
-    f->instrument = instrument;
-    if (old->instrument != instrument)
-      memset(f->reference, 0, sizeof f->reference); /* it was the name, if anything */
-    if (f->fee_currency < 0 && old->instrument >= 0)
-      f->fee_currency = book->currency[old->instrument]; /* which is what the fee is in */
-    if (f->fee_currency == book->currency[instrument])
-      f->fee_currency = -1;
+    mm_ledger_take_over(book, f, mm_ledger_own(book, *row));
+    return MM_OK;
+  }
+  if (f->kind == MM_ATTRIBUTE) {
+    if (old->kind != MM_SUSPEND || old->instrument >= 0)
+      return MM_UNKNOWN;
+    mm_ledger_take_over(book, f, f->instrument);
     return MM_OK;
   }
   if (f->instrument != old->instrument || old->kind == MM_BUST || old->kind == MM_CORRECT ||
@@ -937,7 +968,7 @@ static inline int mm_ledger_check(const mm_ledger *l, mm_fill *f, int effect) {
   if (f->fee_currency < -1 || f->fee_currency >= book->n_currencies ||
       (f->kind == MM_CONVERT && (f->target < 0 || f->target >= book->n_instruments)))
     return MM_UNKNOWN;
-  if (((f->kind >= MM_BUST && f->kind <= MM_RELEASE) || f->kind == MM_IDENTIFY) && !book->history)
+  if (((f->kind >= MM_BUST && f->kind <= MM_RELEASE) || f->kind >= MM_IDENTIFY) && !book->history)
     return MM_UNSUPPORTED;
   if (f->kind == MM_IDENTIFY) {
     mm_fill key = *f;
@@ -952,18 +983,20 @@ static inline int mm_ledger_check(const mm_ledger *l, mm_fill *f, int effect) {
   return f->kind == MM_SUSPEND && f->qty == 0 ? MM_INVALID : MM_OK;
 }
 
-/* The suspended fill that a record released, or the record itself. */
+/* The suspended fill that a record released or attributed, or the record itself. */
 static inline int64_t mm_ledger_came_from(const mm_book *book, int64_t row) {
-  return book->history[row].kind == MM_RELEASE ? book->history[row].target - 1 : row;
+  const mm_fill *f = &book->history[row];
+  return f->kind == MM_RELEASE || f->kind == MM_ATTRIBUTE ? f->target - 1 : row;
 }
 
 /* Are the lots of the suspended fill of `row` others in instrument i by now? It was split since, or those of
  * the instrument that the fill was of became its lots. */
 static inline int mm_ledger_converted(const mm_ledger *l, int64_t row, int32_t i) {
   const mm_fill *history = l->book->history;
+  const int32_t own = mm_ledger_own(l->book, row);
   for (int64_t k = row + 1; k < l->book->n_history; ++k)
     if (history[k].kind == MM_CONVERT && history[k].target == i &&
-        (history[k].instrument == i || history[k].instrument == history[row].instrument) &&
+        (history[k].instrument == i || history[k].instrument == own) &&
         mm_ledger_in_force(l, k) == k)
       return 1;
   return 0;
@@ -990,6 +1023,7 @@ MM_COLD int mm_ledger_put(mm_ledger *l, const mm_fill *record, int64_t named, in
   mm_fill f = *record, *names = book->history ? book->history + book->n_history : NULL;
   const int64_t end = book->n_history + named;
   int64_t slot = -1, row = -1;
+  const int amends = mm_kind_amends(f.kind);
   int status;
   l->full = -1;
   l->fault = 0;
@@ -1008,9 +1042,9 @@ MM_COLD int mm_ledger_put(mm_ledger *l, const mm_fill *record, int64_t named, in
     else if (status == MM_OK)
       status = MM_CAPACITY;
   }
-  if (status == MM_OK && mm_kind_amends(f.kind)) {
+  if (status == MM_OK && (amends || f.kind == MM_ATTRIBUTE)) {
     status = mm_ledger_resolve(l, &f, &row);
-    if (status == MM_OK && l->n_amended >= l->amended_capacity)
+    if (status == MM_OK && amends && l->n_amended >= l->amended_capacity)
       status = MM_CAPACITY;
   }
   if (status == MM_DUPLICATE && f.kind == MM_RELEASE &&
@@ -1018,6 +1052,11 @@ MM_COLD int mm_ledger_put(mm_ledger *l, const mm_fill *record, int64_t named, in
     return MM_CONFLICT;
   if (status != MM_OK)
     return status;
+  if (effect && f.kind == MM_ATTRIBUTE) {
+    const int32_t own = mm_ledger_own(book, row);
+    if (own >= 0)
+      return own == f.instrument ? MM_DUPLICATE : MM_CONFLICT;
+  }
   if (mm_fill_has_id(&f)) {
     int64_t known;
     if (!book->history)
@@ -1046,7 +1085,7 @@ MM_COLD int mm_ledger_put(mm_ledger *l, const mm_fill *record, int64_t named, in
   }
   if (book->history)
     book->history[end] = f; /* beyond the end until all is well */
-  if (row >= 0) {
+  if (amends) {
     const int64_t before = mm_ledger_in_force(l, row);
     mm_ledger_amend(l, row, end);
     if (effect && f.kind == MM_RELEASE)
@@ -1074,6 +1113,39 @@ MM_COLD int mm_ledger_put(mm_ledger *l, const mm_fill *record, int64_t named, in
     book->n_history = end + 1;
   }
   return f.kind == MM_SUSPEND ? MM_SUSPENDED : status;
+}
+
+/* The first record from `row` on that was suspended under the name of an unknown instrument, or the end. */
+static inline int64_t mm_ledger_unattributed(const mm_book *book, int64_t row, const char name[16]) {
+  while (row < book->n_history &&
+         (book->history[row].kind != MM_SUSPEND || book->history[row].instrument >= 0 ||
+          memcmp(book->history[row].reference, name, sizeof book->history->reference) != 0))
+    ++row;
+  return row;
+}
+
+/* Attribute what was suspended under `name` to an instrument that was unknown and now is not, so that what the
+ * venue repeats is not booked beside it: to be called once, when the instrument is added. MM_CAPACITY, of the
+ * history or the ids, leaves all as it was. */
+MM_COLD int mm_ledger_attribute(mm_ledger *l, int32_t instrument, const char name[16]) {
+  const mm_book *book = l->book;
+  const int64_t n = book->n_history;
+  int64_t count = 0;
+  for (int64_t row = mm_ledger_unattributed(book, 0, name); row < n;
+       row = mm_ledger_unattributed(book, row + 1, name))
+    ++count;
+  if (count > book->history_capacity - n || (count && 2 * (n + count - book->ids_from) > book->n_slots))
+    return MM_CAPACITY;
+  for (int64_t row = mm_ledger_unattributed(book, 0, name); row < n;
+       row = mm_ledger_unattributed(book, row + 1, name)) {
+    mm_fill f;
+    memset(&f, 0, sizeof f);
+    f.kind = MM_ATTRIBUTE;
+    f.instrument = instrument;
+    f.target = row + 1;
+    mm_ledger_put(l, &f, 0, 0); /* nothing, where its id is that of an earlier one: forgotten in between */
+  }
+  return MM_OK;
 }
 
 /* How many of n records, from the first on, identify lots for the one behind them. */

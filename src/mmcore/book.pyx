@@ -104,8 +104,8 @@ FILL = np.dtype(
 ``time`` (of the event) and ``receive_time`` in ns; ``qty`` in signed lots; ``price`` in ticks; ``fee`` in
 currency units, paid > 0; ``instrument`` and ``fee_currency`` are indices in the book, the latter −1 for the
 instrument's own; ``liquidity`` 0 unknown, 1 maker, 2 taker. ``kind`` is 0 new, 1 bust, 2 correct, 3 suspend,
-4 release, 5 funding, 6 borrow, 7 dividend, 8 in lieu, 9 convert, 10 identify; what ``target`` and the other
-fields mean to each is in ``docs/ledger.md``. :meth:`Book.records` makes them.
+4 release, 5 funding, 6 borrow, 7 dividend, 8 in lieu, 9 convert, 10 identify, 11 attribute; what ``target``
+and the other fields mean to each is in ``docs/ledger.md``. :meth:`Book.records` makes them.
 """
 
 _ELSEWHERE = "paid in others"
@@ -114,7 +114,7 @@ _LIQUIDITY = {None: 0, "maker": 1, "taker": 2}
 _KINDS = {
     name: kind for kind, name in enumerate(
         ["new", "bust", "correct", "suspend", "release",
-         "funding", "borrow", "dividend", "in_lieu", "convert", "identify"]
+         "funding", "borrow", "dividend", "in_lieu", "convert", "identify", "attribute"]
     )
 }
 _KIND_NAMES = list(_KINDS)
@@ -549,6 +549,20 @@ cdef class _Ledger:
         mm_position_init(&self.c.positions[i], self.method, negative)
         if inverse:
             self.c.positions[i].flags |= MM_INVERSE
+
+    cdef int attribute(self, int32_t i, bytes name) except -1:
+        """Attribute what was suspended under the name to instrument i."""
+        cdef char text[16]
+        cdef int64_t room = 1
+        if self.c.n_history == 0 or PyBytes_GET_SIZE(name) > 16:
+            return 0
+        memset(text, 0, 16)
+        memcpy(text, PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name))
+        self.settle()
+        while mm_ledger_attribute(&self.l, i, text) == MM_CAPACITY:
+            room *= 2
+            self.reserve_history(room)
+        return 0
 
     cdef inline void settle(self) noexcept:
         """Wait until no batch runs: every door passes here before it looks at the structs."""
@@ -1005,6 +1019,10 @@ cdef str _unsettled(_Ledger ledger, const mm_fill *f, tuple names):
         for side in range(-1, 2, 2):
             if f.qty == 0 or (f.qty < 0) == (side < 0):
                 row = max(row, ledger.known(f.reference, f.instrument, side))
+    if f.kind == MM_ATTRIBUTE:
+        return "a fill with its id is known there"
+    if ledger.c.history[row].kind == MM_ATTRIBUTE:
+        row = ledger.c.history[row].target - 1
     force = mm_ledger_in_force(&ledger.l, row)
     now = &ledger.c.history[force]
     if now.kind == MM_RELEASE and force != row:
@@ -1057,7 +1075,7 @@ cdef object _refusal(
         return _lots_refusal(ledger, status, f, name, at, index)
     if status == MM_INVALID:
         if kind is None:
-            return say(InvalidArgument, "kind", f.kind, "0 to 10: " + ", ".join(_KIND_NAMES))
+            return say(InvalidArgument, "kind", f.kind, f"0 to {MM_KINDS - 1}: " + ", ".join(_KIND_NAMES))
         if not 0 <= f.liquidity <= MM_TAKER:
             return say(InvalidArgument, "liquidity", f.liquidity, "0 (unknown), 1 (maker) or 2 (taker)")
         if f.kind == MM_CONVERT:
@@ -1094,8 +1112,10 @@ cdef object _refusal(
             return say(UnknownName, "fee_currency", f.fee_currency, allowed)
         if f.kind == MM_CONVERT:
             return say(UnknownName, "target", f.target, f"an index below {ledger.c.n_instruments}")
-        if f.target:
+        if f.target or f.kind == MM_RELEASE or f.kind == MM_ATTRIBUTE:
             what = "suspended fill" if f.kind == MM_RELEASE else f"fill of {name}"
+            if f.kind == MM_ATTRIBUTE:
+                what = "fill that was suspended under an unknown name"
             where = f"the row of a {what}" if door else f"the number of a {what}, from 1"
             return say(UnknownName, target, f.target - door, where)
         if f.qty and ledger.known(f.reference, f.instrument, -f.qty) >= 0:
@@ -1108,7 +1128,7 @@ cdef object _refusal(
         if f.kind == MM_IDENTIFY or ledger.l.fault:
             return unsupported("lots can be identified only in a book with cost='specific'", "kind", kind,
                                "any other kind")
-        if MM_BUST <= f.kind <= MM_RELEASE:
+        if MM_BUST <= f.kind <= MM_RELEASE or f.kind == MM_ATTRIBUTE:
             message = f"a book with history='none' cannot {kind} fills: keep the history ('full')"
             return unsupported(message, "kind", kind, "'new'")
         return unsupported(
@@ -1117,7 +1137,7 @@ cdef object _refusal(
         )
     if status == MM_CAPACITY:
         return CapacityError(f"{at}no memory for the record", index=index)
-    if status == MM_CONFLICT and MM_BUST <= f.kind <= MM_RELEASE and f.kind != MM_SUSPEND:
+    if status == MM_CONFLICT and f.kind in (MM_BUST, MM_CORRECT, MM_RELEASE, MM_ATTRIBUTE):
         about = f.target - door if f.target else _text(f.reference)
         return ConflictError(
             f"{at}{kind} of {target if f.target else reference} {about!r} of {name}: "
@@ -1138,9 +1158,10 @@ cdef object _refusal(
         slot = mm_ledger_in_force(&ledger.l, ledger.c.slots[slot])
         if ledger.c.history[slot].kind == MM_CORRECT:
             known = &ledger.c.history[slot]
+        done = "suspended" if known.kind in (MM_SUSPEND, MM_ATTRIBUTE) else "booked"
         return ConflictError(
             f"{at}id {_text(f.id)!r} of {name} is known with different content: "
-            f"{'suspended' if known.kind == MM_SUSPEND else 'booked'} {known.qty} lots at {known.price}, "
+            f"{done} {known.qty} lots at {known.price}, "
             f"fee {known.fee}, time {known.time}; "
             f"given {f.qty} lots at {f.price}, fee {f.fee}, time {f.time}",
             argument="id", value=_text(f.id), allowed="a new id, or the same content", index=index,
@@ -1688,7 +1709,8 @@ cdef class Book:
         ``"full"`` keeps every record, so that a fill that comes twice is recognised by its id, and can be
         busted and corrected; ``"none"`` keeps totals only, and refuses ids and all that needs a history.
     currencies : iterable of Currency
-        Further currencies in which fees may be paid; those of the instruments are known anyway.
+        In which fees may be paid. Those of the instruments are known anyway, and stand behind these in
+        :attr:`currencies`.
     unknown : {"refuse", "suspend"}
         What to do with fills of instruments that the book does not have: refuse them, or keep them in
         :attr:`suspense`.
@@ -1769,7 +1791,7 @@ cdef class Book:
             raise InvalidArgument(argument="instruments", value=twice, allowed="distinct names")
         allowed = "a list of Currency"
         known = {}
-        for currency in [*[i.currency for i in self.instruments], *_items(currencies, "currencies", allowed)]:
+        for currency in [*_items(currencies, "currencies", allowed), *[i.currency for i in self.instruments]]:
             if not hasattr(currency, "unit"):
                 raise InvalidArgument(argument="currencies", value=currency, allowed=allowed)
             if known.setdefault(currency.name, currency) != currency:
@@ -1791,9 +1813,10 @@ cdef class Book:
         for i, instrument in enumerate(self.instruments):
             self.declare(<int32_t>i, instrument, contracts[i])
 
-    cdef void declare(self, int32_t i, object instrument, tuple contract):
+    cdef int declare(self, int32_t i, object instrument, tuple contract) except -1:
         self.ledger.declare(i, self.order[instrument.currency.name], contract, instrument.kind == "inverse",
                             bool(instrument.negative_prices))
+        self.ledger.attribute(i, instrument.name.encode(errors="surrogatepass"))
         self.by_name[instrument.name] = Position(self.ledger, i, instrument, self.names, self.currencies)
 
     cdef Position position(self, object name):
@@ -2392,6 +2415,9 @@ cdef class Book:
     def add(self, instrument):
         """Add an instrument, at the end: a new listing, or a new version of one (:meth:`convert`).
 
+        Fills that were suspended under its name stay in :attr:`suspense`, to be released; what the venue
+        repeats of them is known under the instrument from here on, by a record of kind ``"attribute"`` each.
+
         Parameters
         ----------
         instrument : Instrument
@@ -2428,6 +2454,8 @@ cdef class Book:
             listed = ", ".join(map(repr, self.currencies))
             raise UnknownName(argument="currency", value=currency, allowed=f"one of {listed}")
         contract = _contract(instrument)
+        if self.ledger.keeps_history:
+            self.ledger.reserve_history(np.count_nonzero(self.ledger.history()["kind"] == MM_SUSPEND))
         self.ledger.settle()
         if name in self.by_name:  # another thread was faster
             raise InvalidArgument(argument="instrument", value=name, allowed="a new name")

@@ -81,7 +81,7 @@ static void start(host *h, int32_t method, int64_t window, int32_t suspends, int
 }
 
 static mm_fill any(const mm_book *book) {
-  static const int kinds[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 2, 3, 4, 5, 8, 9, 9};
+  static const int kinds[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 2, 3, 4, 5, 8, 9, 9, 11};
   mm_fill f;
   memset(&f, 0, sizeof f);
   f.kind = (int8_t)kinds[draw(sizeof kinds / sizeof *kinds)];
@@ -92,16 +92,19 @@ static mm_fill any(const mm_book *book) {
   f.fee_currency = (int16_t)((int)draw(3) - 1);
   if (draw(2))
     f.id[0] = (char)(1 + draw(60));
-  if (f.kind >= MM_BUST && f.kind <= MM_RELEASE && f.kind != MM_SUSPEND) {
+  if ((f.kind >= MM_BUST && f.kind <= MM_RELEASE && f.kind != MM_SUSPEND) || f.kind == MM_ATTRIBUTE) {
     if (draw(3) == 0)
       f.reference[0] = (char)(1 + draw(60));
     else if (book->n_history) {
       f.target = 1 + (int64_t)draw((uint64_t)book->n_history);
       if (draw(4))
         f.instrument = book->history[f.target - 1].instrument;
+      for (int64_t k = f.target; f.kind == MM_ATTRIBUTE && k < book->n_history; k++)
+        if (book->history[k].kind == MM_SUSPEND && book->history[k].instrument < 0)
+          f.target = k + 1;
     }
-    if (f.kind == MM_RELEASE && f.instrument < 0)
-      f.instrument = 0;
+    if ((f.kind == MM_RELEASE || f.kind == MM_ATTRIBUTE) && f.instrument < 0)
+      f.instrument = (int32_t)draw(N);
   }
   if (f.kind == MM_CONVERT) {
     f.qty = 1 + (int64_t)draw(3);

@@ -29,6 +29,10 @@ INSTRUMENTS = [
     mm.Instrument("P", tick="0.5", currency=XBT, kind="inverse"),
     mm.Instrument("Q", tick="0.1", lot="7", multiplier="3", currency=XBT, kind="inverse"),
 ]
+LATER = [
+    mm.Instrument("OLD", tick="0.02", currency=USD),
+    mm.Instrument("NEW", tick="0.5", currency=XBT, kind="inverse"),
+]
 NAMES = [i.name for i in INSTRUMENTS]
 METHODS = ["average", "fifo", "lifo", "specific"]
 STATUS = {
@@ -36,6 +40,7 @@ STATUS = {
     ConflictError: mm.Status.CONFLICT,
     UnknownName: mm.Status.UNKNOWN,
 }
+ATTRIBUTE = 11
 SIDES = {0: None, 1: "bought", -1: "sold"}
 
 
@@ -46,6 +51,7 @@ class Pair:
         self.book = mm.Book(instruments, cost, currencies=[BNB, XBT], unknown=unknown, ids_window=ids_window)
         self.oracle = Oracle(instruments, cost, unknown, ids_window)
         self.names = list(self.book)
+        self.added, self.saved = [], None  # (row, instrument); what was saved, and how much that was
 
     def same(self, expected, call, *args, **kw):
         before = self.book.snapshot() if expected < 0 else None
@@ -63,16 +69,44 @@ class Pair:
             assert position.realised == self.oracle.accounts[name].realised
             assert position.unrealised == self.oracle.unrealised(name)
 
-    def restore(self, block=None):
-        """Crash, and go on from what was saved."""
+    def restore(self):
+        """Crash, and go on from there."""
         before = self.book.snapshot()
-        self.book = mm.Book.from_bytes(
-            block or self.book.to_bytes(), self.book.instruments, self.book.currencies
-        )
-        if block is None:
-            assert self.book.snapshot() == before
+        self.book = mm.Book.from_bytes(self.book.to_bytes(), self.book.instruments, self.book.currencies)
+        assert self.book.snapshot() == before
+
+    def save(self):
+        self.saved = self.book.to_bytes(), len(self.book), len(self.oracle.records)
+
+    def recover(self):
+        """Crash, and book what a journal kept of the time since the last save."""
+        block, instruments, row = self.saved
+        expected, history = self.book.snapshot(), self.book.history
+        marks = {name: self.book[name].mark for name in self.book}
+        self.book = mm.Book.from_bytes(block, self.book.instruments[:instruments], self.book.currencies)
+        since = [(at, i) for at, i in self.added if self.names.index(i.name) >= instruments]
+        for at, instrument in [*since, (len(history), None)]:
+            self.apply_anew(history[row:at])
+            row = at
+            if instrument is not None:
+                self.book.add(instrument)
+        for name, mark in marks.items():  # marks are not on record: they come from the market again
+            if mark is not None:
+                self.book.mark(name, mark)
+        assert self.book.history.tobytes() == history.tobytes()
+        assert self.book.snapshot() == expected
+
+    def apply_anew(self, records):
+        status = np.asarray(self.book.apply(records))
+        assert (records["kind"][status == mm.Status.DUPLICATE] == ATTRIBUTE).all()  # add made it already
 
     # ---- operations ----
+
+    def add(self, instrument):
+        self.added.append((len(self.oracle.records), instrument))
+        self.oracle.add(instrument)
+        self.book.add(instrument)
+        self.names.append(instrument.name)
 
     def named(self, name, closes):
         """The lots as a book is told them: by the fill's id, where one open lot has it, or by its row."""
@@ -190,7 +224,7 @@ def content(r, name, net):
 
 def operate(pair, r, n):
     """N random operations; returns how many of each kind."""
-    oracle, names, done, saved = pair.oracle, pair.names, {}, None
+    oracle, names, done = pair.oracle, pair.names, {}
     for i in range(n):
         name, what = r.choice(names), r.random()
         net = oracle.accounts[name].net
@@ -255,26 +289,21 @@ def operate(pair, r, n):
         elif what < 0.98:
             kind = "mark"
             pair.mark(name, r.choice([0, 5, 20000]))
-        elif what < 0.99:
+        elif what < 0.985:
             kind = "restore"
             pair.restore()
+        elif what < 0.99:
+            kind = "add"
+            if later := [i for i in LATER if i.name not in names and i.currency in pair.book.currencies]:
+                pair.add(r.choice(later))
         else:
             kind = "save"
-            saved = pair.book.to_bytes(), len(oracle.records), dict(oracle.marks)
+            pair.save()
         done[kind] = done.get(kind, 0) + 1
         pair.agree(names if kind not in ("fill", "identified", "payment", "mark") else [name])
     assert pair.book.suspense == oracle.suspense
-    if saved and saved[2] == oracle.marks and saved[1] < len(oracle.records):
-        lost = pair.book.history[
-            saved[1] :
-        ].copy()  # a crash: from the state saved, the records after it again
-        expected = pair.book.snapshot()
-        pair.restore(saved[0])
-        pair.book.apply(lost)
-        marks = oracle.marks
-        for name in marks:
-            pair.book.mark(name, marks[name])
-        assert pair.book.snapshot() == expected
+    if pair.saved:
+        pair.recover()
         done["crash"] = done.get("crash", 0) + 1
     return done
 
@@ -308,7 +337,7 @@ def test_a_history_may_be_booked_at_once():
         operate(pair, r, r.choice([80, 240]))  # more than the room that queues have to spare
         history = pair.book.history
         other = mm.Book(
-            instruments,
+            pair.book.instruments,
             pair.book.cost,
             currencies=[BNB, XBT],
             unknown="suspend",
@@ -356,7 +385,7 @@ def test_what_is_in_force_is_a_history_of_its_own():
                 pair.suspend(r.choice([name, "OLD"]), c, f"{i}")
             elif pair.oracle.suspense:
                 pair.release(pair.oracle.suspense[0], name)
-        other = mm.Book(INSTRUMENTS, pair.book.cost, currencies=[BNB])
+        other = mm.Book(INSTRUMENTS, pair.book.cost, currencies=pair.book.currencies)
         other.apply(pair.book.in_force)
         for n in NAMES:
             a, b = other[n].state_dict(), pair.book[n].state_dict()
@@ -399,6 +428,7 @@ contents = st.builds(
 ids = st.sampled_from([None, "a", "b", "c", "d"])
 known_ids = st.sampled_from(["a", "b", "c", "d"])
 names = st.sampled_from(NAMES)
+any_names = st.sampled_from([*NAMES, *(i.name for i in LATER)])  # some are unknown, at first
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -411,12 +441,11 @@ class LedgerMachine(RuleBasedStateMachine):
     )
     def start(self, cost, unknown, window):
         self.pair = Pair(cost, unknown, window)
-        self.saved = None
 
     def row(self, at):
         return at % (len(self.pair.oracle.records) + 1)
 
-    @rule(name=names | st.just("OLD"), c=contents, id=ids)
+    @rule(name=any_names, c=contents, id=ids)
     def fill(self, name, c, id):
         self.pair.fill(name, c, id)
 
@@ -445,7 +474,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def correct_by_row(self, name, c, at):
         self.pair.correct(name, c, row=self.row(at))
 
-    @rule(name=names | st.sampled_from(["OLD", "NEW"]), c=contents, id=ids)
+    @rule(name=any_names, c=contents, id=ids)
     def suspend(self, name, c, id):
         self.pair.suspend(name, c, id)
 
@@ -471,13 +500,18 @@ class LedgerMachine(RuleBasedStateMachine):
     def convert(self, name, to, new, old, id):
         self.pair.convert(name, to, new, old, id)
 
+    @rule(instrument=st.sampled_from(LATER))
+    def add(self, instrument):
+        if instrument.name not in self.pair.names:
+            self.pair.add(instrument)
+
     @rule(name=names, price=ticks)
     def mark(self, name, price):
         self.pair.mark(name, price)
 
     @rule()
     def save(self):
-        self.saved = self.pair.book.to_bytes(), len(self.pair.oracle.records)
+        self.pair.save()
 
     @rule()
     def restart(self):
@@ -486,16 +520,8 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule()
     def crash(self):
         """Back to what was saved, and the records since then again: as a journal would."""
-        if self.saved is None:
-            return
-        history = self.pair.book.history[self.saved[1] :].copy()
-        self.pair.restore(self.saved[0])
-        assert (np.asarray(self.pair.book.apply(history)) != mm.Status.DUPLICATE).all()
-        for name in NAMES:  # marks are not on record: they come from the market again
-            if name not in self.pair.oracle.marks and self.pair.book[name].mark is not None:
-                self.pair.oracle.marks[name] = self.pair.book[name].mark
-            elif name in self.pair.oracle.marks:
-                self.pair.book.mark(name, self.pair.oracle.marks[name])
+        if self.pair.saved is not None:
+            self.pair.recover()
 
     @invariant()
     def agree(self):
