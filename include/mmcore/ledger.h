@@ -847,7 +847,8 @@ static inline int mm_ledger_same_lots(const mm_book *book, int64_t row, const mm
          (n == known.n && mm_names_among(names, n, known.lots, n) && mm_names_among(known.lots, n, names, n));
 }
 
-/* The instrument of the suspended fill of `row`: its own, or what its name was attributed to; < 0: unknown. */
+/* The instrument of the suspended fill of `row`: its own, or what its name was attributed to; < 0: unknown.
+ */
 static inline int32_t mm_ledger_own(const mm_book *book, int64_t row) {
   int32_t own = book->history[row].instrument;
   for (int64_t k = row + 1; own < 0 && k < book->n_history; ++k)
@@ -856,7 +857,8 @@ static inline int32_t mm_ledger_own(const mm_book *book, int64_t row) {
   return own < book->n_instruments ? own : -1;
 }
 
-/* Give a release or an attribution the content of the suspended fill that it is about, of instrument `own`. */
+/* Give a release or an attribution the content of the suspended fill that it is about, of instrument `own`.
+ */
 static inline void mm_ledger_take_over(const mm_book *book, mm_fill *f, int32_t own) {
   const mm_fill said = *f, *old = &book->history[f->target - 1];
   *f = *old;
@@ -996,8 +998,7 @@ static inline int mm_ledger_converted(const mm_ledger *l, int64_t row, int32_t i
   const int32_t own = mm_ledger_own(l->book, row);
   for (int64_t k = row + 1; k < l->book->n_history; ++k)
     if (history[k].kind == MM_CONVERT && history[k].target == i &&
-        (history[k].instrument == i || history[k].instrument == own) &&
-        mm_ledger_in_force(l, k) == k)
+        (history[k].instrument == i || history[k].instrument == own) && mm_ledger_in_force(l, k) == k)
       return 1;
   return 0;
 }
@@ -1124,9 +1125,9 @@ static inline int64_t mm_ledger_unattributed(const mm_book *book, int64_t row, c
   return row;
 }
 
-/* Attribute what was suspended under `name` to an instrument that was unknown and now is not, so that what the
- * venue repeats is not booked beside it: to be called once, when the instrument is added. MM_CAPACITY, of the
- * history or the ids, leaves all as it was. */
+/* Attribute what was suspended under `name` to an instrument that was unknown and now is not, so that what
+ * the venue repeats is not booked beside it: to be called once, when the instrument is added. MM_CAPACITY, of
+ * the history or the ids, leaves all as it was. */
 MM_COLD int mm_ledger_attribute(mm_ledger *l, int32_t instrument, const char name[16]) {
   const mm_book *book = l->book;
   const int64_t n = book->n_history;
