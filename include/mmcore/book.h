@@ -45,7 +45,7 @@ enum { /* mm_fill.kind; all but the first: ledger.h */
        MM_BORROW = 6,
        MM_DIVIDEND = 7,
        MM_IN_LIEU = 8,
-       MM_CONVERT = 9,   /* lots become others: split, new tick, lot or symbol */
+       MM_CONVERT = 9,    /* lots become others: split, new tick, lot or symbol */
        MM_IDENTIFY = 10,  /* the next record, a fill, closes this lot */
        MM_ATTRIBUTE = 11, /* of which instrument a suspended fill is, which was unknown */
        MM_KINDS = 12
