@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("click")
@@ -437,6 +438,23 @@ class TestReplay:
         code, out, err = call("replay", *arguments, *fixed, "--json", "--no-report")
         assert (code, err) == (0, ""), out
         assert json.loads(out)["trades"] == 200
+
+    def test_a_path_of_several_markets_in_other_words(self, call, place):
+        lines = ["ts,sym,venue,what,b,a,price,size,side"]
+        for i in range(200):
+            second, seller = 1_700_000_000 + i, i % 3 == 2
+            for symbol, venue in (("X", "N"), ("X", "Q"), ("X", "Z"), ("Y", "N")):
+                lines.append(f"{second},{symbol},{venue},Q,{99 + i % 2},{101 + i % 2},,,")
+                aggressor = "offer" if seller else "lift"
+                lines.append(f"{second}.5,{symbol},{venue},T,,,{98 if seller else 102},1,{aggressor}")
+        (place / "feed.csv").write_text("\n".join(lines))
+        columns = "time=ts,kind=what,bid=b,ask=a,price=price,size=size,side=side"
+        arguments = ("feed.csv", "--tick", 1, "--columns", columns, "--time-format", "s", "--sort", "true")
+        words = ("--kinds", "Q=quote,T=trade", "--sides", "lift=1,offer=-1", "--where", "sym=X,2=N,2=Q")
+        code, _, err = call("feed", "convert", *arguments, *words, "--out", "x.events")
+        assert (code, err) == (0, "")
+        trades = mmcore.load(place / "x.events").trades
+        assert np.bincount(trades.side + 1).tolist() == [2 * 66, 0, 2 * 134]
 
 
 class TestCalibrate:

@@ -166,6 +166,9 @@ class TestFaults:
             ),
             ("[instrument]\nlot = 0", "instrument.lot must be an exact decimal > 0"),
             ('[data]\ncolumns = "time=ts;bid=b1"', "data.columns must be pairs our=theirs"),
+            ('[data]\nwhere = "symbol"', "data.where must be pairs column=text"),
+            ('[data]\nkinds = "T=fill"', "data.kinds must be pairs text=kind"),
+            ('[data]\nsides = "B=buy"', "data.sides must be pairs text=side"),
         ],
     )
     def test_what_keys_must_satisfy_together_is_told_among_the_others(self, text, expected):
@@ -312,7 +315,17 @@ class TestWriting:
     def test_the_examples_belong_together(self, model, tmp_path):
         """A file with every comment taken away runs on the data that it describes, and on the simulated."""
         alone = {
-            "data": {"symbol", "quotes", "venue", "scale", "sessions", "correct_clock"},
+            "data": {
+                "symbol",
+                "quotes",
+                "venue",
+                "scale",
+                "sessions",
+                "correct_clock",
+                "where",
+                "kinds",
+                "sides",
+            },
             "model": {"horizon"} if model == "as" else set(),
         }
         text = uncommented(template(model), alone)

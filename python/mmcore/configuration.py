@@ -44,11 +44,11 @@ from .files import naming, unwritable
 from .parameters import Parameter, Relation
 
 __all__ = [
+    "DATA",
     "Configuration",
     "ConfigurationError",
     "Fault",
     "Section",
-    "column_map",
     "load",
     "loads",
     "model_class",
@@ -167,21 +167,70 @@ def _amount(text: str) -> None:
         raise ValueError(text)
 
 
-def column_map(text: str) -> dict[str, str | int]:
+def _column_map(text: str) -> dict[str, str | int]:
     """Read pairs ``our=theirs``; a column of theirs may be its place, counted from 0.
 
     Examples
     --------
-    >>> column_map("time=ts,bid=3")
+    >>> _column_map("time=ts,bid=3")
     {'time': 'ts', 'bid': 3}
     """
-    found: dict[str, str | int] = {}
-    for pair in text.split(","):
-        ours, equals, theirs = (part.strip() for part in pair.partition("="))
-        if not (ours and equals and theirs) or "=" in theirs:
-            raise ValueError(pair)
-        found[ours] = int(theirs) if theirs.isdigit() else theirs
+    return {ours: _column(theirs) for ours, theirs in _pairs(text)}
+
+
+def _side_map(text: str) -> dict[str, int]:
+    """Read pairs ``text=side``: who sent the order that a trade's text stands for.
+
+    Examples
+    --------
+    >>> _side_map("B=1,S=-1,X=0")
+    {'B': 1, 'S': -1, 'X': 0}
+    """
+    sides = {"1": 1, "+1": 1, "-1": -1, "0": 0}
+    if not all(side in sides for _, side in _pairs(text)):
+        raise ValueError(text)
+    return {theirs: sides[side] for theirs, side in _pairs(text)}
+
+
+def _kind_map(text: str) -> dict[str, str]:
+    """Read pairs ``text=kind``: what a row is whose text that is.
+
+    Examples
+    --------
+    >>> _kind_map("Q=quote,T=trade")
+    {'Q': 'quote', 'T': 'trade'}
+    """
+    if not all(kind in ("quote", "trade") for _, kind in _pairs(text)):
+        raise ValueError(text)
+    return dict(_pairs(text))
+
+
+def _row_filter(text: str) -> dict[str | int, list[str]]:
+    """Read pairs ``column=text``: the rows to keep; a column that comes again has several texts.
+
+    Examples
+    --------
+    >>> _row_filter("symbol=X,venue=A,venue=B")
+    {'symbol': ['X'], 'venue': ['A', 'B']}
+    """
+    found: dict[str | int, list[str]] = {}
+    for column, kept in _pairs(text):
+        found.setdefault(_column(column), []).append(kept)
     return found
+
+
+def _pairs(text: str) -> list[tuple[str, str]]:
+    found = []
+    for pair in text.split(","):
+        left, equals, right = (part.strip() for part in pair.partition("="))
+        if not (left and equals and right) or "=" in right:
+            raise ValueError(pair)
+        found.append((left, right))
+    return found
+
+
+def _column(text: str) -> str | int:
+    return int(text) if text.isdigit() else text
 
 
 DATA = (
@@ -212,8 +261,32 @@ DATA = (
         str,
         default=None,
         form="pairs our=theirs such as 'time=ts,bid=b1,ask=a1'",
-        reader=column_map,
+        reader=_column_map,
         doc="which column is which: our names and theirs, or the places counted from 0 (csv)",
+    ),
+    Parameter(
+        "where",
+        str,
+        default=None,
+        form="pairs column=text such as 'symbol=X', a column again for each further text",
+        reader=_row_filter,
+        doc="the rows to keep, by the texts of some columns (csv)",
+    ),
+    Parameter(
+        "kinds",
+        str,
+        default=None,
+        form="pairs text=kind such as 'Q=quote,T=trade'",
+        reader=_kind_map,
+        doc="which text of the column kind is which (csv)",
+    ),
+    Parameter(
+        "sides",
+        str,
+        default=None,
+        form="pairs text=side such as 'B=1,S=-1,X=0'",
+        reader=_side_map,
+        doc="which text of the column side is a buyer's, 1, or a seller's, -1 (csv)",
     ),
     Parameter("delimiter", str, default=None, doc="one character between the columns (csv)"),
     Parameter("header", bool, default=True, doc="whether the first line names the columns (csv)"),
@@ -305,6 +378,9 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "quotes": "bookTicker",
         "date": "2024-01-02",
         "columns": "time=seconds,bid=best_bid,ask=best_ask",
+        "where": "symbol=EURUSD",
+        "kinds": "Q=quote,T=trade",
+        "sides": "B=1,S=-1",
         "delimiter": ";",
         "time_format": "s",
         "rounding": "nearest",

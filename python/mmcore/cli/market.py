@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..configuration import (
+    DATA,
     MODEL,
     REPORT,
     Configuration,
     ConfigurationError,
     Fault,
-    column_map,
     load,
     loads,
     sections,
@@ -177,8 +177,9 @@ def open_market(settings: Settings, progress: Stages, *, all_phases: bool = Fals
     from .. import clocks, feeds
     from ..sessions import Sessions
 
-    if "columns" in data:
-        data["columns"] = column_map(data["columns"])
+    for parameter in DATA:
+        if parameter.reader is not None and parameter.name in data:
+            data[parameter.name] = parameter.reader(data[parameter.name])
     if data.get("delimiter") == "\\t":
         data["delimiter"] = "\t"
     hours = data.pop("sessions", None)
