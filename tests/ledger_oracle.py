@@ -420,11 +420,13 @@ class Oracle:
 
     def conversion(self, name, to, new, old, id=None, time=0):
         record = Record("convert", name, Content(new, old, 0, None, time), id, to)
+        if new < 1 or old < 1:
+            return INVALID
         if (seen := self.seen(record)) is not None:
             return seen
         a, b = self.accounts[name], self.accounts[to]
         one, other = self.instruments[name], self.instruments[to]
-        if new < 1 or old < 1 or one.currency != other.currency or one.kind != other.kind:
+        if one.currency != other.currency or one.kind != other.kind:
             return INVALID
         if one.negative_prices != other.negative_prices:
             return INVALID

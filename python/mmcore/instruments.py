@@ -83,15 +83,14 @@ def _positive(argument: str, value: object) -> Decimal:
 def _split(number: Decimal) -> tuple[int, int]:
     """Return (n, e) with number = n · 10ᵉ. Arithmetic on Decimals would round to the context's 28 digits."""
     sign, digits, exponent = number.as_tuple()
-    n = int("".join(map(str, digits)))
-    return (-n if sign else n), int(exponent)
+    return int(Decimal((sign, digits, 0))), int(exponent)
 
 
 def _join(n: int, exponent: int) -> Decimal:
     """Make n · 10ᵉ, exactly, without an exponent where it is positive."""
     if exponent > 0:
         n, exponent = n * 10**exponent, 0
-    return Decimal((int(n < 0), tuple(map(int, str(abs(n)))), exponent))
+    return Decimal(f"{n}E{exponent}")
 
 
 def _product(*numbers: Decimal) -> Decimal:
@@ -105,7 +104,9 @@ def _product(*numbers: Decimal) -> Decimal:
 def _times(amount: int | Fraction, number: Decimal) -> Decimal:
     """Return amount · number as an exact Decimal; refuse where the decimals do not end."""
     n, exponent = _split(number)
-    product = Fraction(amount) * n
+    if isinstance(amount, int):
+        return _join(amount * n, exponent)
+    product = amount * n
     rest, places = product.denominator, {2: 0, 5: 0}
     for prime in places:
         while rest % prime == 0:

@@ -217,18 +217,23 @@ def entries(book: Book) -> list[Entry]:
     for step in _steps(book, "entries"):
         instrument, before, after = step.instrument, step.before, step.after
         own = instrument.currency.name
+        changes = {
+            "cash": COST_SCALE * step.change("cash"),
+            "inventory": step.change("cost"),
+            "converted": step.change("carried"),
+            "profit": -step.realised(),
+        }
         lines = [
-            ("cash", own, instrument.worth(step.change("cash"))),
-            ("inventory", own, instrument.worth(Fraction(step.change("cost"), COST_SCALE))),
-            ("converted", own, instrument.worth(Fraction(step.change("carried"), COST_SCALE))),
-            ("profit", own, instrument.worth(Fraction(-step.realised(), COST_SCALE))),
+            (account, own, instrument.worth(Fraction(change, COST_SCALE)))
+            for account, change in changes.items()
+            if change
         ]
         paid = {"fees": _paid(before["other_fees"], after["other_fees"])}
         paid["fees"][own] = step.change("fees")
         for kind in {**before["payments"], **after["payments"]}:
             paid[kind] = _paid(before["payments"].get(kind, {}), after["payments"].get(kind, {}))
-        for account, changes in paid.items():
-            for currency, change in changes.items():
+        for account, amounts in paid.items():
+            for currency, change in amounts.items():
                 lines.append(("cash", currency, units[currency].amount(-change)))
                 lines.append((account, currency, units[currency].amount(change)))
         for account, currency, amount in lines:
