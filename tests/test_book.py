@@ -456,7 +456,8 @@ def test_attributions_are_records_like_others(suspending):
     book.add(instrument("M"))
     assert book.history["target"].tolist()[7:] == [4]
     rows["instrument"] = 2
-    refused(ConflictError, book, book.apply, rows)
+    error = refused(ConflictError, book, book.apply, rows)
+    assert "attribute of target 1 of M: it was attributed to N" in str(error)
     error = refused(UnknownName, book, book.fill, "M", 0, 0, kind="attribute", target=5)
     assert "target must be the number of a fill that was suspended under an unknown name" in str(error)
     refused(UnknownName, book, book.fill, "M", 0, 0, kind="attribute")

@@ -847,8 +847,7 @@ static inline int mm_ledger_same_lots(const mm_book *book, int64_t row, const mm
          (n == known.n && mm_names_among(names, n, known.lots, n) && mm_names_among(known.lots, n, names, n));
 }
 
-/* The instrument of the suspended fill of `row`: its own, or what its name was attributed to; < 0: unknown.
- */
+/* The instrument of the suspended fill of `row`: its own, or what its name was attributed to, or -1. */
 static inline int32_t mm_ledger_own(const mm_book *book, int64_t row) {
   int32_t own = book->history[row].instrument;
   for (int64_t k = row + 1; own < 0 && k < book->n_history; ++k)
@@ -857,8 +856,7 @@ static inline int32_t mm_ledger_own(const mm_book *book, int64_t row) {
   return own < book->n_instruments ? own : -1;
 }
 
-/* Give a release or an attribution the content of the suspended fill that it is about, of instrument `own`.
- */
+/* Give a release or an attribution the content of the suspended fill it is about, of instrument `own`. */
 static inline void mm_ledger_take_over(const mm_book *book, mm_fill *f, int32_t own) {
   const mm_fill said = *f, *old = &book->history[f->target - 1];
   *f = *old;

@@ -1014,13 +1014,15 @@ cdef object _lots_refusal(_Ledger ledger, int status, const mm_fill *f, str name
 cdef str _unsettled(_Ledger ledger, const mm_fill *f, tuple names):
     """Why a bust, a correction or a release is in conflict with what is known."""
     cdef int64_t row = f.target - 1, force, side, known
+    cdef int32_t own
     cdef const mm_fill *now
     if f.target == 0:
         for side in range(-1, 2, 2):
             if f.qty == 0 or (f.qty < 0) == (side < 0):
                 row = max(row, ledger.known(f.reference, f.instrument, side))
     if f.kind == MM_ATTRIBUTE:
-        return "a fill with its id is known there"
+        own = mm_ledger_own(&ledger.c, row)
+        return "a fill with its id is known there" if own < 0 else f"it was attributed to {names[own]}"
     if ledger.c.history[row].kind == MM_ATTRIBUTE:
         row = ledger.c.history[row].target - 1
     force = mm_ledger_in_force(&ledger.l, row)
