@@ -627,7 +627,6 @@ def _books() -> Iterable[bytes]:
             book.split("S", 3, 2)
             if history == "full":
                 book.suspend("Z", 3, 100, id="z")
-                book.fill("S", 0, 0, kind="attribute", target=6)
                 book.release(5, "X")
                 book.bust("X", "a")
                 book.correct("S", row=2, qty=2, price=-6)

@@ -45,7 +45,7 @@ class Record:
     to: str | None = None  # of a conversion
     fate: Content | str | None = None  # a correction, "busted", "released"
     released_to: str | None = None
-    source: int | None = None  # of a release or an attribution: the row of the suspended fill
+    source: int | None = None  # of a release: the row of the suspended fill
     closes: tuple = ()  # (row of the fill that opened the lot, size): the lots that a fill names
 
 
@@ -88,17 +88,15 @@ class Oracle:
         self.accounts[name] = Account()
         if instrument.kind == "inverse":
             self.inverse[name] = self.coins(name)
-        for row, old in enumerate(self.records.copy()):
-            if old.kind == "suspend" and old.instrument == "?" + name:
-                content = self.plain(name, old.content)
-                record = Record("attribute", name, content, old.id, source=row)
-                if self.seen(record) is None:
-                    self.put(record)
+        self.known = {
+            self.key(r.kind, r.instrument, r.content.qty, r.id): row
+            for row, r in enumerate(self.records)
+            if r.id is not None
+        }
 
-    def own(self, row):
-        """The instrument of a suspended fill, as far as it is known."""
-        told = [r.instrument for r in self.records if r.kind == "attribute" and r.source == row]
-        return told[0] if told else self.records[row].instrument
+    def own(self, name):
+        """The name of a record's instrument: "?N" where N was unknown, until it is known."""
+        return name[1:] if name[0] == "?" and name[1:] in self.instruments else name
 
     # ---- the numbers of one instrument ----
 
@@ -261,8 +259,8 @@ class Oracle:
     # ---- records ----
 
     def key(self, kind, instrument, qty, id):
-        fill = kind in ("new", "suspend", "release", "attribute")
-        return "fill" if fill else kind, instrument, qty < 0, id
+        kind = "fill" if kind in ("new", "suspend", "release") else kind
+        return kind, self.own(instrument), qty < 0, id
 
     def find(self, key):
         row = self.known.get(key)
@@ -337,16 +335,15 @@ class Oracle:
     def about(self, name, id, row, side, kinds=("new", "release", "suspend")):
         """The row that a bust or a correction is about, or a status."""
         if row is not None:
-            fine = 0 <= row < len(self.records) and self.records[row].kind in (*kinds, "attribute")
-            return self.meant(row) if fine and self.records[row].instrument == name else UNKNOWN
+            fine = 0 <= row < len(self.records) and self.records[row].kind in kinds
+            there = self.records[row].instrument if fine else None
+            return row if fine and name in (there, self.own(there)) else UNKNOWN
         found = [self.find(self.key("new", name, s, id)) for s in (-1, 1) if side in (0, s)]
-        found = [self.meant(f) for f in found if f is not None]
-        return UNKNOWN if not found else INVALID if len(found) > 1 else found[0]
-
-    def meant(self, row):
-        """What is said of an attribution is said of the fill that it tells of."""
-        fine = 0 <= row < len(self.records) and self.records[row].kind == "attribute"
-        return self.records[row].source if fine else row
+        found = [f for f in found if f is not None]
+        if len(found) != 1:
+            return INVALID if found else UNKNOWN
+        record = self.records[found[0]]  # after a busted release the fill itself is meant
+        return record.source if record.kind == "release" and record.fate == "busted" else found[0]
 
     def bust(self, name, id=None, row=None, side=0):
         row = self.about(name, id, row, side, ("new", "release", "suspend", "convert", *PAYMENTS))
@@ -381,7 +378,6 @@ class Oracle:
         return tuple(i for i, r in enumerate(self.records) if r.kind == "suspend" and r.fate is None)
 
     def release_to(self, row, name, closes=()):
-        row = self.meant(row)
         if not (0 <= row < len(self.records) and self.records[row].kind == "suspend"):
             return UNKNOWN
         old = self.records[row]
@@ -390,18 +386,23 @@ class Oracle:
         if old.fate == "released":
             same = old.released_to == name and self.same_lots(old, closes)
             return DUPLICATE if same else CONFLICT
-        content, own = old.content, self.own(row)
-        if content.fee_currency is None and own in self.instruments:
-            content = content._replace(fee_currency=self.instruments[own].currency.name)
+        content, now = old.content, self.own(old.instrument)
+        if content.fee_currency is None and old.instrument in self.instruments:
+            content = content._replace(fee_currency=self.instruments[old.instrument].currency.name)
         record = Record("release", name, self.plain(name, content), old.id, closes=closes, source=row)
         if record.id is not None:
             known = self.find(self.key("new", name, record.content.qty, record.id))
             if known not in (None, row) and self.records[known].source != row:
                 return CONFLICT
-        for later in self.records[row:]:  # its lots are others now
-            converted = later.kind == "convert" and later.fate != "busted" and later.to == name
-            if converted and later.instrument in (name, own):
-                return CONFLICT
+        places = [now]  # where its lots went
+        for later in self.records[row:]:
+            if later.kind == "convert" and later.fate != "busted":
+                if later.instrument == places[-1]:
+                    places.append(later.to)
+                if later.to == name and later.instrument in (name, now):
+                    return CONFLICT  # its lots are others now
+        if name in places[1:]:
+            return CONFLICT
         if (refused := self.refused(name, record.content, closes)) is not None:
             return refused
         if not self.valid(name, record.content):

@@ -45,14 +45,14 @@ enum { /* mm_fill.kind; all but the first: ledger.h */
        MM_BORROW = 6,
        MM_DIVIDEND = 7,
        MM_IN_LIEU = 8,
-       MM_CONVERT = 9,    /* lots become others: split, new tick, lot or symbol */
-       MM_IDENTIFY = 10,  /* the next record, a fill, closes this lot */
-       MM_ATTRIBUTE = 11, /* of which instrument a suspended fill is, which was unknown */
-       MM_KINDS = 12
+       MM_CONVERT = 9,   /* lots become others: split, new tick, lot or symbol */
+       MM_IDENTIFY = 10, /* the next record, a fill, closes this lot */
+       MM_KINDS = 11
 };
 enum { MM_UNSPECIFIED = 0, MM_MAKER = 1, MM_TAKER = 2 }; /* mm_fill.liquidity */
 
 #define MM_COST_SCALE 1000000000 /* cost pool units in one tick*lot */
+#define MM_NAME 16               /* bytes of an id, a reference, an instrument's name */
 #define MM_NO_PRICE INT64_MIN /* mm_lot.price: the next entry is the lot's cost, an mm_i128; see ledger.h */
 
 typedef struct mm_position {
@@ -604,12 +604,12 @@ static inline int mm_fill_has_id(const mm_fill *f) {
 }
 
 /* Ids are unique per instrument and side. */
-static inline uint64_t mm_fill_hash(const mm_fill *f) {
+static inline uint64_t mm_fill_hash(const mm_fill *f, int32_t instrument) {
   uint64_t w[2], hi, lo;
   memcpy(w, f->id, sizeof w);
   mm_mul_u64(w[0] ^ 0x9e3779b97f4a7c15u,
-             w[1] ^ 0xd1b54a32d192ed03u ^ ((uint64_t)(uint32_t)f->instrument << 1) ^ (uint64_t)(f->qty < 0),
-             &hi, &lo);
+             w[1] ^ 0xd1b54a32d192ed03u ^ ((uint64_t)(uint32_t)instrument << 1) ^ (uint64_t)(f->qty < 0), &hi,
+             &lo);
   lo ^= hi;
   lo *= 0xff51afd7ed558ccdu;
   return lo ^ (lo >> 32);
@@ -617,38 +617,21 @@ static inline uint64_t mm_fill_hash(const mm_fill *f) {
 
 /* A fill is the same one whether it was booked at once or suspended first. */
 static inline int mm_fill_class(int kind) {
-  return kind == MM_SUSPEND || kind == MM_RELEASE || kind == MM_ATTRIBUTE ? MM_NEW : kind;
+  return kind == MM_SUSPEND || kind == MM_RELEASE ? MM_NEW : kind;
 }
 
-/* An unknown instrument's name is in the reference. */
-static inline int mm_fill_same_key(const mm_fill *a, const mm_fill *b) {
-  return a->instrument == b->instrument && (a->qty < 0) == (b->qty < 0) &&
-         !memcmp(a->id, b->id, sizeof a->id) && mm_fill_class(a->kind) == mm_fill_class(b->kind) &&
-         (a->instrument >= 0 || !memcmp(a->reference, b->reference, sizeof a->reference));
-}
-
-/* Everything but when and how often it reached us. `own` is the instrument's currency, -1 where it is
- * unknown: a fill that was suspended before that was known may name it. */
+/* Of two records with one key: all else, but when and how often it reached us. `own` is the instrument's
+ * currency, -1 where it is unknown: a fill that was suspended before that was known may name it. In the
+ * reference of an unknown instrument is its name. */
 static inline int mm_fill_same_content(const mm_fill *a, const mm_fill *b, int32_t own) {
   const int same_currency =
       a->fee_currency == b->fee_currency || ((a->fee_currency == own || a->fee_currency == -1) &&
                                              (b->fee_currency == own || b->fee_currency == -1));
   return a->time == b->time && a->qty == b->qty && a->price == b->price && a->fee == b->fee &&
-         a->order_id == b->order_id && a->instrument == b->instrument && same_currency &&
-         a->liquidity == b->liquidity && mm_fill_class(a->kind) == mm_fill_class(b->kind) &&
-         !memcmp(a->id, b->id, sizeof a->id) && !memcmp(a->reference, b->reference, sizeof a->reference) &&
+         a->order_id == b->order_id && same_currency && a->liquidity == b->liquidity &&
+         (((a->instrument < 0 || b->instrument < 0) && mm_fill_class(a->kind) == MM_NEW) ||
+          !memcmp(a->reference, b->reference, sizeof a->reference)) &&
          (a->kind != MM_CONVERT || a->target == b->target);
-}
-
-/* The slot that holds the fill's id, or the empty one where it belongs. Slots hold indices into the history,
- * -1 where empty; their number is a power of two and at least one is empty. */
-static inline int64_t mm_ids_find(const int64_t *slots, int64_t n_slots, const mm_fill *history,
-                                  const mm_fill *f) {
-  const uint64_t mask = (uint64_t)n_slots - 1;
-  uint64_t at = mm_fill_hash(f) & mask;
-  while (slots[at] >= 0 && !mm_fill_same_key(&history[slots[at]], f))
-    at = (at + 1) & mask;
-  return (int64_t)at;
 }
 
 /* ---- many positions ---- */
@@ -669,7 +652,51 @@ typedef struct mm_book {
   int64_t n_slots;
   int64_t ids_window; /* ids are known while less than so many records old; 0: always */
   int64_t ids_from;   /* the slots hold ids of records from here on */
+  const char *names;  /* MM_NAME bytes per instrument, zeros for none; or NULL: see mm_fill_instrument */
 } mm_book;
+
+/* The name of the unknown instrument of a record: it is in the reference, of a bust in that of what it busts.
+ */
+static inline const char *mm_fill_name(const mm_book *book, const mm_fill *f) {
+  return f->kind == MM_BUST ? book->history[f->target - 1].reference : f->reference;
+}
+
+/* The instrument of a record: of one that names an unknown one, that of the name as soon as the book has it;
+ * or -1. When there is a new name: mm_book_named. */
+static inline int32_t mm_fill_instrument(const mm_book *book, const mm_fill *f) {
+  const char *name;
+  if (MM_LIKELY(f->instrument >= 0) || !book->names)
+    return f->instrument < 0 ? -1 : f->instrument;
+  name = mm_fill_name(book, f);
+  for (int32_t i = 0; name[0] && i < book->n_instruments; ++i)
+    if (!memcmp(&book->names[(int64_t)i * MM_NAME], name, MM_NAME))
+      return i;
+  return -1;
+}
+
+/* Is a record of the history one of this instrument, by its index or by its name? */
+static inline int mm_fill_is_of(const mm_book *book, const mm_fill *known, const mm_fill *f,
+                                int32_t instrument) {
+  if (known->instrument >= 0)
+    return known->instrument == instrument;
+  return instrument < 0 ? !memcmp(mm_fill_name(book, known), mm_fill_name(book, f), MM_NAME)
+                        : mm_fill_instrument(book, known) == instrument;
+}
+
+/* The slot that holds the fill's id, or the empty one where it belongs. Slots hold indices into the history,
+ * -1 where empty; their number is a power of two and at least one is empty. */
+static inline int64_t mm_ids_find(const mm_book *book, const mm_fill *f) {
+  const int32_t instrument = mm_fill_instrument(book, f);
+  const uint64_t mask = (uint64_t)book->n_slots - 1;
+  uint64_t at = mm_fill_hash(f, instrument) & mask;
+  for (; book->slots[at] >= 0; at = (at + 1) & mask) {
+    const mm_fill *known = &book->history[book->slots[at]];
+    if ((known->qty < 0) == (f->qty < 0) && !memcmp(known->id, f->id, sizeof f->id) &&
+        mm_fill_class(known->kind) == mm_fill_class(f->kind) && mm_fill_is_of(book, known, f, instrument))
+      break;
+  }
+  return (int64_t)at;
+}
 
 /* The record that this id is known from, or -1. */
 static inline int64_t mm_ids_known(const mm_book *book, int64_t slot) {
@@ -700,7 +727,7 @@ static inline int mm_book_fill(mm_book *book, const mm_fill *record) {
   if (mm_fill_has_id(&f)) {
     if (!book->history)
       return MM_UNSUPPORTED;
-    slot = mm_ids_find(book->slots, book->n_slots, book->history, &f);
+    slot = mm_ids_find(book, &f);
     if (mm_ids_known(book, slot) >= 0)
       return mm_fill_same_content(&book->history[book->slots[slot]], &f, book->currency[f.instrument])
                  ? MM_DUPLICATE
@@ -739,7 +766,17 @@ static inline void mm_ids_enter(mm_book *book) {
       book->ids_window && book->n_history > book->ids_window ? book->n_history - book->ids_window : 0;
   for (int64_t i = book->ids_from; i < book->n_history; i++)
     if (mm_fill_has_id(&book->history[i]))
-      book->slots[mm_ids_find(book->slots, book->n_slots, book->history, &book->history[i])] = i;
+      book->slots[mm_ids_find(book, &book->history[i])] = i;
+}
+
+/* Instrument i has a name now: find the records of that name by its index. */
+static inline void mm_book_named(mm_book *book, int32_t i) {
+  const char *name = &book->names[(int64_t)i * MM_NAME];
+  for (int64_t k = book->ids_from; name[0] && k < book->n_history; k++)
+    if (book->history[k].instrument < 0 && !memcmp(mm_fill_name(book, &book->history[k]), name, MM_NAME)) {
+      mm_ids_enter(book);
+      return;
+    }
 }
 
 /* Take back everything after the first `n` records: `positions` and `pools` are copies made then. Ids leave
@@ -754,7 +791,7 @@ static inline void mm_book_undo(mm_book *book, int64_t n, const mm_position *pos
   while (filled && book->n_history > n) {
     const mm_fill *f = &book->history[book->n_history - 1];
     if (mm_fill_has_id(f))
-      book->slots[mm_ids_find(book->slots, book->n_slots, book->history, f)] = -1;
+      book->slots[mm_ids_find(book, f)] = -1;
     book->n_history--;
   }
   if (!filled) {

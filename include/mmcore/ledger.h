@@ -22,7 +22,8 @@
  *                              the one whose id is `reference`, on the side of qty (0: on either). A
  *                              correction has the content that the fill has from now on. By number,
  *                              payments and conversions are busted too
- *   MM_SUSPEND                 qty, price, fee as a fill; `reference` names an instrument that is unknown
+ *   MM_SUSPEND                 qty, price, fee as a fill; `reference` names an instrument that is unknown (< 0),
+ *                              whose fill it is known to be as soon as `names` of the book has the name
  *   MM_RELEASE                 target: the number of the suspended record; instrument: where it belongs
  *   MM_FUNDING .. MM_IN_LIEU   fee: what is paid, > 0, or received, < 0; fee_currency
  *   MM_CONVERT                 qty new lots of instrument `target` for each price old ones of `instrument`
@@ -31,9 +32,6 @@
  *                              fill or a release of the instrument. They are booked with it, by the same call,
  *                              or not at all; what is not identified, FIFO closes. Only under MM_SPECIFIC,
  *                              and with a history
- *   MM_ATTRIBUTE               target: the number of a record that was suspended under the name of an unknown
- *                              instrument; instrument: which it is by now. What is repeated of it there is
- *                              known; what became of it, or not, stays as it was
  */
 /* clang-format on */
 #ifndef MMCORE_LEDGER_H
@@ -72,9 +70,10 @@ typedef struct mm_ledger {
   int64_t n_amended, amended_capacity;
   mm_position *trial;
   mm_i128 *trial_pools;
-  int32_t suspends; /* fills of unknown instruments are suspended, not refused */
-  int32_t full;     /* after MM_CAPACITY: the instrument whose queue of lots was too small, or -1 */
-  int64_t fault;    /* of a fill refused for one of the lots that it identifies: which, from 1; else 0 */
+  int32_t suspends;  /* fills of unknown instruments are suspended, not refused */
+  int32_t full;      /* after MM_CAPACITY: the instrument whose queue of lots was too small, or -1 */
+  int64_t fault;     /* of a fill refused for one of the lots that it identifies: which, from 1; else 0 */
+  int64_t converted; /* no record from here on is a conversion */
 } mm_ledger;
 
 static inline int64_t mm_ledger_pools(int32_t n_instruments, int32_t n_currencies) {
@@ -847,33 +846,7 @@ static inline int mm_ledger_same_lots(const mm_book *book, int64_t row, const mm
          (n == known.n && mm_names_among(names, n, known.lots, n) && mm_names_among(known.lots, n, names, n));
 }
 
-/* The instrument of the suspended fill of `row`: its own, or what its name was attributed to, or -1. */
-static inline int32_t mm_ledger_own(const mm_book *book, int64_t row) {
-  int32_t own = book->history[row].instrument;
-  for (int64_t k = row + 1; own < 0 && k < book->n_history; ++k)
-    if (book->history[k].kind == MM_ATTRIBUTE && book->history[k].target == row + 1)
-      own = book->history[k].instrument;
-  return own < book->n_instruments ? own : -1;
-}
-
-/* Give a release or an attribution the content of the suspended fill it is about, of instrument `own`. */
-static inline void mm_ledger_take_over(const mm_book *book, mm_fill *f, int32_t own) {
-  const mm_fill said = *f, *old = &book->history[f->target - 1];
-  *f = *old;
-  f->kind = said.kind;
-  f->target = said.target;
-  f->receive_time = said.receive_time;
-  f->instrument = said.instrument;
-  if (old->instrument != f->instrument)
-    memset(f->reference, 0, sizeof f->reference); /* it was the name, if anything */
-  if (f->fee_currency < 0 && own >= 0)
-    f->fee_currency = book->currency[own]; /* which is what the fee is in */
-  if (f->fee_currency == book->currency[f->instrument])
-    f->fee_currency = -1;
-}
-
-/* Fill in what a record leaves to the one that it is about: a bust, a correction, a release, an attribution;
- * the index of that in *row. */
+/* Fill in what a bust, a correction or a release leaves to the record that it is about; its index in *row. */
 static inline int mm_ledger_resolve(const mm_ledger *l, mm_fill *f, int64_t *row) {
   const mm_book *book = l->book;
   const mm_fill *old, *now;
@@ -884,14 +857,14 @@ static inline int mm_ledger_resolve(const mm_ledger *l, mm_fill *f, int64_t *row
     mm_fill key = *f;
     key.kind = MM_NEW;
     memcpy(key.id, f->reference, sizeof key.id);
-    if (f->kind == MM_RELEASE || f->kind == MM_ATTRIBUTE || !mm_fill_has_id(&key))
+    if (f->kind == MM_RELEASE || f->instrument < 0 || !mm_fill_has_id(&key))
       return MM_UNKNOWN;
     for (int side = -1; side <= 1; side += 2) {
       int64_t at;
       if (f->qty != 0 && (f->qty < 0) != (side < 0))
         continue;
       key.qty = side;
-      at = mm_ids_known(book, mm_ids_find(book->slots, book->n_slots, book->history, &key));
+      at = mm_ids_known(book, mm_ids_find(book, &key));
       if (at >= 0 && found >= 0)
         return MM_INVALID; /* both sides have it: which? */
       found = at >= 0 ? at : found;
@@ -900,34 +873,39 @@ static inline int mm_ledger_resolve(const mm_ledger *l, mm_fill *f, int64_t *row
       return MM_UNKNOWN;
     f->target = found + 1;
   }
-  old = &book->history[f->target - 1];
-  if (old->kind == MM_ATTRIBUTE && f->kind != MM_ATTRIBUTE) { /* about that is about the fill it tells of */
-    if (f->kind != MM_RELEASE && f->instrument != old->instrument)
-      return MM_UNKNOWN;
-    f->target = old->target;
-    old = &book->history[f->target - 1];
-    if (f->kind != MM_RELEASE)
-      f->instrument = old->instrument;
-  }
   *row = f->target - 1;
+  if (found >= 0 && book->history[*row].kind == MM_RELEASE &&
+      book->history[mm_ledger_in_force(l, *row)].kind == MM_BUST) { /* by its id: the fill itself is meant */
+    *row = book->history[*row].target - 1;
+    f->target = *row + 1;
+    f->instrument = book->history[*row].instrument;
+  }
+  old = &book->history[*row];
   force = mm_ledger_in_force(l, *row);
   now = &book->history[force];
   if (f->kind == MM_RELEASE) {
+    const int32_t instrument = f->instrument;
+    const int64_t target = f->target, received = f->receive_time;
     if (old->kind != MM_SUSPEND)
       return MM_UNKNOWN;
     if (force != *row)
       return now->kind == MM_RELEASE && now->instrument == f->instrument ? MM_DUPLICATE : MM_CONFLICT;
-    mm_ledger_take_over(book, f, mm_ledger_own(book, *row));
+    *f = *old;
+    f->kind = MM_RELEASE;
+    f->target = target;
+    f->receive_time = received;
+    f->instrument = instrument;
+    if (old->instrument != instrument)
+      memset(f->reference, 0, sizeof f->reference); /* it was the name, if anything */
+    if (f->fee_currency < 0 && old->instrument >= 0 && old->instrument < book->n_instruments)
+      f->fee_currency = book->currency[old->instrument]; /* which is what the fee is in */
+    if (f->fee_currency == book->currency[instrument])
+      f->fee_currency = -1;
     return MM_OK;
   }
-  if (f->kind == MM_ATTRIBUTE) {
-    if (old->kind != MM_SUSPEND || old->instrument >= 0)
-      return MM_UNKNOWN;
-    mm_ledger_take_over(book, f, f->instrument);
-    return MM_OK;
-  }
-  if (f->instrument != old->instrument || old->kind == MM_BUST || old->kind == MM_CORRECT ||
-      old->kind == MM_IDENTIFY || (f->kind == MM_CORRECT && mm_fill_class(old->kind) != MM_NEW))
+  if ((f->instrument != old->instrument && f->instrument != mm_fill_instrument(book, old)) ||
+      old->kind == MM_BUST || old->kind == MM_CORRECT || old->kind == MM_IDENTIFY ||
+      (f->kind == MM_CORRECT && mm_fill_class(old->kind) != MM_NEW))
     return MM_UNKNOWN;
   if (old->kind == MM_SUSPEND && now->kind == MM_RELEASE)
     return MM_CONFLICT; /* bust the release */
@@ -968,7 +946,7 @@ static inline int mm_ledger_check(const mm_ledger *l, mm_fill *f, int effect) {
   if (f->fee_currency < -1 || f->fee_currency >= book->n_currencies ||
       (f->kind == MM_CONVERT && (f->target < 0 || f->target >= book->n_instruments)))
     return MM_UNKNOWN;
-  if (((f->kind >= MM_BUST && f->kind <= MM_RELEASE) || f->kind >= MM_IDENTIFY) && !book->history)
+  if (((f->kind >= MM_BUST && f->kind <= MM_RELEASE) || f->kind == MM_IDENTIFY) && !book->history)
     return MM_UNSUPPORTED;
   if (f->kind == MM_IDENTIFY) {
     mm_fill key = *f;
@@ -983,35 +961,41 @@ static inline int mm_ledger_check(const mm_ledger *l, mm_fill *f, int effect) {
   return f->kind == MM_SUSPEND && f->qty == 0 ? MM_INVALID : MM_OK;
 }
 
-/* The suspended fill that a record released or attributed, or the record itself. */
+/* The suspended fill that a record released, or the record itself. */
 static inline int64_t mm_ledger_came_from(const mm_book *book, int64_t row) {
-  const mm_fill *f = &book->history[row];
-  return f->kind == MM_RELEASE || f->kind == MM_ATTRIBUTE ? f->target - 1 : row;
+  return book->history[row].kind == MM_RELEASE ? book->history[row].target - 1 : row;
 }
 
-/* Are the lots of the suspended fill of `row` others in instrument i by now? It was split since, or those of
- * the instrument that the fill was of became its lots. */
+/* Are the lots of the suspended fill of `row` others by now than those of instrument i? i was split since, or
+ * the lots of the instrument that the fill is of became those of i, at once or in steps. */
 static inline int mm_ledger_converted(const mm_ledger *l, int64_t row, int32_t i) {
   const mm_fill *history = l->book->history;
-  const int32_t own = mm_ledger_own(l->book, row);
-  for (int64_t k = row + 1; k < l->book->n_history; ++k)
-    if (history[k].kind == MM_CONVERT && history[k].target == i &&
-        (history[k].instrument == i || history[k].instrument == own) && mm_ledger_in_force(l, k) == k)
+  const int64_t n = l->converted < l->book->n_history ? l->converted : l->book->n_history;
+  const int32_t own = mm_fill_instrument(l->book, &history[row]);
+  int32_t now = own;
+  for (int64_t k = row + 1; k < n; ++k) {
+    const int32_t from = history[k].instrument, to = (int32_t)history[k].target;
+    if (history[k].kind != MM_CONVERT || mm_ledger_in_force(l, k) != k)
+      continue;
+    if (to == i && (from == i || from == own || from == now))
       return 1;
+    now = from == now ? to : now;
+  }
   return 0;
 }
 
 /* Is a fill a repetition of that of a row: as it came, or as it was corrected since? */
 static inline int mm_ledger_repeats(const mm_ledger *l, int64_t row, const mm_fill *f, int32_t own) {
-  const mm_fill *known = &l->book->history[row];
-  mm_fill now = l->book->history[mm_ledger_in_force(l, row)];
-  if (mm_fill_same_content(known, f, own))
+  const mm_fill *history = l->book->history;
+  mm_fill known = history[row], now = history[mm_ledger_in_force(l, row)];
+  if (history[mm_ledger_came_from(l->book, row)].instrument != known.instrument)
+    memcpy(known.reference, f->reference, sizeof known.reference); /* its place was taken by the name */
+  if (mm_fill_same_content(&known, f, own))
     return 1;
   if (now.kind != MM_CORRECT)
     return 0;
-  now.kind = known->kind; /* a correction has an id of its own, and that of the fill as its reference */
-  memcpy(now.id, known->id, sizeof now.id);
-  memcpy(now.reference, known->reference, sizeof now.reference);
+  now.kind = known.kind; /* a correction has an id of its own, and that of the fill as its reference */
+  memcpy(now.reference, known.reference, sizeof now.reference);
   return mm_fill_same_content(&now, f, own);
 }
 
@@ -1022,7 +1006,6 @@ MM_COLD int mm_ledger_put(mm_ledger *l, const mm_fill *record, int64_t named, in
   mm_fill f = *record, *names = book->history ? book->history + book->n_history : NULL;
   const int64_t end = book->n_history + named;
   int64_t slot = -1, row = -1;
-  const int amends = mm_kind_amends(f.kind);
   int status;
   l->full = -1;
   l->fault = 0;
@@ -1041,9 +1024,9 @@ MM_COLD int mm_ledger_put(mm_ledger *l, const mm_fill *record, int64_t named, in
     else if (status == MM_OK)
       status = MM_CAPACITY;
   }
-  if (status == MM_OK && (amends || f.kind == MM_ATTRIBUTE)) {
+  if (status == MM_OK && mm_kind_amends(f.kind)) {
     status = mm_ledger_resolve(l, &f, &row);
-    if (status == MM_OK && amends && l->n_amended >= l->amended_capacity)
+    if (status == MM_OK && l->n_amended >= l->amended_capacity)
       status = MM_CAPACITY;
   }
   if (status == MM_DUPLICATE && f.kind == MM_RELEASE &&
@@ -1051,20 +1034,15 @@ MM_COLD int mm_ledger_put(mm_ledger *l, const mm_fill *record, int64_t named, in
     return MM_CONFLICT;
   if (status != MM_OK)
     return status;
-  if (effect && f.kind == MM_ATTRIBUTE) {
-    const int32_t own = mm_ledger_own(book, row);
-    if (own >= 0)
-      return own == f.instrument ? MM_DUPLICATE : MM_CONFLICT;
-  }
   if (mm_fill_has_id(&f)) {
     int64_t known;
     if (!book->history)
       return MM_UNSUPPORTED;
-    slot = mm_ids_find(book->slots, book->n_slots, book->history, &f);
+    slot = mm_ids_find(book, &f);
     known = mm_ids_known(book, slot);
     if (known >= 0 && !(f.kind == MM_RELEASE && mm_ledger_came_from(book, known) == row)) {
-      const int32_t own =
-          f.instrument >= 0 && f.instrument < book->n_instruments ? book->currency[f.instrument] : -1;
+      const int32_t i = mm_fill_instrument(book, &f);
+      const int32_t own = i >= 0 && i < book->n_instruments ? book->currency[i] : -1;
       return f.kind != MM_RELEASE && mm_ledger_repeats(l, known, &f, own) &&
                      mm_ledger_same_lots(book, known, names, named)
                  ? MM_DUPLICATE
@@ -1084,7 +1062,7 @@ MM_COLD int mm_ledger_put(mm_ledger *l, const mm_fill *record, int64_t named, in
   }
   if (book->history)
     book->history[end] = f; /* beyond the end until all is well */
-  if (amends) {
+  if (row >= 0) {
     const int64_t before = mm_ledger_in_force(l, row);
     mm_ledger_amend(l, row, end);
     if (effect && f.kind == MM_RELEASE)
@@ -1111,40 +1089,9 @@ MM_COLD int mm_ledger_put(mm_ledger *l, const mm_fill *record, int64_t named, in
       book->slots[slot] = end;
     book->n_history = end + 1;
   }
+  if (f.kind == MM_CONVERT)
+    l->converted = end + 1;
   return f.kind == MM_SUSPEND ? MM_SUSPENDED : status;
-}
-
-/* The first record from `row` on that was suspended under the name of an unknown instrument, or the end. */
-static inline int64_t mm_ledger_unattributed(const mm_book *book, int64_t row, const char name[16]) {
-  while (row < book->n_history &&
-         (book->history[row].kind != MM_SUSPEND || book->history[row].instrument >= 0 ||
-          memcmp(book->history[row].reference, name, sizeof book->history->reference) != 0))
-    ++row;
-  return row;
-}
-
-/* Attribute what was suspended under `name` to an instrument that was unknown and now is not, so that what
- * the venue repeats is not booked beside it: to be called once, when the instrument is added. MM_CAPACITY, of
- * the history or the ids, leaves all as it was. */
-MM_COLD int mm_ledger_attribute(mm_ledger *l, int32_t instrument, const char name[16]) {
-  const mm_book *book = l->book;
-  const int64_t n = book->n_history;
-  int64_t count = 0;
-  for (int64_t row = mm_ledger_unattributed(book, 0, name); row < n;
-       row = mm_ledger_unattributed(book, row + 1, name))
-    ++count;
-  if (count > book->history_capacity - n || (count && 2 * (n + count - book->ids_from) > book->n_slots))
-    return MM_CAPACITY;
-  for (int64_t row = mm_ledger_unattributed(book, 0, name); row < n;
-       row = mm_ledger_unattributed(book, row + 1, name)) {
-    mm_fill f;
-    memset(&f, 0, sizeof f);
-    f.kind = MM_ATTRIBUTE;
-    f.instrument = instrument;
-    f.target = row + 1;
-    mm_ledger_put(l, &f, 0, 0); /* nothing, where its id is that of an earlier one: forgotten in between */
-  }
-  return MM_OK;
 }
 
 /* How many of n records, from the first on, identify lots for the one behind them. */

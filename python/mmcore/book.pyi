@@ -26,7 +26,6 @@ _Kind: TypeAlias = Literal[
     "in_lieu",
     "convert",
     "identify",
-    "attribute",
 ]
 _Liquidity: TypeAlias = Literal["maker", "taker"] | None
 _What: TypeAlias = Literal["realised", "unrealised", "cash", "cost", "fees"]

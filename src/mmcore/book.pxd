@@ -40,6 +40,7 @@ cdef extern from "mmcore/book.h" nogil:
     int MM_NAMED
     int MM_SPECIAL
     int64_t MM_NO_PRICE
+    int MM_NAME
     int MM_NEW
     int MM_BUST
     int MM_CORRECT
@@ -51,7 +52,6 @@ cdef extern from "mmcore/book.h" nogil:
     int MM_IN_LIEU
     int MM_CONVERT
     int MM_IDENTIFY
-    int MM_ATTRIBUTE
     int MM_KINDS
     int MM_UNSPECIFIED
     int MM_MAKER
@@ -106,6 +106,7 @@ cdef extern from "mmcore/book.h" nogil:
         int64_t n_slots
         int64_t ids_window
         int64_t ids_from
+        const char *names
 
     void mm_position_init(mm_position *p, int32_t method, int negative_prices)
     int mm_position_fill(
@@ -120,7 +121,8 @@ cdef extern from "mmcore/book.h" nogil:
     mm_i128 mm_position_realised(const mm_position *p)
     int mm_position_unrealised(const mm_position *p, mm_i128 *out)
     int mm_notional_fee(int64_t qty, int64_t price, int64_t num, int64_t den, int64_t *fee)
-    int64_t mm_ids_find(const int64_t *slots, int64_t n_slots, const mm_fill *history, const mm_fill *f)
+    int64_t mm_ids_find(const mm_book *book, const mm_fill *f)
+    void mm_book_named(mm_book *book, int32_t instrument)
     int64_t mm_ids_known(const mm_book *book, int64_t slot)
     int mm_fill_has_id(const mm_fill *f)
     int mm_fill_same_content(const mm_fill *a, const mm_fill *b, int32_t own)
@@ -159,6 +161,7 @@ cdef extern from "mmcore/ledger.h" nogil:
         int32_t suspends
         int32_t full
         int64_t fault
+        int64_t converted
 
     ctypedef struct mm_book_block:
         uint32_t magic
@@ -194,8 +197,6 @@ cdef extern from "mmcore/ledger.h" nogil:
     mm_i128 mm_lot_part(mm_i128 cost, int64_t used, int64_t size)
     int64_t mm_ledger_in_force(const mm_ledger *ledger, int64_t row)
     int mm_ledger_record(mm_ledger *ledger, const mm_fill *record)
-    int32_t mm_ledger_own(const mm_book *book, int64_t row)
-    int mm_ledger_attribute(mm_ledger *ledger, int32_t instrument, const char *name)
     int64_t mm_ledger_apply(mm_ledger *ledger, const mm_fill *records, int64_t n, int stop, int8_t *status)
     void mm_ledger_undo(mm_ledger *ledger, int64_t n, const mm_position *positions, const mm_i128 *pools)
     mm_book_parts mm_book_block_parts(const mm_book_block *block)

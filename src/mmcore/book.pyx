@@ -104,8 +104,8 @@ FILL = np.dtype(
 ``time`` (of the event) and ``receive_time`` in ns; ``qty`` in signed lots; ``price`` in ticks; ``fee`` in
 currency units, paid > 0; ``instrument`` and ``fee_currency`` are indices in the book, the latter −1 for the
 instrument's own; ``liquidity`` 0 unknown, 1 maker, 2 taker. ``kind`` is 0 new, 1 bust, 2 correct, 3 suspend,
-4 release, 5 funding, 6 borrow, 7 dividend, 8 in lieu, 9 convert, 10 identify, 11 attribute; what ``target``
-and the other fields mean to each is in ``docs/ledger.md``. :meth:`Book.records` makes them.
+4 release, 5 funding, 6 borrow, 7 dividend, 8 in lieu, 9 convert, 10 identify; what ``target`` and the other
+fields mean to each is in ``docs/ledger.md``. :meth:`Book.records` makes them.
 """
 
 _ELSEWHERE = "paid in others"
@@ -114,7 +114,7 @@ _LIQUIDITY = {None: 0, "maker": 1, "taker": 2}
 _KINDS = {
     name: kind for kind, name in enumerate(
         ["new", "bust", "correct", "suspend", "release",
-         "funding", "borrow", "dividend", "in_lieu", "convert", "identify", "attribute"]
+         "funding", "borrow", "dividend", "in_lieu", "convert", "identify"]
     )
 }
 _KIND_NAMES = list(_KINDS)
@@ -434,6 +434,7 @@ cdef class _Ledger:
     cdef mm_book c
     cdef mm_ledger l            # around c
     cdef mm_contract *contracts
+    cdef char *instrument_names
     cdef int16_t *currency
     cdef mm_position *saved
     cdef mm_i128 *saved_pools
@@ -470,6 +471,7 @@ cdef class _Ledger:
         free(self.saved_pools)
         free(self.currency)
         free(self.contracts)
+        free(self.instrument_names)
         free(self.l.trial)
         free(self.l.trial_pools)
         free(self.l.amended)
@@ -492,12 +494,13 @@ cdef class _Ledger:
         cdef mm_i128 *trial_pools = <mm_i128 *>calloc(pools, sizeof(mm_i128))
         cdef int16_t *currency = <int16_t *>calloc(n, sizeof(int16_t))
         cdef mm_contract *contracts = <mm_contract *>calloc(n, sizeof(mm_contract))
+        cdef char *names = <char *>calloc(n, MM_NAME)
         cdef mm_book before = self.c
         if (not positions or not saved or not trial or not lots or not capacity or not kept
-                or not saved_pools or not trial_pools or not currency or not contracts):
+                or not saved_pools or not trial_pools or not currency or not contracts or not names):
             for memory in [<size_t>positions, <size_t>saved, <size_t>trial, <size_t>lots, <size_t>capacity,
                            <size_t>kept, <size_t>saved_pools, <size_t>trial_pools, <size_t>currency,
-                           <size_t>contracts]:
+                           <size_t>contracts, <size_t>names]:
                 free(<void *><size_t>memory)
             raise CapacityError(f"no memory for {n} instruments")
         self.c.pools = kept
@@ -508,6 +511,7 @@ cdef class _Ledger:
             memcpy(capacity, before.lots_capacity, <size_t>old * sizeof(int64_t))
             memcpy(currency, self.currency, <size_t>old * sizeof(int16_t))
             memcpy(contracts, self.contracts, <size_t>old * sizeof(mm_contract))
+            memcpy(names, self.instrument_names, <size_t>old * MM_NAME)
             for plane in range(MM_PLANES):
                 memcpy(mm_ledger_pool(&self.c, plane, 0, 0), mm_ledger_pool(&before, plane, 0, 0),
                        <size_t>old * m * sizeof(mm_i128))
@@ -523,6 +527,7 @@ cdef class _Ledger:
         free(self.l.trial_pools)
         free(self.currency)
         free(self.contracts)
+        free(self.instrument_names)
         self.c.positions = positions
         self.saved = saved
         self.l.trial = trial
@@ -534,11 +539,15 @@ cdef class _Ledger:
         self.c.currency = currency
         self.contracts = contracts
         self.l.contracts = contracts
+        self.instrument_names = names
+        self.c.names = names
         for i in range(old, n):
             mm_position_init(&self.c.positions[i], self.method, False)
         return 0
 
-    cdef void declare(self, int32_t i, int16_t currency, tuple contract, bint inverse, bint negative):
+    cdef void declare(
+        self, int32_t i, bytes name, int16_t currency, tuple contract, bint inverse, bint negative
+    ):
         """Fill in what instrument i is: ``contract`` is of :func:`_contract`."""
         scale, per, num, den = contract
         self.contracts[i].scale = _i128(scale)
@@ -549,20 +558,10 @@ cdef class _Ledger:
         mm_position_init(&self.c.positions[i], self.method, negative)
         if inverse:
             self.c.positions[i].flags |= MM_INVERSE
-
-    cdef int attribute(self, int32_t i, bytes name) except -1:
-        """Attribute what was suspended under the name to instrument i."""
-        cdef char text[16]
-        cdef int64_t room = 1
-        if self.c.n_history == 0 or PyBytes_GET_SIZE(name) > 16:
-            return 0
-        memset(text, 0, 16)
-        memcpy(text, PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name))
         self.settle()
-        while mm_ledger_attribute(&self.l, i, text) == MM_CAPACITY:
-            room *= 2
-            self.reserve_history(room)
-        return 0
+        if PyBytes_GET_SIZE(name) <= MM_NAME:  # by a longer one nothing is suspended
+            memcpy(self.instrument_names + i * MM_NAME, PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name))
+            mm_book_named(&self.c, i)
 
     cdef inline void settle(self) noexcept:
         """Wait until no batch runs: every door passes here before it looks at the structs."""
@@ -711,7 +710,7 @@ cdef class _Ledger:
         memcpy(key.id, id, 16)
         key.instrument = instrument
         key.qty = side
-        return mm_ids_known(&self.c, mm_ids_find(self.c.slots, self.c.n_slots, self.c.history, &key))
+        return mm_ids_known(&self.c, mm_ids_find(&self.c, &key))
 
     cdef object history(self):
         """Return the fills booked so far, read-only, over the ledger's memory."""
@@ -1014,18 +1013,15 @@ cdef object _lots_refusal(_Ledger ledger, int status, const mm_fill *f, str name
 cdef str _unsettled(_Ledger ledger, const mm_fill *f, tuple names):
     """Why a bust, a correction or a release is in conflict with what is known."""
     cdef int64_t row = f.target - 1, force, side, known
-    cdef int32_t own
     cdef const mm_fill *now
     if f.target == 0:
         for side in range(-1, 2, 2):
             if f.qty == 0 or (f.qty < 0) == (side < 0):
                 row = max(row, ledger.known(f.reference, f.instrument, side))
-    if f.kind == MM_ATTRIBUTE:
-        own = mm_ledger_own(&ledger.c, row)
-        return "a fill with its id is known there" if own < 0 else f"it was attributed to {names[own]}"
-    if ledger.c.history[row].kind == MM_ATTRIBUTE:
-        row = ledger.c.history[row].target - 1
     force = mm_ledger_in_force(&ledger.l, row)
+    if f.target == 0 and ledger.c.history[row].kind == MM_RELEASE and ledger.c.history[force].kind == MM_BUST:
+        row = ledger.c.history[row].target - 1
+        force = mm_ledger_in_force(&ledger.l, row)
     now = &ledger.c.history[force]
     if now.kind == MM_RELEASE and force != row:
         if f.kind != MM_RELEASE:
@@ -1114,10 +1110,8 @@ cdef object _refusal(
             return say(UnknownName, "fee_currency", f.fee_currency, allowed)
         if f.kind == MM_CONVERT:
             return say(UnknownName, "target", f.target, f"an index below {ledger.c.n_instruments}")
-        if f.target or f.kind == MM_RELEASE or f.kind == MM_ATTRIBUTE:
+        if f.target or f.kind == MM_RELEASE:
             what = "suspended fill" if f.kind == MM_RELEASE else f"fill of {name}"
-            if f.kind == MM_ATTRIBUTE:
-                what = "fill that was suspended under an unknown name"
             where = f"the row of a {what}" if door else f"the number of a {what}, from 1"
             return say(UnknownName, target, f.target - door, where)
         if f.qty and ledger.known(f.reference, f.instrument, -f.qty) >= 0:
@@ -1130,7 +1124,7 @@ cdef object _refusal(
         if f.kind == MM_IDENTIFY or ledger.l.fault:
             return unsupported("lots can be identified only in a book with cost='specific'", "kind", kind,
                                "any other kind")
-        if MM_BUST <= f.kind <= MM_RELEASE or f.kind == MM_ATTRIBUTE:
+        if MM_BUST <= f.kind <= MM_RELEASE:
             message = f"a book with history='none' cannot {kind} fills: keep the history ('full')"
             return unsupported(message, "kind", kind, "'new'")
         return unsupported(
@@ -1139,7 +1133,7 @@ cdef object _refusal(
         )
     if status == MM_CAPACITY:
         return CapacityError(f"{at}no memory for the record", index=index)
-    if status == MM_CONFLICT and f.kind in (MM_BUST, MM_CORRECT, MM_RELEASE, MM_ATTRIBUTE):
+    if status == MM_CONFLICT and f.kind in (MM_BUST, MM_CORRECT, MM_RELEASE):
         about = f.target - door if f.target else _text(f.reference)
         return ConflictError(
             f"{at}{kind} of {target if f.target else reference} {about!r} of {name}: "
@@ -1148,7 +1142,7 @@ cdef object _refusal(
             index=index,
         )
     if status == MM_CONFLICT:
-        slot = mm_ids_find(ledger.c.slots, ledger.c.n_slots, ledger.c.history, f)
+        slot = mm_ids_find(&ledger.c, f)
         known = &ledger.c.history[ledger.c.slots[slot]]
         if 0 <= f.instrument < ledger.c.n_instruments and mm_fill_same_content(
             known, f, ledger.c.currency[f.instrument]
@@ -1160,12 +1154,21 @@ cdef object _refusal(
         slot = mm_ledger_in_force(&ledger.l, ledger.c.slots[slot])
         if ledger.c.history[slot].kind == MM_CORRECT:
             known = &ledger.c.history[slot]
-        done = "suspended" if known.kind in (MM_SUSPEND, MM_ATTRIBUTE) else "booked"
+        others = "".join([
+            f", {field} {there!r}, not {here!r}"
+            for field, there, here in [
+                ("fee_currency", known.fee_currency, f.fee_currency),
+                ("order_id", known.order_id, f.order_id),
+                ("liquidity", known.liquidity, f.liquidity),
+                ("reference", _text(known.reference), _text(f.reference)),
+            ]
+            if there != here and (field != "reference" or known.instrument >= 0)
+        ])
         return ConflictError(
             f"{at}id {_text(f.id)!r} of {name} is known with different content: "
-            f"{done} {known.qty} lots at {known.price}, "
+            f"{'suspended' if known.kind == MM_SUSPEND else 'booked'} {known.qty} lots at {known.price}, "
             f"fee {known.fee}, time {known.time}; "
-            f"given {f.qty} lots at {f.price}, fee {f.fee}, time {f.time}",
+            f"given {f.qty} lots at {f.price}, fee {f.fee}, time {f.time}{others}",
             argument="id", value=_text(f.id), allowed="a new id, or the same content", index=index,
         )
     what = f"{kind} in {name}"
@@ -1815,10 +1818,10 @@ cdef class Book:
         for i, instrument in enumerate(self.instruments):
             self.declare(<int32_t>i, instrument, contracts[i])
 
-    cdef int declare(self, int32_t i, object instrument, tuple contract) except -1:
-        self.ledger.declare(i, self.order[instrument.currency.name], contract, instrument.kind == "inverse",
+    cdef void declare(self, int32_t i, object instrument, tuple contract):
+        self.ledger.declare(i, instrument.name.encode(errors="surrogatepass"),
+                            self.order[instrument.currency.name], contract, instrument.kind == "inverse",
                             bool(instrument.negative_prices))
-        self.ledger.attribute(i, instrument.name.encode(errors="surrogatepass"))
         self.by_name[instrument.name] = Position(self.ledger, i, instrument, self.names, self.currencies)
 
     cdef Position position(self, object name):
@@ -2418,7 +2421,7 @@ cdef class Book:
         """Add an instrument, at the end: a new listing, or a new version of one (:meth:`convert`).
 
         Fills that were suspended under its name stay in :attr:`suspense`, to be released; what the venue
-        repeats of them is known under the instrument from here on, by a record of kind ``"attribute"`` each.
+        repeats of them is known under the instrument from here on.
 
         Parameters
         ----------
@@ -2456,8 +2459,6 @@ cdef class Book:
             listed = ", ".join(map(repr, self.currencies))
             raise UnknownName(argument="currency", value=currency, allowed=f"one of {listed}")
         contract = _contract(instrument)
-        if self.ledger.keeps_history:
-            self.ledger.reserve_history(np.count_nonzero(self.ledger.history()["kind"] == MM_SUSPEND))
         self.ledger.settle()
         if name in self.by_name:  # another thread was faster
             raise InvalidArgument(argument="instrument", value=name, allowed="a new name")

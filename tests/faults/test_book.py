@@ -891,7 +891,7 @@ REFUSALS = [
     (InvalidArgument, {"qty": 0}),
     (InvalidArgument, {"price": 0}),
     (InvalidArgument, {"liquidity": 3}),
-    (InvalidArgument, {"kind": 12}),
+    (InvalidArgument, {"kind": 11}),
     (OutOfBounds, {"qty": 2**62, "price": 2**62}),
     (ConflictError, {"id": "a"}),
     (UnknownName, {"instrument": 5}),
@@ -901,7 +901,6 @@ REFUSALS = [
     (UnknownName, {"kind": 1, "target": -1}),
     (UnknownName, {"kind": 2, "reference": "z"}),
     (UnknownName, {"kind": 4, "target": 1}),
-    (UnknownName, {"kind": 11, "target": 1}),
     (UnknownName, {"kind": 9, "target": 9}),
     (InvalidArgument, {"kind": 1, "qty": 0, "reference": "both"}),
     (InvalidArgument, {"kind": 2, "qty": -1, "target": 1}),
@@ -922,7 +921,7 @@ REFUSALS = [
 BY_FILL = [
     (error, change)
     for error, change in REFUSALS
-    if not {"instrument", "fee_currency", "liquidity"} & set(change) and change.get("kind") != 12
+    if not {"instrument", "fee_currency", "liquidity"} & set(change) and change.get("kind") != 11
 ]
 
 

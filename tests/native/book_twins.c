@@ -333,7 +333,7 @@ static void batches(int32_t method) {
     }
     for (int64_t i = 0; i < book.n_history; i++) /* every id is found again, and only once */
       if (mm_fill_has_id(&history[i]))
-        SAME(slots[mm_ids_find(slots, SLOTS, history, &history[i])] == i);
+        SAME(slots[mm_ids_find(&book, &history[i])] == i);
   }
 }
 

@@ -37,6 +37,7 @@ typedef struct host {
   mm_fill history[RECORDS + 1];
   mm_amendment amended[RECORDS];
   int64_t slots[SLOTS];
+  char names[N][MM_NAME];
 } host;
 
 static const int16_t currency[N] = {0, 0, 0, 1};
@@ -71,6 +72,9 @@ static void start(host *h, int32_t method, int64_t window, int32_t suspends, int
   h->book.slots = h->slots;
   h->book.n_slots = SLOTS;
   h->book.ids_window = window;
+  for (int32_t i = 0; i < N - 1; i++) /* all but the last have a name */
+    h->names[i][0] = (char)(65 + i);
+  h->book.names = h->names[0];
   h->ledger.book = &h->book;
   h->ledger.contracts = contracts;
   h->ledger.amended = h->amended;
@@ -80,31 +84,36 @@ static void start(host *h, int32_t method, int64_t window, int32_t suspends, int
   h->ledger.suspends = suspends;
 }
 
+static int same_key(const mm_book *book, const mm_fill *a, const mm_fill *b) {
+  return !memcmp(a->id, b->id, sizeof a->id) && (a->qty < 0) == (b->qty < 0) &&
+         mm_fill_class(a->kind) == mm_fill_class(b->kind) &&
+         mm_fill_instrument(book, a) == mm_fill_instrument(book, b);
+}
+
 static mm_fill any(const mm_book *book) {
-  static const int kinds[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 2, 3, 4, 5, 8, 9, 9, 11};
+  static const int kinds[] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 2, 3, 4, 5, 8, 9, 9};
   mm_fill f;
   memset(&f, 0, sizeof f);
   f.kind = (int8_t)kinds[draw(sizeof kinds / sizeof *kinds)];
   f.instrument = draw(30) ? (int32_t)draw(N) : -1;
+  if (f.instrument < 0 && draw(4)) /* under a name that the book has, or not */
+    f.reference[0] = (char)(65 + draw(N + 2));
   f.qty = (int64_t)draw(9) - 4;
   f.price = (int64_t)draw(50) + (draw(20) != 0);
   f.fee = (int64_t)draw(9) - 4;
   f.fee_currency = (int16_t)((int)draw(3) - 1);
   if (draw(2))
     f.id[0] = (char)(1 + draw(60));
-  if ((f.kind >= MM_BUST && f.kind <= MM_RELEASE && f.kind != MM_SUSPEND) || f.kind == MM_ATTRIBUTE) {
+  if (f.kind >= MM_BUST && f.kind <= MM_RELEASE && f.kind != MM_SUSPEND) {
     if (draw(3) == 0)
       f.reference[0] = (char)(1 + draw(60));
     else if (book->n_history) {
       f.target = 1 + (int64_t)draw((uint64_t)book->n_history);
       if (draw(4))
         f.instrument = book->history[f.target - 1].instrument;
-      for (int64_t k = f.target; f.kind == MM_ATTRIBUTE && k < book->n_history; k++)
-        if (book->history[k].kind == MM_SUSPEND && book->history[k].instrument < 0)
-          f.target = k + 1;
     }
-    if ((f.kind == MM_RELEASE || f.kind == MM_ATTRIBUTE) && f.instrument < 0)
-      f.instrument = (int32_t)draw(N);
+    if (f.kind == MM_RELEASE && f.instrument < 0)
+      f.instrument = 0;
   }
   if (f.kind == MM_CONVERT) {
     f.qty = 1 + (int64_t)draw(3);
@@ -242,6 +251,10 @@ int main(void) {
         const int first = (int)draw(3), more = identified(&h.book, rows + first, 6 - first);
         n = more ? first + more : n;
       }
+      if (!h.names[N - 1][0] && draw(200) == 0) { /* the last has one, too, from now on */
+        h.names[N - 1][0] = 65 + N - 1;
+        mm_book_named(&h.book, N - 1);
+      }
       mm_book_save(&h.ledger, 7, (mm_book_block *)(void *)compacted);
       const uint64_t bytes = ((mm_book_block *)(void *)compacted)->bytes;
       memcpy(saved, h.positions, sizeof saved);
@@ -295,8 +308,7 @@ int main(void) {
       if (!h.book.ids_window)
         for (int64_t i = 0; i < h.book.n_history; i++) /* every id is found again */
           if (mm_fill_has_id(&h.history[i]))
-            SAME(mm_fill_same_key(&h.history[h.slots[mm_ids_find(h.slots, SLOTS, h.history, &h.history[i])]],
-                                  &h.history[i]));
+            SAME(same_key(&h.book, &h.history[h.slots[mm_ids_find(&h.book, &h.history[i])]], &h.history[i]));
       const mm_book_block wide = mm_book_header(&h.ledger, 7);
       SAME(wide.bytes < sizeof block);
       mm_book_save(&h.ledger, 7, (mm_book_block *)(void *)block);
@@ -313,6 +325,7 @@ int main(void) {
     mm_book_save(&h.ledger, 7, b);
     SAME(mm_book_block_check(b, header.bytes) == MM_OK);
     start(&other, method, run % 3 == 0 ? 5 : 0, run % 4 == 0, ROOM);
+    memcpy(other.names, h.names, sizeof h.names);
     SAME(mm_book_load(b, &other.ledger) == MM_OK);
     SAME(!memcmp(h.positions, other.positions, sizeof saved) &&
          !memcmp(h.pools, other.pools, sizeof saved_pools));

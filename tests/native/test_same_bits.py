@@ -564,7 +564,7 @@ BOOK = np.dtype(
     [(name, "u8") for name in ("positions", "lots", "lots_capacity", "pools", "currency")]
     + [("n_instruments", "i4"), ("n_currencies", "i4")]
     + [(name, "u8") for name in ("history", "n_history", "history_capacity", "slots", "n_slots")]
-    + [(name, "i8") for name in ("ids_window", "ids_from")]
+    + [(name, "i8") for name in ("ids_window", "ids_from", "names")]
 )
 MARK = np.dtype([("row", "i8"), ("instrument", "i8"), ("ticks", "i8")])
 HAS_MARK, NEGATIVE_PRICES = 1, 2
@@ -618,7 +618,7 @@ def episode_of(rng, n):
         records["id"][fresh] = np.arange(n)[fresh].astype("S16")
         sprinkle(rng, records["fee_currency"], 0.3, np.array([0, 1, 2, -2], np.int16))
         sprinkle(rng, records["liquidity"], 0.3, np.array([1, 2, 3, -1], np.int8))
-        sprinkle(rng, records["kind"], often, np.array([12, 13, -1], np.int8))  # mm_book_apply: fills alone
+        sprinkle(rng, records["kind"], often, np.array([11, 12, -1], np.int8))  # mm_book_apply: fills alone
         sprinkle(rng, records["instrument"], often, np.array([2, -1], np.int32))
         again = np.flatnonzero(rng.random(n) < 0.1)
         records[again] = records[rng.integers(0, np.maximum(again, 1))]
@@ -861,7 +861,7 @@ CONTRACT = np.dtype([("scale", "u8", 2), ("per", "i8"), ("unit", "i8", 2), ("res
 LEDGER = np.dtype(
     [(name, "u8") for name in ("book", "contracts", "amended")]
     + [("n_amended", "i8"), ("amended_capacity", "i8"), ("trial", "u8"), ("trial_pools", "u8")]
-    + [("suspends", "i4"), ("full", "i4"), ("fault", "i8")]
+    + [("suspends", "i4"), ("full", "i4"), ("fault", "i8"), ("converted", "i8")]
 )
 INVERSE, STACK, NAMED = 4, 16, 32
 METHODS = ("average", "fifo", "lifo", "specific")
@@ -879,10 +879,9 @@ def chronicle_of(rng, n):
     records = np.zeros(n, FILL)
     often = rng.choice([0, 0, 0.005, 0.05])
     records["kind"] = rng.choice(
-        [*range(10), 11, 12], n, p=[0.58, 0.05, 0.05, 0.08, 0.04, 0.03, 0.03, 0.03, 0.03, 0.05, 0.02, 0.01]
+        [*range(10), 11], n, p=[0.6, 0.05, 0.05, 0.08, 0.04, 0.03, 0.03, 0.03, 0.03, 0.05, 0.01]
     )
     records["instrument"] = sprinkle(rng, rng.integers(0, 4, n), max(often, 0.02), np.array([-1, 4]))
-    records["instrument"][(records["kind"] == 3) & (rng.random(n) < 0.3)] = -1
     records["qty"] = sprinkle(rng, rng.integers(-5, 6, n), often, EDGES)
     records["price"] = sprinkle(rng, rng.integers(1, 60, n), often, EDGES)
     records["fee"] = sprinkle(rng, rng.integers(-4, 9, n), often, EDGES)
@@ -890,20 +889,21 @@ def chronicle_of(rng, n):
     records["time"] = rng.integers(0, 3, n)
     ids, named = rng.integers(0, n + 1, n).astype("S16"), rng.random(n) < 0.5
     records["id"][named] = ids[named]
-    amends = np.isin(records["kind"], (1, 2, 4, 11))
+    amends = np.isin(records["kind"], (1, 2, 4))
     targets = rng.integers(-1, np.arange(n) + 2)
     records["target"][amends] = targets[amends]
     # Mostly a record that such an amendment can be about.
     for i in np.flatnonzero(amends & (targets > 0) & (rng.random(n) < 0.9)):
-        suspended = np.isin(records["kind"][i], (4, 11))
-        before = (records["kind"][:i] == 3) == suspended
-        told = np.flatnonzero(before & ((records["instrument"][:i] < 0) | (records["kind"][i] != 11)))
+        told = np.flatnonzero((records["kind"][:i] == 3) == (records["kind"][i] == 4))
         if len(told):
             target = rng.choice(told)
             records["target"][i] = target + 1
-            if not suspended:
+            if records["kind"][i] != 4:
                 records["instrument"][i] = records["instrument"][target]
     records["reference"][amends] = ids[rng.integers(0, n, n)][amends]
+    unknown = (records["kind"] == 3) & (rng.random(n) < 0.3)  # under a name, which the book has or not
+    records["instrument"][unknown] = -1
+    records["reference"][unknown] = rng.choice([b"", b"P", b"I", b"Z"], n)[unknown]
     converts = records["kind"] == 9
     records["target"][converts] = np.where(rng.random(n) < 0.5, records["instrument"], rng.integers(0, 4, n))[
         converts
@@ -958,6 +958,7 @@ def ledger_c(library):
         history, slots = np.zeros(n, FILL), np.full(1 << (2 * n + 2).bit_length(), -1, np.int64)
         currency = np.array([CURRENCIES.index(i.currency) for i in LISTED], np.int16)
         contracts, book, ledger = np.zeros(m, CONTRACT), np.zeros(1, BOOK), np.zeros(1, LEDGER)
+        names = np.array([i.name for i in LISTED], "S16")
         for contract, position, instrument in zip(contracts, positions, LISTED, strict=True):
             scale, per, *unit = _contract(instrument)
             contract["scale"], contract["per"], contract["unit"] = (scale % 2**64, scale >> 64), per, unit
@@ -967,7 +968,7 @@ def ledger_c(library):
             position["flags"] |= NAMED * (c.options["cost"] == "specific")
         for name, array in (
             ("positions", positions), ("lots", queues), ("lots_capacity", rooms), ("pools", pools),
-            ("currency", currency), ("history", history), ("slots", slots),
+            ("currency", currency), ("history", history), ("slots", slots), ("names", names),
         ):  # fmt: skip
             book[name] = array.ctypes.data
         book["n_instruments"], book["n_currencies"], book["history_capacity"] = m, len(CURRENCIES), n
@@ -997,7 +998,7 @@ def test_ledgers(libraries):
     }
     doors |= {f"{name}: mm_ledger_apply": ledger_c(library) for name, library in libraries.items()}
     seen, kinds = set(), set()
-    for i, rng, n in blocks(2):
+    for i, rng, n in blocks(4):
         c = chronicle_of(rng, n)
         want = ledger_python(0)(c)
         seen |= {(c.options["cost"], status) for status in want[0]}
@@ -1011,7 +1012,7 @@ def test_ledgers(libraries):
             )
             assert block == want[1], f"{name}, block {i}: saved books differ"
     assert seen == {(method, status) for method in METHODS for status in (-5, -3, -2, -1, 0, 1, 2)}
-    assert kinds == {(method, kind) for method in METHODS for kind in (*range(10), 11)}
+    assert kinds == {(method, kind) for method in METHODS for kind in range(10)}
 
 
 # -- replaying ---------------------------------------------------------------------------------

@@ -40,7 +40,6 @@ STATUS = {
     ConflictError: mm.Status.CONFLICT,
     UnknownName: mm.Status.UNKNOWN,
 }
-ATTRIBUTE = 11
 SIDES = {0: None, 1: "bought", -1: "sold"}
 
 
@@ -86,7 +85,7 @@ class Pair:
         self.book = mm.Book.from_bytes(block, self.book.instruments[:instruments], self.book.currencies)
         since = [(at, i) for at, i in self.added if self.names.index(i.name) >= instruments]
         for at, instrument in [*since, (len(history), None)]:
-            self.apply_anew(history[row:at])
+            assert (np.asarray(self.book.apply(history[row:at])) != mm.Status.DUPLICATE).all()
             row = at
             if instrument is not None:
                 self.book.add(instrument)
@@ -95,10 +94,6 @@ class Pair:
                 self.book.mark(name, mark)
         assert self.book.history.tobytes() == history.tobytes()
         assert self.book.snapshot() == expected
-
-    def apply_anew(self, records):
-        status = np.asarray(self.book.apply(records))
-        assert (records["kind"][status == mm.Status.DUPLICATE] == ATTRIBUTE).all()  # add made it already
 
     # ---- operations ----
 
