@@ -194,6 +194,38 @@ class TestFeed:
         assert (place / out).read_bytes() == before
 
     @pytest.fixture
+    def no_rows(self, place):
+        """Events of hftbacktest, of which only the exchange's half is there."""
+        names = ("ev", "exch_ts", "local_ts", "px", "qty", "order_id", "ival", "fval")
+        data = np.zeros(2, [(name, "f8" if name in ("px", "qty", "fval") else "i8") for name in names])
+        data["ev"] = 1 << 31
+        np.savez(place / "x.npz", data=data)
+        return "x.npz", "--tick", "0.01"
+
+    def test_a_feed_of_no_rows_is_inspected_and_not_converted(self, call, place, no_rows):
+        code, out, err = call("feed", "inspect", *no_rows)
+        assert (code, err) == (0, "")
+        assert "0 quotes, 0 trades\n" in out
+        assert "2   the exchange's half   left out" in out
+        code, out, err = call("feed", "inspect", *no_rows, "--json")
+        found = json.loads(out)
+        assert (code, found["quotes"], found["trades"], found["start"]) == (0, 0, 0, None)
+        before = {file.name for file in place.iterdir()}
+        for form in ((), ("--json",)):
+            code, _, err = call("feed", "convert", *no_rows, "--out", "x.events", *form)
+            assert code == 2
+            assert "x.npz: no quotes or trades, so nothing to write; left out: the exchange's half (2)" in err
+            assert {file.name for file in place.iterdir()} == before
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="has no /dev/null")
+    def test_convert_writes_no_device_and_reads_nothing_for_it(self, call, place, monkeypatch):
+        monkeypatch.setattr("mmcore.cli.market.open_market", None)
+        (place / "q.csv").write_text("time,bid,ask\n1704067200,1,2\n")
+        code, _, err = call("feed", "convert", "q.csv", "--tick", "0.01", "--out", "/dev/null")
+        assert code == 2
+        assert "--out must be a file, not a pipe or a device, got '/dev/null'" in err
+
+    @pytest.fixture
     def two_clocks(self, place):
         """Quotes of two clocks, ours behind by 2 s, one of them before the open, and hours in New York."""
         (place / "q.csv").write_text(

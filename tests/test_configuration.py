@@ -169,6 +169,10 @@ class TestFaults:
             ('[data]\nwhere = "symbol"', "data.where must be pairs column=text"),
             ('[data]\nkinds = "T=fill"', "data.kinds must be pairs text=kind"),
             ('[data]\nsides = "B=buy"', "data.sides must be pairs text=side"),
+            # What comes again would replace what was said before it.
+            ('[data]\ncolumns = "time=ts,time=bid"', "each of ours once, got 'time=ts,time=bid'"),
+            ('[data]\nkinds = "Q=quote,Q=trade"', "each text once, got 'Q=quote,Q=trade'"),
+            ('[data]\nsides = "B=1,B=-1"', "each text once, got 'B=1,B=-1'"),
         ],
     )
     def test_what_keys_must_satisfy_together_is_told_among_the_others(self, text, expected):

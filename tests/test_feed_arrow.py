@@ -125,6 +125,17 @@ def test_only_prices_without_their_last_decimals_raise_the_question_of_the_scale
     assert mm.load(write(tmp_path, table)).source["odd"] == odd
 
 
+def test_nautilus_prices_below_0_are_refused_and_those_off_the_tick_told_with_their_scale(tmp_path):
+    sizes = dict.fromkeys(("bid_size", "ask_size"), scaled(["1", "1"], 9, 8))
+    for prices, scale, what in (
+        (["1.01", "-1.02"], None, "line 3: bid: is not above 0"),
+        (["1.01", "1.02"], "0.1", "line 2: bid: '1.010*' times 0.1 is not a multiple of 0.01"),
+    ):
+        table = nautilus(dict.fromkeys(("bid_price", "ask_price"), scaled(prices, 9, 8)) | sizes)
+        with pytest.raises(InvalidArgument, match=what):
+            mm.load(write(tmp_path, table), scale=scale)
+
+
 def test_nautilus_prices_as_int64(tmp_path):
     values = [int(Decimal(text).scaleb(9)) for text in ("1.01", "-1.02")]
     table = nautilus(dict.fromkeys(("bid_price", "ask_price"), values) | {

@@ -72,9 +72,13 @@ def test_floats_are_the_grid_points_that_they_mean(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "error", "what"),
     [
-        ([(BOTH | 1 | BUY, 1, 9.95, 1.0)], InvalidArgument, r"row 1: px: .*9.95.* is not a multiple of 0.1"),
+        ([(BOTH | 1 | BUY, 1, 9.95, 1.0)], InvalidArgument, r"row 1: px: 9.95 is not a multiple of 0.1"),
         ([(BOTH | 1 | BUY, 1, 9.9, 0.0005)], InvalidArgument, "row 1: qty: .* is not a multiple of 0.001"),
-        ([(BOTH | 1 | BUY, 1, float("nan"), 1.0)], InvalidArgument, "row 1: px: .*nan.* is not a multiple"),
+        (
+            [(BOTH | 1 | BUY, 1, float("nan"), 1.0)],
+            InvalidArgument,
+            "row 1: px: nan is not a multiple of 0.1",
+        ),
         ([(BOTH | 1 | BUY, 1, 1e300, 1.0)], InvalidArgument, "row 1: px: .*1e.300.* is not a multiple"),
         ([(BOTH | 1, 1, 9.9, 1.0)], InvalidArgument, "row 1: a level of neither side"),
         ([(BOTH | 1 | BUY, 1, 9.9, -1.0)], InvalidArgument, "row 1: size: is negative"),

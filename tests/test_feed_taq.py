@@ -98,3 +98,37 @@ def test_taq_refusals(tmp_path):
     wrong = TRADES.replace("157.8125", "x")
     with pytest.raises(InvalidArgument, match=r"t.csv, line 4: price: 'x' is not a decimal number"):
         mm.load(taq(tmp_path, trades=wrong) / "t.csv", venue="N", cache=False)
+
+
+HEAD = "DT,EX,BID,BIDSIZ,OFR,OFRSIZ\n"
+
+
+@pytest.mark.parametrize(
+    ("row", "what"),
+    [
+        ("-10.00,1,10.01,2", "bid: is not above 0"),
+        ("10.00,1,-10.01,2", "ask: is not above 0"),
+        ("10.00,-1,10.01,2", "bid size: is negative"),
+    ],
+)
+def test_taq_prices_and_sizes_below_0_are_refused(tmp_path, row, what):
+    good = "2018-01-02T14:30:00Z,N,,,0,2\n"  # no price, and a price of 0
+    (tmp_path / "q.csv").write_text(f"{HEAD}{good}2018-01-02T14:30:01Z,N,{row}\n")
+    with pytest.raises(InvalidArgument, match=f"q.csv, line 3: {what}"):
+        mm.load(tmp_path / "q.csv", cache=False)
+    (tmp_path / "q.csv").write_text(HEAD + good)
+    assert not mm.load(tmp_path / "q.csv", cache=False).quotes.two_sided.any()
+
+
+def test_taq_prices_below_0_of_an_instrument_that_has_them(tmp_path):
+    (tmp_path / "q.csv").write_text(HEAD + "2018-01-02T14:30:00Z,N,-10.00,1,0,2\n")
+    spread = mm.Instrument("A-B", tick="0.01", negative_prices=True)
+    q = mm.load(tmp_path / "q.csv", instrument=spread, cache=False).quotes
+    assert (q.bid.tolist(), q.ask.tolist()) == ([-1000], [0])
+
+
+def test_taq_sizes_off_the_lot_are_told_in_shares(tmp_path):
+    (tmp_path / "q.csv").write_text(HEAD + "2018-01-02T14:30:00Z,N,10.00,7,10.01,2\n")
+    sevens = mm.Instrument("T", tick="0.01", lot="7")
+    with pytest.raises(InvalidArgument, match=r"line 2: ask_size: '2' times 100 is not a multiple of 7$"):
+        mm.load(tmp_path / "q.csv", instrument=sevens, cache=False)

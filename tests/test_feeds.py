@@ -769,6 +769,36 @@ def test_csv_of_two_columns_of_a_name_the_map_says_which(tmp_path):
     assert mm.load(path, instrument=STOCK).quotes.bid.tolist() == [500]
 
 
+@pytest.mark.parametrize(
+    ("columns", "shared", "names"),
+    [
+        ({"time": 0, "bid": 0, "ask": 2}, "0", "'time' and 'bid'"),
+        ({"bid": "ask"} | {"ask": 2}, "2", "'bid' and 'ask'"),
+        ({"local_time": "time", "exchange_time": "time"}, "'time'", "'local_time' and 'exchange_time'"),
+        ({"bid_size": "n", "ask_size": "n"}, "'n'", "'bid_size' and 'ask_size'"),
+    ],
+)
+def test_csv_a_column_has_one_meaning(tmp_path, columns, shared, names):
+    path = csv_file(tmp_path, "time,bid,ask,n\n1723118400,5,6,7\n")
+    with pytest.raises(
+        InvalidArgument, match=rf"rows.csv: columns: {shared} stands for both {names}: name another"
+    ) as no:
+        mm.load(path, instrument=STOCK, columns=columns)
+    assert no.value.argument == "columns"
+
+
+def test_csv_quotes_and_trades_may_share_columns_and_a_kind_may_say_the_side(tmp_path):
+    columns = {"kind": "what", "side": "what", "price": "p", "bid": "p", "size": "n", "bid_size": "n"}
+    columns |= {"ask": "p2", "ask_size": "n2"}
+    path = csv_file(tmp_path, "time,what,p,n,p2,n2\n1723118400,quote,5,6,7,8\n1723118401,hit,5,1,,\n")
+    kinds = {"quote": "quote", "hit": "trade", "lift": "trade"}
+    sides = {"hit": -1, "lift": 1}
+    events = mm.load(path, instrument=STOCK, columns=columns, kinds=kinds, sides=sides)
+    q, t = events.quotes, events.trades
+    assert (q.bid.tolist(), q.bid_size.tolist(), q.ask_size.tolist()) == ([500], [6], [8])
+    assert (t.price.tolist(), t.size.tolist(), t.side.tolist()) == ([500], [1], [-1])
+
+
 def test_csv_a_header_that_is_nearly_ours_says_what_is_meant(tmp_path):
     path = csv_file(tmp_path, "Time,Bid,ASK\n1723118400,1,2\n")
     with pytest.raises(UnknownName, match=r"did you mean time=Time,bid=Bid,ask=ASK\?"):
@@ -1128,6 +1158,9 @@ def test_binance_files_of_quotes(tmp_path):
     assert q.ask.tolist() == [618003, NO_ASK]
     assert q.local_time.tolist() == [1723161256313000000, 1723161256319000000]
     assert events.source["odd"] == {}  # update ids of one symbol are not consecutive
+    wrong = FUTURES_TICKER.replace("61800.30,0.000", "-61800.30,0.001")
+    with pytest.raises(InvalidArgument, match="line 3: ask: is not above 0"):
+        mm.load(csv_file(tmp_path, wrong, "BTCUSDT-bookTicker-2024-08-08.csv"))
 
 
 @pytest.mark.parametrize(
@@ -1210,6 +1243,10 @@ def test_a_zip_of_several_files_or_an_encrypted_one_is_refused(tmp_path):
     path = csv_file(tmp_path, zipped(b"time,bid,ask\n", "a.csv", "b.csv"))
     with pytest.raises(InvalidArgument, match=r"rows.csv: a zip of 2 files \(a.csv, b.csv\)"):
         mm.load(path, instrument=STOCK)
+    for members in ((), ("folder/",)):
+        empty = csv_file(tmp_path, zipped(b"", *members) if members else b"PK\5\6" + bytes(18), "rows.zip")
+        with pytest.raises(InvalidArgument, match=r"rows.zip: an empty zip: no file in it"):
+            mm.load(empty, instrument=STOCK)
     data = bytearray(zipped(b"time,bid,ask\n"))
     for at in (6, data.index(b"PK\1\2") + 8):  # the flags, twice
         data[at] |= 1

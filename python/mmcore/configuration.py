@@ -175,7 +175,7 @@ def _column_map(text: str) -> dict[str, str | int]:
     >>> _column_map("time=ts,bid=3")
     {'time': 'ts', 'bid': 3}
     """
-    return {ours: _column(theirs) for ours, theirs in _pairs(text)}
+    return {ours: _column(theirs) for ours, theirs in _map(text).items()}
 
 
 def _side_map(text: str) -> dict[str, int]:
@@ -187,9 +187,10 @@ def _side_map(text: str) -> dict[str, int]:
     {'B': 1, 'S': -1, 'X': 0}
     """
     sides = {"1": 1, "+1": 1, "-1": -1, "0": 0}
-    if not all(side in sides for _, side in _pairs(text)):
+    found = _map(text)
+    if not all(side in sides for side in found.values()):
         raise ValueError(text)
-    return {theirs: sides[side] for theirs, side in _pairs(text)}
+    return {theirs: sides[side] for theirs, side in found.items()}
 
 
 def _kind_map(text: str) -> dict[str, str]:
@@ -200,9 +201,10 @@ def _kind_map(text: str) -> dict[str, str]:
     >>> _kind_map("Q=quote,T=trade")
     {'Q': 'quote', 'T': 'trade'}
     """
-    if not all(kind in ("quote", "trade") for _, kind in _pairs(text)):
+    found = _map(text)
+    if not all(kind in ("quote", "trade") for kind in found.values()):
         raise ValueError(text)
-    return dict(_pairs(text))
+    return found
 
 
 def _row_filter(text: str) -> dict[str | int, list[str]]:
@@ -216,6 +218,23 @@ def _row_filter(text: str) -> dict[str | int, list[str]]:
     found: dict[str | int, list[str]] = {}
     for column, kept in _pairs(text):
         found.setdefault(_column(column), []).append(kept)
+    return found
+
+
+def _map(text: str) -> dict[str, str]:
+    """Read pairs whose left sides differ.
+
+    Examples
+    --------
+    >>> _map("time=ts,time=bid")
+    Traceback (most recent call last):
+    ValueError: time
+    """
+    found: dict[str, str] = {}
+    for left, right in _pairs(text):
+        if left in found:
+            raise ValueError(left)
+        found[left] = right
     return found
 
 
@@ -260,7 +279,7 @@ DATA = (
         "columns",
         str,
         default=None,
-        form="pairs our=theirs such as 'time=ts,bid=b1,ask=a1'",
+        form="pairs our=theirs such as 'time=ts,bid=b1,ask=a1', each of ours once",
         reader=_column_map,
         doc="which column is which: our names and theirs, or the places counted from 0 (csv)",
     ),
@@ -276,7 +295,7 @@ DATA = (
         "kinds",
         str,
         default=None,
-        form="pairs text=kind such as 'Q=quote,T=trade'",
+        form="pairs text=kind such as 'Q=quote,T=trade', each text once",
         reader=_kind_map,
         doc="which text of the column kind is which (csv)",
     ),
@@ -284,7 +303,7 @@ DATA = (
         "sides",
         str,
         default=None,
-        form="pairs text=side such as 'B=1,S=-1,X=0'",
+        form="pairs text=side such as 'B=1,S=-1,X=0', each text once",
         reader=_side_map,
         doc="which text of the column side is a buyer's, 1, or a seller's, -1 (csv)",
     ),

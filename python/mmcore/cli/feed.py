@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,9 @@ from ..errors import Error, InvalidArgument
 from ..event_file import irreplaceable
 from ..files import unwritable
 from .options import Command, Group, Option, config_options, data_options, json_option
+
+if TYPE_CHECKING:
+    from ..events import Events
 
 __all__ = ["command"]
 
@@ -86,7 +89,8 @@ def convert(config: str | None, changes: tuple[str, ...], out: str, as_json: boo
 
     PATH is a file or folder of market data; without one the simulated market is written. Every command
     and mm.load take the event file in its place. PATH is read in parts, so that a day of any
-    size fits into memory; the disk holds the columns twice for a while.
+    size fits into memory; the disk holds the columns twice for a while. What has no quotes or trades is not
+    written.
     """
     from ..events import Events
     from .market import open_market, settings_of
@@ -95,7 +99,8 @@ def convert(config: str | None, changes: tuple[str, ...], out: str, as_json: boo
     settings = settings_of(config, changes, given)
     settings.setdefault("data", {})
     path = settings["data"].get("path")
-    allowed = unwritable(out)
+    device = Path(out).exists() and not (Path(out).is_file() or Path(out).is_dir())
+    allowed = "a file, not a pipe or a device" if device else unwritable(out)
     if allowed is None and path is not None and Path(out).exists() and Path(path).exists():
         allowed = "another file than PATH, which would be lost" if Path(out).samefile(path) else None
     allowed = allowed or irreplaceable(out)
@@ -106,6 +111,8 @@ def convert(config: str | None, changes: tuple[str, ...], out: str, as_json: boo
         settings["data"]["spool"] = Path(out).resolve().parent
     with stages() as progress, kept_warnings():
         events = open_market(settings, progress)
+        if not len(events):
+            raise _nothing(events, path)
         progress.start("write")
         events.save(out)
         progress.start("verify")
@@ -121,3 +128,12 @@ def convert(config: str | None, changes: tuple[str, ...], out: str, as_json: boo
         show_market(written)
         paragraph(f"Written and verified: {out}, {told['bytes']:,} bytes.")
     return 0
+
+
+def _nothing(events: Events, path: str | None) -> InvalidArgument:
+    """Return the error of a table without rows, with what was read and is not in it."""
+    said = f"{events.name if path is None else path}: no quotes or trades, so nothing to write"
+    for word, key in (("left out", "ignored"), ("odd", "odd")):
+        if counts := events.source.get(key):
+            said += f"; {word}: " + ", ".join(f"{what} ({count:,})" for what, count in counts.items())
+    return InvalidArgument(said, argument="path", value=path)

@@ -41,8 +41,10 @@ def show_market(events: Events) -> None:
     """Say what the data are."""
     s = events.summary()
     heading(f"{events.instrument.name}", s["name"] if s["name"] != events.instrument.name else "")
-    when = f"{stamps(events.start_time, events.end_time)} UTC"
-    words = f"{s['quotes']:,} quotes, {s['trades']:,} trades, {when} ({span(round(s['seconds'] * 1e9))})"
+    words = f"{s['quotes']:,} quotes, {s['trades']:,} trades"
+    if len(events):
+        when = f"{stamps(events.start_time, events.end_time)} UTC"
+        words += f", {when} ({span(round(s['seconds'] * 1e9))})"
     if s["spread"]:
         wide = s["spread"]["time_weighted"]
         mean = f"{number(s['spread']['mean'], 3)} ticks over the quotes"

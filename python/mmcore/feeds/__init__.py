@@ -65,7 +65,7 @@ FORMATS = (  # and modules here, but for the last
 """What ``format`` may be."""
 
 # Raised whenever a reader changes what it makes of the same bytes.
-_READERS = 6
+_READERS = 7
 _PAIRS = ("lobster", "taq")  # formats that may be named by a folder
 _CAPTURE = re.compile(rb"\d{19} [\[{]")
 _BITSTAMP = re.compile(rb"\d{13} (order_\w+|trade) \{")

@@ -100,6 +100,7 @@ def read(
         sides=_MAKER,
         time_format="digits",
         unless={4: ("-1",)} if holds == "aggTrades" else {},
+        refuse_negative=True,
     )
     events = csv.table(paths, instrument, layout, progress, into)
     events.source |= {"format": "binance_files", "holds": holds, "market": market, "clock": "exchange"}

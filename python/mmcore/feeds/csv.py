@@ -35,6 +35,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from datetime import date as Date
 from decimal import Decimal, localcontext
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
@@ -111,6 +112,9 @@ class Layout:
         What the sizes of quotes count, where not lots of the instrument.
     price_scale : Decimal
         What prices are to be multiplied with.
+    refuse_negative : bool
+        Whether a price below 0 is refused where the instrument has none such; else it is an absent side, as 0
+        is there.
     """
 
     columns: Mapping[str, str | int] = field(default_factory=dict)
@@ -127,6 +131,7 @@ class Layout:
     same: Mapping[str | int, str] = field(default_factory=dict)
     quote_lot: Decimal | None = None
     price_scale: Decimal = Decimal(1)
+    refuse_negative: bool = False
 
 
 def read(
@@ -160,7 +165,8 @@ def read(
         What the rows are added to: one in memory when omitted.
     columns : mapping, optional
         Our name → the file's: its header text, or its place counted from 0. What is left out is
-        taken from the columns that carry our names.
+        taken from the columns that carry our names. One column has one meaning in a row: only quotes and
+        trades, which are other rows, may share theirs, and `kind` and `side`.
     delimiter : str
         One character.
     header : bool
@@ -526,6 +532,7 @@ def _places(
                 f"columns: {name!r} is not one of {known}{_meant(str(name), COLUMNS)}", argument="columns"
             )
         mapped[name] = _place(path, names, width, place, f"columns[{name!r}]")
+    _refuse_shared(path, mapped, columns or {})
     places = mapped | _own(path, names, mapped)
     has = places.keys()
     quotes, trades = {"bid", "ask"} <= has, {"price", "size"} <= has
@@ -559,6 +566,19 @@ def _places(
             UnknownName,
         )
     return places
+
+
+def _refuse_shared(path: Path, mapped: Mapping[str, int], columns: Mapping[str, str | int]) -> None:
+    """Refuse a column that is mapped to two of our names, which would both be read of one row."""
+    for one, other in combinations(mapped, 2):
+        apart = (one in _QUOTES and other in _TRADES) or (one in _TRADES and other in _QUOTES)
+        if mapped[one] == mapped[other] and not apart and {one, other} != {"kind", "side"}:
+            raise InvalidArgument(
+                f"{path}: columns: {columns[other]!r} stands for both {one!r} and {other!r}: name another "
+                "column for one of them, or leave it out",
+                argument="columns",
+                value=columns,
+            )
 
 
 def _place(path: Path, names: Sequence[str], width: int, column: str | int, argument: str) -> int:
@@ -768,11 +788,15 @@ def _quotes(block: Rows, instrument: Instrument, layout: Layout, odd: Counter[st
     tick = instrument.tick / layout.price_scale
     lot = instrument.lot if layout.quote_lot is None else layout.quote_lot
     for side in ("bid", "ask"):
-        price = block.integers(side, f"{tick:f}", layout.rounding, missing=True)
-        absent = price == MISSING if instrument.negative_prices else price <= 0
+        price = block.integers(side, f"{tick:f}", layout.rounding, missing=True, grid=instrument.tick)
+        absent = price == MISSING
+        if not instrument.negative_prices:
+            absent |= price == 0 if layout.refuse_negative else price <= 0
         rounded = absent & _rounded_away(block, side, f"{tick:f}", price)
         if f"{side}_size" in block.columns:
-            size = block.integers(f"{side}_size", f"{lot:f}", layout.rounding, missing=True)
+            size = block.integers(
+                f"{side}_size", f"{lot:f}", layout.rounding, missing=True, grid=instrument.lot
+            )
             size[size == MISSING] = 0
             emptied = (size == 0) & _rounded_away(block, f"{side}_size", f"{lot:f}", size)
             rounded = (rounded & ((size != 0) | emptied)) | (emptied & ~absent)

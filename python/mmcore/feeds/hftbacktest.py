@@ -209,7 +209,7 @@ def _grid(
         wrong = off | ~(np.abs(exact) < 2.0**50)
     if wrong.any():
         at = int(np.argmax(wrong))
-        _refuse(path, places[at], f"{name}: {values[at]!r} is not a multiple of {step:f}")
+        _refuse(path, places[at], f"{name}: {float(values[at])!r} is not a multiple of {step:f}")
     return whole.astype(np.int64)
 
 

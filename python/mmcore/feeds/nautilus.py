@@ -106,7 +106,11 @@ def read(
     head = b"".join(line for _, line in first_lines(paths[0], 1)).decode("utf-8", "replace")
     names = {name.strip('"') for name in head.split(",")}
     layout = csv.Layout(
-        _QUOTES if "bid_price" in names else _TRADES, time_format="ns", sides=_SIDES, rounding="exact"
+        _QUOTES if "bid_price" in names else _TRADES,
+        time_format="ns",
+        sides=_SIDES,
+        rounding="exact",
+        refuse_negative=True,
     )
     if scale is not None:
         try:

@@ -2,7 +2,7 @@
 
 A quote file, a trade file, or both; told apart by their headers. Raw, such files are dirty:
 
-- a bid or an offer of 0 is an absent side;
+- a bid or an offer of 0, or of no number, is an absent side; one below 0 is refused;
 - quotes of many venues (EX) stand among each other: ``venue`` names one, for a row of one venue says nothing
   about the others. :func:`mmcore.feeds.consolidate` makes the best bid and offer of several;
 - trades with a correction (CORR other than 0) were cancelled or changed later: left out and counted;
@@ -133,6 +133,7 @@ def read(
             where=where,
             same=same,
             quote_lot=instrument.lot / Decimal(_ROUND_LOT),
+            refuse_negative=True,
         )
         found, _ = csv.add([path], instrument, layout, share, table)
         for name, reasons in counts.items():

@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NoReturn, cast
 
@@ -70,7 +71,7 @@ def _opened(raw: BinaryIO) -> BinaryIO:
         return cast(BinaryIO, lzma.LZMAFile(raw))
     if start[:4] == b"\x28\xb5\x2f\xfd":
         return cast(BinaryIO, _zstd(raw.name).ZstdFile(raw))
-    if start[:4] == b"PK\3\4":
+    if start[:4] in (b"PK\3\4", b"PK\5\6"):  # the second where it holds nothing
         return member(raw)
     if start[:4] == PARQUET or start == ARROW:
         return as_text(raw, start != ARROW)
@@ -107,6 +108,8 @@ def member(raw: BinaryIO, name: str | None = None) -> BinaryIO:
         members = [member for member in packed.infolist() if not member.is_dir()]
         if name is not None:
             members = [packed.getinfo(name)]
+        if not members:
+            raise InvalidArgument(f"{raw.name}: an empty zip: no file in it", argument="path", value=raw.name)
         if len(members) != 1:
             names = ", ".join(member.filename for member in members[:_SHOWN])
             raise InvalidArgument(
@@ -387,8 +390,8 @@ class Rows:
         return {} if self.fields.text.endswith(b"\n") else {"last lines without an end": 1}
 
     @contextmanager
-    def _named(self, name: str) -> Iterator[None]:
-        """Name file, line and column in what the fields refuse."""
+    def _named(self, name: str, step: str = "1", grid: Decimal | None = None) -> Iterator[None]:
+        """Name file, line and column in what the fields refuse; the grid where it counts in other units."""
         try:
             yield
         except (InvalidArgument, OutOfBounds) as error:
@@ -396,6 +399,9 @@ class Rows:
                 raise
             line = int(self.lines[error.index])
             what = f"{error.value!r} is not {error.allowed}"
+            if grid is not None and grid != Decimal(step) and error.allowed == f"a multiple of {step}":
+                times = grid / Decimal(step)
+                what = f"{error.value!r} times {times:f} is not a multiple of {grid:f}"
             if isinstance(error, OutOfBounds):
                 what = f"{error.value!r} is too large"
             raise type(error)(
@@ -416,10 +422,18 @@ class Rows:
         return Rows(self.path, self.fields.take(chosen), self.start, self.columns)
 
     def integers(
-        self, name: str, step: str = "1", rounding: Rounding = "exact", missing: bool = False
+        self,
+        name: str,
+        step: str = "1",
+        rounding: Rounding = "exact",
+        missing: bool = False,
+        grid: Decimal | None = None,
     ) -> NDArray[np.int64]:
-        """Return a column in whole steps; with `missing`, what is no number as :data:`MISSING`."""
-        with self._named(name):
+        """Return a column in whole steps; with `missing`, what is no number as :data:`MISSING`.
+
+        `grid` is what a step is in the instrument's units, where the column counts in others.
+        """
+        with self._named(name, step, grid):
             return self.fields.integers(self.columns[name], step, rounding, missing)
 
     def integers_floor(self, name: str, step: str) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
