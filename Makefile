@@ -23,12 +23,12 @@ $(BIN)/python:
 
 # The stamps say what the environment holds; the package is installed editable, which compiles it.
 $(VENV)/.run: $(BIN)/python $(SOURCES)
-	@echo "Installing into $(VENV) and compiling mmcore: one to three minutes, once"
+	@echo "Installing into $(VENV) and compiling mmcore: some minutes"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]'
 	@touch $@
 
 $(VENV)/.test: $(BIN)/python $(SOURCES)
-	@echo "Installing what the tests need into $(VENV) and compiling mmcore: one to three minutes, once"
+	@echo "Installing what the tests need into $(VENV) and compiling mmcore: some minutes"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	@touch $@ $(VENV)/.run
 

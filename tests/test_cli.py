@@ -666,9 +666,10 @@ class TestErrors:
                 "--max-depth must be at least min_depth + 1 = 6 ticks, got 2.0",
             ),
             ("calibrate ''", "path must be a file or a folder, got ''"),
-            ("replay --config none.toml", "none.toml: No such file"),
+            ("replay --config none.toml", "none.toml: no such file or folder"),
             ("calibrate none.csv", "none.csv"),
             ("calibrate --methd x", "--methd"),
+            ("solve none.toml", "none.toml: no such file or folder"),
             ("init", "Missing argument"),
             ("replay --messages 20", "--messages must be budgets n/seconds such as '50/1, 1000/60'"),
             ("replay --messages 1/10", "n >= 2: one to open an order, one to cancel"),
@@ -705,6 +706,17 @@ class TestErrors:
         assert words in err.splitlines()[0]
         assert len(err.splitlines()) <= 2
         assert "Traceback" not in err
+
+    def test_a_misspelt_option_is_told_the_closest_alone(self, call):
+        code, _, err = call("replay", "--gama", 0.1)
+        assert code == 2
+        assert re.findall("--[a-z-]+", err.splitlines()[0]) == ["--gama", "--gamma"]
+
+    def test_a_folder_of_taq_says_its_format(self, call, place):
+        (place / "quotes.csv").write_text("DT,EX,BID,BIDSIZ,OFR,OFRSIZ\n")
+        code, _, err = call("feed", "inspect", place)
+        assert code == 2
+        assert "--format taq" in err.splitlines()[1]
 
     @pytest.mark.parametrize(
         ("arguments", "hint"),

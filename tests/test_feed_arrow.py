@@ -16,6 +16,7 @@ pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
 STOCK = mm.Instrument("XYZ", tick="0.01")
 START = 1723118400 * 10**9
+SCALE = "prices without the last decimals of their precision: is the scale right?"
 
 
 @pytest.fixture(autouse=True)
@@ -121,7 +122,7 @@ def test_only_prices_without_their_last_decimals_raise_the_question_of_the_scale
     """A tick of 0.25 uses both decimals of its precision."""
     given = dict.fromkeys(("bid_price", "ask_price"), scaled(prices, 9, 8))
     table = nautilus(given | dict.fromkeys(("bid_size", "ask_size"), scaled(["1", "1"], 9, 8)))
-    odd = {"prices without the last decimals of their precision": 2 * asked} if asked else {}
+    odd = {SCALE: 2 * asked} if asked else {}
     assert mm.load(write(tmp_path, table)).source["odd"] == odd
 
 
@@ -154,7 +155,7 @@ def test_nautilus_prices_that_are_a_hundred_times_too_big(shared, name, wrong, r
     path = shared / f"data/fx_quotes/quote_tick_{name}_2019_sim_rust.parquet"
     events = mm.load(path)
     assert float(events.instrument.price(int(events.quotes.bid[0]))) == wrong
-    assert events.source["odd"] == {"prices without the last decimals of their precision": 20_000}
+    assert events.source["odd"] == {SCALE: 20_000}
     events = mm.load(path, scale="0.01")
     assert float(events.instrument.price(int(events.quotes.bid[0]))) == right
     assert events.source["odd"] == {}
@@ -181,7 +182,7 @@ def test_a_scale_that_is_no_power_of_ten(tmp_path, scale):
 def test_without_the_extra(tmp_path, monkeypatch):
     path = write(tmp_path, pa.table({"time": [START]}))
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(MissingExtra, match=r"\[parquet\]"):
+    with pytest.raises(MissingExtra, match=r"Parquet or Arrow needs .*\[parquet\]"):
         mm.load(path, instrument=STOCK)
 
 

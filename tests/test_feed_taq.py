@@ -79,6 +79,19 @@ def test_taq_columns_are_told_by_their_whole_names(tmp_path):
     assert events.source["ignored"] == {"trades: EX = D": 1}
 
 
+def test_a_folder_of_taq_taken_for_another_says_the_format(tmp_path):
+    for format in (None, "lobster"):
+        with pytest.raises(FileNotFoundError, match="a folder without a LOBSTER pair") as caught:
+            mm.load(taq(tmp_path), format=format, cache=False)
+        assert caught.value.__notes__ == ['format="taq" (--format taq) reads the quotes and trades in it']
+    (tmp_path / "r.csv.gz").write_bytes(b"\x1f\x8b damaged")
+    (tmp_path / "none").mkdir()
+    for folder in (tmp_path, tmp_path / "none"):
+        with pytest.raises(FileNotFoundError, match="a folder without a LOBSTER pair") as caught:
+            mm.load(folder, cache=False)
+        assert not hasattr(caught.value, "__notes__")
+
+
 def test_taq_refusals(tmp_path):
     folder = taq(tmp_path)
     with pytest.raises(InvalidArgument, match=r"t.csv: a second file of trades"):

@@ -393,7 +393,8 @@ class Events:
 
     Notes
     -----
-    Immutable: the columns are read-only, and cuts are views of them.
+    Immutable: the columns are read-only, and cuts are views of them. No sequence: :meth:`between` and
+    :meth:`split` cut, and the columns of `quotes` and `trades` are arrays.
     Thread-safety: may be read from any number of threads.
     """
 

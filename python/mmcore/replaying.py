@@ -121,8 +121,8 @@ WALK_PARAMETERS = (
         low=0.0,
         unit="s",
         doc="time between recalibrations during the replay, each from the data before it: as many of these "
-        "times as fit into the first part; 0 keeps the first parameters, as do given ones, train = 1 and a "
-        "model that is not compiled in place",
+        "times as fit into the first part, 14 min into a little less than 15; 0 keeps the first parameters, "
+        "as do given ones, train = 1 and a model that is not compiled in place",
     ),
 )
 """The arguments of :func:`run` that say what the parameters may know, by name."""

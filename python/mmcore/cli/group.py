@@ -133,7 +133,8 @@ def _failure(error: BaseException) -> _Failure | None:
         return _Failure(exit_code, message, ADVICE.get(error.argument or "", ""), code=error.code, **fields)
     if isinstance(error, OSError):
         name = f"{error.filename}: " if error.filename else ""
-        message = f"{name}{error.strerror}" if error.strerror else str(error)
+        what = "no such file or folder" if isinstance(error, FileNotFoundError) else error.strerror
+        message = f"{name}{what}" if error.strerror else str(error)
         return _Failure(BAD_INPUT, message, "; ".join(getattr(error, "__notes__", ())), code="file")
     return None
 

@@ -90,7 +90,11 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the arguments; an option that would silently take the place of an earlier one is refused."""
-        _, _, order = self.make_parser(ctx).parse_args(list(args))
+        try:
+            _, _, order = self.make_parser(ctx).parse_args(list(args))
+        except click.NoSuchOption as error:
+            del (error.possibilities or [])[1:]  # the closest comes first
+            raise
         for parameter in order:
             # a flag says the same again, unless it has an opposite
             single = isinstance(parameter, Option) and not (

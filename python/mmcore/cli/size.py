@@ -691,7 +691,7 @@ def _figure() -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise MissingExtra("pictures", "plot") from None
+        raise MissingExtra("a picture", "plot") from None
     figure = Figure(figsize=(8.0, 5.0), layout="constrained")
     ax = figure.subplots()
     ax.grid(alpha=0.3)

@@ -28,7 +28,7 @@ def draw_solution(found: MarketMakingSolution, figure: Any = None) -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise MissingExtra("pictures", "plot") from None
+        raise MissingExtra("a picture", "plot") from None
     arrays = found.arrays()
     states = min(found.states, len(found.problem.regimes), MOST_STATES)
     if figure is None:
@@ -146,7 +146,7 @@ def draw_passes(solution: Solution, history: Sequence[tuple[float, float]]) -> A
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise MissingExtra("pictures", "plot") from None
+        raise MissingExtra("a picture", "plot") from None
     figure = Figure(figsize=(11.0, 4.0), layout="constrained")
     gains = averaged(solution) and np.ndim(solution.lower) > 0
     axes = figure.subplots(1, 2 if history or gains else 1, squeeze=False)[0]

@@ -37,7 +37,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import CorruptError, InvalidArgument, UnknownName
+from ..errors import CorruptError, Error, InvalidArgument, UnknownName
 from ..events import Events
 from ..files import naming
 from ..parameters import expect
@@ -196,7 +196,12 @@ def load(
 
     reader = importlib.import_module(f".{format}", __name__)
     if format in _PAIRS and len(paths) == 1:
-        paths = reader.files(source)
+        try:
+            paths = reader.files(source)
+        except FileNotFoundError as error:
+            if format != "taq" and _holds_taq(source):
+                error.add_note('format="taq" (--format taq) reads the quotes and trades in it')
+            raise
     read: Callable[..., Events] = reader.read
     known = [p.name for p in inspect.signature(read).parameters.values() if p.kind is p.KEYWORD_ONLY]
     for name in options:
@@ -228,6 +233,16 @@ def load(
     if delays and delays["median"] < 0:
         _log.warning("%s: %s", source, events.clock_note)
     return events
+
+
+def _holds_taq(path: Path) -> bool:
+    """Whether this is a folder that format "taq" finds something in."""
+    from . import taq
+
+    try:
+        return path.is_dir() and bool(taq.files(path))
+    except (OSError, Error):  # no such files, or one that cannot be opened
+        return False
 
 
 def _guess(path: Path, options: Mapping[str, Any]) -> str:

@@ -37,7 +37,7 @@ def _library(name: str) -> Any:
         import pyarrow.csv
         import pyarrow.parquet
     except ImportError:
-        raise MissingExtra(f"{name}: Parquet and Arrow", "parquet") from None
+        raise MissingExtra(f"{name}: Parquet or Arrow", "parquet") from None
     return pyarrow
 
 

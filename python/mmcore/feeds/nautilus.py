@@ -6,8 +6,8 @@ Tick and lot are what ``price_precision`` and ``size_precision`` say, ``instrume
 
 Prices are taken at the scale that the format documents, 10⁻¹⁶ or 10⁻⁹. There are files whose writer used
 another, an EUR/USD of 114.605, and nothing in them says so. What gives them away is that no price uses the
-last decimals of its precision: where all are multiples of ten ticks, ``source["odd"]`` says so, and
-``scale="0.01"`` multiplies the prices.
+last decimals of its precision: where all are multiples of ten ticks, ``source["odd"]`` asks whether
+the scale is right, and ``scale="0.01"`` multiplies the prices.
 """
 
 from __future__ import annotations
@@ -130,5 +130,6 @@ def read(
             prices = prices[(prices != NO_BID) & (prices != NO_ASK)]
             step, count = math.gcd(step, int(np.gcd.reduce(prices))), count + len(prices)
     if step and step % 10 == 0 and not events.trades.subtick.any():
-        events.source["odd"] |= {"prices without the last decimals of their precision": count}
+        what = "prices without the last decimals of their precision: is the scale right?"
+        events.source["odd"] |= {what: count}
     return events
