@@ -23,13 +23,15 @@ static double factor(const double *x) { /* curvature, k, A, cost */
   return mm_quotient(rate, decay).hi;
 }
 
-static mm_policy affine(int32_t model, const double *x) { /* gamma, sigma, k, A, k and A of the ask, drift */
+static mm_policy /* x: gamma, sigma, k, A, k and A of the ask, drift */
+affine(int32_t model, double order_size, const double *x) {
   mm_parameters p;
   _Alignas(MM_POLICY_ALIGN) mm_policy block;
   const char *wrong;
   mm_parameters_init(&p, model);
   p.gamma = x[0], p.sigma = x[1], p.k[0] = x[2], p.A[0] = x[3], p.k[1] = x[4], p.A[1] = x[5], p.drift = x[6];
-  p.q_max = INFINITY, p.horizon = model == MM_MODEL_AVELLANEDA_STOIKOV ? 1e18 : INFINITY;
+  p.order_size = order_size, p.q_max = INFINITY;
+  p.horizon = model == MM_MODEL_AVELLANEDA_STOIKOV ? 1e18 : INFINITY;
   mm_recalibration_begin(&p, &block, sizeof block);
   if (mm_recalibrate(&block, &p, NULL, 1, &wrong) != MM_OK)
     block.base[0] = block.base[1] = block.slope[0] = block.slope_rate[0] = (double)NAN;
@@ -38,22 +40,22 @@ static mm_policy affine(int32_t model, const double *x) { /* gamma, sigma, k, A,
 
 static double skew(const double *x) { /* gamma, sigma, tau */
   const double of[7] = {x[0], x[1], 1, 1, 1, 1, 0};
-  return affine(MM_MODEL_AVELLANEDA_STOIKOV, of).slope_rate[0] * x[2];
+  return affine(MM_MODEL_AVELLANEDA_STOIKOV, 1, of).slope_rate[0] * x[2];
 }
 
 static double slope(const double *x) { /* gamma, sigma, k, A */
   const double of[7] = {x[0], x[1], x[2], x[3], x[2], x[3], 0};
-  return affine(MM_MODEL_CLOSED_FORM, of).slope[0];
+  return affine(MM_MODEL_CLOSED_FORM, 1, of).slope[0];
 }
 
-static double stoikov(const double *x) { /* gamma, sigma, k, tau, q: the bid's depth */
+static double stoikov(const double *x) { /* gamma, sigma, k, tau, q, order size: the bid's depth */
   const double of[7] = {x[0], x[1], x[2], 1, x[2], 1, 0};
-  const mm_policy policy = affine(MM_MODEL_AVELLANEDA_STOIKOV, of);
+  const mm_policy policy = affine(MM_MODEL_AVELLANEDA_STOIKOV, floor(x[5]), of);
   return mm_affine_at(&policy, x[4], x[3], 0).depth[MM_BID];
 }
 
 static double closed(const double *x) { /* as of affine, then q: the bid's depth */
-  const mm_policy policy = affine(MM_MODEL_CLOSED_FORM, x);
+  const mm_policy policy = affine(MM_MODEL_CLOSED_FORM, 1, x);
   return mm_affine_at(&policy, x[7], INFINITY, 0).depth[MM_BID];
 }
 
@@ -85,6 +87,6 @@ QUANTITY(fill_value, 4, factor(x))
 QUANTITY(skew_per_lot, 3, skew(x))
 QUANTITY(closed_slope, 4, slope(x))
 QUANTITY(widening, 2, x[0] * sqrt(x[1]))
-QUANTITY(stoikov_depth, 5, stoikov(x))
+QUANTITY(stoikov_depth, 6, stoikov(x))
 QUANTITY(closed_depth, 8, closed(x))
 QUANTITY(price_target, 6, price(x))

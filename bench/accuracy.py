@@ -128,6 +128,12 @@ def _constant(c: Any, k: Any) -> Any:
     return mpmath.exp(-_share(c / k)) / (1 + c / k)
 
 
+def _stoikov(gamma: Any, sigma: Any, k: Any, tau: Any, q: Any, size: Any) -> tuple[Any, ...]:
+    """The terms of the bid's depth; orders are of whole lots."""
+    skew = gamma * sigma**2 * tau
+    return _share(gamma * size / k) / k, skew * size / 2, skew * q
+
+
 def _closed(
     gamma: Any, sigma: Any, kb: Any, ab: Any, ka: Any, aa: Any, drift: Any, q: Any
 ) -> tuple[Any, ...]:
@@ -215,8 +221,8 @@ QUANTITIES = (
     Quantity(
         "stoikov_depth",
         "depth, Avellaneda-Stoikov",
-        (ANY, ANY, POSITIVE, ANY, Range(1.0, 1e6, zero=True, signed=True)),
-        lambda g, s, k, t, q: (_share(g / k) / k, g * s**2 * t / 2, g * s**2 * t * q),
+        (ANY, ANY, POSITIVE, ANY, Range(1.0, 1e6, zero=True, signed=True), Range(1.0, 1e3)),
+        lambda g, s, k, t, q, size: _stoikov(g, s, k, t, q, mpmath.floor(size)),
         4,
         single=False,
     ),

@@ -175,6 +175,50 @@ def test_quotes_are_those_of_python_to_the_bit(name):
         assert np.array_equal(got[i], want, equal_nan=True)
 
 
+def test_a_version_of_64_bits_is_whole():
+    quoter = mm.Quoter(mm.Affine(base=1.5, version=2**64 - 1))
+    told = version_of(policy_block(quoter), rules_of(quoter)), quoter.quote(100.0, 0).version
+    assert told == (2**64 - 1, 2**64 - 1)
+
+
+@numba.njit
+def version_of(policy, rules):
+    return quote(policy, rules, 100.0, 0.0).version
+
+
+@numba.njit
+def bid_by_symbol(policy, rules, mid):
+    return quote(policy, rules, mid, 0.0).price[0]
+
+
+@numba.njit(parallel=True)
+def bids_by_symbol(policy, rules, mids, out):
+    for i in numba.prange(len(mids)):
+        out[i] = bid_by_symbol(policy, rules, mids[i])
+
+
+@pytest.mark.parametrize("name", ["affine", "table"])
+def test_prange_quotes_through_a_function_of_ones_own(name):
+    quoter = mm.Quoter(POLICIES[name])
+    mids, out = np.linspace(90, 110, 101), np.zeros(101, np.int64)
+    bids_by_symbol(policy_block(quoter), rules_of(quoter), mids, out)
+    np.testing.assert_array_equal(out, quoter.price_batch(mids, 0.0)[0])
+    policy, rules = pure.policy_of(quoter), pure.rules_of(quoter)
+
+    @numba.njit
+    def bid(mid):
+        return pure.quote(policy, rules, mid, 0.0).price[0]
+
+    @numba.njit(parallel=True)
+    def bids(mids, out):
+        for i in numba.prange(len(mids)):
+            out[i] = bid(mids[i])
+
+    out[:] = 0
+    bids(mids, out)
+    np.testing.assert_array_equal(out, quoter.price_batch(mids, 0.0)[0])
+
+
 def test_fills_are_booked_as_by_a_position():
     position, random_ = new_position(), random.Random(2)
     book = mm.Book([mm.Instrument("X", tick="0.01")])

@@ -19,6 +19,13 @@ from mmcore.quoting import Affine, Policy, Quoter, Table, Why
 pytestmark = pytest.mark.compiled
 
 nan, inf = math.nan, math.inf
+
+
+def shown(value):
+    """The name of a case: the same in every process, which an address is not."""
+    return f"{type(value).__name__} {value if not isinstance(value, memoryview) else bytes(value)}"
+
+
 dyadic = st.integers(-4096, 4096).map(lambda n: n / 64)
 
 
@@ -295,6 +302,116 @@ def test_table_refuses_and_names(argument, arguments):
     with pytest.raises(InvalidArgument, match=rf"^{argument}(\[\d+\])? must be") as caught:
         Table(**({"bid": ROW, "ask": ROW, "q_max": 1} | arguments))
     assert caught.value.argument == argument
+
+
+MASKED = np.ma.array([1.0, 5.0, 1.0], mask=[0, 1, 0])
+NO_NUMBERS = {
+    "masked": MASKED,
+    "masked in a list": [1.0, np.ma.masked, 1.0],
+    "lengths of time": np.array([1, 2, 3], "m8[ns]"),
+    "dates": np.array([1, 2, 3], "M8[ns]"),
+    "texts": ["1", "2", "3"],
+    "texts as objects": np.array(["1", "2", "3"], object),
+    "bytes": [b"1", b"2", b"3"],
+    "complex": np.array([1 + 9j, 2, 3]),
+    "ragged": [[1.0], [1.0, 2.0]],
+}
+
+
+@pytest.mark.parametrize("argument", ["bid", "ask", "bid_size", "ask_size", "take", "time_left"])
+@pytest.mark.parametrize("values", NO_NUMBERS.values(), ids=NO_NUMBERS.keys())
+def test_a_table_reads_numbers_only(argument, values):
+    arguments = {"bid": ROW, "ask": ROW, "q_max": 1}
+    if argument == "time_left":
+        arguments |= {"bid": [ROW] * 4, "ask": [ROW] * 4}
+    with pytest.raises(
+        InvalidArgument, match=rf"^{argument} must be .*numbers|{argument} must be whole lots"
+    ):
+        Table(**(arguments | {argument: values}))
+
+
+def test_a_table_of_rows_with_a_mask_is_refused_and_one_without_is_read():
+    rows = [np.ma.array(ROW), MASKED]
+    with pytest.raises(InvalidArgument, match=r"^bid must be"):
+        Table(rows, [ROW] * 2, q_max=1, time_left=[0.0])
+    rows[1] = np.ma.array(MASKED.data)
+    table = Table(rows, np.ma.array([ROW] * 2), q_max=1, time_left=np.ma.array([-0.0]))
+    assert table.depths(0, 0.0) == (1.0, 1.0)
+    assert repr(table.time_left) == "array([0.])"
+    assert Table([Fraction(1, 2), 1, None], [None, 1, 0.5], q_max=1).depths(1) == (None, 0.5)
+
+
+NO_SCALARS = [
+    np.complex128(1.5 + 2j),
+    1.5 + 2j,
+    np.True_,
+    True,
+    np.array(True),
+    np.array("1.5"),
+    np.array("1.5", object),
+    np.array(1.5 + 2j),
+    np.timedelta64(1, "ns"),
+    np.ma.masked,
+    np.ma.array(1.5, mask=True),
+    memoryview(b"1"),
+    bytearray(b"12"),
+    np.str_("1.5"),
+    {1.0, 2.0},
+    {1.0: 0, 2.0: 0},
+]
+
+
+@pytest.mark.parametrize("value", NO_SCALARS, ids=shown)
+@pytest.mark.parametrize(
+    ("argument", "make"),
+    [
+        ("base", lambda v: Affine(base=v)),
+        ("slope_rate", lambda v: Affine(base=1.0, slope_rate=v)),
+        ("q_max", lambda v: Affine(base=1.0, q_max=v)),
+        ("order_size", lambda v: Affine(base=1.0, order_size=v)),
+        ("horizon", lambda v: Affine(base=1.0, horizon=v)),
+        ("error", lambda v: Table(ROW, ROW, q_max=1, error=v)),
+        ("max_position", mmcore.quoting.Limits),
+        ("halt_after", mmcore.quoting.FeedAge),
+        ("widen", lambda v: mmcore.quoting.FeedAge(1.0, 1.0, v)),
+        ("volatility_scale", lambda v: setattr(Quoter(Affine(base=1.0)), "volatility_scale", v)),
+    ],
+)
+def test_what_is_no_number_is_refused_where_one_is_wanted(argument, make, value):
+    with pytest.raises(InvalidArgument, match=f"^{argument} must be"):
+        make(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [v for v in NO_SCALARS if not isinstance(v, bool) and getattr(v, "dtype", None) is not np.dtype(bool)],
+    ids=shown,
+)
+def test_a_quote_refuses_what_is_no_number(value):
+    with pytest.raises(TypeError, match=r"^reference must be a number"):
+        Quoter(Affine(base=1.0)).quote(value, 0)
+
+
+def test_arrays_without_an_axis_are_the_number_they_hold():
+    for one in (np.array(1.5), np.array(1.5, np.float32), np.array(Fraction(3, 2), object)):
+        assert Affine(base=one, slope=one, q_max=np.array(3)) == Affine(base=1.5, slope=1.5, q_max=3)
+        assert Affine(base=[one, 2.0]) == Affine(base=(1.5, 2.0))
+        assert Quoter(Affine(base=1.0)).quote(one, 0) == Quoter(Affine(base=1.0)).quote(1.5, 0)
+
+
+@pytest.mark.parametrize("value", ["false", 0, np.array([1, 2]), np.array(True)], ids=shown)
+def test_stationary_is_true_or_false(value):
+    for make in (lambda: Table(ROW, ROW, q_max=1, stationary=value), lambda: Affine(1.0, stationary=value)):
+        with pytest.raises(InvalidArgument, match=r"^stationary must be True or False"):
+            make()
+
+
+@pytest.mark.parametrize("value", [np.array(1.5), np.array([1, 2]), "1"], ids=shown)
+def test_integers_are_refused_by_name(value):
+    with pytest.raises(InvalidArgument, match=r"^version must be"):
+        Affine(1.0, version=value)
+    with pytest.raises(InvalidArgument, match=r"^min_size must be"):
+        mmcore.quoting.Obligations(min_size=value)
 
 
 def test_a_refused_cell_is_named_by_its_index():

@@ -173,6 +173,37 @@ def test_it_writes_where_it_is_told():
     )
 
 
+@pytest.mark.parametrize("width", ["u1", "u2", "u4", "u8", ">u2", ">u8"])
+def test_unsigned_integers_are_those_of_any_width(width):
+    quoter = Quoter(Table([[[0.5, 1.0, 9.0]], [[1.5, 2.0, 9.0]]], [[[9.0, 1.0, 0.5]]] * 2, q_max=1))
+    signed = {"bid": np.array([100, 90, 100]), "ask": np.array([101, 101, 103]), "state": np.array([0, 1, 2])}
+    unsigned = {name: column.astype(width) for name, column in signed.items()}
+    np.testing.assert_array_equal(
+        quoter.price_batch(100.5, 0, **unsigned), quoter.price_batch(100.5, 0, **signed)
+    )
+    np.testing.assert_array_equal(
+        quoter.quote_batch(100.5, 0, **unsigned), quoter.quote_batch(100.5, 0, **signed)
+    )
+    np.testing.assert_array_equal(
+        quoter.policy.depths_batch(0, state=unsigned["state"]),
+        quoter.policy.depths_batch(0, state=signed["state"]),
+    )
+    one = np.array(1, width)
+    assert quoter.policy.depths_batch(0, state=one)[0] == quoter.policy.depths(0, state=one)[0] == 2.0
+
+
+def test_unsigned_integers_beyond_the_signed_ones_are_far_off():
+    quoter, far = Quoter(Affine(base=1.5)), np.array([2**64 - 1], np.uint64)
+    assert quoter.quote_batch(100.5, 0, ask=far)[0]["ask"] == quoter.quote(100.5, 0, ask=2**64 - 1).ask
+
+
+def test_masked_elements_in_lists_are_refused():
+    masked = np.ma.array([100.0, 101.0], mask=[0, 1])
+    for reference in ([masked, masked], [100.0, np.ma.masked]):
+        with pytest.raises(TypeError, match=r"^reference must be numbers, none of them masked"):
+            Quoter(Affine(base=1.5)).price_batch(reference, 0)
+
+
 def test_two_threads_price_at_once():
     quoter = Quoter(Affine(1.5, 0.11, q_max=50), limits=Limits(max_position=40))
     reference, inventory = 100 + np.arange(100_000) / 7, np.arange(100_000) % 120 - 60.0

@@ -36,6 +36,13 @@ def agrees(quoter, model, time_left=math.inf):
 
 
 positive = st.floats(0.05, 5.0)
+
+
+def shown(value):
+    """The name of a case: the same in every process, which an address is not."""
+    return f"{type(value).__name__} {value if not isinstance(value, memoryview) else bytes(value)}"
+
+
 pair = st.one_of(positive, st.tuples(positive, positive))
 
 
@@ -243,6 +250,81 @@ def test_a_pickled_quoter_goes_on():
         each.set(k=0.4)
     assert copy.policy == quoter.policy
     assert copy.quote(100.5, 3, age=2.0).why == mm.Why.STALE
+
+
+@pytest.mark.parametrize("kind", [list, np.array])
+@pytest.mark.parametrize(
+    ("model", "name", "pair", "later"),
+    [
+        (EXACT, "k", [0.3, 0.4], 2.0),
+        (EXACT, "A", [0.9, 0.8], -1.0),
+        (EXACT, "fee", [0.1, 0.2], math.nan),
+        (CARTEA, "adverse_selection", [0.1, 0.2], 3.0),
+        (CLOSED, "k", [0.3, 0.4], 2.0),
+        (PAPER, "k", [1.5, 1.4], 2.0),
+        (PAPER, "A", [0.9, 0.8], -1.0),
+        (DISCOUNTED, "k", [1.5, 1.4], 2.0),
+        (FINITE, "k", [0.3, 0.4], 2.0),
+    ],
+)
+def test_what_was_set_stays_whatever_becomes_of_the_callers_array(model, name, pair, later, kind):
+    expected = model.replace(**{name: tuple(pair)})
+    given, constructed = kind(pair), kind(pair)
+    quoter = mm.Quoter(model)
+    quoter.set(**{name: given})
+    made = mm.Quoter(type(model)(**{**model.parameters, name: constructed}))
+    given[0] = constructed[0] = later
+    for each in (quoter, made, pickle.loads(pickle.dumps(quoter))):
+        assert each.model == expected
+        each.set(sigma=model.sigma or 0.2)
+        assert each.model == expected.replace(sigma=model.sigma or 0.2)
+    time_left = 1.0 if model in (PAPER, FINITE) else math.inf
+    assert quoter.policy.depths(0, time_left) == made.policy.depths(0, time_left)
+
+
+def test_what_was_set_is_kept_as_plain_floats():
+    quoter = mm.Quoter(EXACT)
+    quoter.set(
+        k=np.array([0.25, 0.5], np.float32), sigma=np.array(0.5), A=np.array(0.75), gamma=np.float64(0.02)
+    )
+    assert (quoter.model.k, quoter.model.A) == ((0.25, 0.5), (0.75, 0.75))
+    held = [quoter.model.sigma, quoter.model.gamma, *quoter.model.k, *quoter.model.A]
+    assert {type(number) for number in held} == {float}
+
+
+@pytest.mark.parametrize("name", ["sigma", "k", "A", "fee", "drift"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.complex128(0.5 + 1j),
+        np.True_,
+        True,
+        np.array(True),
+        np.array("0.5"),
+        np.array("0.5", object),
+        np.array(0.5 + 1j),
+        np.timedelta64(1, "ns"),
+        np.ma.masked,
+        np.array([[0.5], [0.5]]),
+        np.ma.array([0.5, 0.5], mask=[0, 1]),
+        np.array([1, 2], "m8[ns]"),
+        [0.5, np.True_],
+        memoryview(b"1"),
+        bytearray(b"12"),
+        {0.5, 0.25},
+        {0: 0.5, 1: 0.25},
+        ["0.5", "0.25"],
+        (0.5, 0.25, 0.125),
+    ],
+    ids=shown,
+)
+def test_what_is_no_number_is_refused_by_models_and_set_alike(name, value):
+    quoter = mm.Quoter(EXACT)
+    for refuse in (lambda: EXACT.replace(**{name: value}), lambda: quoter.set(**{name: value})):
+        with pytest.raises(InvalidArgument, match=f"^{name} must be") as caught:
+            refuse()
+        assert caught.value.argument == name
+    assert (quoter.version, quoter.model) == (1, EXACT)
 
 
 def test_readers_in_other_threads_see_whole_policies():

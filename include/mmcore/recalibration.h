@@ -507,7 +507,7 @@ MM_INLINE void mm_put_side(mm_cell *cell, int side, double depth, int32_t size) 
  *
  *   MM_INVALID         a value is not allowed
  *   MM_UNSUPPORTED     no such model
- *   MM_CAPACITY        the block is of another shape: q_max, order size and horizon are fixed
+ *   MM_CAPACITY        the block is of another shape: model, q_max, order size and horizon are fixed
  *   MM_NO_CONVERGENCE  numbers beyond the range of the solver
  *
  * The checksum, which takes longer than the solution, becomes 0 instead: mm_policy_check refuses a
@@ -517,9 +517,15 @@ static inline int mm_recalibrate(mm_policy *block, const mm_parameters *p, doubl
   int status = mm_parameters_check(p, wrong);
   if (status != MM_OK)
     return status;
-  *wrong = block->order_size != p->order_size ? "order_size" : block->q_max != p->q_max ? "q_max" : "horizon";
-  if (!mm_recalibration_fits(p, block))
+  if (!mm_recalibration_fits(p, block)) {
+    *wrong = block->order_size != p->order_size ? "order_size"
+             : block->q_max != p->q_max         ? "q_max"
+             : p->model == MM_MODEL_AVELLANEDA_STOIKOV && block->kind == MM_AFFINE &&
+                     !(block->flags & MM_STATIONARY)
+                 ? "horizon"
+                 : "model";
     return MM_CAPACITY;
+  }
   if (!mm_is_table(p->model)) {
     mm_affine_form form;
     status = mm_affine_of(p, &form, wrong);

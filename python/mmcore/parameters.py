@@ -16,13 +16,13 @@ and checks what it was given with :meth:`Parameter.check`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
 from .errors import InvalidArgument
 
-__all__ = ["REQUIRED", "WHOLE_ORDERS", "Parameter", "Relation", "expect", "expect_together"]
+__all__ = ["REQUIRED", "WHOLE_ORDERS", "Parameter", "Relation", "expect", "expect_together", "real", "sides"]
 
 
 def expect(argument: str, value: object, kind: Any, allowed: str) -> None:
@@ -36,6 +36,54 @@ def expect(argument: str, value: object, kind: Any, allowed: str) -> None:
     """
     if not isinstance(value, kind):
         raise InvalidArgument(argument=argument, value=value, allowed=allowed)
+
+
+def real(value: Any) -> float:
+    """Return the float of one number, or raise TypeError, ValueError or OverflowError.
+
+    Booleans, texts and bytes are none, nor are complex numbers, times and masked ones of NumPy. A
+    zero-dimensional array is the number that it holds.
+
+    Examples
+    --------
+    >>> from fractions import Fraction
+    >>> real(Fraction(1, 4))
+    0.25
+    >>> real(True)
+    Traceback (most recent call last):
+    TypeError: not a number: True
+    """
+    if isinstance(value, float):
+        return float(value)
+    kind = getattr(getattr(value, "dtype", None), "kind", "O")  # of NumPy's types alone
+    if kind not in "iufO" or getattr(value, "shape", ()) != () or getattr(value, "mask", False):
+        raise TypeError(f"not a number: {value!r}")
+    one = value.item() if kind == "O" and hasattr(value, "shape") else value
+    # float() reads texts and buffers as well
+    if isinstance(one, bool) or not (hasattr(type(one), "__float__") or hasattr(type(one), "__index__")):
+        raise TypeError(f"not a number: {value!r}")
+    return float(one)
+
+
+def sides(value: Any) -> tuple[Any, Any] | None:
+    """Return the two elements of a pair (bid, ask); None for no sequence; raise TypeError for another.
+
+    Examples
+    --------
+    >>> sides([1, 2]), sides(1)
+    ((1, 2), None)
+    """
+    texts_and_unordered = (str, bytes, bytearray, memoryview, Set, Mapping)
+    if (
+        isinstance(value, texts_and_unordered)
+        or not hasattr(value, "__len__")
+        or getattr(value, "shape", None) == ()
+    ):
+        return None
+    if len(value) != 2:
+        raise TypeError(f"not a pair: {value!r}")
+    bid, ask = value
+    return bid, ask
 
 
 class _Required:
@@ -148,11 +196,13 @@ class Parameter:
         if value is None and self.default is None:
             return None
         if self.pair:
-            if isinstance(value, (str, bytes)) or not hasattr(value, "__len__"):
+            try:
+                both = sides(value)
+            except TypeError:
+                raise self._refuse(value) from None
+            if both is None:
                 return (one := self._check_one(value, value)), one
-            if len(value) != 2:
-                raise self._refuse(value)
-            return self._check_one(value[0], value), self._check_one(value[1], value)
+            return self._check_one(both[0], value), self._check_one(both[1], value)
         return self._check_one(value, value)
 
     def _check_one(self, value: Any, given: Any) -> Any:
@@ -169,10 +219,8 @@ class Parameter:
                 except (ValueError, ArithmeticError):
                     raise self._refuse(given) from None
             return value
-        if isinstance(value, (bool, str, bytes)):
-            raise self._refuse(given)
         try:
-            number = float(value)
+            number = real(value)
         except (TypeError, ValueError, OverflowError):
             raise self._refuse(given) from None
         if math.isnan(number) or (self.finite and math.isinf(number)):

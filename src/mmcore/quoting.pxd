@@ -135,6 +135,7 @@ cdef extern from "mmcore/quoting.h" nogil:
         int64_t policy_size[2]
         int64_t limited_size[2]
 
+    void mm_rules_init(mm_rules *rules) noexcept
     void mm_quote_make(const mm_policy *policy, const mm_rules *rules, double reference, double inventory,
                        int64_t touch_bid, int64_t touch_ask, double shift, double target,
                        double time_left, int64_t state, double age, mm_quote *out) noexcept

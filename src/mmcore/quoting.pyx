@@ -50,6 +50,7 @@ from libc.stdint cimport INT64_MAX, INT64_MIN, UINT64_MAX, uintptr_t
 from libc.string cimport memcpy, memset
 
 from mmcore.errors import CapacityError, CorruptError, InvalidArgument, NoConvergence, Unsupported
+from mmcore.parameters import real, sides as two_sides
 
 from mmcore.arguments cimport read_int
 from mmcore.cpu cimport c_cpu
@@ -237,18 +238,15 @@ cdef inline double as_number(object value, str name) except? -1.0:
 cdef double as_number_slow(object value, str name) except? -1.0:
     if PyFloat_Check(value):  # a NumPy double
         return PyFloat_AS_DOUBLE(value)
-    # float() takes texts, the real part of a complex, and what stands behind a mask.
-    if (
-        isinstance(value, (str, bytes, bytearray)) or value is None
-        or (np.ma.is_masked(value) if cnp.PyArray_Check(value)
-            else not PyIndex_Check(value) and isinstance(value, np.complexfloating))
-    ):
-        raise TypeError(f"{name} must be a number, got {value!r}")
     try:
-        return <double>float(value)
+        if PyIndex_Check(value) and not cnp.PyArray_Check(value):
+            return <double>float(value)
+        if isinstance(value, (np.bool_, np.ndarray)) and value.dtype.kind == "b":
+            value = value.astype(np.float64)
+        return real(value)
     except OverflowError:  # an int beyond all doubles: market state, so no error
         return INFINITY if value > 0 else -INFINITY
-    except TypeError:
+    except (TypeError, ValueError):
         raise TypeError(f"{name} must be a number, got {value!r}") from None
 
 
@@ -290,10 +288,8 @@ cdef object _whole(double number):
 
 
 def _finite(value, name, low=-INFINITY, phrase="a finite number"):
-    if isinstance(value, (str, bytes, bool)):
-        raise refusal(name, value, phrase)
     try:
-        number = float(value)
+        number = value if PyFloat_CheckExact(value) else real(value)
     except (TypeError, ValueError, OverflowError):
         raise refusal(name, value, phrase) from None
     if not (number - number == 0.0 and number >= low):
@@ -305,12 +301,20 @@ _PAIR = "a finite number or a pair (bid, ask) of such"
 
 
 def _pair(value, name):
-    if isinstance(value, (str, bytes)) or not hasattr(value, "__len__"):
+    try:
+        both = two_sides(value)
+    except TypeError:
+        raise refusal(name, value, _PAIR) from None
+    if both is None:
         number = _finite(value, name, phrase=_PAIR)
         return number, number
-    if len(value) != 2:
-        raise refusal(name, value, _PAIR)
-    return tuple([_finite(number, name, phrase="a pair (bid, ask) of finite numbers") for number in value])
+    return tuple([_finite(number, name, phrase="a pair (bid, ask) of finite numbers") for number in both])
+
+
+def _flag(value, name):
+    if not isinstance(value, (bool, np.bool_)):
+        raise refusal(name, value, "True or False")
+    return bool(value)
 
 
 def _lots(value, name):
@@ -335,9 +339,17 @@ def _time(value, name, low=0.0):
     return _finite(value, name, low, f"seconds >= {low:g}, or inf")
 
 
+def _index(value):
+    """The integer; None for what is none, as an array of a fraction."""
+    try:
+        return value.__index__()
+    except (AttributeError, TypeError):
+        return None
+
+
 def _version(value):
-    number = value.__index__() if hasattr(value, "__index__") else -1
-    if not 0 <= number <= UINT64_MAX:
+    number = _index(value)
+    if number is None or not 0 <= number <= UINT64_MAX:
         raise refusal("version", value, "an integer from 0 to 2^64 - 1")
     return number
 
@@ -684,8 +696,10 @@ cdef class Affine(Policy):
         steady = pairs[2] == (0.0, 0.0) and pairs[3] == (0.0, 0.0)
         if stationary is None:
             stationary = steady
-        elif stationary and not steady:
-            raise refusal("stationary", stationary, "false where base_rate or slope_rate is not zero")
+        else:
+            stationary = _flag(stationary, "stationary")
+            if stationary and not steady:
+                raise refusal("stationary", stationary, "false where base_rate or slope_rate is not zero")
         cdef mm_policy *block = self.allocate(sizeof(mm_policy))
         cdef int side
         block.kind = MM_AFFINE
@@ -732,11 +746,24 @@ cdef class Affine(Policy):
         return f"Affine({', '.join(parts)})"
 
 
-def _grid(values, name, shape=None):
+def _array(values, name, allowed="an array of numbers, none of them masked"):
+    """An array of floats of its own: what is None is NaN, what is no number is refused."""
+    given = type(values).__name__
     try:
-        array = np.array(values, dtype=np.float64, order="C")
-    except (TypeError, ValueError):
-        raise refusal(name, type(values).__name__, "an array of numbers") from None
+        array = as_array(values, name, "numbers")
+        given = f"{given} of {array.dtype}"
+        if array.dtype.kind == "O":
+            each = [np.nan if number is None else as_number(number, name) for number in array.flat]
+            return np.array(each, np.float64).reshape(array.shape)
+    except TypeError:
+        raise refusal(name, given, allowed) from None
+    if array.dtype.kind not in "iufb":
+        raise refusal(name, given, allowed)
+    return array.astype(np.float64, order="C")
+
+
+def _grid(values, name, shape=None):
+    array = _array(values, name)
     if shape is not None and array.shape != shape:
         raise refusal(name, array.shape, f"an array of the shape of bid, {shape}")
     wild = ~(np.isnan(array) | (np.abs(array) <= MM_POLICY_LIMIT))
@@ -750,13 +777,12 @@ def _grid(values, name, shape=None):
 
 
 def _lot_grid(values, name, shape, low):
+    allowed = f"whole lots that broadcast to the shape of bid, {shape}"
+    array = _array(values, name, f"{allowed}, none of them masked")
     try:
-        array = np.broadcast_to(np.asarray(values, dtype=np.float64), shape)
-    except (TypeError, ValueError):
-        raise refusal(
-            name, getattr(values, "shape", type(values).__name__),
-            f"whole lots that broadcast to the shape of bid, {shape}"
-        ) from None
+        array = np.broadcast_to(array, shape)
+    except ValueError:
+        raise refusal(name, array.shape, allowed) from None
     wild = ~((array >= low) & (array <= 2147483647) & (array == np.floor(array)))
     if wild.any():
         index = int(np.flatnonzero(wild)[0])
@@ -838,13 +864,13 @@ cdef class Table(Policy):
                 f"of {int(steps) + 1} inventories along the last axis (from -{_whole(q_max)} to "
                 f"{_whole(q_max)} in steps of {_whole(order_size)}), or finer in whole lots"
             )
-        stationary = bool(stationary)
+        stationary = _flag(stationary, "stationary")
         if time_left is None:
             knots = np.empty(0)
             if not stationary:
                 raise refusal("time_left", None, "knots where stationary is false")
         else:
-            knots = np.require(time_left, np.float64, ["C", "A"])
+            knots = _array(time_left, "time_left") + 0.0  # -0.0 becomes 0.0
             if (
                 knots.ndim != 1 or knots.size == 0 or knots[0] != 0.0 or not np.isfinite(knots).all()
                 or not (np.diff(knots) > 0.0).all()
@@ -968,13 +994,11 @@ cdef class Limits:
     """
 
     def __init__(self, max_position=None, shrink=False):
-        if not isinstance(shrink, (bool, np.bool_)):
-            raise refusal("shrink", shrink, "True or False")
         if max_position is None or (isinstance(max_position, float) and max_position == INFINITY):
             self.c_max_position = INFINITY
         else:
             self.c_max_position = _finite(max_position, "max_position", 0.0, "lots >= 0, or None")
-        self.shrink = shrink
+        self.shrink = _flag(shrink, "shrink")
 
     @property
     def max_position(self):
@@ -1035,11 +1059,10 @@ cdef class Obligations:
         if value is None:
             return 0
         allowed = f"an integer number of {unit} from 1 to 2^52, or None"
-        if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
+        number = None if isinstance(value, bool) else _index(value)
+        if number is None or not 1 <= number <= <int64_t>MM_POLICY_LIMIT:
             raise refusal(name, value, allowed)
-        if not 1 <= value.__index__() <= <int64_t>MM_POLICY_LIMIT:
-            raise refusal(name, value, allowed)
-        return value.__index__()
+        return number
 
     @property
     def max_spread(self):
@@ -1415,7 +1438,7 @@ cdef class Columns:
             value = np.array(each, np.int64).reshape(value.shape)
         elif value.dtype.kind not in "iub":
             raise TypeError(f"{name} must be integers, got an array of {value.dtype}")
-        if value.dtype.kind == "u":
+        if value.dtype.kind == "u" and value.dtype.itemsize == 8:
             value = np.asarray(np.minimum(value, INT64_MAX - 1))  # of one number it makes a scalar
         value = value.astype(np.int64, copy=False)
         return self.add(<PyObject *>value, NULL)
@@ -1521,16 +1544,26 @@ cdef inline bint is_array_of(object value, int kind):
             and cnp.PyArray_ISNOTSWAPPED(<cnp.ndarray>value))
 
 
+cdef bint has_masked(object value, int axes) except -1:
+    """Is an element masked, also of an array in a list, or in lists in it?"""
+    if isinstance(value, (list, tuple)):
+        for each in value:
+            if PyFloat_CheckExact(each) or PyLong_CheckExact(each):
+                continue
+            if axes and has_masked(each, axes - 1):
+                return True
+        return False
+    return cnp.PyArray_Check(value) and not cnp.PyArray_CheckExact(value) and np.ma.is_masked(value)
+
+
 cdef object as_array(object value, str name, str kind):
     """The array of an argument of a batch, whose elements are then read as those of a single call."""
+    if has_masked(value, 3):  # asarray gives what is behind a mask
+        raise TypeError(f"{name} must be {kind}, none of them masked, got {value!r}")
     try:
-        array = np.asarray(value)
+        return np.asarray(value)
     except ValueError:  # lists of different lengths
         raise TypeError(f"{name} must be {kind}, got {value!r}") from None
-    # asarray gives what is behind a mask
-    if cnp.PyArray_Check(value) and not cnp.PyArray_CheckExact(value) and np.ma.is_masked(value):
-        raise TypeError(f"{name} must be {kind}, none of them masked, got {value!r}")
-    return array
 
 
 STAGES = (
@@ -1725,49 +1758,48 @@ def _parameter(model, name):
     )
 
 
-cdef int put_pair(double *out, object model, str name, object value) except -1:
+cdef int put_pair(double *out, object value) except -1:
     if PyFloat_CheckExact(value):
         out[0] = out[1] = PyFloat_AS_DOUBLE(value)
     else:
-        out[0], out[1] = _parameter(model, name).check(value)
+        out[0], out[1] = value
     return 0
 
 
-cdef inline double one(object model, str name, object value) except? -1.0:
-    """A float in place; anything else as the model's constructor takes it. The kernel checks the range."""
-    if PyFloat_CheckExact(value):
-        return PyFloat_AS_DOUBLE(value)
-    return _parameter(model, name).check(value)
+cdef object put(mm_parameters *p, object model, str name, object value):
+    """Write a parameter of the model into the kernel's struct; return what was written, to be kept.
 
-
-cdef int put(mm_parameters *p, object model, str name, object value) except -1:
-    """Write a parameter of the model into the kernel's struct."""
+    A float is written as it is, and the kernel checks its range; anything else is what the model's
+    constructor makes of it, so that nobody's array is kept.
+    """
     if name not in model.__dict__:  # though kernels of other models may have it
         _parameter(model, name)
+    if not PyFloat_CheckExact(value):
+        value = _parameter(model, name).check(value)
     if name in _UNREAD.get(p.model, ()):  # the kernel does not look at it
         value = _parameter(model, name).check(value)
         if value is None:
-            return 0
+            return None
     if name == "sigma":
-        p.sigma = one(model, name, value)
+        p.sigma = value
     elif name == "A":
-        put_pair(p.A, model, name, value)
+        put_pair(p.A, value)
     elif name == "k":
-        put_pair(p.k, model, name, value)
+        put_pair(p.k, value)
     elif name == "gamma":
-        p.gamma = one(model, name, value)
+        p.gamma = value
     elif name == "drift":
-        p.drift = one(model, name, value)
+        p.drift = value
     elif name == "fee":
-        put_pair(p.fee, model, name, value)
+        put_pair(p.fee, value)
     elif name == "impact":
-        p.impact = one(model, name, value)
+        p.impact = value
     elif name == "running_penalty":
-        p.running_penalty = one(model, name, value)
+        p.running_penalty = value
     elif name == "terminal_penalty":
-        p.terminal_penalty = one(model, name, value)
+        p.terminal_penalty = value
     elif name == "adverse_selection":
-        put_pair(p.adverse_selection, model, name, value)
+        put_pair(p.adverse_selection, value)
     elif name == "objective":
         mean_variance = _parameter(model, name).check(value) == "mean_variance"
         p.objective = MM_MEAN_VARIANCE if mean_variance else MM_EXPONENTIAL
@@ -1779,7 +1811,7 @@ cdef int put(mm_parameters *p, object model, str name, object value) except -1:
         p.horizon = value
     else:
         _parameter(model, name)  # says what there is
-    return 0
+    return value
 
 
 cdef int c_parameters_of(mm_parameters *p, object model) except -1:
@@ -1964,7 +1996,7 @@ cdef class Quoter:
         for name, value in changes.items():
             if name in _FIXED:
                 raise _fixed(self._model, name, value)
-            put(&p, self._model, name, value)
+            changes[name] = put(&p, self._model, name, value)
         if time_left is not None:
             p.horizon = _finite(time_left, "time_left", 0.0, f"seconds from 0 to {self._model.horizon:g}")
             if p.horizon > self._model.horizon:

@@ -229,11 +229,26 @@ def test_another_shape_or_model_is_refused(library):
     p = parameters(EXACT, BASE)
     live = Live(library, p)
     p.q_max = 21
-    assert live.set(p)[0] == CAPACITY
-    p.q_max, p.model = 20, 9
+    assert live.set(p) == (CAPACITY, "q_max")
+    p.q_max, p.model = 20, CLOSED_FORM
+    assert live.set(p) == (CAPACITY, "model")
+    p.model, p.horizon = AVELLANEDA_STOIKOV, 60.0
+    assert live.set(p) == (CAPACITY, "model")
+    p.horizon, p.model = np.inf, 9
     assert live.set(p)[0] == UNSUPPORTED
     p.model, p.gamma, p.fee = EXACT, 0.01, PAIR(1e6, 1e6)  # A exp(-k fee) underflows
     assert live.set(p) == (INVALID, "fee")
+
+
+def test_another_horizon_is_refused_where_it_is_fixed(library):
+    p = parameters(
+        AVELLANEDA_STOIKOV, mm.AvellanedaStoikov(sigma=2.0, k=1.5, gamma=0.1, horizon=1.0, q_max=20)
+    )
+    live = Live(library, p)
+    p.horizon = 2.0
+    assert live.set(p) == (CAPACITY, "horizon")
+    p.model, p.horizon, p.A = CLOSED_FORM, np.inf, PAIR(0.9, 0.9)
+    assert live.set(p) == (CAPACITY, "model")
 
 
 def test_a_reader_sees_one_policy_or_the_other(library):

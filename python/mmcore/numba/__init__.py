@@ -397,8 +397,9 @@ def quote(  # type: ignore[no-untyped-def]
         room,
     )
     out = carray(_pointer(room), (6,), np.int64)
+    version = carray(_pointer(room), (6,), np.uint64)[5]
     why = carray(_pointer(room), (13,), np.uint32)[12]
-    return Quoted((out[0], out[1]), (out[2], out[3]), out[4], out[5], why)
+    return Quoted((out[0], out[1]), (out[2], out[3]), out[4], version, why)
 
 
 @njit(inline="always")
