@@ -285,8 +285,9 @@ class Oracle:
         row = self.find(self.key(record.kind, record.instrument, record.content.qty, record.id))
         if row is None:
             return None
-        known = self.records[row]
-        same = record.content in (known.content, known.fate) and known.to == record.to
+        known, here = self.records[row], self.own(record.instrument)  # whose currency may be known by now
+        contents = [self.plain(here, c) for c in (known.content, known.fate) if isinstance(c, Content)]
+        same = self.plain(here, record.content) in contents and known.to == record.to
         return DUPLICATE if same and self.same_lots(known, record.closes) else CONFLICT
 
     def same_lots(self, known, closes):
