@@ -52,7 +52,7 @@ enum { /* mm_fill.kind; all but the first: ledger.h */
 enum { MM_UNSPECIFIED = 0, MM_MAKER = 1, MM_TAKER = 2 }; /* mm_fill.liquidity */
 
 #define MM_COST_SCALE 1000000000 /* cost pool units in one tick*lot */
-#define MM_NAME 16               /* bytes of an id, a reference, an instrument's name */
+#define MM_NAME 16               /* bytes of an instrument's name, as the reference of a record holds it */
 #define MM_NO_PRICE INT64_MIN /* mm_lot.price: the next entry is the lot's cost, an mm_i128; see ledger.h */
 
 typedef struct mm_position {
@@ -655,8 +655,7 @@ typedef struct mm_book {
   const char *names;  /* MM_NAME bytes per instrument, zeros for none; or NULL: see mm_fill_instrument */
 } mm_book;
 
-/* The name of the unknown instrument of a record: it is in the reference, of a bust in that of what it busts.
- */
+/* The name of a record's unknown instrument: it is in the reference, of a bust in that of what it busts. */
 static inline const char *mm_fill_name(const mm_book *book, const mm_fill *f) {
   return f->kind == MM_BUST ? book->history[f->target - 1].reference : f->reference;
 }

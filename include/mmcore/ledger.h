@@ -723,13 +723,15 @@ static inline int mm_kind_amends(int kind) {
   return kind == MM_BUST || kind == MM_CORRECT || kind == MM_RELEASE;
 }
 
-/* Find all amendments anew: after some were taken back. */
+/* Find all amendments, and the last conversion, anew: after some were taken back. */
 static inline void mm_ledger_find_amended(mm_ledger *l) {
-  l->n_amended = 0;
+  l->n_amended = l->converted = 0;
   for (int64_t i = 0; i < l->book->n_history; ++i) {
     const mm_fill *f = &l->book->history[i];
     if (mm_kind_amends(f->kind))
       mm_ledger_amend(l, f->target - 1, i);
+    if (f->kind == MM_CONVERT)
+      l->converted = i + 1;
   }
 }
 
