@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from no_scalars import NO_SCALARS, shown
 
 import mmcore.quoting
 from mmcore.errors import CorruptError, InvalidArgument
@@ -19,11 +20,6 @@ from mmcore.quoting import Affine, Policy, Quoter, Table, Why
 pytestmark = pytest.mark.compiled
 
 nan, inf = math.nan, math.inf
-
-
-def shown(value):
-    """The name of a case: the same in every process, which an address is not."""
-    return f"{type(value).__name__} {value if not isinstance(value, memoryview) else bytes(value)}"
 
 
 dyadic = st.integers(-4096, 4096).map(lambda n: n / 64)
@@ -341,26 +337,6 @@ def test_a_table_of_rows_with_a_mask_is_refused_and_one_without_is_read():
     assert Table([Fraction(1, 2), 1, None], [None, 1, 0.5], q_max=1).depths(1) == (None, 0.5)
 
 
-NO_SCALARS = [
-    np.complex128(1.5 + 2j),
-    1.5 + 2j,
-    np.True_,
-    True,
-    np.array(True),
-    np.array("1.5"),
-    np.array("1.5", object),
-    np.array(1.5 + 2j),
-    np.timedelta64(1, "ns"),
-    np.ma.masked,
-    np.ma.array(1.5, mask=True),
-    memoryview(b"1"),
-    bytearray(b"12"),
-    np.str_("1.5"),
-    {1.0, 2.0},
-    {1.0: 0, 2.0: 0},
-]
-
-
 @pytest.mark.parametrize("value", NO_SCALARS, ids=shown)
 @pytest.mark.parametrize(
     ("argument", "make"),
@@ -384,7 +360,7 @@ def test_what_is_no_number_is_refused_where_one_is_wanted(argument, make, value)
 
 @pytest.mark.parametrize(
     "value",
-    [v for v in NO_SCALARS if not isinstance(v, bool) and getattr(v, "dtype", None) is not np.dtype(bool)],
+    [v for v in NO_NUMBERS if not isinstance(v, bool) and getattr(v, "dtype", None) is not np.dtype(bool)],
     ids=shown,
 )
 def test_a_quote_refuses_what_is_no_number(value):
