@@ -514,6 +514,10 @@ def test_the_newest_of_two_with_one_id_is_known_under_the_name(cost):
 
 def test_a_conflict_says_what_is_different(book):
     book.fill("X", 1, 100, id="a", reference="r", order_id=3, liquidity="maker")
+    book.fill("X", 1, 100, id="b", fee=1)
+    own = {"fee": 2, "fee_currency": book.currencies[0]}  # which says no more than None
+    error = refused(ConflictError, book, book.fill, "X", 1, 100, id="b", **own)
+    assert str(error).endswith("given 1 lots at 100, fee 2, time 0")
     for other, text in [
         ({"reference": "s"}, "reference b'r', not b's'"),
         ({"order_id": 4}, "order_id 3, not 4"),

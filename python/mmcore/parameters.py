@@ -22,7 +22,16 @@ from typing import Any
 
 from .errors import InvalidArgument
 
-__all__ = ["REQUIRED", "WHOLE_ORDERS", "Parameter", "Relation", "expect", "expect_together", "real", "sides"]
+__all__ = [
+    "REQUIRED",
+    "WHOLE_ORDERS",
+    "Parameter",
+    "Relation",
+    "expect",
+    "expect_together",
+    "real",
+    "two_sides",
+]
 
 
 def expect(argument: str, value: object, kind: Any, allowed: str) -> None:
@@ -65,12 +74,12 @@ def real(value: Any) -> float:
     return float(one)
 
 
-def sides(value: Any) -> tuple[Any, Any] | None:
+def two_sides(value: Any) -> tuple[Any, Any] | None:
     """Return the two elements of a pair (bid, ask); None for no sequence; raise TypeError for another.
 
     Examples
     --------
-    >>> sides([1, 2]), sides(1)
+    >>> two_sides([1, 2]), two_sides(1)
     ((1, 2), None)
     """
     texts_and_unordered = (str, bytes, bytearray, memoryview, Set, Mapping)
@@ -197,7 +206,7 @@ class Parameter:
             return None
         if self.pair:
             try:
-                both = sides(value)
+                both = two_sides(value)
             except TypeError:
                 raise self._refuse(value) from None
             if both is None:

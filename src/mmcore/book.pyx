@@ -1154,16 +1154,13 @@ cdef object _refusal(
         slot = mm_ledger_in_force(&ledger.l, ledger.c.slots[slot])
         if ledger.c.history[slot].kind == MM_CORRECT:
             known = &ledger.c.history[slot]
-        others = "".join([
-            f", {field} {there!r}, not {here!r}"
-            for field, there, here in [
-                ("fee_currency", known.fee_currency, f.fee_currency),
-                ("order_id", known.order_id, f.order_id),
-                ("liquidity", known.liquidity, f.liquidity),
-                ("reference", _text(known.reference), _text(f.reference)),
-            ]
-            if there != here and (field != "reference" or known.instrument >= 0)
-        ])
+        alike = [-1, ledger.c.currency[f.instrument] if 0 <= f.instrument < ledger.c.n_instruments else -1]
+        fields = [("order_id", known.order_id, f.order_id), ("liquidity", known.liquidity, f.liquidity)]
+        if known.fee_currency not in alike or f.fee_currency not in alike:
+            fields.append(("fee_currency", known.fee_currency, f.fee_currency))
+        if known.instrument >= 0 and known.kind != MM_RELEASE:  # else a name had the reference's place
+            fields.append(("reference", _text(known.reference), _text(f.reference)))
+        others = "".join([f", {field} {there!r}, not {here!r}" for field, there, here in fields if there != here])
         return ConflictError(
             f"{at}id {_text(f.id)!r} of {name} is known with different content: "
             f"{'suspended' if known.kind == MM_SUSPEND else 'booked'} {known.qty} lots at {known.price}, "

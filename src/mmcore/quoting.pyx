@@ -50,7 +50,7 @@ from libc.stdint cimport INT64_MAX, INT64_MIN, UINT64_MAX, uintptr_t
 from libc.string cimport memcpy, memset
 
 from mmcore.errors import CapacityError, CorruptError, InvalidArgument, NoConvergence, Unsupported
-from mmcore.parameters import real, sides as two_sides
+from mmcore.parameters import real, two_sides
 
 from mmcore.arguments cimport read_int
 from mmcore.cpu cimport c_cpu
