@@ -1160,7 +1160,9 @@ cdef object _refusal(
             fields.append(("fee_currency", known.fee_currency, f.fee_currency))
         if known.instrument >= 0 and known.kind != MM_RELEASE:  # else a name had the reference's place
             fields.append(("reference", _text(known.reference), _text(f.reference)))
-        others = "".join([f", {field} {there!r}, not {here!r}" for field, there, here in fields if there != here])
+        others = "".join([
+            f", {field} {there!r}, not {here!r}" for field, there, here in fields if there != here
+        ])
         return ConflictError(
             f"{at}id {_text(f.id)!r} of {name} is known with different content: "
             f"{'suspended' if known.kind == MM_SUSPEND else 'booked'} {known.qty} lots at {known.price}, "
