@@ -516,7 +516,7 @@ def _any_files() -> Iterable[bytes]:
     yield lzma.compress(_TRADES)
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as file:
-        file.writestr("rows.csv", _QUOTES)
+        file.writestr(zipfile.ZipInfo("rows.csv"), _QUOTES, zipfile.ZIP_DEFLATED)
     yield packed.getvalue()
     if zstd := _zstd():
         yield zstd.compress(_TRADES)

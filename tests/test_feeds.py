@@ -1254,6 +1254,14 @@ def test_a_zip_of_several_files_or_an_encrypted_one_is_refused(tmp_path):
         mm.load(csv_file(tmp_path, bytes(data)), instrument=STOCK)
 
 
+def test_a_zip_whose_file_has_no_name(tmp_path):
+    nameless = zipped(b"time,bid,ask\n1723118400,1.5,2\n").replace(b"rows.csv", b"\0ows.csv")
+    assert mm.load(csv_file(tmp_path, nameless, "rows.zip"), instrument=STOCK).quotes.ask.tolist() == [200]
+    in_one_place = nameless.replace(b"\0ows.csv", b"rows.csv", 1)
+    with pytest.raises(CorruptError, match=r"rows.zip: damaged or cut short \(File name in directory"):
+        mm.load(csv_file(tmp_path, in_one_place, "rows.zip"), instrument=STOCK)
+
+
 # ---- formats and the cache
 
 

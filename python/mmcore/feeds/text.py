@@ -105,7 +105,8 @@ def member(raw: BinaryIO, name: str | None = None) -> BinaryIO:
     """Open the one file that a zip holds, or the one of this name."""
     try:
         packed = zipfile.ZipFile(raw)
-        members = [member for member in packed.infolist() if not member.is_dir()]
+        # By its own name: ZipInfo.is_dir fails for one without a name before Python 3.12.
+        members = [member for member in packed.infolist() if not member.filename.endswith("/")]
         if name is not None:
             members = [packed.getinfo(name)]
         if not members:
