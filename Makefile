@@ -27,10 +27,11 @@ $(VENV)/.run: $(BIN)/python $(SOURCES)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]'
 	@touch $@
 
-$(VENV)/.test: $(BIN)/python $(SOURCES)
-	@echo "Installing what the tests need into $(VENV) and compiling mmcore: some minutes"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
-	@touch $@ $(VENV)/.run
+# It is installed by now: what is added is what the tests need.
+$(VENV)/.test: $(VENV)/.run
+	@echo "Installing what the tests need into $(VENV)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'mmcore-quoting[test]'
+	@touch $@
 
 $(VENV)/.lint: $(VENV)/.test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group lint
