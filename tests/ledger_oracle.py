@@ -42,10 +42,11 @@ class Record:
     instrument: str
     content: Content
     id: str | None = None
-    to: str | None = None  # of a conversion
+    to: str | int | None = None  # of a conversion; what a bust or a correction is about: an id, or else a row
     fate: Content | str | None = None  # a correction, "busted", "released"
     released_to: str | None = None
-    source: int | None = None  # of a release: the row of the suspended fill
+    source: int | None = None  # the row that it is about: of a release the suspended fill, of a bust the fill
+    by: str | None = None  # the own id of the correction that is its fate
     closes: tuple = ()  # (row of the fill that opened the lot, size): the lots that a fill names
 
 
@@ -346,23 +347,38 @@ class Oracle:
         record = self.records[found[0]]  # after a busted release the fill itself is meant
         return record.source if record.kind == "release" and record.fate == "busted" else found[0]
 
-    def bust(self, name, id=None, row=None, side=0):
-        row = self.about(name, id, row, side, ("new", "release", "suspend", "convert", *PAYMENTS))
-        if isinstance(row, mm.Status):
-            return row
-        record = self.records[row]
+    def again(self, kind, name, id, row, side, own):
+        """The row that a record with this own id was about before, if it named the fill by the same id."""
+        for s in (-1, 1):
+            if row is None and own is not None and side in (0, s):
+                known = self.find(self.key(kind, name, s, own))
+                if known is not None and self.records[known].to == id:
+                    return self.records[known].source
+        return row
+
+    def bust(self, name, id=None, row=None, side=0, own=None, time=0):
+        before = self.again("bust", name, id, row, side, own)
+        about = self.about(name, id, before, side, ("new", "release", "suspend", "convert", *PAYMENTS))
+        if isinstance(about, mm.Status):
+            return about
+        record = self.records[about]
         if record.fate == "released":
             return CONFLICT
         if record.fate == "busted":
             return DUPLICATE
-        status = self.amend(record, "busted", Record("bust", name, record.content))
-        if record.source is not None and status >= 0:  # as if it had never been: in suspense again
-            old = self.records[record.source]
+        if before is None and record.kind == "suspend":  # found by its id, past a busted release
+            name = record.instrument
+        now = record.fate if isinstance(record.fate, Content) else record.content
+        by = Record("bust", name, now._replace(time=time), own, source=about)
+        status = self.amend(record, "busted", by)
+        if record.kind == "release" and status >= 0 and status != DUPLICATE:
+            old = self.records[record.source]  # as if it had never been: in suspense again
             old.fate, old.released_to, old.closes = None, None, ()
         return status
 
-    def correct(self, name, content, id=None, row=None):
-        row = self.about(name, id, row, 1 if content.qty > 0 else -1 if content.qty < 0 else 0)
+    def correct(self, name, content, id=None, row=None, own=None):
+        side = 1 if content.qty > 0 else -1 if content.qty < 0 else 0
+        row = self.about(name, id, self.again("correct", name, id, row, side, own), side)
         if isinstance(row, mm.Status):
             return row
         record, content = self.records[row], self.plain(name, content)
@@ -370,9 +386,12 @@ class Oracle:
             return CONFLICT
         if (content.qty < 0) != (record.content.qty < 0) or not self.valid(name, content):
             return INVALID
-        if record.fate == content:
+        if record.fate == content and record.by == own:
             return DUPLICATE
-        return self.amend(record, content, Record("correct", name, content))
+        status = self.amend(record, content, Record("correct", name, content, own, source=row))
+        if status >= 0 and status != DUPLICATE:
+            record.by = own
+        return status
 
     @property
     def suspense(self):
@@ -395,15 +414,15 @@ class Oracle:
             known = self.find(self.key("new", name, record.content.qty, record.id))
             if known not in (None, row) and self.records[known].source != row:
                 return CONFLICT
-        places = [now]  # where its lots went
+        reached = {now}  # where its lots may have gone
         for later in self.records[row:]:
             if later.kind == "convert" and later.fate != "busted":
-                if later.instrument == places[-1]:
-                    places.append(later.to)
-                if later.to == name and later.instrument in (name, now):
+                if later.instrument == later.to and later.content.qty == later.content.price:
+                    continue  # a lot for a lot
+                if later.to == name and later.instrument in reached | {name}:
                     return CONFLICT  # its lots are others now
-        if name in places[1:]:
-            return CONFLICT
+                if later.instrument in reached:
+                    reached.add(later.to)
         if (refused := self.refused(name, record.content, closes)) is not None:
             return refused
         if not self.valid(name, record.content):
@@ -439,6 +458,9 @@ class Oracle:
 
     def amend(self, record, fate, by):
         """All or nothing: a later conversion may not stand with it."""
+        by.to = by.source if record.id is None else record.id
+        if (seen := self.seen(by)) is not None:
+            return seen
         before, record.fate = record.fate, fate
         accounts = self.accounts
         try:
@@ -446,6 +468,8 @@ class Oracle:
         except ArithmeticError:
             record.fate, self.accounts = before, accounts
             return CONFLICT
+        if by.id is not None:
+            self.known[self.key(by.kind, by.instrument, by.content.qty, by.id)] = len(self.records)
         self.records.append(by)
         more = any(self.accounts[name].unmet > accounts[name].unmet for name in accounts)
         return UNMET if more else OK

@@ -541,11 +541,109 @@ def test_many_suspended_fills_are_released_and_loaded_in_little_time():
     assert (again["N"].net, again.suspense) == (n, ())
 
 
-def test_a_fill_of_an_index_that_is_beyond_is_released_with_its_fee():
+@pytest.mark.parametrize("unknown", ["refuse", "suspend"])
+def test_an_index_beyond_the_book_would_be_anothers_later_and_is_refused(unknown):
+    book = mm.Book([instrument()], unknown=unknown)
+    for kind in (0, 3):
+        fills = book.records(instrument=1, qty=2, price=100, fee=5, id="a", kind=kind)
+        error = refused(UnknownName, book, book.apply, fills)
+        assert (error.argument, error.value) == ("instrument", 1)
+        assert ("-1 with the name" in error.allowed) is (unknown == "suspend" or kind == 3)
+
+
+def test_a_fill_of_a_negative_index_is_of_no_instrument_and_keeps_its_fee():
     book = mm.Book([instrument()], unknown="suspend")
-    assert book.apply(book.records(instrument=7, qty=2, price=100, fee=5, id="a")).tolist() == [2]
+    fills = book.records(instrument=-7, qty=2, price=100, fee=5, id="a")
+    assert book.apply(fills).tolist() == [mm.Status.SUSPENDED]
+    assert book.history["instrument"].tolist() == [-1]
+    assert reloaded(book).snapshot() == book.snapshot()
     assert book.release(0, "X") is mm.Status.OK
     assert (book["X"].net, book["X"].fees, book["X"].other_fees) == (2, 5, {})
+
+
+def test_a_release_follows_every_conversion_of_what_the_fill_is_of():
+    book = mm.Book([instrument(name) for name in "XYZV"])
+    book.suspend("X", 5, 100, id="s")
+    book.convert("X", "Y")
+    book["X"].fill(1, 100)
+    book.convert("X", "Z")
+    book.convert("Z", "V", 10)
+    for name in "YZV":
+        error = refused(ConflictError, book, book.release, 0, name)
+        assert "its lots became others since" in str(error)
+    assert book.release(0, "X") is mm.Status.OK  # what X is now: its lots were never others
+
+    book = mm.Book([instrument(name) for name in "XYZ"])
+    book.suspend("X", 5, 100, id="s")
+    book.convert("X", "Y")
+    book["X"].fill(1, 100)
+    book.convert("X", "Z", 10)
+    book.convert("Z", "X")
+    refused(ConflictError, book, book.release, 0, "X")
+
+    book = mm.Book([instrument()])
+    book.suspend("X", 5, 100)
+    book.convert("X", "X")  # a lot for a lot
+    assert book.release(0, "X") is mm.Status.OK
+
+
+def test_one_own_id_of_two_busts_is_a_conflict_where_the_fills_have_none():
+    book = mm.Book([instrument()])
+    for _ in range(2):
+        book.fill("X", 2, 100)
+    assert book.bust("X", row=0, own_id="u") is mm.Status.OK
+    assert book.bust("X", row=0, own_id="u") is mm.Status.DUPLICATE
+    refused(ConflictError, book, book.bust, "X", row=1, own_id="u")
+    for _ in range(2):
+        book.fill("X", 2, 100)
+    assert book.correct("X", row=3, qty=1, price=100, own_id="c") is mm.Status.OK
+    refused(ConflictError, book, book.correct, "X", row=4, qty=1, price=100, own_id="c")
+
+
+@pytest.mark.parametrize("suspended", ["X", "Y", "unknown"])
+def test_a_bust_by_its_own_id_again_is_about_what_it_was_about(suspended):
+    book = mm.Book([instrument(), instrument("Y")], unknown="suspend")
+    if suspended == "unknown":
+        book.fill("Q", 5, 100, id="a")
+    else:
+        book.suspend(suspended, 5, 100, id="a")
+    book.release(0, "X")
+    assert book.bust("X", "a", own_id="b") is mm.Status.OK  # of the release
+    for _ in range(2):
+        assert book.bust("X", "a", own_id="b") is mm.Status.DUPLICATE
+        assert book.suspense == (0,)
+
+
+def test_what_a_release_was_corrected_to_goes_with_it():
+    book = mm.Book([instrument()], unknown="suspend")
+    book.fill("Y", 5, 100, id="a")
+    book.release(0, "X")
+    corrected = {"qty": 6, "price": 101}
+    assert book.correct("X", "a", own_id="c", **corrected) is mm.Status.OK
+    assert book.correct("X", "a", own_id="c", **corrected) is mm.Status.DUPLICATE
+    book.bust("X", row=1)
+    book.release(0, "X")
+    error = refused(ConflictError, book, book.correct, "X", "a", own_id="c", **corrected)
+    assert "it is busted (row 3)" in str(error)
+    assert book.correct("X", "a", own_id="d", **corrected) is mm.Status.OK
+    assert (book["X"].net, book["X"].average_cost) == (6, 101)
+
+
+def test_a_fill_is_named_by_its_id_or_by_its_row():
+    book = mm.Book([instrument()])
+    book.fill("X", 1, 100, id="a")
+    assert refused(InvalidArgument, book, book.bust, "X", "a", row=0).argument == "row"
+    assert refused(InvalidArgument, book, book.bust, "X").argument == "id"
+
+
+def test_empty_lists_are_columns_and_masked_arrays_are_none(book):
+    before = book.snapshot()
+    book["X"].fill_batch([], [])
+    assert len(book.records(qty=[], price=[])) == 0
+    assert book.snapshot() == before
+    refused(InvalidArgument, book, book["X"].fill_batch, [], np.array([]))  # of floats
+    masked = np.ma.array([1, 2], mask=[False, True])
+    assert "none of them masked" in str(refused(InvalidArgument, book, book["X"].fill_batch, masked, 5))
 
 
 def test_a_book_that_learned_of_an_instrument_is_restored_with_its_currencies(cost):
@@ -1001,7 +1099,9 @@ def test_columns_of_fills(book, history):
     price[200] = 2**62
     error = refused(OutOfBounds, book, position.fill_batch, np.full(300, 2**40), price)
     assert error.index == 200
-    refused(InvalidArgument, book, position.fill_batch, [1, 2], [1, 2, 3])
+    for one, other in (([1, 2], [1, 2, 3]), ([1, 2], [1]), ([1], [1, 2]), ([], [1])):
+        error = refused(InvalidArgument, book, position.fill_batch, one, other)
+        assert error.allowed == "of one length"
     refused(InvalidArgument, book, position.fill_batch, [[1, 2]], 5)
     refused(InvalidArgument, book, position.fill_batch, [1.5], 5)
     refused(OutOfBounds, book, position.fill_batch, 1, 5, fee=2**63)

@@ -834,6 +834,21 @@ class TestErrors:
         assert "--report must be a file, not a folder, got 'out'" in err
         assert [path.name for path in place.iterdir()] == ["out"]
 
+    def test_a_report_in_the_place_of_data_or_settings_is_refused(self, call, place):
+        given = {"day.csv": "time,bid,ask\n", "mine.toml": '[report]\npath = "day.csv"\n'}
+        for name, text in given.items():
+            (place / name).write_text(text)
+        words = "must be a new file or an HTML page: delete what is there, or name another, got"
+        for arguments in (
+            ("day.csv", "--tick", "1", "--report", "day.csv"),
+            ("--config", "mine.toml", "--report", "mine.toml"),
+            ("--config", "mine.toml"),
+        ):
+            code, _, err = call("replay", *SHORT, *arguments)
+            assert code == 2
+            assert words in err
+        assert {path.name: path.read_text() for path in place.iterdir()} == given
+
     def test_our_own_faults_are_not_hidden(self, monkeypatch):
         from mmcore.cli import calibrate
 

@@ -1,5 +1,6 @@
 """Readers on samples made here: what each row becomes, and what is refused, by file and line."""
 
+import csv
 import errno
 import gzip
 import io
@@ -869,8 +870,8 @@ def test_csv_sorting_keeps_the_kinds_with_their_rows(tmp_path):
         (
             "time,bid,ask\n1723118400000,1,2\n",
             {"time_format": "s"},
-            OutOfBounds,
-            r"line 2: time: .* too large",
+            BAD,
+            r"line 2: time: '1723118400000' in 's' lies outside the years 1990 to 2200: is the unit right",
         ),
         (HEAD + "1723118400,1,2\n", {"time_format": "hours"}, InvalidArgument, r"time_format must be"),
         (HEAD + "1723118400,1,2\n", {"time_format": "digits"}, InvalidArgument, r"time_format must be"),
@@ -1016,7 +1017,9 @@ def test_csv_where_keeps_rows_and_counts_the_others(tmp_path):
     assert events.source["ignored"] == {"EX = P": 2, "EX = T": 1}
     events = mm.load(path, instrument=STOCK, where={1: ["N", "T"]})
     assert (events.quotes.ask.tolist(), events.source["ignored"]) == ([200, 400], {"EX = P": 2})
-    with pytest.raises(InvalidArgument, match=r"rows.csv: has no rows, other than those left out: 4"):
+    with pytest.raises(
+        InvalidArgument, match=r"rows.csv: has no rows; left out: EX = P \(2\), EX = N \(1\), EX = T \(1\)"
+    ):
         mm.load(path, instrument=STOCK, where={"EX": "Q"})
     with pytest.raises(UnknownName, match=r"no column 'EXX'; it has time, EX, bid, ask; did you mean 'EX'"):
         mm.load(path, instrument=STOCK, where={"EXX": "Q"})
@@ -1224,6 +1227,57 @@ def test_flipped_bits_in_compression_never_pass(tmp_path, pack):
         # Names and times in the packers' own headers are no data.
         for name, column in right.columns().items():
             assert column.tolist() == got.columns()[name].tolist()
+
+
+@pytest.mark.parametrize("delimiter", [",", ";"])
+def test_quotes_stand_around_names_and_fields_alike(tmp_path, delimiter):
+    out = io.StringIO()
+    rows = [["Time, UTC", "bid", 'a "good" ask', "Note; long"], ["1723118400", "1.5", "2", 'a "note", b; c']]
+    csv.writer(out, delimiter=delimiter).writerows(rows)
+    path = csv_file(tmp_path, out.getvalue())
+    for columns in ({"time": "Time, UTC", "ask": 'a "good" ask'}, {"time": 0, "ask": 2}):
+        events = mm.load(path, instrument=STOCK, columns=columns, delimiter=delimiter, cache=False)
+        assert (events.quotes.bid.tolist(), events.quotes.ask.tolist()) == ([150], [200])
+    for kept, left in ((rows[1][3], 1), ("a note", 0)):
+        where = {"Note; long": kept}
+        options = {"columns": columns, "delimiter": delimiter, "where": where, "cache": False}
+        if left:
+            assert len(mm.load(path, instrument=STOCK, **options)) == left
+        else:
+            with pytest.raises(BAD, match=r'has no rows; left out: Note; long = a "note", b; c \(1\)'):
+                mm.load(path, instrument=STOCK, **options)
+
+
+def test_a_first_column_without_a_name_is_one(tmp_path):
+    path = csv_file(tmp_path, "\ttime\tbid\task\n0\t1723118400\t1.5\t2\n")
+    assert mm.load(path, instrument=STOCK, delimiter="\t").quotes.ask.tolist() == [200]
+
+
+def test_the_wrong_delimiter_is_told_before_the_wrong_name(tmp_path):
+    path = csv_file(tmp_path, "When;Bid;Ask\n1723118400;1.5;2\n")
+    with pytest.raises(
+        UnknownName, match=r"no column 'When'; its first line is one column.*is ';' the delimiter"
+    ) as e:
+        mm.load(path, instrument=STOCK, columns={"time": "When", "bid": "Bid", "ask": "Ask"})
+    assert e.value.argument == "delimiter"
+
+
+def test_texts_that_are_refused_stand_beside_those_that_were_given(tmp_path):
+    path = csv_file(tmp_path, "time,price,size,side\n1723118400,1.5,2,buy\n")
+    words = "side: 'buy' is not one of BUY, SELL: capitals and small letters count"
+    with pytest.raises(BAD, match=words) as refused:
+        mm.load(path, instrument=STOCK, sides={"BUY": 1, "SELL": -1})
+    assert refused.value.argument == "sides"
+    assert refused.value.__notes__ == ["pass sides={…}: the file's texts → +1, -1 or 0"]
+
+
+def test_a_stamp_of_another_unit_is_told_however_large(tmp_path):
+    path = csv_file(tmp_path, "time,bid,ask\n1723118400000,1.5,2\n")
+    for options in ({"time_format": "s"}, {"date": "2024-08-08"}):
+        with pytest.raises(
+            BAD, match=r"line 2: time: '1723118400000' in 's' lies outside .* is the unit right"
+        ):
+            mm.load(path, instrument=STOCK, **options)
 
 
 @pytest.mark.parametrize("pack", [zipped, zstd, lambda data: zstd(data[:25]) + zstd(data[25:])])

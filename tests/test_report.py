@@ -368,7 +368,7 @@ def test_without_bokeh_the_error_names_the_extra_and_nothing_is_written(result, 
 
 def test_a_report_that_fails_leaves_the_old_one(result, monkeypatch, tmp_path):
     path = tmp_path / "report.html"
-    path.write_text("yesterday")
+    path.write_text("<!DOCTYPE html>yesterday")
 
     def broken(_):
         raise RuntimeError("half way")
@@ -377,7 +377,25 @@ def test_a_report_that_fails_leaves_the_old_one(result, monkeypatch, tmp_path):
     with pytest.raises(RuntimeError, match="half way"):
         report.write_report(result, path)
     assert [p.name for p in Path(tmp_path).iterdir()] == ["report.html"]
-    assert path.read_text() == "yesterday"
+    assert path.read_text() == "<!DOCTYPE html>yesterday"
+
+
+def test_a_page_takes_the_place_of_a_page_alone(result, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "page", lambda _: "<!doctype html>today")
+    page, empty, data, link = (tmp_path / name for name in ("page", "empty", "data.csv", "link"))
+    page.write_text("<!DOCTYPE html>yesterday")
+    empty.touch()
+    data.write_text("time,bid,ask\n")
+    link.symlink_to(data)
+    for path in (page, empty):
+        result.report(path)
+        assert path.read_text() == "<!doctype html>today"
+    for path in (data, link):
+        with pytest.raises(
+            InvalidArgument, match="path must be a new file or an HTML page: delete what is there"
+        ):
+            result.report(path)
+        assert data.read_text() == "time,bid,ask\n"
 
 
 def test_a_folder_is_no_place_for_a_report(result, tmp_path, monkeypatch):

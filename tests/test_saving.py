@@ -123,6 +123,8 @@ def test_nothing_to_save_and_nowhere_to_save_are_refused(path, tmp_path):
         mm.save(path)
     with pytest.raises(FileNotFoundError):
         mm.save(tmp_path / "none" / "state", count=1)
+    with pytest.raises(OSError, match=re.escape(f"Is a directory: '{tmp_path}'")):
+        mm.save(tmp_path, count=1)
     with pytest.raises(FileNotFoundError):
         mm.restore(path)
     assert os.listdir(tmp_path) == []

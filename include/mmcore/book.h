@@ -620,6 +620,14 @@ static inline int mm_fill_class(int kind) {
   return kind == MM_SUSPEND || kind == MM_RELEASE ? MM_NEW : kind;
 }
 
+/* Is the target part of what a record says? That of a bust or a correction is where there is no id of the
+ * fill in the reference. */
+static inline int mm_fill_names_target(const mm_fill *f) {
+  uint64_t w[2];
+  memcpy(w, f->reference, sizeof w);
+  return f->kind == MM_CONVERT || ((f->kind == MM_BUST || f->kind == MM_CORRECT) && (w[0] | w[1]) == 0);
+}
+
 /* Of two records with one key: all else, but when and how often it reached us. `own` is the instrument's
  * currency, -1 where it is unknown: a fill that was suspended before that was known may name it. In the
  * reference of an unknown instrument is its name. */
@@ -631,7 +639,7 @@ static inline int mm_fill_same_content(const mm_fill *a, const mm_fill *b, int32
          a->order_id == b->order_id && same_currency && a->liquidity == b->liquidity &&
          (((a->instrument < 0 || b->instrument < 0) && mm_fill_class(a->kind) == MM_NEW) ||
           !memcmp(a->reference, b->reference, sizeof a->reference)) &&
-         (a->kind != MM_CONVERT || a->target == b->target);
+         (!mm_fill_names_target(a) || a->target == b->target);
 }
 
 /* ---- many positions ---- */

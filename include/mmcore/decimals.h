@@ -193,11 +193,12 @@ static inline int mm_is_missing(const char *text, const char *end) {
 }
 
 /* Cuts rows of delimited text into fields: offsets of field f of row r are starts[r * columns + f]
- * and stops[...], blanks and one pair of double quotes around a field left out. Rows without any
- * text are skipped. `text` must hold whole rows; the last one may lack its newline.
- * Returns the rows cut, at most `capacity`; *line_of[r] the 0-based line of each; *consumed the bytes
- * used. A row whose number of fields is not `columns`, or whose quote is not closed, ends the work:
- * *status is MM_INVALID, *bad_line its line, *bad_fields what it had (-1: the quote). */
+ * and stops[...], blanks and one pair of double quotes around a field left out; within them a delimiter
+ * is text, and a doubled quote is one, which stays doubled here. Rows without any text are skipped. `text`
+ * must hold whole rows; the last one may lack its newline. Returns the rows cut, at most `capacity`;
+ * *line_of[r] the 0-based line of each; *consumed the bytes used. A row whose number of fields is not
+ * `columns`, or whose quote is not closed, ends the work: *status is MM_INVALID, *bad_line its line,
+ * *bad_fields what it had (-1: the quote). */
 typedef struct mm_fields_result {
   int64_t rows;
   int64_t lines;
@@ -235,9 +236,9 @@ static inline mm_fields_result mm_fields(const char *text, int64_t size, char de
       int64_t stop;
       if (q < end && text[q] == '"') {
         start = ++q;
-        while (q < end && text[q] != '"')
-          ++q;
-        if (q == end) {
+        while (q < end && (text[q] != '"' || (q + 1 < end && text[q + 1] == '"')))
+          q += text[q] == '"' ? 2 : 1; /* a doubled quote stands for one */
+        if (q >= end) {
           out.status = MM_INVALID;
           out.bad_fields = -1;
           return out;

@@ -934,16 +934,35 @@ static inline int mm_ledger_resolve(const mm_ledger *l, mm_fill *f, int64_t *row
              : MM_OK;
 }
 
-/* The fields that can be judged alone. Without `effect` the record has passed once; a suspended fill may
- * since belong to an instrument that was unknown then, and stays as it is. */
+/* The same bust or correction again is about what it was about, whatever became of that since. */
+static inline void mm_ledger_repeat(const mm_ledger *l, mm_fill *f) {
+  const mm_book *book = l->book;
+  if (f->kind == MM_RELEASE || f->target != 0 || f->instrument < 0 || !mm_fill_has_id(f))
+    return;
+  for (int side = -1; side <= 1; side += 2) {
+    mm_fill key = *f;
+    int64_t known;
+    if (f->qty != 0 && (f->qty < 0) != (side < 0))
+      continue;
+    key.qty = side;
+    known = mm_ids_known(book, mm_ids_find(book, &key));
+    if (known >= 0 && !memcmp(book->history[known].reference, f->reference, sizeof f->reference)) {
+      f->target = book->history[known].target;
+      return;
+    }
+  }
+}
+
+/* The fields that can be judged alone. Without `effect` the record has passed once. An unknown instrument is
+ * -1: an index beyond the book's would become another's when that is added. */
 static inline int mm_ledger_check(const mm_ledger *l, mm_fill *f, int effect) {
   const mm_book *book = l->book;
   const int known = f->instrument >= 0 && f->instrument < book->n_instruments;
-  if (!known && f->kind != MM_SUSPEND && f->kind != MM_BUST)
+  if (!known && (f->instrument >= 0 || (f->kind != MM_SUSPEND && f->kind != MM_BUST)))
     return MM_UNKNOWN;
   if (f->kind < MM_NEW || f->kind >= MM_KINDS || f->liquidity < MM_UNSPECIFIED || f->liquidity > MM_TAKER)
     return MM_INVALID;
-  if (known && f->fee_currency == book->currency[f->instrument] && (effect || f->kind != MM_SUSPEND))
+  if (known && f->fee_currency == book->currency[f->instrument])
     f->fee_currency = -1;
   if (f->fee_currency < -1 || f->fee_currency >= book->n_currencies ||
       (f->kind == MM_CONVERT && (f->target < 0 || f->target >= book->n_instruments)))
@@ -969,19 +988,23 @@ static inline int64_t mm_ledger_came_from(const mm_book *book, int64_t row) {
 }
 
 /* Are the lots of the suspended fill of `row` others by now than those of instrument i? i was split since, or
- * the lots of the instrument that the fill is of became those of i, at once or in steps. */
+ * lots of the instrument that the fill is of became those of i, at once or in steps. */
 static inline int mm_ledger_converted(const mm_ledger *l, int64_t row, int32_t i) {
   const mm_fill *history = l->book->history;
   const int64_t n = l->converted < l->book->n_history ? l->converted : l->book->n_history;
   const int32_t own = mm_fill_instrument(l->book, &history[row]);
-  int32_t now = own;
+  if (row + 1 >= n)
+    return 0;
+  for (int32_t j = 0; j < l->book->n_instruments; ++j)
+    l->trial[j].net = j == own; /* have its lots become those of j? */
   for (int64_t k = row + 1; k < n; ++k) {
-    const int32_t from = history[k].instrument, to = (int32_t)history[k].target;
-    if (history[k].kind != MM_CONVERT || mm_ledger_in_force(l, k) != k)
+    const mm_fill *f = &history[k];
+    if (f->kind != MM_CONVERT || mm_ledger_in_force(l, k) != k ||
+        (f->instrument == f->target && f->qty == f->price)) /* which leaves all as it is */
       continue;
-    if (to == i && (from == i || from == own || from == now))
+    if (f->target == i && (f->instrument == i || l->trial[f->instrument].net))
       return 1;
-    now = from == now ? to : now;
+    l->trial[f->target].net |= l->trial[f->instrument].net;
   }
   return 0;
 }
@@ -1011,8 +1034,11 @@ MM_COLD int mm_ledger_put(mm_ledger *l, const mm_fill *record, int64_t named, in
   int status;
   l->full = -1;
   l->fault = 0;
-  if (f.kind == MM_NEW && l->suspends && (f.instrument < 0 || f.instrument >= book->n_instruments))
-    f.kind = MM_SUSPEND;
+  if (f.instrument < 0) {
+    f.instrument = -1;
+    if (f.kind == MM_NEW && l->suspends)
+      f.kind = MM_SUSPEND;
+  }
   status = mm_ledger_check(l, &f, effect);
   if (status == MM_OK && f.kind == MM_IDENTIFY)
     status = MM_INVALID; /* no fill follows it */
@@ -1027,6 +1053,7 @@ MM_COLD int mm_ledger_put(mm_ledger *l, const mm_fill *record, int64_t named, in
       status = MM_CAPACITY;
   }
   if (status == MM_OK && mm_kind_amends(f.kind)) {
+    mm_ledger_repeat(l, &f);
     status = mm_ledger_resolve(l, &f, &row);
     if (status == MM_OK && l->n_amended >= l->amended_capacity)
       status = MM_CAPACITY;

@@ -40,7 +40,7 @@ from typing import Any
 
 from .errors import InvalidArgument
 from .feeds import FORMATS
-from .files import naming, unwritable
+from .files import naming, unwritable_page
 from .parameters import Parameter, Relation
 
 __all__ = [
@@ -214,6 +214,8 @@ def _row_filter(text: str) -> dict[str | int, list[str]]:
     --------
     >>> _row_filter("symbol=X,venue=A,venue=B")
     {'symbol': ['X'], 'venue': ['A', 'B']}
+    >>> _row_filter("condition=")
+    {'condition': ['']}
     """
     found: dict[str | int, list[str]] = {}
     for column, kept in _pairs(text):
@@ -232,7 +234,7 @@ def _map(text: str) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for left, right in _pairs(text):
-        if left in found:
+        if left in found or not right:
             raise ValueError(left)
         found[left] = right
     return found
@@ -242,7 +244,7 @@ def _pairs(text: str) -> list[tuple[str, str]]:
     found = []
     for pair in text.split(","):
         left, equals, right = (part.strip() for part in pair.partition("="))
-        if not (left and equals and right) or "=" in right:
+        if not (left and equals) or "=" in right:
             raise ValueError(pair)
         found.append((left, right))
     return found
@@ -281,7 +283,8 @@ DATA = (
         default=None,
         form="pairs our=theirs such as 'time=ts,bid=b1,ask=a1', each of ours once",
         reader=_column_map,
-        doc="which column is which: our names and theirs, or the places counted from 0 (csv)",
+        doc="which column is which, such as time=ts,bid=b1,ask=a1: our names and theirs, or the places "
+        "counted from 0 (csv)",
     ),
     Parameter(
         "where",
@@ -289,23 +292,23 @@ DATA = (
         default=None,
         form="pairs column=text such as 'symbol=X', a column again for each further text",
         reader=_row_filter,
-        doc="the rows to keep, by the texts of some columns (csv)",
+        doc="the rows to keep, by the texts of columns, such as symbol=X,venue=A,venue=B (csv)",
     ),
     Parameter(
         "kinds",
         str,
         default=None,
-        form="pairs text=kind such as 'Q=quote,T=trade', each text once",
+        form="pairs text=kind such as 'Q=quote,T=trade', quote or trade, each text once",
         reader=_kind_map,
-        doc="which text of the column kind is which (csv)",
+        doc="which text of the column kind is which, such as Q=quote,T=trade (csv)",
     ),
     Parameter(
         "sides",
         str,
         default=None,
-        form="pairs text=side such as 'B=1,S=-1,X=0', each text once",
+        form="pairs text=side such as 'B=1,S=-1,X=0', 1, -1 or 0, each text once",
         reader=_side_map,
-        doc="which text of the column side is a buyer's, 1, or a seller's, -1 (csv)",
+        doc="which text of the column side is a buyer's, 1, or a seller's, -1, such as B=1,S=-1 (csv)",
     ),
     Parameter("delimiter", str, default=None, doc="one character between the columns (csv)"),
     Parameter("header", bool, default=True, doc="whether the first line names the columns (csv)"),
@@ -543,7 +546,8 @@ def load(path: str | os.PathLike[str], *, page: bool = False) -> Configuration:
         if key in (table := values.get(section, {})):
             table[key] = os.fspath(Path(path).parent / table[key])
     report = values.get("report", {})
-    if page and "path" in report and report.get("enabled", True) and (allowed := unwritable(report["path"])):
+    asked = page and "path" in report and report.get("enabled", True)
+    if asked and (allowed := unwritable_page(report["path"])):
         what = f"report.path must be {allowed}, got {report['path']!r}"
         faults.append(Fault("report.path", what, lines.get(("report", "path"))))
     return _checked(os.fspath(path), values, faults + _unrelated_faults(values, lines, faults))

@@ -5,7 +5,7 @@ from typing import Any, Literal, final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Fields", "parse", "parse_floor"]
+__all__ = ["Fields", "cells", "parse", "parse_floor"]
 
 _Step = str | int | Decimal
 _Rounding = Literal["exact", "floor", "ceil", "nearest"]
@@ -13,6 +13,7 @@ _Texts = Sequence[str | bytes | int | Decimal] | NDArray[Any]
 
 def parse(values: _Texts, step: _Step = "1", rounding: _Rounding = "exact") -> NDArray[np.int64]: ...
 def parse_floor(values: _Texts, step: _Step = "1") -> tuple[NDArray[np.int64], NDArray[np.int32]]: ...
+def cells(line: bytes, delimiter: str = ",") -> list[str]: ...
 
 @final
 class Fields:

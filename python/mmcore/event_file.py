@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from .errors import CorruptError
 from .files import naming, replacing
 
-__all__ = ["MAGIC", "VERSION", "irreplaceable", "read", "write"]
+__all__ = ["MAGIC", "VERSION", "read", "write"]
 
 MAGIC = b"MMEVENTS"
 VERSION = 1
@@ -44,30 +44,6 @@ VERSION = 1
 _HEAD = struct.Struct("<8sIIQQ28x")
 _ALIGN = 64
 _PIECE = 1 << 16
-
-
-def irreplaceable(path: str | os.PathLike[str]) -> str | None:
-    """Return what a path must be to be written where something is there that an event file would destroy.
-
-    Parameters
-    ----------
-    path : path-like
-        The file that is to be written.
-
-    Returns
-    -------
-    str or None
-        None where nothing is there, an empty file, an event file, or what is no file, such as a pipe.
-    """
-    if not os.path.isfile(path):
-        return None
-    with naming(path), open(path, "rb") as file:
-        start = file.read(len(MAGIC))
-    return (
-        None
-        if start in (b"", MAGIC)
-        else "a new file or an event file: delete what is there, or name another"
-    )
 
 
 def write(

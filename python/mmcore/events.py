@@ -45,6 +45,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import event_file
 from .errors import CorruptError, InvalidArgument
+from .files import irreplaceable
 from .parameters import expect
 
 if TYPE_CHECKING:
@@ -825,7 +826,7 @@ class Events:
             The place cannot be written; nothing is left behind.
         """
         expect("path", path, (str, os.PathLike), "a path")
-        if (allowed := event_file.irreplaceable(path)) is not None:
+        if (allowed := irreplaceable(path, event_file.MAGIC, "an event file")) is not None:
             raise InvalidArgument(argument="path", value=os.fspath(path), allowed=allowed)
         columns: dict[str, NDArray[Any]] = {"kind": self.kind}
         columns |= {f"quotes.{name}": column for name, column in self.quotes.columns().items()}
@@ -1060,6 +1061,11 @@ _ODD = (
 def oddities(summary: Mapping[str, Any], names: tuple[str, ...] = _ODD) -> list[tuple[str, int]]:
     """Return the counts of a summary that are seldom above zero, where they are."""
     return [(name.replace("_", " "), summary[name]) for name in names if summary[name]]
+
+
+def expect_events(events: object) -> None:
+    """Refuse what is no :class:`Events`, such as the path of a file."""
+    expect("events", events, Events, "an mmcore.Events; mmcore.load(path) makes one")
 
 
 def _utc(time: int) -> str:

@@ -22,7 +22,15 @@ from numpy.typing import NDArray
 
 from .errors import CorruptError
 
-__all__ = ["DAMAGED", "naming", "replacing", "stored_arrays", "unwritable"]
+__all__ = [
+    "DAMAGED",
+    "irreplaceable",
+    "naming",
+    "replacing",
+    "stored_arrays",
+    "unwritable",
+    "unwritable_page",
+]
 
 DAMAGED = (
     EOFError,
@@ -59,6 +67,48 @@ def unwritable(path: str | os.PathLike[str]) -> str | None:
     if not os.access(target if target.exists() and not target.is_file() else target.parent, os.W_OK):
         return "in a folder that can be written"
     return None
+
+
+def irreplaceable(path: str | os.PathLike[str], begins: bytes, kind: str) -> str | None:
+    """Return what a path must be to be written where a file of another kind is, which would be lost.
+
+    Parameters
+    ----------
+    path : path-like
+        The file that is to be written.
+    begins : bytes
+        How files of the kind that is to be written begin, in whatever case.
+    kind : str
+        That in words.
+
+    Returns
+    -------
+    str or None
+        None where nothing is there, an empty file, one of the kind, or what is no file, such as a pipe.
+
+    Examples
+    --------
+    >>> irreplaceable(__file__, b"PK", "an archive")
+    'a new file or an archive: delete what is there, or name another'
+    """
+    if not os.path.isfile(path):
+        return None
+    with naming(path), open(path, "rb") as file:
+        start = file.read(len(begins))
+    if start.lower() in (b"", begins.lower()):
+        return None
+    return f"a new file or {kind}: delete what is there, or name another"
+
+
+def unwritable_page(path: str | os.PathLike[str]) -> str | None:
+    """Return what a path must be for a page of HTML to be written there, as :func:`unwritable` does.
+
+    Parameters
+    ----------
+    path : path-like
+        The page that is to be written.
+    """
+    return unwritable(path) or irreplaceable(path, b"<!doctype html", "an HTML page")
 
 
 @contextmanager
@@ -132,7 +182,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, target)
+        try:
+            os.replace(temporary, target)
+        except OSError as error:  # a folder is there, say; the caller knows nothing of the temporary name
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from None
     except BaseException:
         with suppress(FileNotFoundError):
             os.unlink(temporary)

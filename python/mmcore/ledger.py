@@ -513,7 +513,8 @@ def _fills_compared(book: Book, theirs: npt.NDArray[np.void]) -> list[Difference
         result: dict[tuple[str, str, bytes], tuple[int, ...]] = {}
         for fill in fills[fills["id"] != b""]:
             at = int(fill["instrument"])
-            name = names[at] if 0 <= at < len(names) else f"instrument {at}"
+            name = fill["reference"].decode(errors="replace") or f"instrument {at}"  # of an unknown one
+            name = names[at] if 0 <= at < len(names) else name
             side = "sold" if fill["qty"] < 0 else "bought"
             content = {field: int(fill[field]) for field in _CONTENT}
             if 0 <= at < len(names) and content["fee_currency"] == own[at]:

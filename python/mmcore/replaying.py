@@ -473,13 +473,12 @@ def _case(
     sample: str | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> _Case:
-    from .events import Events
+    from .events import expect_events
     from .matching import Matching
     from .quoting import Quoter
     from .rolling import Recalibrate
 
-    if not isinstance(events, Events):
-        raise InvalidArgument(argument="events", value=type(events).__name__, allowed="an Events")
+    expect_events(events)
     if not isinstance(quoter, Quoter):
         if model is None and hasattr(quoter, "policy") and callable(quoter.policy):
             model = quoter
@@ -660,10 +659,11 @@ def _alpha_eta(gamma: float, sigma: float, A: Any, k: Any, order_size: float) ->
 
 def _model_class(name: Any) -> Any:
     from . import models
+    from .configuration import MODELS
 
     if not isinstance(name, str):
         return name
-    found = getattr(models, name, None)
+    found = getattr(models, MODELS.get(name, name), None)
     if found is None or not hasattr(found, "PARAMETERS"):
         known = sorted(n for n in models.__all__ if hasattr(getattr(models, n), "PARAMETERS"))
         raise UnknownName(
@@ -731,7 +731,7 @@ def run(
     events : Events
         The market.
     model : str or class
-        A class of :mod:`mmcore.models` or its name.
+        A class of :mod:`mmcore.models`, its name, or that of the command line, such as ``"glft"``.
     train : float
         Share of the time to calibrate on, in (0, 1].
     recalibrate : float or Recalibrate
@@ -780,12 +780,11 @@ def run(
     ('out-of-sample', True)
     """
     from .calibration import calibrate
-    from .events import Events, first_where, last_where, two_sided
+    from .events import expect_events, first_where, last_where, two_sided
     from .quoting import Limits, Quoter
     from .rolling import Recalibrate
 
-    if not isinstance(events, Events):
-        raise InvalidArgument(argument="events", value=type(events).__name__, allowed="an Events")
+    expect_events(events)
     cls = _model_class(model)
     given: dict[str, Any] = {
         "train": train,

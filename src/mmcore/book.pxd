@@ -196,6 +196,7 @@ cdef extern from "mmcore/ledger.h" nogil:
     int64_t mm_named_find(const mm_position *p, const mm_lot *lots, int64_t row)
     mm_i128 mm_lot_part(mm_i128 cost, int64_t used, int64_t size)
     int64_t mm_ledger_in_force(const mm_ledger *ledger, int64_t row)
+    void mm_ledger_repeat(const mm_ledger *ledger, mm_fill *f)
     int mm_ledger_record(mm_ledger *ledger, const mm_fill *record)
     int64_t mm_ledger_apply(mm_ledger *ledger, const mm_fill *records, int64_t n, int stop, int8_t *status)
     void mm_ledger_undo(mm_ledger *ledger, int64_t n, const mm_position *positions, const mm_i128 *pools)

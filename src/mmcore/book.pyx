@@ -345,10 +345,14 @@ def _texts(name, values):
 
 def _column(name, values):
     """Return the values as integers that fit the field of FILL; else name the first that does not."""
+    if isinstance(values, np.ma.MaskedArray):
+        raise InvalidArgument(argument=name, value=values, allowed="a column of integers, none of them masked")
     try:
         array = np.asarray(values)
     except (TypeError, ValueError):
         raise InvalidArgument(argument=name, value=values, allowed="a column of integers") from None
+    if array.shape == (0,) and not isinstance(values, np.ndarray):  # a list, which says no type
+        array = array.astype(np.int64)
     flat = np.atleast_1d(array)
     if array.dtype.kind not in "iu":
         bad = np.flatnonzero(~np.isfinite(flat)) if array.dtype.kind == "f" else flat[:0]
@@ -367,12 +371,10 @@ def _column(name, values):
 
 
 def _length(arrays):
-    """Return the shape of columns, one of which may stand for all rows."""
-    try:
-        shape = np.broadcast_shapes((1,), *(a.shape for a in arrays.values()))
-    except ValueError:
-        shape = ()
-    if len(shape) != 1:
+    """Return the shape of columns, of which single numbers stand for all rows."""
+    shapes = {a.shape for a in arrays.values() if a.ndim} or {(1,)}
+    shape = next(iter(shapes))
+    if len(shapes) > 1 or len(shape) != 1:
         raise InvalidArgument(
             argument="columns", value={n: a.shape for n, a in arrays.items()}, allowed="of one length"
         )
@@ -1012,14 +1014,17 @@ cdef object _lots_refusal(_Ledger ledger, int status, const mm_fill *f, str name
 
 cdef str _unsettled(_Ledger ledger, const mm_fill *f, tuple names):
     """Why a bust, a correction or a release is in conflict with what is known."""
-    cdef int64_t row = f.target - 1, force, side, known
+    cdef mm_fill record = f[0]
+    cdef int64_t row, force, side, known
     cdef const mm_fill *now
-    if f.target == 0:
+    mm_ledger_repeat(&ledger.l, &record)
+    row = record.target - 1
+    if row < 0:
         for side in range(-1, 2, 2):
             if f.qty == 0 or (f.qty < 0) == (side < 0):
                 row = max(row, ledger.known(f.reference, f.instrument, side))
     force = mm_ledger_in_force(&ledger.l, row)
-    if f.target == 0 and ledger.c.history[row].kind == MM_RELEASE and ledger.c.history[force].kind == MM_BUST:
+    if record.target == 0 and ledger.c.history[row].kind == MM_RELEASE and ledger.c.history[force].kind == MM_BUST:
         row = ledger.c.history[row].target - 1
         force = mm_ledger_in_force(&ledger.l, row)
     now = &ledger.c.history[force]
@@ -1035,7 +1040,8 @@ cdef str _unsettled(_Ledger ledger, const mm_fill *f, tuple names):
     if f.kind == MM_RELEASE:
         known = ledger.known(ledger.c.history[row].id, f.instrument, ledger.c.history[row].qty)
         if known >= 0 and known != row and ledger.c.history[known].target - 1 != row:
-            return "a fill with its id was booked meanwhile"
+            where = "is suspended" if ledger.c.history[known].kind == MM_SUSPEND else "was booked"
+            return f"a fill with its id {where} meanwhile (row {known})"
         return "its lots became others since: dismiss it, and book it in present lots with an id of its own"
     if f.kind == MM_CORRECT and now.kind == MM_SUSPEND:
         return f"it is still suspended: release it first (row {row})"
@@ -1103,8 +1109,12 @@ cdef object _refusal(
             return say(InvalidArgument, "qty", 0, "a number of lots other than 0")
         return say(InvalidArgument, "price", f.price, f"> 0: {name} has {_NO_NEGATIVE}")
     if status == MM_UNKNOWN:
-        if not 0 <= f.instrument < ledger.c.n_instruments and f.kind != MM_BUST and f.kind != MM_SUSPEND:
-            return say(UnknownName, "instrument", f.instrument, f"an index below {ledger.c.n_instruments}")
+        named = f.kind in (MM_BUST, MM_SUSPEND) or (f.kind == MM_NEW and ledger.l.suspends)
+        if f.instrument >= ledger.c.n_instruments or (f.instrument < 0 and not named):
+            allowed = f"an index below {ledger.c.n_instruments}"
+            if named:
+                allowed += ", or -1 with the name of an unknown one as the reference"
+            return say(UnknownName, "instrument", f.instrument, allowed)
         if not -1 <= f.fee_currency < ledger.c.n_currencies:
             allowed = f"-1 or an index below {ledger.c.n_currencies}"
             return say(UnknownName, "fee_currency", f.fee_currency, allowed)
@@ -1995,7 +2005,9 @@ cdef class Book:
     cdef object about(self, int kind, object instrument, object id, object row, dict fields):
         """Book a record about an earlier one: by the id of the fill, or by its row in the history."""
         cdef mm_fill record
-        if (id is None) == (row is None):
+        if id is not None and row is not None:
+            raise InvalidArgument(argument="row", value=row, allowed="left out where the id is given, or the id")
+        if id is None and row is None:
             raise InvalidArgument(argument="id", value=id, allowed="given, or else the row of the history")
         memset(&record, 0, sizeof(record))
         record.kind = kind
@@ -2483,7 +2495,8 @@ cdef class Book:
 
         A corrected fill has its last content under its own id, and a released one stands where it was
         released. A new book to which they are booked has these positions, but for payments and conversions,
-        and for the lots that fills name, whose records are in :attr:`history`.
+        and for the lots that fills name, whose records are in :attr:`history`. Where an ``ids_window`` has let
+        an id come twice it refuses the second: book the history to it instead.
 
         Raises
         ------

@@ -35,7 +35,7 @@ from decimal import Decimal, InvalidOperation
 import numpy as np
 
 cimport cython
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport INT64_MIN, int32_t, int64_t
 from libc.string cimport memcmp
@@ -49,8 +49,9 @@ cdef extern from "mmcore/types.h" nogil:
         MM_OVERFLOW
         MM_UNSUPPORTED
 
-__all__ = ["Fields", "parse", "parse_floor"]
+__all__ = ["Fields", "cells", "parse", "parse_floor"]
 
+cdef str _UNCLOSED = "a double quote is not closed at the end of its field"
 cdef dict _ROUNDINGS = {"exact": MM_EXACT, "floor": MM_FLOOR, "ceil": MM_CEIL, "nearest": MM_NEAREST}
 
 
@@ -207,11 +208,66 @@ def parse_floor(values, step="1"):
     return _parsed(values, step, "floor")
 
 
+cdef bytes _text(bytes text, int64_t start, int64_t stop):
+    """Return a field; a quote stands before one that stood within quotes."""
+    cdef bytes field = text[start:stop]
+    if start > 0 and text[start - 1] == 34 and b'""' in field:
+        return field.replace(b'""', b'"')
+    return field
+
+
+def cells(bytes line not None, str delimiter=","):
+    """Return the fields of one row as text, cut as :class:`Fields` cuts, however many there are.
+
+    Parameters
+    ----------
+    line : bytes
+        The row; what follows its end is not read.
+    delimiter : str
+        One ASCII character.
+
+    Returns
+    -------
+    list of str
+        UTF-8; other bytes as backslash escapes. Of an empty line nothing.
+
+    Raises
+    ------
+    InvalidArgument
+        A quote that is not closed.
+
+    Examples
+    --------
+    >>> cells(b' "Time, UTC", bid,ask')
+    ['Time, UTC', 'bid', 'ask']
+    """
+    cdef char separator = _separator(delimiter)
+    cdef int64_t most = line.count(separator) + 1, line_of, field
+    cdef int64_t[::1] starts = np.empty(most, dtype=np.int64)
+    cdef int64_t[::1] stops = np.empty(most, dtype=np.int64)
+    cdef mm_fields_result result = mm_fields(
+        PyBytes_AS_STRING(line), PyBytes_GET_SIZE(line), separator, most, 1, &starts[0], &stops[0], &line_of)
+    if result.bad_fields < 0:
+        raise InvalidArgument(_UNCLOSED, argument="line", value=line.decode("utf-8", "backslashreplace"))
+    if result.status == MM_OK:  # as many as there can be, or none
+        most = most * result.rows
+    else:
+        most = result.bad_fields
+    return [_text(line, starts[field], stops[field]).decode("utf-8", "backslashreplace") for field in range(most)]
+
+
+cdef char _separator(str delimiter) except 0:
+    if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\0\r\n':
+        raise InvalidArgument(argument="delimiter", value=delimiter, allowed="one ASCII character")
+    return <char>ord(delimiter)
+
+
 @cython.final
 cdef class Fields:
     """Rows and columns of delimited text, parsed a column at a time.
 
-    Blanks and one pair of double quotes around a field are left out; empty lines are skipped.
+    Blanks and one pair of double quotes around a field are left out; between them a delimiter is text, and a
+    doubled quote stands for one. A row is a line: no field holds its end. Empty lines are skipped.
 
     Parameters
     ----------
@@ -259,9 +315,7 @@ cdef class Fields:
         cdef int64_t[::1] starts, stops, line_of
         if columns < 1:
             raise InvalidArgument(argument="columns", value=columns, allowed="at least 1")
-        if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n':
-            raise InvalidArgument(argument="delimiter", value=delimiter, allowed="one ASCII character")
-        separator = <char>ord(delimiter)
+        separator = _separator(delimiter)
         capacity = text.count(b"\n") + 1
         # Rows are whole when the next one begins, so that no more fields are noted than the text can have.
         fields = max(1, min(<object>capacity * columns, capacity + size))
@@ -274,7 +328,7 @@ cdef class Fields:
                 at, size, separator, columns, capacity, &starts[0], &stops[0], &line_of[0])
         if result.status != MM_OK:
             if result.bad_fields < 0:
-                message = f"line {result.lines + 1}: a double quote is not closed at the end of its field"
+                message = f"line {result.lines + 1}: {_UNCLOSED}"
             else:
                 message = f"line {result.lines + 1}: has {result.bad_fields} fields instead of {columns}"
             raise InvalidArgument(message, argument="text", index=result.lines)
@@ -295,8 +349,7 @@ cdef class Fields:
 
     cdef bytes _field(self, int64_t row, int64_t column):
         cdef int64_t at = row * self.columns + column
-        return PyBytes_FromStringAndSize(
-            PyBytes_AS_STRING(self.text) + self._starts[at], self._stops[at] - self._starts[at])
+        return _text(self.text, self._starts[at], self._stops[at])
 
     cdef tuple _numbers(self, int64_t column, object step, object rounding, bint missing):
         cdef mm_grid grid = _grid(step, rounding)
@@ -404,6 +457,8 @@ cdef class Fields:
         >>> Fields(b"buy\\nsell\\n", columns=1).codes(0, {"buy": 1, "sell": -1}).tolist()
         [1, -1]
         """
+        # As they stand in the text: within quotes a quote is doubled.
+        codes = {**codes, **{key.replace('"', '""'): code for key, code in codes.items() if '"' in key}}
         cdef list names = [key.encode("utf-8", "surrogatepass") for key in codes]
         cdef int64_t count = len(names), row = 0, at, size, k
         cdef const char *base = PyBytes_AS_STRING(self.text)

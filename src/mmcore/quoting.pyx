@@ -1093,7 +1093,8 @@ cdef class Obligations:
 cdef class FeedAge:
     """What a quote does when the market data behind it are old: it widens, and then halts.
 
-    The age is an argument of :meth:`Quoter.quote`: seconds since what the reference price was made from.
+    The age is an argument of :meth:`Quoter.quote`: seconds since what the reference price was made from. One
+    below 0 counts as 0: where the clock of the stamps is ahead of yours, take the difference out first.
     A reference that is `age` seconds old has since moved by sigma*sqrt(age), one standard deviation; so
     ``widen=sigma`` keeps each depth as far from where the price may be as from where it was.
 
@@ -1869,10 +1870,9 @@ cdef class Quoter:
             raise refusal("instrument", instrument, "an Instrument, or None")
         if not isinstance(policy, Policy):
             compile_policy = getattr(policy, "policy", None)
-            if not callable(compile_policy):
-                raise TypeError(
-                    f"policy must be a policy or a model with a method policy(), got {type(policy).__name__}"
-                )
+            if not callable(compile_policy) or isinstance(policy, type):
+                got = f"the class {policy.__name__} itself" if isinstance(policy, type) else type(policy).__name__
+                raise TypeError(f"policy must be a policy or a model with a method policy(), got {got}")
             self._model = policy
             policy = compile_policy()
             if not isinstance(policy, Policy):

@@ -92,6 +92,18 @@ def test_each_header_stands_alone(compiler, flags, tmp_path):
 
 
 @pytest.mark.skipif(EXAMPLES is None, reason="needs the examples of the source tree")
+def test_a_program_in_c_quotes_from_a_policy_that_python_wrote(tmp_path):
+    program = built("cc", ["-std=c11"], EXAMPLES / "quote.c", tmp_path / "quote")
+    policy, path = mmcore.Affine(base=1.5, slope=0.25), tmp_path / "policy.bin"
+    path.write_bytes(policy.to_bytes())
+    # depths at q = 3: 1.5 + 0.75 and 1.5 - 0.75
+    assert said(program, path) == "98 x 102, 1 and 1 lots\n"
+    path.write_bytes(policy.to_bytes()[:-1])
+    refused = subprocess.run([program, path], capture_output=True, text=True)
+    assert (refused.returncode, refused.stderr) == (1, "no policy\n")
+
+
+@pytest.mark.skipif(EXAMPLES is None, reason="needs the examples of the source tree")
 @pytest.mark.parametrize(("compiler", "flags"), LANGUAGES)
 def test_the_desk_in_c_finds_the_market_that_it_makes_up(compiler, flags, tmp_path):
     words = said(built(compiler, flags, EXAMPLES / "desk.c", tmp_path / "desk")).replace(",", "").split()

@@ -144,14 +144,13 @@ class Pair:
             fee_currency=c.fee_currency,
         )
 
-    def bust(self, name, id=None, row=None, side=0):
-        self.same(
-            self.oracle.bust(name, id, row, side), self.book.bust, name, id, row=row, side=SIDES[side], time=9
-        )
+    def bust(self, name, id=None, row=None, side=0, own=None):
+        expected = self.oracle.bust(name, id, row, side, own, time=9)
+        self.same(expected, self.book.bust, name, id, row=row, side=SIDES[side], time=9, own_id=own)
 
-    def correct(self, name, c, id=None, row=None):
+    def correct(self, name, c, id=None, row=None, own=None):
         self.same(
-            self.oracle.correct(name, c, id, row),
+            self.oracle.correct(name, c, id, row, own),
             self.book.correct,
             name,
             id,
@@ -161,6 +160,7 @@ class Pair:
             fee=c.fee,
             time=c.time,
             fee_currency=c.fee_currency,
+            own_id=own,
         )
 
     def release(self, row, name, closes=()):
@@ -217,9 +217,27 @@ def content(r, name, net):
     return Content(qty, price, r.randint(-3, 9), currency, r.randint(0, 3))
 
 
+def amendment(r, oracle, names, kind, name, net, id, row):
+    """A bust or a correction, by the row of a record or by an id."""
+    arguments = {"name": name, "own": r.choice([None, f"{r.randrange(20)}"])}
+    if kind == "correct":
+        arguments["c"] = content(r, name, net)
+    if r.random() < 0.5 and 0 <= row < len(oracle.records) and oracle.records[row].instrument in names:
+        old = oracle.records[row]
+        arguments |= {"name": old.instrument, "row": row}
+        if kind == "correct" and isinstance(old.fate, Content) and r.random() < 0.3:
+            arguments |= {"c": old.fate, "own": r.choice([old.by, arguments["own"]])}
+    else:
+        arguments["id"] = id or "1"
+        if kind == "bust":
+            arguments["side"] = r.choice([0, 1, -1])
+    return arguments
+
+
 def operate(pair, r, n):
     """N random operations; returns how many of each kind."""
     oracle, names, done = pair.oracle, pair.names, {}
+    amendments: list[tuple[str, dict]] = []
     for i in range(n):
         name, what = r.choice(names), r.random()
         net = oracle.accounts[name].net
@@ -237,29 +255,14 @@ def operate(pair, r, n):
                 old = oracle.records[known]
                 c, closes = old.content, r.choice([old.closes, old.closes, (), closes])
             pair.fill("OLD" if stranger else name, c, id, closes)
-        elif what < 0.72:
-            kind = "bust"
-            if (
-                r.random() < 0.5
-                and 0 <= row < len(oracle.records)
-                and oracle.records[row].instrument in names
-            ):
-                pair.bust(oracle.records[row].instrument, row=row)
-            else:
-                pair.bust(name, id or "1", side=r.choice([0, 1, -1]))
         elif what < 0.78:
-            kind = "correct"
-            c = content(r, name, net)
-            if (
-                r.random() < 0.5
-                and 0 <= row < len(oracle.records)
-                and oracle.records[row].instrument in names
-            ):
-                old = oracle.records[row]
-                same = isinstance(old.fate, Content) and r.random() < 0.3
-                pair.correct(old.instrument, old.fate if same else c, row=row)
+            kind = "bust" if what < 0.72 else "correct"
+            if amendments and r.random() < 0.2:  # the same again, whatever became of it since
+                kind, arguments = r.choice(amendments)
             else:
-                pair.correct(name, c, id or "1")
+                arguments = amendment(r, oracle, names, kind, name, net, id, row)
+                amendments.append((kind, arguments))
+            getattr(pair, kind)(**arguments)
         elif what < 0.83:
             kind = "suspend"
             pair.suspend(r.choice([name, "OLD", "NEW"]), content(r, name, net), id)
@@ -453,21 +456,21 @@ class LedgerMachine(RuleBasedStateMachine):
         lot = st.tuples(st.sampled_from(rows) | any_row if rows else any_row, st.integers(1, 6))
         self.pair.fill(name, c, id, tuple(data.draw(st.lists(lot, min_size=1, max_size=3))))
 
-    @rule(name=names, id=known_ids, side=st.sampled_from([0, 1, -1]))
-    def bust_by_id(self, name, id, side):
-        self.pair.bust(name, id, side=side)
+    @rule(name=names, id=known_ids, side=st.sampled_from([0, 1, -1]), own=ids)
+    def bust_by_id(self, name, id, side, own):
+        self.pair.bust(name, id, side=side, own=own)
 
-    @rule(name=names, at=st.integers(0, 99))
-    def bust_by_row(self, name, at):
-        self.pair.bust(name, row=self.row(at))
+    @rule(name=names, at=st.integers(0, 99), own=ids)
+    def bust_by_row(self, name, at, own):
+        self.pair.bust(name, row=self.row(at), own=own)
 
-    @rule(name=names, c=contents, id=known_ids)
-    def correct_by_id(self, name, c, id):
-        self.pair.correct(name, c, id)
+    @rule(name=names, c=contents, id=known_ids, own=ids)
+    def correct_by_id(self, name, c, id, own):
+        self.pair.correct(name, c, id, own=own)
 
-    @rule(name=names, c=contents, at=st.integers(0, 99))
-    def correct_by_row(self, name, c, at):
-        self.pair.correct(name, c, row=self.row(at))
+    @rule(name=names, c=contents, at=st.integers(0, 99), own=ids)
+    def correct_by_row(self, name, c, at, own):
+        self.pair.correct(name, c, row=self.row(at), own=own)
 
     @rule(name=any_names, c=contents, id=ids)
     def suspend(self, name, c, id):

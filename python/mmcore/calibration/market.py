@@ -25,6 +25,7 @@ from ..events import (
     Events,
     Quotes,
     Trades,
+    expect_events,
     last_where,
     parts,
     pieces,
@@ -110,10 +111,7 @@ class Mids:
         InvalidArgument
             Something else than Events was given, such as a path.
         """
-        if not isinstance(events, Events):
-            raise InvalidArgument(
-                argument="events", value=events, allowed="an mmcore.Events; mmcore.load(path) makes one"
-            )
+        expect_events(events)
         time = events.quotes.local_time
         first, last = (int(time[0]), int(time[-1])) if time.size else (0, 0)
         return cls(events.quotes, first, last)

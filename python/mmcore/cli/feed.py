@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import Error, InvalidArgument
-from ..event_file import irreplaceable
-from ..files import unwritable
+from ..event_file import MAGIC
+from ..files import irreplaceable, unwritable
 from .options import Command, Group, Option, config_options, data_options, json_option
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def convert(config: str | None, changes: tuple[str, ...], out: str, as_json: boo
     allowed = "a file, not a pipe or a device" if device else unwritable(out)
     if allowed is None and path is not None and Path(out).exists() and Path(path).exists():
         allowed = "another file than PATH, which would be lost" if Path(out).samefile(path) else None
-    allowed = allowed or irreplaceable(out)
+    allowed = allowed or irreplaceable(out, MAGIC, "an event file")
     if allowed is not None:
         raise InvalidArgument(argument="--out", value=out, allowed=allowed)
     if path is not None:

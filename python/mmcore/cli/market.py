@@ -41,6 +41,8 @@ ADVICE = {
     "time_format": "--time-format says it; --date where the stamps count from midnight",
     "symbol": "--symbol names it",
     "venue": "--venue names it",
+    "sides": "--sides 'B=1,S=-1' says it: the file's texts = +1 (buys), -1 (sells) or 0",
+    "kinds": "--kinds 'Q=quote,T=trade' says it: the file's texts = ours",
     "sort": "--sort true puts the rows in order",
 }
 """What to do on the command line about a feed's error, by the argument that would mend it."""

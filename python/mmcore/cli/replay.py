@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..configuration import MODELS
-from ..files import unwritable
+from ..files import unwritable_page
 from ..messages import ORDERS_PARAMETERS
 from ..replaying import REPLAY_PARAMETERS, RUN_PARAMETERS, WALK_PARAMETERS
 from .options import (
@@ -136,7 +136,7 @@ def _page(settings: dict[str, Any], report: str | None, no_report: bool) -> Path
     if report is None and not settings.get("enabled", True):
         return None
     page = Path(report or settings.get("path", "report.html"))
-    if allowed := unwritable(page):  # found out now, not after the replay
+    if allowed := unwritable_page(page):  # found out now, not after the replay
         raise click.UsageError(
             f"--report must be {allowed}, got '{page}'", click.get_current_context(silent=True)
         )

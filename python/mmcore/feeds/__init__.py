@@ -269,7 +269,7 @@ def _guess(path: Path, options: Mapping[str, Any]) -> str:
         return "hftbacktest"
     if start[:4] == PARQUET or start[:6] == ARROW:
         return "csv" if "columns" in options or not nautilus.looks_like_it(path) else "nautilus"
-    head = first_line(path)
+    head = first_line(path).lstrip()
     if head.startswith(MAGIC):
         return "databento"
     if _CAPTURE.match(head):

@@ -31,7 +31,7 @@ from ..events import Events
 from . import csv
 from .binance import known_instrument
 from .table import Table
-from .text import Progress, first_lines
+from .text import Progress, cells, first_lines
 
 if TYPE_CHECKING:
     from ..instruments import Instrument
@@ -109,9 +109,9 @@ def read(
 
 def _kind(path: Path) -> tuple[str, str, dict[str, int], bool]:
     """Return what a file holds, of which market, its columns, and whether a header stands above them."""
-    lines = [line.decode("utf-8-sig", "replace").split(",") for _, line in first_lines(path, 2)]
+    lines = [cells(line) for _, line in first_lines(path, 2)]
     header = bool(lines) and not lines[0][0].lstrip("-").isdecimal()
-    row = [cell.strip().lower() for cell in lines[header]] if len(lines) > header else []
+    row = [cell.lower() for cell in lines[header]] if len(lines) > header else []
     said = next((place for place, cell in enumerate(row) if cell in ("true", "false")), None)
     found = _FILES.get((len(row), said))
     if found is None:

@@ -47,7 +47,7 @@ from ..events import QUOTE, SUBTICKS, TRADE, Events, Quotes, Trades
 from ..parameters import expect
 from .columns import EARLIEST, LATEST, Columns, quoted_side, traded
 from .table import Table
-from .text import MISSING, Progress, Rounding, Rows, asking, first_lines, refuse, rows, shares
+from .text import MISSING, Progress, Rounding, Rows, asking, cells, first_lines, refuse, rows, shares
 
 if TYPE_CHECKING:
     from ..instruments import Instrument
@@ -295,7 +295,8 @@ def add(
         if not top:
             raise InvalidArgument(f"{path}: is empty", argument="path", value=str(path))
         ((line, head),) = top
-        names, width = _head(head, layout.delimiter)
+        names = cells(head, layout.delimiter)
+        width = len(names)
         names = names if layout.header else []
         before_it, places = places, _places(path, names, width, layout.columns)
         if before_it and before_it.keys() != places.keys():
@@ -393,7 +394,9 @@ def add(
                 )
             )
     if empty:
-        left = f", other than those left out: {sum(ignored.values()):,}" if ignored else ""
+        left = "; left out: " if ignored else ""
+        left += ", ".join(f"{label} ({count:,})" for label, count in ignored.most_common(5))
+        left += ", …" if len(ignored) > 5 else ""
         raise InvalidArgument(f"{paths[0]}: has no rows{left}", argument="path", value=str(paths[0]))
     if layout.sort:
         into.sort()
@@ -505,15 +508,9 @@ class _Sequence:
 
 def looks_like_it(head: bytes) -> bool:
     """Whether the first line of a file has our names of columns."""
-    has = set(_head(head, ",")[0])
+    has = set(cells(head))
     timed = {"time", "local_time", "exchange_time"} & has
     return bool(timed) and ({"bid", "ask"} <= has or {"price", "size"} <= has)
-
-
-def _head(line: bytes, delimiter: str) -> tuple[list[str], int]:
-    text = line.decode("utf-8-sig", "backslashreplace")
-    names = [name.strip().strip('"') for name in text.split(delimiter)]
-    return names, len(names)
 
 
 _QUOTES = ("bid", "ask", "bid_size", "ask_size")
@@ -546,15 +543,7 @@ def _places(
     elif quotes and trades and "kind" not in has:
         wanted = "kind, to tell its quotes from its trades"
     if wanted:
-        if delimiter := next((one for one in ";\t|" if len(names) == 1 and one in names[0]), None):
-            raise asking(
-                path,
-                f"needs {wanted}; its first line is one column, {names[0]!r}: is {delimiter!r} the "
-                "delimiter?",
-                "delimiter",
-                f"pass delimiter={delimiter!r}",
-                UnknownName,
-            )
+        _refuse_one_column(path, names, f"needs {wanted}")
         has_names = (
             f"its columns are {', '.join(names)}" if names else f"it has {width} columns, counted from 0"
         )
@@ -581,10 +570,23 @@ def _refuse_shared(path: Path, mapped: Mapping[str, int], columns: Mapping[str, 
             )
 
 
+def _refuse_one_column(path: Path, names: Sequence[str], what: str) -> None:
+    """Refuse a file whose first line would be more columns with another delimiter."""
+    if delimiter := next((one for one in ";\t|" if len(names) == 1 and one in names[0]), None):
+        raise asking(
+            path,
+            f"{what}; its first line is one column, {names[0]!r}: is {delimiter!r} the delimiter?",
+            "delimiter",
+            f"pass delimiter={delimiter!r}",
+            UnknownName,
+        )
+
+
 def _place(path: Path, names: Sequence[str], width: int, column: str | int, argument: str) -> int:
     """Return the place of one of the file's columns."""
     if isinstance(column, str):
         if column not in names:
+            _refuse_one_column(path, names, f"no column {column!r}")
             what = f"it has {', '.join(names)}" if names else "without a header, count from 0"
             raise UnknownName(
                 f"{path}: no column {column!r}; {what}{_meant(column, names)}", argument="columns"
@@ -718,7 +720,10 @@ def _time(
             )
         return _by_size(whole, earliest, latest, beyond)
     if time_format in _UNITS:
-        time = block.integers(name, _UNITS[time_format])
+        try:
+            time = block.integers(name, _UNITS[time_format])
+        except OutOfBounds as error:  # which int64 may not hold
+            beyond(int(np.searchsorted(block.lines, error.index)))
     elif time_format == "iso":
         try:
             time = block.stamps(name)

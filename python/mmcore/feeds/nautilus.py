@@ -28,7 +28,7 @@ from ..parameters import expect
 from . import csv
 from .arrow import PARQUET, Damaged, metadata
 from .table import Table
-from .text import Progress, first_lines
+from .text import Progress, cells, first_line
 
 if TYPE_CHECKING:
     from ..instruments import Instrument
@@ -103,8 +103,7 @@ def read(
                 f"{paths[0]}: its metadata do not say the instrument ({error})", argument="instrument"
             ) from None
         instrument = Instrument(name, tick=tick, lot=lot)
-    head = b"".join(line for _, line in first_lines(paths[0], 1)).decode("utf-8", "replace")
-    names = {name.strip('"') for name in head.split(",")}
+    names = set(cells(first_line(paths[0])))
     layout = csv.Layout(
         _QUOTES if "bid_price" in names else _TRADES,
         time_format="ns",

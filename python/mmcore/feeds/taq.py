@@ -25,7 +25,7 @@ from ..events import Events
 from ..parameters import expect
 from . import csv
 from .table import Table
-from .text import Progress, content, first_line, first_lines, shares
+from .text import Progress, cells, content, first_line, first_lines, shares
 
 if TYPE_CHECKING:
     from ..instruments import Instrument
@@ -44,7 +44,7 @@ def looks_like_it(head: bytes) -> bool:
 
 
 def _names(head: bytes) -> set[str]:
-    return {name.strip(' "') for name in head.decode("utf-8-sig", "replace").split(",")}
+    return set(cells(head))
 
 
 def _holds(names: set[str]) -> str | None:
@@ -154,6 +154,6 @@ def read(
 
 def _symbol(path: Path) -> str:
     """Return the symbol of the first row; the file's name where there is no such column."""
-    lines = [line.decode("utf-8-sig", "replace").split(",") for _, line in first_lines(path, 2)]
-    row = dict(zip((name.strip(' "') for name in lines[0]), lines[-1], strict=False))
-    return row.get("SYMBOL", "").strip(' "') or path.name.partition(".")[0]
+    lines = [cells(line) for _, line in first_lines(path, 2)]
+    row = dict(zip(lines[0], lines[-1], strict=False))
+    return row.get("SYMBOL", "") or path.name.partition(".")[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import gzip
 import io
@@ -20,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..decimals import Fields
+from ..decimals import cells as _cells
 from ..errors import CorruptError, Error, InvalidArgument, MissingExtra, OutOfBounds
 from ..files import naming
 from .arrow import ARROW, PARQUET, Damaged, as_text
@@ -33,6 +35,7 @@ __all__ = [
     "Rows",
     "asking",
     "blocks",
+    "cells",
     "content",
     "damage",
     "everything",
@@ -53,6 +56,8 @@ Rounding = Literal["exact", "floor", "ceil", "nearest"]
 
 MISSING = -(2**63)
 """What :meth:`Rows.integers` makes of a field that says that there is no number."""
+
+_STANDS_FOR = {"side": "+1, -1 or 0", "kind": '"quote" or "trade"'}
 
 PACKED = (".gz", ".xz", ".zip", ".zst")
 """How the names of packed files end."""
@@ -262,20 +267,38 @@ def _whole_lines(path: Path) -> int:
 def first_lines(path: Path, count: int) -> list[tuple[int, bytes]]:
     """Return the first lines that are not empty, at most so many: the place of each, from 0, and its text.
 
-    Only the beginning of the file is read: lines beyond 64 KiB come back cut, or not at all. Blanks around a
-    line are left out.
+    Only the beginning of the file is read: lines beyond 64 KiB come back cut, or not at all.
     """
     with naming(path), open(path, "rb") as raw:
         try:
             head = _opened(raw).read(1 << 16)
         except damage() as error:
             raise CorruptError(f"{path}: damaged or cut short ({error})") from error
-    return [(at, line.strip()) for at, line in enumerate(head.split(b"\n")) if line.strip()][:count]
+    return [(at, line.rstrip(b"\r")) for at, line in enumerate(head.split(b"\n")) if line.strip()][:count]
 
 
 def first_line(path: Path) -> bytes:
     """Return the first line that is not empty, as :func:`first_lines` does; b"" when there is none."""
     return next((line for _, line in first_lines(path, 1)), b"")
+
+
+def cells(line: bytes, delimiter: str = ",") -> list[str]:
+    r"""Return the fields of a line, which may be the first of a file, cut as those of rows are.
+
+    One that no row could be, with a quote that is not closed, is cut at its delimiters alone.
+
+    Examples
+    --------
+    >>> cells(b'\xef\xbb\xbf"Time, UTC", bid,ask')
+    ['Time, UTC', 'bid', 'ask']
+    """
+    line = line.removeprefix(codecs.BOM_UTF8)
+    try:
+        return _cells(line, delimiter) or [""]
+    except InvalidArgument as error:
+        if error.argument == "delimiter":
+            raise
+        return line.decode("utf-8", "backslashreplace").split(delimiter)
 
 
 def content(folder: Path) -> str:
@@ -455,12 +478,18 @@ class Rows:
         try:
             return self.fields.codes(self.columns[name], dict(codes))
         except InvalidArgument as error:
-            known = ", ".join(dict.fromkeys(code.lower() for code in codes if code))
-            known += ", or empty" if "" in codes else ""
+            shown: dict[str, str] = {}  # of what differs by case alone the first
+            for code in filter(None, codes):
+                shown.setdefault(code.lower(), code)
+            known = ", ".join(shown.values()) + (", or empty" if "" in codes else "")
+            if cast(str, error.value).lower() in shown:
+                known += ": capitals and small letters count"
             refuse(
                 self.path,
                 int(self.lines[cast(int, error.index)]),
                 f"{name}: {error.value!r} is not one of {known}",
+                argument=f"{name}s",
+                advice=f"pass {name}s={{…}}: the file's texts → {_STANDS_FOR[name]}",
             )
 
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from ..errors import InvalidArgument, MissingExtra
 from ..events import pieces
-from ..files import replacing, unwritable
+from ..files import replacing, unwritable_page
 from ..messages import per_minute
 from ..standing import quoted
 from . import numbers as n
@@ -43,18 +43,18 @@ def write_report(result: Result, path: str | PathLike[str]) -> None:
     result : Result
         A finished replay.
     path : path-like
-        The file to write; an existing one is replaced once the new one is complete.
+        The file to write; an existing page is replaced once the new one is complete.
 
     Raises
     ------
     InvalidArgument
-        ``path`` is a folder, or in one that does not exist or cannot be written.
+        ``path`` is a folder, in one that does not exist or cannot be written, or a file that is no page.
     MissingExtra
         Bokeh is not installed: ``pip install 'mmcore-quoting[report]'``.
     OSError
         Writing fails; nothing is left behind.
     """
-    if allowed := unwritable(path):
+    if allowed := unwritable_page(path):
         raise InvalidArgument(argument="path", value=str(path), allowed=allowed)
     text = page(result).encode()
     with replacing(path) as file:
