@@ -346,7 +346,8 @@ def _texts(name, values):
 def _column(name, values):
     """Return the values as integers that fit the field of FILL; else name the first that does not."""
     if isinstance(values, np.ma.MaskedArray):
-        raise InvalidArgument(argument=name, value=values, allowed="a column of integers, none of them masked")
+        allowed = "a column of integers, none of them masked"
+        raise InvalidArgument(argument=name, value=values, allowed=allowed)
     try:
         array = np.asarray(values)
     except (TypeError, ValueError):
@@ -1024,7 +1025,8 @@ cdef str _unsettled(_Ledger ledger, const mm_fill *f, tuple names):
             if f.qty == 0 or (f.qty < 0) == (side < 0):
                 row = max(row, ledger.known(f.reference, f.instrument, side))
     force = mm_ledger_in_force(&ledger.l, row)
-    if record.target == 0 and ledger.c.history[row].kind == MM_RELEASE and ledger.c.history[force].kind == MM_BUST:
+    now = &ledger.c.history[force]
+    if record.target == 0 and ledger.c.history[row].kind == MM_RELEASE and now.kind == MM_BUST:
         row = ledger.c.history[row].target - 1
         force = mm_ledger_in_force(&ledger.l, row)
     now = &ledger.c.history[force]
@@ -2006,7 +2008,7 @@ cdef class Book:
         """Book a record about an earlier one: by the id of the fill, or by its row in the history."""
         cdef mm_fill record
         if id is not None and row is not None:
-            raise InvalidArgument(argument="row", value=row, allowed="left out where the id is given, or the id")
+            raise InvalidArgument(argument="row", value=row, allowed="left out where the id is given")
         if id is None and row is None:
             raise InvalidArgument(argument="id", value=id, allowed="given, or else the row of the history")
         memset(&record, 0, sizeof(record))
@@ -2495,8 +2497,8 @@ cdef class Book:
 
         A corrected fill has its last content under its own id, and a released one stands where it was
         released. A new book to which they are booked has these positions, but for payments and conversions,
-        and for the lots that fills name, whose records are in :attr:`history`. Where an ``ids_window`` has let
-        an id come twice it refuses the second: book the history to it instead.
+        and for the lots that fills name, whose records are in :attr:`history`. Where an ``ids_window`` let an
+        id come twice it refuses the second: book the history to it instead.
 
         Raises
         ------

@@ -253,7 +253,8 @@ def cells(bytes line not None, str delimiter=","):
         most = most * result.rows
     else:
         most = result.bad_fields
-    return [_text(line, starts[field], stops[field]).decode("utf-8", "backslashreplace") for field in range(most)]
+    found = [_text(line, starts[field], stops[field]) for field in range(most)]
+    return [text.decode("utf-8", "backslashreplace") for text in found]
 
 
 cdef char _separator(str delimiter) except 0:

@@ -1871,7 +1871,9 @@ cdef class Quoter:
         if not isinstance(policy, Policy):
             compile_policy = getattr(policy, "policy", None)
             if not callable(compile_policy) or isinstance(policy, type):
-                got = f"the class {policy.__name__} itself" if isinstance(policy, type) else type(policy).__name__
+                got = type(policy).__name__
+                if isinstance(policy, type):
+                    got = f"the class {policy.__name__} itself"
                 raise TypeError(f"policy must be a policy or a model with a method policy(), got {got}")
             self._model = policy
             policy = compile_policy()

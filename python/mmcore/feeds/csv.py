@@ -723,7 +723,7 @@ def _time(
         try:
             time = block.integers(name, _UNITS[time_format])
         except OutOfBounds as error:  # which int64 may not hold
-            beyond(int(np.searchsorted(block.lines, error.index)))
+            beyond(int(np.searchsorted(block.lines, cast(int, error.index))))
     elif time_format == "iso":
         try:
             time = block.stamps(name)
