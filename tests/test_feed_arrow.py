@@ -208,6 +208,23 @@ def test_every_truncation_is_refused(tmp_path, name):
         mm.load(path, instrument=STOCK)
 
 
+def test_rows_without_columns_are_damage(tmp_path):
+    """A file of a kB may say that it has 10¹⁷ of them."""
+    batch = pa.RecordBatch.from_struct_array(pa.array([{}] * 3, pa.struct([])))
+    path = tmp_path / "rows.arrow"
+    with pa.ipc.new_file(path, batch.schema) as file:
+        file.write_batch(batch)
+    with pytest.raises(CorruptError, match="rows.arrow: damaged or cut short .no columns"):
+        mm.load(path, format="csv", instrument=STOCK)
+
+
+def test_a_name_with_quotes_is_read(tmp_path):
+    table = pa.table({'the "time", UTC': [1723118400], "bid": [1.5], "ask": [2.0]})
+    path = write(tmp_path, table)
+    events = mm.load(path, instrument=STOCK, columns={"time": 'the "time", UTC'})
+    assert events.quotes.ask.tolist() == [200]
+
+
 @pytest.mark.parametrize("name", ["rows.parquet", "rows.arrow"])
 @pytest.mark.parametrize("format", ["csv", "nautilus", None])
 def test_a_name_that_is_no_text_is_damage(tmp_path, name, format):

@@ -65,8 +65,12 @@ def _batches(raw: BinaryIO, parquet: bool) -> Iterator[Any]:
 
 
 def _legible(schema: Any) -> Any:
-    """Return a schema whose names were read: pyarrow looks at them no earlier."""
-    _ = schema.names
+    """Return a schema whose names were read: pyarrow looks at them no earlier.
+
+    Without columns a file may say that it has any number of rows.
+    """
+    if not schema.names:
+        raise Damaged("no columns")
     return schema
 
 
@@ -84,7 +88,8 @@ def _pieces(raw: BinaryIO, parquet: bool) -> Iterator[bytes]:
     pa = _library(raw.name)
     batches = _batches(raw, parquet)
     schema = next(batches)
-    yield (",".join(f'"{name}"' for name in schema.names) + "\n").encode()
+    names = (name.replace('"', '""') for name in schema.names)
+    yield (",".join(f'"{name}"' for name in names) + "\n").encode()
     scaled = _PRECISION in (schema.metadata or {})
     options = pa.csv.WriteOptions(include_header=False)
     for batch in batches:
