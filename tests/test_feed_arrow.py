@@ -214,7 +214,7 @@ def test_rows_without_columns_are_damage(tmp_path):
     path = tmp_path / "rows.arrow"
     with pa.ipc.new_file(path, batch.schema) as file:
         file.write_batch(batch)
-    with pytest.raises(CorruptError, match="rows.arrow: damaged or cut short .no columns"):
+    with pytest.raises(CorruptError, match=r"rows.arrow: damaged or cut short .no columns"):
         mm.load(path, format="csv", instrument=STOCK)
 
 
