@@ -706,7 +706,9 @@ def test_row_21_fills_of_unknown_instruments_are_refused_or_suspended_and_never_
     assert book.fill("Z", 3, 1000, fee=2, id="a", time=5) is SUSPENDED
     assert book.fill("Z", 3, 1000, fee=2, id="a", time=5) is DUPLICATE
     assert book.fill("W", 3, 1000, fee=2, id="a", time=5) is SUSPENDED  # another name, another fill
-    rows = book.records(qty=[1, 2], price=[10, 11], instrument=[0, 7])
+    beyond = book.records(qty=[1, 2], price=[10, 11], instrument=[0, 7])  # it may be another's later
+    assert refused(UnknownName, book, book.apply, beyond).index == 1
+    rows = book.records(qty=[1, 2], price=[10, 11], instrument=[0, -1])
     assert book.apply(rows).tolist() == [OK, SUSPENDED]
     assert book.suspense == (0, 1, 3)
     assert book.history["reference"][[0, 1]].tolist() == [b"Z", b"W"]
@@ -747,10 +749,10 @@ def test_row_21_release_and_dismissal_are_records(book):
 
 
 @pytest.mark.parametrize("settled", ["kept", "released", "dismissed"])
-def test_row_21_a_fill_in_suspense_is_saved_when_its_index_is_an_instrument_later(cost, settled):
+def test_row_21_a_fill_in_suspense_is_saved_when_its_name_is_an_instrument_later(cost, settled):
     """Its fee was in the instrument's own currency before anybody knew which that is."""
     book = mm.Book(instruments()[:2], cost, unknown="suspend")
-    rows = book.records(qty=2, price=1000, fee=3, instrument=2, fee_currency=0, id=["a"])
+    rows = book.records(qty=2, price=1000, fee=3, instrument=-1, reference="Z", fee_currency=0, id=["a"])
     assert book.apply(rows).tolist() == [SUSPENDED]
     book.add(mm.Instrument("Z", tick="0.01"))
     if settled == "released":
@@ -765,13 +767,14 @@ def test_row_21_a_fill_in_suspense_is_saved_when_its_index_is_an_instrument_late
 
 @pytest.mark.parametrize("currency", [0, -1])
 @pytest.mark.parametrize("kind", ["new", "suspend"])
-def test_row_9_a_fill_in_suspense_is_known_when_its_index_is_an_instrument_later(cost, currency, kind):
+def test_row_9_a_fill_in_suspense_is_known_when_its_name_is_an_instrument_later(cost, currency, kind):
     """The currency that it named turns out to be the instrument's own, which is the same as naming none."""
     book = mm.Book(instruments(), cost, unknown="suspend")
-    rows = book.records(qty=2, price=1000, fee=3, instrument=3, fee_currency=0, id=["a"])
+    rows = book.records(qty=2, price=1000, fee=3, instrument=-1, reference="Z", fee_currency=0, id=["a"])
     assert book.apply(rows).tolist() == [SUSPENDED]
     book.add(mm.Instrument("Z", tick="0.01"))
-    rows["fee_currency"], rows["kind"] = currency, _KINDS[kind]
+    rows["instrument"], rows["reference"], rows["fee_currency"] = 3, b"", currency
+    rows["kind"] = _KINDS[kind]
     before = book.snapshot()
     assert book.apply(rows).tolist() == [DUPLICATE]
     assert book.snapshot() == before
