@@ -844,7 +844,7 @@ class TestErrors:
             ("--config", "mine.toml", "--report", "mine.toml"),
             ("--config", "mine.toml"),
         ):
-            code, _, err = call("replay", *SHORT, *arguments)
+            code, _, err = call("replay", *arguments)
             assert code == 2
             assert words in err
         assert {path.name: path.read_text() for path in place.iterdir()} == given
