@@ -289,7 +289,11 @@ class Oracle:
         known, here = self.records[row], self.own(record.instrument)  # whose currency may be known by now
         contents = [self.plain(here, c) for c in (known.content, known.fate) if isinstance(c, Content)]
         same = self.plain(here, record.content) in contents and known.to == record.to
-        return DUPLICATE if same and self.same_lots(known, record.closes) else CONFLICT
+        if known.kind == "suspend":  # the lots of its release are another instrument's
+            same_lots = record.closes == ()
+        else:
+            same_lots = self.same_lots(known, record.closes)
+        return DUPLICATE if same and same_lots else CONFLICT
 
     def same_lots(self, known, closes):
         """Venues repeat a fill without its lots; what is named is named in any order."""
