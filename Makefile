@@ -27,7 +27,7 @@ $(VENV)/.run: $(BIN)/python $(SOURCES)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all]'
 	@touch $@
 
-# It is installed by now: what is added is what the tests need.
+# Asked for by its name the package that is there serves: by its path it would be compiled again.
 $(VENV)/.test: $(VENV)/.run
 	@echo "Installing what the tests need into $(VENV)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'mmcore-quoting[test]'

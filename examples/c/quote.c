@@ -1,9 +1,7 @@
-/* One quote from a policy that Python made and wrote:
+/* One quote from a policy that Python made and wrote: open("policy.bin", "wb").write(policy.to_bytes())
  *
- *   python -c "import mmcore as mm; open('policy.bin', 'wb').write(mm.Affine(base=1.5,
- * slope=0.25).to_bytes())" cc -std=c11 -O2 -ffp-contract=off -I$(python -c "import mmcore;
- * print(mmcore.get_include())") quote.c -lm
- *   ./a.out policy.bin
+ *   include=$(python -c "import mmcore; print(mmcore.get_include())")
+ *   cc -std=c11 -O2 -ffp-contract=off -I$include quote.c -lm && ./a.out policy.bin
  */
 #include <inttypes.h>
 #include <stdio.h>
