@@ -46,7 +46,7 @@ class Record:
     fate: Content | str | None = None  # a correction, "busted", "released"
     released_to: str | None = None
     source: int | None = None  # the row that it is about: of a release the suspended fill, of a bust the fill
-    by: str | None = None  # the own id of the correction that is its fate
+    said: list = field(default_factory=list)  # its corrections, each with its own id
     closes: tuple = ()  # (row of the fill that opened the lot, size): the lots that a fill names
 
 
@@ -197,7 +197,7 @@ class Oracle:
     def convert(self, name, to, new, old, accounts):
         """Old lots are dealt into new ones; the cost goes along in whole units of the new cash."""
         a, b = accounts[name], accounts[to]
-        if a is not b and a.net * b.net < 0 and abs(a.net) * new // old:
+        if a is not b and a.net * b.net < 0:
             raise ArithmeticError("against an open position")
         sign = -1 if a.net < 0 else 1
         whole = abs(a.net) * new // old
@@ -287,13 +287,32 @@ class Oracle:
         if row is None:
             return None
         known, here = self.records[row], self.own(record.instrument)  # whose currency may be known by now
-        contents = [self.plain(here, c) for c in (known.content, known.fate) if isinstance(c, Content)]
-        same = self.plain(here, record.content) in contents and known.to == record.to
+        same = self.plain(here, record.content) == self.plain(here, known.content)
+        if (now := self.corrected(row)) is not None:
+            content, where = now  # the fee's currency is left out where it is that of the release
+            here = here if here in self.instruments else where
+            content = content._replace(fee_currency=content.fee_currency or self.currency(where))
+            theirs = record.content.fee_currency or self.currency(here)
+            same = same or record.content._replace(fee_currency=theirs) == content
+        same = same and known.to == record.to
         if known.kind == "suspend":  # the lots of its release are another instrument's
             same_lots = record.closes == ()
         else:
             same_lots = self.same_lots(known, record.closes)
         return DUPLICATE if same and same_lots else CONFLICT
+
+    def currency(self, name):
+        return self.instruments[name].currency.name
+
+    def corrected(self, row):
+        """The last correction of the fill of a row, of a suspended one in its release, and its instrument."""
+        record = self.records[row]
+        if record.kind == "suspend":
+            for later in self.records[row:]:
+                if later.kind == "release" and later.source == row and later.fate != "busted":
+                    record = later
+        lost = record.kind != "new" and record.fate == "busted"
+        return None if lost or not record.said else (record.said[-1][0], record.instrument)
 
     def same_lots(self, known, closes):
         """Venues repeat a fill without its lots; what is named is named in any order."""
@@ -387,14 +406,14 @@ class Oracle:
             return row
         record, content = self.records[row], self.plain(name, content)
         if record.kind == "suspend" or record.fate == "busted":
-            return CONFLICT
+            return DUPLICATE if record.kind == "new" and (content, own) in record.said else CONFLICT
         if (content.qty < 0) != (record.content.qty < 0) or not self.valid(name, content):
             return INVALID
-        if record.fate == content and record.by == own:
+        if record.said and record.said[-1] == (content, own):
             return DUPLICATE
         status = self.amend(record, content, Record("correct", name, content, own, source=row))
         if status >= 0 and status != DUPLICATE:
-            record.by = own
+            record.said.append((content, own))
         return status
 
     @property
@@ -455,7 +474,7 @@ class Oracle:
             return INVALID
         if one.negative_prices != other.negative_prices:
             return INVALID
-        if name != to and a.net * b.net < 0 and abs(a.net) * new // old:
+        if name != to and a.net * b.net < 0:
             return INVALID
         self.marks.pop(name, None)
         return self.put(record)

@@ -644,6 +644,15 @@ def test_empty_lists_are_columns_and_masked_arrays_are_none(book):
     refused(InvalidArgument, book, book["X"].fill_batch, [], np.array([]))  # of floats
     masked = np.ma.array([1, 2], mask=[False, True])
     assert "none of them masked" in str(refused(InvalidArgument, book, book["X"].fill_batch, masked, 5))
+    refused(InvalidArgument, book, book.records, qty=1, price=1, id=np.ma.array([b"a"], mask=[True]))
+    refused(InvalidArgument, book, book.apply, np.ma.array(book.records(qty=[1, 2], price=5)))
+
+
+def test_an_id_with_a_zero_byte_is_refused_by_every_door(book):
+    for id in ([b"a\0b"], np.array([b"ab", b"a\0b"])):
+        error = refused(InvalidArgument, book, book.records, qty=[1] * len(id), price=1, id=id)
+        assert "without zero bytes" in str(error)
+    refused(InvalidArgument, book, book.fill, "X", 1, 1, id=b"a\0b")
 
 
 def test_a_book_that_learned_of_an_instrument_is_restored_with_its_currencies(cost):
@@ -674,6 +683,44 @@ def test_what_a_correction_made_of_a_fill_may_be_repeated():
     assert "booked 4 lots at 1001, fee 2" in str(error)
     book.correct("X", "a", qty=5, price=1001)
     refused(ConflictError, book, book.fill, "X", 4, 1001, 2, id="a")  # in force no longer
+
+
+def test_what_was_corrected_before_it_was_busted_is_known():
+    book = mm.Book([instrument()])
+    book.fill("X", 2, 1000, id="a")
+    book.correct("X", "a", qty=2, price=1001, own_id="c1")
+    book.correct("X", "a", qty=2, price=1002, own_id="c2")
+    book.bust("X", "a", own_id="b")
+    for price, own in ((1001, "c1"), (1002, "c2")):
+        assert book.correct("X", "a", qty=2, price=price, own_id=own) is mm.Status.DUPLICATE
+    assert book.apply(book.history).tolist() == [mm.Status.DUPLICATE] * 4
+    for price in (1000, 1002):  # as it came, and as it was when it was busted
+        assert book.fill("X", 2, price, id="a") is mm.Status.DUPLICATE
+    refused(ConflictError, book, book.fill, "X", 2, 1003, id="a")
+    refused(ConflictError, book, book.correct, "X", "a", qty=2, price=1003, own_id="c1")
+    refused(ConflictError, book, book.correct, "X", "a", qty=2, price=1002, own_id="c3")
+    assert book["X"].net == 0
+
+
+@pytest.mark.parametrize("suspended", ["X", "Q"])
+@pytest.mark.parametrize("currency", [None, "USD", "EUR"])
+def test_a_suspended_fill_is_repeated_as_it_was_corrected_after_its_release(suspended, currency):
+    usd, eur = mm.Currency("USD"), mm.Currency("EUR")
+    both = [instrument(currency=usd), instrument("Y", currency=usd)]
+    book = mm.Book(both, currencies=[eur], unknown="suspend")
+    kind = {"kind": "suspend"} if suspended == "X" else {}
+    book.fill(suspended, 3, 5, 7, id="a", fee_currency=currency, **kind)
+    book.release(0, "Y")
+    book.correct("Y", "a", qty=4, price=6, fee=8, fee_currency=currency)
+    for name in dict.fromkeys([suspended, "Y"]):
+        for qty, price, fee in ((3, 5, 7), (4, 6, 8)):
+            repeated = book.fill(name, qty, price, fee, id="a", fee_currency=currency)
+            assert repeated is mm.Status.DUPLICATE
+        refused(ConflictError, book, book.fill, name, 4, 6, 9, id="a", fee_currency=currency)
+    book.add(instrument("Q", currency=usd))
+    if suspended == "Q":
+        assert book.fill("Q", 4, 6, 8, id="a", fee_currency=currency) is mm.Status.DUPLICATE
+    assert book["Y"].net == 4
 
 
 def test_a_lot_that_was_refused_is_not_held_against_the_next_fill():
@@ -1496,8 +1543,10 @@ def test_what_is_no_saved_book_or_another_is_named():
         mm.Book.from_bytes(b"x" * 100, book.instruments)
     with pytest.raises(CorruptError, match="version 3"):
         mm.Book.from_bytes(resealed(block, 4, "I", 3), book.instruments)
-    with pytest.raises(TypeError):
-        mm.Book.from_bytes("text", book.instruments)
+    backwards = np.frombuffer(block, np.uint8)[::-1]
+    for no_bytes in ("text", None, backwards):
+        with pytest.raises(InvalidArgument, match="block must be contiguous bytes"):
+            mm.Book.from_bytes(no_bytes, book.instruments)
     x, s = book.instruments
     for instruments, currencies in [
         ([s, x], book.currencies),

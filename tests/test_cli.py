@@ -865,8 +865,8 @@ class TestErrors:
         ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert ran.returncode == 2
         assert len(ran.stderr.splitlines()) == 1
-        assert "pip install '.[cli]' in a checkout" in ran.stderr
-        assert "'mmcore-quoting[cli]' from an index" in ran.stderr
+        assert "pip install 'mmcore-quoting[cli]' adds it" in ran.stderr
+        assert "'.[cli]' in a checkout" in ran.stderr
 
     def test_a_missing_report_extra(self):
         code = "import sys; sys.modules['bokeh'] = None; from mmcore.cli import main; "

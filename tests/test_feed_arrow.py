@@ -57,6 +57,25 @@ def test_columns_of_any_type_are_the_numbers_that_they_say(tmp_path, name, stamp
     assert q.ask.tolist() == [7000000, 7000100, 7000200]
 
 
+@pytest.mark.parametrize("name", ["rows.parquet", "rows.arrow"])
+def test_columns_that_are_no_text_of_one_line_do_no_harm(tmp_path, name):
+    table = pa.table(
+        {
+            "time": [START, START + 1],
+            "levels": [[1, 2], []],
+            "side": pa.array([{"a": 1}, None]),
+            "bid": [1.01, None],
+            "note": ["one\ntwo", None],
+            "a\nb": pa.array(["\r\n", "c"], pa.large_string()),
+            "ask": pa.array(["1.02", "1.03"], pa.string() if name == "rows.parquet" else pa.string_view()),
+        }
+    )
+    q = mm.load(write(tmp_path, table, name), instrument=STOCK).quotes
+    assert (q.bid.tolist(), q.ask.tolist()) == ([101, NO_BID], [102, 103])
+    rows = mm.load(write(tmp_path, table, name), instrument=STOCK, where={"note": "one two"})
+    assert len(rows) == 1
+
+
 def test_the_options_of_csv_serve(tmp_path):
     table = pa.table({"ts": [START, START, START + 5], "x": ["q", "t", "q"], "b": [1.5, None, 1.25],
                       "a": [2.0, None, 2.5], "p": [None, 1.75, None], "n": [None, 3, None]})  # fmt: skip

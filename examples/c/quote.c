@@ -1,4 +1,4 @@
-/* One quote from a policy that Python made and wrote: open("policy.bin", "wb").write(policy.to_bytes())
+/* One quote from a policy that Python wrote: open("policy.bin", "wb").write(model.policy().to_bytes())
  *
  *   include=$(python -c "import mmcore; print(mmcore.get_include())")
  *   cc -std=c11 -O2 -ffp-contract=off -I$include quote.c -lm && ./a.out policy.bin

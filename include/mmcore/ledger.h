@@ -555,7 +555,7 @@ static inline int mm_ledger_convert(mm_ledger *l, const mm_fill *f) {
   if (mm_scaled(a->net < 0 ? -a->net : a->net, f->qty, f->price, &lots) ||
       (!same && mm_contract_ratio(&l->contracts[i], &l->contracts[j], &num, &den)))
     return MM_OVERFLOW;
-  if (!same && lots && b->net && (a->net < 0) != (b->net < 0))
+  if (a->net && b->net && (a->net < 0) != (b->net < 0))
     return MM_INVALID;
   brought = mm_i128_of(0);
   moved = mm_i128_of(0);
@@ -716,6 +716,22 @@ static inline void mm_ledger_amend(mm_ledger *l, int64_t target, int64_t by) {
     l->amended[at].target = target;
   }
   l->amended[at].by = by;
+}
+
+/* The last correction before record k of the fill of a row; -1: there is none. */
+static inline int64_t mm_ledger_correction(const mm_fill *history, int64_t row, int64_t k) {
+  while (--k > row)
+    if (history[k].kind == MM_CORRECT && history[k].target == row + 1)
+      return k;
+  return -1;
+}
+
+/* Is a correction, with all that it leaves out filled in, the one of row k again? */
+static inline int mm_ledger_corrects_as(const mm_fill *f, const mm_fill *known) {
+  return known->qty == f->qty && known->price == f->price && known->fee == f->fee &&
+         known->fee_currency == f->fee_currency && known->time == f->time &&
+         known->liquidity == f->liquidity && known->order_id == f->order_id &&
+         !memcmp(known->id, f->id, sizeof f->id);
 }
 
 /* Does a record of this kind say what became of another? */
@@ -921,17 +937,17 @@ static inline int mm_ledger_resolve(const mm_ledger *l, mm_fill *f, int64_t *row
     f->order_id = now->order_id;
     return now->kind == MM_BUST ? MM_DUPLICATE : MM_OK;
   }
-  if (now->kind == MM_BUST || old->kind == MM_SUSPEND)
+  if (now->kind == MM_BUST || old->kind == MM_SUSPEND) {
+    if (old->kind == MM_NEW) /* what was corrected before it was busted is known */
+      for (int64_t k = force; (k = mm_ledger_correction(book->history, *row, k)) >= 0;)
+        if (mm_ledger_corrects_as(f, &book->history[k]))
+          return MM_DUPLICATE;
     return MM_CONFLICT; /* what never was, or is not booked yet, cannot be another */
+  }
   if (f->qty == 0 || (f->qty < 0) != (old->qty < 0) ||
       (f->price <= 0 && !(book->positions[f->instrument].flags & MM_NEGATIVE_PRICES)))
     return MM_INVALID;
-  return force != *row && now->qty == f->qty && now->price == f->price && now->fee == f->fee &&
-                 now->fee_currency == f->fee_currency && now->time == f->time &&
-                 now->liquidity == f->liquidity && now->order_id == f->order_id &&
-                 !memcmp(now->id, f->id, sizeof f->id)
-             ? MM_DUPLICATE
-             : MM_OK;
+  return force != *row && mm_ledger_corrects_as(f, now) ? MM_DUPLICATE : MM_OK;
 }
 
 /* The same bust or correction again is about what it was about, whatever became of that since. */
@@ -1009,19 +1025,31 @@ static inline int mm_ledger_converted(const mm_ledger *l, int64_t row, int32_t i
   return 0;
 }
 
-/* Is a fill a repetition of that of a row: as it came, or as it was corrected since? */
+/* Is a fill a repetition of that of a row: as it came, or as it was corrected since, also if that was busted
+ * or, of a suspended one, after its release? */
 static inline int mm_ledger_repeats(const mm_ledger *l, int64_t row, const mm_fill *f, int32_t own) {
   const mm_fill *history = l->book->history;
-  mm_fill known = history[row], now = history[mm_ledger_in_force(l, row)];
+  mm_fill known = history[row], now;
+  int64_t force = mm_ledger_in_force(l, row);
+  int16_t currency;
   if (history[mm_ledger_came_from(l->book, row)].instrument != known.instrument)
     memcpy(known.reference, f->reference, sizeof known.reference); /* its place was taken by the name */
   if (mm_fill_same_content(&known, f, own))
     return 1;
-  if (now.kind != MM_CORRECT)
+  if (history[force].kind == MM_RELEASE)
+    force = mm_ledger_in_force(l, force);
+  if (history[force].kind == MM_BUST && known.kind == MM_NEW)
+    force = mm_ledger_correction(history, row, force);
+  if (force < 0 || history[force].kind != MM_CORRECT)
     return 0;
+  now = history[force];
+  currency = l->book->currency[now.instrument];
+  if (now.fee_currency < 0)
+    now.fee_currency = currency; /* which can be another than that of the fill as it was suspended */
   now.kind = known.kind; /* a correction has an id of its own, and that of the fill as its reference */
+  now.instrument = known.instrument;
   memcpy(now.reference, known.reference, sizeof now.reference);
-  return mm_fill_same_content(&now, f, own);
+  return mm_fill_same_content(&now, f, own < 0 ? currency : own);
 }
 
 /* Put a record into the history, behind the `named` ones directly before it in memory, which identify lots
@@ -1151,14 +1179,15 @@ static inline int mm_ledger_asked(int status) {
  * MM_UNMET: of a bust or a correction, which stands: lots that some fill identifies are gone now, and the
  *           fill closed the oldest for them. lots_used counts them.
  * MM_DUPLICATE: also a fill as it was corrected, a bust of what is busted, the correction that is in force,
- * the same release again. MM_CONFLICT: also a correction of a busted fill, whatever is settled otherwise
- * already, what a later conversion does not stand with: that is to be busted first; a release after the lots
- * became others; a repetition that identifies other lots; two open lots of one id, one of which is identified
- * by it. MM_UNKNOWN: also a target that is no fill of the instrument, or not one of the window of ids; a lot
- * that is not open. MM_INVALID: also lots that are identified by a fill that opens, twice, or more of them
- * than there are or than the fill has; what identifies a lot, alone (mm_ledger_apply); an id that both sides
- * have, a correction of the side, a conversion by 0, into another currency, kind of contract or sign of
- * prices, or against an open position of the other sign. MM_UNSUPPORTED: also what needs a history. */
+ * or one that was before the bust, the same release again. MM_CONFLICT: also a correction of a busted fill,
+ * whatever is settled otherwise already, what a later conversion does not stand with: that is to be busted
+ * first; a release after the lots became others; a repetition that identifies other lots; two open lots of
+ * one id, one of which is identified by it. MM_UNKNOWN: also a target that is no fill of the instrument, or
+ * not one of the window of ids; a lot that is not open. MM_INVALID: also lots that are identified by a fill
+ * that opens, twice, or more of them than there are or than the fill has; what identifies a lot, alone
+ * (mm_ledger_apply); an id that both sides have, a correction of the side, a conversion by 0, into another
+ * currency, kind of contract or sign of prices, or against an open position of the other sign.
+ * MM_UNSUPPORTED: also what needs a history. */
 static inline int mm_ledger_record(mm_ledger *l, const mm_fill *record) {
   int status = MM_CAPACITY;
   l->fault = 0; /* mm_book_fill knows none */

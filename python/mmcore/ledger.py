@@ -463,6 +463,13 @@ def reconcile(book: Book, statement: Any) -> list[Difference]:
     if not isinstance(statement, Mapping):
         allowed = "a mapping by instrument, or an array of dtype mmcore.FILL"
         raise InvalidArgument(argument="statement", value=type(statement).__name__, allowed=allowed)
+    for name, told in statement.items():
+        if not isinstance(name, str):
+            allowed = "a mapping by names of instruments"
+            raise InvalidArgument(argument="statement", value=name, allowed=allowed)
+        if told is None:
+            allowed = "lots, or a mapping of what a position tells"
+            raise InvalidArgument(argument=f"statement[{name!r}]", value=told, allowed=allowed)
     result = []
     for name in book:
         ours = book[name].state_dict()

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,7 @@ __all__ = [
     "WHOLE_ORDERS",
     "Parameter",
     "Relation",
+    "bytes_like",
     "expect",
     "expect_together",
     "real",
@@ -45,6 +47,21 @@ def expect(argument: str, value: object, kind: Any, allowed: str) -> None:
     """
     if not isinstance(value, kind):
         raise InvalidArgument(argument=argument, value=value, allowed=allowed)
+
+
+def bytes_like(block: Any) -> memoryview:
+    """Return a view of the bytes of a saved block, or refuse what has none.
+
+    Examples
+    --------
+    >>> bytes_like(b"MMCB").nbytes
+    4
+    """
+    with suppress(TypeError):
+        view = memoryview(block)
+        if view.c_contiguous:
+            return view
+    raise InvalidArgument(argument="block", value=type(block).__name__, allowed="contiguous bytes")
 
 
 def real(value: Any) -> float:

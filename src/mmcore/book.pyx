@@ -58,6 +58,7 @@ from mmcore.errors import (
     UnknownName,
     Unsupported,
 )
+from mmcore.parameters import bytes_like
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
@@ -279,7 +280,7 @@ cdef object _text(const char *raw):
 def _records(fills, argument="fills"):
     """Return a contiguous native FILL array of one dimension: the argument itself where it is one."""
     allowed = "an array of dtype mmcore.FILL (see Book.records)"
-    if not isinstance(fills, np.ndarray):
+    if not isinstance(fills, np.ndarray) or isinstance(fills, np.ma.MaskedArray):
         raise InvalidArgument(argument=argument, value=type(fills).__name__, allowed=allowed)
     if fills.ndim != 1:
         raise InvalidArgument(argument=argument, value=fills.shape, allowed="an array of one dimension")
@@ -321,6 +322,8 @@ def _texts(name, values):
     """Return the values as texts of bytes, at most 16 each, as :func:`_set_text` writes them."""
     cdef char raw[16]
     allowed = "texts of at most 16 bytes"
+    if isinstance(values, np.ma.MaskedArray):
+        raise InvalidArgument(argument=name, value=values, allowed=f"{allowed}, none of them masked")
     try:
         array = np.asarray(values)
     except (TypeError, ValueError):
@@ -340,6 +343,11 @@ def _texts(name, values):
             raise InvalidArgument(argument=name, value=values, allowed=allowed) from None
     if array.dtype.kind != "S" or array.dtype.itemsize > 16:
         raise InvalidArgument(argument=name, value=array.dtype, allowed=allowed)
+    octets = np.ascontiguousarray(array).view(np.uint8).reshape(array.size, array.dtype.itemsize)
+    bad = np.flatnonzero(((octets[:, :-1] == 0) & (octets[:, 1:] != 0)).any(axis=1))
+    if len(bad):
+        at, allowed = int(bad[0]), "1 to 16 bytes without zero bytes"
+        raise InvalidArgument(argument=name, value=array.reshape(-1)[at], allowed=allowed, index=at)
     return array
 
 
@@ -704,14 +712,15 @@ cdef class _Ledger:
             mm_lots_flatten(p, self.c.lots[first + i], copy.c.lots[i])
         return copy
 
-    cdef int64_t known(self, const char *id, int32_t instrument, int64_t side) noexcept:
-        """The row of the fill with this id on the side of the sign; -1: none is known."""
+    cdef int64_t known(self, const char *id, int32_t instrument, int64_t side, int kind=MM_NEW) noexcept:
+        """The row of the fill, or of what is of another kind, with this id on a side; -1: unknown."""
         cdef mm_fill key
         if not self.keeps_history:
             return -1
         memset(&key, 0, sizeof(key))
         memcpy(key.id, id, 16)
         key.instrument = instrument
+        key.kind = kind
         key.qty = side
         return mm_ids_known(&self.c, mm_ids_find(&self.c, &key))
 
@@ -2286,10 +2295,16 @@ cdef class Book:
         before keep the old instrument and its scale. Lots that are no whole number are rounded towards 0;
         their cost stays with the rest, and what is paid for them is a payment ``"in_lieu"``.
         """
-        return self.fill(
-            instrument, _ratio("new", new), _ratio("old", old), time=time, receive_time=receive_time, id=id,
-            reference=reference, kind="convert", target=self.position(to).index,
-        )
+        lots, per = _ratio("new", new), _ratio("old", old)
+        try:
+            return self.fill(
+                instrument, lots, per, time=time, receive_time=receive_time, id=id, reference=reference,
+                kind="convert", target=self.position(to).index,
+            )
+        except InvalidArgument as error:
+            if error.argument != "target":
+                raise
+            raise InvalidArgument(argument="to", value=to, allowed=error.allowed) from None
 
     def split(
         self, instrument, new, old=1, *, in_lieu=None, time=0, receive_time=0, id=None, reference=None
@@ -2322,13 +2337,16 @@ cdef class Book:
         (7, Fraction(5000, 7), {'in_lieu': {'USD': -334}})
         """
         cdef Position position = self.position(instrument)
+        cdef char own[16]
         if in_lieu is None:
             return self.convert(
                 instrument, instrument, new, old, time=time, receive_time=receive_time, id=id,
                 reference=reference,
             )
         lots, per = [_ratio(argument, given) for argument, given in [("new", new), ("old", old)]]
-        if position.net * lots % per == 0:
+        _set_text(own, id, "id")
+        again = id is not None and self.ledger.known(own, position.index, 1, MM_CONVERT) >= 0
+        if position.net * lots % per == 0 and not again:
             raise InvalidArgument(argument="in_lieu", value=in_lieu, allowed="None: no fraction is left")
         rows = self.records(
             instrument=position.index, kind=[MM_CONVERT, MM_IN_LIEU], qty=[lots, 0], price=[per, 0],
@@ -2391,6 +2409,8 @@ cdef class Book:
         if old is new:
             raise InvalidArgument(argument="to", value=to, allowed="another instrument than the one left")
         prices = [_i64(close, "close", "ticks"), _i64(open, "open", "ticks")]
+        if isinstance(fee, (list, tuple, np.ndarray)) and len(fee) != 2:
+            raise InvalidArgument(argument="fee", value=fee, allowed="an int or a pair of ints")
         for position, argument, price in [(old, "close", close), (new, "open", open)]:
             if price <= 0 and not position.instrument.negative_prices:
                 raise InvalidArgument(argument=argument, value=price,
@@ -2763,7 +2783,7 @@ cdef class Book:
         cdef int64_t k, amendments
         cdef int32_t i
         cdef int status
-        PyObject_GetBuffer(block, &view, PyBUF_SIMPLE)
+        PyObject_GetBuffer(bytes_like(block), &view, PyBUF_SIMPLE)
         nbytes = <size_t>view.len
         copy = <mm_book_block *>malloc(max(nbytes, sizeof(mm_book_block)))
         if copy != NULL:

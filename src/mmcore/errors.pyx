@@ -24,6 +24,20 @@ __all__ = [
 ]
 
 
+_SHOWN = 200  # characters
+
+
+def _shown(value):
+    """The value as a message shows it: a NumPy number as the number that it is, what is long by its ends."""
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item") and not getattr(value, "mask", False):
+        value = value.item()
+    try:
+        text = repr(value)
+    except ValueError:  # an int of thousands of digits
+        return f"a number of {value.bit_length()} bits"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN // 2]}…{text[-_SHOWN // 4:]}"
+
+
 class Error(Exception):
     """Base of all mmcore errors.
 
@@ -53,9 +67,7 @@ class Error(Exception):
     def __init__(self, message=None, *, argument=None, value=None, allowed=None, index=None):
         if message is None:
             at = "" if index is None else f"[{index}]"
-            # a NumPy number as the number it is
-            plain = value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
-            message = f"{argument}{at} must be {allowed}, got {plain!r}"
+            message = f"{argument}{at} must be {allowed}, got {_shown(value)}"
         super().__init__(message)
         self.argument = argument
         self.value = value
@@ -127,8 +139,8 @@ class MissingExtra(Error, ImportError):
 
     def __init__(self, feature, extra):
         super().__init__(
-            f"{feature} needs an optional dependency: pip install '.[{extra}]' in a checkout, "
-            f"or 'mmcore-quoting[{extra}]' from an index"
+            f"{feature} needs an optional dependency: pip install 'mmcore-quoting[{extra}]' adds it to what "
+            f"is installed, '.[{extra}]' in a checkout too"
         )
         self.extra = extra
 

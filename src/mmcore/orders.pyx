@@ -41,6 +41,7 @@ import numpy as np
 
 from mmcore.book import Status
 from mmcore.errors import CapacityError, ConflictError, CorruptError, InvalidArgument, OutOfBounds
+from mmcore.parameters import bytes_like
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
@@ -1026,7 +1027,7 @@ cdef class Orders:
         cdef int64_t *ring
         cdef Orders orders
         cdef size_t nbytes
-        PyObject_GetBuffer(block, &view, PyBUF_SIMPLE)
+        PyObject_GetBuffer(bytes_like(block), &view, PyBUF_SIMPLE)
         nbytes = <size_t>view.len
         copy = <mm_orders_block *>PyMem_Malloc(max(nbytes, sizeof(mm_orders_block)))
         if copy != NULL:

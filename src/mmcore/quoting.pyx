@@ -50,7 +50,7 @@ from libc.stdint cimport INT64_MAX, INT64_MIN, UINT64_MAX, uintptr_t
 from libc.string cimport memcpy, memset
 
 from mmcore.errors import CapacityError, CorruptError, InvalidArgument, NoConvergence, Unsupported
-from mmcore.parameters import real, two_sides
+from mmcore.parameters import bytes_like, real, two_sides
 
 from mmcore.arguments cimport read_int
 from mmcore.cpu cimport c_cpu
@@ -435,7 +435,7 @@ cdef class Policy:
         cdef Py_buffer view
         cdef mm_policy *target
         cdef Policy policy
-        PyObject_GetBuffer(block, &view, PyBUF_SIMPLE)
+        PyObject_GetBuffer(bytes_like(block), &view, PyBUF_SIMPLE)
         try:
             if <size_t>view.len < sizeof(mm_policy):
                 raise CorruptError(f"a policy has at least {sizeof(mm_policy)} bytes, got {view.len}: cut")
@@ -451,6 +451,8 @@ cdef class Policy:
             raise CorruptError(f"a policy of version {target.abi}; this build reads {MMCORE_ABI_VERSION}")
         if target.bytes != <uint64_t>nbytes:
             raise CorruptError(f"the policy says it has {target.bytes} bytes, got {nbytes}: cut or extended")
+        if target.checksum == 0:
+            raise CorruptError("the policy has no checksum: one made in C is sealed by mm_policy_checksum")
         if mm_policy_check(target, nbytes) != MM_OK:
             raise CorruptError("the policy's checksum or structure is wrong: its bytes were changed")
         shape = Affine if target.kind == MM_AFFINE else Table

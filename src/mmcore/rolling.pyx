@@ -18,6 +18,7 @@ True
 import numpy as np
 
 from mmcore.errors import CapacityError, CorruptError, InvalidArgument, NotIdentified, Unsupported
+from mmcore.parameters import bytes_like
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
@@ -606,7 +607,7 @@ def _restore_recalibrate(block, int64_t used, double sigma_interval):
     cdef mm_rolling_saved *copy
     cdef Recalibrate made = Recalibrate()
     cdef size_t nbytes
-    PyObject_GetBuffer(block, &view, PyBUF_SIMPLE)
+    PyObject_GetBuffer(bytes_like(block), &view, PyBUF_SIMPLE)
     nbytes = <size_t>view.len
     copy = <mm_rolling_saved *>PyMem_Malloc(nbytes)
     if copy != NULL:

@@ -426,7 +426,11 @@ def test_row_17_the_odd_lot_is_paid_in_lieu_by_a_record_of_its_own():
     refused(InvalidArgument, book, book.split, "X", 2, 1, in_lieu=3)
     assert book.split("X", 3, 2, in_lieu=334, id="S1") is OK
     assert book.split("X", 3, 2, in_lieu=334, id="S1") is DUPLICATE
-    assert book.history["kind"].tolist() == [0, 9, 8]
+    book["X"].fill(-1, 1000)
+    assert book.split("X", 3, 2, in_lieu=334, id="S1") is DUPLICATE  # whatever is open now
+    refused(ConflictError, book, book.split, "X", 3, 2, in_lieu=335, id="S1")
+    book.bust("X", row=3)
+    assert book.history["kind"].tolist() == [0, 9, 8, 0, 1]
     assert (book["X"].net, book["X"].cost, book["X"].payments) == (
         7,
         5000 * SCALE,
@@ -535,7 +539,9 @@ def test_row_17_open_quotes_are_dropped_and_new_ones_begin_at_the_new_position(b
 def test_row_17_conversions_that_make_no_sense_are_refused(book):
     book["X"].fill(5, 1000)
     book["Y"].fill(-1, 1000)
-    refused(InvalidArgument, book, book.convert, "X", "Y")  # it would close what was never traded
+    error = refused(InvalidArgument, book, book.convert, "X", "Y")  # it would close what was never traded
+    assert (error.argument, error.value) == ("to", "Y")
+    refused(InvalidArgument, book, book.convert, "X", "Y", 1, 2**62)  # nor for less than a lot
     refused(InvalidArgument, book, book.convert, "X", "E")
     refused(InvalidArgument, book, book.split, "X", 0, 1)
     refused(InvalidArgument, book, book.split, "X", 1, 0)

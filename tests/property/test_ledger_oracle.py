@@ -225,8 +225,9 @@ def amendment(r, oracle, names, kind, name, net, id, row):
     if r.random() < 0.5 and 0 <= row < len(oracle.records) and oracle.records[row].instrument in names:
         old = oracle.records[row]
         arguments |= {"name": old.instrument, "row": row}
-        if kind == "correct" and isinstance(old.fate, Content) and r.random() < 0.3:
-            arguments |= {"c": old.fate, "own": r.choice([old.by, arguments["own"]])}
+        if kind == "correct" and old.said and r.random() < 0.3:
+            c, own = r.choice(old.said)
+            arguments |= {"c": c, "own": r.choice([own, arguments["own"]])}
     else:
         arguments["id"] = id or "1"
         if kind == "bust":
@@ -245,16 +246,20 @@ def operate(pair, r, n):
         row = r.randrange(-1, len(oracle.records) + 1) if oracle.records else 0
         if what < 0.66:
             kind = "fill"
-            stranger = r.random() < 0.02
+            stranger = r.random() < 0.03
             c, closes = content(r, name, 0 if stranger else net), ()
             if not stranger:
                 c, closes = closing(r, oracle, name, c)
                 kind = "identified" if closes else kind
-            known = oracle.find(oracle.key("new", name, c.qty, id)) if id else None
-            if known is not None and not stranger and r.random() < 0.5:  # again: the same lots, none, others
-                old = oracle.records[known]
-                c, closes = old.content, r.choice([old.closes, old.closes, (), closes])
-            pair.fill("OLD" if stranger else name, c, id, closes)
+            to = "OLD" if stranger else name
+            where = to if to in names else "?" + to
+            known = oracle.find(oracle.key("new", where, c.qty, id)) if id else None
+            if known is not None and r.random() < 0.5:  # again: as it came or is now
+                old, now = oracle.records[known], oracle.corrected(known)
+                c = now[0] if now and r.random() < 0.5 else old.content
+                same = r.choice([old.closes, old.closes, (), closes])  # the same lots, none, others
+                closes = () if stranger else same
+            pair.fill(to, c, id, closes)
         elif what < 0.78:
             kind = "bust" if what < 0.72 else "correct"
             if amendments and r.random() < 0.2:  # the same again, whatever became of it since
@@ -298,7 +303,8 @@ def operate(pair, r, n):
             kind = "save"
             pair.save()
         done[kind] = done.get(kind, 0) + 1
-        pair.agree(names if kind not in ("fill", "identified", "payment", "mark") else [name])
+        alone = kind in ("identified", "payment", "mark") or (kind == "fill" and to == name)
+        pair.agree([name] if alone else names)
     assert pair.book.suspense == oracle.suspense
     if pair.saved:
         pair.recover()

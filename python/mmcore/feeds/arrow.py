@@ -34,6 +34,7 @@ class Damaged(Exception):
 def _library(name: str) -> Any:
     try:
         import pyarrow
+        import pyarrow.compute
         import pyarrow.csv
         import pyarrow.parquet
     except ImportError:
@@ -88,19 +89,46 @@ def _pieces(raw: BinaryIO, parquet: bool) -> Iterator[bytes]:
     pa = _library(raw.name)
     batches = _batches(raw, parquet)
     schema = next(batches)
-    names = (name.replace('"', '""') for name in schema.names)
-    yield (",".join(f'"{name}"' for name in names) + "\n").encode()
     scaled = _PRECISION in (schema.metadata or {})
+    kept = [at for at, field in enumerate(schema) if (scaled and field.name in _SCALED) or _flat(pa, field)]
+    names = (schema.names[at].replace('"', '""') for at in kept)
+    yield (" ".join(",".join(f'"{name}"' for name in names).splitlines()) + "\n").encode()
     options = pa.csv.WriteOptions(include_header=False)
     for batch in batches:
+        batch = batch.select(kept)
         if scaled:
             batch = _decimals(pa, batch)
         sink = pa.BufferOutputStream()
         try:
-            pa.csv.write_csv(batch, sink, options)
+            pa.csv.write_csv(_lines(pa, batch), sink, options)
         except pa.ArrowException as error:
             raise Damaged(str(error)) from error
         yield sink.getvalue().to_pybytes()
+
+
+def _flat(pa: Any, field: Any) -> bool:
+    """Can a column be written as text? One that holds lists, say, cannot."""
+    if pa.types.is_string_view(field.type):
+        return True
+    try:
+        pa.csv.write_csv(pa.table([pa.array([None], field.type)], names=["_"]), pa.BufferOutputStream())
+    except pa.ArrowException:
+        return False
+    return True
+
+
+def _lines(pa: Any, batch: Any) -> Any:
+    """Put each row on one line: without ends of lines in texts."""
+    columns = []
+    for column in batch.columns:
+        if pa.types.is_string_view(column.type):
+            column = column.cast(pa.string())
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            broken = pa.compute.any(pa.compute.match_substring_regex(column, "[\r\n]"))
+            if broken.as_py():
+                column = pa.compute.replace_substring_regex(column, "[\r\n]+", " ")
+        columns.append(column)
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
 def _decimals(pa: Any, batch: Any) -> Any:
