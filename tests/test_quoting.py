@@ -284,6 +284,15 @@ def test_an_argument_that_is_no_number_gives_no_quote_and_no_exception(argument,
     assert (tuple(q), q.why) == ((None, None), reason)
 
 
+@pytest.mark.parametrize("state", [None, -1, 1, 2**70])
+def test_a_state_that_the_policy_does_not_have_is_quoted_nothing(state):
+    quoter = flat()
+    q = quoter.quote(100.0, 0, state=state)
+    assert (tuple(q), q.why) == ((None, None), Why.STATE)
+    assert quoter.quote_batch([100.0], 0, state=state)["why"].tolist() == [int(Why.STATE)]
+    assert quoter.policy.depths(0, state=state) == (None, None)
+
+
 def test_several_reasons_are_all_told():
     quoter = flat()
     quoter.halt("maintenance")

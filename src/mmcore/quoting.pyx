@@ -546,7 +546,7 @@ cdef class Policy:
         """
         cdef mm_cell cell
         mm_depths(self.c_policy, as_number(inventory, "inventory"), as_number(time_left, "time_left"),
-                  as_integer(state, 0, "state"), &cell)
+                  as_integer(state, -1, "state"), &cell)
         if cell.size[0] and cell.size[1]:
             return cell.depth[0], cell.depth[1]
         return cell.depth[0] if cell.size[0] else None, cell.depth[1] if cell.size[1] else None
@@ -568,7 +568,7 @@ cdef class Policy:
         cdef Columns columns = Columns.__new__(Columns)
         columns.add_float(inventory, "inventory")
         columns.add_float(time_left, "time_left")
-        columns.add_integer(state, 0, "state")
+        columns.add_integer(state, -1, "state")
         columns.broadcast()
         bid, ask = np.empty(columns.shaped()), np.empty(columns.shaped())
         cdef double[::1] to_bid = bid.reshape(-1)
@@ -1464,7 +1464,7 @@ cdef class Columns:
         self.add_float(shift, "shift")
         self.add_float(target, "target")
         self.add_float(time_left, "time_left")
-        self.add_integer(state, 0, "state")
+        self.add_integer(state, -1, "state")
         self.add_float(age, "age")
         return self.broadcast()
 
@@ -2149,7 +2149,7 @@ cdef class Quoter:
             return 0
         mm_live_quote(
             &self.live, &self.c_rules, s, q, b, a, as_number(shift, "shift"), as_number(target, "target"),
-            as_number(time_left, "time_left"), as_integer(state, 0, "state"), as_number(age, "age"), out,
+            as_number(time_left, "time_left"), as_integer(state, -1, "state"), as_number(age, "age"), out,
         )
         return 0
 
@@ -2173,7 +2173,7 @@ cdef class Quoter:
         time_left : float
             Seconds to the horizon; inf reads the stationary policy.
         state : int
-            Index of the policy's state.
+            Index of the policy's state; with one that it does not have, or None, nothing is quoted.
         age : float
             Seconds since the market data that the reference price was made from; see :class:`FeedAge`.
 
@@ -2319,7 +2319,7 @@ cdef class Quoter:
             policy.c_policy, &self.c_rules,
             as_number(reference, "reference"), as_number(inventory, "inventory"),
             as_integer(bid, MM_NO_BID, "bid"), as_integer(ask, MM_NO_ASK, "ask"), as_number(shift, "shift"),
-            as_number(target, "target"), as_number(time_left, "time_left"), as_integer(state, 0, "state"),
+            as_number(target, "target"), as_number(time_left, "time_left"), as_integer(state, -1, "state"),
             as_number(age, "age"), &quote.c, &trace,
         )
         sizes = None
