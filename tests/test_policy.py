@@ -593,8 +593,12 @@ def test_a_policy_of_the_other_shape_or_version_is_named():
         Policy.from_bytes(resealed(AFFINE.to_bytes(), 4, "I", 2))
     with pytest.raises(CorruptError, match="MMCP"):
         Policy.from_bytes(b"x" * 400)
-    with pytest.raises(TypeError):
+    with pytest.raises(InvalidArgument, match="block must be contiguous bytes"):
         Policy.from_bytes("text")
+    unsealed = bytearray(AFFINE.to_bytes())
+    struct.pack_into("=Q", unsealed, 16, 0)  # as a policy that was made in C
+    with pytest.raises(CorruptError, match="is sealed by mm_policy_checksum"):
+        Policy.from_bytes(unsealed)
 
 
 def test_equality_is_that_of_the_bytes():
