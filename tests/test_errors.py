@@ -4,6 +4,7 @@ import inspect
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mmcore import errors
@@ -50,3 +51,22 @@ def test_codes_are_one_word_each_and_their_own():
         "NotIdentified": "not_identified",
         "MissingExtra": "missing_extra",
     }
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (np.float64(1.5), "1.5"),
+        (np.array(2), "2"),
+        (np.ma.masked, "masked"),
+        ("x" * 197, "'" + "x" * 197 + "'"),
+        ("x" * 1000, "'" + "x" * 99 + "…" + "x" * 49 + "'"),
+        (10**9000, "int of thousands of digits"),
+        ((10**9000, 1), "tuple of thousands of digits"),
+    ],
+    ids=["number", "array", "masked", "short", "long", "digits", "pair"],
+)
+def test_a_message_shows_any_value_and_no_page_of_it(value, shown):
+    error = errors.InvalidArgument(argument="sigma", value=value, allowed="a finite number")
+    assert str(error) == f"sigma must be a finite number, got {shown}"
+    assert error.value is value

@@ -67,6 +67,9 @@ def test_columns_that_are_no_text_of_one_line_do_no_harm(tmp_path, name):
             "bid": [1.01, None],
             "note": ["one\ntwo", None],
             "a\nb": pa.array(["\r\n", "c"], pa.large_string()),
+            "class": pa.array(["x\ny", None]).dictionary_encode(),
+            "raw": pa.array([b"x\ny", None]),
+            "key": pa.array([b"x\ny", None], pa.binary(3)),
             "ask": pa.array(["1.02", "1.03"], pa.string() if name == "rows.parquet" else pa.string_view()),
         }
     )

@@ -107,7 +107,7 @@ def two_sides(value: Any) -> tuple[Any, Any] | None:
     ):
         return None
     if len(value) != 2:
-        raise TypeError(f"not a pair: {value!r}")
+        raise TypeError("not a pair")
     bid, ask = value
     return bid, ask
 

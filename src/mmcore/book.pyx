@@ -58,7 +58,7 @@ from mmcore.errors import (
     UnknownName,
     Unsupported,
 )
-from mmcore.parameters import bytes_like
+from mmcore.parameters import bytes_like, two_sides
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
@@ -2409,8 +2409,10 @@ cdef class Book:
         if old is new:
             raise InvalidArgument(argument="to", value=to, allowed="another instrument than the one left")
         prices = [_i64(close, "close", "ticks"), _i64(open, "open", "ticks")]
-        if isinstance(fee, (list, tuple, np.ndarray)) and len(fee) != 2:
-            raise InvalidArgument(argument="fee", value=fee, allowed="an int or a pair of ints")
+        try:
+            two_sides(fee)
+        except TypeError:
+            raise InvalidArgument(argument="fee", value=fee, allowed="an int or a pair of ints") from None
         for position, argument, price in [(old, "close", close), (new, "open", open)]:
             if price <= 0 and not position.instrument.negative_prices:
                 raise InvalidArgument(argument=argument, value=price,

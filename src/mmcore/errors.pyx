@@ -34,7 +34,7 @@ def _shown(value):
     try:
         text = repr(value)
     except ValueError:  # an int of thousands of digits
-        return f"a number of {value.bit_length()} bits"
+        return f"{type(value).__name__} of thousands of digits"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN // 2]}…{text[-_SHOWN // 4:]}"
 
 

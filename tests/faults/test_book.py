@@ -1033,6 +1033,15 @@ def test_a_roll_that_is_sent_again_is_a_duplicate_whatever_is_open_now(book, sid
         refused(ConflictError, book, book.roll, "X", "Y", **roll, qty=2 * side)
 
 
+@pytest.mark.parametrize("fee", [(1,), [1, 2, 3], np.array([1, 2, 3]), "ab", None, {1, 2}])
+def test_the_fees_of_a_roll_are_one_or_two(fee):
+    book = mm.Book(instruments())
+    book.fill("X", 5, 1000)
+    assert refused(InvalidArgument, book, book.roll, "X", "Y", close=1, open=1, fee=fee).argument == "fee"
+    assert book.roll("X", "Y", close=1, open=1, fee=np.array(3)) is OK  # one number of NumPy
+    assert (book["X"].fees, book["Y"].fees) == (3, 3)
+
+
 def test_a_roll_says_who_was_paid_what_and_which_lots_it_leaves():
     book = mm.Book(instruments(), "specific")
     for id, price in [("a", 1000), ("b", 1010)]:

@@ -10,6 +10,7 @@ Nautilus' files say ``price_precision`` in their metadata and hold prices and si
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO, cast
 
@@ -23,6 +24,7 @@ PARQUET, ARROW = b"PAR1", b"ARROW1"
 """How such files begin."""
 
 _ROWS = 1 << 14
+_ENDS = r"[\r\n]+"  # of lines
 _PRECISION = b"price_precision"
 _SCALED = ("bid_price", "ask_price", "bid_size", "ask_size", "price", "size")
 
@@ -91,8 +93,8 @@ def _pieces(raw: BinaryIO, parquet: bool) -> Iterator[bytes]:
     schema = next(batches)
     scaled = _PRECISION in (schema.metadata or {})
     kept = [at for at, field in enumerate(schema) if (scaled and field.name in _SCALED) or _flat(pa, field)]
-    names = (schema.names[at].replace('"', '""') for at in kept)
-    yield (" ".join(",".join(f'"{name}"' for name in names).splitlines()) + "\n").encode()
+    names = (re.sub(_ENDS, " ", schema.names[at]).replace('"', '""') for at in kept)
+    yield (",".join(f'"{name}"' for name in names) + "\n").encode()
     options = pa.csv.WriteOptions(include_header=False)
     for batch in batches:
         batch = batch.select(kept)
@@ -119,14 +121,20 @@ def _flat(pa: Any, field: Any) -> bool:
 
 def _lines(pa: Any, batch: Any) -> Any:
     """Put each row on one line: without ends of lines in texts."""
+    types = pa.types
+    texts = (types.is_string, types.is_large_string, types.is_binary, types.is_large_binary)
     columns = []
     for column in batch.columns:
-        if pa.types.is_string_view(column.type):
+        if types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        if types.is_string_view(column.type):
             column = column.cast(pa.string())
-        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            broken = pa.compute.any(pa.compute.match_substring_regex(column, "[\r\n]"))
+        elif types.is_fixed_size_binary(column.type):
+            column = column.cast(pa.binary())
+        if any(is_text(column.type) for is_text in texts):
+            broken = pa.compute.any(pa.compute.match_substring_regex(column, _ENDS))
             if broken.as_py():
-                column = pa.compute.replace_substring_regex(column, "[\r\n]+", " ")
+                column = pa.compute.replace_substring_regex(column, _ENDS, " ")
         columns.append(column)
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
