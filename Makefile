@@ -44,10 +44,11 @@ $(VENV)/.fuzz: $(VENV)/.test
 run: $(VENV)/.run  ## make a market on simulated data and write report.html
 	$(BIN)/mmcore replay
 
-# Tests of one file share what they set up.
+# Tests of one file share what they set up. ONLY=--last-failed repeats those that failed.
 ALONGSIDE = -n logical --dist loadfile
+ONLY =
 test: $(VENV)/.test  ## run the tests
-	$(BIN)/python -m pytest -q $(ALONGSIDE)
+	$(BIN)/python -m pytest -q $(ALONGSIDE) $(ONLY)
 
 bench: $(VENV)/.test  ## run the benchmarks, side by side with their floors
 	$(BIN)/python -m bench

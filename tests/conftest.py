@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from mmcore import doctor
+
 # A machine that gates a change draws the same examples each time; people's machines explore.
 settings.register_profile(
     "default",
@@ -25,3 +27,12 @@ def shared() -> Path:
     if not (place / "data").is_dir():
         pytest.skip(f"needs the shared reference data at {place} (set MMCORE_SHARED to point elsewhere)")
     return place
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """Say of a failure whether the machine computes wrong while it happens."""
+    report = yield
+    if report.failed and not (found := doctor.examine(0.5)).right:
+        report.sections.append(("this machine computes wrong", str(found.processors)))
+    return report

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import mmcore as mm
 from mmcore import errors
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -70,3 +71,21 @@ def test_a_message_shows_any_value_and_no_page_of_it(value, shown):
     error = errors.InvalidArgument(argument="sigma", value=value, allowed="a finite number")
     assert str(error) == f"sigma must be a finite number, got {shown}"
     assert error.value is value
+
+
+HUGE = 10**9000
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda: mm.Book([mm.Instrument("X", tick="0.01")])["X"].fill(HUGE, 1), errors.OutOfBounds),
+        (lambda: mm.GLFT(sigma=1, A=1, k=1, gamma=0.1).quoter().quote([[HUGE], [1, 2]], 0), TypeError),
+        (lambda: mm.GLFT(sigma=1, A=1, k=1, gamma=0.1).quoter().quote(1.0, 0, bid=[HUGE, [1]]), TypeError),
+    ],
+    ids=["fill", "number", "integer"],
+)
+def test_every_door_shows_a_value_of_thousands_of_digits(call, error):
+    with pytest.raises(error, match="of thousands of digits"):
+        call()

@@ -57,6 +57,7 @@ from mmcore.errors import (
     OutOfBounds,
     UnknownName,
     Unsupported,
+    shown,
 )
 from mmcore.parameters import bytes_like, two_sides
 
@@ -226,8 +227,8 @@ cdef int64_t _i64_of(object value, str argument, str unit) except? -1:
             argument=argument, value=value, allowed=f"an integer number of {unit}{hint}"
         ) from None
     if not -0x8000000000000000 <= number <= 0x7FFFFFFFFFFFFFFF:
-        raise OutOfBounds(f"{argument} must fit into int64, got {value!r}", argument=argument, value=value,
-                          allowed="an int64")
+        raise OutOfBounds(f"{argument} must fit into int64, got {shown(value)}",
+                          argument=argument, value=value, allowed="an int64")
     return number
 
 
@@ -1625,9 +1626,9 @@ cdef class Position:
 def _rows(positions):
     """Rows of a table; payments and other currencies only where there are any."""
     rows = [_row(position) for position in positions]
-    shown = {"payments": any(position.payments for position in positions),
-             _ELSEWHERE: any(row[_ELSEWHERE] for row in rows)}
-    return [{k: v for k, v in row.items() if shown.get(k, True)} for row in rows]
+    present = {"payments": any(position.payments for position in positions),
+               _ELSEWHERE: any(row[_ELSEWHERE] for row in rows)}
+    return [{k: v for k, v in row.items() if present.get(k, True)} for row in rows]
 
 
 def _elsewhere(Position position):

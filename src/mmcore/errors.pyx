@@ -27,7 +27,7 @@ __all__ = [
 _SHOWN = 200  # characters
 
 
-def _shown(value):
+def shown(value):
     """The value as a message shows it: a NumPy number as the number that it is, what is long by its ends."""
     if getattr(value, "ndim", None) == 0 and hasattr(value, "item") and not getattr(value, "mask", False):
         value = value.item()
@@ -67,7 +67,7 @@ class Error(Exception):
     def __init__(self, message=None, *, argument=None, value=None, allowed=None, index=None):
         if message is None:
             at = "" if index is None else f"[{index}]"
-            message = f"{argument}{at} must be {allowed}, got {_shown(value)}"
+            message = f"{argument}{at} must be {allowed}, got {shown(value)}"
         super().__init__(message)
         self.argument = argument
         self.value = value

@@ -40,7 +40,7 @@ from enum import IntEnum, IntFlag
 import numpy as np
 
 from mmcore.book import Status
-from mmcore.errors import CapacityError, ConflictError, CorruptError, InvalidArgument, OutOfBounds
+from mmcore.errors import CapacityError, ConflictError, CorruptError, InvalidArgument, OutOfBounds, shown
 from mmcore.parameters import bytes_like
 
 cimport cython
@@ -186,7 +186,7 @@ cdef inline int64_t as_int64(object value, str name, int64_t low, int64_t high, 
 cdef int64_t as_int64_slow(object value, str name, int64_t low, int64_t high, str allowed) except? -1:
     # A float here is nearly always a currency amount or seconds: refused, not rounded.
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be {allowed}, got {value!r}")
+        raise TypeError(f"{name} must be {allowed}, got {shown(value)}")
     number = value.__index__()
     if not low <= number <= high:
         raise InvalidArgument(argument=name, value=value, allowed=allowed)
@@ -238,7 +238,7 @@ cdef int as_quote(object value, mm_quote *out) except -1:
         bid, ask, bid_size, ask_size = value
     except (TypeError, ValueError):
         raise TypeError(
-            f"quote must be a Quote, a QuoteBuffer or (bid, ask, bid_size, ask_size), got {value!r}"
+            f"quote must be a Quote, a QuoteBuffer or (bid, ask, bid_size, ask_size), got {shown(value)}"
         ) from None
     memset(out, 0, sizeof(mm_quote))
     out.size[0] = as_lots(bid_size, "bid_size")

@@ -49,7 +49,7 @@ from libc.math cimport INFINITY
 from libc.stdint cimport INT64_MAX, INT64_MIN, UINT64_MAX, uintptr_t
 from libc.string cimport memcpy, memset
 
-from mmcore.errors import CapacityError, CorruptError, InvalidArgument, NoConvergence, Unsupported
+from mmcore.errors import CapacityError, CorruptError, InvalidArgument, NoConvergence, Unsupported, shown
 from mmcore.parameters import bytes_like, real, two_sides
 
 from mmcore.arguments cimport read_int
@@ -76,6 +76,9 @@ __all__ = [
 
 cdef extern from *:
     const Py_ssize_t PY_SSIZE_T_MAX
+
+cdef enum:
+    NO_STATE = -1  # what None is: no policy has it
 
 inf = INFINITY
 
@@ -247,7 +250,7 @@ cdef double as_number_slow(object value, str name) except? -1.0:
     except OverflowError:  # an int beyond all doubles: market state, so no error
         return INFINITY if value > 0 else -INFINITY
     except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number, got {value!r}") from None
+        raise TypeError(f"{name} must be a number, got {shown(value)}") from None
 
 
 cdef inline int64_t as_integer(object value, int64_t absent, str name) except? -1:
@@ -264,7 +267,7 @@ cdef int64_t as_integer_slow(object value, str name) except? -1:
         number = value.__index__()
     except (AttributeError, TypeError):
         if not isinstance(value, np.bool_):
-            raise TypeError(f"{name} must be an integer, got {value!r}") from None
+            raise TypeError(f"{name} must be an integer, got {shown(value)}") from None
         number = int(value)
     # Saturated one short of the signs for an absent side: the meaning stays, and no price is near.
     if number > INT64_MAX:
@@ -278,7 +281,7 @@ cdef object refusal(argument, value, allowed, index=None):
     return InvalidArgument(argument=argument, value=value, allowed=allowed, index=index)
 
 
-cdef list _shown(object pair):
+cdef list _rounded(object pair):
     return [None if number is None else round(number, 6) for number in pair]
 
 
@@ -546,7 +549,7 @@ cdef class Policy:
         """
         cdef mm_cell cell
         mm_depths(self.c_policy, as_number(inventory, "inventory"), as_number(time_left, "time_left"),
-                  as_integer(state, -1, "state"), &cell)
+                  as_integer(state, NO_STATE, "state"), &cell)
         if cell.size[0] and cell.size[1]:
             return cell.depth[0], cell.depth[1]
         return cell.depth[0] if cell.size[0] else None, cell.depth[1] if cell.size[1] else None
@@ -568,7 +571,7 @@ cdef class Policy:
         cdef Columns columns = Columns.__new__(Columns)
         columns.add_float(inventory, "inventory")
         columns.add_float(time_left, "time_left")
-        columns.add_integer(state, -1, "state")
+        columns.add_integer(state, NO_STATE, "state")
         columns.broadcast()
         bid, ask = np.empty(columns.shaped()), np.empty(columns.shaped())
         cdef double[::1] to_bid = bid.reshape(-1)
@@ -630,7 +633,7 @@ cdef class Policy:
         rows = []
         time_left = INFINITY if self.stationary else self.c_policy.horizon
         for q in self._sample():
-            bid, ask = _shown(self.depths(q, time_left))
+            bid, ask = _rounded(self.depths(q, time_left))
             rows.append(
                 f"<tr><td>{_whole(q)}</td><td>{'absent' if bid is None else bid}</td>"
                 f"<td>{'absent' if ask is None else ask}</td></tr>"
@@ -1464,7 +1467,7 @@ cdef class Columns:
         self.add_float(shift, "shift")
         self.add_float(target, "target")
         self.add_float(time_left, "time_left")
-        self.add_integer(state, -1, "state")
+        self.add_integer(state, NO_STATE, "state")
         self.add_float(age, "age")
         return self.broadcast()
 
@@ -1562,11 +1565,11 @@ cdef bint has_masked(object value, int axes) except -1:
 cdef object as_array(object value, str name, str kind):
     """The array of an argument of a batch, whose elements are then read as those of a single call."""
     if has_masked(value, 3):  # asarray gives what is behind a mask
-        raise TypeError(f"{name} must be {kind}, none of them masked, got {value!r}")
+        raise TypeError(f"{name} must be {kind}, none of them masked, got {shown(value)}")
     try:
         return np.asarray(value)
     except ValueError:  # lists of different lengths
-        raise TypeError(f"{name} must be {kind}, got {value!r}") from None
+        raise TypeError(f"{name} must be {kind}, got {shown(value)}") from None
 
 
 STAGES = (
@@ -2149,7 +2152,8 @@ cdef class Quoter:
             return 0
         mm_live_quote(
             &self.live, &self.c_rules, s, q, b, a, as_number(shift, "shift"), as_number(target, "target"),
-            as_number(time_left, "time_left"), as_integer(state, -1, "state"), as_number(age, "age"), out,
+            as_number(time_left, "time_left"), as_integer(state, NO_STATE, "state"), as_number(age, "age"),
+            out,
         )
         return 0
 
@@ -2319,8 +2323,8 @@ cdef class Quoter:
             policy.c_policy, &self.c_rules,
             as_number(reference, "reference"), as_number(inventory, "inventory"),
             as_integer(bid, MM_NO_BID, "bid"), as_integer(ask, MM_NO_ASK, "ask"), as_number(shift, "shift"),
-            as_number(target, "target"), as_number(time_left, "time_left"), as_integer(state, -1, "state"),
-            as_number(age, "age"), &quote.c, &trace,
+            as_number(target, "target"), as_number(time_left, "time_left"),
+            as_integer(state, NO_STATE, "state"), as_number(age, "age"), &quote.c, &trace,
         )
         sizes = None
         if trace.policy_size[0] >= 0:

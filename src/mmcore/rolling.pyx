@@ -17,7 +17,7 @@ True
 
 import numpy as np
 
-from mmcore.errors import CapacityError, CorruptError, InvalidArgument, NotIdentified, Unsupported
+from mmcore.errors import CapacityError, CorruptError, InvalidArgument, NotIdentified, Unsupported, shown
 from mmcore.parameters import bytes_like
 
 cimport cython
@@ -98,7 +98,7 @@ def _half_ticks(value, name, low):
 
 cdef int64_t as_stamp(object value, str name) except? -1:
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be an integer number of ns, got {value!r}")
+        raise TypeError(f"{name} must be an integer number of ns, got {shown(value)}")
     number = value.__index__()
     if not 0 <= number <= 4 * LIMIT:
         raise InvalidArgument(argument=name, value=value, allowed="ns since the epoch, from 0 to 2^62")
@@ -109,7 +109,7 @@ cdef int64_t as_ticks(object value, int64_t absent, str name) except? -1:
     if value is None:
         return absent
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be an integer number of ticks, or None, got {value!r}")
+        raise TypeError(f"{name} must be an integer number of ticks, or None, got {shown(value)}")
     number = value.__index__()
     if number == absent:
         return absent
@@ -205,16 +205,16 @@ cdef class Estimate:
         return hash(self.record().tobytes())
 
     def __repr__(self):
-        def shown(value, error):
+        def interval(value, error):
             return "not identified" if value is None else f"{value:.4g} ± {error:.2g}"
 
         sides = "; ".join([
-            f"{side} A {shown(a, ae)}, k {shown(k, ke)}"
+            f"{side} A {interval(a, ae)}, k {interval(k, ke)}"
             for side, a, ae, k, ke in zip(
                 ("bid", "ask"), self.A, self.A_error, self.k, self.k_error, strict=True
             )
         ])
-        return f"Estimate(sigma {shown(self.sigma, self.sigma_error)}; {sides})"
+        return f"Estimate(sigma {interval(self.sigma, self.sigma_error)}; {sides})"
 
     def _repr_html_(self):
         def row(name, value, error, unit):

@@ -1,4 +1,4 @@
-"""``mmcore doctor``: what this installation is, what it can do, and whether its parts agree."""
+"""``mmcore doctor``: what this installation is, whether its parts agree, and its machine computes right."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from dataclasses import asdict
 
 import click
 
-from .options import Command, json_option
+from ..doctor import PARAMETERS, examine
+from .options import Command, json_option, parameter_options
 
 __all__ = ["command"]
 
 EXAMPLES = """
 mmcore doctor
+mmcore doctor --seconds 60
 mmcore doctor --json
 """
 
@@ -20,20 +22,26 @@ mmcore doctor --json
     "doctor",
     cls=Command,
     examples=EXAMPLES,
-    short_help="Examine this installation: versions, extras, instruction sets.",
+    short_help="Examine this installation and its machine.",
 )
+@parameter_options(PARAMETERS, "Processors")
 @json_option
-def command(as_json: bool) -> int:
-    """Examine this installation: versions, extras, instruction sets.
+def command(as_json: bool, seconds: float | None) -> int:
+    """Examine this installation and its machine: versions, extras, instruction sets, processors.
 
     Every instruction set that this machine runs computes the same prices and values; the exit code is 1 where
     any of them differs by a bit. One that this machine cannot run is reported as untested. The environment
     variable MMCORE_CPU chooses another than the best.
-    """
-    from ..doctor import examine
-    from .screen import heading, note, paragraph, print_json, table
 
-    found = examine()
+    Every processor computes what is known to the bit. One that is failing does so without a word, and often
+    only at times: where results are odd and do not come again, give it a minute or ten with --seconds. The
+    exit code is 1 where any result was wrong.
+    """
+    from .screen import heading, note, paragraph, print_json, stages, table
+
+    given = {} if seconds is None else {"seconds": seconds}
+    with stages() as progress:
+        found = examine(**given, progress=progress.start("compute"))
     if as_json:
         print_json({**asdict(found), "sound": found.sound})
         return 0 if found.sound else 1
@@ -55,8 +63,17 @@ def command(as_json: bool) -> int:
         for one in found.instruction_sets
     ]
     table(["set", "here", "prices and values"], rows, left=(0, 1, 2))
-    if not found.sound:
+    if found.right and not found.sound:
         note("Instruction sets differ: this build is broken. Use MMCORE_CPU=baseline, and report it.")
+    heading("Processors", "products, quotients and roots of doubles")
+    counts = [
+        ("any" if one.number is None else str(one.number), f"{one.results:,}", f"{one.wrong:,}")
+        for one in found.processors
+    ]
+    table(["processor", "computed", "wrong"], counts)
+    if not found.right:
+        examples = ", ".join(one.example for one in found.processors if one.example)
+        note(f"This machine computes wrong: {examples}. Trust no result of it, and have it replaced.")
     if found.extras:
         heading("Extras")
         extras = [

@@ -92,7 +92,9 @@ def _pieces(raw: BinaryIO, parquet: bool) -> Iterator[bytes]:
     batches = _batches(raw, parquet)
     schema = next(batches)
     scaled = _PRECISION in (schema.metadata or {})
-    kept = [at for at, field in enumerate(schema) if (scaled and field.name in _SCALED) or _flat(pa, field)]
+    kept = [
+        at for at, field in enumerate(schema) if (scaled and field.name in _SCALED) or _writable(pa, field)
+    ]
     names = (re.sub(_ENDS, " ", schema.names[at]).replace('"', '""') for at in kept)
     yield (",".join(f'"{name}"' for name in names) + "\n").encode()
     options = pa.csv.WriteOptions(include_header=False)
@@ -108,7 +110,7 @@ def _pieces(raw: BinaryIO, parquet: bool) -> Iterator[bytes]:
         yield sink.getvalue().to_pybytes()
 
 
-def _flat(pa: Any, field: Any) -> bool:
+def _writable(pa: Any, field: Any) -> bool:
     """Can a column be written as text? One that holds lists, say, cannot."""
     if pa.types.is_string_view(field.type):
         return True
