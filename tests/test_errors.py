@@ -81,8 +81,8 @@ HUGE = 10**9000
     ("call", "error"),
     [
         (lambda: mm.Book([mm.Instrument("X", tick="0.01")])["X"].fill(HUGE, 1), errors.OutOfBounds),
-        (lambda: mm.GLFT(sigma=1, A=1, k=1, gamma=0.1).quoter().quote([[HUGE], [1, 2]], 0), TypeError),
-        (lambda: mm.GLFT(sigma=1, A=1, k=1, gamma=0.1).quoter().quote(1.0, 0, bid=[HUGE, [1]]), TypeError),
+        (lambda: mm.Quoter(mm.Affine(1.0)).quote([[HUGE], [1, 2]], 0), TypeError),
+        (lambda: mm.Quoter(mm.Affine(1.0)).quote(1.0, 0, bid=[HUGE, [1]]), TypeError),
     ],
     ids=["fill", "number", "integer"],
 )
