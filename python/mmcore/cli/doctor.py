@@ -27,7 +27,7 @@ mmcore doctor --json
 @parameter_options(PARAMETERS, "Processors")
 @json_option
 def command(as_json: bool, seconds: float | None) -> int:
-    """Examine this installation and its machine: versions, extras, instruction sets, processors.
+    """Examine this installation and its machine.
 
     Every instruction set that this machine runs computes the same prices and values; the exit code is 1 where
     any of them differs by a bit. One that this machine cannot run is reported as untested. The environment

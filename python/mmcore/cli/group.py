@@ -22,7 +22,7 @@ COMMANDS = {
     "size": "Size an order, a portfolio, an execution.",
     "feed": "Inspect market data, and convert them.",
     "init": "Write a commented configuration and a strategy script.",
-    "doctor": "Examine this installation: versions, extras, instruction sets.",
+    "doctor": "Examine this installation and its machine.",
 }
 """The commands and what they do; each lives in the module of its name."""
 
