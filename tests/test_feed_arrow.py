@@ -29,7 +29,8 @@ def write(folder, table, name="rows.parquet", **options):
     if name.endswith("parquet"):
         pq.write_table(table, path, **options)
     else:
-        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as file:
+        new = pa.ipc.new_stream if name.endswith("arrows") else pa.ipc.new_file
+        with pa.OSFile(str(path), "wb") as sink, new(sink, table.schema) as file:
             file.write_table(table)
     return path
 
@@ -77,6 +78,60 @@ def test_columns_that_are_no_text_of_one_line_do_no_harm(tmp_path, name):
     assert (q.bid.tolist(), q.ask.tolist()) == ([101, NO_BID], [102, 103])
     rows = mm.load(write(tmp_path, table, name), instrument=STOCK, where={"note": "one two"})
     assert len(rows) == 1
+
+
+VIEWS = pa.DictionaryArray.from_arrays(
+    pa.array([0, 1, None], pa.int8()), pa.array(["2", "3"]).cast("string_view")
+)
+DECIMALS = pa.array([Decimal("2"), Decimal("3"), None], pa.decimal128(9, 2)).dictionary_encode()
+RUNS = pa.compute.run_end_encode(pa.array(["2", "3", None]))
+BYTES = pa.array([b"2", b"3", None])
+
+
+@pytest.mark.parametrize("name", ["rows.arrow", "rows.arrows"])
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        VIEWS,
+        DECIMALS,
+        RUNS,
+        BYTES,
+        BYTES.cast(pa.binary_view()),
+        BYTES.cast(pa.binary(1)),
+    ],
+    ids=lambda sizes: str(sizes.type),
+)
+def test_values_in_any_form_are_read(tmp_path, name, sizes):
+    times = [START, START + 1, START + 2]
+    table = pa.table(
+        {"time": times, "bid": ["1.01"] * 3, "ask": ["1.02"] * 3, "bid_size": sizes, "ask_size": [1] * 3}
+    )
+    q = mm.load(write(tmp_path, table, name), instrument=STOCK).quotes
+    assert q.bid_size.tolist() == [2, 3, 0]
+
+
+@pytest.mark.parametrize("name", ["rows.parquet", "rows.arrow"])
+def test_places_count_the_columns_of_the_file_and_lists_are_refused_where_they_are_asked_for(tmp_path, name):
+    table = pa.table({"t": [START], "levels": [[1.0]], "b": [1.0], "a": [2.0], "b2": [3.0], "a2": [4.0]})
+    path = write(tmp_path, table, name)
+    for bid, ask in [(2, 3), (4, 5)]:
+        q = mm.load(path, instrument=STOCK, columns={"time": 0, "bid": bid, "ask": ask}).quotes
+        assert (q.bid.tolist(), q.ask.tolist()) == ([100 * bid - 100], [100 * ask - 100])
+    with pytest.raises(InvalidArgument, match=r"bid: .list<.*: double>. is not a decimal number"):
+        mm.load(path, instrument=STOCK, columns={"time": "t", "bid": "levels", "ask": "a"})
+
+
+@pytest.mark.parametrize("name", ["rows.parquet", "rows.arrow"])
+@pytest.mark.parametrize("kind", ["time32[ms]", "time64[us]", "time64[ns]", "duration[s]", "duration[ns]"])
+def test_times_of_day_count_from_the_midnight_of_the_date(tmp_path, name, kind):
+    unit = kind[-3:-1].strip("[")
+    ns = {"s": 10**9, "ms": 10**6, "us": 1000, "ns": 1}[unit]
+    counts = [0, 1, 34_200 * 10**9 // ns + 7]
+    whole = pa.array(counts, pa.int32() if "32" in kind else pa.int64())
+    times = whole.cast(getattr(pa, kind.split("[")[0])(unit))
+    path = write(tmp_path, pa.table({"time": times, "bid": [1.0] * 3, "ask": [1.01] * 3}), name)
+    q = mm.load(path, instrument=STOCK, date="2024-08-08").quotes
+    assert q.local_time.tolist() == [1723075200 * 10**9 + count * ns for count in counts]
 
 
 def test_the_options_of_csv_serve(tmp_path):

@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from .errors import InvalidArgument, OutOfBounds, Unsupported
+from .parameters import masked
 
 __all__ = ["ROUNDINGS", "Currency", "Instrument", "money_places", "money_text"]
 
@@ -42,6 +43,7 @@ INT64_MAX = 2**63 - 1
 _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,6})?", re.ASCII)
 # Further out no amount of money lies; the bound keeps 1e999999 from becoming a million digits.
 _MAX_EXPONENT = 200
+_HUGE = 10**_MAX_EXPONENT
 
 
 def _refuse(argument: str, value: object, allowed: str) -> InvalidArgument:
@@ -58,7 +60,7 @@ def _decimal(argument: str, value: object) -> Decimal:
         number = Decimal(text)
     elif isinstance(value, Decimal):
         number = value
-    elif isinstance(value, bool):
+    elif isinstance(value, bool) or masked(value):
         raise _refuse(argument, value, allowed)
     else:
         try:
@@ -296,8 +298,11 @@ _USD = Currency("USD")
 
 def _integer(argument: str, value: object) -> int:
     try:
-        if not isinstance(value, bool):
-            return operator.index(value)  # type: ignore[arg-type]
+        if not isinstance(value, bool) and not masked(value):
+            number = operator.index(value)  # type: ignore[arg-type]
+            if abs(number) < _HUGE:
+                return number
+            raise _refuse(argument, value, f"an integer within 1e{_MAX_EXPONENT}")
     except TypeError:
         pass
     raise _refuse(argument, value, "an integer")
@@ -324,7 +329,8 @@ class Instrument:
         ``currency`` is the coin in which its profit arises: n lots from price p to P earn
         n · lot · multiplier · (1/p − 1/P). Books keep them; what cannot price them refuses them by name.
     negative_prices : bool
-        Whether prices at or below zero are allowed (calendar spreads, WTI on 2020-04-20).
+        Whether prices at or below zero are allowed (calendar spreads, WTI on 2020-04-20): to be booked, read
+        from a feed or replayed. A quoter asks for whatever its policy and rules come to.
 
     Raises
     ------

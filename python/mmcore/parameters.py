@@ -21,6 +21,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from .errors import InvalidArgument
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "bytes_like",
     "expect",
     "expect_together",
+    "masked",
     "real",
     "two_sides",
 ]
@@ -64,6 +67,17 @@ def bytes_like(block: Any) -> memoryview:
     raise InvalidArgument(argument="block", value=type(block).__name__, allowed="contiguous bytes")
 
 
+def masked(value: Any) -> bool:
+    """Whether it is a masked number of NumPy's, which has one under its mask.
+
+    Examples
+    --------
+    >>> masked(np.ma.array(3, mask=True)), masked(np.ma.array(3)), masked(3)
+    (True, False, False)
+    """
+    return isinstance(value, np.ma.MaskedArray) and value.ndim == 0 and bool(value.mask)
+
+
 def real(value: Any) -> float:
     """Return the float of one number, or raise TypeError, ValueError or OverflowError.
 
@@ -82,7 +96,7 @@ def real(value: Any) -> float:
     if isinstance(value, float):
         return float(value)
     kind = getattr(getattr(value, "dtype", None), "kind", "O")  # of NumPy's types alone
-    if kind not in "iufO" or getattr(value, "shape", ()) != () or getattr(value, "mask", False):
+    if kind not in "iufO" or getattr(value, "shape", ()) != () or masked(value):
         raise TypeError(f"not a number: {value!r}")
     one = value.item() if kind == "O" and hasattr(value, "shape") else value
     # float() reads texts and buffers as well

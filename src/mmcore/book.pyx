@@ -59,7 +59,7 @@ from mmcore.errors import (
     Unsupported,
     shown,
 )
-from mmcore.parameters import bytes_like, two_sides
+from mmcore.parameters import bytes_like, masked, two_sides
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
@@ -217,7 +217,7 @@ cdef object _int(mm_i128 a):
 
 cdef int64_t _i64_of(object value, str argument, str unit) except? -1:
     # bool, float, Decimal, text: all refused. A float price here is nearly always a currency amount.
-    if isinstance(value, (bool, np.bool_)):
+    if isinstance(value, (bool, np.bool_)) or masked(value):
         raise InvalidArgument(argument=argument, value=value, allowed=f"an integer number of {unit}")
     try:
         number = operator.index(value)
@@ -262,7 +262,8 @@ cdef int _set_text(char *out, object value, str argument) except -1:
             raise InvalidArgument(argument=argument, value=value, allowed=allowed) from None
     else:
         try:
-            raw = b"" if isinstance(value, bool) else str(operator.index(value)).encode()
+            none = isinstance(value, bool) or masked(value)
+            raw = b"" if none else str(operator.index(value)).encode()
         except (TypeError, ValueError):  # ValueError: thousands of digits
             raw = b""
         if not raw:
@@ -315,8 +316,22 @@ cdef tuple _items(object values, str argument, str allowed):
 cdef object _code(dict codes, object value, str argument, str allowed):
     try:
         return codes[value]
-    except (KeyError, TypeError):  # TypeError: not hashable
+    except (KeyError, TypeError, ValueError):  # the latter two: not hashable
         raise InvalidArgument(argument=argument, value=value, allowed=allowed) from None
+
+
+cdef object _named(dict known, object name, str argument):
+    """What an instrument's name stands for."""
+    try:
+        return known[name]
+    except (KeyError, TypeError, ValueError):  # the latter two: not hashable
+        names = list(known)
+        listed = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
+        raise UnknownName(argument=argument, value=name, allowed=f"one of {listed}") from None
+
+
+cdef str _row_of(int64_t n):
+    return f"a row of the history, 0 to {n - 1}" if n else "a row of the history, which is empty"
 
 
 def _texts(name, values):
@@ -1690,7 +1705,7 @@ cdef class Snapshot:
         self.history = history
 
     def __getitem__(self, name):
-        return dict(self.states[name])
+        return dict(_named(self.states, name, "instrument"))
 
     def __iter__(self):
         return iter(self.states)
@@ -1845,12 +1860,8 @@ cdef class Book:
                             bool(instrument.negative_prices))
         self.by_name[instrument.name] = Position(self.ledger, i, instrument, self.names, self.currencies)
 
-    cdef Position position(self, object name):
-        try:
-            return self.by_name[name]
-        except (KeyError, TypeError):
-            listed = ", ".join(self.names[:10]) + (", …" if len(self.names) > 10 else "")
-            raise UnknownName(argument="instrument", value=name, allowed=f"one of {listed}") from None
+    cdef Position position(self, object name, str argument="instrument"):
+        return _named(self.by_name, name, argument)
 
     def __getitem__(self, name):
         return self.position(name)
@@ -2028,7 +2039,7 @@ cdef class Book:
             record.target = _i64(row, "row", "a row of the history") + 1
             self.ledger.settle()
             if self.ledger.keeps_history and not 0 < record.target <= self.ledger.c.n_history:
-                raise UnknownName(argument="row", value=row, allowed="a row of the history")
+                raise UnknownName(argument="row", value=row, allowed=_row_of(self.ledger.c.n_history))
         if instrument is None:  # of a suspended fill; without history any is refused
             record.instrument = -1
             if self.ledger.keeps_history:
@@ -2300,7 +2311,7 @@ cdef class Book:
         try:
             return self.fill(
                 instrument, lots, per, time=time, receive_time=receive_time, id=id, reference=reference,
-                kind="convert", target=self.position(to).index,
+                kind="convert", target=self.position(to, "to").index,
             )
         except InvalidArgument as error:
             if error.argument != "target":
@@ -2404,17 +2415,18 @@ cdef class Book:
         >>> book.roll("Z4", "H5", close=1010, open=1013, id="r")
         <Status.DUPLICATE: 1>
         """
-        cdef Position old = self.position(instrument), new = self.position(to)
+        cdef Position old = self.position(instrument), new = self.position(to, "to")
         cdef mm_fill record
         cdef int64_t row, booked = 0, side
         if old is new:
             raise InvalidArgument(argument="to", value=to, allowed="another instrument than the one left")
         prices = [_i64(close, "close", "ticks"), _i64(open, "open", "ticks")]
         try:
-            two_sides(fee)
+            fees = two_sides(fee) or (fee, fee)
         except TypeError:
             raise InvalidArgument(argument="fee", value=fee, allowed="an int or a pair of ints") from None
-        for position, argument, price in [(old, "close", close), (new, "open", open)]:
+        fees = [_i64(one, "fee", "currency units, or a pair of them") for one in fees]
+        for position, argument, price in zip((old, new), ("close", "open"), prices, strict=True):
             if price <= 0 and not position.instrument.negative_prices:
                 raise InvalidArgument(argument=argument, value=price,
                                       allowed=f"> 0: {position.instrument.name} has {_NO_NEGATIVE}")
@@ -2444,7 +2456,7 @@ cdef class Book:
         record.time, record.receive_time = _i64(time, "time", "ns"), _i64(receive_time, "receive_time", "ns")
         liquidity = _code(_LIQUIDITY, liquidity, "liquidity", "'maker', 'taker' or None")
         rows = self.records(
-            instrument=[old.index, new.index], qty=[-moved, moved], price=prices, fee=fee,
+            instrument=[old.index, new.index], qty=[-moved, moved], price=prices, fee=fees,
             fee_currency=self.currency_index(fee_currency), liquidity=liquidity, time=time,
             receive_time=receive_time, id=[id, id],
         )

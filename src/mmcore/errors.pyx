@@ -29,7 +29,9 @@ _SHOWN = 200  # characters
 
 def shown(value):
     """The value as a message shows it: a NumPy number as the number that it is, what is long by its ends."""
-    if getattr(value, "ndim", None) == 0 and hasattr(value, "item") and not getattr(value, "mask", False):
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        if getattr(value, "mask", False):
+            return "masked"
         value = value.item()
     try:
         text = repr(value)

@@ -41,7 +41,7 @@ import numpy as np
 
 from mmcore.book import Status
 from mmcore.errors import CapacityError, ConflictError, CorruptError, InvalidArgument, OutOfBounds, shown
-from mmcore.parameters import bytes_like
+from mmcore.parameters import bytes_like, masked
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
@@ -185,7 +185,7 @@ cdef inline int64_t as_int64(object value, str name, int64_t low, int64_t high, 
 
 cdef int64_t as_int64_slow(object value, str name, int64_t low, int64_t high, str allowed) except? -1:
     # A float here is nearly always a currency amount or seconds: refused, not rounded.
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    if isinstance(value, bool) or masked(value) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} must be {allowed}, got {shown(value)}")
     number = value.__index__()
     if not low <= number <= high:
@@ -385,7 +385,7 @@ cdef class Report:
         elif isinstance(kind, ReportKind):
             self.c.kind = kind
         else:
-            raise TypeError(f"kind must be a ReportKind or its name, got {kind!r}")
+            raise TypeError(f"kind must be a ReportKind or its name, got {shown(kind)}")
         self.c.order_id = as_id(order_id, "order_id")
         self.c.filled = self.c.price = self.c.size = MM_NOT_STATED
         self.c.side = self.c.revision = -1
@@ -572,7 +572,7 @@ cdef class Orders:
         settings.timeout = as_duration(timeout, "timeout")
         settings.retry = as_duration(retry, "retry")
         if not isinstance(amend, bool):
-            raise TypeError(f"amend must be True or False, got {amend!r}")
+            raise TypeError(f"amend must be True or False, got {shown(amend)}")
         settings.amend = amend
         # By what is used, not by class: the compiled modules know nothing of the Python layer.
         if instrument is not None and not hasattr(instrument, "price"):
@@ -810,7 +810,7 @@ cdef class Orders:
             except TypeError:
                 raise TypeError(
                     f"open_orders[{n}] must be an OpenOrder or (order_id, side, price, size[, filled]), "
-                    f"got {entry!r}"
+                    f"got {shown(entry)}"
                 ) from None
             name = f"open_orders[{n}]."
             list[n].order_id = as_id(order.order_id, name + "order_id")

@@ -50,7 +50,7 @@ from libc.stdint cimport INT64_MAX, INT64_MIN, UINT64_MAX, uintptr_t
 from libc.string cimport memcpy, memset
 
 from mmcore.errors import CapacityError, CorruptError, InvalidArgument, NoConvergence, Unsupported, shown
-from mmcore.parameters import bytes_like, real, two_sides
+from mmcore.parameters import bytes_like, masked, real, two_sides
 
 from mmcore.arguments cimport read_int
 from mmcore.cpu cimport c_cpu
@@ -263,6 +263,8 @@ cdef inline int64_t as_integer(object value, int64_t absent, str name) except? -
 
 
 cdef int64_t as_integer_slow(object value, str name) except? -1:
+    if masked(value):
+        raise TypeError(f"{name} must be an integer, got {shown(value)}")
     try:
         number = value.__index__()
     except (AttributeError, TypeError):
@@ -344,6 +346,8 @@ def _time(value, name, low=0.0):
 
 def _index(value):
     """The integer; None for what is none, as an array of a fraction."""
+    if masked(value):
+        return None
     try:
         return value.__index__()
     except (AttributeError, TypeError):

@@ -18,7 +18,7 @@ True
 import numpy as np
 
 from mmcore.errors import CapacityError, CorruptError, InvalidArgument, NotIdentified, Unsupported, shown
-from mmcore.parameters import bytes_like
+from mmcore.parameters import bytes_like, masked
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
@@ -97,7 +97,7 @@ def _half_ticks(value, name, low):
 
 
 cdef int64_t as_stamp(object value, str name) except? -1:
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    if isinstance(value, bool) or masked(value) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} must be an integer number of ns, got {shown(value)}")
     number = value.__index__()
     if not 0 <= number <= 4 * LIMIT:
@@ -108,7 +108,7 @@ cdef int64_t as_stamp(object value, str name) except? -1:
 cdef int64_t as_ticks(object value, int64_t absent, str name) except? -1:
     if value is None:
         return absent
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    if isinstance(value, bool) or masked(value) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} must be an integer number of ticks, or None, got {shown(value)}")
     number = value.__index__()
     if number == absent:

@@ -1033,13 +1033,77 @@ def test_a_roll_that_is_sent_again_is_a_duplicate_whatever_is_open_now(book, sid
         refused(ConflictError, book, book.roll, "X", "Y", **roll, qty=2 * side)
 
 
-@pytest.mark.parametrize("fee", [(1,), [1, 2, 3], np.array([1, 2, 3]), "ab", None, {1, 2}])
+@pytest.mark.parametrize(
+    "fee",
+    [
+        (1,),
+        [1, 2, 3],
+        np.array([1, 2, 3]),
+        "ab",
+        b"ab",
+        bytearray(b"ab"),
+        None,
+        {1, 2},
+        {},
+        3.0,
+        True,
+        (True, 1),
+        (3, None),
+        np.array([1.0, 2.0]),
+        (2**63, 1),
+    ],
+)
 def test_the_fees_of_a_roll_are_one_or_two(fee):
     book = mm.Book(instruments())
     book.fill("X", 5, 1000)
-    assert refused(InvalidArgument, book, book.roll, "X", "Y", close=1, open=1, fee=fee).argument == "fee"
-    assert book.roll("X", "Y", close=1, open=1, fee=np.array(3)) is OK  # one number of NumPy
+    assert refused(Error, book, book.roll, "X", "Y", close=1, open=1, fee=fee).argument == "fee"
+
+
+@pytest.mark.parametrize("fee", [np.array(3), (np.int8(3), np.uint64(3)), np.array([3, 3]), [3, 3], 3])
+def test_the_fees_of_a_roll_are_integers_of_any_kind(fee):
+    class Price:
+        def __index__(self):
+            return 7
+
+    book = mm.Book(instruments())
+    book.fill("X", 5, 1000)
+    assert book.roll("X", "Y", close=Price(), open=Price(), fee=fee) is OK
     assert (book["X"].fees, book["Y"].fees) == (3, 3)
+
+
+def test_what_is_masked_is_no_number(book):
+    book.fill("X", 3, 1000, id="a")
+    missing = np.ma.array(3, mask=True)
+    calls = {
+        "qty": lambda: book.fill("X", missing, 5),
+        "price": lambda: book.fill("X", 1, missing),
+        "fee": lambda: book.fill("X", 1, 5, missing),
+        "id": lambda: book.fill("X", 1, 5, id=missing),
+        "reference": lambda: book.suspend("X", 1, 5, reference=missing),
+        "order_id": lambda: book.fill("X", 1, 5, order_id=missing),
+        "time": lambda: book["X"].fill(1, 5, time=missing),
+        "amount": lambda: book.payment("X", "funding", missing),
+        "mark": lambda: book.mark("X", missing),
+        "row": lambda: book.bust("X", row=missing),
+        "new": lambda: book.split("X", missing, 1),
+    }
+    for argument, call in calls.items():
+        error = refused(InvalidArgument, book, call)
+        assert error.argument == argument
+        assert str(error).endswith("got masked")
+    assert book.fill("X", np.ma.array(1), np.ma.array(5)) is OK
+    for call in (book["X"].instrument.price, book["X"].instrument.lots, book["X"].instrument.money):
+        with pytest.raises(InvalidArgument, match="got masked"):
+            call(missing)
+
+
+def test_names_and_rows_that_are_none_are_told_by_what_there_is(book):
+    book.fill("X", 1, 5)
+    named(refused(UnknownName, book, book.roll, "X", "Q", close=1, open=1), "to", "Q", "one of X, Y")
+    named(refused(UnknownName, book, book.convert, "X", "Q"), "to", "Q", "one of X, Y")
+    named(refused(UnknownName, book, lambda: book.snapshot()["Q"]), "instrument", "Q", "one of X, Y")
+    named(refused(UnknownName, book, book.mark, [1], 1), "instrument", [1], "one of X, Y")
+    named(refused(UnknownName, book, book.bust, "X", row=1), "row", 1, "a row of the history, 0 to 0")
 
 
 def test_a_roll_says_who_was_paid_what_and_which_lots_it_leaves():

@@ -65,8 +65,8 @@ def command(as_json: bool, seconds: float | None) -> int:
     table(["set", "here", "prices and values"], rows, left=(0, 1, 2))
     if found.right and not found.sound:
         note(
-            "Instruction sets differ: this build is broken, or the machine fails, which --seconds 600 may show. "
-            "Use MMCORE_CPU=baseline, and report it."
+            "Instruction sets differ: this build is broken. Use MMCORE_CPU=baseline, and report it; or the "
+            "machine fails, which --seconds 600 may show."
         )
     heading("Processors", "products, quotients and roots of doubles")
     counts = [

@@ -248,15 +248,15 @@ def _holds_taq(path: Path) -> bool:
 def _guess(path: Path, options: Mapping[str, Any]) -> str:
     """Tell the format from the name, the first line and the options; refuse what is none of them."""
     from . import nautilus, taq
-    from .arrow import ARROW, PARQUET
+    from .arrow import begins
     from .binance_files import NAME
     from .csv import looks_like_it
     from .databento import MAGIC
     from .text import asking, first_line, stem
 
     if not path.exists():
-        begins = path.parent.is_dir() and any(f.name.startswith(path.name) for f in path.parent.iterdir())
-        if not begins:
+        pair = path.parent.is_dir() and any(f.name.startswith(path.name) for f in path.parent.iterdir())
+        if not pair:
             raise FileNotFoundError(f"{path}: no such file or folder")
         return "lobster"  # what the names of a pair share
     if path.is_dir() or _LOBSTER.search(stem(path.name)):
@@ -267,7 +267,7 @@ def _guess(path: Path, options: Mapping[str, Any]) -> str:
         return "events"
     if path.suffix == ".npz":
         return "hftbacktest"
-    if start[:4] == PARQUET or start[:6] == ARROW:
+    if begins(start):
         return "csv" if "columns" in options or not nautilus.looks_like_it(path) else "nautilus"
     head = first_line(path).lstrip()
     if head.startswith(MAGIC):

@@ -185,9 +185,9 @@ def read(
         Text → "quote" or "trade"; :data:`KINDS` when omitted.
     rounding : {"exact", "nearest", "floor", "ceil"}
         What becomes of prices off the tick and sizes off the lot. "exact" refuses them, except
-        trade prices, which keep the rest in ``subtick``; "nearest" is for text that went through a
-        binary float ("236.61000000000001"). ``source["odd"]`` counts the sides of quotes of which rounding
-        leaves nothing, and trade prices that "exact" cuts to a millionth of a tick.
+        trade prices, which keep the rest in ``subtick``, as with "floor"; "nearest" is for text that
+        went through a binary float ("236.61000000000001"). ``source["odd"]`` counts the sides of quotes
+        of which rounding leaves nothing, and trade prices that "exact" cuts to a millionth of a tick.
     sort : bool
         Put rows whose stamps fall in order (equal stamps keep theirs) instead of refusing them.
     where : mapping, optional

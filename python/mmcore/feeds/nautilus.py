@@ -26,7 +26,7 @@ from ..events import NO_ASK, NO_BID, Events, pieces
 from ..files import naming
 from ..parameters import expect
 from . import csv
-from .arrow import PARQUET, Damaged, metadata
+from .arrow import Damaged, metadata
 from .table import Table
 from .text import Progress, cells, first_line
 
@@ -43,10 +43,8 @@ _SIDES = {"0": 0, "1": 1, "2": -1, "NO_AGGRESSOR": 0, "BUYER": 1, "SELLER": -1}
 
 def _metadata(path: Path) -> dict[bytes, bytes]:
     with naming(path), open(path, "rb") as raw:
-        parquet = raw.read(4) == PARQUET
-        raw.seek(0)
         try:
-            return metadata(raw, parquet)
+            return metadata(raw)
         except Damaged as error:
             raise CorruptError(f"{path}: damaged or cut short ({error})") from error
 

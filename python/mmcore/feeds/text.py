@@ -24,7 +24,7 @@ from ..decimals import Fields
 from ..decimals import cells as _cells
 from ..errors import CorruptError, Error, InvalidArgument, MissingExtra, OutOfBounds
 from ..files import naming
-from .arrow import ARROW, PARQUET, Damaged, as_text
+from .arrow import Damaged, as_text, begins
 from .columns import Refuse
 
 __all__ = [
@@ -78,8 +78,8 @@ def _opened(raw: BinaryIO) -> BinaryIO:
         return cast(BinaryIO, _zstd(raw.name).ZstdFile(raw))
     if start[:4] in (b"PK\3\4", b"PK\5\6"):  # the second where it holds nothing
         return member(raw)
-    if start[:4] == PARQUET or start == ARROW:
-        return as_text(raw, start != ARROW)
+    if begins(start):
+        return as_text(raw)
     return raw
 
 
