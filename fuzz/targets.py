@@ -479,6 +479,7 @@ def read_hftbacktest(data: bytes) -> None:
 
 def _arrow_files() -> Iterable[bytes]:
     import pyarrow as pa
+    import pyarrow.compute
     import pyarrow.parquet as pq
 
     quotes = pa.table({"time": [_START, _START + 1], "bid": [1.25, None], "ask": ["1.5", "2"]})
@@ -486,11 +487,20 @@ def _arrow_files() -> Iterable[bytes]:
     scaled = pa.array([(123 << 4).to_bytes(16, "little")] * 2, pa.binary(16))
     ticks = {"price": scaled, "size": scaled, "aggressor_side": pa.array([1, 2], pa.uint8())}
     trades = pa.table(ticks | {"ts_event": [_START] * 2, "ts_init": [_START, _START + 1]})
-    for table in (quotes, trades.replace_schema_metadata(said)):
-        sink = io.BytesIO()
-        with pa.ipc.new_file(sink, table.schema) as file:
-            file.write_table(table)
-        yield sink.getvalue()
+    views = pa.DictionaryArray.from_arrays(
+        pa.array([1, None], pa.int8()), pa.array(["7", "8"]).cast("string_view")
+    )
+    kinds = {"bid_size": views, "levels": [[1], None], "day": pa.array([1, 2], pa.time64("ns"))}
+    runs = pa.compute.run_end_encode(pa.array(["a\nb"] * 2))
+    odd = pa.table({name: quotes[name] for name in quotes.column_names} | kinds | {"note": runs})
+    for table in (quotes, odd, trades.replace_schema_metadata(said)):
+        for new in (pa.ipc.new_file, pa.ipc.new_stream):
+            sink = io.BytesIO()
+            with new(sink, table.schema) as file:
+                file.write_table(table)
+            yield sink.getvalue()
+        if table is odd:  # Parquet has no runs
+            continue
         sink = io.BytesIO()
         pq.write_table(table, sink, store_schema=False, compression="none", write_page_checksum=True)
         yield sink.getvalue()

@@ -31,7 +31,7 @@ def write(folder, table, name="rows.parquet", **options):
     else:
         new = pa.ipc.new_stream if name.endswith("arrows") else pa.ipc.new_file
         with pa.OSFile(str(path), "wb") as sink, new(sink, table.schema) as file:
-            file.write_table(table)
+            file.write_table(table, 5000)
     return path
 
 
@@ -271,12 +271,14 @@ def test_a_precision_that_is_none(tmp_path, precision):
         mm.load(write(tmp_path, table), format="nautilus")
 
 
-@pytest.mark.parametrize("name", ["rows.parquet", "rows.arrow"])
+@pytest.mark.parametrize("name", ["rows.parquet", "rows.arrow", "rows.arrows"])
 def test_every_truncation_is_refused(tmp_path, name):
     table = pa.table({"time": [START, START + 1], "bid": [1.0, 2.0], "ask": [3.0, 4.0]})
+    if name == "rows.arrows":  # in batches, between which it may be cut
+        table = pa.concat_tables([table.slice(0, 1), table.slice(1)])
     path = write(tmp_path, table, name)
     whole = path.read_bytes()
-    for size in range(0, len(whole), 5):
+    for size in range(0, len(whole), 4):
         path.write_bytes(whole[:size])
         with pytest.raises(Error):
             mm.load(path, format="csv", instrument=STOCK)
@@ -311,10 +313,11 @@ def test_a_name_that_is_no_text_is_damage(tmp_path, name, format):
         mm.load(path, format, instrument=STOCK)
 
 
+@pytest.mark.parametrize("name", ["rows.parquet", "rows.arrow", "rows.arrows"])
 @given(st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 7)), min_size=1, max_size=3))
-def test_flipped_bits_are_refused_or_a_table(tmp_path_factory, flips):
+def test_flipped_bits_are_refused_or_a_table(tmp_path_factory, name, flips):
     table = pa.table({"time": [START, START + 1], "bid": [1.0, 2.0], "ask": [3.0, 4.0]})
-    path = write(tmp_path_factory.mktemp("arrow"), table, write_page_checksum=True)
+    path = write(tmp_path_factory.mktemp("arrow"), table, name, write_page_checksum=True)
     whole = path.read_bytes()
     data = bytearray(whole)
     for place, bit in flips:

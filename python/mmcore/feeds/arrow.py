@@ -23,6 +23,7 @@ from ..errors import MissingExtra
 __all__ = ["Damaged", "as_text", "begins", "metadata"]
 
 _PARQUET, _ARROW, _STREAM = b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"
+_END = _STREAM + b"\0\0\0\0"  # of a stream; the library takes one that is cut between batches for whole
 
 _ROWS = 1 << 14
 _ENDS = r"[\r\n]+"  # of lines
@@ -68,7 +69,12 @@ def _batches(raw: BinaryIO) -> Iterator[Any]:
             yield _legible(file.schema_arrow)
             yield from file.iter_batches(_ROWS)
         else:
-            stream = not start.startswith(_ARROW)
+            if stream := not start.startswith(_ARROW):
+                end = raw.seek(0, io.SEEK_END)
+                raw.seek(max(end - len(_END), 0))
+                if raw.read() != _END:
+                    raise Damaged("no end of the stream")
+                raw.seek(0)
             reader = (pa.ipc.open_stream if stream else pa.ipc.open_file)(raw)
             yield _legible(reader.schema)
             for batch in reader if stream else map(reader.get_batch, range(reader.num_record_batches)):
@@ -76,6 +82,8 @@ def _batches(raw: BinaryIO) -> Iterator[Any]:
                 yield from (batch.slice(at, _ROWS) for at in range(0, batch.num_rows, _ROWS))
     except (pa.ArrowException, UnicodeDecodeError) as error:  # of names that are no text
         raise Damaged(str(error)) from error
+    except MemoryError:
+        raise Damaged("a batch that is larger than memory") from None
     except OSError as error:
         if error.errno is not None:
             raise
