@@ -122,7 +122,7 @@ sanitize: $(SANITIZED)/.built  ## the compiled modules' tests under the sanitize
 	rm -f $(SANITIZED)/report.*
 	rm -rf $(SANITIZED)/tests && cp -r tests fuzz examples $(SANITIZED)/
 	cd $(SANITIZED) && $(call sanitizing,log_path=report:) MMCORE_SHARED=$(SHARED) PYTHONPATH=python \
-	  MMCORE_HYPOTHESIS=sanitized $(abspath $(BIN))/python -m pytest -q $(ALONGSIDE) -p no:cacheprovider tests -m compiled
+	  MMCORE_HYPOTHESIS=sanitized $(abspath $(BIN))/python -m pytest -q $(ALONGSIDE) $(ONLY) tests -m compiled
 
 # The corpus outlives the run.
 FUZZ_SECONDS ?= 60

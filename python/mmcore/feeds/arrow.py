@@ -62,19 +62,20 @@ def _batches(raw: BinaryIO) -> Iterator[Any]:
     """Yield the schema and then the batches."""
     pa = _library(raw.name)
     start = raw.read(len(_ARROW))
+    end = raw.seek(0, io.SEEK_END)
+    raw.seek(max(end - len(_END), 0))
+    whole = raw.read() == _END
     raw.seek(0)
+    raw = cast(BinaryIO, _Bounded(raw, end))
     try:
         if start.startswith(_PARQUET):
             file = pa.parquet.ParquetFile(raw, page_checksum_verification=True)
             yield _legible(file.schema_arrow)
             yield from file.iter_batches(_ROWS)
         else:
-            if stream := not start.startswith(_ARROW):
-                end = raw.seek(0, io.SEEK_END)
-                raw.seek(max(end - len(_END), 0))
-                if raw.read() != _END:
-                    raise Damaged("no end of the stream")
-                raw.seek(0)
+            stream = not start.startswith(_ARROW)
+            if stream and not whole:
+                raise Damaged("no end of the stream")
             reader = (pa.ipc.open_stream if stream else pa.ipc.open_file)(raw)
             yield _legible(reader.schema)
             for batch in reader if stream else map(reader.get_batch, range(reader.num_record_batches)):
@@ -82,8 +83,6 @@ def _batches(raw: BinaryIO) -> Iterator[Any]:
                 yield from (batch.slice(at, _ROWS) for at in range(0, batch.num_rows, _ROWS))
     except (pa.ArrowException, UnicodeDecodeError) as error:  # of names that are no text
         raise Damaged(str(error)) from error
-    except MemoryError:
-        raise Damaged("a batch that is larger than memory") from None
     except OSError as error:
         if error.errno is not None:
             raise
@@ -182,6 +181,28 @@ def _decimals(pa: Any, column: Any, digits: int) -> Any:
     both = pa.py_buffer(np.stack([low, low >> 63], axis=1))
     found = pa.Array.from_buffers(pa.decimal128(38, digits), len(column), [None, both])
     return pa.compute.if_else(column.is_valid(), found, None) if column.null_count else found
+
+
+class _Bounded(io.RawIOBase):
+    """A file that is never asked for more than it holds, whatever a damaged length in it says."""
+
+    def __init__(self, raw: BinaryIO, size: int) -> None:
+        self._raw, self._size = raw, size
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, place: int, whence: int = io.SEEK_SET) -> int:
+        return self._raw.seek(place, whence)
+
+    def tell(self) -> int:
+        return self._raw.tell()
+
+    def read(self, size: int = -1) -> bytes:
+        return self._raw.read(self._size if size < 0 else min(size, self._size))
 
 
 class _Stream(io.RawIOBase):
