@@ -3,8 +3,8 @@
 ``mmcore doctor`` on the command line.
 
 >>> found = examine()
->>> found.sound
-True
+>>> found.instruction_sets[0].name, found.instruction_sets[0].agrees
+('baseline', True)
 """
 
 from __future__ import annotations
