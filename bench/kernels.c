@@ -96,7 +96,9 @@ static void quote_table(int64_t n) {
   quote(MM_MODEL_EXACT, n);
 }
 
-static void prices(mm_cpu cpu, int64_t n) { /* of rows */
+/* Rows of quotes, or of prices alone, from a block of a thousand. */
+static void rows(mm_cpu cpu, int whole, int64_t n) {
+  static mm_quote quotes[1000];
   static double reference[1000], inventory[1000];
   static int64_t bid[1000], ask[1000];
   static const int64_t none[2] = {MM_NO_BID, MM_NO_ASK}, state = 0;
@@ -109,16 +111,28 @@ static void prices(mm_cpu cpu, int64_t n) { /* of rows */
   for (int i = 0; i < 1000; ++i)
     reference[i] = 20000.5 + i % 7, inventory[i] = i % 59 - 29;
   for (int64_t i = 0; i < n / 1000; ++i) {
-    mm_price_rows(cpu, mm_live_block(&live), &rules, 1000, columns, bid, ask);
-    sink += bid[i % 1000] + ask[i % 1000];
+    if (whole)
+      mm_quote_blocks(cpu, mm_live_block(&live), &rules, 1000, columns, quotes);
+    else
+      mm_price_rows(cpu, mm_live_block(&live), &rules, 1000, columns, bid, ask);
+    sink += bid[i % 1000] + ask[i % 1000] + quotes[i % 1000].price[0] + quotes[i % 1000].why;
   }
 }
 
+static mm_cpu up_to_avx2(void) {
+  return mm_cpu_runs(MM_CPU_AVX2) ? MM_CPU_AVX2 : MM_CPU_BASELINE;
+}
 static void prices_baseline(int64_t n) {
-  prices(MM_CPU_BASELINE, n);
+  rows(MM_CPU_BASELINE, 0, n);
 }
 static void prices_avx2(int64_t n) {
-  prices(mm_cpu_runs(MM_CPU_AVX2) ? MM_CPU_AVX2 : MM_CPU_BASELINE, n);
+  rows(up_to_avx2(), 0, n);
+}
+static void quotes_baseline(int64_t n) {
+  rows(MM_CPU_BASELINE, 1, n);
+}
+static void quotes_avx2(int64_t n) {
+  rows(up_to_avx2(), 1, n);
 }
 
 static void set(double k_ask, int64_t n) {
@@ -304,6 +318,8 @@ static const struct {
                {"quote_table", quote_table},
                {"prices_baseline", prices_baseline},
                {"prices_avx2", prices_avx2},
+               {"quotes_baseline", quotes_baseline},
+               {"quotes_avx2", quotes_avx2},
                {"set_50", set_50},
                {"set_50_own_k", set_50_own_k},
                {"fill_average", fill_average},

@@ -19,6 +19,9 @@ SOURCE = """
 SHOWN void prices(mm_cpu cpu, const mm_price_block *b, ptrdiff_t n, uint64_t *odd) {
   MM_CPU_CALL(cpu, mm_price_fast, (b, n, mm_price_is_wide(b, b->inventory != NULL), odd));
 }
+SHOWN void quotes(mm_cpu cpu, mm_quote_block *b, ptrdiff_t n, uint64_t *odd) {
+  MM_CPU_CALL(cpu, mm_quote_fast, (b, n, odd));
+}
 SHOWN void step(mm_cpu cpu, const mm_making *p, mm_making_state *w, const double *v, double *out) {
   mm_making_step(cpu, p, w, v, v, out);
 }
@@ -66,6 +69,14 @@ def test_prices_are_packed_and_call_nothing(functions, level):
     lines = body(functions, "prices" if level == "baseline" else f"mm_price_fast_{level}")
     packed = [line for line in lines if re.match(r"v?(add|sub|mul)pd ", line) and WIDTH[level] in line]
     assert len(packed) > 10
+    assert not [line for line in lines if line.startswith("call")]
+
+
+@pytest.mark.parametrize("level", ["avx2", "avx512"])
+def test_sides_of_quotes_are_packed_and_call_nothing(functions, level):
+    lines = body(functions, f"mm_quote_fast_{level}")
+    packed = [line for line in lines if re.match(r"vcmp\w*pd ", line) and WIDTH[level] in line]
+    assert len(packed) >= 2 * 4  # with an inventory in each row: four bounds, with a touch and without
     assert not [line for line in lines if line.startswith("call")]
 
 

@@ -1,4 +1,4 @@
-"""Prices of many quotes at once: to the bit those of one quote at a time, on every instruction set."""
+"""Many quotes, or their prices, at once: to the bit those made one at a time, on every instruction set."""
 
 import os
 import subprocess
@@ -84,7 +84,10 @@ def quoters(policy):
 
 
 def agree(quoter, *columns, **numbers):
+    """Quotes and prices are those of quotes one by one, which a column of states asks for."""
     rows = quoter.quote_batch(*columns, **numbers)
+    one_by_one = quoter.quote_batch(*columns, **numbers, state=np.zeros(rows.shape, np.int64))
+    assert rows.tobytes() == one_by_one.tobytes()
     prices = quoter.price_batch(*columns, **numbers)
     assert prices.shape == (2, *rows.shape)
     assert prices.dtype == np.int64

@@ -167,20 +167,23 @@ def examine(seconds: float = 0.1, *, progress: Callable[[int, int], None] | None
 
 
 def _agrees(name: str) -> bool:
-    """Whether prices are those of quotes one at a time, and the values of a program those of the baseline."""
+    """Whether quotes and prices are those made one at a time, and a program's values the baseline's."""
     rng = np.random.default_rng(0)
     reference, inventory = rng.normal(617_000.0, 50.0, ROWS), rng.integers(-60, 61, ROWS).astype(float)
     bid = np.floor(reference).astype(np.int64) - rng.integers(0, 5, ROWS)
     quoter = Quoter(Affine(1.5, 0.11, q_max=50), limits=Limits(max_position=40))
-    rows = quoter.quote_batch(reference, inventory, bid, bid + 2)
+    each = np.zeros(ROWS, np.int64)  # with states in a column quotes are made one at a time
+    rows = quoter.quote_batch(reference, inventory, bid, bid + 2, state=each)
     offers = np.linspace(0.5, 0.05, 20), np.arange(1.0, 21.0)
     chain = InventoryChain(-1e-3 * np.arange(-50.0, 51.0) ** 2, offers, offers)
     found = []
     for one in ("baseline", name):
         cpu.use(one)
         values = chain.backward(200)[0]
-        found.append((quoter.price_batch(reference, inventory, bid, bid + 2).tobytes(), values.tobytes()))
-    want = np.stack([rows["bid"], rows["ask"]]).tobytes(), found[0][1]
+        prices = quoter.price_batch(reference, inventory, bid, bid + 2)
+        quotes = quoter.quote_batch(reference, inventory, bid, bid + 2)
+        found.append((prices.tobytes(), quotes.tobytes(), values.tobytes()))
+    want = np.stack([rows["bid"], rows["ask"]]).tobytes(), rows.tobytes(), found[0][2]
     return found[0] == found[1] == want
 
 

@@ -152,6 +152,8 @@ cdef extern from "mmcore/quoting.h" nogil:
 cdef extern from "mmcore/prices.h" nogil:
     void mm_price_rows(mm_cpu cpu, const mm_policy *policy, const mm_rules *rules, ptrdiff_t n,
                        const mm_column *columns, int64_t *bid, int64_t *ask) noexcept
+    void mm_quote_blocks(mm_cpu cpu, const mm_policy *policy, const mm_rules *rules, ptrdiff_t n,
+                         const mm_column *columns, mm_quote *out) noexcept
 
 
 cdef extern from "mmcore/recalibration.h" nogil:

@@ -2249,7 +2249,7 @@ cdef class Quoter:
         cdef Policy policy = self.in_force()
         cdef mm_rules rules = self.c_rules
         with nogil:
-            mm_quote_rows(policy.c_policy, &rules, columns.n, columns.column, quotes)
+            mm_quote_blocks(c_cpu(), policy.c_policy, &rules, columns.n, columns.column, quotes)
         return out
 
     def price_batch(self, reference, inventory, bid=None, ask=None, shift=0.0, target=0.0, time_left=inf,

@@ -71,6 +71,11 @@ EXPORT void price_rows(int level, const mm_policy *policy, const mm_rules *rules
   mm_price_rows((mm_cpu)level, policy, rules, n, c, bid, ask);
 }
 
+EXPORT void quote_blocks(int level, const mm_policy *policy, const mm_rules *rules, ptrdiff_t n,
+                         const mm_column *c, mm_quote *out) {
+  mm_quote_blocks((mm_cpu)level, policy, rules, n, c, out);
+}
+
 /* ---- booking ---- */
 
 typedef int (*fill_kernel)(mm_position *, mm_lot *, int64_t, int64_t, int64_t, int64_t);

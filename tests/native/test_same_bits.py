@@ -506,6 +506,8 @@ def quoting_doors(libraries, kernels, outside):
         for level in range(3):
             if library.level_runs(level):
                 doors[f"{name}: mm_price_rows, {level}"] = Door(call_c_prices(library.price_rows, level))
+                blocks_of = call_c(library.quote_blocks, ctypes.c_int(level))
+                doors[f"{name}: mm_quote_blocks, {level}"] = Door(blocks_of)
     loops = libraries.get("C -O0")
     for place in ("capsule", "address", "declaration") if loops else ():
         each = ctypes.c_void_p(kernels[place, "mm_quote_make"])
