@@ -9,6 +9,7 @@ import sys
 import threading
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
@@ -988,6 +989,39 @@ def test_a_mark_that_values_beyond_the_bounds_is_refused(book):
     refused(OutOfBounds, book, book.mark, "X", 2**56)
     book.mark("X", 2**56 - 1)
     refused(OutOfBounds, book, book["X"].fill, 2**20, 5)  # the value of more would leave them
+
+
+def test_no_instrument_is_none_of_the_book(book):
+    book.fill("X", 1, 5, id="x")
+    book.fill("X", 1, 5)
+    for call, arguments, named in [
+        (book.bust, (None, "x"), {}),
+        (book.bust, (None,), {"row": 0}),
+        (book.correct, (None, "x"), {"qty": 2, "price": 5}),
+        (book.correct, (None,), {"row": 1, "qty": 2, "price": 5}),
+        (book.release, (0, None), {}),
+    ]:
+        error = refused(UnknownName, book, call, *arguments, **named)
+        assert str(error).startswith("instrument must be one of X")
+
+
+def test_a_split_has_one_stamp_and_a_reference_that_is_one(book):
+    book.fill("X", 5, 1000)
+    split = partial(book.split, "X", 3, 2, in_lieu=10)
+    for name, wrong in [("time", [1, 2]), ("receive_time", np.array([1, 2])), ("reference", "")]:
+        refused(InvalidArgument, book, split, **{name: wrong})
+    assert split(time=np.int64(7)) is mm.Status.OK
+
+
+def test_a_statement_may_tell_what_is_zero(book):
+    book.fill("X", 3, 5)
+    told = {"net": 3, "other_fees": {"BNB": 0}, "payments": {"funding": {"USD": 0}}}
+    assert book.reconcile({"X": told, "GONE": 0}) == []
+    assert [d.instrument for d in book.reconcile({"X": told, "GONE": {"net": 0, "fees": 1}})] == ["GONE"]
+    refused(InvalidArgument, book, book.reconcile, {"X": [3]})
+    for question in (mm.ledger.entries, mm.ledger.adjustments, mm.ledger.breaches, mm.ledger.regressions):
+        with pytest.raises(InvalidArgument, match="book must be a Book, got None"):
+            question(None)
 
 
 def test_the_same_fill_again_is_a_status(book):  # fault 9

@@ -493,7 +493,7 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "f"
     table().save(path)
     before = path.read_bytes()
-    with pytest.raises(TypeError):
+    with pytest.raises(InvalidArgument, match=r"source must be what JSON can hold .*got \{'a': <object"):
         table(source={"a": object()}).save(path)
     with pytest.raises(OSError, match=r"No such file|cannot find"):
         table().save(tmp_path / "no" / "f")

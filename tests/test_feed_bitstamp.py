@@ -3,7 +3,7 @@
 import pytest
 
 import mmcore as mm
-from mmcore.errors import InvalidArgument, OutOfBounds
+from mmcore.errors import ConflictError, InvalidArgument, OutOfBounds
 from mmcore.events import NO_ASK, NO_BID, QUOTE, TRADE
 
 CREATED = 'order_created {"price": "236.47", "amount": "2.00000000", "id": 1, "order_type": 0}'
@@ -39,6 +39,14 @@ def test_bitstamp_rows(tmp_path):
     assert events.source["ignored"] == {"order_created": 1, "order_deleted": 1}
     assert events.source["clock"] == "local"
     assert events.instrument == mm.Instrument("BTCUSD", tick="0.01", lot="0.00000001")
+
+
+def test_bitstamp_trades_told_twice_are_one(tmp_path):
+    once = 'trade {"price": 236.61, "amount": 0.5, "id": 7}'
+    events = mm.load(log(tmp_path, BOOK, once, once, once.replace("7", "8")), cache=False)
+    assert (len(events.trades), events.source["ignored"]) == (2, {"repeated ids": 1})
+    with pytest.raises(ConflictError, match=r"day.log, line 3: trade id 7 came again with other content"):
+        mm.load(log(tmp_path, BOOK, once, once.replace("0.5", "0.6")), cache=False)
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def test_refusals_name_the_row(tmp_path, rows, error, what):
 @pytest.mark.parametrize(("start", "name"), [(START // 1000, "local_ts"), (631_152_000 * 10**9, "exch_ts")])
 def test_stamps_of_another_unit_are_refused(tmp_path, start, name):
     path = write(tmp_path, (EXCH | 1, 0, 0, 0), (BOTH | 2 | BUY, 0, 9.9, 1.0), start=start)
-    with pytest.raises(InvalidArgument, match=f"row 2: {name}: [0-9]+ lies outside the years 1990 to 2200"):
+    with pytest.raises(InvalidArgument, match=f"row 2: {name}: [0-9]+ lies outside the years 1990 to 2199"):
         mm.load(path, instrument=COIN)
 
 

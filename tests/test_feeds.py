@@ -4,11 +4,13 @@ import csv
 import errno
 import gzip
 import io
+import itertools
 import json
 import logging
 import lzma
 import mmap
 import os
+import pathlib
 import random
 import re
 import sys
@@ -249,8 +251,12 @@ def ticker(local, bid="99.90", ask="100.00", stamp=1723161256310, symbol="COIN",
     return line(local, f"{str(symbol).lower()}@bookTicker", data | {"T": stamp, "E": stamp + 1})
 
 
+IDS = itertools.count(1)
+
+
 def trade(local, price="100.00", size="0.250", maker=False, stamp=1723161256310, symbol="COIN", **extra):
-    data = {"e": "trade", "E": stamp, "T": stamp, "s": symbol, "t": 1, "p": price, "q": size, "m": maker}
+    data = {"e": "trade", "E": stamp, "T": stamp, "s": symbol, "t": next(IDS)}
+    data |= {"p": price, "q": size, "m": maker}
     return line(local, f"{symbol.lower()}@trade", data | extra)
 
 
@@ -293,6 +299,27 @@ def test_binance_rows(tmp_path):
         "snapshot": 1,
         "trade X=INSURANCE_FUND": 1,
     }
+
+
+def test_binance_trades_told_twice_are_one(tmp_path):
+    again = trade(5, t=77)
+    path = capture(tmp_path, ticker(1), trade(2), again, trade(6, t=77), trade(7, t=None), trade(8, t=None))
+    events = mm.load(path, instrument=COIN)
+    assert (len(events.trades), events.source["ignored"]) == (4, {"repeated ids": 1})
+    for other in (trade(9, "100.10", t=77), trade(9, maker=True, t=77), trade(9, t=77, stamp=1723161256311)):
+        with pytest.raises(ConflictError, match=r"capture.gz, line 3: trade id 77 came again with other"):
+            mm.load(capture(tmp_path, ticker(1), again, other), instrument=COIN)
+    with pytest.raises(InvalidArgument, match="line 2: is not a"):
+        mm.load(capture(tmp_path, ticker(1), trade(2, t=[7])), instrument=COIN)
+
+
+def test_repeats_are_known_by_the_last_ids(monkeypatch):
+    from mmcore.feeds import repeats
+
+    monkeypatch.setattr(repeats, "_KEPT", 3)
+    known = repeats.Repeats(pathlib.Path("x"))
+    assert [known.has(i, (i,), 0) for i in (1, 2, 3, 1, 4, 1)] == [False, False, False, True, False, False]
+    assert (known.count, len(known._known)) == (1, 3)
 
 
 def test_binance_clock_behind_the_exchange_is_told_and_not_corrected(tmp_path, caplog):
@@ -624,7 +651,7 @@ def test_csv_times_of_a_day_by_a_pattern(tmp_path, text, pattern):
     path = csv_file(tmp_path, f"time,bid,ask\n{text},1,2\n")
     events = mm.load(path, instrument=STOCK, time_format=pattern, date="2024-08-08")
     assert events.start_time == 1723109400_500_000_000
-    with pytest.raises(InvalidArgument, match=r"line 2: time: .* lies outside the years 1990 to 2200"):
+    with pytest.raises(InvalidArgument, match=r"line 2: time: .* lies outside the years 1990 to 2199"):
         mm.load(path, instrument=STOCK, time_format=pattern)
 
 
@@ -866,12 +893,12 @@ def test_csv_sorting_keeps_the_kinds_with_their_rows(tmp_path):
             InvalidArgument,
             r"line 2: time: cannot tell what 'yesterday' is",
         ),
-        (HEAD + "1723118400,1,2\n", {"time_format": "ms"}, BAD, r"line 2: .*1990 to 2200"),
+        (HEAD + "1723118400,1,2\n", {"time_format": "ms"}, BAD, r"line 2: .*1990 to 2199"),
         (
             "time,bid,ask\n1723118400000,1,2\n",
             {"time_format": "s"},
             BAD,
-            r"line 2: time: '1723118400000' in 's' lies outside the years 1990 to 2200: is the unit right",
+            r"line 2: time: '1723118400000' in 's' lies outside the years 1990 to 2199: is the unit right",
         ),
         (HEAD + "1723118400,1,2\n", {"time_format": "hours"}, InvalidArgument, r"time_format must be"),
         (HEAD + "1723118400,1,2\n", {"time_format": "digits"}, InvalidArgument, r"time_format must be"),
@@ -891,12 +918,12 @@ def test_csv_sorting_keeps_the_kinds_with_their_rows(tmp_path):
             HEAD + "2024-01-01T00:00:00Z,1,2\n9999-12-31T23:59:59Z,1,2\n",
             {},
             InvalidArgument,
-            r"rows.csv, line 3: time: '9999-12-31T23:59:59Z' in 'iso' lies outside the years 1990 to 2200",
+            r"rows.csv, line 3: time: '9999-12-31T23:59:59Z' in 'iso' lies outside the years 1990 to 2199",
         ),
-        (HEAD + "0001-01-01 00:00:00,1,2\n", {}, BAD, r"line 2: time: .* outside the years 1990 to 2200"),
-        (HEAD + "31.12.9999,1,2\n", {"time_format": "%d.%m.%Y"}, BAD, r"line 2: time: .* 1990 to 2200"),
+        (HEAD + "0001-01-01 00:00:00,1,2\n", {}, BAD, r"line 2: time: .* outside the years 1990 to 2199"),
+        (HEAD + "31.12.9999,1,2\n", {"time_format": "%d.%m.%Y"}, BAD, r"line 2: time: .* 1990 to 2199"),
         (HEAD + "1,1,2\n", {"time_format": "%Y%Y"}, BAD, r"line 2: .* not a stamp of the form %Y%Y"),
-        (HEAD + "9999-12-31,1,2\n", {"time_format": "%Y-%m-%d"}, BAD, r"1990 to 2200"),
+        (HEAD + "9999-12-31,1,2\n", {"time_format": "%Y-%m-%d"}, BAD, r"1990 to 2199"),
         (HEAD + "4000000000,1,2\n", {"date": "2199-01-01"}, BAD, r"line 2: time: .* outside 2199-01-01"),
         (
             HEAD + "34200,1,2\n",
@@ -1058,7 +1085,7 @@ def test_csv_a_repeated_row_is_left_out_and_a_changed_one_refused(tmp_path):
     assert events.trades.price.tolist() == [10000, 10100, 10200]
     assert (events.source["ignored"], events.source["odd"]) == ({"repeated ids": 1}, {})
     changed = again.replace(",101,", ",102,")
-    with pytest.raises(ConflictError, match=r"rows.csv: id 8 came again with another price"):
+    with pytest.raises(ConflictError, match=r"rows.csv, line 4: id 8 came again with another price"):
         mm.load(csv_file(tmp_path, text.replace(again, f"{again}\n{changed}")), instrument=STOCK)
 
 
@@ -1171,7 +1198,9 @@ def test_binance_files_of_quotes(tmp_path):
     [
         ("1,2,3\n", r"not trades, aggTrades or bookTicker .* has 3 columns, none of them true or false"),
         ("1,2,3,4,5,x\n", r"has 6 columns, none of them"),
-        ("id,price\n", r"its first row has 0 columns"),
+        ("id,price\n", r"holds no rows"),
+        ("", r"holds no rows"),
+        ("id,price\nid,price\n", r"its first row, 'id,price', has 2 columns, none of them true"),
         (
             FUTURES_TRADES.replace("1723161256322,f", "17231612563,f"),
             r"line 2: time: '17231612563' lies outside",

@@ -373,13 +373,55 @@ def test_arrays_of_the_right_size_that_are_something_else_are_refused():
         with pytest.raises(ValueError, match="policy must be a whole block"):
             one(wrong, rules)
     for wrong in (np.zeros(rules.nbytes // 8), position, rules.reshape(1, 1)):
-        with pytest.raises(ValueError, match="arrays of one record"):
+        with pytest.raises(ValueError, match="rules must be an array of one record"):
             one(policy, wrong)
     for wrong in (np.zeros(position.nbytes // 8), rules):
-        with pytest.raises(ValueError, match="arrays of one record"):
+        with pytest.raises(ValueError, match="position must be an array of one record"):
             booked(wrong)
-    with pytest.raises(ValueError, match="arrays of one record"):
-        profit(position[:0])
+    for wrong in (position[:0], np.zeros(3), rules):
+        with pytest.raises(ValueError, match="position must be an array of one record"):
+            profit(wrong)
+
+
+@pytest.mark.parametrize(
+    "fills",
+    [
+        [(3 * 10**8, 61_700_000_001, 61_700_000_002)],
+        [(10**9 + 1, 10**10 + 1, 10**10 + 2)],
+        [(2**45, 2**48 - 1, 2**48), (-(2**45) + 3, 2**48 + 5, 2**48 - 9)],
+        [(-7, 5, 2), (7, 3, 9)],
+    ],
+)
+def test_profit_is_the_nearest_float(fills):
+    position, cash = new_position(np.True_), 0
+    assert profit(position) == 0
+    for qty, price, ticks in fills:
+        assert (fill(position, qty, price), np.isnan(profit(position))) == (0, position[0]["flags"] & 1 == 0)
+        assert mark(position, ticks) == 0
+        cash -= qty * price
+        assert profit(position) == float(cash + int(position[0]["net"]) * ticks)
+
+
+CALLS = {
+    "state": lambda door: numba.njit(lambda p, r, x: door(p, r, 100.5, 0.0, state=x)),
+    "touch_bid": lambda door: numba.njit(lambda p, r, x: door(p, r, 100.5, 0.0, touch_bid=x)),
+    "touch_ask": lambda door: numba.njit(lambda p, r, x: door(p, r, 100.5, 0.0, touch_ask=x)),
+}
+
+
+@pytest.mark.parametrize(
+    ("argument", "wrong"),
+    [("state", 0.5), ("state", np.nan), ("state", np.uint64(0)), ("touch_bid", 99.0), ("touch_ask", True)],
+)
+def test_the_twins_take_the_same_types(argument, wrong):
+    quoter = mm.Quoter(POLICIES["affine"])
+    for door, policy, rules in (
+        (quote, policy_block(quoter), rules_of(quoter)),
+        (pure.quote, pure.policy_of(quoter), pure.rules_of(quoter)),
+    ):
+        call = CALLS[argument](door)
+        with pytest.raises(numba.TypingError, match=f"{argument} must be a whole number"):
+            call(policy, rules, wrong)
 
 
 def test_arrays_that_are_too_short_are_refused():
@@ -391,9 +433,9 @@ def test_arrays_that_are_too_short_are_refused():
         with pytest.raises(ValueError, match="policy must be a whole block"):
             one(wrong.copy(), rules)
     for wrong in (rules[:0], np.zeros(1), np.zeros(2, rules.dtype)):
-        with pytest.raises(ValueError, match="arrays of one record"):
+        with pytest.raises(ValueError, match="rules must be an array of one record"):
             one(policy, wrong)
-    with pytest.raises(ValueError, match="arrays of one record"):
+    with pytest.raises(ValueError, match="position must be an array of one record"):
         booked(new_position()[:0])
     with pytest.raises(ValueError, match="policy must be a Policy or a Quoter"):
         policy_block(3)

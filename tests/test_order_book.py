@@ -1,8 +1,11 @@
 """The book that a snapshot and differences rebuild: right whenever it says that it is valid."""
 
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mmcore.errors import InvalidArgument
 from mmcore.events import NO_ASK, NO_BID
 from mmcore.feeds.order_book import OrderBook
 
@@ -40,6 +43,60 @@ def test_a_gap_makes_the_book_stale_until_a_snapshot():
     book.snapshot(14, [(98, 9)], [(101, 3)])
     assert (book.valid, book.levels()) == (True, ([(98, 9), (97, 1)], [(101, 3)]))
     assert book.odd == {"gaps": 1}
+
+
+def test_a_snapshot_that_came_before_the_gap_mends_it():
+    book = OrderBook()
+    book.snapshot(10, [(98, 5)], [(101, 2)])
+    book.snapshot(14, [(98, 9)], [(101, 3)])
+    assert (book.top, book.odd) == ((98, 5, 101, 2), {"unneeded snapshots": 1})
+    book.update(13, 16, [(97, 4)], [])
+    assert (book.levels(), book.update_id) == (([(98, 9), (97, 4)], [(101, 3)]), 16)
+    assert book.odd == {"gaps": 1}
+    book.snapshot(18, [(98, 1)], [])
+    book.update(16, 19, [], [])  # beyond that snapshot, which can mend nothing any more
+    book.update(20, 21, [], [])
+    assert (book.valid, book.odd) == (False, {"gaps": 2, "unneeded snapshots": 1})
+
+
+def test_a_snapshot_that_is_older_than_the_gap_does_not():
+    book = OrderBook()
+    book.snapshot(10, [(98, 5)], [(101, 2)])
+    book.snapshot(12, [(98, 9)], [(101, 3)])
+    book.update(13, 16, [(97, 4)], [])
+    assert (book.valid, book.odd) == (False, {"gaps": 1, "older snapshots": 1})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((5, 6, [(100, 3), (99,)], []), r"bids\[1\] must be \(price.*got \(99,\)"),
+        ((5, 6, [(100, 3)], None), "asks must be an iterable of .*got None"),
+        ((5, 6, [(100, -1)], []), r"bids\[0\] .*got \(100, -1\)"),
+        ((5, 6, [], [("a", 3)]), r"asks\[0\] .*got \('a', 3\)"),
+        ((5, 6, [(100.5, 1)], []), r"bids\[0\] .*got \(100.5, 1\)"),
+        ((5, 6, [(2**62, 1)], []), r"bids\[0\] "),
+        ((5, 6, [(True, 1)], []), r"bids\[0\] "),
+        ((5, 6, [3], []), r"bids\[0\] .*got 3"),
+        ((5, 6.5, [], []), "last must be an integer, got 6.5"),
+        ((None, 6, [], []), "previous must be an integer, got None"),
+    ],
+)
+def test_what_is_no_level_is_refused(arguments, words):
+    book = OrderBook()
+    book.snapshot(5, [(99, 1)], [(101, 1)])
+    with pytest.raises(InvalidArgument, match=words):
+        book.update(*arguments)
+    assert (book.top, book.update_id) == ((99, 1, 101, 1), 5)
+    if arguments[0] is not None:
+        with pytest.raises(InvalidArgument):
+            OrderBook().snapshot(*arguments[1:])
+
+
+def test_levels_may_be_of_any_integers():
+    book = OrderBook()
+    book.snapshot(np.int64(5), ((np.int32(99), np.uint8(1)),), iter([[101, 1]]))
+    assert book.top == (99, 1, 101, 1)
 
 
 def test_a_regress_makes_the_book_stale_and_a_repeat_does_not():

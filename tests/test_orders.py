@@ -395,6 +395,12 @@ def test_reconcile_does_not_judge_what_may_not_have_arrived():
     assert orders.exposure == (0, 0)
 
 
+@pytest.mark.parametrize("wrong", [None, 3])
+def test_reconcile_wants_a_list(wrong):
+    with pytest.raises(TypeError, match=f"open_orders must be an iterable of OpenOrder .*got {wrong}"):
+        mm.Orders().reconcile(wrong, position=1, now=5)
+
+
 def test_reconcile_adds_what_was_filled_after_the_list_was_made():
     orders = standing()
     tell(orders, "fill", 1, filled=2)

@@ -1,5 +1,6 @@
 """Recalibrate: the window's estimates are calibrate's, however long it runs; live and replay are one."""
 
+import ctypes
 import math
 import pickle
 
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mmcore as mm
+from mmcore.api import STRUCTS, address
 from mmcore.errors import InvalidArgument, Unsupported
 from mmcore.events import NO_ASK, NO_BID, Quotes, Trades
 
@@ -356,6 +358,37 @@ def test_wrong_rows_are_refused_and_change_nothing():
             call()
     assert recalibrate.time == 5 * S
     assert recalibrate.estimate(5 * S).identified is False
+
+
+@pytest.mark.parametrize("time", [2**62, -(2**61)])
+def test_in_c_times_end_where_differences_would(time):
+    def kernel(name, result, *arguments):
+        return ctypes.CFUNCTYPE(result, *arguments)(address(f"mm_rolling_{name}"))
+
+    i64, at = ctypes.c_int64, ctypes.c_void_p
+    window = (ctypes.c_uint64 * (STRUCTS["mm_rolling"] // 8))()
+    settings = (i64 * 7)(2**61 // 11 - 1, 10, 2**61 - 1, 2**61 - 1, 2, 8, 0)
+    words = (i64 * kernel("words", i64, at)(ctypes.byref(settings)))()
+    assert kernel("init", ctypes.c_int, at, at, at)(ctypes.byref(window), ctypes.byref(settings), words) == 0
+    quote = kernel("quote", ctypes.c_int, at, i64, i64, i64)
+    trade = kernel("trade", ctypes.c_int, at, i64, i64, i64, ctypes.c_int32, ctypes.c_int32, ctypes.c_uint8)
+    estimate = kernel("estimate", ctypes.c_int, at, i64, at)
+    found = (ctypes.c_uint8 * STRUCTS["mm_estimate"])()
+    beyond, w = time + (1 if time > 0 else -1), ctypes.byref(window)
+
+    def refused():
+        before = bytes(window), bytes(words)
+        for wrong in (beyond, 2**63 - 1, -(2**63)):
+            assert (
+                quote(w, wrong, 99, 101) == trade(w, 0, wrong, 99, 0, 1, 0) == estimate(w, wrong, found) == -1
+            )
+        assert (bytes(window), bytes(words)) == before
+
+    refused()
+    assert quote(w, -(2**61), 99, 101) == quote(w, time, 99, 102) == 0
+    assert trade(w, 0, time, 2**63 - 1, 0, 1, 0) == trade(w, 1, time, -(2**63), 0, -1, 0) == 0
+    assert estimate(w, time, found) == 0
+    refused()
 
 
 def test_what_cannot_follow_says_why():

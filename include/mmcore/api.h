@@ -30,13 +30,13 @@ extern "C" {
  * numerical integrators and root finders call. */
 static inline double mm_bid_depth(double inventory, void *policy) {
   mm_cell cell;
-  mm_depths((const mm_policy *)policy, inventory, INFINITY, 0, &cell);
+  mm_depths((const mm_policy *)policy, inventory, (double)INFINITY, 0, &cell);
   return cell.depth[MM_BID];
 }
 
 static inline double mm_ask_depth(double inventory, void *policy) {
   mm_cell cell;
-  mm_depths((const mm_policy *)policy, inventory, INFINITY, 0, &cell);
+  mm_depths((const mm_policy *)policy, inventory, (double)INFINITY, 0, &cell);
   return cell.depth[MM_ASK];
 }
 
@@ -95,7 +95,8 @@ static inline int64_t mm_recalibration_work(const mm_parameters *p) {
   K(int, rolling_trade,                                                                                      \
     (mm_rolling *r, int64_t stamp, int64_t time, int64_t price, int32_t subtick, int32_t side,               \
      uint8_t flags))                                                                                         \
-  K(int, rolling_estimate, (mm_rolling *r, int64_t time, mm_estimate *e))
+  K(int, rolling_estimate, (mm_rolling *r, int64_t time, mm_estimate *e))                                    \
+  K(double, position_profit, (const mm_position *p))
 
 /* The structs that they take, for hosts that check sizes. */
 #define MM_API_STRUCTS(S)                                                                                     \

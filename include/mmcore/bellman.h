@@ -115,7 +115,7 @@ MM_INLINE int64_t mm_mdp_index(const void *array, int64_t i, int wide) {
 /* Look at every number once. Returns 0 or what is wrong; extremes are of the part before it. `entries` is the
  * length of column and probability. */
 static inline int mm_mdp_check(const mm_mdp *p, int64_t entries, double tolerance, mm_mdp_extremes *x) {
-  x->sum_low = INFINITY, x->sum_high = -INFINITY, x->reward = 0, x->value = 0;
+  x->sum_low = (double)INFINITY, x->sum_high = -(double)INFINITY, x->reward = 0, x->value = 0;
   x->successors = x->below = x->above = x->pairs = x->feasible = 0;
   x->state = x->pair = x->entry = -1;
   if (p->first[0] != 0 || p->first[p->n_states] != p->n_pairs)
@@ -136,11 +136,11 @@ static inline int mm_mdp_check(const mm_mdp *p, int64_t entries, double toleranc
       x->pair = j;
       if (end < begin || end > entries)
         return MM_MDP_ROW;
-      if (isnan(reward) || reward == INFINITY) {
+      if (isnan(reward) || reward == (double)INFINITY) {
         x->value = p->reward[j];
         return MM_MDP_REWARD;
       }
-      if (reward == -INFINITY)
+      if (reward == -(double)INFINITY)
         continue;
       for (int64_t k = begin; k < end; ++k) {
         const int64_t column = mm_mdp_index(p->column, k, p->wide);
@@ -262,16 +262,16 @@ MM_INLINE void mm_bellman_improve_as(const mm_mdp *p, int64_t begin, int64_t end
                                      const double *old, double *out, int64_t *policy,
                                      const mm_policy_rows *rows, double proven, double *q, mm_sweep *sweep,
                                      int wide) {
-  double low = INFINITY, high = -INFINITY;
+  double low = (double)INFINITY, high = -(double)INFINITY;
   int64_t changed = 0, alive = 0;
   for (int64_t s = begin; s < end; ++s) {
     const double discount = p->discount[s * p->discount_step], before = v ? old[s] : 0;
     const int64_t first = p->first[s], last = p->first[s + 1], held = policy[s];
     int64_t at = first;
-    double best = -INFINITY;
+    double best = -(double)INFINITY;
     for (int64_t j = first; j < last; ++j) {
       double value = p->sign * p->reward[j];
-      if (v && value != -INFINITY)
+      if (v && value != -(double)INFINITY)
         value += discount * mm_mdp_expect_after(p, j, v, wide);
       q[j - first] = value;
       at = value > best ? j : at;
@@ -331,8 +331,8 @@ typedef struct mm_bellman_block {
 /* The largest float up to x: a float is above the one where it is above the other, and comparing floats is
  * quicker. */
 MM_INLINE float mm_bellman_float(double x) {
-  const float near = x < FLT_MAX ? (float)x : FLT_MAX;
-  return near > x ? nextafterf(near, -INFINITY) : near;
+  const float near = x < (double)FLT_MAX ? (float)x : FLT_MAX;
+  return (double)near > x ? nextafterf(near, -INFINITY) : near;
 }
 
 /* What is known of a pair that lacks so much: less by a relative 2^-23, more than the conversion adds. */
@@ -345,7 +345,7 @@ static inline void mm_keys_begin(const mm_mdp *p, const mm_keys *keys) {
   for (int64_t j = 0; j < p->n_pairs; ++j) {
     const double reward = p->sign * p->reward[j];
     const float below = mm_bellman_key(keys->top - reward);
-    keys->pair[j] = reward == -INFINITY ? INFINITY : -(below > 0 ? below : 0);
+    keys->pair[j] = reward == -(double)INFINITY ? INFINITY : -(below > 0 ? below : 0);
   }
   for (int64_t s = 0; s < p->n_states; ++s)
     keys->state[s] = 0;
@@ -374,14 +374,14 @@ typedef struct mm_mdp_sample {
 
 static inline void mm_mdp_look(const mm_mdp *p, int64_t states, const double *v, const double *old,
                                mm_mdp_sample *sample) {
-  double most = -INFINITY, gain = 0;
+  double most = -(double)INFINITY, gain = 0;
   for (int64_t i = 0; i < states; ++i) {
     const double place =
         (double)i * 0.6180339887498949; /* the golden ratio falls in step with no structure */
     const int64_t s = (int64_t)((place - floor(place)) * (double)p->n_states);
-    double low = INFINITY, high = -INFINITY;
+    double low = (double)INFINITY, high = -(double)INFINITY;
     for (int64_t j = p->first[s]; j < p->first[s + 1]; ++j) {
-      if (p->sign * p->reward[j] == -INFINITY)
+      if (p->sign * p->reward[j] == -(double)INFINITY)
         continue;
       double x = mm_mdp_expect_after(p, j, v, p->wide);
       x -= old ? mm_mdp_expect_after(p, j, old, p->wide) : 0;
@@ -441,7 +441,7 @@ MM_INLINE void mm_bellman_hold(const mm_mdp *p, int64_t end, const double *v, do
 #if defined(__GNUC__)
       __builtin_prefetch(keys->state[next] > limit ? keys->state + next : keys->pair + p->first[next]);
 #endif
-      out[next] = holds ? rows->reward[next] + mm_policy_expect(p, rows, next, v, how) : -INFINITY;
+      out[next] = holds ? rows->reward[next] + mm_policy_expect(p, rows, next, v, how) : -(double)INFINITY;
       ++next;
     } while (next < end && p->first[next + 1] - p->first[s] <= MM_BELLMAN_BLOCK);
     for (; s < next; ++s)
@@ -507,7 +507,7 @@ MM_INLINE void mm_bellman_improve_keyed_as(const mm_mdp *p, int64_t begin, int64
                                            double *out, int64_t *policy, const mm_policy_rows *rows,
                                            const mm_keys *keys, mm_bellman_block b, mm_sweep *sweep, int how,
                                            int wide) {
-  double low = INFINITY, high = -INFINITY;
+  double low = (double)INFINITY, high = -(double)INFINITY;
   int64_t read = end - begin, changed = 0;
   for (b.to = begin; b.to < end;) {
     mm_bellman_hold(p, end, v, out, policy, rows, keys, &b, how, wide);
@@ -550,7 +550,7 @@ static inline int64_t mm_keys_alive(const mm_mdp *p, const mm_keys *keys, const 
                                     const int64_t *policy, double proven) {
   int64_t alive = p->n_states; /* those held */
   for (int64_t s = 0; s < p->n_states; ++s) {
-    if (keys->state[s] - keys->drift > proven)
+    if ((double)keys->state[s] - keys->drift > proven)
       continue;
     const double reward = p->sign * p->reward[policy[s]];
     const double reach = (double)mm_keys_reach(p, keys, s, reward, value[s]);
@@ -564,7 +564,7 @@ static inline int64_t mm_keys_alive(const mm_mdp *p, const mm_keys *keys, const 
 
 MM_INLINE void mm_bellman_evaluate_as(const mm_mdp *p, int64_t begin, int64_t end, const mm_policy_rows *rows,
                                       const double *v, double *out, mm_sweep *sweep, int how) {
-  double low = INFINITY, high = -INFINITY;
+  double low = (double)INFINITY, high = -(double)INFINITY;
   for (int64_t s = begin; s < end; ++s) {
     const double before = v[s];
     mm_policy_prefetch(p, rows, s, end, how);
@@ -652,7 +652,7 @@ static inline void mm_bellman_correct(const mm_mdp *p, int64_t begin, int64_t en
 
 /* Range of a - b; b may be NULL. */
 static inline void mm_range(int64_t n, const double *a, const double *b, double *low, double *high) {
-  double lo = INFINITY, hi = -INFINITY;
+  double lo = (double)INFINITY, hi = -(double)INFINITY;
   for (int64_t i = 0; i < n; ++i) {
     const double x = b ? a[i] - b[i] : a[i];
     lo = x < lo ? x : lo;

@@ -17,6 +17,7 @@
 #ifndef MMCORE_BOOK_H
 #define MMCORE_BOOK_H
 
+#include <math.h>
 #include <stddef.h>
 
 #include "int128.h"
@@ -579,6 +580,14 @@ static inline int mm_position_unrealised(const mm_position *p, mm_i128 *out) {
     return MM_UNKNOWN;
   *out = mm_i128_sub(mm_i128_scale(mm_i128_mul(p->net, p->mark), MM_COST_SCALE), p->cost);
   return MM_OK;
+}
+
+/* Realised and unrealised profit, fees apart: tick*lot, the nearest double. NaN for an open position that was
+ * never marked. */
+static inline double mm_position_profit(const mm_position *p) {
+  if (!(p->flags & MM_HAS_MARK) && p->net != 0)
+    return (double)NAN;
+  return mm_i128_to_double(mm_i128_add(p->cash, mm_i128_mul(p->net, p->mark)));
 }
 
 /* ---- fees ---- */

@@ -109,6 +109,12 @@ typedef struct mm_rolling {
   mm_estimate latest;
 } mm_rolling;
 
+/* Times lie from 1896 to 2116, so that their differences, and times with what settings add, are int64s. */
+#define MM_ROLLING_TIME ((int64_t)1 << 62) /* ns; half of it before the epoch */
+static inline int mm_rolling_timely(int64_t time) {
+  return time >= -MM_ROLLING_TIME / 2 && time <= MM_ROLLING_TIME;
+}
+
 static inline int64_t mm_rolling_per_block(const mm_rolling_settings *s) {
   return (s->buckets + MM_ROLLING_BLOCKS - 1) / MM_ROLLING_BLOCKS;
 }
@@ -317,7 +323,7 @@ static inline double mm_decay_excess(mm_decay *d, double k, double *slope) {
   const double bias = d->orders * (d->third - d->variance * coth) / (2 * mm_decay_information(d, k));
   const double steps = d->ticks - d->orders * d->centre + bias, end = steps + (double)d->stops;
   if (!(steps > -1))
-    return -INFINITY;
+    return -(double)INFINITY;
   *slope = 1 + d->orders * d->variance * (1 / (steps + 0.5 > 0.5 ? steps + 0.5 : 0.5) - 1 / (end - 0.5));
   return k - mm_harmonic(steps, d->stops - 1);
 }
@@ -325,7 +331,7 @@ static inline double mm_decay_excess(mm_decay *d, double k, double *slope) {
 /* Newton's steps, kept within a bracket. A handful of orders can have several solutions: always from 1, as
  * the estimator in Python. */
 static inline int mm_decay_solve(mm_decay *d, double *k) {
-  double low = 0, high = INFINITY, at = 1, slope = 1;
+  double low = 0, high = (double)INFINITY, at = 1, slope = 1;
   for (int i = 0; i < 300; ++i) {
     const double off = mm_decay_excess(d, at, &slope);
     if (off < 0)
@@ -334,8 +340,8 @@ static inline int mm_decay_solve(mm_decay *d, double *k) {
       high = at;
     double next = at - off / slope;
     if (!(next > low && next < high))
-      next = high < INFINITY ? 0.5 * (low + high) : 2 * at;
-    if (fabs(next - at) <= 4e-16 * at || (high < INFINITY && high - low <= 4e-16 * high)) {
+      next = high < (double)INFINITY ? 0.5 * (low + high) : 2 * at;
+    if (fabs(next - at) <= 4e-16 * at || (high < (double)INFINITY && high - low <= 4e-16 * high)) {
       *k = next;
       mm_decay_moments(d, next);
       return MM_OK;
@@ -526,8 +532,12 @@ static inline void mm_rolling_make(mm_rolling *r, int64_t time) {
 }
 
 /* What the window that ends at `time` tells, all rows up to which have gone in. MM_INVALID: time has passed
- * already. */
+ * already, or is out of range. */
 static inline int mm_rolling_estimate(mm_rolling *r, int64_t time, mm_estimate *e) {
+  if (!mm_rolling_timely(time)) {
+    memset(e, 0, sizeof *e);
+    return MM_INVALID;
+  }
   mm_rolling_make(r, time);
   return mm_rolling_measure(r, time, e);
 }
@@ -543,10 +553,12 @@ static inline void mm_rolling_begin(mm_rolling *r, int64_t time) {
   r->due += r->due == time ? every : 0;
 }
 
-/* A quote: the touch in ticks, MM_NO_BID and MM_NO_ASK where absent. `time` never falls: MM_INVALID. A
- * crossed quote is refused and counted, and the last good one stays. */
+/* A quote: the touch in ticks, MM_NO_BID and MM_NO_ASK where absent. `time` never falls, and is in range:
+ * MM_INVALID. A crossed quote is refused and counted, and the last good one stays. */
 static inline int mm_rolling_quote(mm_rolling *r, int64_t time, int64_t bid, int64_t ask) {
   const int64_t limit = (int64_t)1 << 60;
+  if (!mm_rolling_timely(time))
+    return MM_INVALID;
   mm_rolling_begin(r, time);
   mm_rolling_make(r, time - 1);
   const int status = mm_rolling_advance(r, time, 0);
@@ -567,8 +579,10 @@ static inline int mm_rolling_quote(mm_rolling *r, int64_t time, int64_t bid, int
  * exchange stamp and side are one market order; quotes between them are not looked at. */
 static inline int mm_rolling_trade(mm_rolling *r, int64_t stamp, int64_t time, int64_t price, int32_t subtick,
                                    int32_t side, uint8_t flags) {
-  const int64_t far = (int64_t)1 << 40;
+  const int64_t far = (int64_t)1 << 40, limit = (int64_t)1 << 60;
   mm_rolling_order *o = &r->order;
+  if (!mm_rolling_timely(time))
+    return MM_INVALID;
   if (r->origin == INT64_MIN)
     return MM_OK; /* nothing is known of the market yet */
   mm_rolling_make(r, time - 1);
@@ -585,7 +599,7 @@ static inline int mm_rolling_trade(mm_rolling *r, int64_t stamp, int64_t time, i
     o->touch = r->open ? r->touch : INT64_MAX;
     o->reach = INT64_MIN;
   }
-  const int64_t away = 2 * price - o->mid2;
+  const int64_t away = price > -limit && price < limit ? 2 * price - o->mid2 : far;
   if (o->touch != INT64_MAX && side != 0 && away < far && away > -far) {
     const int64_t reach = side * (away * MM_SUBTICKS + 2 * (int64_t)subtick);
     int64_t depth = reach / MM_SUBTICKS - (reach % MM_SUBTICKS < 0);
@@ -603,7 +617,6 @@ static inline int mm_estimate_whole(const mm_estimate *e) {
 /* ---- as bytes ---- */
 
 #define MM_ROLLING_MAGIC 0x52434d4du /* "MMCR" as little-endian bytes */
-#define MM_ROLLING_TIME ((int64_t)1 << 62)
 
 /* A saved window: this header, then the int64s of total, ring and blocks. */
 typedef struct mm_rolling_saved {
@@ -686,7 +699,7 @@ static inline int mm_rolling_sound(const mm_rolling *r) {
   if (r->origin == INT64_MIN) {
     if (r->now != INT64_MIN || r->bucket != 0 || r->open || o->begun)
       return 0;
-  } else if (r->origin < -MM_ROLLING_TIME / 2 || r->now < r->origin || r->now > MM_ROLLING_TIME ||
+  } else if (!mm_rolling_timely(r->origin) || r->now < r->origin || !mm_rolling_timely(r->now) ||
              r->bucket > (r->now - r->origin) / s->every || r->bucket < (r->now - r->origin - 1) / s->every ||
              r->next_grid < r->now || r->next_grid - r->now > s->grid || r->due < r->now ||
              r->due - r->now > s->warmup + 2 * s->every || (r->due - r->origin) % s->every != 0) {

@@ -49,7 +49,7 @@ static inline int mm_bellman_gmres(const mm_mdp *p, const mm_policy_rows *rows, 
   double *basis = work, *triangle = work + (restart + 1) * n;
   double *right = triangle + (restart + 1) * restart, *cosine = right + restart + 1,
          *sine = cosine + restart + 1;
-  double before = INFINITY;
+  double before = (double)INFINITY;
   *products = 0;
   for (;;) {
     mm_sweep sweep;

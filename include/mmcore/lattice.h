@@ -222,7 +222,7 @@ static inline int mm_lattice_meet(mm_lattice_mending *m, int twin) {
                            mm_lattice_bend(units, 1) * units->per[1].hi};
   const double steepest = steep[0] > steep[1] ? steep[0] : steep[1];
   const double most = units->unit[0].hi + units->unit[1].hi;
-  double low = 0, high = (most + m->room) * (1 + 1e-12), g = m->excess, before = INFINITY, gap;
+  double low = 0, high = (most + m->room) * (1 + 1e-12), g = m->excess, before = (double)INFINITY, gap;
   if (!(g > low && g < high))
     g = 0.5 * high;
   for (int turn = 0; turn < 400; ++turn) {
@@ -398,7 +398,7 @@ static inline double mm_lattice_along(const mm_lattice_mending *m, int side, int
   }
   s->kept = keep;
   s->came = came, s->came_fall = fall, s->came_lack = lack, s->came_rise = rise;
-  return least > 0 ? worst : INFINITY;
+  return least > 0 ? worst : (double)INFINITY;
 }
 
 /* Mend fluxes and gain, or go over to differences. Returns as mm_lattice_along does. */
@@ -432,7 +432,7 @@ static inline int mm_lattice_near(mm_lattice_mending *m) {
   for (int turn = 0; turn < 8 && m->lack * m->lack * m->slope > mm_lattice_least(m, m->excess); ++turn) {
     const double found = mm_lattice_mend(m, MM_MEND_FLUXES);
     m->lack = found * found * m->slope;
-    if (!(found < INFINITY))
+    if (!(found < (double)INFINITY))
       return 0;
   }
   return m->lack * m->lack * m->slope <= mm_lattice_least(m, m->excess);
@@ -462,10 +462,10 @@ static inline int mm_lattice_find(mm_lattice_mending *m) {
  * parabola in it; where it is steep, of the best node and its neighbours. */
 static inline double mm_lattice_guess(const mm_lattice *p, double half, int64_t best) {
   const double *r = p->rate, angle = 3.14159265358979323846 / (double)(p->n + 1), square = angle * angle;
-  const double below = best > 0 ? (r[best] - r[best - 1]) / half : INFINITY;
-  const double above = best < p->n - 1 ? (r[best] - r[best + 1]) / half : INFINITY;
+  const double below = best > 0 ? (r[best] - r[best - 1]) / half : (double)INFINITY;
+  const double above = best < p->n - 1 ? (r[best] - r[best + 1]) / half : (double)INFINITY;
   const double near = below < above ? below : above, far = below < above ? above : below;
-  const double bend = far < INFINITY ? 0.5 * (near + far) : near < 0.5 ? 0 : INFINITY;
+  const double bend = far < (double)INFINITY ? 0.5 * (near + far) : near < 0.5 ? 0 : (double)INFINITY;
   const double wide = bend / (square * square), root = sqrt(bend), off = far - near;
   if (wide < 4) /* 2 cos(angle), and two orders of perturbation */
     return half * (2 - square * (1 - square / 12 + wide * (0.3227 - 0.01758 * wide)));
@@ -911,12 +911,12 @@ static inline void mm_quoted_begin(const void *equation, double done, const doub
   double scale = run->scale, fastest = 0;
   int moving = 0;
   for (int64_t i = 0; i < m; ++i) {
-    double slower = INFINITY, tilt = 0;
+    double slower = (double)INFINITY, tilt = 0;
     for (int side = 0; side < 2; ++side) {
       const double from = side ? p->ask[0][i + 1] : p->bid[0][i], to = side ? p->ask[1][i + 1] : p->bid[1][i];
       const double depth = from + at * (to - from);
       const int absent = depth != depth;
-      const double rate = absent ? -INFINITY : log_a[side] - k[side] * depth;
+      const double rate = absent ? -(double)INFINITY : log_a[side] - k[side] * depth;
       f->gain[side][i] = rate;
       f->slope[side][i] = depth - cost[side] + (side ? -x[i] : x[i]); /* what a fill gains */
       f->speed[side][i] = absent ? 0 : (to - from) / p->span;
@@ -982,18 +982,18 @@ static inline int mm_quoted_advance(const mm_quoted *p, double tolerance, double
       run.scale = mm_log((k + c) * (high - low));
     run.margin = mm_front_margin(n, k > c ? k : c, tolerance, x);
     for (int64_t i = 0; i < n - 1 && c > 0; ++i) {
-      least[i] = INFINITY, most[i] = -INFINITY;
+      least[i] = (double)INFINITY, most[i] = -(double)INFINITY;
       for (int end = 0; end < 2; ++end) {
         const double bid = p->bid[end][i], ask = p->ask[end][i + 1];
         const double down = p->cost_bid - bid - mm_quoted_room(p->a_bid, p->k_bid, c, bid, left, run.margin);
         const double up = ask - p->cost_ask + mm_quoted_room(p->a_ask, p->k_ask, c, ask, left, run.margin);
         if (!(down >= least[i])) /* NaN: nobody trades there */
-          least[i] = down == down ? down : -INFINITY;
+          least[i] = down == down ? down : -(double)INFINITY;
         if (!(up <= most[i]))
-          most[i] = up == up ? up : INFINITY;
+          most[i] = up == up ? up : (double)INFINITY;
       }
       if (!(least[i] <= most[i])) /* going to and fro is a loss whatever x is: nothing settles */
-        least[i] = -INFINITY, most[i] = INFINITY;
+        least[i] = -(double)INFINITY, most[i] = (double)INFINITY;
     }
     if (c > 0)
       mm_front_soften(n, least, most, -1, most + n, x, value);

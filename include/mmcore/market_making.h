@@ -100,11 +100,12 @@ static inline void mm_envelope_build(const mm_offers *o, double discount, mm_env
         break;
       --m;
     }
-    e->from[m] = m ? mm_crossing(e->level[m - 1], e->slope[m - 1], e->level[i], e->slope[i]) : -INFINITY;
+    e->from[m] =
+        m ? mm_crossing(e->level[m - 1], e->slope[m - 1], e->level[i], e->slope[i]) : -(double)INFINITY;
     e->level[m] = e->level[i], e->slope[m] = e->slope[i], e->code[m] = e->code[i];
     ++m;
   }
-  e->from[m] = INFINITY;
+  e->from[m] = (double)INFINITY;
   e->count = m;
 }
 
@@ -125,7 +126,7 @@ static inline void mm_making_begin(const mm_making *p, double *work, int width, 
   w->width = width;
   for (int64_t s = 0; s < n; ++s) {
     w->level[s] = w->up[s] = w->down[s] = 0;
-    w->low[s] = INFINITY, w->high[s] = -INFINITY;
+    w->low[s] = (double)INFINITY, w->high[s] = -(double)INFINITY;
     for (int side = 0; side < 2; ++side) {
       w->line[side][s] = 0;
       mm_making_code(w, side, s, -1);
@@ -242,7 +243,7 @@ static inline void mm_making_step_general(const mm_making *p, mm_making_state *w
   const double discount = p->discount;
   const mm_offers *bid = &p->offers[MM_BID], *ask = &p->offers[MM_ASK];
   for (int64_t s = 0; s < n; ++s) {
-    double best = -INFINITY;
+    double best = -(double)INFINITY;
     int16_t code[2] = {-1, -1};
     const double stay = p->rate[s] + discount * base[s];
     for (int64_t i = -1; i < bid->count; ++i) { /* -1: absent, which is only for want of an offer */
@@ -464,7 +465,7 @@ static inline int mm_making_iterate(const mm_making *p, mm_making_state *w, int6
                                     double *gain, int64_t *iterations, double *work) {
   const int64_t n = p->n, last = n - 1;
   const int averaged = p->discount == 1;
-  double *x = averaged ? v : work + 2 * n, before = -INFINITY;
+  double *x = averaged ? v : work + 2 * n, before = -(double)INFINITY;
   *gain = 0;
   for (*iterations = 0; *iterations < limit; ++*iterations) {
     if (!averaged)

@@ -181,7 +181,7 @@ static inline double mm_price_bound(const mm_policy *policy, const mm_rules *rul
   } else {
     for (uint64_t step = 1; low == high; step *= 2) {
       if (high == -last)
-        return sign * -INFINITY;
+        return sign * -(double)INFINITY;
       low = MM_APART(high, -last) > step ? (int64_t)((uint64_t)high - step) : -last;
       if (!MM_ALLOWED(low))
         high = low;
@@ -228,8 +228,8 @@ static inline mm_price_block mm_price_block_of(const mm_policy *policy, const mm
   b.target = mm_column_double(&columns[MM_COLUMN_TARGET], 0);
   b.held = mm_column_double(&columns[MM_COLUMN_INVENTORY], 0);
   b.q_max = policy->q_max;
-  b.most = INFINITY;
-  b.least = -INFINITY;
+  b.most = (double)INFINITY;
+  b.least = -(double)INFINITY;
   return b;
 }
 
@@ -255,8 +255,9 @@ static inline void mm_price_rows(mm_cpu cpu, const mm_policy *policy, const mm_r
   const int held = columns[MM_COLUMN_INVENTORY].stride == 0, touched = mm_price_is_touched(columns);
   mm_price_block b = mm_price_block_of(policy, rules, columns);
   if (held) {
-    b.most = mm_price_allowed(policy, rules, MM_BID, b.held, b.target) ? INFINITY : -INFINITY;
-    b.least = mm_price_allowed(policy, rules, MM_ASK, b.held, b.target) ? -INFINITY : INFINITY;
+    b.most = mm_price_allowed(policy, rules, MM_BID, b.held, b.target) ? (double)INFINITY : -(double)INFINITY;
+    b.least =
+        mm_price_allowed(policy, rules, MM_ASK, b.held, b.target) ? -(double)INFINITY : (double)INFINITY;
   } else {
     b.most = mm_price_bound(policy, rules, MM_BID, b.target);
     b.least = mm_price_bound(policy, rules, MM_ASK, b.target);

@@ -33,7 +33,7 @@ typedef struct mm_rules {
  * and the scale leaves no depth.) */
 static inline void mm_rules_init(mm_rules *rules) {
   memset(rules, 0, sizeof *rules);
-  rules->max_position = INFINITY;
+  rules->max_position = (double)INFINITY;
   rules->volatility_scale = 1;
 }
 

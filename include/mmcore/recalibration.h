@@ -12,7 +12,8 @@
  *
  *   mm_recalibrate   parameters -> a block that exists, in place: no allocation, O(q_max / D). With a
  *                    finite horizon, the row with so much time left: it is in force, whatever time_left a
- *                    quote asks for, until the next
+ *                    quote asks for, until the next. It is advanced from the end in steps of time, some
+ *                    hundreds as a rule, and a hundred times as long as without a horizon
  *   mm_live_set      the same into the spare of two blocks, then published in one store
  *   mm_live_quote    a quote from the block in force, while another thread may publish
  *
@@ -65,7 +66,7 @@ static inline void mm_parameters_init(mm_parameters *p, int32_t model) {
   p->bytes = (uint32_t)sizeof *p;
   p->model = model;
   p->q_max = p->order_size = 1;
-  p->horizon = INFINITY;
+  p->horizon = (double)INFINITY;
 }
 
 /* log1p(y) / y and (1 + 1/y) log1p(y) for y = curvature / k, in two doubles each: in one, the second would
@@ -332,7 +333,8 @@ static inline int mm_problem_of(const mm_parameters *p, double *rate, double *ra
   start->up_lo = sides->factor[MM_BID].lo;
   start->rate_lo = rate_lo;
   if (lean.hi != 0) { /* the parabola's top, within the lattice */
-    const double top = bend.hi > 0 ? lean.hi / (2 * bend.hi * size) : lean.hi * INFINITY, end = (double)half;
+    const double top = bend.hi > 0 ? lean.hi / (2 * bend.hi * size) : lean.hi * (double)INFINITY,
+                 end = (double)half;
     const int64_t at = half + (int64_t)(top > end ? end : top < -end ? -end : top);
     start->best = at;
     if (at > 0 && rate[at - 1] > rate[start->best])
@@ -412,7 +414,7 @@ static inline int mm_recalibration_begin(const mm_parameters *p, mm_policy *bloc
   block->abi = MMCORE_ABI_VERSION;
   block->bytes = needed;
   block->q_max = p->q_max, block->order_size = p->order_size;
-  block->horizon = p->model == MM_MODEL_AVELLANEDA_STOIKOV ? p->horizon : INFINITY;
+  block->horizon = p->model == MM_MODEL_AVELLANEDA_STOIKOV ? p->horizon : (double)INFINITY;
   block->flags = p->model == MM_MODEL_AVELLANEDA_STOIKOV ? 0 : MM_STATIONARY;
   block->kind = mm_is_table(p->model) ? MM_TABLE : MM_AFFINE;
   block->n_states = 1;
@@ -481,7 +483,8 @@ static inline int mm_stationary_depths(const mm_parameters *p, double *bid, doub
   return isfinite(worst) ? MM_OK : MM_NO_CONVERGENCE;
 }
 
-/* Differences with `horizon` seconds left, from the terminal condition; x is followed by work memory. */
+/* Differences with `horizon` seconds left, from the terminal condition; x is followed by work memory. At most
+ * a million steps: beyond are only rates of fills that are many powers of ten apart. */
 static inline int mm_row_of(const mm_parameters *p, const mm_lattice *lattice, double *x) {
   const int64_t n = lattice->n;
   const double end = p->model == MM_MODEL_CARTEA_JAIMUNGAL ? -p->terminal_penalty : 0;
@@ -490,9 +493,10 @@ static inline int mm_row_of(const mm_parameters *p, const mm_lattice *lattice, d
   int status = MM_OK;
   for (int64_t i = 0; i < n - 1; ++i)
     x[i] = (end - own) * (2 * ((double)(i - n / 2) * p->order_size) + p->order_size);
-  do
-    status = mm_lattice_advance(lattice, p->horizon, 1e-13, &done, x, &value, &step, x + n);
-  while (status == MM_OK && done < p->horizon);
+  for (int64_t block = 0; status == MM_OK && (done < p->horizon || block == 0); ++block)
+    status = block > (n << 20) / MM_LATTICE_BLOCK
+                 ? MM_NO_CONVERGENCE
+                 : mm_lattice_advance(lattice, p->horizon, 1e-13, &done, x, &value, &step, x + n);
   return status;
 }
 

@@ -50,7 +50,8 @@ extern "C" {
 #define MM_NOINLINE static inline
 #endif
 
-/* One list of codes for all kernels. Negative: refused, and nothing was changed. The classes in
+/* One list of codes for all kernels. Negative: refused, and nothing was changed but what counts
+ * refusals. The classes in
  * mmcore.errors are made from it. */
 typedef enum mm_status {
   MM_OK = 0,

@@ -66,7 +66,13 @@ CLOCK_PARAMETERS = (
         doc="largest difference in speed that the clocks may have; 0 estimates the offset alone",
     ),
     Parameter(
-        "step", int, 128_000_000, low=1, unit="ns", doc="least change that counts as a step of a clock"
+        "step",
+        int,
+        128_000_000,
+        low=1,
+        high=2**62,
+        unit="ns",
+        doc="least change that counts as a step of a clock",
     ),
     Parameter(
         "minimum_delay",

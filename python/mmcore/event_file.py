@@ -33,7 +33,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import CorruptError
+from .errors import CorruptError, InvalidArgument
 from .files import naming, replacing
 
 __all__ = ["MAGIC", "VERSION", "read", "write"]
@@ -81,7 +81,14 @@ def write(
             }
         )
         at += _aligned(block.nbytes)
-    text = json.dumps({**described, "columns": entries}, ensure_ascii=False, separators=(",", ":")).encode()
+    try:
+        told = json.dumps({**described, "columns": entries}, ensure_ascii=False, separators=(",", ":"))
+    except (TypeError, ValueError) as error:
+        source = described.get("source")
+        raise InvalidArgument(
+            argument="source", value=source, allowed=f"what JSON can hold ({error})"
+        ) from None
+    text = told.encode()
     body = _aligned(_ALIGN + len(text))
     head = _HEAD.pack(MAGIC, VERSION, zlib.crc32(text), len(text), body + at)
     head += struct.pack("<I", zlib.crc32(head))

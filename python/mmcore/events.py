@@ -646,8 +646,8 @@ class Events:
         ``lot`` (texts, in currency and units), ``vwap`` a
         decimal text in currency, rounded to 10 decimals.
         ``repeated_quotes`` have the top of the quote before, ``duplicate_…`` its stamps too.
-        ``late_exchange_stamps`` stand after a later one, ``negative_latencies`` have a local stamp before the
-        exchange's.
+        ``late_exchange_stamps`` stand after a later one, quotes and trades apart; ``negative_latencies``
+        have a local stamp before the exchange's.
         """
         n: Counter[str] = Counter()
         low: list[int] = []

@@ -50,6 +50,7 @@ import numpy.typing as npt
 from .book import _KINDS, Book, _records
 from .errors import InvalidArgument, Unsupported
 from .instruments import Instrument, _decimal
+from .parameters import expect
 
 __all__ = [
     "Adjustment",
@@ -151,6 +152,7 @@ class _Step:
 
 
 def _history(book: Book, wanted: str) -> npt.NDArray[np.void]:
+    expect("book", book, Book, "a Book")
     if not book.keeps_history:
         raise Unsupported(
             f"{wanted} of a book with history='none': it keeps no records", argument="book", allowed="'full'"
@@ -212,6 +214,7 @@ def entries(book: Book) -> list[Entry]:
     -----
     The history is booked anew, and a bust or correction in it takes as long as all before it.
     """
+    expect("book", book, Book, "a Book")
     units = {currency.name: currency for currency in book.currencies}
     result = []
     for step in _steps(book, "entries"):
@@ -376,6 +379,7 @@ def breaches(book: Book, limits: Mapping[str, Mapping[str, Any]] | None = None) 
     2 position 13 ended 4
     2 notional 130.00 ended 3
     """
+    expect("book", book, Book, "a Book")
     watch = _Watch(book, book.limits if limits is None else _limits(book, limits), None)
     order = {name: index for index, name in enumerate(book)}
     result: list[Breach] = []
@@ -458,6 +462,7 @@ def reconcile(book: Book, statement: Any) -> list[Difference]:
     UnknownName
         Something that a position does not tell.
     """
+    expect("book", book, Book, "a Book")
     if isinstance(statement, np.ndarray):
         return _fills_compared(book, statement)
     if not isinstance(statement, Mapping):
@@ -467,7 +472,7 @@ def reconcile(book: Book, statement: Any) -> list[Difference]:
         if not isinstance(name, str):
             allowed = "a mapping by names of instruments"
             raise InvalidArgument(argument="statement", value=name, allowed=allowed)
-        if told is None:
+        if told is None or isinstance(told, (list, tuple)):
             allowed = "lots, or a mapping of what a position tells"
             raise InvalidArgument(argument=f"statement[{name!r}]", value=told, allowed=allowed)
     result = []
@@ -481,13 +486,21 @@ def reconcile(book: Book, statement: Any) -> list[Difference]:
             if what not in ours:
                 allowed = "one of " + ", ".join(ours)
                 raise InvalidArgument(argument=f"statement[{name!r}]", value=what, allowed=allowed)
-            if ours[what] != value:
+            if _without_zeros(ours[what]) != _without_zeros(value):
                 result.append(Difference(name, what, ours[what], value))
     for name, told in statement.items():
         if name not in book:
             theirs = _read(f"statement[{name!r}]", told if isinstance(told, Mapping) else {"net": told})
-            result.append(Difference(name, "net", None, theirs.get("net")))
+            if any(_without_zeros(value) for value in theirs.values()):
+                result.append(Difference(name, "net", None, theirs.get("net")))
     return result
+
+
+def _without_zeros(value: Any) -> Any:
+    """Pools as a position has them: those of 0 are left out."""
+    if not isinstance(value, Mapping):
+        return value
+    return {key: told for key, pool in value.items() if (told := _without_zeros(pool))}
 
 
 def _read(at: str, value: Any) -> Any:

@@ -205,6 +205,10 @@ class Sessions:
         >>> (day.intervals(0, 86_400 * 10**9) // 3_600_000_000_000).tolist()  # Thursday and Friday
         [[9, 12]]
         """
+        for name, time in (("start", start), ("end", end)):
+            expect(name, time, (int, np.integer), "an integer number of ns since the epoch")
+        if end < start:
+            raise InvalidArgument(argument="end", value=end, allowed=f"start, {start}, or later")
         wanted = _phases(phases)
         starts, codes = self._around(range(start // _DAY, end // _DAY + 1))
         inside = np.concatenate([[False], np.isin(codes[1:], wanted), [False]])

@@ -2025,8 +2025,10 @@ cdef class Book:
             raise _refusal(self.ledger, status, record, self.names, None, door)
         return _ACCEPTED[status]
 
-    cdef object about(self, int kind, object instrument, object id, object row, dict fields):
-        """Book a record about an earlier one: by the id of the fill, or by its row in the history."""
+    cdef object about(self, int kind, Position position, object id, object row, dict fields):
+        """Book a record about an earlier one: by the id of the fill, or by its row in the history; without a
+        position about a suspended fill, which may belong to none.
+        """
         cdef mm_fill record
         if id is not None and row is not None:
             raise InvalidArgument(argument="row", value=row, allowed="left out where the id is given")
@@ -2040,12 +2042,12 @@ cdef class Book:
             self.ledger.settle()
             if self.ledger.keeps_history and not 0 < record.target <= self.ledger.c.n_history:
                 raise UnknownName(argument="row", value=row, allowed=_row_of(self.ledger.c.n_history))
-        if instrument is None:  # of a suspended fill; without history any is refused
+        if position is not None:
+            record.instrument = position.index
+        elif self.ledger.keeps_history:
+            record.instrument = self.ledger.c.history[record.target - 1].instrument
+        else:  # any is refused
             record.instrument = -1
-            if self.ledger.keeps_history:
-                record.instrument = self.ledger.c.history[record.target - 1].instrument
-        else:
-            record.instrument = self.position(instrument).index
         _set_text(record.reference, id, "id")
         record.qty = _i64(fields.get("qty", 0), "qty", "lots")
         record.price = _i64(fields.get("price", 0), "price", "ticks")
@@ -2116,7 +2118,7 @@ cdef class Book:
         """
         qty = _code(_SIDES, side, "side", "'bought', 'sold' or None")
         fields = {"qty": qty, "time": time, "receive_time": receive_time, "own_id": own_id}
-        return self.about(MM_BUST, instrument, id, row, fields)
+        return self.about(MM_BUST, self.position(instrument), id, row, fields)
 
     def correct(
         self, instrument, id=None, *, qty, price, fee=0, row=None, time=0, receive_time=0, order_id=0,
@@ -2148,7 +2150,7 @@ cdef class Book:
             "qty": qty, "price": price, "fee": fee, "time": time, "receive_time": receive_time,
             "order_id": order_id, "liquidity": liquidity, "fee_currency": fee_currency, "own_id": own_id,
         }
-        return self.about(MM_CORRECT, instrument, id, row, fields)
+        return self.about(MM_CORRECT, self.position(instrument), id, row, fields)
 
     # ---- suspense ----
 
@@ -2211,7 +2213,8 @@ cdef class Book:
             It was dismissed, or released to another instrument, or its id was booked meanwhile; or its lots
             became others since: the instrument was split, or the fill's own converted into it.
         """
-        return self.about(MM_RELEASE, instrument, None, row, {"receive_time": receive_time, "lots": lots})
+        fields = {"receive_time": receive_time, "lots": lots}
+        return self.about(MM_RELEASE, self.position(instrument), None, row, fields)
 
     def dismiss(self, row, *, time=0, receive_time=0):
         """Settle the suspended fill of a row as none of ours: the record of a bust.
@@ -2350,6 +2353,7 @@ cdef class Book:
         """
         cdef Position position = self.position(instrument)
         cdef char own[16]
+        cdef char own_reference[16]
         if in_lieu is None:
             return self.convert(
                 instrument, instrument, new, old, time=time, receive_time=receive_time, id=id,
@@ -2357,13 +2361,15 @@ cdef class Book:
             )
         lots, per = [_ratio(argument, given) for argument, given in [("new", new), ("old", old)]]
         _set_text(own, id, "id")
+        _set_text(own_reference, reference, "reference")
         again = id is not None and self.ledger.known(own, position.index, 1, MM_CONVERT) >= 0
         if position.net * lots % per == 0 and not again:
             raise InvalidArgument(argument="in_lieu", value=in_lieu, allowed="None: no fraction is left")
         rows = self.records(
             instrument=position.index, kind=[MM_CONVERT, MM_IN_LIEU], qty=[lots, 0], price=[per, 0],
-            target=[position.index, 0], fee=[0, -_i64(in_lieu, "in_lieu", "currency units")], time=time,
-            receive_time=receive_time, id=[id, id], reference=[reference, reference],
+            target=[position.index, 0], fee=[0, -_i64(in_lieu, "in_lieu", "currency units")],
+            time=_i64(time, "time", "ns"), receive_time=_i64(receive_time, "receive_time", "ns"), id=[id, id],
+            reference=[reference, reference],
         )
         return Status(int(self.apply(rows).min()))
 

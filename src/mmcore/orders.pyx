@@ -802,7 +802,14 @@ cdef class Orders:
         cdef mm_open_order list[16]
         cdef int64_t n = 0
         cdef int status
-        for entry in open_orders:
+        try:
+            entries = iter(open_orders)
+        except TypeError:
+            raise TypeError(
+                f"open_orders must be an iterable of OpenOrder or (order_id, side, price, size[, filled]), "
+                f"got {shown(open_orders)}"
+            ) from None
+        for entry in entries:
             if n == 2 * MM_ORDERS_SLOTS:
                 raise CapacityError(f"more than {n} open orders: cancel some first")
             try:

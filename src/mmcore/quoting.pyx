@@ -1566,6 +1566,11 @@ cdef bint has_masked(object value, int axes) except -1:
     return cnp.PyArray_Check(value) and not cnp.PyArray_CheckExact(value) and np.ma.is_masked(value)
 
 
+cdef object shown_array(object value):
+    """An array of a wrong type as a message shows it: by its type."""
+    return f"one of {value.dtype}" if isinstance(value, np.ndarray) else shown(value)
+
+
 cdef object as_array(object value, str name, str kind):
     """The array of an argument of a batch, whose elements are then read as those of a single call."""
     if has_masked(value, 3):  # asarray gives what is behind a mask
@@ -2242,7 +2247,7 @@ cdef class Quoter:
         if out is None:
             out = np.empty(columns.shaped(), QUOTE)
         elif not isinstance(out, np.ndarray) or out.dtype != QUOTE:
-            raise TypeError("out must be an array of dtype mmcore.quoting.QUOTE")
+            raise TypeError(f"out must be an array of dtype mmcore.quoting.QUOTE, got {shown_array(out)}")
         else:
             columns.accept(out, 1)
         cdef mm_quote *quotes = <mm_quote *>cnp.PyArray_DATA(<cnp.ndarray>out)
@@ -2283,7 +2288,7 @@ cdef class Quoter:
         elif out is None:
             out = np.empty((2, *columns.shape), np.int64)
         elif not is_array_of(out, cnp.NPY_INT64):
-            raise TypeError("out must be an array of dtype int64")
+            raise TypeError(f"out must be an array of dtype int64, got {shown_array(out)}")
         else:
             columns.accept(out, 2)
         cdef int64_t *prices = <int64_t *>cnp.PyArray_DATA(<cnp.ndarray>out)

@@ -391,7 +391,8 @@ cdef class Recalibrate:
 
     cdef int take(self, int status, int64_t time) except -1:
         if status == MM_INVALID:
-            raise InvalidArgument(argument="time", value=time, allowed=f"at least the last, {self.c.now} ns")
+            since = "0" if self.c.origin == INT64_MIN else f"the last, {self.c.now} ns,"
+            raise InvalidArgument(argument="time", value=time, allowed=f"ns from {since} to 2^62")
         return 0
 
     def on_quote(self, time, bid, ask):

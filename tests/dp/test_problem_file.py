@@ -246,6 +246,26 @@ def test_sparse_arrays_are_the_dense_model(machine):
 
 
 @pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"indices": np.array([b"0", b"1"])}, r"indices must be an array of integers, got \|S1"),
+        ({"indices": np.array([0.0, 1.0])}, "indices must be an array of integers, got float64"),
+        ({"indptr": np.array(2)}, "indptr must have one axis, got 0"),
+        ({"data": np.ones((1, 2))}, "data must have one axis, got 2"),
+        ({"rewards": np.array(["x", "y"])}, "rewards must be an array of numbers, got <U1"),
+        ({"indptr": np.array([5, 1, 0])}, "are no sparse matrix"),
+        ({"indices": np.array([2**63, 0], np.uint64)}, "are no sparse matrix"),
+    ],
+)
+def test_arrays_that_are_no_model_are_refused(tmp_path, arrays, words):
+    whole = {"rewards": np.ones(2), "data": np.ones(2), "indices": np.array([0, 1])}
+    np.savez(tmp_path / "odd.npz", **(whole | {"indptr": np.array([0, 1, 2])} | arrays))
+    (tmp_path / "odd.toml").write_text("[mdp]\npath = 'odd.npz'\ndiscount = 0.9\n")
+    with pytest.raises(ConfigurationError, match=words):
+        load_problem(tmp_path / "odd.toml")
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         ("horizon = 3\n[solve]\nmethod = 'anderson'", "solve.method must be left out where"),

@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 
 PAIR = ctypes.c_double * 2
 EXACT, CARTEA_JAIMUNGAL, CLOSED_FORM, AVELLANEDA_STOIKOV = 1, 2, 3, 4
-INVALID, UNSUPPORTED, CAPACITY = -1, -4, -6
+INVALID, UNSUPPORTED, CAPACITY, NO_CONVERGENCE = -1, -4, -6, -7
 
 
 class Parameters(ctypes.Structure):
@@ -68,7 +68,7 @@ class Live:
         self.blocks = [self.memory[at : at + self.size]]
         at += -(-self.size // 64) * 64
         self.blocks.append(self.memory[at : at + self.size])
-        self.work = np.zeros(self.size // 8 + 8)
+        self.work = np.zeros(library.work_of(ctypes.byref(p)))
         first, second = (ctypes.c_void_p(b.ctypes.data) for b in self.blocks)
         work = ctypes.c_void_p(self.work.ctypes.data)
         assert library.begin(ctypes.byref(p), first, second, ctypes.c_uint64(self.size), work) == 0
@@ -164,6 +164,19 @@ def test_rules_begin_as_none(library):
     policy, price = mm.Affine(base=3.5), (ctypes.c_int64 * 3)()
     library.without_rules(ctypes.c_void_p(policy.address), price)
     assert list(price) == [997, 1004, 0]
+
+
+def test_rates_many_powers_apart_do_not_take_for_ever(library):
+    """A horizon that needs more than a million steps is told, in a second, and nothing was changed."""
+    model = mm.GueantLehalleFernandezTapia(sigma=0.77, A=(0.4, 0.42), k=(1.09, 1.5), gamma=0.013, q_max=19)
+    p = parameters(EXACT, model)
+    p.horizon = 1e6
+    live = Live(library, p)
+    assert live.set(p) == (0, None)
+    before = live.depths(3), library.version()
+    p.k = PAIR(1.09, 1e6)
+    assert live.set(p)[0] == NO_CONVERGENCE
+    assert (live.depths(3), library.version()) == before
 
 
 @pytest.mark.parametrize("drift", [0.0, 1e-4])

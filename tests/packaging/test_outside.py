@@ -21,7 +21,15 @@ import mmcore
 
 HERE = Path(__file__).resolve().parent
 EXAMPLES = next((p / "examples/c" for p in HERE.parents if (p / "examples/c").is_dir()), None)
-WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wsign-conversion", "-Wpedantic", "-Werror"]
+WARNINGS = [
+    "-Wall",
+    "-Wextra",
+    "-Wconversion",
+    "-Wsign-conversion",
+    "-Wpedantic",
+    "-Wdouble-promotion",
+    "-Werror",
+]
 STRICT = [*WARNINGS, "-O2", "-ffp-contract=off"]
 LANGUAGES = [("cc", ["-std=c11"]), ("c++", ["-std=c++17", "-x", "c++"])]
 

@@ -392,6 +392,16 @@ class _Reader:
                 self.faults.append(
                     unknown_key(name, f"{name} is not an array of a model", None, _ARRAYS, "{}")
                 )
+        for name, array in arrays.items():
+            counts = name in ("indices", "indptr")
+            kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+            if not isinstance(array, np.ndarray) or array.dtype.kind not in ("iu" if counts else "biuf"):
+                allowed = "integers" if counts else "numbers"
+                self.fault("mdp.path", f"mdp.path: {name} must be an array of {allowed}, got {kind}")
+            elif name in ("data", "indices", "indptr") and array.ndim != 1:
+                self.fault("mdp.path", f"mdp.path: {name} must have one axis, got {array.ndim}")
+        if self.faults:
+            return None
         horizon, average = table.get("horizon"), table.get("average", False)
         transitions: Any = arrays.get("transitions")
         if transitions is None and all(name in arrays for name in ("data", "indices", "indptr")):
@@ -400,9 +410,12 @@ class _Reader:
             rows, columns = len(arrays["indptr"]) - 1, int(np.max(arrays["indices"], initial=0)) + 1
             rewards = arrays.get("rewards")
             states = len(rewards) if rewards is not None and rewards.ndim == 2 else columns
-            transitions = csr_array(
-                (arrays["data"], arrays["indices"], arrays["indptr"]), shape=(rows, states)
-            )
+            parts = arrays["data"], arrays["indices"], arrays["indptr"]
+            try:
+                transitions = csr_array(parts, shape=(rows, states))
+            except (ValueError, OverflowError) as error:
+                self.fault("mdp.path", f"mdp.path: data, indices and indptr are no sparse matrix: {error}")
+                return None
         for name, there in (("rewards", "rewards" in arrays), ("transitions", transitions is not None)):
             if not there:
                 self.fault("mdp.path", f"mdp.path: the file has no {name}")

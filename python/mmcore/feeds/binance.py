@@ -11,6 +11,8 @@ came, a combined stream or a bare event::
 - A gap or a regress in the sequence of the differences empties both sides until a snapshot mends the book;
   what was odd is counted in ``source["odd"]``.
 - ``m`` true (the buyer was the maker) is a seller-initiated trade: side −1.
+- A trade whose id ``t`` came before is left out and counted in ``source["ignored"]``; with other content it
+  is refused.
 - Only trades with ``X`` = MARKET, or without X, count; insurance fund and liquidation entries don't.
 - Every other stream (aggTrade, …) is counted in ``source["ignored"]``.
 - Prices and sizes are decimal strings in the message and are parsed as such.
@@ -34,11 +36,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..decimals import parse, parse_floor
-from ..errors import InvalidArgument, OutOfBounds, Unsupported
+from ..errors import ConflictError, InvalidArgument, OutOfBounds, Unsupported
 from ..events import QUOTE, TRADE, Events, Quotes, Trades, pieces
 from ..parameters import expect
 from .columns import EARLIEST, LATEST, Columns, none_of, possible_prices, quoted_side, traded
 from .order_book import OrderBook
+from .repeats import Repeats
 from .table import Table
 from .text import Progress, asking, blocks, refuse, refusing
 
@@ -99,7 +102,7 @@ def read(
     if not isinstance(quotes, str) or quotes not in _WANTED:
         raise InvalidArgument(argument="quotes", value=quotes, allowed=f"one of {', '.join(_WANTED)}")
     taken = ("trade", "bookTicker" if quotes == "bookTicker" else "depthUpdate")
-    book = OrderBook()
+    book, repeats = OrderBook(), Repeats(path)
     wanted = symbol.upper() if symbol else None
     ignored: Counter[str] = Counter()
     symbols: set[str] = set()
@@ -121,7 +124,7 @@ def read(
                 refuse(path, line, "does not start with a local stamp of 19 digits (ns) and a blank")
             local = int(record[:19])
             if not EARLIEST <= local <= LATEST:
-                refuse(path, line, f"local stamp {local} lies outside the years 1990 to 2200: is it in ns?")
+                refuse(path, line, f"local stamp {local} lies outside the years 1990 to 2199: is it in ns?")
             if local < last:
                 refuse(path, line, f"local stamp {local} is earlier than {last} before it")
             last = local
@@ -162,8 +165,12 @@ def read(
                     ignored[f"trade X={data['X']}"] += 1
                 else:
                     side = _side(data["m"])
-                    trade_rows.append((local, exchange, line, data["p"], data["q"], side))
-                    kind.append(TRADE)
+                    content = data["p"], data["q"], side, exchange
+                    if not repeats.has(data.get("t"), content, line):
+                        trade_rows.append((local, exchange, line, data["p"], data["q"], side))
+                        kind.append(TRADE)
+            except ConflictError:
+                raise
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 refuse(path, line, f"is not a {' or '.join(reversed(taken))} message: {_fault(error)}")
             if len(symbols) > 1:
@@ -194,6 +201,8 @@ def read(
             argument="path",
             value=str(path),
         )
+    if repeats.count:
+        ignored["repeated ids"] += repeats.count
     (found,) = symbols
     if quotes == "depth" and not len(table.quotes):
         raise InvalidArgument(

@@ -9,7 +9,7 @@ bookTicker  update id, bid price, bid qty, ask price, ask qty, transaction time,
 They are zips of one CSV, with a header since some time and without one before. Which of the three a file
 is, and whether of spot or of USD-M futures, is told from its first row: from the number of its columns, and
 the first that is true or false. Spot files have stamps in µs since 2025-01-01, in ms before, and futures ms:
-each row's unit is the one in which it lies in the years 1990 to 2200.
+each row's unit is the one in which it lies in the years 1990 to 2199.
 
 - ``is buyer maker`` true is a seller-initiated trade: side −1.
 - Trade ids are consecutive: ``source["odd"]`` counts the missing ones and those out of order, and a row that
@@ -114,10 +114,13 @@ def _kind(path: Path) -> tuple[str, str, dict[str, int], bool]:
     row = [cell.lower() for cell in lines[header]] if len(lines) > header else []
     said = next((place for place, cell in enumerate(row) if cell in ("true", "false")), None)
     found = _FILES.get((len(row), said))
+    if not row:
+        raise InvalidArgument(f"{path}: holds no rows", argument="path", value=str(path))
     if found is None:
+        which = "none" if said is None else f"number {said + 1} the first"
         raise InvalidArgument(
-            f"{path}: not trades, aggTrades or bookTicker of Binance: its first row has {len(row)} columns, "
-            f"{'none' if said is None else f'number {said + 1} the first'} of them true or false",
+            f"{path}: not trades, aggTrades or bookTicker of Binance: its first row, {','.join(row)[:80]!r}, "
+            f"has {len(row)} columns, {which} of them true or false",
             argument="path",
             value=str(path),
         )

@@ -7,7 +7,8 @@ A line is the local receive time in ms, the kind of the message, and the message
 
 - ``order_book`` becomes a quote row, its touch: the best level with a size, which is counted in
   ``source["odd"]`` where it is not the first; ``trade`` a trade row, in the order of the file.
-- Trades have no side.
+- Trades have no side. One whose id came before is left out and counted in ``source["ignored"]``; with other
+  content it is refused.
 - Prices and amounts of trades are JSON numbers that went through a binary float ("236.61000000000001",
   "1.7885566900000001"): the one multiple of the tick or lot within a millionth of a step is meant. How many
   there were is counted in ``source["odd"]``; what is further off is refused.
@@ -28,9 +29,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..decimals import parse, parse_floor
-from ..errors import InvalidArgument, OutOfBounds
+from ..errors import ConflictError, InvalidArgument, OutOfBounds
 from ..events import QUOTE, SUBTICKS, TRADE, Events, Quotes, Trades
 from .columns import EARLIEST, LATEST, Columns, quoted_side, traded
+from .repeats import Repeats
 from .table import Table
 from .text import Progress, blocks, refuse, refusing
 
@@ -77,6 +79,7 @@ def read(
     if instrument is None:
         instrument = Instrument("BTCUSD", tick="0.01", lot="0.00000001")
     counts: Counter[str] = Counter()
+    repeats = Repeats(path)
     noise = unordered = 0
     last = _EARLIEST
     for text, start in blocks(path, progress):
@@ -89,7 +92,7 @@ def read(
             stamp, name, message = _cut(path, line, record)
             if stamp < last:
                 if last == _EARLIEST:
-                    refuse(path, line, f"stamp {stamp} lies outside the years 1990 to 2200: is it in ms?")
+                    refuse(path, line, f"stamp {stamp} lies outside the years 1990 to 2199: is it in ms?")
                 refuse(path, line, f"stamp {stamp} is earlier than {last} before it")
             last = stamp
             counts[name] += 1
@@ -98,14 +101,18 @@ def read(
             try:
                 found = json.loads(message, parse_float=str, parse_int=str)
                 if name == "trade":
-                    trades.append((line, stamp, found["price"], found["amount"]))
-                    kind.append(TRADE)
+                    content = found["price"], found["amount"]
+                    if not repeats.has(found.get("id"), content, line):
+                        trades.append((line, stamp, *content))
+                        kind.append(TRADE)
                 else:
                     (bid, first), (ask, lowest) = _touch(found["bids"], max), _touch(found["asks"], min)
                     quotes.append((line, stamp, *bid, *ask))
                     kind.append(QUOTE)
                     unordered += not (first and lowest)
-            except (ValueError, KeyError, TypeError, RecursionError):
+            except ConflictError:
+                raise
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 refuse(path, line, f"is no {name} message")
         part: dict[str, Any] = {}
         if quotes:
@@ -122,6 +129,8 @@ def read(
         raise InvalidArgument(
             f"{path}: no order_book or trade; its messages: {held}", argument="path", value=str(path)
         )
+    left_out = (*_ORDERS, "repeated ids")
+    counts |= {"repeated ids": repeats.count} if repeats.count else {}
     odd = {"books whose first level is not the touch": unordered, "numbers with the noise of a float": noise}
     return table.events(
         instrument,
@@ -130,7 +139,7 @@ def read(
             "format": "bitstamp",
             "files": [path.name],
             "clock": "local",
-            "ignored": {name: count for name, count in sorted(counts.items()) if name in _ORDERS},
+            "ignored": {name: count for name, count in sorted(counts.items()) if name in left_out},
             "odd": {what: count for what, count in odd.items() if count},
         },
     )
@@ -145,7 +154,7 @@ def _cut(path: Path, line: int, record: bytes) -> tuple[int, str, bytes]:
     if known not in ("trade", "order_book", *_ORDERS):
         refuse(path, line, f"{known!r} is not one of trade, order_book, {', '.join(_ORDERS)}")
     if int(stamp) > _LATEST:
-        refuse(path, line, f"stamp {int(stamp)} lies outside the years 1990 to 2200: is it in ms?")
+        refuse(path, line, f"stamp {int(stamp)} lies outside the years 1990 to 2199: is it in ms?")
     return int(stamp), known, message
 
 

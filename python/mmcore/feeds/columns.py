@@ -40,15 +40,15 @@ Refuse = Callable[[int, str], NoReturn]
 
 
 EARLIEST, LATEST = 631_152_000 * 10**9, 7_258_118_400 * 10**9
-"""The years 1990 to 2200, ns since the epoch: a stamp beyond them is mostly one of another unit."""
+"""The years 1990 to 2199, ns since the epoch: a stamp beyond them is mostly one of another unit."""
 
 
 def plausible_stamps(name: str, stamps: NDArray[np.int64], refuse: Refuse) -> None:
-    """Refuse a stamp that lies outside the years 1990 to 2200."""
+    """Refuse a stamp that lies outside the years 1990 to 2199."""
     wrong = (stamps < EARLIEST) | (stamps > LATEST)
     if wrong.any():
         at = int(np.argmax(wrong))
-        refuse(at, f"{name}: {int(stamps[at])} lies outside the years 1990 to 2200: is it in ns?")
+        refuse(at, f"{name}: {int(stamps[at])} lies outside the years 1990 to 2199: is it in ns?")
 
 
 def none_of(wrong: NDArray[np.bool_], what: str, refuse: Refuse) -> None:

@@ -175,7 +175,7 @@ def read(
         "s", "ms", "us", "ns" (since the epoch; decimals allowed down to the ns), "iso" (ISO 8601,
         UTC unless it has an offset), or a pattern of :meth:`datetime.strptime`. Omitted: ISO or a number,
         told from the first row; the unit of a whole number is the one in which it lies in the years 1990
-        to 2200, row by row.
+        to 2199, row by row.
     date : str, optional
         Stamps count from midnight (UTC) of this day; they may not say a day themselves, and lie within it,
         the day before or the day after.
@@ -358,8 +358,8 @@ def add(
                     found |= _trades(part, instrument, layout, odd)
                 if "id" in places:
                     if which not in sequences:
-                        sequences[which] = _Sequence(paths, into, which, layout.sort)
-                    kept[at] = fresh = sequences[which].fresh(part.integers("id"), found)
+                        sequences[which] = _Sequence(into, which, layout.sort)
+                    kept[at] = fresh = sequences[which].fresh(part, found)
                     if not fresh.all():
                         found = {name: values[fresh] for name, values in found.items()}
                 columns[which] = found
@@ -443,9 +443,9 @@ class _Sequence:
     table's, row by row, so that the row of one that comes again is found in it; the others are remembered.
     """
 
-    def __init__(self, paths: Sequence[Path], into: Table, which: int, moves: bool) -> None:
+    def __init__(self, into: Table, which: int, moves: bool) -> None:
         self.late: dict[int, Columns] = {}
-        self._paths, self._into, self._which = paths, into, which
+        self._into, self._which = into, which
         self._highest = into.column("<i8")
         self._places = into.column("<i8") if moves else None  # where the rows stand, if not in this order
         self._lowest, self._last = 2**63, -(2**63)
@@ -455,8 +455,9 @@ class _Sequence:
         """How many ids between the lowest and the highest never came."""
         return self._last - self._lowest + 1 - len(self._highest)
 
-    def fresh(self, ids: NDArray[np.int64], columns: Columns) -> NDArray[np.bool_]:
+    def fresh(self, part: Rows, columns: Columns) -> NDArray[np.bool_]:
         """Return where an id comes for the first time; refuse one that comes again with other content."""
+        ids = part.integers("id")
         fresh = np.ones(len(ids), dtype=bool)
         highest = np.maximum.accumulate(np.concatenate([[self._last], ids]))
         rising = ids > highest[:-1]
@@ -475,11 +476,8 @@ class _Sequence:
                     continue
                 for name, value in its.items():
                     if value != before[name]:
-                        raise ConflictError(
-                            f"{', '.join(map(str, self._paths))}: id {number} came again with another {name}",
-                            argument="id",
-                            value=number,
-                        )
+                        what = f"id {number} came again with another {name}"
+                        refuse(part.path, int(part.lines[row]), what, ConflictError, argument="id")
                 fresh[row] = False
         self._highest.append(highest[1:][fresh])
         self._lowest, self._last = min(self._lowest, int(ids.min())), int(highest[-1])
@@ -679,7 +677,7 @@ def _time(
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """Return a column of stamps in ns, and the units that were found in it."""
     midnight, earliest, latest = 0, EARLIEST, LATEST
-    outside, meant = "the years 1990 to 2200", "do stamps count from the midnight of a date"
+    outside, meant = "the years 1990 to 2199", "do stamps count from the midnight of a date"
     if date is not None:
         if time_format == "iso" or ("%" in time_format and not _CLOCK.fullmatch(time_format)):
             raise asking(

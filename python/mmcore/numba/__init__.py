@@ -176,7 +176,7 @@ def new_position(negative_prices: bool = False) -> NDArray[Any]:
     if not isinstance(negative_prices, (bool, np.bool_)):
         raise InvalidArgument(argument="negative_prices", value=negative_prices, allowed="True or False")
     position = np.zeros(1, dtype=POSITION)
-    _position_init(position.ctypes.data, _AVERAGE, negative_prices)
+    _position_init(position.ctypes.data, _AVERAGE, bool(negative_prices))
     return position
 
 
@@ -193,6 +193,7 @@ _quote = _kernel(
 )  # fmt: skip
 _fill = _kernel("mm_position_fill", _i4, _at, _at, _i8, _i8, _i8, _i8)
 _mark = _kernel("mm_position_mark", _i4, _at, _i8)
+_profit = _kernel("mm_position_profit", _f8, _at)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -307,7 +308,8 @@ _position_to = _record_of("position", POSITION, "new_position", written=True)
 
 
 _NO_POLICY = f"policy must be a whole block of ABI version {_ABI}, from policy_block"
-_NO_RECORD = "rules and positions must be arrays of one record, from rules_of and new_position"
+_NO_RULES = "rules must be an array of one record, from rules_of"
+_NO_POSITION = "position must be an array of one record, from new_position"
 
 
 @njit(inline="always")
@@ -381,7 +383,7 @@ def quote(  # type: ignore[no-untyped-def]
     if block == 0:
         raise ValueError(_NO_POLICY)
     if record == 0:
-        raise ValueError(_NO_RECORD)
+        raise ValueError(_NO_RULES)
     _quote(
         block,
         record,
@@ -433,7 +435,7 @@ def fill(position, qty, price, fee=0):  # type: ignore[no-untyped-def]
     """
     record = _position_to(position)
     if record == 0:
-        raise ValueError(_NO_RECORD)
+        raise ValueError(_NO_POSITION)
     return _fill(record, 0, 0, _qty_of(qty), _price_of(price), _fee_of(fee))
 
 
@@ -445,20 +447,17 @@ def mark(position, price):  # type: ignore[no-untyped-def]
     """
     record = _position_to(position)
     if record == 0:
-        raise ValueError(_NO_RECORD)
+        raise ValueError(_NO_POSITION)
     return _mark(record, _price_of(price))
 
 
-@njit
+@njit(inline="always")
 def profit(position):  # type: ignore[no-untyped-def]
-    """Realised and unrealised profit in tick*lots, fees apart, as a float; NaN where it was never marked."""
-    if _position_at(position) == 0:
-        raise ValueError(_NO_RECORD)
-    p = position[0]
-    low = np.int64(p.cash.lo)
-    cash = float(low) if p.cash.hi == low >> 63 else p.cash.hi * 2.0**64 + p.cash.lo
-    if p.net == 0:
-        return cash
-    if p.flags & 1 == 0:
-        return np.nan
-    return cash + float(p.mark) * float(p.net)
+    """Realised and unrealised profit in tick*lots, fees apart: the nearest float; NaN if never marked.
+
+    Refused as by :func:`fill`.
+    """
+    record = _position_at(position)
+    if record == 0:
+        raise ValueError(_NO_POSITION)
+    return _profit(record)

@@ -27,7 +27,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ..quoting import Policy, Quoter, Why
-from . import NO_ASK, NO_BID, RULES, Quoted, policy_block
+from . import NO_ASK, NO_BID, RULES, Quoted, _state_of, _touch_ask_of, _touch_bid_of, policy_block
 from . import rules_of as _rules_of
 
 __all__ = ["PolicyTuple", "RulesTuple", "depths", "policy_of", "quote", "rules_of"]
@@ -289,6 +289,7 @@ def _fitted(size, room, shrink, reason):  # type: ignore[no-untyped-def]
 @njit(error_model="numpy", inline="always")
 def depths(policy, inventory, time_left=np.inf, state=0):  # type: ignore[no-untyped-def]
     """Depths of both sides, ticks, as :func:`mmcore.numba.depths`; the policy is from :func:`policy_of`."""
+    state = _state_of(state)
     if _unreadable(policy, inventory, time_left, state):
         return np.nan, np.nan
     bid, ask, bid_size, ask_size, _ = _cell_at(policy, inventory, time_left, state, False)
@@ -413,8 +414,9 @@ def quote(  # type: ignore[no-untyped-def]
     rules : RulesTuple
         From :func:`rules_of`.
     reference, inventory, touch_bid, touch_ask, shift, target, time_left, state, age
-        As of :meth:`mmcore.Quoter.quote`; a touch that is absent is left out.
+        As of :func:`mmcore.numba.quote`, touches and state of the same types.
     """
+    touch_bid, touch_ask, state = _touch_bid_of(touch_bid), _touch_ask_of(touch_ask), _state_of(state)
     at, centre = inventory - target, reference + shift
     if (
         _plain(policy, rules, time_left, state, age)
