@@ -192,6 +192,15 @@ def test_the_conditions_of_optimality_hold(problem, short):
     assert_certified(p, covariance, returns, risk_aversion, holdings, limits, lower, 1.5)
 
 
+@pytest.mark.parametrize("turnover", [1.0099063546632772, 1.0099064, 1.00991])
+def test_a_point_that_exceeds_a_limit_by_rounding_comes_back(turnover):
+    covariance, returns, holdings = market(19, 11887)
+    limits = {"leverage": 2.0, "turnover": turnover}
+    p = mm.mean_variance(covariance, returns, 0.1, holdings=holdings, lower=0.0, upper=1.5, **limits)
+    assert_certified(p, covariance, returns, 0.1, holdings, limits, 0.0, 1.5)
+    assert p.residual < 1e-15
+
+
 @given(problem=problems(), order=st.randoms(use_true_random=False))
 def test_units_and_order_change_nothing(problem, order):
     covariance, returns, holdings, risk_aversion, limits = problem

@@ -196,6 +196,13 @@ class _Descent:
         p, x, size = self.problem, self.x, np.abs(self.z)
         return float(0.5 * x @ p.form @ x - p.gain @ x + p.price @ size + p.power @ size**1.5)
 
+    def beyond(self) -> float:
+        """By how much the limits are exceeded: what the interior point has left of them, or rounding."""
+        s, x = self.problem.setting, self.x
+        value, length = s.a @ x, np.abs(x - s.centres).sum(axis=1)
+        over = np.concatenate([value - s.high, s.low - value, length - s.limits])
+        return float(over[over > 0.0].sum())
+
     def settle(self, fresh: State, slide: bool) -> None:
         """Go to the lowest point of the face; what is met on the way makes it a smaller one.
 
@@ -212,7 +219,8 @@ class _Descent:
             step = np.where(free, goal.z - self.z, 0.0)
             if not np.isfinite(step).all() or not step.any():
                 return
-            before, start = self.value(), self.z
+            # to come back within the limits may cost what to leave them had gained
+            before, start = self.value() + 2.0 * steep * self.beyond(), self.z
             length, asset = self.room(step)
             if length >= 1.0:
                 self.z = np.where(step != 0.0, goal.z, self.z)
