@@ -55,6 +55,27 @@ def main(arguments: list[str]) -> int:
         return max(cores.map(lambda name: _fuzz(name, given.seconds, given.keep), names))
 
 
+_GRACE = 300  # s, to begin with, and to end
+
+
+def _ran(command: list[str], seconds: float) -> tuple[bool, str]:
+    """Run libFuzzer; return whether it failed, and what it said.
+
+    One that has told its statistics and found nothing is done, even where it does not end: it exits holding
+    the GIL, for which a thread of Arrow's that exiting waits for may still be waiting.
+    """
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, errors="replace"
+    ) as child:
+        try:
+            _, said = child.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            _, said = child.communicate()
+            return "stat::peak_rss_mb" not in said or "SUMMARY:" in said, said
+    return child.returncode != 0, said
+
+
 def _fuzz(name: str, seconds: int, keep: bool) -> int:
     from .targets import TARGETS
 
@@ -67,34 +88,20 @@ def _fuzz(name: str, seconds: int, keep: bool) -> int:
     words.write_text("".join(f'"{_escaped(word)}"\n' for word in (*TARGETS[name].words, "0")))
     command = [sys.executable, "-m", "fuzz", "--child", name]
     folders = [str(folder) for folder in (corpus, kept) if folder.is_dir()]
-    ran = subprocess.run(
-        [
-            *command,
-            f"-max_total_time={seconds}",
-            f"-dict={words}",
-            f"-artifact_prefix={found}/{name}-",
-            "-timeout=120",
-            "-rss_limit_mb=4096",
-            "-print_final_stats=1",
-            *folders,
-        ],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    last = dict(re.findall(r"(cov|corp): (\d+)", ran.stderr))
-    stats = dict(re.findall(r"stat::(\w+):\s+(\d+)", ran.stderr))
+    options = [f"-max_total_time={seconds}", f"-dict={words}", f"-artifact_prefix={found}/{name}-"]
+    options += ["-timeout=120", "-rss_limit_mb=4096", "-print_final_stats=1"]
+    failed, said = _ran([*command, *options, *folders], seconds + _GRACE)
+    last = dict(re.findall(r"(cov|corp): (\d+)", said))
+    stats = dict(re.findall(r"stat::(\w+):\s+(\d+)", said))
     inputs = stats.get("number_of_executed_units", "?")
     speed = stats.get("average_exec_per_sec", "?")
     print(
         f"{name:24}{inputs:>12}{speed:>12}{last.get('cov', '?'):>9}{last.get('corp', '?'):>8}"
-        + ("" if ran.returncode == 0 else "   FAILED"),
+        + ("   FAILED" if failed else ""),
         flush=True,
     )
-    if ran.returncode:
-        print(ran.stderr[-30000:], file=sys.stderr)
+    if failed:
+        print(said[-30000:], file=sys.stderr)
         return 1
     if keep:
         control = WORK / f"{name}.merge"
